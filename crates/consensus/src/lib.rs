@@ -1,0 +1,1 @@
+//! Agreement protocols as deterministic state machines without clock, socket or disk.

@@ -1,0 +1,1 @@
+//! Mempool, block execution, results tree and the durable store.

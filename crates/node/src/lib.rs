@@ -1,0 +1,1 @@
+//! The libp2p peer: transport, core loop, mining and API.

@@ -1,0 +1,1 @@
+//! The SHA-256 puzzle: mining, racing and verification.

@@ -1,0 +1,1 @@
+//! Keys, hashes, signed transactions, blocks, votes, certificates and the genesis that binds them.

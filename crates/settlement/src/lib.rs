@@ -1,0 +1,1 @@
+//! Contract bindings, networks, wallets, the multisig client, the relayer and gas accounting.
