@@ -1,1 +1,32 @@
-//! Keys, hashes, signed transactions, blocks, votes, certificates and the genesis that binds them.
+//! What every part of DTN agrees on: keys, signed transactions, blocks, votes, certificates and the genesis that
+//! binds them.
+//!
+//! One secp256k1 key is one identity: a validator's address, its votes, its libp2p peer id and its seat among the
+//! multisig's owners derive from it. Every signature is over an EIP-712 digest in the network's own [`Domain`], so a
+//! signature of one kind, network, view or height is never valid as another, and a PBFT commit vote is at the same
+//! time what the settlement contract checks. The bytes are specified in `docs/formats.md`.
+
+mod block;
+mod certificate;
+pub mod codec;
+mod domain;
+mod genesis;
+mod key;
+pub mod merkle;
+mod result;
+mod transaction;
+mod validators;
+mod vote;
+
+pub use alloy_primitives::{Address, B256, U256, keccak256};
+pub use block::{Block, Header};
+pub use certificate::{Certificate, CertificateError};
+pub use domain::Domain;
+pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
+pub use key::{KeyError, PublicKey, SecretKey, Signature};
+pub use result::{FinalizedResult, WorkResult};
+pub use transaction::{
+    Claim, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
+};
+pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
+pub use vote::{Reply, Vote, VoteKind};

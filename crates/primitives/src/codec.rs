@@ -1,0 +1,60 @@
+//! The encoding of everything that peers send and store: postcard, with explicit limits.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Why bytes were not decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The bytes are not an encoding of the expected type.
+    #[error("malformed encoding: {0}")]
+    Malformed(String),
+    /// A complete value is followed by something else.
+    #[error("{0} bytes after the end of the value")]
+    TrailingBytes(usize),
+    /// Longer than the limit of its kind; nothing of it was read.
+    #[error("{actual} bytes exceed the limit of {limit}")]
+    TooLong {
+        /// The number of bytes received.
+        actual: usize,
+        /// The largest number accepted.
+        limit: usize,
+    },
+}
+
+/// Encodes a value.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("encoding to memory does not fail for the types of this project")
+}
+
+/// Decodes a value that occupies all of `bytes`, which may be at most `limit` long.
+///
+/// Memory is bounded by the input: postcard borrows strings from it, and serde reserves at most 1 MiB for a sequence
+/// before its elements have actually been read.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+    if bytes.len() > limit {
+        return Err(CodecError::TooLong { actual: bytes.len(), limit });
+    }
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if rest.is_empty() { Ok(value) } else { Err(CodecError::TrailingBytes(rest.len())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_survives_the_round_trip_and_nothing_may_follow_it() {
+        let bytes = encode(&(1u64, "text".to_string()));
+        assert_eq!(decode::<(u64, String)>(&bytes, 100), Ok((1, "text".to_string())));
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(decode::<(u64, String)>(&longer, 100), Err(CodecError::TrailingBytes(1)));
+        assert_eq!(decode::<(u64, String)>(&bytes, 3), Err(CodecError::TooLong { actual: bytes.len(), limit: 3 }));
+    }
+
+    #[test]
+    fn a_claimed_length_beyond_the_input_is_an_error() {
+        let bytes = encode(&u64::MAX);
+        assert!(matches!(decode::<Vec<u8>>(&bytes, 100), Err(CodecError::Malformed(_))));
+        assert!(matches!(decode::<String>(&bytes, 100), Err(CodecError::Malformed(_))));
+    }
+}

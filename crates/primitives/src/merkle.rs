@@ -1,0 +1,80 @@
+//! The Merkle tree that OpenZeppelin's `MerkleProof` verifies: Keccak-256, children in ascending order, an odd last
+//! node moved up unchanged. Leaves are hashed twice, so that no inner node (64 bytes hashed once) is ever a leaf.
+
+use alloy_primitives::{B256, keccak256};
+
+/// The leaf of an already encoded value.
+pub fn leaf(encoded: &[u8]) -> B256 {
+    keccak256(keccak256(encoded))
+}
+
+/// The leaf of what is already a hash.
+pub fn leaf_of_hash(hash: B256) -> B256 {
+    keccak256(hash)
+}
+
+fn parent(a: B256, b: B256) -> B256 {
+    let (low, high) = if a <= b { (a, b) } else { (b, a) };
+    keccak256([low.as_slice(), high.as_slice()].concat())
+}
+
+fn level_above(level: &[B256]) -> Vec<B256> {
+    level.chunks(2).map(|pair| if let [a, b] = pair { parent(*a, *b) } else { pair[0] }).collect()
+}
+
+/// The root over leaves in their order; zero for none.
+pub fn root(leaves: &[B256]) -> B256 {
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        level = level_above(&level);
+    }
+    level.first().copied().unwrap_or_default()
+}
+
+/// The siblings from leaf `index` to the root, or `None` if there is no such leaf.
+pub fn proof(leaves: &[B256], mut index: usize) -> Option<Vec<B256>> {
+    if index >= leaves.len() {
+        return None;
+    }
+    let mut siblings = Vec::new();
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        if let Some(sibling) = level.get(index ^ 1) {
+            siblings.push(*sibling);
+        }
+        level = level_above(&level);
+        index /= 2;
+    }
+    Some(siblings)
+}
+
+/// Whether `leaf` is under `root`.
+pub fn verify(root: B256, leaf: B256, proof: &[B256]) -> bool {
+    proof.iter().fold(leaf, |node, sibling| parent(node, *sibling)) == root
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_root_of_nothing_is_zero_and_of_one_leaf_the_leaf() {
+        assert_eq!(root(&[]), B256::ZERO);
+        assert_eq!(root(&[leaf(b"a")]), leaf(b"a"));
+        assert_eq!(proof(&[], 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_leaf_has_a_proof_and_no_other_leaf_passes_with_it(count in 1usize..40, pick: prop::sample::Index) {
+            let leaves: Vec<_> = (0..count).map(|i| leaf(&[i as u8])).collect();
+            let index = pick.index(count);
+            let siblings = proof(&leaves, index).expect("in range");
+            prop_assert!(verify(root(&leaves), leaves[index], &siblings));
+            prop_assert!(!verify(root(&leaves), leaf(b"stranger"), &siblings));
+            prop_assert!(!verify(leaf(b"another root"), leaves[index], &siblings));
+        }
+    }
+}

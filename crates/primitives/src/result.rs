@@ -1,0 +1,53 @@
+//! Results: what finalized work is owed, in the form that the distributor contract pays.
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolValue;
+use serde::{Deserialize, Serialize};
+
+use crate::{Certificate, Header, merkle};
+
+mod abi {
+    alloy_sol_types::sol! {
+        struct Result { bytes32 id; address payee; uint256 amount; bytes32 digest; }
+    }
+}
+
+/// Work that the network accepted and what it earns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WorkResult {
+    /// What is being paid for, the order's transaction hash. It is paid at most once.
+    pub id: B256,
+    /// The only account that can receive it.
+    pub payee: Address,
+    /// The reward in wei.
+    pub amount: U256,
+    /// The evidence, the winning claim's transaction hash.
+    pub digest: B256,
+}
+
+impl WorkResult {
+    /// The leaf of this result in a block's results tree.
+    pub fn leaf(&self) -> B256 {
+        let result = abi::Result { id: self.id, payee: self.payee, amount: self.amount, digest: self.digest };
+        merkle::leaf(&result.abi_encode())
+    }
+
+    /// The root of a block's results in their order.
+    pub fn root(results: &[WorkResult]) -> B256 {
+        let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
+        merkle::root(&leaves)
+    }
+}
+
+/// A result with everything that a contract needs in order to believe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizedResult {
+    /// The header of the block that contains it.
+    pub header: Header,
+    /// The quorum that finalized the header.
+    pub certificate: Certificate,
+    /// The result.
+    pub result: WorkResult,
+    /// Its inclusion under `header.results_root`.
+    pub proof: Vec<B256>,
+}

@@ -1,0 +1,171 @@
+//! Signed transactions: orders for work, and the claims of those who did it.
+
+use alloy_primitives::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, KeyError, SecretKey, Signature, codec};
+
+mod typed {
+    alloy_sol_types::sol! {
+        struct Transaction { address sender; bytes payload; }
+    }
+}
+
+/// The longest encoded transaction that a peer takes.
+pub const MAX_TRANSACTION_BYTES: usize = 16 * 1024;
+
+/// The longest text field of an order, in bytes.
+pub const MAX_TEXT_BYTES: usize = 256;
+
+/// A training order: which model to train on which data, how it is measured and what it earns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The sender's account nonce: 0 for its first order, then one more each. Replays and gaps are refused.
+    pub nonce: u64,
+    /// The public data set, by name.
+    pub dataset: String,
+    /// The model family.
+    pub model: String,
+    /// How a result is measured, with its goal.
+    pub metric: String,
+    /// What the work earns, in wei. Only the genesis's requesters may offer one.
+    pub reward: U256,
+    /// The proof of work that decides who earns it.
+    pub work: Option<Work>,
+}
+
+/// How much SHA-256 work a claim must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The expected number of hashes; at least 1. A hash wins if it is below 2^256 / `expected_hashes`.
+    pub expected_hashes: u64,
+}
+
+/// A solution to an order's work. The signature makes it the worker's own statement, times included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The order's transaction hash, which names the race.
+    pub order: B256,
+    /// Who receives the reward.
+    pub payee: Address,
+    /// The nonce that solves the puzzle for this worker.
+    pub nonce: u64,
+    /// The SHA-256 that results.
+    pub hash: B256,
+    /// When the search began, in microseconds since the Unix epoch, by the worker's clock.
+    pub started_at_us: u64,
+    /// When it ended, by the same clock.
+    pub ended_at_us: u64,
+    /// How long it took in microseconds, by a monotonic clock.
+    pub duration_us: u64,
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Payload {
+    /// Asks for work. Replays are refused by its account nonce.
+    Order(Order),
+    /// Claims the reward of an open order. Needs no nonce: a race closes once, and a closed race takes no claim.
+    Claim(Claim),
+}
+
+/// A payload with its sender's signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The account that signs.
+    pub sender: Address,
+    /// What it asks for.
+    pub payload: Payload,
+    /// Over the EIP-712 struct `Transaction(address sender,bytes payload)`, the payload in its wire encoding.
+    pub signature: Signature,
+}
+
+/// Why a transaction is not acceptable by itself, whatever the state of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// The signature is not the sender's.
+    #[error("signature: {0}")]
+    Signature(#[from] KeyError),
+    /// A text field is empty.
+    #[error("{0} is empty")]
+    EmptyText(&'static str),
+    /// A text field is too long.
+    #[error("{field} has {actual} bytes, more than {MAX_TEXT_BYTES}")]
+    TextTooLong {
+        /// Which field.
+        field: &'static str,
+        /// Its length.
+        actual: usize,
+    },
+    /// Nobody could ever earn the reward.
+    #[error("a reward needs work that decides who earns it")]
+    RewardWithoutWork,
+    /// Work of zero hashes has no target.
+    #[error("work must expect at least 1 hash")]
+    NoWork,
+    /// A claim would pay the zero address.
+    #[error("the payee is the zero address")]
+    NoPayee,
+    /// A claim's search ends before it begins.
+    #[error("the claim's search ends before it begins")]
+    EndsBeforeStart,
+}
+
+impl Transaction {
+    /// Signs a payload.
+    pub fn sign(payload: Payload, key: &SecretKey, domain: &Domain) -> Self {
+        let sender = key.address();
+        let signature = key.sign(Self::digest(sender, &payload, domain));
+        Self { sender, payload, signature }
+    }
+
+    fn digest(sender: Address, payload: &Payload, domain: &Domain) -> B256 {
+        domain.digest(&typed::Transaction { sender, payload: codec::encode(payload).into() })
+    }
+
+    /// The transaction's hash, which is the digest that its sender signs: it identifies the content in this network,
+    /// whichever of its valid signatures comes along.
+    pub fn hash(&self, domain: &Domain) -> B256 {
+        Self::digest(self.sender, &self.payload, domain)
+    }
+
+    /// Checks everything that needs no ledger: fields and signature.
+    pub fn validate(&self, domain: &Domain) -> Result<(), TransactionError> {
+        match &self.payload {
+            Payload::Order(order) => order.validate()?,
+            Payload::Claim(claim) => claim.validate()?,
+        }
+        Ok(self.signature.verify(self.hash(domain), self.sender)?)
+    }
+}
+
+impl Order {
+    /// Checks the fields of an order.
+    pub fn validate(&self) -> Result<(), TransactionError> {
+        for (field, text) in [("dataset", &self.dataset), ("model", &self.model), ("metric", &self.metric)] {
+            match text.len() {
+                0 => return Err(TransactionError::EmptyText(field)),
+                actual if actual > MAX_TEXT_BYTES => return Err(TransactionError::TextTooLong { field, actual }),
+                _ => {}
+            }
+        }
+        match self.work {
+            None if !self.reward.is_zero() => Err(TransactionError::RewardWithoutWork),
+            Some(Work { expected_hashes: 0 }) => Err(TransactionError::NoWork),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Claim {
+    fn validate(&self) -> Result<(), TransactionError> {
+        if self.payee.is_zero() {
+            return Err(TransactionError::NoPayee);
+        }
+        if self.ended_at_us < self.started_at_us {
+            return Err(TransactionError::EndsBeforeStart);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! What replicas sign: the votes of PBFT's three phases, and the reply to a client.
+
+use alloy_primitives::B256;
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet};
+
+/// The typed structs of EIP-712, named and ordered as in `docs/formats.md`.
+mod typed {
+    alloy_sol_types::sol! {
+        struct PrePrepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
+        struct Prepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
+        struct Commit { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
+        struct Reply { bytes32 transactionHash; uint64 height; bytes32 blockHash; }
+    }
+}
+
+/// The phase that a vote belongs to (OSDI '99, §4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoteKind {
+    /// The primary assigns the height to the block.
+    PrePrepare,
+    /// A replica accepted that assignment.
+    Prepare,
+    /// A replica holds a quorum of prepares; a quorum of these finalizes the block and settles on chain.
+    Commit,
+}
+
+/// A validator's signed statement about one block in one view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The phase.
+    pub kind: VoteKind,
+    /// The validator set's epoch.
+    pub epoch: u64,
+    /// The view in which it is cast.
+    pub view: u64,
+    /// The block's height, PBFT's sequence number.
+    pub height: u64,
+    /// The block's hash.
+    pub block_hash: B256,
+    /// Who says so.
+    pub validator: ValidatorIndex,
+    /// Over [`Vote::digest`].
+    pub signature: Signature,
+}
+
+impl Vote {
+    /// Signs a vote.
+    pub fn sign(
+        kind: VoteKind,
+        (epoch, view, height): (u64, u64, u64),
+        block_hash: B256,
+        validator: ValidatorIndex,
+        key: &SecretKey,
+        domain: &Domain,
+    ) -> Self {
+        let signature = key.sign(Self::digest(domain, kind, (epoch, view, height), block_hash));
+        Self { kind, epoch, view, height, block_hash, validator, signature }
+    }
+
+    /// The EIP-712 digest that a vote signs. The kind is part of the type hash, so no phase's signature serves another.
+    pub fn digest(domain: &Domain, kind: VoteKind, (epoch, view, height): (u64, u64, u64), block_hash: B256) -> B256 {
+        #[allow(non_snake_case)] // Solidity's name of the field
+        let blockHash = block_hash;
+        match kind {
+            VoteKind::PrePrepare => domain.digest(&typed::PrePrepare { epoch, view, height, blockHash }),
+            VoteKind::Prepare => domain.digest(&typed::Prepare { epoch, view, height, blockHash }),
+            VoteKind::Commit => domain.digest(&typed::Commit { epoch, view, height, blockHash }),
+        }
+    }
+
+    /// Succeeds only if the vote is signed by the validator that it names, in this set and domain.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
+        let validator = validators.signer(self.epoch, self.validator)?;
+        let digest = Self::digest(domain, self.kind, (self.epoch, self.view, self.height), self.block_hash);
+        self.signature.verify(digest, validator.address)
+    }
+}
+
+/// A replica's signed answer to a client: this transaction is in that finalized block (OSDI '99, §4.1).
+///
+/// A client that holds matching replies of f + 1 replicas knows that a correct one is among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The transaction.
+    pub transaction: B256,
+    /// The height of its block.
+    pub height: u64,
+    /// The hash of its block.
+    pub block_hash: B256,
+    /// Who answers.
+    pub validator: ValidatorIndex,
+    /// Over the EIP-712 struct `Reply`.
+    pub signature: Signature,
+}
+
+impl Reply {
+    /// Signs a reply.
+    pub fn sign(
+        transaction: B256,
+        height: u64,
+        block_hash: B256,
+        validator: ValidatorIndex,
+        key: &SecretKey,
+        domain: &Domain,
+    ) -> Self {
+        let signature = key.sign(Self::digest(domain, transaction, height, block_hash));
+        Self { transaction, height, block_hash, validator, signature }
+    }
+
+    fn digest(domain: &Domain, transaction: B256, height: u64, block_hash: B256) -> B256 {
+        domain.digest(&typed::Reply { transactionHash: transaction, height, blockHash: block_hash })
+    }
+
+    /// Succeeds only if the reply is signed by the validator that it names.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
+        let validator = validators.signer(validators.epoch(), self.validator)?;
+        let digest = Self::digest(domain, self.transaction, self.height, self.block_hash);
+        self.signature.verify(digest, validator.address)
+    }
+}
