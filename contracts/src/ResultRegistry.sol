@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {Formats, Header} from "./Formats.sol";
+import {ValidatorSet} from "./ValidatorSet.sol";
+
+/// @title Finality of one network's blocks, as its validators' commit votes prove it
+/// @notice Anyone may post a header together with its commit certificate: the votes that finalized the block on the L1
+/// are the signatures that are checked here. A registry serves one network and one validator set; a new set gets a
+/// new registry with the next epoch. Heights may be posted in any order and with gaps.
+contract ResultRegistry {
+    using Formats for Header;
+
+    uint256 private constant SIGNATURE_LENGTH = 65;
+
+    /// @notice Hash of the network's genesis.
+    bytes32 public immutable networkId;
+    /// @notice Number of the validator set.
+    uint64 public immutable epoch;
+    /// @notice Distinct commit votes that a certificate needs.
+    uint256 public immutable quorum;
+    address private immutable _validators;
+
+    /// @notice The greatest height finalized here.
+    uint64 public latestHeight;
+    /// @notice Hash of the block finalized at a height, or zero.
+    mapping(uint64 height => bytes32 blockHash) public finalizedHash;
+
+    /// @notice A block is final.
+    event Finalized(uint64 indexed height, bytes32 indexed blockHash, uint64 view_);
+
+    /// @notice The header belongs to another network.
+    error WrongNetwork(bytes32 expected, bytes32 given);
+    /// @notice The header settles on another chain.
+    error WrongChain(uint256 expected, uint256 given);
+    /// @notice The header is for another validator set.
+    error WrongEpoch(uint64 expected, uint64 given);
+    /// @notice Blocks count from 1.
+    error ZeroHeight();
+    /// @notice This very block is final already.
+    error AlreadyFinalized(uint64 height);
+    /// @notice Another block is final at this height.
+    error ConflictingHeader(uint64 height, bytes32 stored, bytes32 given);
+    /// @notice The signatures are not a whole number of 65-byte signatures.
+    error InvalidSignaturesLength(uint256 length);
+    /// @notice There are too few signatures.
+    error BelowQuorum(uint256 have, uint256 need);
+    /// @notice The signature at this index is malformed, malleable (high s), or recovers to nobody.
+    error InvalidSignature(uint256 index);
+    /// @notice The signer at this index does not follow the one before it: out of order, or there twice.
+    error SignersNotAscending(uint256 index);
+    /// @notice The signer is no validator. A signature over anything but this commit vote ends here, too.
+    error UnknownSigner(address signer);
+
+    /// @param networkId_ Hash of the network's genesis.
+    /// @param epoch_ Number of the validator set.
+    /// @param validators_ 4 to 255 validators in strictly ascending order of address, none of them zero.
+    constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_) {
+        networkId = networkId_;
+        epoch = epoch_;
+        // f faulty validators of n; two quorums of ⌈(n + f + 1) / 2⌉ share an honest one.
+        uint256 n = validators_.length;
+        _validators = address(new ValidatorSet(validators_));
+        uint256 f = (n - 1) / 3;
+        quorum = (n + f + 2) / 2;
+    }
+
+    /// @notice Finalizes a block.
+    /// @param header The block's header.
+    /// @param view_ The view of the commit votes.
+    /// @param signatures At least {quorum} commit votes of 65 bytes each (r, s, v), in strictly ascending order of signer.
+    function finalize(Header calldata header, uint64 view_, bytes calldata signatures) external {
+        if (header.networkId != networkId) revert WrongNetwork(networkId, header.networkId);
+        if (header.chainId != block.chainid) revert WrongChain(block.chainid, header.chainId);
+        if (header.epoch != epoch) revert WrongEpoch(epoch, header.epoch);
+
+        uint64 height = header.height;
+        if (height == 0) revert ZeroHeight();
+        bytes32 blockHash = header.hash();
+        bytes32 stored = finalizedHash[height];
+        if (stored == blockHash) revert AlreadyFinalized(height);
+        if (stored != 0) revert ConflictingHeader(height, stored, blockHash);
+
+        _checkCertificate(Formats.commitDigest(domainSeparator(), epoch, view_, height, blockHash), signatures);
+
+        finalizedHash[height] = blockHash;
+        if (height > latestHeight) latestHeight = height;
+        emit Finalized(height, blockHash, view_);
+    }
+
+    /// @notice Whether this block is final. False for the zero hash, at every height.
+    function isFinalized(uint64 height, bytes32 blockHash) external view returns (bool) {
+        return blockHash != 0 && finalizedHash[height] == blockHash;
+    }
+
+    /// @notice The validators in ascending order of address.
+    function validators() public view returns (address[] memory) {
+        return abi.decode(_validators.code, (address[]));
+    }
+
+    /// @notice Whether an account is one of the validators.
+    function isValidator(address account) external view returns (bool) {
+        address[] memory set = validators();
+        for (uint256 i; i < set.length; ++i) {
+            if (set[i] == account) return true;
+        }
+        return false;
+    }
+
+    /// @notice The EIP-712 domain separator of the votes.
+    /// @dev Computed anew each time. It costs some hundred gas, a small part of one signature check, and it stays
+    /// right when the chain forks and one side takes a new chain id.
+    function domainSeparator() public view returns (bytes32) {
+        return Formats.domainSeparator(networkId, block.chainid);
+    }
+
+    /// @dev Signers and validators both ascend, so one pass over both lists checks membership and distinctness.
+    function _checkCertificate(bytes32 digest, bytes calldata signatures) private view {
+        if (signatures.length % SIGNATURE_LENGTH != 0) revert InvalidSignaturesLength(signatures.length);
+        uint256 count = signatures.length / SIGNATURE_LENGTH;
+        if (count < quorum) revert BelowQuorum(count, quorum);
+
+        address[] memory set = validators();
+        uint256 next;
+        address previous;
+        for (uint256 i; i < count; ++i) {
+            uint256 start = i * SIGNATURE_LENGTH;
+            (address signer, ECDSA.RecoverError failure,) =
+                ECDSA.tryRecoverCalldata(digest, signatures[start:start + SIGNATURE_LENGTH]);
+            if (failure != ECDSA.RecoverError.NoError) revert InvalidSignature(i);
+            if (signer <= previous) revert SignersNotAscending(i);
+            previous = signer;
+            while (next < set.length && set[next] < signer) ++next;
+            if (next == set.length || set[next] != signer) revert UnknownSigner(signer);
+        }
+    }
+}
