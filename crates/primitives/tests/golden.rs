@@ -1,0 +1,251 @@
+//! Golden vectors: the formats of `docs/formats.md` byte for byte. The forge tests check the same file, so Rust and
+//! Solidity cannot drift apart unnoticed. `UPDATE_VECTORS=1` rewrites the file after a deliberate change of format.
+
+#![allow(clippy::unwrap_used)]
+
+use alloy_primitives::hex;
+use dtn_primitives::*;
+use serde_json::{Value, json};
+
+const CHAIN_ID: u64 = 31337;
+
+fn keys() -> Vec<SecretKey> {
+    let mut keys: Vec<_> = (1..=4).map(|i| SecretKey::from_bytes(&[i; 32]).unwrap()).collect();
+    keys.sort_by_key(SecretKey::address);
+    keys
+}
+
+fn genesis() -> Genesis {
+    Genesis {
+        name: "golden".into(),
+        chain_id: CHAIN_ID,
+        timestamp: 1_700_000_000_000,
+        max_block_bytes: 1 << 20,
+        validators: keys().iter().map(SecretKey::public_key).collect(),
+        requesters: vec![Address::repeat_byte(0x22), Address::repeat_byte(0x11)],
+    }
+}
+
+fn vectors() -> Value {
+    let (genesis, keys) = (genesis(), keys());
+    let domain = genesis.domain();
+    let results: Vec<_> = (1..=3u8)
+        .map(|i| WorkResult {
+            id: B256::repeat_byte(i),
+            payee: Address::repeat_byte(0xa0 + i),
+            amount: U256::from(u64::from(i) * 10u64.pow(16)),
+            digest: B256::repeat_byte(0xd0 + i),
+        })
+        .collect();
+    let transactions: Vec<_> = [
+        Payload::Order(Order {
+            nonce: 7,
+            dataset: "MNIST".into(),
+            model: "multilayer perceptron".into(),
+            metric: "accuracy >= 0.97".into(),
+            reward: U256::from(10u64.pow(16)),
+            work: Some(Work { expected_hashes: 1_000_000 }),
+        }),
+        Payload::Claim(Claim {
+            order: B256::repeat_byte(0x0d),
+            payee: Address::repeat_byte(0xaa),
+            nonce: 42,
+            hash: B256::repeat_byte(0x0e),
+            started_at_us: 1_700_000_000_000_000,
+            ended_at_us: 1_700_000_000_500_000,
+            duration_us: 499_998,
+        }),
+    ]
+    .map(|payload| Transaction::sign(payload, &keys[0], &domain))
+    .into();
+    let header = Header {
+        network_id: domain.network_id,
+        chain_id: CHAIN_ID,
+        epoch: 0,
+        height: 9,
+        timestamp: 1_700_000_001_234,
+        proposer: keys[1].address(),
+        parent_hash: B256::repeat_byte(0x0a),
+        transactions_root: Block::transactions_root(transactions.iter().map(|transaction| transaction.hash(&domain))),
+        results_root: WorkResult::root(&results),
+    };
+    let hash = header.hash();
+    let votes: Vec<_> = [VoteKind::PrePrepare, VoteKind::Prepare, VoteKind::Commit]
+        .iter()
+        .zip(&keys)
+        .enumerate()
+        .map(|(index, (kind, key))| Vote::sign(*kind, (0, 2, 9), hash, ValidatorIndex(index as u16), key, &domain))
+        .collect();
+    let commits: Vec<_> = keys[..3]
+        .iter()
+        .enumerate()
+        .map(|(index, key)| Vote::sign(VoteKind::Commit, (0, 2, 9), hash, ValidatorIndex(index as u16), key, &domain))
+        .collect();
+    let certificate = Certificate::from_votes(&commits).unwrap();
+    let reply = Reply::sign(transactions[0].hash(&domain), 9, hash, ValidatorIndex(0), &keys[0], &domain);
+    let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
+    let block = Block { header: header.clone(), transactions: transactions.clone() };
+    json!({
+        "network": {
+            "name": genesis.name,
+            "chain_id": genesis.chain_id,
+            "timestamp": genesis.timestamp,
+            "max_block_bytes": genesis.max_block_bytes,
+            "validators": keys.iter().map(SecretKey::address).collect::<Vec<_>>(),
+            "requesters": [Address::repeat_byte(0x11), Address::repeat_byte(0x22)],
+            "network_id": domain.network_id,
+            "domain_separator": domain.separator(),
+        },
+        "transactions": transactions.iter().map(|transaction| json!({
+            "hash": transaction.hash(&domain),
+            "encoded": hex::encode_prefixed(codec::encode(transaction)),
+        })).collect::<Vec<_>>(),
+        "header": {
+            "network_id": header.network_id,
+            "chain_id": header.chain_id,
+            "epoch": header.epoch,
+            "height": header.height,
+            "timestamp": header.timestamp,
+            "proposer": header.proposer,
+            "parent_hash": header.parent_hash,
+            "transactions_root": header.transactions_root,
+            "results_root": header.results_root,
+            "hash": hash,
+        },
+        "block": hex::encode_prefixed(codec::encode(&block)),
+        "votes": votes.iter().map(|vote| json!({
+            "kind": vote.kind,
+            "epoch": vote.epoch,
+            "view": vote.view,
+            "height": vote.height,
+            "block_hash": vote.block_hash,
+            "digest": Vote::digest(&domain, vote.kind, (vote.epoch, vote.view, vote.height), vote.block_hash),
+            "signer": keys[vote.validator.as_usize()].address(),
+            "signature": vote.signature,
+            "encoded": hex::encode_prefixed(codec::encode(vote)),
+        })).collect::<Vec<_>>(),
+        "reply": { "signature": reply.signature, "encoded": hex::encode_prefixed(codec::encode(&reply)) },
+        "certificate": {
+            "view": certificate.view,
+            "signatures": hex::encode_prefixed(certificate.signature_bytes()),
+            "signers": keys[..3].iter().map(SecretKey::address).collect::<Vec<_>>(),
+            "encoded": hex::encode_prefixed(codec::encode(&certificate)),
+        },
+        "results": results.iter().zip(&leaves).map(|(result, leaf)| json!({
+            "id": result.id,
+            "payee": result.payee,
+            "amount": result.amount.to_string(),
+            "digest": result.digest,
+            "leaf": leaf,
+        })).collect::<Vec<_>>(),
+        "results_root": header.results_root,
+        "proofs": (0..leaves.len()).map(|index| merkle::proof(&leaves, index).unwrap()).collect::<Vec<_>>(),
+    })
+}
+
+#[test]
+fn the_formats_are_the_golden_ones() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors.json");
+    let computed = vectors();
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::write(path, serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
+    }
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (name, value) in golden.as_object().unwrap() {
+        assert_eq!(&computed[name], value, "the format of `{name}` has changed");
+    }
+    assert_eq!(computed, golden);
+}
+
+#[test]
+fn a_signature_of_one_kind_network_view_height_or_chain_is_no_other() {
+    let (genesis, keys) = (genesis(), keys());
+    let (domain, validators) = (genesis.domain(), genesis.validator_set().unwrap());
+    let vote = Vote::sign(VoteKind::Prepare, (0, 1, 5), B256::ZERO, ValidatorIndex(0), &keys[0], &domain);
+    vote.verify(&domain, &validators).unwrap();
+    let changes: [fn(&mut Vote); 7] = [
+        |vote| vote.kind = VoteKind::Commit,
+        |vote| vote.kind = VoteKind::PrePrepare,
+        |vote| vote.epoch = 1,
+        |vote| vote.view = 2,
+        |vote| vote.height = 6,
+        |vote| vote.block_hash = B256::repeat_byte(1),
+        |vote| vote.validator = ValidatorIndex(1),
+    ];
+    for (index, change) in changes.iter().enumerate() {
+        let mut changed = vote.clone();
+        change(&mut changed);
+        assert!(changed.verify(&domain, &validators).is_err(), "change {index} passes");
+    }
+    assert!(vote.verify(&Domain::new(B256::repeat_byte(9), CHAIN_ID), &validators).is_err(), "another network");
+    assert!(vote.verify(&Domain::new(domain.network_id, 97), &validators).is_err(), "another chain");
+    let stranger = Vote { validator: ValidatorIndex(4), ..vote };
+    assert!(matches!(stranger.verify(&domain, &validators), Err(KeyError::UnknownValidator { index: 4, .. })));
+}
+
+#[test]
+fn a_certificate_needs_a_quorum_of_distinct_signers_over_the_same_thing() {
+    let (genesis, keys) = (genesis(), keys());
+    let (domain, validators) = (genesis.domain(), genesis.validator_set().unwrap());
+    let commit = |index: u16, height| {
+        let key = &keys[usize::from(index)];
+        Vote::sign(VoteKind::Commit, (0, 0, height), B256::ZERO, ValidatorIndex(index), key, &domain)
+    };
+    let good = Certificate::from_votes(&[commit(2, 1), commit(0, 1), commit(3, 1)]).unwrap();
+    good.verify(&domain, &validators).unwrap();
+
+    let below = Certificate::from_votes(&[commit(0, 1), commit(1, 1)]).unwrap();
+    assert_eq!(below.verify(&domain, &validators), Err(CertificateError::BelowQuorum { have: 2, need: 3 }));
+    let twice = Certificate::from_votes(&[commit(0, 1), commit(1, 1), commit(1, 1)]).unwrap();
+    assert_eq!(twice.verify(&domain, &validators), Err(CertificateError::NotAscending));
+    let mixed = Certificate::from_votes(&[commit(0, 1), commit(1, 1), commit(2, 2)]).unwrap();
+    assert!(matches!(mixed.verify(&domain, &validators), Err(CertificateError::Signature { .. })));
+    let foreign = Certificate { epoch: 1, ..good.clone() };
+    assert_eq!(foreign.verify(&domain, &validators), Err(CertificateError::WrongEpoch { have: 1, need: 0 }));
+    let unknown = Certificate {
+        signatures: [&good.signatures[..2], &[(ValidatorIndex(9), good.signatures[2].1)]].concat(),
+        ..good
+    };
+    assert!(matches!(unknown.verify(&domain, &validators), Err(CertificateError::Signature { .. })));
+}
+
+#[test]
+fn a_genesis_that_cannot_work_is_refused() {
+    let good = genesis();
+    assert!(good.validator_set().is_ok());
+    let few = Genesis { validators: good.validators[..3].to_vec(), ..good.clone() };
+    assert_eq!(few.validator_set().unwrap_err(), GenesisError::ValidatorCount(3));
+    let mut twice = good.clone();
+    twice.validators[1] = twice.validators[0];
+    assert_eq!(twice.validator_set().unwrap_err(), GenesisError::DuplicateValidator);
+    let tiny = Genesis { max_block_bytes: 10, ..good };
+    assert_eq!(tiny.validator_set().unwrap_err(), GenesisError::BlockLimit(10));
+}
+
+#[test]
+fn orders_and_claims_that_make_no_sense_are_refused() {
+    let (genesis, keys) = (genesis(), keys());
+    let domain = genesis.domain();
+    let order = Order {
+        nonce: 0,
+        dataset: "MNIST".into(),
+        model: "MLP".into(),
+        metric: "accuracy".into(),
+        reward: U256::ZERO,
+        work: None,
+    };
+    let refused = |payload| Transaction::sign(payload, &keys[0], &domain).validate(&domain).unwrap_err();
+    assert!(Transaction::sign(Payload::Order(order.clone()), &keys[0], &domain).validate(&domain).is_ok());
+    let empty = Order { dataset: String::new(), ..order.clone() };
+    assert_eq!(refused(Payload::Order(empty)), TransactionError::EmptyText("dataset"));
+    let long = Order { metric: "x".repeat(MAX_TEXT_BYTES + 1), ..order.clone() };
+    assert!(matches!(refused(Payload::Order(long)), TransactionError::TextTooLong { field: "metric", .. }));
+    let gift = Order { reward: U256::from(1), ..order.clone() };
+    assert_eq!(refused(Payload::Order(gift)), TransactionError::RewardWithoutWork);
+    let idle = Order { work: Some(Work { expected_hashes: 0 }), ..order.clone() };
+    assert_eq!(refused(Payload::Order(idle)), TransactionError::NoWork);
+
+    let mut forged = Transaction::sign(Payload::Order(order), &keys[0], &domain);
+    forged.sender = keys[1].address();
+    assert!(matches!(forged.validate(&domain), Err(TransactionError::Signature(_))));
+}
