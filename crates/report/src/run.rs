@@ -1,0 +1,93 @@
+//! The three tables of a run: work, agreement, settlement.
+
+use std::fmt;
+
+use crate::{Agreement, GasEntry, RunReport, Settlement, Table, WorkEntry, gas_table, left, right, units};
+
+/// Who won each race and how long it took.
+pub fn work_table(work: &[WorkEntry]) -> Table {
+    let columns = [left("order"), left("for"), left("winner"), right("nonce"), left("hash"), right("searched")];
+    let mut table = Table::new("Work", columns);
+    for entry in work {
+        table.row([
+            units::short(entry.transaction),
+            entry.subject.clone(),
+            units::short(entry.winner),
+            units::thousands(entry.nonce),
+            units::short(entry.hash),
+            units::duration(entry.duration_us),
+        ]);
+    }
+    table
+}
+
+/// Which blocks became final, how soon, and who signed them.
+pub fn agreement_table(agreement: &Agreement) -> Table {
+    let title = format!(
+        "Agreement: {} nodes, quorum {}, height {}",
+        agreement.nodes,
+        agreement.quorum,
+        units::thousands(agreement.height)
+    );
+    let columns = [right("height"), left("block"), right("transactions"), right("final after"), left("signers")];
+    let mut table = Table::new(title, columns);
+    for certificate in &agreement.certificates {
+        let signers: Vec<_> = certificate.signers.iter().map(units::short).collect();
+        table.row([
+            units::thousands(certificate.height),
+            units::short(certificate.block),
+            units::thousands(certificate.transactions),
+            certificate.latency_us.map_or_else(|| units::NONE.into(), units::duration),
+            signers.join(" "),
+        ]);
+    }
+    table
+}
+
+/// What was paid to whom. `symbol` names the chain's native currency.
+pub fn settlement_table(settlement: &Settlement, symbol: &str) -> Table {
+    let columns = [left("result"), left("payee"), right("reward"), right("balance grew by"), left("transaction")];
+    let mut table = Table::new(format!("Settlement: chain {}", settlement.chain_id), columns);
+    for payout in &settlement.payouts {
+        table.row([
+            units::short(payout.result),
+            payout.payee.to_string(),
+            units::ether(payout.amount_wei, symbol),
+            units::ether(payout.balance_delta_wei, symbol),
+            units::short(payout.tx),
+        ]);
+    }
+    let (registry, multisig, distributor) = (settlement.registry, settlement.multisig, settlement.distributor);
+    table.note(format!("registry {registry}"));
+    table.note(format!("multisig {multisig}"));
+    table.note(format!("distributor {distributor}"));
+    table
+}
+
+impl RunReport {
+    /// The tables *work*, *agreement* and *settlement*, the last with its gas. `symbol` names the native currency.
+    pub fn tables(&self, symbol: &str) -> impl fmt::Display + use<> {
+        let gas: &[GasEntry] = &self.gas;
+        let tables = [
+            work_table(&self.work),
+            agreement_table(&self.agreement),
+            settlement_table(&self.settlement, symbol),
+            gas_table(gas, self.settlement.payouts.len()),
+        ];
+        tables.map(|table| table.to_string()).join("\n\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::tests::example;
+
+    #[test]
+    fn the_tables_name_the_winner_the_signers_the_reward_and_the_gas() {
+        let text = example().tables("BNB").to_string();
+        let shown = ["MNIST, LeNet-5", "1.234 s", "quorum 3", "12.3 ms", "0.01 BNB", "30,890 to 30,902", "161,888"];
+        for part in shown {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A table with a title and notes: thin over `comfy-table`.
+
+use std::fmt;
+
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, presets};
+
+/// Which edge of its column a cell keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A column's heading and alignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    heading: String,
+    align: Align,
+}
+
+/// A column of text.
+pub fn left(heading: impl Into<String>) -> Column {
+    Column { heading: heading.into(), align: Align::Left }
+}
+
+/// A column of numbers.
+pub fn right(heading: impl Into<String>) -> Column {
+    Column { heading: heading.into(), align: Align::Right }
+}
+
+/// A titled table. `Display` gives the text: as wide as the terminal at most, cells wrapped when they must, and at its
+/// natural width where there is no terminal.
+#[derive(Debug, Clone)]
+pub struct Table {
+    title: String,
+    table: comfy_table::Table,
+    notes: Vec<String>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(title: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Self {
+        let columns: Vec<_> = columns.into_iter().collect();
+        let mut table = comfy_table::Table::new();
+        table
+            .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(columns.iter().map(|column| column.heading.as_str()));
+        for (column, made) in columns.iter().zip(table.column_iter_mut()) {
+            made.set_cell_alignment(match column.align {
+                Align::Left => CellAlignment::Left,
+                Align::Right => CellAlignment::Right,
+            });
+        }
+        Self { title: title.into(), table, notes: Vec::new() }
+    }
+
+    /// Adds a row; missing cells are empty.
+    pub fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Self {
+        self.table.add_row(cells.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a note below the table.
+    pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// Sets the width in characters, in place of the terminal's.
+    pub fn width(&mut self, characters: u16) -> &mut Self {
+        self.table.set_width(characters);
+        self
+    }
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.table.row_count()
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.title.is_empty() {
+            writeln!(f, "{}", self.title)?;
+        }
+        write!(f, "{}", self.table.trim_fmt())?;
+        let width = usize::from(self.table.width().unwrap_or(NOTE_WIDTH)).max(20);
+        for note in &self.notes {
+            for line in wrap(note, width) {
+                write!(f, "\n{line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where notes break when there is no terminal.
+const NOTE_WIDTH: u16 = 110;
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("it starts with one");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(format!("  {word}"));
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_right_and_text_keeps_left() {
+        let mut table = Table::new("title", [left("name"), right("gas")]);
+        table.row(["a", "1"]).row(["longer", "1,000"]);
+        let text = table.to_string();
+        assert!(text.starts_with("title\n"), "{text}");
+        assert!(text.lines().any(|line| line.trim_end().ends_with("    1") && line.trim_start().starts_with("a ")));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_asked_and_none_carries_an_escape_code() {
+        let mut table = Table::new("title", [left("name"), right("gas")]);
+        table.row(["several words that do not fit on one line".to_string(), "1,000".to_string()]);
+        table.note("a note of several words that does not fit on one line either").width(30);
+        let text = table.to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_row_with_too_few_cells_is_shown() {
+        let mut table = Table::new("", [left("a"), left("b")]);
+        table.row(["only"]);
+        assert!(table.to_string().contains("only"));
+        assert_eq!(table.len(), 1);
+    }
+}
