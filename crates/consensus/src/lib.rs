@@ -1,1 +1,10 @@
-//! Agreement protocols as deterministic state machines without clock, socket or disk.
+//! Agreement protocols as deterministic state machines.
+//!
+//! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
+//! type runs in the simulator, in a model checker and over libp2p.
+
+mod pbft;
+mod protocol;
+
+pub use pbft::{Fault, Message, PRE_PREPARE_WINDOW, Pbft, PbftConfig, RETRANSMIT, Record, Timer, VOTE_WINDOW};
+pub use protocol::{Decision, Effect, Evidence, Input, Protocol};

@@ -1,0 +1,130 @@
+//! What every protocol and every host of a protocol agree on.
+
+use std::{sync::Arc, time::Duration};
+
+use dtn_primitives::{Block, Certificate, Domain, KeyError, ValidatorIndex, ValidatorSet, Vote};
+use serde::{Deserialize, Serialize};
+
+/// A deterministic state machine that agrees on blocks with its peers.
+///
+/// The same inputs in the same order give the same effects. A host carries the effects out **in order**; in particular
+/// an [`Effect::Persist`] is on disk before any later effect of the same call leaves the machine, so that a replica
+/// that crashes never contradicts what it said.
+pub trait Protocol {
+    /// What replicas say to each other.
+    type Message;
+    /// What must survive a crash.
+    type Record;
+    /// The timers that the protocol sets.
+    type Timer;
+    /// What can be wrong with a message.
+    type Fault;
+
+    /// Takes one input and gives the effects that follow from it.
+    #[must_use = "effects must be carried out in order"]
+    fn handle(&mut self, input: Input<Self::Message, Self::Timer>) -> Vec<EffectOf<Self>>;
+}
+
+type EffectOf<P> =
+    Effect<<P as Protocol>::Message, <P as Protocol>::Record, <P as Protocol>::Timer, <P as Protocol>::Fault>;
+
+/// What a protocol reacts to.
+#[derive(Debug, Clone)]
+pub enum Input<M, T> {
+    /// The replica begins, new or after a restart.
+    Start,
+    /// A message arrived over a channel that authenticates `from`.
+    Message {
+        /// The peer that sent it, which need not be who signed it.
+        from: ValidatorIndex,
+        /// What it says. Nothing in it is trusted.
+        message: M,
+    },
+    /// A channel to a peer opened, so what it may have missed is said again.
+    Connected(ValidatorIndex),
+    /// A timer expired.
+    Timer(T),
+    /// The host's answer to [`Effect::Propose`].
+    Proposal(Arc<Block>),
+    /// The host's answer to [`Effect::Validate`], for the block of this hash.
+    Validated {
+        /// The block's hash.
+        block_hash: dtn_primitives::B256,
+        /// Whether it may follow the last decided block.
+        valid: bool,
+    },
+    /// The host committed a block that others decided, having verified its certificate.
+    CaughtUp {
+        /// The height that is now decided.
+        height: u64,
+    },
+}
+
+/// What a protocol asks its host to do.
+#[derive(Debug, Clone)]
+pub enum Effect<M, R, T, F> {
+    /// Send to one peer.
+    Send {
+        /// The peer.
+        to: ValidatorIndex,
+        /// What to say.
+        message: M,
+    },
+    /// Send to every other validator.
+    Broadcast(M),
+    /// Deliver [`Input::Timer`] after a while; replaces the same timer.
+    SetTimer {
+        /// Which timer.
+        timer: T,
+        /// After how long.
+        after: Duration,
+    },
+    /// Make durable before any later effect.
+    Persist(R),
+    /// Answer with [`Input::Proposal`] once there is something to propose at this height.
+    Propose {
+        /// One above the last decided height.
+        height: u64,
+    },
+    /// Answer with [`Input::Validated`]: may this block follow the last decided one?
+    Validate(Arc<Block>),
+    /// The block is final.
+    Decide(Decision),
+    /// A validator contradicted itself; anyone can verify it.
+    Evidence(Box<Evidence>),
+    /// A peer sent what no correct peer sends.
+    Fault {
+        /// The peer that sent it.
+        from: ValidatorIndex,
+        /// What was wrong.
+        fault: F,
+    },
+}
+
+/// A final block and the quorum that made it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The block.
+    pub block: Arc<Block>,
+    /// A quorum of commit votes for it.
+    pub certificate: Certificate,
+}
+
+/// Two votes of one validator that no correct validator casts together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The vote seen first.
+    pub first: Vote,
+    /// The same kind, epoch, view and height for another block.
+    pub second: Vote,
+}
+
+impl Evidence {
+    /// Succeeds only if both votes are signed by the validator and contradict each other.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<bool, KeyError> {
+        let slot = |vote: &Vote| (vote.kind, vote.epoch, vote.view, vote.height, vote.validator);
+        self.first.verify(domain, validators)?;
+        self.second.verify(domain, validators)?;
+        Ok(slot(&self.first) == slot(&self.second) && self.first.block_hash != self.second.block_hash)
+    }
+}
