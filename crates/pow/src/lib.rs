@@ -1,1 +1,15 @@
-//! The SHA-256 puzzle: mining, racing and verification.
+//! Proof of work by SHA-256: a puzzle that names its race and its miner, the search for a solution on several threads,
+//! and its verification.
+//!
+//! - [`Puzzle`]: what is hashed ([`Puzzle::preimage`]) and which hashes win ([`Target`]).
+//! - [`mine`]: the search, which a [`Cancel`] stops within a millisecond.
+//! - The hashing itself is in `midstate.rs`: one compression a nonce.
+
+mod midstate;
+mod puzzle;
+mod search;
+mod target;
+
+pub use puzzle::{DOMAIN_TAG, PREIMAGE_BYTES, PowError, Puzzle};
+pub use search::{Cancel, Search, Solution, mine};
+pub use target::Target;

@@ -1,0 +1,62 @@
+//! One compression a nonce: the first of the preimage's two blocks is compressed once, and the second is kept with its
+//! padding in place.
+
+use alloy_primitives::B256;
+use sha2::{compress256, digest::generic_array::GenericArray};
+
+use crate::puzzle::{NONCE_AT, PREIMAGE_BYTES};
+
+const BLOCK_BYTES: usize = 64;
+
+/// The nonce's place in the second block.
+const NONCE_IN_TAIL: usize = NONCE_AT - BLOCK_BYTES;
+
+const _: () = assert!(NONCE_AT >= BLOCK_BYTES, "the first block must not change with the nonce");
+const _: () = assert!(PREIMAGE_BYTES - BLOCK_BYTES <= 55, "the padding must fit into the second block");
+
+/// The initial hash value (FIPS 180-4, section 5.3.3).
+const INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// A puzzle, ready to be hashed with any nonce.
+#[derive(Clone)]
+pub(crate) struct Midstate {
+    state: [u32; 8],
+    tail: [u8; BLOCK_BYTES],
+}
+
+impl Midstate {
+    /// Compresses the first block and pads the second.
+    pub(crate) fn new(preimage: &[u8; PREIMAGE_BYTES]) -> Self {
+        let mut state = INITIAL;
+        compress256(&mut state, &[*GenericArray::from_slice(&preimage[..BLOCK_BYTES])]);
+        let mut tail = [0; BLOCK_BYTES];
+        let rest = &preimage[BLOCK_BYTES..];
+        tail[..rest.len()].copy_from_slice(rest);
+        tail[rest.len()] = 0x80;
+        tail[BLOCK_BYTES - 8..].copy_from_slice(&(8 * PREIMAGE_BYTES as u64).to_be_bytes());
+        Self { state, tail }
+    }
+
+    /// The eight words of a nonce's hash, most significant first.
+    pub(crate) fn words(&mut self, nonce: u64) -> [u32; 8] {
+        self.tail[NONCE_IN_TAIL..NONCE_IN_TAIL + 8].copy_from_slice(&nonce.to_be_bytes());
+        let mut state = self.state;
+        compress256(&mut state, std::slice::from_ref(GenericArray::from_slice(&self.tail)));
+        state
+    }
+
+    /// The hash of a nonce.
+    pub(crate) fn hash(mut self, nonce: u64) -> B256 {
+        bytes(self.words(nonce))
+    }
+}
+
+/// The words of a hash in their order of bytes.
+pub(crate) fn bytes(words: [u32; 8]) -> B256 {
+    let mut hash = B256::ZERO;
+    for (place, word) in hash.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    hash
+}
