@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
 /// @notice The part of an L1 block that its validators sign and that contracts read.
 /// @param networkId Hash of the network's genesis.
 /// @param chainId The chain on which the network settles.
@@ -68,6 +70,6 @@ library Formats {
         returns (bytes32)
     {
         bytes32 structHash = keccak256(abi.encode(COMMIT_TYPEHASH, epoch, view_, height, blockHash));
-        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 }

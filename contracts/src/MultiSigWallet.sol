@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Owners} from "./Owners.sol";
 import {Proposal, Proposals, Status} from "./Proposal.sol";
 
@@ -24,10 +25,9 @@ contract MultiSigWallet is Owners {
 
     /// @notice Native currency has arrived.
     event Deposit(address indexed from, uint256 amount);
-    /// @notice A call has been proposed; its proposer confirms it.
-    event Proposed(
-        bytes32 indexed id, address indexed proposer, address to, uint256 value, bytes data, uint64 expiry, bytes32 salt
-    );
+    /// @notice A call has been proposed; its proposer confirms it. The call itself is in the calldata of the
+    /// transaction that this event belongs to; to repeat it here would cost more than a confirmation saves.
+    event Proposed(bytes32 indexed id, address indexed proposer);
     /// @notice An owner other than the proposer confirms a proposal, or the proposer does so again.
     event Confirmed(bytes32 indexed id, address indexed owner);
     /// @notice An owner has taken a confirmation back.
@@ -91,12 +91,12 @@ contract MultiSigWallet is Owners {
         _checkExpiry(expiry);
         if (expiry > type(uint40).max) revert ExpiryTooFar(expiry);
         id = hashTransaction(to, value, data, expiry, salt);
-        Status status = _proposals[id].status();
-        if (status == Status.Pending) revert AlreadyProposed(id);
-        if (status == Status.Executed) revert AlreadyExecuted(id);
+        Proposal earlier = _proposals[id];
+        if (earlier.isPending()) revert AlreadyProposed(id);
+        if (earlier.status() == Status.Executed) revert AlreadyExecuted(id);
 
         _proposals[id] = Proposals.pending(index, expiry);
-        emit Proposed(id, msg.sender, to, value, data, expiry, salt);
+        emit Proposed(id, msg.sender);
     }
 
     /// @notice Confirms a pending proposal.
@@ -196,7 +196,7 @@ contract MultiSigWallet is Owners {
         returns (bytes32)
     {
         bytes32 structHash = keccak256(abi.encode(TRANSACTION_TYPEHASH, to, value, keccak256(data), expiry, salt));
-        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
+        return MessageHashUtils.toTypedDataHash(domainSeparator(), structHash);
     }
 
     /// @notice The EIP-712 domain separator.
@@ -223,9 +223,9 @@ contract MultiSigWallet is Owners {
 
     function _pending(bytes32 id) private view returns (Proposal proposal) {
         proposal = _proposals[id];
-        Status status = proposal.status();
-        if (status == Status.Executed) revert AlreadyExecuted(id);
-        if (status != Status.Pending) revert NotProposed(id);
+        if (proposal.isPending()) return proposal;
+        if (proposal.status() == Status.Executed) revert AlreadyExecuted(id);
+        revert NotProposed(id);
     }
 
     function _checkExpiry(uint64 expiry) private view {

@@ -103,7 +103,9 @@ abstract contract Owners {
     function _indexOf(address account) internal view returns (uint256) {
         uint256 seat = _seats[account];
         if (seat == 0) revert NotOwner(account);
-        return seat - 1;
+        unchecked {
+            return seat - 1;
+        }
     }
 
     /// @dev The account that an index was given to, whether or not it still is an owner.

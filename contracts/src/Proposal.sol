@@ -46,6 +46,11 @@ library Proposals {
         return Status(Proposal.unwrap(self) >> STATUS_SHIFT);
     }
 
+    /// @notice Whether it is pending: the same as asking for the status, but cheaper where it counts.
+    function isPending(Proposal self) internal pure returns (bool) {
+        return Proposal.unwrap(self) >> STATUS_SHIFT == uint256(Status.Pending);
+    }
+
     /// @notice The last second at which the proposal can be confirmed or executed; 0 for no end.
     function expiry(Proposal self) internal pure returns (uint64) {
         return uint40(Proposal.unwrap(self) >> EXPIRY_SHIFT);

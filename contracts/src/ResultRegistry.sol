@@ -12,6 +12,11 @@ import {ValidatorSet} from "./ValidatorSet.sol";
 contract ResultRegistry {
     using Formats for Header;
 
+    /// @notice Below four validators, none may be faulty.
+    uint256 public constant MIN_VALIDATORS = 4;
+    /// @notice More than these would make a certificate too dear to check one signature at a time.
+    uint256 public constant MAX_VALIDATORS = 255;
+
     uint256 private constant SIGNATURE_LENGTH = 65;
 
     /// @notice Hash of the network's genesis.
@@ -30,6 +35,10 @@ contract ResultRegistry {
     /// @notice A block is final.
     event Finalized(uint64 indexed height, bytes32 indexed blockHash, uint64 view_);
 
+    /// @notice There are too few or too many validators.
+    error InvalidValidatorCount(uint256 count);
+    /// @notice The validators are not in strictly ascending order of address, or the first one is zero.
+    error ValidatorsNotAscending(uint256 index);
     /// @notice The header belongs to another network.
     error WrongNetwork(bytes32 expected, bytes32 given);
     /// @notice The header settles on another chain.
@@ -57,11 +66,18 @@ contract ResultRegistry {
     /// @param epoch_ Number of the validator set.
     /// @param validators_ 4 to 255 validators in strictly ascending order of address, none of them zero.
     constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_) {
+        uint256 n = validators_.length;
+        if (n < MIN_VALIDATORS || n > MAX_VALIDATORS) revert InvalidValidatorCount(n);
+        address previous;
+        for (uint256 i; i < n; ++i) {
+            if (validators_[i] <= previous) revert ValidatorsNotAscending(i);
+            previous = validators_[i];
+        }
+
         networkId = networkId_;
         epoch = epoch_;
-        // f faulty validators of n; two quorums of ⌈(n + f + 1) / 2⌉ share an honest one.
-        uint256 n = validators_.length;
         _validators = address(new ValidatorSet(validators_));
+        // With at most f faulty validators, any two quorums of ⌈(n + f + 1) / 2⌉ share an honest one.
         uint256 f = (n - 1) / 3;
         quorum = (n + f + 2) / 2;
     }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Test} from "forge-std/Test.sol";
+import {Formats, Header, Result} from "../src/Formats.sol";
+import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {ResultRegistry} from "../src/ResultRegistry.sol";
+import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+
+/// @notice What the tests share: validators with keys, a 3-of-5 wallet, headers, results, trees and certificates.
+abstract contract Fixture is Test {
+    bytes32 internal constant NETWORK = keccak256("test network");
+    uint64 internal constant EPOCH = 7;
+    uint64 internal constant VIEW = 2;
+    /// @dev The order of secp256k1.
+    uint256 internal constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+
+    mapping(address => uint256) internal keyOf;
+
+    /// @dev Validators with known keys, in ascending order of address.
+    function makeValidators(uint256 n) internal returns (address[] memory list) {
+        list = new address[](n);
+        for (uint256 i; i < n; ++i) {
+            uint256 key = uint256(keccak256(abi.encode("validator", i)));
+            address account = vm.addr(key);
+            keyOf[account] = key;
+            uint256 slot = i;
+            for (; slot > 0 && list[slot - 1] > account; --slot) {
+                list[slot] = list[slot - 1];
+            }
+            list[slot] = account;
+        }
+    }
+
+    function makeOwners(uint256 n) internal pure returns (address[] memory list) {
+        list = new address[](n);
+        for (uint256 i; i < n; ++i) {
+            list[i] = ownerAt(i);
+        }
+    }
+
+    function ownerAt(uint256 i) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode("owner", i)))));
+    }
+
+    function makeHeader(uint64 height, bytes32 resultsRoot) internal view returns (Header memory) {
+        return Header({
+            networkId: NETWORK,
+            chainId: uint64(block.chainid),
+            epoch: EPOCH,
+            height: height,
+            timestamp: 1_700_000_000_000 + height,
+            proposer: address(0xBEEF),
+            parentHash: keccak256(abi.encode("parent", height)),
+            transactionsRoot: keccak256(abi.encode("transactions", height)),
+            resultsRoot: resultsRoot
+        });
+    }
+
+    function hashOf(Header memory header) internal pure returns (bytes32) {
+        return keccak256(abi.encode(header));
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function digestOf(Header memory header, uint64 view_) internal pure returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)"),
+                keccak256("DTN"),
+                keccak256("1"),
+                uint256(header.chainId),
+                header.networkId
+            )
+        );
+        bytes32 vote = keccak256(
+            abi.encode(
+                keccak256("Commit(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)"),
+                header.epoch,
+                view_,
+                header.height,
+                hashOf(header)
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, vote));
+    }
+
+    function signatureOf(address signer, bytes32 digest) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[signer], digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev The votes of `count` signers from the given one on.
+    function certificate(Header memory header, address[] memory signers, uint256 from, uint256 count)
+        internal
+        view
+        returns (bytes memory signatures)
+    {
+        bytes32 digest = digestOf(header, VIEW);
+        for (uint256 i; i < count; ++i) {
+            signatures = bytes.concat(signatures, signatureOf(signers[from + i], digest));
+        }
+    }
+
+    function leafOf(Result memory result) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(result))));
+    }
+
+    function pairOf(bytes32 a, bytes32 b) internal pure returns (bytes32) {
+        return a < b ? keccak256(bytes.concat(a, b)) : keccak256(bytes.concat(b, a));
+    }
+
+    /// @dev The root of a tree whose odd last nodes move up unchanged, and the proof of one leaf.
+    function merkle(bytes32[] memory leaves, uint256 index)
+        internal
+        pure
+        returns (bytes32 root, bytes32[] memory proof)
+    {
+        proof = new bytes32[](0);
+        while (leaves.length > 1) {
+            uint256 sibling = index ^ 1;
+            if (sibling < leaves.length) {
+                bytes32[] memory longer = new bytes32[](proof.length + 1);
+                for (uint256 i; i < proof.length; ++i) {
+                    longer[i] = proof[i];
+                }
+                longer[proof.length] = leaves[sibling];
+                proof = longer;
+            }
+            bytes32[] memory up = new bytes32[]((leaves.length + 1) / 2);
+            for (uint256 i; i < up.length; ++i) {
+                up[i] = 2 * i + 1 < leaves.length ? pairOf(leaves[2 * i], leaves[2 * i + 1]) : leaves[2 * i];
+            }
+            leaves = up;
+            index /= 2;
+        }
+        root = leaves.length == 0 ? bytes32(0) : leaves[0];
+    }
+}

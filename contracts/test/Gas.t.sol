@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {console} from "forge-std/console.sol";
+import {Fixture} from "./Fixture.sol";
+import {Header, Result} from "../src/Formats.sol";
+import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {ResultRegistry} from "../src/ResultRegistry.sol";
+import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+
+/// @notice Budgets for what users pay, as receipts state it: every call here is a transaction of its own.
+/// @dev The calls run in setUp and the tests only compare, so that each starts from cold storage.
+contract GasTest is Fixture {
+    MultiSigWallet private wallet;
+    address[] private owners;
+    address private constant PAYEE = address(0xCAFE);
+    bytes32 private constant SALT = keccak256("salt");
+
+    /// @dev The last call over its budget. Noted rather than failed at once, so that one run shows every number.
+    string private over;
+
+    function setUp() public {
+        owners = makeOwners(5);
+        wallet = new MultiSigWallet(owners, 3);
+        vm.deal(address(wallet), 10 ether);
+    }
+
+    function test_GasOfTransferToExistingAccount() public {
+        vm.deal(PAYEE, 1);
+        runTransfer(45_000);
+        assertEq(over, "");
+    }
+
+    function test_GasOfTransferToNewAccount() public {
+        runTransfer(70_000);
+        assertEq(over, "");
+    }
+
+    function test_GasOfPayout() public {
+        address[] memory validators = makeValidators(4);
+        ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        RewardDistributor distributor = new RewardDistributor(IFinality(address(registry)), address(wallet));
+        vm.deal(address(distributor), 10 ether);
+        vm.deal(PAYEE, 1);
+
+        bytes32[] memory leaves = new bytes32[](4);
+        Result memory result = Result(keccak256("order"), PAYEE, 1 ether, keccak256("claim"));
+        leaves[0] = leafOf(result);
+        for (uint256 i = 1; i < 4; ++i) {
+            leaves[i] = keccak256(abi.encode(i));
+        }
+        (bytes32 root, bytes32[] memory proof) = merkle(leaves, 0);
+        Header memory header = makeHeader(1, root);
+
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        check("finalize, 3 of 4, first", 93_000);
+        header.height = 2;
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        check("finalize, 3 of 4, later", 76_000);
+
+        run(address(distributor), 0, abi.encodeCall(distributor.pay, (header, result, proof)), 56_300, 86_500);
+        assertEq(PAYEE.balance, 1 ether + 1);
+        assertEq(over, "");
+    }
+
+    function test_GasOfFinalizeByManyValidators() public {
+        address[] memory validators = makeValidators(100);
+        ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        check("deploy registry, 100 validators", 1_560_000);
+        Header memory header = makeHeader(1, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 67));
+        check("finalize, 67 of 100", 446_000);
+        assertEq(over, "");
+    }
+
+    function runTransfer(uint256 executeBudget) private {
+        run(PAYEE, 1 ether, "", 50_200, executeBudget);
+    }
+
+    function run(address to, uint256 value, bytes memory data, uint256 proposeBudget, uint256 executeBudget) private {
+        vm.prank(owners[0]);
+        bytes32 id = wallet.proposeTransaction(to, value, data, 0, SALT);
+        check("propose", proposeBudget);
+        vm.prank(owners[1]);
+        wallet.confirmTransaction(id);
+        check("confirm", 31_000);
+        vm.prank(owners[2]);
+        wallet.confirmTransaction(id);
+        check("confirm", 31_000);
+        vm.prank(owners[2]);
+        wallet.executeTransaction(to, value, data, 0, SALT);
+        check("execute", executeBudget);
+    }
+
+    function check(string memory what, uint256 budget) private {
+        uint256 used = vm.lastCallGas().gasTotalUsed;
+        console.log(what, used);
+        if (used > budget) over = what;
+    }
+}
