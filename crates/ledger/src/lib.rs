@@ -1,1 +1,22 @@
-//! Mempool, block execution, results tree and the durable store.
+//! What blocks lead to: the mempool, the execution of blocks, their results and the durable store.
+//!
+//! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
+//! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
+//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//!
+//! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
+
+mod block;
+mod ledger;
+mod mempool;
+mod rules;
+mod state;
+mod store;
+mod verified;
+
+pub use block::{BlockError, CheckedBlock, MAX_CLOCK_DRIFT_MS};
+pub use ledger::{Ledger, LedgerError, Tip};
+pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW};
+pub use rules::Refusal;
+pub use state::OrderStatus;
+pub use store::{Location, Store, StoreError};

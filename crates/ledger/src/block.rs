@@ -1,0 +1,174 @@
+//! What a block must satisfy to follow the tip.
+
+use std::sync::Arc;
+
+use dtn_primitives::{Address, B256, Block, Genesis, Header, ValidatorSet, WorkResult};
+
+use crate::{Refusal, Tip, state::Changes};
+
+/// How far ahead of this peer's clock a proposal's timestamp may be, in milliseconds.
+pub const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
+
+/// Why a block may not follow the tip.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// It is of another network.
+    #[error("the block is of network {0}")]
+    WrongNetwork(B256),
+    /// It settles on another chain.
+    #[error("the block settles on chain {have}, not {need}")]
+    WrongChain {
+        /// The block's chain id.
+        have: u64,
+        /// The network's.
+        need: u64,
+    },
+    /// It is of another validator set.
+    #[error("the block is of epoch {have}, not {need}")]
+    WrongEpoch {
+        /// The block's epoch.
+        have: u64,
+        /// The validator set's.
+        need: u64,
+    },
+    /// It is not the next one.
+    #[error("the block has height {have}; the next is {need}")]
+    WrongHeight {
+        /// The block's height.
+        have: u64,
+        /// One above the tip.
+        need: u64,
+    },
+    /// It follows another block than the tip.
+    #[error("the block follows {have}, but the tip is {need}")]
+    WrongParent {
+        /// The block's parent.
+        have: B256,
+        /// The tip's hash.
+        need: B256,
+    },
+    /// Its time is not after its parent's.
+    #[error("the block's timestamp {have} is not after its parent's {parent}")]
+    NotAfterParent {
+        /// The block's timestamp, in milliseconds.
+        have: u64,
+        /// Its parent's.
+        parent: u64,
+    },
+    /// Its time is too far in the future.
+    #[error("the block's timestamp is {ahead_ms} ms ahead of this peer's clock")]
+    FromTheFuture {
+        /// How far.
+        ahead_ms: u64,
+    },
+    /// Its proposer is no validator.
+    #[error("the proposer {0} is not a validator")]
+    UnknownProposer(Address),
+    /// It has no transactions.
+    #[error("the block has no transactions")]
+    Empty,
+    /// It is longer than the genesis allows.
+    #[error("{actual} bytes exceed the limit of {limit}")]
+    TooLarge {
+        /// Its encoded size.
+        actual: usize,
+        /// The genesis's limit.
+        limit: u64,
+    },
+    /// Its header commits to other transactions.
+    #[error("the transactions have root {have}, but the header names {named}")]
+    TransactionsRoot {
+        /// Of its transactions.
+        have: B256,
+        /// In its header.
+        named: B256,
+    },
+    /// Its header commits to other results.
+    #[error("the results have root {have}, but the header names {named}")]
+    ResultsRoot {
+        /// Of the results of its execution.
+        have: B256,
+        /// In its header.
+        named: B256,
+    },
+    /// One of its transactions cannot be executed.
+    #[error("transaction {index} of the block: {refusal}")]
+    Execution {
+        /// The transaction's place.
+        index: usize,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// A block that may follow the tip on which it was checked, with what its execution gives.
+#[derive(Debug, Clone)]
+pub struct CheckedBlock {
+    pub(crate) block: Arc<Block>,
+    pub(crate) hash: B256,
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) transaction_hashes: Vec<B256>,
+    pub(crate) results: Vec<WorkResult>,
+    pub(crate) changes: Changes,
+}
+
+impl CheckedBlock {
+    /// The block.
+    pub fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// The block's hash.
+    pub fn hash(&self) -> B256 {
+        self.hash
+    }
+
+    /// The hashes of its transactions, in order.
+    pub fn transaction_hashes(&self) -> &[B256] {
+        &self.transaction_hashes
+    }
+
+    /// What its execution gives, in order.
+    pub fn results(&self) -> &[WorkResult] {
+        &self.results
+    }
+}
+
+/// Checks everything in a header that does not depend on the transactions. `now_ms` is given for proposals only: what a
+/// quorum has finalized is final whatever this peer's clock says.
+pub(crate) fn check_header(
+    header: &Header,
+    tip: &Tip,
+    genesis: &Genesis,
+    validators: &ValidatorSet,
+    now_ms: Option<u64>,
+    network_id: B256,
+) -> Result<(), BlockError> {
+    if header.network_id != network_id {
+        return Err(BlockError::WrongNetwork(header.network_id));
+    }
+    if header.chain_id != genesis.chain_id {
+        return Err(BlockError::WrongChain { have: header.chain_id, need: genesis.chain_id });
+    }
+    if header.epoch != validators.epoch() {
+        return Err(BlockError::WrongEpoch { have: header.epoch, need: validators.epoch() });
+    }
+    if header.height != tip.height + 1 {
+        return Err(BlockError::WrongHeight { have: header.height, need: tip.height + 1 });
+    }
+    if header.parent_hash != tip.hash {
+        return Err(BlockError::WrongParent { have: header.parent_hash, need: tip.hash });
+    }
+    if header.timestamp <= tip.timestamp {
+        return Err(BlockError::NotAfterParent { have: header.timestamp, parent: tip.timestamp });
+    }
+    if let Some(ahead_ms) = now_ms.map(|now| header.timestamp.saturating_sub(now))
+        && ahead_ms > MAX_CLOCK_DRIFT_MS
+    {
+        return Err(BlockError::FromTheFuture { ahead_ms });
+    }
+    if validators.index_of(header.proposer).is_none() {
+        return Err(BlockError::UnknownProposer(header.proposer));
+    }
+    Ok(())
+}
