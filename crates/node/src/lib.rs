@@ -1,1 +1,19 @@
-//! The libp2p peer: transport, core loop, mining and API.
+//! One peer of the L1: consensus, ledger and mining behind libp2p and a JSON-RPC interface.
+//!
+//! One synchronous core thread owns all state ([`core`]). Around it, tokio tasks carry bytes: [`network`] between
+//! validators, `api` to clients. They meet in bounded channels, so neither can flood the other.
+
+mod api;
+mod core;
+mod identity;
+mod link;
+mod miner;
+mod network;
+mod node;
+mod sync;
+mod wire;
+
+pub use api::{ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, NOT_ADMITTED, Status, UNAVAILABLE};
+pub use identity::peer_id;
+pub use libp2p::{Multiaddr, PeerId};
+pub use node::{Node, NodeConfig, NodeError, NodeHandle};

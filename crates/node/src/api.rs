@@ -1,0 +1,180 @@
+//! The JSON-RPC interface of a peer, for clients, operators and the relayer.
+
+use std::net::SocketAddr;
+
+use dtn_primitives::{Address, B256, Block, Certificate, FinalizedResult, Genesis, Header, Reply, Transaction};
+use jsonrpsee::{
+    core::RpcResult,
+    proc_macros::rpc,
+    server::{Server, ServerConfig, ServerHandle},
+    types::ErrorObjectOwned,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{NodeError, NodeHandle};
+
+/// The longest request body, in bytes.
+const MAX_REQUEST: u32 = 256 * 1024;
+
+/// The longest time that a call may wait for something to happen, in milliseconds.
+pub const MAX_WAIT_MS: u64 = 60_000;
+
+/// The most results in one answer.
+pub const MAX_RESULTS: usize = 256;
+
+/// JSON-RPC error code: the transaction was not admitted; the message says why.
+pub const NOT_ADMITTED: i32 = -32001;
+
+/// JSON-RPC error code: the node is stopping or its store failed.
+pub const UNAVAILABLE: i32 = -32002;
+
+/// How a peer is doing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The network's name.
+    pub network: String,
+    /// The Keccak-256 of its genesis.
+    pub network_id: B256,
+    /// The chain id of the settlement chain.
+    pub chain_id: u64,
+    /// This peer's index among the validators.
+    pub validator: u16,
+    /// This peer's address.
+    pub address: Address,
+    /// The number of validators.
+    pub nodes: usize,
+    /// The votes that make a certificate.
+    pub quorum: usize,
+    /// The view.
+    pub view: u64,
+    /// The index of the view's primary.
+    pub primary: u16,
+    /// The height of the last final block.
+    pub height: u64,
+    /// Its hash; the network id at height 0.
+    pub block_hash: B256,
+    /// The validators that this peer has a link to.
+    pub connected: Vec<u16>,
+    /// Transactions that wait for a block.
+    pub pending_transactions: usize,
+    /// Orders whose work is not done.
+    pub open_orders: usize,
+    /// The order that this peer is working on.
+    pub working_on: Option<B256>,
+    /// Validators caught contradicting themselves since this peer started.
+    pub evidence: Vec<u16>,
+    /// Messages since this peer started that no correct peer sends, by validator.
+    pub faults: Vec<u64>,
+}
+
+/// A final block with the hashes that identify it and its transactions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BlockView {
+    /// The block's hash.
+    pub hash: B256,
+    /// The hashes of its transactions, in order.
+    pub transaction_hashes: Vec<B256>,
+    /// The block.
+    #[serde(flatten)]
+    pub block: Block,
+}
+
+/// A header and the quorum that made it final; verifiable by anyone who knows the genesis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CertifiedHeader {
+    /// The header.
+    pub header: Header,
+    /// Its commit certificate.
+    pub certificate: Certificate,
+    /// How many transactions the block holds.
+    pub transactions: usize,
+    /// How long it took at this peer from the proposal to finality, in microseconds, where this peer took part and
+    /// remembers it.
+    pub latency_us: Option<u64>,
+}
+
+/// The calls that a peer answers.
+#[rpc(server, client, namespace = "dtn")]
+pub trait Api {
+    /// How this peer is doing.
+    #[method(name = "status")]
+    async fn status(&self) -> RpcResult<Status>;
+
+    /// The genesis of its network.
+    #[method(name = "genesis")]
+    async fn genesis(&self) -> RpcResult<Genesis>;
+
+    /// Hands in a signed transaction; gives its hash.
+    #[method(name = "submit")]
+    async fn submit(&self, transaction: Transaction) -> RpcResult<B256>;
+
+    /// The signed reply to a transaction, once its block is final; waits up to `wait_ms` (at most a minute) for it.
+    #[method(name = "reply")]
+    async fn reply(&self, transaction: B256, wait_ms: u64) -> RpcResult<Option<Reply>>;
+
+    /// A final block.
+    #[method(name = "block")]
+    async fn block(&self, height: u64) -> RpcResult<Option<BlockView>>;
+
+    /// The certificate of a final block.
+    #[method(name = "certificate")]
+    async fn certificate(&self, height: u64) -> RpcResult<Option<CertifiedHeader>>;
+
+    /// The nonce that an account's next order must have.
+    #[method(name = "nonce")]
+    async fn nonce(&self, account: Address) -> RpcResult<u64>;
+
+    /// Results of final blocks from a height on, in order, each with certificate and proof; whole blocks only, and
+    /// no further block once there are [`MAX_RESULTS`].
+    #[method(name = "results")]
+    async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>>;
+}
+
+/// Serves the API until the handle is dropped or stopped.
+pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(ServerHandle, SocketAddr), NodeError> {
+    let failed = |error: std::io::Error| NodeError::Api { address, error: error.to_string() };
+    let config = ServerConfig::builder().max_request_body_size(MAX_REQUEST).build();
+    let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
+    let bound = server.local_addr().map_err(failed)?;
+    Ok((server.start(node.into_rpc()), bound))
+}
+
+fn unavailable(error: NodeError) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(UNAVAILABLE, error.to_string(), None::<()>)
+}
+
+#[jsonrpsee::core::async_trait]
+impl ApiServer for NodeHandle {
+    async fn status(&self) -> RpcResult<Status> {
+        self.ask(|core| core.status()).await.map_err(unavailable)
+    }
+
+    async fn genesis(&self) -> RpcResult<Genesis> {
+        self.ask(|core| core.genesis().clone()).await.map_err(unavailable)
+    }
+
+    async fn submit(&self, transaction: Transaction) -> RpcResult<B256> {
+        let admitted = self.ask(|core| core.submit(transaction)).await.map_err(unavailable)?;
+        admitted.map_err(|error| ErrorObjectOwned::owned(NOT_ADMITTED, error.to_string(), None::<()>))
+    }
+
+    async fn reply(&self, transaction: B256, wait_ms: u64) -> RpcResult<Option<Reply>> {
+        NodeHandle::reply(self, transaction, wait_ms).await.map_err(unavailable)
+    }
+
+    async fn block(&self, height: u64) -> RpcResult<Option<BlockView>> {
+        self.ask(move |core| core.block(height)).await.map_err(unavailable)?.map_err(unavailable)
+    }
+
+    async fn certificate(&self, height: u64) -> RpcResult<Option<CertifiedHeader>> {
+        self.ask(move |core| core.certificate(height)).await.map_err(unavailable)?.map_err(unavailable)
+    }
+
+    async fn nonce(&self, account: Address) -> RpcResult<u64> {
+        self.ask(move |core| core.nonce(account)).await.map_err(unavailable)
+    }
+
+    async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>> {
+        NodeHandle::results(self, from_height).await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,210 @@
+//! Starting, asking and stopping a peer.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
+
+use dtn_ledger::{Ledger, LedgerError, StoreError};
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, GenesisError, Reply, SecretKey, ValidatorIndex, codec};
+use libp2p::Multiaddr;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    api::{self, MAX_RESULTS, MAX_WAIT_MS},
+    core::{Core, Query},
+    network::{Network, NetworkConfig},
+};
+
+/// Messages that may wait between the core and the network, in each direction.
+const CHANNEL: usize = 4096;
+
+/// Questions that may wait for the core.
+const QUERIES: usize = 1024;
+
+/// What a peer needs to know.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// The network that it belongs to.
+    pub genesis: Genesis,
+    /// Its signing key, which must be a validator's.
+    pub key: SecretKey,
+    /// Where it listens for validators.
+    pub listen: Multiaddr,
+    /// Where the other validators listen.
+    pub peers: BTreeMap<Address, Multiaddr>,
+    /// Where it serves its API. The API has no authentication: keep it on loopback.
+    pub api: SocketAddr,
+    /// Its store; made if it does not exist.
+    pub store: PathBuf,
+    /// Who receives the rewards that it earns.
+    pub payee: Address,
+    /// How many threads search for proofs of work.
+    pub threads: NonZeroUsize,
+}
+
+/// Why a peer does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The genesis is unusable.
+    #[error("genesis: {0}")]
+    Genesis(#[from] GenesisError),
+    /// The key is nobody's among the validators.
+    #[error("{0} is not a validator of this network")]
+    NotAValidator(Address),
+    /// The peer address is taken or unusable.
+    #[error("cannot listen to peers on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// What the system says.
+        error: String,
+    },
+    /// The API's address is taken or unusable.
+    #[error("cannot serve the API on {address}: {error}")]
+    Api {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: String,
+    },
+    /// The network stack could not be set up.
+    #[error("network: {0}")]
+    Network(String),
+    /// The store failed. A peer stops then, since it cannot keep what it promises.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A consensus record is undecodable. Without it this peer could contradict what it said.
+    #[error(
+        "the consensus journal at height {height} is corrupt ({error}); remove the store only if this validator has \
+         been down for as long as the height is undecided"
+    )]
+    Journal {
+        /// The height.
+        height: u64,
+        /// What is wrong.
+        error: codec::CodecError,
+    },
+    /// The peer is stopping.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// A running peer.
+pub struct Node {
+    handle: NodeHandle,
+    api: SocketAddr,
+    server: jsonrpsee::server::ServerHandle,
+    core: oneshot::Receiver<Result<(), NodeError>>,
+    network: tokio::task::JoinHandle<()>,
+}
+
+impl Node {
+    /// Opens the store, binds the sockets and starts. Must be called within a tokio runtime.
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let validators = config.genesis.validator_set()?;
+        let address = config.key.address();
+        let me = validators.index_of(address).ok_or(NodeError::NotAValidator(address))?;
+        let ledger = Ledger::open(&config.store, config.genesis.clone())?;
+
+        let (commands, commands_in) = mpsc::channel(CHANNEL);
+        let (events, events_in) = mpsc::channel(CHANNEL);
+        let network_config = NetworkConfig {
+            key: &config.key,
+            me,
+            validators: &validators,
+            network_id: config.genesis.network_id(),
+            max_block_bytes: config.genesis.max_block_bytes,
+            listen: config.listen,
+            addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),
+        };
+        let network = Network::bind(network_config, commands_in, events).await?;
+
+        let (queries, queries_in) = mpsc::channel(QUERIES);
+        let handle = NodeHandle { queries, me };
+        let (server, api) = api::serve(config.api, handle.clone()).await?;
+
+        let core = Core::new(config.genesis, config.key, me, ledger, config.payee, config.threads, commands)?;
+        let (stopped, core_stopped) = oneshot::channel();
+        thread::Builder::new()
+            .name("core".into())
+            .spawn(move || {
+                // Nobody listens only when the node was dropped.
+                stopped.send(core.run(events_in, queries_in)).ok();
+            })
+            .map_err(|error| NodeError::Network(error.to_string()))?;
+        let network = tokio::spawn(network.run());
+        Ok(Self { handle, api, server, core: core_stopped, network })
+    }
+
+    /// For asking it.
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
+    }
+
+    /// Where it serves its API.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Waits until it stops by itself, which it does only when its store fails.
+    pub async fn stopped(&mut self) -> NodeError {
+        match (&mut self.core).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => NodeError::Stopped,
+        }
+    }
+
+    /// Stops it: answers no more, finishes what it is writing, closes its store.
+    pub async fn shutdown(self) {
+        self.server.stop().ok();
+        self.handle.ask(|core| core.stop()).await.ok();
+        self.core.await.ok();
+        self.network.await.ok();
+    }
+}
+
+/// Asks a running peer.
+#[derive(Debug, Clone)]
+pub struct NodeHandle {
+    queries: mpsc::Sender<Query>,
+    me: ValidatorIndex,
+}
+
+impl NodeHandle {
+    /// This peer's index among the validators.
+    pub fn validator(&self) -> ValidatorIndex {
+        self.me
+    }
+
+    /// Results of final blocks from a height on; see the API call of the same name.
+    pub async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, NodeError> {
+        self.ask(move |core| core.results(from_height, MAX_RESULTS)).await?
+    }
+
+    /// The height of the last final block.
+    pub async fn height(&self) -> Result<u64, NodeError> {
+        self.ask(|core| core.height()).await
+    }
+
+    /// The signed reply to a transaction, once its block is final; waits up to `wait_ms` for it.
+    pub async fn reply(&self, transaction: B256, wait_ms: u64) -> Result<Option<Reply>, NodeError> {
+        let (waiter, reply) = oneshot::channel();
+        self.ask(move |core| core.wait_for_reply(transaction, waiter)).await??;
+        let wait = Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
+        Ok(tokio::time::timeout(wait, reply).await.ok().and_then(Result::ok))
+    }
+
+    /// Runs a function on the core's thread, between two of its steps.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let (answer, answered) = oneshot::channel();
+        let query: Query = Box::new(move |core| {
+            answer.send(question(core)).ok();
+        });
+        self.queries.send(query).await.map_err(|_| NodeError::Stopped)?;
+        answered.await.map_err(|_| NodeError::Stopped)
+    }
+}
