@@ -1,0 +1,370 @@
+//! What blocks may do.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use dtn_ledger::{BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, OrderStatus, Refusal};
+use dtn_pow::PowError;
+use dtn_primitives::*;
+use proptest::prelude::*;
+
+fn refusal(ledger: &mut Ledger, transactions: Vec<Transaction>) -> (usize, Refusal) {
+    let block = forged(ledger, transactions, &[]);
+    match ledger.check_proposal(Arc::new(block), NOW) {
+        Err(BlockError::Execution { index, refusal }) => (index, refusal),
+        other => panic!("expected a refusal, not {other:?}"),
+    }
+}
+
+fn error(ledger: &mut Ledger, block: Block) -> BlockError {
+    ledger.check_proposal(Arc::new(block), NOW).expect_err("invalid")
+}
+
+#[test]
+fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
+    let mut ledger = ledger();
+    let ordered = order(0);
+    commit_all(&mut ledger, [ordered.clone()]);
+    assert_eq!(ledger.open_orders().map(|(hash, _)| hash).collect::<Vec<_>>(), [hash(&ordered)]);
+    assert_eq!(ledger.finalized_result(hash(&ordered)), Ok(None));
+
+    let claimed = claim(hash(&ordered), 2);
+    let block = commit_all(&mut ledger, [claimed.clone()]);
+    let proven = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
+    let result = WorkResult {
+        id: hash(&ordered),
+        payee: key(2).address(),
+        amount: U256::from(7),
+        digest: hash(&claimed),
+    };
+    assert_eq!(proven.result, result);
+    assert_eq!(proven.header, block.header);
+    assert!(merkle::verify(proven.header.results_root, result.leaf(), &proven.proof));
+    assert_eq!(proven.certificate.verify(ledger.domain(), ledger.validators()), Ok(()));
+    assert_eq!(ledger.open_orders().count(), 0);
+    let closed = OrderStatus::Closed { claim: hash(&claimed), winner: key(2).address(), height: 2, index: 0 };
+    assert_eq!(ledger.order(hash(&ordered)), Some(&closed));
+    assert_eq!(ledger.transaction(hash(&claimed)), Ok(Some(Location { height: 2, index: 0 })));
+}
+
+#[test]
+fn an_order_can_be_claimed_in_its_own_block() {
+    let mut ledger = ledger();
+    let ordered = order(0);
+    let claimed = claim(hash(&ordered), 2);
+    let result = WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let block = forged(&ledger, vec![ordered, claimed], &[result]);
+    commit(&mut ledger, &block);
+    assert_eq!(ledger.results_in(1).unwrap().len(), 1);
+}
+
+#[test]
+fn a_closed_order_takes_no_second_claim_in_a_later_block_or_in_the_same_one() {
+    let mut ledger = ledger();
+    let ordered = order(0);
+    let order = hash(&ordered);
+    commit_all(&mut ledger, [ordered]);
+    let (first, second) = (claim(order, 2), claim(order, 3));
+    let closed = Refusal::OrderClosed { claim: hash(&first), winner: key(2).address() };
+    assert_eq!(refusal(&mut ledger, vec![first.clone(), second.clone()]), (1, closed.clone()));
+    commit_all(&mut ledger, [first.clone()]);
+    assert_eq!(refusal(&mut ledger, vec![second]), (0, closed.clone()));
+    assert_eq!(refusal(&mut ledger, vec![first]), (0, closed));
+}
+
+#[test]
+fn a_claim_needs_the_work_of_its_own_sender() {
+    let mut ledger = ledger();
+    let ordered = order(0);
+    let order = hash(&ordered);
+    commit_all(&mut ledger, [ordered]);
+
+    let copied = sign(Payload::Claim(claim_of(order, 2)), 3);
+    assert!(matches!(refusal(&mut ledger, vec![copied]), (0, Refusal::InvalidWork(PowError::WrongHash { .. }))));
+
+    let mut lying = claim_of(order, 2);
+    lying.hash = B256::ZERO;
+    let lying = sign(Payload::Claim(lying), 2);
+    assert!(matches!(refusal(&mut ledger, vec![lying]), (0, Refusal::InvalidWork(PowError::WrongHash { .. }))));
+
+    let mut lazy = claim_of(order, 2);
+    let puzzle = dtn_pow::Puzzle::new(genesis().network_id(), order, key(2).address(), EASY).unwrap();
+    lazy.nonce = (0..).find(|nonce| !puzzle.target().is_met_by(puzzle.hash(*nonce))).unwrap();
+    lazy.hash = puzzle.hash(lazy.nonce);
+    let lazy = sign(Payload::Claim(lazy), 2);
+    assert!(matches!(refusal(&mut ledger, vec![lazy]), (0, Refusal::InvalidWork(PowError::AboveTarget { .. }))));
+}
+
+#[test]
+fn a_claim_needs_an_order_that_asks_for_work() {
+    let mut ledger = ledger();
+    let unknown = B256::repeat_byte(1);
+    assert_eq!(refusal(&mut ledger, vec![claim(unknown, 2)]), (0, Refusal::UnknownOrder(unknown)));
+    let noted = note(5, 0);
+    let order = hash(&noted);
+    commit_all(&mut ledger, [noted]);
+    assert_eq!(ledger.order(order), Some(&OrderStatus::Recorded { height: 1 }));
+    assert_eq!(refusal(&mut ledger, vec![claim(order, 2)]), (0, Refusal::NothingToClaim(order)));
+}
+
+#[test]
+fn an_order_is_executed_once_and_in_the_order_of_nonces() {
+    let mut ledger = ledger();
+    let first = note(5, 0);
+    assert_eq!(refusal(&mut ledger, vec![note(5, 1)]), (0, Refusal::NonceTooHigh { have: 1, next: 0 }));
+    let twice = vec![first.clone(), first.clone()];
+    assert_eq!(refusal(&mut ledger, twice), (1, Refusal::NonceTooLow { have: 0, next: 1 }));
+    commit_all(&mut ledger, [first.clone()]);
+    assert_eq!(ledger.next_nonce(key(5).address()), 1);
+    assert_eq!(refusal(&mut ledger, vec![first]), (0, Refusal::NonceTooLow { have: 0, next: 1 }));
+    assert_eq!(ledger.next_nonce(key(6).address()), 0);
+}
+
+#[test]
+fn only_requesters_offer_rewards() {
+    let mut ledger = ledger();
+    let generous = sign(Payload::Order(order_of(0, 1, Some(EASY))), 5);
+    assert_eq!(refusal(&mut ledger, vec![generous]), (0, Refusal::NotRequester(key(5).address())));
+    let free = sign(Payload::Order(order_of(0, 0, Some(EASY))), 5);
+    commit_all(&mut ledger, [free]);
+}
+
+#[test]
+fn a_transaction_without_its_senders_signature_makes_a_block_invalid_even_if_the_same_content_was_seen_signed() {
+    let mut ledger = ledger();
+    let signed = note(5, 0);
+    ledger.admit(signed.clone()).expect("admitted, and its signature remembered");
+    for signature in [note(6, 0).signature, Signature([0; 65])] {
+        let stolen = Transaction { signature, ..signed.clone() };
+        assert!(matches!(
+            refusal(&mut ledger, vec![stolen]),
+            (0, Refusal::Invalid(TransactionError::Signature(_)))
+        ));
+    }
+}
+
+#[test]
+fn an_order_or_claim_with_unacceptable_fields_makes_a_block_invalid() {
+    let mut ledger = ledger();
+    let mut empty = order_of(0, 0, None);
+    empty.dataset.clear();
+    let empty = sign(Payload::Order(empty), 5);
+    assert_eq!(refusal(&mut ledger, vec![empty]).1, Refusal::Invalid(TransactionError::EmptyText("dataset")));
+    let nothing = sign(Payload::Order(order_of(0, 0, Some(0))), 5);
+    assert_eq!(refusal(&mut ledger, vec![nothing]).1, Refusal::Invalid(TransactionError::NoWork));
+    let ordered = order(0);
+    let mut unpaid = claim_of(hash(&ordered), 2);
+    unpaid.payee = Address::ZERO;
+    let unpaid = sign(Payload::Claim(unpaid), 2);
+    assert_eq!(refusal(&mut ledger, vec![ordered, unpaid]), (1, Refusal::Invalid(TransactionError::NoPayee)));
+}
+
+#[test]
+fn the_last_nonce_there_is_cannot_be_used() {
+    let mut ledger = ledger();
+    let last = note(5, u64::MAX);
+    assert!(matches!(refusal(&mut ledger, vec![last.clone()]).1, Refusal::NonceTooHigh { .. }));
+    assert!(ledger.admit(last).is_err());
+}
+
+#[test]
+fn a_block_with_any_field_of_its_header_changed_is_refused() {
+    let mut ledger = ledger();
+    commit_all(&mut ledger, [note(5, 0)]);
+    let good = forged(&ledger, vec![note(5, 1)], &[]);
+    let changed = |change: fn(&mut Header)| {
+        let mut block = good.clone();
+        change(&mut block.header);
+        block
+    };
+    let mut refused = |change| error(&mut ledger, changed(change));
+    assert!(matches!(refused(|h| h.network_id = B256::ZERO), BlockError::WrongNetwork(_)));
+    assert!(matches!(refused(|h| h.chain_id = 1), BlockError::WrongChain { have: 1, .. }));
+    assert!(matches!(refused(|h| h.epoch = 1), BlockError::WrongEpoch { have: 1, .. }));
+    assert!(matches!(refused(|h| h.height = 1), BlockError::WrongHeight { have: 1, need: 2 }));
+    assert!(matches!(refused(|h| h.height = 3), BlockError::WrongHeight { have: 3, need: 2 }));
+    assert!(matches!(refused(|h| h.parent_hash = B256::ZERO), BlockError::WrongParent { .. }));
+    assert!(matches!(refused(|h| h.timestamp = 0), BlockError::NotAfterParent { .. }));
+    assert!(matches!(refused(|h| h.proposer = key(9).address()), BlockError::UnknownProposer(_)));
+    assert!(matches!(refused(|h| h.transactions_root = B256::ZERO), BlockError::TransactionsRoot { .. }));
+    assert!(matches!(refused(|h| h.results_root = B256::repeat_byte(1)), BlockError::ResultsRoot { .. }));
+    commit(&mut ledger, &good);
+}
+
+#[test]
+fn a_block_must_be_later_than_its_parent_and_not_from_the_future() {
+    let mut ledger = ledger();
+    commit_all(&mut ledger, [note(5, 0)]);
+    let parent = ledger.tip().timestamp;
+    let mut block = forged(&ledger, vec![note(5, 1)], &[]);
+    block.header.timestamp = parent;
+    assert_eq!(error(&mut ledger, block.clone()), BlockError::NotAfterParent { have: parent, parent });
+    block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS + 1;
+    assert_eq!(error(&mut ledger, block.clone()), BlockError::FromTheFuture { ahead_ms: MAX_CLOCK_DRIFT_MS + 1 });
+    ledger.check_decided(Arc::new(block.clone())).expect("a quorum's decision is not compared with this clock");
+    block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS;
+    ledger.check_proposal(Arc::new(block), NOW).expect("within the drift");
+}
+
+#[test]
+fn a_block_without_transactions_or_beyond_the_limit_is_refused() {
+    let mut ledger = ledger();
+    let empty = forged(&ledger, vec![], &[]);
+    assert_eq!(error(&mut ledger, empty), BlockError::Empty);
+    let many = (0..500).map(|nonce| note(5, nonce)).collect();
+    let large = forged(&ledger, many, &[]);
+    assert!(matches!(error(&mut ledger, large), BlockError::TooLarge { limit: 65536, .. }));
+}
+
+#[test]
+fn left_out_exchanged_or_invented_results_are_refused() {
+    let mut ledger = ledger();
+    let ordered = order(0);
+    let order = hash(&ordered);
+    commit_all(&mut ledger, [ordered]);
+    let claimed = claim(order, 2);
+    let right = WorkResult { id: order, payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let wrong = [
+        vec![],
+        vec![right.clone(), right.clone()],
+        vec![WorkResult { payee: key(3).address(), ..right.clone() }],
+        vec![WorkResult { amount: U256::from(8), ..right.clone() }],
+        vec![WorkResult { digest: B256::ZERO, ..right.clone() }],
+        vec![WorkResult { id: B256::ZERO, ..right.clone() }],
+    ];
+    for results in wrong {
+        let block = forged(&ledger, vec![claimed.clone()], &results);
+        assert!(matches!(error(&mut ledger, block), BlockError::ResultsRoot { .. }));
+    }
+    let block = forged(&ledger, vec![claimed], &[right]);
+    commit(&mut ledger, &block);
+}
+
+#[test]
+fn nothing_is_committed_without_a_quorums_certificate_for_exactly_this_block() {
+    let mut ledger = ledger();
+    let block = forged(&ledger, vec![note(5, 0)], &[]);
+    let other = forged(&ledger, vec![note(6, 0)], &[]);
+    let good = checked(&mut ledger, &block);
+
+    let mismatch = ledger.commit(good.clone(), &certificate(&other));
+    assert!(matches!(mismatch, Err(LedgerError::CertificateMismatch { .. })));
+
+    let mut short = certificate(&block);
+    short.signatures.pop();
+    assert!(matches!(
+        ledger.commit(good.clone(), &short),
+        Err(LedgerError::Certificate(CertificateError::BelowQuorum { have: 2, need: 3 }))
+    ));
+
+    let mut relabelled = certificate(&other);
+    relabelled.block_hash = block.header.hash();
+    assert!(matches!(
+        ledger.commit(good.clone(), &relabelled),
+        Err(LedgerError::Certificate(CertificateError::Signature { .. }))
+    ));
+    assert_eq!((ledger.tip().height, ledger.block(1)), (0, Ok(None)));
+    ledger.commit(good, &certificate(&block)).expect("commits");
+}
+
+#[test]
+fn a_check_is_void_once_another_block_was_committed() {
+    let mut ledger = ledger();
+    let (first, second) = (forged(&ledger, vec![note(5, 0)], &[]), forged(&ledger, vec![note(6, 0)], &[]));
+    let stale = checked(&mut ledger, &second);
+    commit(&mut ledger, &first);
+    let result = ledger.commit(stale, &certificate(&second));
+    assert!(matches!(result, Err(LedgerError::Block(BlockError::WrongParent { .. }))));
+    assert_eq!(ledger.next_nonce(key(6).address()), 0);
+}
+
+#[test]
+fn results_of_several_blocks_are_listed_with_proofs_block_by_block() {
+    let mut ledger = ledger();
+    let orders: Vec<_> = (0..7).map(order).collect();
+    commit_all(&mut ledger, orders.clone());
+    commit_all(&mut ledger, orders[..4].iter().map(|order| claim(hash(order), 2)));
+    commit_all(&mut ledger, [note(5, 0)]);
+    commit_all(&mut ledger, orders[4..].iter().map(|order| claim(hash(order), 3)));
+    let all = ledger.finalized_results(0, 100).unwrap();
+    assert_eq!(all.len(), 7);
+    for proven in &all {
+        assert!(merkle::verify(proven.header.results_root, proven.result.leaf(), &proven.proof));
+        assert_eq!(ledger.finalized_result(proven.result.id).as_ref(), Ok(&Some(proven.clone())));
+    }
+    assert_eq!(ledger.finalized_results(0, 1).unwrap().len(), 4, "whole blocks");
+    assert_eq!(ledger.finalized_results(3, 100).unwrap().len(), 3);
+    assert_eq!(ledger.finalized_results(5, 100), Ok(vec![]));
+}
+
+/// What a random user does next.
+#[derive(Debug, Clone)]
+enum Step {
+    Order(u8),
+    Claim(prop::sample::Index, u8),
+    Replay(prop::sample::Index),
+    Block,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (10u8..12).prop_map(Step::Order),
+        4 => (any::<prop::sample::Index>(), 1u8..5).prop_map(|(order, miner)| Step::Claim(order, miner)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Replay),
+        3 => Just(Step::Block),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_is_submitted_every_proposal_is_valid_every_replica_agrees_and_no_order_has_two_winners(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let (mut ledger, mut replica) = (common::ledger(), common::ledger());
+        let mut nonces = [0u64; 256];
+        let mut orders = Vec::new();
+        let mut seen = Vec::new();
+        for step in steps.into_iter().chain([Step::Block, Step::Block]) {
+            let transaction = match step {
+                Step::Order(sender) => {
+                    let nonce = nonces[usize::from(sender)];
+                    nonces[usize::from(sender)] += 1;
+                    let reward = u64::from(sender == 10);
+                    let order = sign(Payload::Order(order_of(nonce, reward, Some(EASY))), sender);
+                    orders.push(hash(&order));
+                    order
+                }
+                Step::Claim(_, _) if orders.is_empty() => continue,
+                Step::Claim(order, miner) => claim(orders[order.index(orders.len())], miner),
+                Step::Replay(_) if seen.is_empty() => continue,
+                Step::Replay(index) => {
+                    let replayed: &Transaction = &seen[index.index(seen.len())];
+                    replayed.clone()
+                }
+                Step::Block => {
+                    if let Some(block) = ledger.propose(NOW, proposer(), 5) {
+                        commit(&mut ledger, &block);
+                        commit(&mut replica, &block);
+                    }
+                    continue;
+                }
+            };
+            seen.push(transaction.clone());
+            _ = ledger.admit(transaction);
+        }
+        prop_assert_eq!(ledger.tip(), replica.tip());
+        let results = ledger.finalized_results(0, usize::MAX).unwrap();
+        prop_assert_eq!(&results, &replica.finalized_results(0, usize::MAX).unwrap());
+        let mut ids: Vec<_> = results.iter().map(|proven| proven.result.id).collect();
+        ids.sort();
+        ids.dedup();
+        prop_assert_eq!(ids.len(), results.len());
+        let closed = orders.iter().filter(|order| matches!(ledger.order(**order), Some(OrderStatus::Closed { .. })));
+        prop_assert_eq!(closed.count(), results.len());
+    }
+}
