@@ -1,0 +1,218 @@
+//! What calldata and revert data mean, by the ABIs of our contracts.
+
+use std::{collections::HashMap, fmt, sync::LazyLock};
+
+use alloy::{
+    dyn_abi::{DynSolValue, JsonAbiExt},
+    json_abi::{Error, Function, JsonAbi},
+    primitives::{Bytes, Selector, hex},
+    sol_types::{Panic, SolError},
+};
+use serde::Deserialize;
+
+use crate::contracts::ARTIFACTS;
+
+struct Names {
+    errors: HashMap<Selector, Error>,
+    functions: HashMap<Selector, Function>,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    #[derive(Deserialize)]
+    struct Artifact {
+        abi: JsonAbi,
+    }
+    let mut names = Names { errors: HashMap::new(), functions: HashMap::new() };
+    for (_, text) in ARTIFACTS {
+        // A test makes sure that every embedded artifact parses.
+        let Ok(Artifact { abi }) = serde_json::from_str(text) else { continue };
+        names.errors.extend(abi.errors().map(|error| (error.selector(), error.clone())));
+        names.functions.extend(abi.functions().map(|function| (function.selector(), function.clone())));
+    }
+    if let Ok(text) = Error::parse("Error(string message)") {
+        names.errors.insert(text.selector(), text);
+    }
+    names
+});
+
+/// A named value with its own decoding where it is itself calldata or revert data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    /// The parameter's name.
+    pub name: String,
+    /// The value, printed.
+    pub value: String,
+}
+
+/// Why a call reverts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Revert {
+    /// Without saying why.
+    Silent,
+    /// With a Solidity error.
+    Named {
+        /// The error's name.
+        name: String,
+        /// Its arguments in order.
+        arguments: Vec<Argument>,
+        /// What a call below it reverted with, when the error carries that.
+        inner: Option<Box<Revert>>,
+    },
+    /// With one of the compiler's checks.
+    Panic(String),
+    /// With bytes that no known ABI describes.
+    Unknown(Bytes),
+}
+
+impl Revert {
+    /// Reads revert data.
+    pub fn decode(data: &[u8]) -> Self {
+        if data.is_empty() {
+            return Self::Silent;
+        }
+        if let Ok(panic) = Panic::abi_decode(data) {
+            return Self::Panic(panic.to_string());
+        }
+        let known = data.get(..4).and_then(|selector| NAMES.errors.get(selector));
+        let Some((error, values)) = known.and_then(|error| Some((error, error.abi_decode_input(&data[4..]).ok()?)))
+        else {
+            return Self::Unknown(Bytes::copy_from_slice(data));
+        };
+        let mut inner = None;
+        let mut arguments = Vec::new();
+        for (parameter, value) in error.inputs.iter().zip(values) {
+            let shown = match &value {
+                DynSolValue::Bytes(bytes) => {
+                    let below = Self::decode(bytes);
+                    let shown = below.to_string();
+                    inner = Some(Box::new(below));
+                    shown
+                }
+                other => show(other),
+            };
+            arguments.push(Argument { name: parameter.name.clone(), value: shown });
+        }
+        Self::Named { name: error.name.clone(), arguments, inner }
+    }
+
+    /// Whether this is the named error, or an error that carries it.
+    pub fn is(&self, wanted: &str) -> bool {
+        match self {
+            Self::Named { name, inner, .. } => name == wanted || inner.as_ref().is_some_and(|below| below.is(wanted)),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Revert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent => f.write_str("no reason given"),
+            Self::Named { name, arguments, .. } if name == "Error" => {
+                f.write_str(arguments.first().map_or("", |argument| &argument.value))
+            }
+            Self::Named { name, arguments, .. } => {
+                write!(f, "{name}({})", Arguments(arguments))
+            }
+            Self::Panic(text) => f.write_str(text),
+            Self::Unknown(bytes) => write!(f, "unknown error {bytes}"),
+        }
+    }
+}
+
+struct Arguments<'a>(&'a [Argument]);
+
+impl fmt::Display for Arguments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Argument { name, value }) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            let colon = if name.is_empty() { "" } else { ": " };
+            write!(f, "{comma}{name}{colon}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn show(value: &DynSolValue) -> String {
+    match value {
+        DynSolValue::Bool(value) => value.to_string(),
+        DynSolValue::Int(value, _) => value.to_string(),
+        DynSolValue::Uint(value, _) => value.to_string(),
+        DynSolValue::FixedBytes(word, size) => hex::encode_prefixed(&word[..*size]),
+        DynSolValue::Address(address) => address.to_string(),
+        DynSolValue::Bytes(bytes) => hex::encode_prefixed(bytes),
+        DynSolValue::String(text) => text.clone(),
+        DynSolValue::Array(values) | DynSolValue::FixedArray(values) => {
+            format!("[{}]", values.iter().map(show).collect::<Vec<_>>().join(", "))
+        }
+        DynSolValue::Tuple(values) => format!("({})", values.iter().map(show).collect::<Vec<_>>().join(", ")),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Calldata in words, like `pay(header: (…), result: (…), proof: [])`, for a person who is about to confirm it.
+/// `None` if it is no call of ours.
+pub fn describe_call(data: &[u8]) -> Option<String> {
+    let function = NAMES.functions.get(data.get(..4)?)?;
+    let values = function.abi_decode_input(&data[4..]).ok()?;
+    let arguments: Vec<_> = function
+        .inputs
+        .iter()
+        .zip(&values)
+        .map(|(parameter, value)| Argument { name: parameter.name.clone(), value: show(value) })
+        .collect();
+    Some(format!("{}({})", function.name, Arguments(&arguments)))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{Address, B256, U256};
+    use alloy::sol_types::{Revert as SolRevert, SolCall};
+
+    use super::*;
+    use crate::contracts::{MultiSigWallet, RewardDistributor};
+
+    #[test]
+    fn every_artifact_parses() {
+        for (name, text) in ARTIFACTS {
+            let artifact: serde_json::Value = serde_json::from_str(text).expect(name);
+            assert!(serde_json::from_value::<JsonAbi>(artifact["abi"].clone()).is_ok(), "{name}");
+            assert!(artifact["bytecode"].as_str().is_some_and(|code| code.len() > 100), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_its_name_and_arguments() {
+        let data = MultiSigWallet::BelowThreshold { have: U256::from(1), need: U256::from(3) }.abi_encode();
+        assert_eq!(Revert::decode(&data).to_string(), "BelowThreshold(have: 1, need: 3)");
+    }
+
+    #[test]
+    fn the_reason_of_a_call_below_is_decoded_too() {
+        let below = RewardDistributor::InsufficientFunds { have: U256::ZERO, need: U256::from(5) }.abi_encode();
+        let data = MultiSigWallet::ExecutionFailed { id: B256::ZERO, reason: below.into() }.abi_encode();
+        let revert = Revert::decode(&data);
+        assert!(revert.is("ExecutionFailed") && revert.is("InsufficientFunds") && !revert.is("AlreadyPaid"));
+        assert!(revert.to_string().ends_with("reason: InsufficientFunds(have: 0, need: 5))"), "{revert}");
+    }
+
+    #[test]
+    fn reasons_of_other_contracts_and_of_the_compiler_are_readable() {
+        assert_eq!(Revert::decode(&SolRevert::from("not today").abi_encode()).to_string(), "not today");
+        let panic = Revert::decode(&Panic::from(0x11u64).abi_encode()).to_string();
+        assert!(panic.contains("0x11") && panic.contains("overflow"), "{panic}");
+        assert_eq!(Revert::decode(&[]).to_string(), "no reason given");
+        assert_eq!(Revert::decode(&[1, 2, 3, 4, 5]).to_string(), "unknown error 0x0102030405");
+        assert_eq!(Revert::decode(&[1]).to_string(), "unknown error 0x01");
+    }
+
+    #[test]
+    fn our_calls_are_described_and_others_are_not() {
+        let call = MultiSigWallet::addOwnerCall { owner: Address::ZERO, threshold_: 2 }.abi_encode();
+        let shown = describe_call(&call).expect("ours");
+        assert_eq!(shown, format!("addOwner(owner: {}, threshold_: 2)", Address::ZERO));
+        assert_eq!(describe_call(&[]), None);
+        assert_eq!(describe_call(&[0xff; 4]), None);
+        assert_eq!(describe_call(&call[..10]), None);
+    }
+}

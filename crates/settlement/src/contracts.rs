@@ -1,0 +1,79 @@
+//! Bindings of the contracts and the bytecode that deploys them, both from `contracts/artifacts`, where
+//! `dtn-cli compile` puts them. Users of the command line need no compiler.
+
+use alloy::primitives::Address;
+use dtn_primitives::{Header, WorkResult};
+use serde::{Deserialize, Serialize};
+
+/// The generated bindings, one module a contract, because each brings its own copy of the shared structs.
+#[allow(missing_docs, clippy::too_many_arguments, clippy::pub_underscore_fields)]
+pub mod bindings {
+    /// `MultiSigWallet.sol`.
+    pub mod multisig {
+        alloy::sol!(MultiSigWallet, "../../contracts/artifacts/MultiSigWallet.json");
+    }
+    /// `ResultRegistry.sol`.
+    pub mod registry {
+        alloy::sol!(ResultRegistry, "../../contracts/artifacts/ResultRegistry.json");
+    }
+    /// `RewardDistributor.sol`.
+    pub mod distributor {
+        alloy::sol!(RewardDistributor, "../../contracts/artifacts/RewardDistributor.json");
+    }
+}
+
+pub use bindings::{distributor::RewardDistributor, multisig::MultiSigWallet, registry::ResultRegistry};
+
+/// The name of the registry contract.
+pub const REGISTRY: &str = "ResultRegistry";
+/// The name of the multisig contract.
+pub const MULTISIG: &str = "MultiSigWallet";
+/// The name of the distributor contract.
+pub const DISTRIBUTOR: &str = "RewardDistributor";
+
+/// The artifacts as they are checked in, by contract name. Error and function names are decoded with their ABIs.
+pub const ARTIFACTS: [(&str, &str); 3] = [
+    (MULTISIG, include_str!("../../../contracts/artifacts/MultiSigWallet.json")),
+    (REGISTRY, include_str!("../../../contracts/artifacts/ResultRegistry.json")),
+    (DISTRIBUTOR, include_str!("../../../contracts/artifacts/RewardDistributor.json")),
+];
+
+/// Where the contracts of one DTN network are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContractAddresses {
+    /// The `ResultRegistry`.
+    pub registry: Address,
+    /// The `MultiSigWallet`.
+    pub multisig: Address,
+    /// The `RewardDistributor`.
+    pub distributor: Address,
+}
+
+macro_rules! header_for {
+    ($contract:ident) => {
+        impl From<&Header> for $contract::Header {
+            fn from(header: &Header) -> Self {
+                Self {
+                    networkId: header.network_id,
+                    chainId: header.chain_id,
+                    epoch: header.epoch,
+                    height: header.height,
+                    timestamp: header.timestamp,
+                    proposer: header.proposer,
+                    parentHash: header.parent_hash,
+                    transactionsRoot: header.transactions_root,
+                    resultsRoot: header.results_root,
+                }
+            }
+        }
+    };
+}
+
+header_for!(ResultRegistry);
+header_for!(RewardDistributor);
+
+impl From<&WorkResult> for RewardDistributor::Result {
+    fn from(result: &WorkResult) -> Self {
+        Self { id: result.id, payee: result.payee, amount: result.amount, digest: result.digest }
+    }
+}

@@ -1,0 +1,322 @@
+//! The record of every transaction that is sent: an append-only file of JSON lines.
+//!
+//! A transaction is written down, durably, before it is broadcast, and again with what its receipt says. So whatever
+//! ends a process, each unit of gas that it spent can be accounted for: a line without a receipt names a transaction
+//! that the chain can be asked about.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    providers::Provider,
+    transports::TransportError,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{Chain, retrying};
+
+/// What became of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionStatus {
+    /// Signed and perhaps broadcast; no receipt is known.
+    Pending,
+    /// In a block, and it did what it should.
+    Success,
+    /// In a block, reverted: paid for in vain.
+    Reverted,
+    /// Another transaction took its nonce, so it never cost anything.
+    Dropped,
+}
+
+/// One transaction. `gas_used`, `effective_gas_price` and `block` come with the receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GasRecord {
+    /// The contract called, by name; `-` for a plain transfer.
+    pub contract: String,
+    /// The function called; `transfer` or `deploy` where there is none.
+    pub function: String,
+    /// Who sent it and paid for it.
+    pub from: Address,
+    /// Where it went.
+    pub to: Address,
+    /// The sender's nonce.
+    pub nonce: u64,
+    /// The transaction's hash.
+    pub tx: B256,
+    /// What became of it.
+    pub status: TransactionStatus,
+    /// From the receipt.
+    pub gas_used: Option<u64>,
+    /// From the receipt, in wei.
+    pub effective_gas_price: Option<u128>,
+    /// From the receipt.
+    pub block: Option<u64>,
+    /// The network's name.
+    pub network: String,
+    /// The chain.
+    pub chain_id: u64,
+    /// When it was signed, in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+impl GasRecord {
+    /// What the transaction cost, in wei; zero while no receipt is known.
+    pub fn fee(&self) -> U256 {
+        U256::from(self.gas_used.unwrap_or(0)) * U256::from(self.effective_gas_price.unwrap_or(0))
+    }
+}
+
+/// Why the gas ledger could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the gas ledger {path}: {source}")]
+pub struct GasLedgerError {
+    path: String,
+    source: io::Error,
+}
+
+/// The transactions in a gas ledger, each with the last that is known of it, in the order in which they were sent.
+#[derive(Debug, Clone, Default)]
+pub struct GasRecords {
+    /// One a transaction.
+    pub records: Vec<GasRecord>,
+    /// Lines that are not records: what a process was writing when it was ended.
+    pub torn_lines: usize,
+}
+
+/// An append-only file of [`GasRecord`]s, shared by the processes that use the same folder.
+#[derive(Debug, Clone)]
+pub struct GasLedger {
+    path: PathBuf,
+}
+
+impl GasLedger {
+    /// The ledger in a file, which the first record creates.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, source: io::Error) -> GasLedgerError {
+        GasLedgerError { path: self.path.display().to_string(), source }
+    }
+
+    /// Adds a record; `durable` returns only when it would survive a power failure.
+    pub async fn append(&self, record: &GasRecord, durable: bool) -> Result<(), GasLedgerError> {
+        let (ledger, record) = (self.clone(), record.clone());
+        let written = tokio::task::spawn_blocking(move || ledger.append_now(&record, durable)).await;
+        written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| self.error(error))
+    }
+
+    fn append_now(&self, record: &GasRecord, durable: bool) -> io::Result<()> {
+        if let Some(dir) = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&self.path)?;
+        file.lock()?; // released when the file is closed
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        if ends_torn(&mut file)? {
+            line.insert(0, b'\n');
+        }
+        file.write_all(&line)?;
+        if durable { file.sync_data() } else { Ok(()) }
+    }
+
+    /// Reads all records. A line that is no record is counted and skipped, an absent file is an empty one.
+    pub fn read(&self) -> Result<GasRecords, GasLedgerError> {
+        let mut text = Vec::new();
+        match File::open(&self.path) {
+            Ok(mut file) => file.read_to_end(&mut text).map_err(|error| self.error(error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(self.error(error)),
+        };
+        let mut read = GasRecords::default();
+        let mut position = HashMap::new();
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice::<GasRecord>(line) {
+                Ok(record) => match position.get(&record.tx) {
+                    Some(&index) => read.records[index] = record,
+                    None => {
+                        position.insert(record.tx, read.records.len());
+                        read.records.push(record);
+                    }
+                },
+                Err(_) => read.torn_lines += 1,
+            }
+        }
+        Ok(read)
+    }
+
+    /// Asks the chain about the transactions whose receipt is not known, and records what it says. Returns how many
+    /// are still open.
+    pub async fn reconcile(&self, chain: &Chain) -> Result<usize, ReconcileError> {
+        let open = self.read()?.records.into_iter();
+        let open =
+            open.filter(|record| record.status == TransactionStatus::Pending && record.chain_id == chain.chain_id());
+        let mut still_open = 0;
+        for mut record in open {
+            let receipt = retrying(|| chain.provider().get_transaction_receipt(record.tx)).await?;
+            if let Some(receipt) = receipt {
+                record.apply(&receipt);
+            } else {
+                let next = retrying(|| async { chain.provider().get_transaction_count(record.from).await }).await?;
+                if next <= record.nonce {
+                    still_open += 1;
+                    continue;
+                }
+                record.status = TransactionStatus::Dropped;
+            }
+            self.append(&record, false).await?;
+        }
+        Ok(still_open)
+    }
+}
+
+/// Why open transactions could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The file.
+    #[error(transparent)]
+    Ledger(#[from] GasLedgerError),
+    /// The node.
+    #[error("asking for receipts: {0}")]
+    Rpc(#[from] TransportError),
+}
+
+impl GasRecord {
+    pub(crate) fn apply(&mut self, receipt: &alloy::rpc::types::TransactionReceipt) {
+        self.status = if receipt.status() { TransactionStatus::Success } else { TransactionStatus::Reverted };
+        self.gas_used = Some(receipt.gas_used);
+        self.effective_gas_price = Some(receipt.effective_gas_price);
+        self.block = receipt.block_number;
+    }
+}
+
+fn ends_torn(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last[0] != b'\n')
+}
+
+/// The gas of all calls of one function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GasSummary {
+    /// The contract.
+    pub contract: String,
+    /// The function.
+    pub function: String,
+    /// Calls with a receipt.
+    pub count: u64,
+    /// Of these, how many reverted.
+    pub reverted: u64,
+    /// The cheapest call.
+    pub min: u64,
+    /// The mean, rounded down.
+    pub mean: u64,
+    /// The dearest call.
+    pub max: u64,
+    /// All of them.
+    pub total: u64,
+    /// What they cost, in wei.
+    pub fee: U256,
+}
+
+/// Sums up records with a receipt by contract and function, in alphabetical order.
+pub fn summarize<'a>(records: impl IntoIterator<Item = &'a GasRecord>) -> Vec<GasSummary> {
+    let mut groups = BTreeMap::<_, Vec<&GasRecord>>::new();
+    for record in records.into_iter().filter(|record| record.gas_used.is_some()) {
+        groups.entry((&record.contract, &record.function)).or_default().push(record);
+    }
+    let summary = |((contract, function), records): ((&String, &String), Vec<&GasRecord>)| {
+        let gas = || records.iter().filter_map(|record| record.gas_used);
+        let (count, total) = (records.len() as u64, gas().sum::<u64>());
+        GasSummary {
+            contract: contract.clone(),
+            function: function.clone(),
+            count,
+            reverted: records.iter().filter(|record| record.status == TransactionStatus::Reverted).count() as u64,
+            min: gas().min().unwrap_or(0),
+            mean: total / count.max(1),
+            max: gas().max().unwrap_or(0),
+            total,
+            fee: records.iter().map(|record| record.fee()).sum(),
+        }
+    };
+    groups.into_iter().map(summary).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tx: u8, function: &str, gas_used: Option<u64>) -> GasRecord {
+        GasRecord {
+            contract: "MultiSigWallet".into(),
+            function: function.into(),
+            from: Address::ZERO,
+            to: Address::ZERO,
+            nonce: u64::from(tx),
+            tx: B256::repeat_byte(tx),
+            status: if gas_used.is_some() { TransactionStatus::Success } else { TransactionStatus::Pending },
+            gas_used,
+            effective_gas_price: gas_used.map(|_| 2),
+            block: gas_used.map(|_| 1),
+            network: "local".into(),
+            chain_id: 31337,
+            at: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_receipt_completes_the_intent() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ledger = GasLedger::new(dir.path().join("nested/gas.jsonl"));
+        assert!(ledger.read().expect("absent is empty").records.is_empty());
+        ledger.append(&record(1, "pay", None), true).await.expect("writable");
+        ledger.append(&record(2, "pay", None), true).await.expect("writable");
+        ledger.append(&record(1, "pay", Some(50)), false).await.expect("writable");
+        let read = ledger.read().expect("readable");
+        assert_eq!(read.records, [record(1, "pay", Some(50)), record(2, "pay", None)]);
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_costs_only_itself() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ledger = GasLedger::new(dir.path().join("gas.jsonl"));
+        ledger.append(&record(1, "pay", Some(50)), true).await.expect("writable");
+        let mut text = std::fs::read(ledger.path()).expect("readable");
+        text.extend_from_slice(b"{\"contract\":\"Mul");
+        std::fs::write(ledger.path(), text).expect("writable");
+        assert_eq!(ledger.read().expect("readable").torn_lines, 1);
+        ledger.append(&record(2, "pay", Some(70)), true).await.expect("writable");
+        let read = ledger.read().expect("readable");
+        assert_eq!(read.records, [record(1, "pay", Some(50)), record(2, "pay", Some(70))]);
+    }
+
+    #[test]
+    fn sums_are_by_function() {
+        let mut failed = record(4, "pay", Some(10));
+        failed.status = TransactionStatus::Reverted;
+        let records = [record(1, "pay", Some(50)), record(2, "add", Some(7)), record(3, "pay", None), failed];
+        let sums = summarize(&records);
+        assert_eq!(sums.len(), 2);
+        assert_eq!((sums[0].function.as_str(), sums[0].total), ("add", 7));
+        let pay = &sums[1];
+        assert_eq!((pay.count, pay.reverted, pay.min, pay.mean, pay.max, pay.total), (2, 1, 10, 30, 50, 60));
+        assert_eq!(pay.fee, U256::from(120));
+    }
+}

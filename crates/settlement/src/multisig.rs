@@ -1,0 +1,282 @@
+//! The multisig wallet: proposals, their ids, and where they stand.
+
+use std::fmt;
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    providers::Provider,
+    rpc::types::Filter,
+    sol_types::{SolCall, SolEvent, SolStruct, eip712_domain},
+};
+use dtn_primitives::FinalizedResult;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    connection::{Chain, ReadError, retrying},
+    contracts::{MULTISIG, MultiSigWallet, RewardDistributor},
+    gas_ledger::GasRecord,
+    sender::{Account, Call, SendError},
+};
+
+mod typed {
+    alloy::sol! {
+        struct Transaction { address to; uint256 value; bytes data; uint64 expiry; bytes32 salt; }
+    }
+}
+
+/// The call that owners decide about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WalletTransaction {
+    /// The account to call.
+    pub to: Address,
+    /// Wei to send.
+    pub value: U256,
+    /// Calldata.
+    pub data: Bytes,
+    /// The last second at which it can be confirmed or executed, in Unix time; 0 for no end.
+    pub expiry: u64,
+    /// Tells apart proposals of the same call.
+    pub salt: B256,
+}
+
+impl WalletTransaction {
+    /// The transaction that pays a result. Every owner derives the same one from its own ledger.
+    pub fn payout(distributor: Address, result: &FinalizedResult) -> Self {
+        let pay = RewardDistributor::payCall {
+            header: (&result.header).into(),
+            result: (&result.result).into(),
+            proof: result.proof.clone(),
+        };
+        Self { to: distributor, value: U256::ZERO, data: pay.abi_encode().into(), expiry: 0, salt: result.result.id }
+    }
+
+    /// Its id in a wallet: the EIP-712 hash that the contract computes too.
+    pub fn id(&self, wallet: Address, chain_id: u64) -> B256 {
+        let domain = eip712_domain! {
+            name: "DTN MultiSigWallet",
+            version: "1",
+            chain_id: chain_id,
+            verifying_contract: wallet,
+        };
+        let transaction = typed::Transaction {
+            to: self.to,
+            value: self.value,
+            data: self.data.clone(),
+            expiry: self.expiry,
+            salt: self.salt,
+        };
+        let preimage =
+            [&[0x19, 0x01], domain.separator().as_slice(), transaction.eip712_hash_struct().as_slice()].concat();
+        keccak256(preimage)
+    }
+}
+
+/// Where a proposal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProposalStatus {
+    /// Nobody has proposed it.
+    None,
+    /// It can be confirmed and executed, unless it has expired.
+    Pending,
+    /// Its call has been made.
+    Executed,
+    /// It is off the table and may be proposed anew.
+    Cancelled,
+}
+
+impl ProposalStatus {
+    fn from_contract(status: u8) -> Result<Self, MultisigError> {
+        match status {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Pending),
+            2 => Ok(Self::Executed),
+            3 => Ok(Self::Cancelled),
+            other => Err(MultisigError::UnknownStatus(other)),
+        }
+    }
+}
+
+impl fmt::Display for ProposalStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "not proposed",
+            Self::Pending => "pending",
+            Self::Executed => "executed",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// A proposal as the contract sees it, with who has and who has not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalState {
+    /// The proposal.
+    pub id: B256,
+    /// Where it stands.
+    pub status: ProposalStatus,
+    /// Its end in Unix seconds, or 0.
+    pub expiry: u64,
+    /// Who proposed it; zero if nobody did.
+    pub proposer: Address,
+    /// The owners who confirm it.
+    pub confirmed: Vec<Address>,
+    /// The owners who do not.
+    pub missing: Vec<Address>,
+    /// Confirmations that it needs.
+    pub threshold: usize,
+}
+
+/// Why the wallet could not be read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum MultisigError {
+    /// A transaction.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The node.
+    #[error("the node: {0}")]
+    Rpc(#[from] alloy::transports::TransportError),
+    /// The contract is not what it should be.
+    #[error("the multisig answers with the unknown status {0}")]
+    UnknownStatus(u8),
+    /// The contract computes another id, so it is not the contract or not the version that it should be.
+    #[error("the multisig at {wallet} computes the id {theirs} where {ours} is right: it is another contract")]
+    IdMismatch {
+        /// The contract.
+        wallet: Address,
+        /// The id computed here.
+        ours: B256,
+        /// The id computed there.
+        theirs: B256,
+    },
+}
+
+/// A deployed multisig wallet, for reading.
+#[derive(Debug, Clone)]
+pub struct Multisig {
+    chain: Chain,
+    address: Address,
+}
+
+impl Multisig {
+    /// The wallet at an address.
+    pub fn new(chain: Chain, address: Address) -> Self {
+        Self { chain, address }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The id of a transaction in this wallet, computed here.
+    pub fn id(&self, transaction: &WalletTransaction) -> B256 {
+        transaction.id(self.address, self.chain.chain_id())
+    }
+
+    async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ReadError> {
+        self.chain.read(self.address, call).await
+    }
+
+    /// The current owners, in the order in which they were added.
+    pub async fn owners(&self) -> Result<Vec<Address>, MultisigError> {
+        Ok(self.read(&MultiSigWallet::ownersCall {}).await?)
+    }
+
+    /// The confirmations that a proposal needs.
+    pub async fn threshold(&self) -> Result<usize, MultisigError> {
+        Ok(self.read(&MultiSigWallet::thresholdCall {}).await?.saturating_to())
+    }
+
+    /// A proposal's status.
+    pub async fn status(&self, id: B256) -> Result<ProposalStatus, MultisigError> {
+        ProposalStatus::from_contract(self.read(&MultiSigWallet::getTransactionCall { id }).await?.status)
+    }
+
+    /// The current owners who confirm a proposal.
+    pub async fn confirmations(&self, id: B256) -> Result<Vec<Address>, MultisigError> {
+        Ok(self.read(&MultiSigWallet::confirmationsOfCall { id }).await?)
+    }
+
+    /// All that there is to know about a proposal.
+    pub async fn state(&self, id: B256) -> Result<ProposalState, MultisigError> {
+        let transaction = MultiSigWallet::getTransactionCall { id };
+        let (state, owners, threshold, confirmed) = futures::try_join!(
+            async { Ok(self.read(&transaction).await?) },
+            self.owners(),
+            self.threshold(),
+            self.confirmations(id),
+        )?;
+        Ok(ProposalState {
+            id,
+            status: ProposalStatus::from_contract(state.status)?,
+            expiry: state.expiry,
+            proposer: state.proposer,
+            missing: owners.into_iter().filter(|owner| !confirmed.contains(owner)).collect(),
+            confirmed,
+            threshold,
+        })
+    }
+
+    /// The call behind an id, from the event of its proposal. Nodes that limit how far back one may look need a block
+    /// to begin from.
+    pub async fn find(&self, id: B256, from_block: u64) -> Result<Option<WalletTransaction>, MultisigError> {
+        let filter = Filter::new()
+            .address(self.address)
+            .event_signature(MultiSigWallet::Proposed::SIGNATURE_HASH)
+            .topic1(id)
+            .from_block(from_block);
+        let logs = retrying(|| self.chain.provider().get_logs(&filter)).await?;
+        let events = logs.iter().rev().filter_map(|log| MultiSigWallet::Proposed::decode_log(&log.inner).ok());
+        let mut transactions = events.map(|event| WalletTransaction {
+            to: event.to,
+            value: event.value,
+            data: event.data.data.clone(),
+            expiry: event.expiry,
+            salt: event.salt,
+        });
+        Ok(transactions.find(|transaction| self.id(transaction) == id))
+    }
+
+    /// Fails if the contract computes another id for a transaction than this program.
+    pub async fn check_id(&self, transaction: &WalletTransaction) -> Result<B256, MultisigError> {
+        let WalletTransaction { to, value, data, expiry, salt } = transaction.clone();
+        let theirs = self.read(&MultiSigWallet::hashTransactionCall { to, value, data, expiry, salt }).await?;
+        let ours = self.id(transaction);
+        if ours == theirs { Ok(ours) } else { Err(MultisigError::IdMismatch { wallet: self.address, ours, theirs }) }
+    }
+
+    fn call<C: SolCall>(&self, call: &C) -> Call {
+        Call::new(MULTISIG, self.address, call)
+    }
+
+    /// Proposes a transaction, and thereby confirms it.
+    pub async fn propose(&self, owner: &Account, proposal: &WalletTransaction) -> Result<GasRecord, SendError> {
+        let WalletTransaction { to, value, data, expiry, salt } = proposal.clone();
+        owner.send(&self.call(&MultiSigWallet::proposeTransactionCall { to, value, data, expiry, salt })).await
+    }
+
+    /// Confirms a proposal.
+    pub async fn confirm(&self, owner: &Account, id: B256) -> Result<GasRecord, SendError> {
+        owner.send(&self.call(&MultiSigWallet::confirmTransactionCall { id })).await
+    }
+
+    /// Takes a confirmation back.
+    pub async fn revoke(&self, owner: &Account, id: B256) -> Result<GasRecord, SendError> {
+        owner.send(&self.call(&MultiSigWallet::revokeConfirmationCall { id })).await
+    }
+
+    /// Takes a proposal off the table.
+    pub async fn cancel(&self, owner: &Account, id: B256) -> Result<GasRecord, SendError> {
+        owner.send(&self.call(&MultiSigWallet::cancelTransactionCall { id })).await
+    }
+
+    /// Makes the call of a proposal that enough owners confirm.
+    pub async fn execute(&self, owner: &Account, proposal: &WalletTransaction) -> Result<GasRecord, SendError> {
+        let WalletTransaction { to, value, data, expiry, salt } = proposal.clone();
+        owner.send(&self.call(&MultiSigWallet::executeTransactionCall { to, value, data, expiry, salt })).await
+    }
+}

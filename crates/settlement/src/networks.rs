@@ -1,0 +1,257 @@
+//! The settlement chains that are known by name, from built-in defaults, a file and the environment.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::amount::deserialize_wei;
+
+/// The file that is read from the current directory when no other is named.
+pub const CONFIG_FILE: &str = "dtn.toml";
+
+/// The chain id of a development chain.
+pub const LOCAL_CHAIN_ID: u64 = 31337;
+
+const GWEI: u64 = 1_000_000_000;
+
+/// From when on a block counts as irrevocable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finality {
+    /// As soon as it exists: right for a development chain.
+    Latest,
+    /// When the chain itself calls it finalized.
+    Finalized,
+}
+
+/// One settlement chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Its name in the configuration.
+    #[serde(skip)]
+    pub name: String,
+    /// Checked against the node's before anything is signed.
+    pub chain_id: u64,
+    /// The node's HTTP endpoint.
+    pub rpc: String,
+    /// The least tip that the chain accepts, in wei (or as text with a unit).
+    #[serde(default, deserialize_with = "deserialize_wei")]
+    pub min_priority_fee: u64,
+    /// Blocks that must hold a transaction, its own included, before it counts as done.
+    #[serde(default = "one")]
+    pub confirmations: u64,
+    /// When a payout is irrevocable.
+    #[serde(default = "finalized")]
+    pub finality: Finality,
+    /// Where people look at transactions.
+    #[serde(default)]
+    pub explorer: Option<String>,
+    /// How often the node is asked about something awaited.
+    #[serde(default = "second")]
+    pub poll_interval_ms: u64,
+    /// How long a transaction's receipt is waited for.
+    #[serde(default = "minutes")]
+    pub receipt_timeout_ms: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn finalized() -> Finality {
+    Finality::Finalized
+}
+
+fn second() -> u64 {
+    1_000
+}
+
+fn minutes() -> u64 {
+    120_000
+}
+
+impl Network {
+    /// A development chain, where blocks are final as they come and only this machine listens.
+    pub fn local(rpc: impl Into<String>) -> Self {
+        Self {
+            name: "local".into(),
+            chain_id: LOCAL_CHAIN_ID,
+            rpc: rpc.into(),
+            min_priority_fee: 0,
+            confirmations: 1,
+            finality: Finality::Latest,
+            explorer: None,
+            poll_interval_ms: 100,
+            receipt_timeout_ms: 30_000,
+        }
+    }
+
+    fn bsc(name: &str, chain_id: u64, rpc: &str, explorer: &str) -> Self {
+        Self {
+            name: name.into(),
+            chain_id,
+            rpc: rpc.into(),
+            min_priority_fee: GWEI / 10, // the usual estimate can be 1 wei there, which the chain refuses
+            confirmations: 1,
+            finality: Finality::Finalized,
+            explorer: Some(explorer.into()),
+            poll_interval_ms: 500,
+            receipt_timeout_ms: minutes(),
+        }
+    }
+
+    /// Whether this is a development chain, the only kind on which the public development keys may sign.
+    pub fn is_local(&self) -> bool {
+        self.chain_id == LOCAL_CHAIN_ID
+    }
+
+    /// See [`Network::poll_interval_ms`].
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms.max(10))
+    }
+
+    /// See [`Network::receipt_timeout_ms`].
+    pub fn receipt_timeout(&self) -> Duration {
+        Duration::from_millis(self.receipt_timeout_ms)
+    }
+
+    /// Where a person can look at a transaction.
+    pub fn transaction_url(&self, tx: alloy::primitives::B256) -> Option<String> {
+        self.explorer.as_ref().map(|explorer| format!("{}/tx/{tx}", explorer.trim_end_matches('/')))
+    }
+}
+
+/// Why the configuration was not used.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworksError {
+    /// A named file that is not there.
+    #[error("the configuration file {0} does not exist")]
+    NoFile(String),
+    /// A mistake in the file or the environment, with its place.
+    #[error("configuration: {0}")]
+    Invalid(Box<figment::Error>),
+    /// No network of that name.
+    #[error("there is no network `{name}`; known are {known}. Describe it under [networks.{name}] in {CONFIG_FILE}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+}
+
+/// All networks that are known by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Networks(BTreeMap<String, Network>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    networks: BTreeMap<String, Network>,
+}
+
+impl Networks {
+    /// The networks that every installation knows.
+    pub fn built_in() -> Self {
+        let networks = [
+            Network::local("http://127.0.0.1:8545"),
+            Network::bsc(
+                "testnet",
+                97,
+                "https://data-seed-prebsc-1-s1.bnbchain.org:8545",
+                "https://testnet.bscscan.com",
+            ),
+            Network::bsc("mainnet", 56, "https://bsc-dataseed.bnbchain.org", "https://bscscan.com"),
+        ];
+        Self(networks.into_iter().map(|network| (network.name.clone(), network)).collect())
+    }
+
+    /// Built-in defaults, under the file, under variables like `DTN_NETWORKS__TESTNET__RPC`.
+    ///
+    /// A named file must exist; the default one, [`CONFIG_FILE`] in the current directory, need not.
+    pub fn load(file: Option<&Path>) -> Result<Self, NetworksError> {
+        if let Some(path) = file.filter(|path| !path.is_file()) {
+            return Err(NetworksError::NoFile(path.display().to_string()));
+        }
+        let path = file.unwrap_or(Path::new(CONFIG_FILE));
+        let variables = Env::prefixed("DTN_").filter(|key| key.as_str().to_ascii_lowercase().starts_with("networks__"));
+        let figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }))
+            .merge(Toml::file_exact(path))
+            .merge(variables.split("__"));
+        let file: File = figment.extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
+        let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
+        Ok(Self(named.collect()))
+    }
+
+    /// The network of a name.
+    pub fn get(&self, name: &str) -> Result<&Network, NetworksError> {
+        self.0.get(name).ok_or_else(|| NetworksError::Unknown {
+            name: name.to_string(),
+            known: self.0.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Network> {
+        self.0.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Networks, NetworksError> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("dtn.toml");
+        std::fs::write(&path, text).expect("writable");
+        Networks::load(Some(&path))
+    }
+
+    #[test]
+    fn the_file_changes_single_keys_and_adds_networks() {
+        let networks = load(
+            r#"
+            [networks.testnet]
+            rpc = "http://127.0.0.1:9000"
+            min_priority_fee = "3gwei"
+            [networks.sepolia]
+            chain_id = 11155111
+            rpc = "https://example.org"
+            "#,
+        )
+        .expect("valid");
+        let testnet = networks.get("testnet").expect("known");
+        assert_eq!((testnet.chain_id, testnet.rpc.as_str()), (97, "http://127.0.0.1:9000"));
+        assert_eq!(testnet.min_priority_fee, 3 * GWEI);
+        assert_eq!(testnet.name, "testnet");
+        let sepolia = networks.get("sepolia").expect("known");
+        assert_eq!((sepolia.confirmations, sepolia.finality), (1, Finality::Finalized));
+        assert!(!sepolia.is_local());
+    }
+
+    #[test]
+    fn a_mistake_is_reported_with_its_place() {
+        let syntax = load("[networks.testnet]\nchain_id = = 3\n").expect_err("not TOML").to_string();
+        assert!(syntax.contains("line 2"), "{syntax}");
+        let kind = load("[networks.testnet]\nchain_id = \"x\"\n").expect_err("not a number").to_string();
+        assert!(kind.contains("networks.testnet.chain_id") && kind.contains("dtn.toml"), "{kind}");
+        let key = load("[networks.testnet]\nrcp = \"x\"\n").expect_err("unknown key").to_string();
+        assert!(key.contains("rcp"), "{key}");
+        let missing = load("[networks.mine]\nchain_id = 5\n").expect_err("no rpc").to_string();
+        assert!(missing.contains("rpc"), "{missing}");
+    }
+
+    #[test]
+    fn an_unknown_name_and_an_absent_file_say_what_there_is() {
+        let error = Networks::built_in().get("tesnet").expect_err("unknown").to_string();
+        assert!(error.contains("local, mainnet, testnet"), "{error}");
+        let error = Networks::load(Some(Path::new("/nowhere/dtn.toml"))).expect_err("absent").to_string();
+        assert!(error.contains("/nowhere/dtn.toml"), "{error}");
+    }
+}

@@ -1,0 +1,411 @@
+//! The one place through which transactions go: simulate, price, write down, broadcast, wait, record.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559},
+    eips::{Encodable2718, eip2930::AccessList},
+    network::TransactionBuilder,
+    primitives::{Address, B256, Bytes, Signature, TxKind, U256},
+    providers::Provider,
+    rpc::{json_rpc::ErrorPayload, types::TransactionRequest},
+    sol_types::SolCall,
+    transports::{RpcError, TransportError},
+};
+use dtn_primitives::SecretKey;
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::{
+    abi::Revert,
+    connection::{Chain, is_transport, retrying},
+    gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus},
+};
+
+/// The most gas that one transaction may have since Osaka (EIP-7825).
+const TRANSACTION_GAS_CAP: u64 = 1 << 24;
+
+/// A transaction that is not in a block yet is sent to the node again after this long.
+const REBROADCAST: Duration = Duration::from_secs(5);
+
+/// How often a transaction is signed anew because another one took its nonce.
+const NONCE_ATTEMPTS: usize = 5;
+
+/// A call to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The contract's name, for the gas ledger.
+    pub contract: String,
+    /// The function's name, for the gas ledger.
+    pub function: String,
+    /// The contract.
+    pub to: Address,
+    /// Wei to send along.
+    pub value: U256,
+    /// Calldata.
+    pub data: Bytes,
+}
+
+impl Call {
+    /// A call of a contract's function.
+    pub fn new<C: SolCall>(contract: &str, to: Address, call: &C) -> Self {
+        let function = C::SIGNATURE.split('(').next().unwrap_or_default().to_string();
+        Self { contract: contract.into(), function, to, value: U256::ZERO, data: call.abi_encode().into() }
+    }
+
+    /// A plain transfer of native currency. `what` names what for.
+    pub fn transfer(what: &str, to: Address, value: U256) -> Self {
+        Self { contract: "-".into(), function: what.into(), to, value, data: Bytes::new() }
+    }
+}
+
+/// Why a transaction was not sent, or did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The simulation reverts, so nothing was sent.
+    #[error("{contract}.{function} would revert: {revert}")]
+    WouldRevert {
+        /// The contract called.
+        contract: String,
+        /// Its function.
+        function: String,
+        /// Why.
+        revert: Box<Revert>,
+    },
+    /// It reverted in its block, although the simulation had succeeded: something happened in between.
+    #[error("{contract}.{function} reverted on chain in {tx}: {revert}")]
+    Reverted {
+        /// The contract called.
+        contract: String,
+        /// Its function.
+        function: String,
+        /// The transaction.
+        tx: B256,
+        /// Why, as far as running it again tells.
+        revert: Box<Revert>,
+    },
+    /// The account cannot pay.
+    #[error("{account} holds {have} and cannot pay for this on network `{network}`; send it native currency first")]
+    InsufficientFunds {
+        /// The account.
+        account: Address,
+        /// Its balance.
+        have: String,
+        /// The network.
+        network: String,
+    },
+    /// The node did not take it or could not be asked.
+    #[error("the node: {0}")]
+    Rpc(#[from] TransportError),
+    /// No block had it in time. It may still come; the gas ledger remembers it.
+    #[error("no receipt of {tx} after {seconds} s; it may still be mined, and `gas` will find it then")]
+    NoReceipt {
+        /// The transaction.
+        tx: B256,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// It could not be written down, so it was not sent.
+    #[error(transparent)]
+    Ledger(#[from] GasLedgerError),
+}
+
+impl SendError {
+    /// Why it reverts, if it does.
+    pub fn revert(&self) -> Option<&Revert> {
+        match self {
+            Self::WouldRevert { revert, .. } | Self::Reverted { revert, .. } => Some(revert),
+            _ => None,
+        }
+    }
+
+    /// Whether it reverts with one of these Solidity errors.
+    pub fn reverts_with(&self, names: &[&str]) -> bool {
+        self.revert().is_some_and(|revert| names.iter().any(|name| revert.is(name)))
+    }
+}
+
+/// A key on a chain: what sends transactions. Clones share their nonces.
+#[derive(Debug, Clone)]
+pub struct Account(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    chain: Chain,
+    key: SecretKey,
+    address: Address,
+    ledger: GasLedger,
+    /// The nonce after the last one used. A node that lags behind may not know of it yet.
+    next_nonce: Mutex<Option<u64>>,
+}
+
+impl Account {
+    /// A key that signs for this chain and writes into this gas ledger.
+    pub fn new(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
+        let address = key.address();
+        Self(Arc::new(Inner { chain, key, address, ledger, next_nonce: Mutex::new(None) }))
+    }
+
+    /// The account's address.
+    pub fn address(&self) -> Address {
+        self.0.address
+    }
+
+    /// The chain that it sends to.
+    pub fn chain(&self) -> &Chain {
+        &self.0.chain
+    }
+
+    /// Where its transactions are recorded.
+    pub fn ledger(&self) -> &GasLedger {
+        &self.0.ledger
+    }
+
+    /// Runs a call without sending it, and gives the gas that it takes.
+    pub async fn simulate(&self, call: &Call) -> Result<u64, SendError> {
+        let provider = self.0.chain.provider();
+        let request = self.request(call);
+        match retrying(|| async { provider.estimate_gas(request.clone()).await }).await {
+            Ok(gas) => Ok(gas),
+            Err(error) => Err(self.explain(call, &request, error).await),
+        }
+    }
+
+    fn request(&self, call: &Call) -> TransactionRequest {
+        TransactionRequest::default()
+            .with_from(self.0.address)
+            .with_to(call.to)
+            .with_value(call.value)
+            .with_input(call.data.clone())
+    }
+
+    async fn explain(&self, call: &Call, request: &TransactionRequest, error: TransportError) -> SendError {
+        let RpcError::ErrorResp(payload) = &error else { return error.into() };
+        if mentions(payload, &["insufficient funds", "insufficient balance"]) {
+            return self.insufficient_funds().await;
+        }
+        let revert = match payload.as_revert_data() {
+            Some(data) => Revert::decode(&data),
+            None if mentions(payload, &["revert"]) => self.rerun(request, None).await,
+            None => return error.into(),
+        };
+        SendError::WouldRevert {
+            contract: call.contract.clone(),
+            function: call.function.clone(),
+            revert: Box::new(revert),
+        }
+    }
+
+    async fn insufficient_funds(&self) -> SendError {
+        let have = match retrying(|| async { self.0.chain.provider().get_balance(self.0.address).await }).await {
+            Ok(balance) => crate::amount::format_amount(balance),
+            Err(_) => "too little".into(),
+        };
+        SendError::InsufficientFunds { account: self.0.address, have, network: self.0.chain.network().name.clone() }
+    }
+
+    /// Why a call reverts, by running it, at a block if one is given.
+    async fn rerun(&self, request: &TransactionRequest, block: Option<u64>) -> Revert {
+        let block = block.map_or(alloy::eips::BlockId::latest(), alloy::eips::BlockId::number);
+        match self.0.chain.provider().call(request.clone()).block(block).await {
+            Err(RpcError::ErrorResp(payload)) => {
+                payload.as_revert_data().map_or(Revert::Silent, |data| Revert::decode(&data))
+            }
+            _ => Revert::Silent,
+        }
+    }
+
+    /// Simulates, prices, signs, writes down and broadcasts a call.
+    pub async fn submit(&self, call: &Call) -> Result<Submitted, SendError> {
+        let estimate = self.simulate(call).await?;
+        let gas_limit = (estimate + estimate / 4).min(TRANSACTION_GAS_CAP.max(estimate));
+        let (max_fee_per_gas, max_priority_fee_per_gas) = self.fees().await?;
+
+        let Inner { chain, address, next_nonce, .. } = &*self.0;
+        let provider = chain.provider();
+        let mut attempts = 0;
+        let mut next = next_nonce.lock().await;
+        loop {
+            attempts += 1;
+            let pending = retrying(|| async { provider.get_transaction_count(*address).pending().await }).await?;
+            let nonce = next.map_or(pending, |next| next.max(pending));
+            let (record, raw) = self.sign(
+                call,
+                TxEip1559 {
+                    chain_id: chain.chain_id(),
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas,
+                    max_priority_fee_per_gas,
+                    to: TxKind::Call(call.to),
+                    value: call.value,
+                    access_list: AccessList::default(),
+                    input: call.data.clone(),
+                },
+            );
+            self.0.ledger.append(&record, true).await?;
+            let sent = retrying(|| async { provider.send_raw_transaction(&raw).await.map(drop) }).await;
+            match sent {
+                Ok(()) => {}
+                Err(RpcError::ErrorResp(payload)) if mentions(&payload, &["already known", "already imported"]) => {}
+                Err(error) => {
+                    *next = None;
+                    let RpcError::ErrorResp(payload) = &error else { return Err(error.into()) };
+                    // When an answer was lost, the repeated request is refused because the first one was accepted.
+                    let known = retrying(|| provider.get_transaction_by_hash(record.tx)).await;
+                    if matches!(known, Ok(Some(_))) {
+                        *next = Some(nonce + 1);
+                        return Ok(Submitted { account: self.clone(), call: call.clone(), record, raw });
+                    }
+                    let refused = GasRecord { status: TransactionStatus::Dropped, ..record };
+                    self.0.ledger.append(&refused, false).await?;
+                    if mentions(payload, &["nonce too low", "replacement transaction underpriced"])
+                        && attempts < NONCE_ATTEMPTS
+                    {
+                        continue;
+                    }
+                    if mentions(payload, &["insufficient funds"]) {
+                        return Err(self.insufficient_funds().await);
+                    }
+                    return Err(error.into());
+                }
+            }
+            *next = Some(nonce + 1);
+            return Ok(Submitted { account: self.clone(), call: call.clone(), record, raw });
+        }
+    }
+
+    /// Sends a call and waits until it is done.
+    pub async fn send(&self, call: &Call) -> Result<GasRecord, SendError> {
+        self.submit(call).await?.wait().await
+    }
+
+    fn sign(&self, call: &Call, transaction: TxEip1559) -> (GasRecord, Vec<u8>) {
+        let signature = self.0.key.sign(transaction.signature_hash());
+        let (rs, v) = signature.0.split_at(64);
+        let signature = Signature::from_bytes_and_parity(rs, v[0] == 28);
+        let nonce = transaction.nonce;
+        let signed = transaction.into_signed(signature);
+        let network = self.0.chain.network();
+        let record = GasRecord {
+            contract: call.contract.clone(),
+            function: call.function.clone(),
+            from: self.0.address,
+            to: call.to,
+            nonce,
+            tx: *signed.hash(),
+            status: TransactionStatus::Pending,
+            gas_used: None,
+            effective_gas_price: None,
+            block: None,
+            network: network.name.clone(),
+            chain_id: network.chain_id,
+            at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        };
+        (record, signed.encoded_2718())
+    }
+
+    /// The fee cap and the tip. The usual estimate can be a tip of 1 wei, which some chains refuse.
+    async fn fees(&self) -> Result<(u128, u128), SendError> {
+        let chain = &self.0.chain;
+        let estimate = retrying(|| async { chain.provider().estimate_eip1559_fees().await }).await?;
+        Ok(with_tip_floor(
+            estimate.max_fee_per_gas,
+            estimate.max_priority_fee_per_gas,
+            chain.network().min_priority_fee.into(),
+        ))
+    }
+}
+
+fn with_tip_floor(max_fee: u128, tip: u128, floor: u128) -> (u128, u128) {
+    let missing = floor.saturating_sub(tip);
+    (max_fee + missing, tip + missing)
+}
+
+fn mentions(payload: &ErrorPayload, phrases: &[&str]) -> bool {
+    let message = payload.message.to_lowercase();
+    phrases.iter().any(|phrase| message.contains(phrase))
+}
+
+/// A transaction that has been broadcast.
+#[derive(Debug)]
+pub struct Submitted {
+    account: Account,
+    call: Call,
+    record: GasRecord,
+    raw: Vec<u8>,
+}
+
+impl Submitted {
+    /// The transaction's hash.
+    pub fn tx(&self) -> B256 {
+        self.record.tx
+    }
+
+    /// Waits until enough blocks hold the transaction, and records its receipt.
+    pub async fn wait(mut self) -> Result<GasRecord, SendError> {
+        let Inner { chain, ledger, next_nonce, .. } = &*self.account.0;
+        let (provider, network) = (chain.provider(), chain.network());
+        let started = Instant::now();
+        let mut last_broadcast = started;
+        let mut pause = Duration::from_millis(10).min(network.poll_interval());
+        loop {
+            let found = provider.get_transaction_receipt(self.record.tx).await;
+            match found {
+                Ok(Some(receipt)) => {
+                    let depth = match (network.confirmations, receipt.block_number) {
+                        (0 | 1, _) | (_, None) => 1,
+                        (_, Some(block)) => {
+                            let head = retrying(|| async { provider.get_block_number().await }).await?;
+                            head.saturating_sub(block) + 1
+                        }
+                    };
+                    if depth >= network.confirmations.max(1) {
+                        self.record.apply(&receipt);
+                        ledger.append(&self.record, false).await?;
+                        break;
+                    }
+                }
+                Ok(None) if last_broadcast.elapsed() >= REBROADCAST => {
+                    last_broadcast = Instant::now();
+                    // A node may have forgotten it. One that has not refuses the copy, which is as good.
+                    let _ = provider.send_raw_transaction(&self.raw).await;
+                }
+                Ok(None) => {}
+                Err(error) if is_transport(&error) => tracing::debug!(%error, "asking for a receipt"),
+                Err(error) => return Err(error.into()),
+            }
+            if started.elapsed() >= network.receipt_timeout() {
+                *next_nonce.lock().await = None;
+                let seconds = network.receipt_timeout().as_secs();
+                return Err(SendError::NoReceipt { tx: self.record.tx, seconds });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(network.poll_interval());
+        }
+        if self.record.status == TransactionStatus::Success {
+            return Ok(self.record);
+        }
+        let request = self.account.request(&self.call);
+        Err(SendError::Reverted {
+            revert: Box::new(self.account.rerun(&request, self.record.block).await),
+            contract: self.call.contract,
+            function: self.call.function,
+            tx: self.record.tx,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tip_is_at_least_the_floor_and_the_cap_grows_with_it() {
+        assert_eq!(with_tip_floor(1, 1, 100_000_000), (100_000_000, 100_000_000));
+        assert_eq!(with_tip_floor(50, 10, 4), (50, 10));
+        assert_eq!(with_tip_floor(2_000_000_001, 1, 100), (2_000_000_100, 100));
+    }
+}
