@@ -1,14 +1,15 @@
 //! What is on disk: one `redb` file.
 //!
-//! Every record carries a checksum over its table, key and value, because redb verifies its own only when it repairs;
-//! so a damaged file is reported when the damaged record is read, by a typed error. A panic inside redb on a damaged
-//! file becomes the same error.
+//! A damaged file is a typed error and never a wrong answer. Opening it has redb verify the checksums of all its pages,
+//! which takes as long as reading the file. What is damaged later fails the checksum that every record carries over
+//! its table, key and value. And since redb panics on some broken structures, its panics become the same error.
 
 use std::{
+    cell::Cell,
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Once},
 };
 
 use dtn_primitives::{Address, B256, Block, Certificate, WorkResult, codec};
@@ -119,16 +120,20 @@ impl Store {
     /// Opens the file, or makes a new one.
     pub(crate) fn open(path: &Path, network_id: B256) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        guard(&name, || Ok(Database::builder().set_cache_size(CACHE_BYTES).create(path)?))
-            .and_then(|database| Self::check(database, name, network_id))
+        let database = guard(&name, || {
+            let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+            // "Repaired" may mean that the last commit was undone, and with it votes that others have seen.
+            if database.check_integrity()? { Ok(database) } else { Err(corrupt("its pages fail their checksums")) }
+        })?;
+        Self::check(database, name, network_id)
     }
 
     /// A store that is gone when it is dropped.
     pub(crate) fn in_memory(network_id: B256) -> Result<Self, StoreError> {
         let name = "in memory".to_string();
         let backend = InMemoryBackend::new();
-        guard(&name, || Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?))
-            .and_then(|database| Self::check(database, name, network_id))
+        let builder = || Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?);
+        Self::check(guard(&name, builder)?, name, network_id)
     }
 
     /// Makes the tables of a new store; an old one must be of this schema and network.
@@ -304,7 +309,8 @@ impl Store {
 /// Does something with redb; errors and panics name the store and say what to do.
 fn guard<T>(name: &str, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     let store = name.to_string();
-    match catch_unwind(AssertUnwindSafe(work)) {
+    let outcome = quietly(|| catch_unwind(AssertUnwindSafe(work)));
+    match outcome {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(StoreError::Locked { store }),
         Ok(Err(redb::Error::Io(error))) => Err(match error.kind() {
@@ -319,6 +325,28 @@ fn guard<T>(name: &str, work: impl FnOnce() -> Result<T, redb::Error>) -> Result
         Ok(Err(error)) => Err(StoreError::Corrupt { store, reason: error.to_string() }),
         Err(_) => Err(StoreError::Corrupt { store, reason: "its structure is broken".into() }),
     }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is about to become an error.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the panics of `work`, which are caught, from being printed as if the program had failed.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = QUIET.replace(true);
+    let value = work();
+    QUIET.set(outer);
+    value
 }
 
 fn corrupt(reason: &str) -> redb::Error {

@@ -25,7 +25,7 @@ fn error(ledger: &mut Ledger, block: Block) -> BlockError {
 
 #[test]
 fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let ordered = order(0);
     commit_all(&mut ledger, [ordered.clone()]);
     assert_eq!(ledger.open_orders().map(|(hash, _)| hash).collect::<Vec<_>>(), [hash(&ordered)]);
@@ -34,12 +34,8 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
     let claimed = claim(hash(&ordered), 2);
     let block = commit_all(&mut ledger, [claimed.clone()]);
     let proven = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
-    let result = WorkResult {
-        id: hash(&ordered),
-        payee: key(2).address(),
-        amount: U256::from(7),
-        digest: hash(&claimed),
-    };
+    let result =
+        WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
     assert_eq!(proven.result, result);
     assert_eq!(proven.header, block.header);
     assert!(merkle::verify(proven.header.results_root, result.leaf(), &proven.proof));
@@ -52,10 +48,11 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
 
 #[test]
 fn an_order_can_be_claimed_in_its_own_block() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let ordered = order(0);
     let claimed = claim(hash(&ordered), 2);
-    let result = WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let result =
+        WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
     let block = forged(&ledger, vec![ordered, claimed], &[result]);
     commit(&mut ledger, &block);
     assert_eq!(ledger.results_in(1).unwrap().len(), 1);
@@ -63,7 +60,7 @@ fn an_order_can_be_claimed_in_its_own_block() {
 
 #[test]
 fn a_closed_order_takes_no_second_claim_in_a_later_block_or_in_the_same_one() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let ordered = order(0);
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
@@ -77,7 +74,7 @@ fn a_closed_order_takes_no_second_claim_in_a_later_block_or_in_the_same_one() {
 
 #[test]
 fn a_claim_needs_the_work_of_its_own_sender() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let ordered = order(0);
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
@@ -100,7 +97,7 @@ fn a_claim_needs_the_work_of_its_own_sender() {
 
 #[test]
 fn a_claim_needs_an_order_that_asks_for_work() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let unknown = B256::repeat_byte(1);
     assert_eq!(refusal(&mut ledger, vec![claim(unknown, 2)]), (0, Refusal::UnknownOrder(unknown)));
     let noted = note(5, 0);
@@ -112,7 +109,7 @@ fn a_claim_needs_an_order_that_asks_for_work() {
 
 #[test]
 fn an_order_is_executed_once_and_in_the_order_of_nonces() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let first = note(5, 0);
     assert_eq!(refusal(&mut ledger, vec![note(5, 1)]), (0, Refusal::NonceTooHigh { have: 1, next: 0 }));
     let twice = vec![first.clone(), first.clone()];
@@ -125,7 +122,7 @@ fn an_order_is_executed_once_and_in_the_order_of_nonces() {
 
 #[test]
 fn only_requesters_offer_rewards() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let generous = sign(Payload::Order(order_of(0, 1, Some(EASY))), 5);
     assert_eq!(refusal(&mut ledger, vec![generous]), (0, Refusal::NotRequester(key(5).address())));
     let free = sign(Payload::Order(order_of(0, 0, Some(EASY))), 5);
@@ -134,21 +131,18 @@ fn only_requesters_offer_rewards() {
 
 #[test]
 fn a_transaction_without_its_senders_signature_makes_a_block_invalid_even_if_the_same_content_was_seen_signed() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let signed = note(5, 0);
     ledger.admit(signed.clone()).expect("admitted, and its signature remembered");
     for signature in [note(6, 0).signature, Signature([0; 65])] {
         let stolen = Transaction { signature, ..signed.clone() };
-        assert!(matches!(
-            refusal(&mut ledger, vec![stolen]),
-            (0, Refusal::Invalid(TransactionError::Signature(_)))
-        ));
+        assert!(matches!(refusal(&mut ledger, vec![stolen]), (0, Refusal::Invalid(TransactionError::Signature(_)))));
     }
 }
 
 #[test]
 fn an_order_or_claim_with_unacceptable_fields_makes_a_block_invalid() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let mut empty = order_of(0, 0, None);
     empty.dataset.clear();
     let empty = sign(Payload::Order(empty), 5);
@@ -164,7 +158,7 @@ fn an_order_or_claim_with_unacceptable_fields_makes_a_block_invalid() {
 
 #[test]
 fn the_last_nonce_there_is_cannot_be_used() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let last = note(5, u64::MAX);
     assert!(matches!(refusal(&mut ledger, vec![last.clone()]).1, Refusal::NonceTooHigh { .. }));
     assert!(ledger.admit(last).is_err());
@@ -172,7 +166,7 @@ fn the_last_nonce_there_is_cannot_be_used() {
 
 #[test]
 fn a_block_with_any_field_of_its_header_changed_is_refused() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     commit_all(&mut ledger, [note(5, 0)]);
     let good = forged(&ledger, vec![note(5, 1)], &[]);
     let changed = |change: fn(&mut Header)| {
@@ -196,7 +190,7 @@ fn a_block_with_any_field_of_its_header_changed_is_refused() {
 
 #[test]
 fn a_block_must_be_later_than_its_parent_and_not_from_the_future() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     commit_all(&mut ledger, [note(5, 0)]);
     let parent = ledger.tip().timestamp;
     let mut block = forged(&ledger, vec![note(5, 1)], &[]);
@@ -211,7 +205,7 @@ fn a_block_must_be_later_than_its_parent_and_not_from_the_future() {
 
 #[test]
 fn a_block_without_transactions_or_beyond_the_limit_is_refused() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let empty = forged(&ledger, vec![], &[]);
     assert_eq!(error(&mut ledger, empty), BlockError::Empty);
     let many = (0..500).map(|nonce| note(5, nonce)).collect();
@@ -221,7 +215,7 @@ fn a_block_without_transactions_or_beyond_the_limit_is_refused() {
 
 #[test]
 fn left_out_exchanged_or_invented_results_are_refused() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let ordered = order(0);
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
@@ -245,7 +239,7 @@ fn left_out_exchanged_or_invented_results_are_refused() {
 
 #[test]
 fn nothing_is_committed_without_a_quorums_certificate_for_exactly_this_block() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let block = forged(&ledger, vec![note(5, 0)], &[]);
     let other = forged(&ledger, vec![note(6, 0)], &[]);
     let good = checked(&mut ledger, &block);
@@ -272,7 +266,7 @@ fn nothing_is_committed_without_a_quorums_certificate_for_exactly_this_block() {
 
 #[test]
 fn a_check_is_void_once_another_block_was_committed() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let (first, second) = (forged(&ledger, vec![note(5, 0)], &[]), forged(&ledger, vec![note(6, 0)], &[]));
     let stale = checked(&mut ledger, &second);
     commit(&mut ledger, &first);
@@ -283,7 +277,7 @@ fn a_check_is_void_once_another_block_was_committed() {
 
 #[test]
 fn results_of_several_blocks_are_listed_with_proofs_block_by_block() {
-    let mut ledger = ledger();
+    let mut ledger = common::ledger();
     let orders: Vec<_> = (0..7).map(order).collect();
     commit_all(&mut ledger, orders.clone());
     commit_all(&mut ledger, orders[..4].iter().map(|order| claim(hash(order), 2)));

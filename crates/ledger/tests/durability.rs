@@ -1,0 +1,155 @@
+//! What survives, and what is said about a store that did not.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::*;
+use dtn_ledger::{Ledger, LedgerError, StoreError};
+use dtn_primitives::*;
+
+/// A store with orders, claims, notes and a journal; gives its hashes.
+fn filled(path: &Path) -> Vec<B256> {
+    let mut ledger = open(path);
+    let orders: Vec<_> = (0..4).map(order).collect();
+    commit_all(&mut ledger, orders.clone());
+    commit_all(&mut ledger, [claim(hash(&orders[0]), 2), claim(hash(&orders[1]), 3), note(5, 0)]);
+    for nonce in 1..10 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+    }
+    ledger.store().append_journal([(12, b"vote".as_slice())]).unwrap();
+    orders.iter().map(hash).collect()
+}
+
+/// Everything that a ledger says about itself.
+fn description(ledger: &Ledger, orders: &[B256]) -> Result<String, StoreError> {
+    let mut text = format!("{:?} {:?}", ledger.tip(), ledger.next_nonce(key(5).address()));
+    for height in 0..=12 {
+        let certificate = ledger.certificate(height)?;
+        text += &format!("{:?} {certificate:?} {:?}", ledger.block(height)?, ledger.results_in(height)?);
+    }
+    for order in orders {
+        let location = ledger.transaction(*order)?;
+        text += &format!("{:?} {location:?} {:?}", ledger.order(*order), ledger.finalized_result(*order)?);
+    }
+    Ok(text + &format!("{:?} {:?}", ledger.finalized_results(0, 9)?, ledger.store().journal()?))
+}
+
+#[test]
+fn a_reopened_store_says_what_it_said_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let orders = filled(&path);
+    let before = description(&open(&path), &orders).unwrap();
+    assert_eq!(description(&open(&path), &orders).unwrap(), before);
+    assert_eq!(open(&path).tip().height, 11);
+
+    // It goes on from there as one that was never closed.
+    let mut ledger = open(&path);
+    commit_all(&mut ledger, [claim(orders[2], 4), note(5, 10)]);
+    drop(ledger);
+    let ledger = open(&path);
+    assert_eq!((ledger.tip().height, ledger.open_orders().count()), (12, 1));
+    assert_eq!(ledger.store().journal(), Ok(vec![]), "the journal of a committed height is gone");
+}
+
+#[test]
+fn a_copy_taken_while_the_store_is_in_use_opens_with_every_committed_block() {
+    // What a killed process leaves behind: the file as it was after the last commit, without a clean close.
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("ledger.redb"), directory.path().join("copy.redb"));
+    let mut ledger = open(&path);
+    for nonce in 0..5 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+        fs::copy(&path, &copy).unwrap();
+        assert_eq!(open(&copy).tip(), ledger.tip());
+    }
+}
+
+#[test]
+fn the_journal_keeps_its_order_and_what_is_above_the_committed_height() {
+    let mut ledger = common::ledger();
+    let store = ledger.store().clone();
+    store.append_journal([(2, b"c".as_slice()), (1, b"a"), (2, b"d")]).unwrap();
+    store.append_journal([(1, b"b".as_slice()), (2, b"")]).unwrap();
+    let record = |height, text: &str| (height, text.as_bytes().to_vec());
+    let all = vec![record(1, "a"), record(1, "b"), record(2, "c"), record(2, "d"), record(2, "")];
+    assert_eq!(store.journal(), Ok(all.clone()));
+    commit_all(&mut ledger, [note(5, 0)]);
+    assert_eq!(store.journal(), Ok(all[2..].to_vec()));
+}
+
+#[test]
+fn a_store_that_is_in_use_or_of_another_network_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let ledger = open(&path);
+    let refused = Ledger::open(&path, genesis()).expect_err("locked");
+    assert!(matches!(&refused, LedgerError::Store(StoreError::Locked { store }) if store.ends_with("ledger.redb")));
+    drop(ledger);
+    let other = Genesis { name: "other".into(), ..genesis() };
+    let refused = Ledger::open(&path, other).expect_err("another network");
+    assert!(
+        matches!(&refused, LedgerError::Store(StoreError::OtherNetwork { have, .. }) if *have == genesis().network_id())
+    );
+    assert!(refused.to_string().contains("ledger.redb"));
+    let nowhere = Ledger::open(directory.path().join("missing/ledger.redb"), genesis()).expect_err("no directory");
+    assert!(matches!(nowhere, LedgerError::Store(StoreError::Io { .. })));
+}
+
+#[test]
+fn an_unusable_genesis_is_refused_before_a_store_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let few = Genesis { validators: vec![key(1).public_key()], ..genesis() };
+    assert!(matches!(Ledger::open(&path, few), Err(LedgerError::Genesis(GenesisError::ValidatorCount(1)))));
+    assert!(!path.exists());
+}
+
+/// Opens a damaged store: it must refuse by name, or say exactly what it said before, or refuse to say it.
+fn survives(path: &Path, orders: &[B256], before: &str, what: &str) -> bool {
+    match Ledger::open(path, genesis()) {
+        Ok(ledger) => match description(&ledger, orders) {
+            Ok(after) => {
+                assert_eq!(after, before, "{what}: it says something else than before");
+                return true;
+            }
+            Err(StoreError::Corrupt { store, .. }) => assert!(store.ends_with("damaged.redb")),
+            Err(other) => panic!("{what}: {other}"),
+        },
+        Err(LedgerError::Store(StoreError::Corrupt { store, .. })) => assert!(store.ends_with("damaged.redb")),
+        Err(other) => panic!("{what}: {other}"),
+    }
+    false
+}
+
+#[test]
+fn a_truncated_flipped_or_foreign_file_is_a_typed_error_and_never_a_wrong_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, damaged) = (directory.path().join("ledger.redb"), directory.path().join("damaged.redb"));
+    let orders = filled(&path);
+    let before = description(&open(&path), &orders).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let mut refused = 0;
+
+    for length in [1, 8, 100, 511, 4096, 5000, bytes.len() / 4, bytes.len() / 2, bytes.len() - 4096, bytes.len() - 1] {
+        fs::write(&damaged, &bytes[..length]).unwrap();
+        assert!(!survives(&damaged, &orders, &before, &format!("truncated to {length}")));
+    }
+    for garbage in [vec![0; 10_000], vec![0xff; 10_000], b"not a store".repeat(1_000)] {
+        fs::write(&damaged, &garbage).unwrap();
+        assert!(!survives(&damaged, &orders, &before, "garbage"));
+    }
+    // Every byte of the file's header that is in use, and others in steps that follow no structure.
+    let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    let (header, rest): (Vec<_>, Vec<_>) = used.into_iter().partition(|at| *at < 4096);
+    let tried: Vec<_> = header.iter().chain(rest.iter().step_by(rest.len() / 400)).collect();
+    for at in &tried {
+        let mut flipped = bytes.clone();
+        flipped[**at] ^= 1 << (*at % 8);
+        fs::write(&damaged, &flipped).unwrap();
+        refused += usize::from(!survives(&damaged, &orders, &before, &format!("bit flipped at {at}")));
+    }
+    assert!(refused > tried.len() / 4, "{refused} of {} flips were noticed", tried.len());
+}
