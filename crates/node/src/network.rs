@@ -1,12 +1,17 @@
 //! Where bytes enter and leave the machine: the libp2p swarm, bound to the validator set.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use dtn_primitives::{SecretKey, Transaction, ValidatorIndex, ValidatorSet, codec};
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, gossipsub, noise, request_response,
+    Multiaddr, PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, gossipsub,
+    multiaddr::Protocol,
+    noise, request_response,
     swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
     tcp, yamux,
 };
@@ -134,6 +139,10 @@ impl Network {
         let incoming = swarm.behaviour().streams.new_control().accept(LINK_PROTOCOL).expect("registered once");
         let listen = config.listen;
         let failed = |error: String| NodeError::Listen { address: listen.clone(), error };
+        if let Some(address) = socket_address(&listen) {
+            // libp2p shares a port with whoever lets it (SO_REUSEPORT); two peers on one port would be a mistake.
+            std::net::TcpListener::bind(address).map_err(|error| failed(error.to_string()))?;
+        }
         swarm.listen_on(listen.clone()).map_err(|error| failed(error.to_string()))?;
         loop {
             match swarm.select_next_some().await {
@@ -357,6 +366,16 @@ impl Network {
         // The core is gone only when the node stops; then so do the commands, and `run` returns.
         self.events.send(event).await.ok();
     }
+}
+
+fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    if let Protocol::Tcp(port) = parts.next()? { Some((ip, port).into()) } else { None }
 }
 
 fn queue(link: &Link, peer: ValidatorIndex, frame: Bytes) {

@@ -1,0 +1,303 @@
+//! Four peers over real sockets in one process: they finalize the same blocks, race for work, survive restarts and
+//! turn strangers and garbage away. `RUST_LOG=info` shows what they log.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{collections::BTreeMap, future::Future, net::TcpListener, num::NonZeroUsize, path::Path, time::Duration};
+
+use dtn_node::{ApiClient, Node, NodeConfig, NodeError, Status};
+use dtn_primitives::*;
+use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_bytes(&[seed; 32]).unwrap()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until `condition` gives a value, however long the machine takes within reason.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let waiting = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited too long for: {what}"))
+}
+
+struct Cluster {
+    genesis: Genesis,
+    keys: Vec<SecretKey>,
+    ports: Vec<u16>,
+    folder: TempDir,
+    nodes: Vec<Option<Node>>,
+    requester: SecretKey,
+}
+
+impl Cluster {
+    async fn start(n: u8) -> Self {
+        tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init().ok();
+        let mut keys: Vec<_> = (1..=n).map(key).collect();
+        keys.sort_by_key(SecretKey::address);
+        let requester = key(200);
+        let genesis = Genesis {
+            name: "cluster".into(),
+            chain_id: 31337,
+            timestamp: 1_700_000_000_000,
+            max_block_bytes: 1 << 20,
+            validators: keys.iter().map(SecretKey::public_key).collect(),
+            requesters: vec![requester.address()],
+        };
+        let ports = keys.iter().map(|_| free_port()).collect();
+        let folder = TempDir::new().unwrap();
+        let mut cluster = Self { genesis, keys, ports, folder, nodes: Vec::new(), requester };
+        for index in 0..n.into() {
+            let node = Node::start(cluster.config(index)).await.unwrap();
+            cluster.nodes.push(Some(node));
+        }
+        cluster
+    }
+
+    fn config(&self, index: usize) -> NodeConfig {
+        let peers: BTreeMap<Address, dtn_node::Multiaddr> = self
+            .keys
+            .iter()
+            .zip(&self.ports)
+            .map(|(key, port)| (key.address(), format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()))
+            .collect();
+        let key = self.keys[index].clone();
+        NodeConfig {
+            genesis: self.genesis.clone(),
+            listen: peers[&key.address()].clone(),
+            payee: Address::repeat_byte(index as u8 + 1),
+            key,
+            peers,
+            api: "127.0.0.1:0".parse().unwrap(),
+            store: self.store(index),
+            threads: NonZeroUsize::MIN,
+        }
+    }
+
+    fn store(&self, index: usize) -> std::path::PathBuf {
+        self.folder.path().join(format!("{index}.redb"))
+    }
+
+    fn client(&self, index: usize) -> HttpClient {
+        let api = self.nodes[index].as_ref().unwrap().api();
+        HttpClientBuilder::default().build(format!("http://{api}")).unwrap()
+    }
+
+    async fn status(&self, index: usize) -> Status {
+        self.client(index).status().await.unwrap()
+    }
+
+    fn order(&self, nonce: u64, expected_hashes: Option<u64>) -> Transaction {
+        let order = Order {
+            nonce,
+            dataset: "MNIST".into(),
+            model: "LeNet-5".into(),
+            metric: "accuracy >= 0.99".into(),
+            reward: expected_hashes.map_or(U256::ZERO, |_| U256::from(1_000)),
+            work: expected_hashes.map(|expected_hashes| Work { expected_hashes }),
+        };
+        Transaction::sign(Payload::Order(order), &self.requester, &self.genesis.domain())
+    }
+
+    async fn stop(&mut self, index: usize) {
+        self.nodes[index].take().unwrap().shutdown().await;
+    }
+
+    async fn shutdown(mut self) {
+        for node in self.nodes.drain(..).flatten() {
+            node.shutdown().await;
+        }
+    }
+
+    async fn all_reach(&self, height: u64) {
+        for index in (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()) {
+            until(&format!("peer {index} at height {height}"), || async {
+                (self.status(index).await.height >= height).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_finalize_orders_race_for_work_and_certify_every_block() {
+    let cluster = Cluster::start(4).await;
+    let client = cluster.client(1);
+    let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
+    let mut hashes = Vec::new();
+    for nonce in 0..6 {
+        let order = cluster.order(nonce, (nonce % 2 == 0).then_some(20_000));
+        assert_eq!(client.submit(order.clone()).await.unwrap(), order.hash(&domain));
+        hashes.push(order.hash(&domain));
+    }
+    // f + 1 = 2 matching replies convince a client.
+    for hash in &hashes {
+        let mut replies = Vec::new();
+        for index in 0..2 {
+            let reply = cluster.client(index).reply(*hash, 60_000).await.unwrap().expect("final within a minute");
+            reply.verify(&domain, &validators).unwrap();
+            replies.push((reply.height, reply.block_hash));
+        }
+        assert_eq!(replies[0], replies[1]);
+    }
+    let results = until("three results", || async {
+        let results = client.results(1).await.unwrap();
+        (results.len() == 3).then_some(results)
+    })
+    .await;
+    for result in &results {
+        result.certificate.verify(&domain, &validators).unwrap();
+        assert_eq!(result.certificate.block_hash, result.header.hash());
+        assert!(merkle::verify(result.header.results_root, result.result.leaf(), &result.proof));
+        assert!(hashes.contains(&result.result.id));
+        assert_eq!(result.result.amount, U256::from(1_000));
+    }
+    let height = cluster.status(1).await.height;
+    cluster.all_reach(height).await;
+    for at in 1..=height {
+        let block = client.block(at).await.unwrap().unwrap();
+        for index in [0, 2, 3] {
+            assert_eq!(cluster.client(index).block(at).await.unwrap().unwrap().hash, block.hash);
+        }
+    }
+    for index in 0..4 {
+        let status = cluster.status(index).await;
+        assert!(status.evidence.is_empty() && status.faults.iter().all(|count| *count == 0), "{status:?}");
+    }
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_peer_rejoins_and_an_empty_one_catches_up_from_certificates() {
+    let mut cluster = Cluster::start(4).await;
+    let domain = cluster.genesis.domain();
+    let client = cluster.client(0);
+    client.submit(cluster.order(0, None)).await.unwrap();
+    cluster.all_reach(1).await;
+
+    cluster.stop(3).await;
+    for nonce in 1..4 {
+        let order = cluster.order(nonce, None);
+        client.submit(order.clone()).await.unwrap();
+        assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some(), "three of four go on");
+    }
+    let height = cluster.status(0).await.height;
+    cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
+    cluster.all_reach(height).await;
+
+    // Once more, this time with nothing left on its disk.
+    cluster.stop(3).await;
+    std::fs::remove_file(cluster.store(3)).unwrap();
+    cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
+    cluster.all_reach(height).await;
+
+    // It votes again: with another peer gone, nothing is final without it.
+    cluster.stop(2).await;
+    let order = cluster.order(4, None);
+    client.submit(order.clone()).await.unwrap();
+    assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some());
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_transactions_say_why() {
+    let cluster = Cluster::start(4).await;
+    let client = cluster.client(0);
+    let refused = async |transaction| client.submit(transaction).await.unwrap_err().to_string();
+
+    let mut forged = cluster.order(0, None);
+    forged.sender = Address::repeat_byte(9);
+    assert!(refused(forged).await.contains("signature"));
+    let stranger = key(77);
+    let Payload::Order(order) = cluster.order(0, Some(1_000)).payload else { unreachable!() };
+    let unpaid = Transaction::sign(Payload::Order(order), &stranger, &cluster.genesis.domain());
+    assert!(refused(unpaid).await.contains(&stranger.address().to_string()));
+    let elsewhere = Domain::new(B256::repeat_byte(1), 31337);
+    let foreign = Transaction::sign(cluster.order(0, None).payload, &cluster.requester, &elsewhere);
+    assert!(refused(foreign).await.contains("signature"));
+    cluster.shutdown().await;
+}
+
+/// Sends bytes to a peer's socket and waits until the peer closes it.
+async fn is_cut_off(port: u16, garbage: &[u8]) {
+    let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // The peer may close while we still write.
+    socket.write_all(garbage).await.ok();
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "the peer keeps a garbage connection open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_and_strangers_are_turned_away_and_the_network_goes_on() {
+    let cluster = Cluster::start(4).await;
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 100_000], &[0; 64]] {
+        is_cut_off(cluster.ports[0], garbage).await;
+    }
+
+    // A peer of another network: its key is not in this one's validator set, and this one's keys are not in its.
+    let mut others: Vec<_> = (50..54).map(key).collect();
+    others.sort_by_key(SecretKey::address);
+    let stranger = others[3].clone();
+    let genesis = Genesis { validators: others.iter().map(SecretKey::public_key).collect(), ..cluster.genesis.clone() };
+    let victims = others.iter().zip(&cluster.ports);
+    let peers =
+        victims.map(|(key, port)| (key.address(), format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())).collect();
+    let config = NodeConfig {
+        genesis,
+        key: stranger,
+        listen: format!("/ip4/127.0.0.1/tcp/{}", free_port()).parse().unwrap(),
+        peers,
+        store: cluster.folder.path().join("stranger.redb"),
+        ..cluster.config(0)
+    };
+    let stranger = Node::start(config).await.unwrap();
+
+    let order = cluster.order(0, None);
+    cluster.client(0).submit(order.clone()).await.unwrap();
+    assert!(cluster.client(0).reply(order.hash(&cluster.genesis.domain()), 60_000).await.unwrap().is_some());
+    let client = HttpClientBuilder::default().build(format!("http://{}", stranger.api())).unwrap();
+    assert!(client.status().await.unwrap().connected.is_empty());
+    stranger.shutdown().await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_cannot_start_says_why() {
+    let cluster = Cluster::start(4).await;
+    let spare = cluster.folder.path().join("spare.redb");
+    let start = async |config: NodeConfig| Node::start(config).await.err().expect("it must not start");
+
+    let taken = NodeConfig { store: spare.clone(), ..cluster.config(0) };
+    assert!(matches!(start(taken).await, NodeError::Listen { .. }));
+    let listen: dtn_node::Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", free_port()).parse().unwrap();
+    let api = cluster.nodes[0].as_ref().unwrap().api();
+    let taken = NodeConfig { store: spare.clone(), listen: listen.clone(), api, ..cluster.config(0) };
+    assert!(matches!(start(taken).await, NodeError::Api { .. }));
+    let outsider = NodeConfig { store: spare.clone(), key: key(99), ..cluster.config(0) };
+    assert!(matches!(start(outsider).await, NodeError::NotAValidator(_)));
+    let in_use = NodeConfig { listen: listen.clone(), ..cluster.config(0) };
+    assert!(matches!(start(in_use).await, NodeError::Ledger(_)));
+    corrupt(&spare);
+    let broken = NodeConfig { store: spare.clone(), listen, ..cluster.config(0) };
+    let message = start(broken).await.to_string();
+    assert!(message.contains("spare.redb"), "{message}");
+    cluster.shutdown().await;
+}
+
+fn corrupt(store: &Path) {
+    std::fs::write(store, [0x5a; 9000]).unwrap();
+}
