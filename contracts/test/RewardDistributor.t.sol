@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Fixture} from "./Fixture.sol";
+import {Reentrant, Stubborn} from "./Mocks.sol";
+import {Header, Result} from "../src/Formats.sol";
+import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {ResultRegistry} from "../src/ResultRegistry.sol";
+import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+
+contract RewardDistributorTest is Fixture {
+    MultiSigWallet private wallet;
+    ResultRegistry private registry;
+    RewardDistributor private distributor;
+    address[] private owners;
+    address[] private validators;
+    address private constant PAYEE = address(0xCAFE);
+
+    function setUp() public {
+        owners = makeOwners(5);
+        validators = makeValidators(4);
+        wallet = new MultiSigWallet(owners, 3);
+        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        distributor = new RewardDistributor(IFinality(address(registry)), address(wallet));
+        vm.deal(address(distributor), 100 ether);
+    }
+
+    function test_KnowsItsLocks() public view {
+        assertEq(address(distributor.registry()), address(registry));
+        assertEq(distributor.multisig(), address(wallet));
+    }
+
+    function test_RevertWhen_ALockIsNoContract() public {
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
+        new RewardDistributor(IFinality(address(0)), address(wallet));
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
+        new RewardDistributor(IFinality(address(registry)), owners[0]);
+    }
+
+    function test_TakesFunds() public {
+        vm.deal(address(this), 1 ether);
+        vm.expectEmit(address(distributor));
+        emit RewardDistributor.Funded(address(this), 1 ether);
+        payable(address(distributor)).transfer(1 ether);
+        assertEq(address(distributor).balance, 101 ether);
+    }
+
+    /// @dev The way a reward takes in earnest: certificate, proposal, confirmations, execution.
+    function test_PaysThroughBothLocks() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        approve(data, result.id);
+        vm.expectEmit(address(distributor));
+        emit RewardDistributor.Paid(result.id, PAYEE, 2 ether, 1);
+        vm.prank(owners[4]);
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(PAYEE.balance, 2 ether);
+        assertEq(address(distributor).balance, 98 ether);
+        assertTrue(distributor.isPaid(result.id));
+    }
+
+    function test_PaysASingleResult() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 1, 0);
+        assertEq(proof.length, 0);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    function test_RevertWhen_CallerIsNotTheMultisig() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        address[3] memory callers = [owners[0], validators[0], PAYEE];
+        for (uint256 i; i < 3; ++i) {
+            vm.prank(callers[i]);
+            vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, callers[i]));
+            distributor.pay(header, result, proof);
+        }
+    }
+
+    function test_RevertWhen_PaidTwice() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        pay(header, result, proof);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id));
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    /// @dev The id counts, whatever else the second result says and whichever block it is in.
+    function test_RevertWhen_IdIsPaidInAnotherBlock() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        pay(header, result, proof);
+        Result memory again = Result(result.id, address(0xD00D), 3 ether, keccak256("another claim"));
+        bytes32[] memory leaves = new bytes32[](1);
+        leaves[0] = leafOf(again);
+        Header memory later = makeHeader(2, leaves[0]);
+        registry.finalize(later, VIEW, certificate(later, validators, 0, 3));
+        expectRefusal(
+            later, again, new bytes32[](0), abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id)
+        );
+    }
+
+    function test_RevertWhen_BlockIsNotFinalized() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = block_(PAYEE, 2 ether, 5, 3);
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
+        );
+    }
+
+    function test_RevertWhen_AnotherBlockIsFinalized() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        header.timestamp += 1;
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
+        );
+    }
+
+    function testFuzz_RevertWhen_ResultIsNotTheProvenOne(uint8 field, uint256 delta) public {
+        delta = bound(delta, 1, 10 ether);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        field = field % 4;
+        if (field == 0) result.id = keccak256(abi.encode(result.id, delta));
+        else if (field == 1) result.payee = address(uint160(result.payee) + uint160(delta));
+        else if (field == 2) result.amount += delta;
+        else result.digest = keccak256(abi.encode(result.digest, delta));
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
+        );
+    }
+
+    function test_RevertWhen_ProofIsWrong() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory reason = abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result));
+        expectRefusal(header, result, new bytes32[](0), reason);
+        bytes32[] memory longer = new bytes32[](proof.length + 1);
+        for (uint256 i; i < proof.length; ++i) {
+            longer[i] = proof[i];
+        }
+        expectRefusal(header, result, longer, reason);
+        proof[0] = keccak256("wrong");
+        expectRefusal(header, result, proof, reason);
+    }
+
+    function test_RevertWhen_BlockHasNoResults() public {
+        Header memory header = makeHeader(1, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        Result memory result = Result(keccak256("order"), PAYEE, 1, 0);
+        expectRefusal(
+            header,
+            result,
+            new bytes32[](0),
+            abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
+        );
+    }
+
+    function test_RevertWhen_PayeeIsZero() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(0), 2 ether, 5, 3);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.ZeroPayee.selector, result.id));
+    }
+
+    function test_RevertWhen_FundsAreShort() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 101 ether, 5, 3);
+        expectRefusal(
+            header,
+            result,
+            proof,
+            abi.encodeWithSelector(RewardDistributor.InsufficientFunds.selector, 100 ether, 101 ether)
+        );
+        vm.deal(address(distributor), 101 ether);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 101 ether);
+    }
+
+    /// @dev A payee that fails, in whichever way, loses nothing, and stops nobody else's payment.
+    function test_FailedPaymentCanBeTriedAgain() public {
+        Stubborn payee = new Stubborn();
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        bytes[3] memory reasons =
+            [abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether), new bytes(0), new bytes(0)];
+        for (uint256 i; i < 3; ++i) {
+            payee.setMood(Stubborn.Mood(i + 1));
+            vm.prank(address(wallet));
+            vm.expectRevert(
+                abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), reasons[i])
+            );
+            distributor.pay{gas: 1_000_000}(header, result, proof);
+            assertFalse(distributor.isPaid(result.id));
+            assertEq(address(distributor).balance, 100 ether);
+        }
+        payee.setMood(Stubborn.Mood.Willing);
+        pay(header, result, proof);
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    /// @dev The wallet reports the whole chain of reasons, and its proposal stays open.
+    function test_FailureShowsThroughTheWallet() public {
+        Stubborn payee = new Stubborn();
+        payee.setMood(Stubborn.Mood.Reverting);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes32 id = approve(data, result.id);
+        bytes memory inner = abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether);
+        bytes memory middle = abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), inner);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(MultiSigWallet.ExecutionFailed.selector, id, middle));
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+
+        payee.setMood(Stubborn.Mood.Willing);
+        vm.prank(owners[0]);
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    /// @dev The payee is the multisig itself here, the strongest position from which to call back.
+    function test_ReentrantMultisigIsPaidOnce() public {
+        Reentrant payee = new Reentrant();
+        distributor = new RewardDistributor(IFinality(address(registry)), address(payee));
+        vm.deal(address(distributor), 100 ether);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        payee.prepare(address(distributor), abi.encodeCall(distributor.pay, (header, result, proof)));
+        vm.prank(address(payee));
+        distributor.pay(header, result, proof);
+        assertTrue(payee.attempted());
+        assertFalse(payee.succeeded());
+        assertEq(payee.answer(), abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id));
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    function testFuzz_PaysEveryResultOfABlock(uint8 size, uint96 amount) public {
+        size = uint8(bound(size, 1, 33));
+        amount = uint96(bound(amount, 0, 1 ether));
+        bytes32[] memory leaves = new bytes32[](size);
+        for (uint256 i; i < size; ++i) {
+            leaves[i] = leafOf(resultAt(i, PAYEE, amount));
+        }
+        (bytes32 root,) = merkle(leaves, 0);
+        Header memory header = makeHeader(1, root);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        for (uint256 i; i < size; ++i) {
+            (, bytes32[] memory proof) = merkle(leaves, i);
+            pay(header, resultAt(i, PAYEE, amount), proof);
+        }
+        assertEq(PAYEE.balance, uint256(amount) * size);
+    }
+
+    function resultAt(uint256 index, address payee, uint256 amount) private pure returns (Result memory) {
+        return Result(keccak256(abi.encode("order", index)), payee, amount, keccak256(abi.encode("claim", index)));
+    }
+
+    /// @dev A block with one result of interest among others.
+    function block_(address payee, uint256 amount, uint256 size, uint256 index)
+        private
+        view
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        bytes32[] memory leaves = new bytes32[](size);
+        for (uint256 i; i < size; ++i) {
+            leaves[i] = leafOf(resultAt(i, address(uint160(1 + i)), 1 ether));
+        }
+        result = resultAt(index, payee, amount);
+        leaves[index] = leafOf(result);
+        bytes32 root;
+        (root, proof) = merkle(leaves, index);
+        header = makeHeader(1, root);
+    }
+
+    function finalized(address payee, uint256 amount, uint256 size, uint256 index)
+        private
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        (header, result, proof) = block_(payee, amount, size, index);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+    }
+
+    function approve(bytes memory data, bytes32 salt) private returns (bytes32 id) {
+        vm.prank(owners[0]);
+        id = wallet.proposeTransaction(address(distributor), 0, data, 0, salt);
+        for (uint256 i = 1; i < 3; ++i) {
+            vm.prank(owners[i]);
+            wallet.confirmTransaction(id);
+        }
+    }
+
+    function pay(Header memory header, Result memory result, bytes32[] memory proof) private {
+        vm.prank(address(wallet));
+        distributor.pay(header, result, proof);
+    }
+
+    function expectRefusal(Header memory header, Result memory result, bytes32[] memory proof, bytes memory reason)
+        private
+    {
+        uint256 before = address(distributor).balance;
+        vm.prank(address(wallet));
+        vm.expectRevert(reason);
+        distributor.pay(header, result, proof);
+        assertEq(address(distributor).balance, before);
+    }
+}

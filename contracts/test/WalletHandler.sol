@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {console} from "forge-std/console.sol";
+import {Test} from "forge-std/Test.sol";
+import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {Status} from "../src/Proposal.sol";
+
+/// @notice Calls a wallet at random and keeps a model of what must come of it. The model knows nothing of indexes and
+/// bitmaps: it has a flag per account for owners and a flag per proposal and account for confirmations, and clears
+/// the latter when an owner leaves.
+contract WalletHandler is Test {
+    uint256 private constant ACTORS = 8;
+    uint256 private constant TRANSACTIONS = 6;
+    address private constant PAYEE = address(0xCAFE);
+
+    struct Call {
+        address to;
+        uint256 value;
+        bytes data;
+        uint64 expiry;
+        bytes32 salt;
+    }
+
+    MultiSigWallet public immutable wallet;
+    uint256 public deposited;
+    uint256 public sent;
+    uint256 public unapprovedExecutions;
+    uint256 public wrongRefusals;
+
+    address[] private actors;
+    Call[] private calls;
+    bytes32[] private ids;
+    mapping(address => bool) private isOwner;
+    uint256 private ownerCount;
+    uint256 private threshold;
+    mapping(bytes32 => Status) private status;
+    mapping(bytes32 => address) private proposer;
+    mapping(bytes32 => mapping(address => bool)) private confirmed;
+    uint256[6] private done;
+
+    constructor() {
+        vm.warp(1_700_000_000);
+        for (uint256 i; i < ACTORS; ++i) {
+            actors.push(address(uint160(0x1000 + i)));
+        }
+        address[] memory first = new address[](4);
+        for (uint256 i; i < 4; ++i) {
+            first[i] = actors[i];
+            isOwner[first[i]] = true;
+        }
+        (ownerCount, threshold) = (4, 2);
+        wallet = new MultiSigWallet(first, 2);
+        deposit(50 ether);
+    }
+
+    function deposit(uint256 amount) public {
+        amount = bound(amount, 0, 50 ether);
+        vm.deal(address(this), amount);
+        (bool ok,) = address(wallet).call{value: amount}("");
+        assertTrue(ok);
+        deposited += amount;
+    }
+
+    function wait(uint256 time) external {
+        vm.warp(block.timestamp + bound(time, 1, 20));
+    }
+
+    /// @dev Half of the calls pay, the other half change owners or the threshold.
+    function propose(uint256 actor, uint256 kind, uint256 a, uint256 b, uint256 c) external {
+        address by = actors[actor % ACTORS];
+        Call memory call = makeCall(kind, a, b, c);
+        bytes32 id = idOf(call);
+        vm.prank(by);
+        try wallet.proposeTransaction(call.to, call.value, call.data, call.expiry, call.salt) {
+            require(isOwner[by], "a stranger proposed");
+            require(status[id] == Status.None || status[id] == Status.Cancelled, "proposed twice");
+            if (status[id] == Status.None) {
+                ids.push(id);
+                calls.push(call);
+            }
+            clear(id);
+            status[id] = Status.Pending;
+            proposer[id] = by;
+            confirmed[id][by] = true;
+            ++done[0];
+        } catch {}
+    }
+
+    /// @dev The same few payments again and again, so that ids meet again after a cancellation.
+    function proposeKnown(uint256 actor, uint256 which) external {
+        this.propose(actor, 0, which % TRANSACTIONS, 0, 0);
+    }
+
+    function confirm(uint256 actor, uint256 which) external {
+        if (ids.length == 0) return;
+        (address by, bytes32 id) = (actors[actor % ACTORS], ids[which % ids.length]);
+        vm.prank(by);
+        try wallet.confirmTransaction(id) {
+            require(isOwner[by] && status[id] == Status.Pending && !confirmed[id][by], "a confirmation too many");
+            confirmed[id][by] = true;
+            ++done[1];
+        } catch {}
+    }
+
+    function revoke(uint256 actor, uint256 which) external {
+        if (ids.length == 0) return;
+        (address by, bytes32 id) = (actors[actor % ACTORS], ids[which % ids.length]);
+        vm.prank(by);
+        try wallet.revokeConfirmation(id) {
+            require(isOwner[by] && status[id] == Status.Pending && confirmed[id][by], "nothing to revoke");
+            confirmed[id][by] = false;
+            ++done[2];
+        } catch {}
+    }
+
+    function cancel(uint256 actor, uint256 which) external {
+        if (ids.length == 0) return;
+        (address by, bytes32 id) = (actors[actor % ACTORS], ids[which % ids.length]);
+        vm.prank(by);
+        try wallet.cancelTransaction(id) {
+            require(isOwner[by] && proposer[id] == by && status[id] == Status.Pending, "not for this one to cancel");
+            require(count(id) == (confirmed[id][by] ? 1 : 0), "others confirm");
+            status[id] = Status.Cancelled;
+            ++done[3];
+        } catch {}
+    }
+
+    function execute(uint256 actor, uint256 which) external {
+        if (ids.length == 0) return;
+        attempt(actors[actor % ACTORS], which % ids.length);
+    }
+
+    /// @dev Lets every account confirm before it executes, so that runs get past the threshold.
+    function confirmAllAndExecute(uint256 actor, uint256 which) external {
+        if (ids.length == 0) return;
+        for (uint256 i; i < ACTORS; ++i) {
+            this.confirm(i, which);
+        }
+        attempt(actors[actor % ACTORS], which % ids.length);
+    }
+
+    function attempt(address by, uint256 which) private {
+        Call memory call = calls[which];
+        bytes32 id = ids[which];
+        bool expired = call.expiry != 0 && block.timestamp > call.expiry;
+        bool approved = isOwner[by] && status[id] == Status.Pending && !expired && count(id) >= threshold;
+        uint256 before = address(wallet).balance;
+        vm.prank(by);
+        try wallet.executeTransaction(call.to, call.value, call.data, call.expiry, call.salt) {
+            if (!approved) ++unapprovedExecutions;
+            status[id] = Status.Executed;
+            sent += before - address(wallet).balance;
+            if (call.to == address(wallet)) apply_(call.data);
+            ++done[4];
+        } catch {
+            // Changes of owners may be refused for what they ask; a payment that is covered has no excuse.
+            if (approved && call.to == PAYEE && call.value <= before) ++wrongRefusals;
+            ++done[5];
+        }
+    }
+
+    /// @dev Executed changes, in the model.
+    function apply_(bytes memory data) private {
+        bytes4 selector = bytes4(data);
+        (uint256 a, uint256 b) = words(data);
+        address account = address(uint160(a));
+        if (selector == wallet.addOwner.selector) {
+            join(account);
+            threshold = b;
+        } else if (selector == wallet.removeOwner.selector) {
+            quit(account);
+            threshold = b;
+        } else if (selector == wallet.replaceOwner.selector) {
+            quit(account);
+            join(address(uint160(b)));
+        } else {
+            threshold = a;
+        }
+    }
+
+    function join(address account) private {
+        require(!isOwner[account], "an owner twice");
+        isOwner[account] = true;
+        ++ownerCount;
+    }
+
+    function quit(address account) private {
+        require(isOwner[account], "no owner to remove");
+        isOwner[account] = false;
+        --ownerCount;
+        for (uint256 i; i < ids.length; ++i) {
+            confirmed[ids[i]][account] = false;
+            if (proposer[ids[i]] == account) proposer[ids[i]] = address(0);
+        }
+    }
+
+    function clear(bytes32 id) private {
+        for (uint256 i; i < ACTORS; ++i) {
+            confirmed[id][actors[i]] = false;
+        }
+    }
+
+    function count(bytes32 id) private view returns (uint256 n) {
+        for (uint256 i; i < ACTORS; ++i) {
+            if (confirmed[id][actors[i]]) ++n;
+        }
+    }
+
+    function makeCall(uint256 kind, uint256 a, uint256 b, uint256 c) private view returns (Call memory call) {
+        kind %= 8;
+        address account = actors[a % ACTORS];
+        uint8 k = uint8(1 + b % 5);
+        if (kind < 4) {
+            uint64 expiry = kind == 3 ? uint64(block.timestamp + c % 60) : 0;
+            return Call(PAYEE, 1 ether * (a % TRANSACTIONS), "", expiry, bytes32(a % TRANSACTIONS));
+        }
+        bytes memory data;
+        if (kind == 4) data = abi.encodeCall(wallet.addOwner, (account, k));
+        else if (kind == 5) data = abi.encodeCall(wallet.removeOwner, (account, k));
+        else if (kind == 6) data = abi.encodeCall(wallet.replaceOwner, (account, actors[b % ACTORS]));
+        else data = abi.encodeCall(wallet.changeThreshold, (k));
+        return Call(address(wallet), 0, data, 0, bytes32(c));
+    }
+
+    function idOf(Call memory call) private view returns (bytes32) {
+        return wallet.hashTransaction(call.to, call.value, call.data, call.expiry, call.salt);
+    }
+
+    /// @dev The first two arguments of a call.
+    function words(bytes memory data) private pure returns (uint256 a, uint256 b) {
+        assembly ("memory-safe") {
+            a := mload(add(data, 0x24))
+            if gt(mload(data), 0x43) { b := mload(add(data, 0x44)) }
+        }
+    }
+
+    function checkAgainstModel() external view {
+        assertEq(wallet.threshold(), threshold);
+        assertEq(wallet.owners().length, ownerCount);
+        for (uint256 i; i < ACTORS; ++i) {
+            assertEq(wallet.isOwner(actors[i]), isOwner[actors[i]]);
+        }
+        for (uint256 i; i < ids.length; ++i) {
+            bytes32 id = ids[i];
+            (Status status_,,, uint256 confirmations) = wallet.getTransaction(id);
+            assertEq(uint8(status_), uint8(status[id]));
+            assertEq(confirmations, count(id));
+            assertEq(wallet.confirmationsOf(id).length, count(id));
+            for (uint256 j; j < ACTORS; ++j) {
+                assertEq(wallet.hasConfirmed(id, actors[j]), confirmed[id][actors[j]]);
+            }
+        }
+    }
+
+    function summary() external view {
+        console.log("proposed %s, confirmed %s, revoked %s", done[0], done[1], done[2]);
+        console.log("cancelled %s, executed %s, refused %s", done[3], done[4], done[5]);
+        console.log("owners %s, threshold %s", ownerCount, threshold);
+    }
+}
