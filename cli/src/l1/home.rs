@@ -1,0 +1,190 @@
+//! What a local network looks like on disk.
+//!
+//! ```text
+//! DIR/genesis.json            what all peers agree on
+//! DIR/password                opens the keystores below (readable by its owner only), unless one was given
+//! DIR/keys/                   the encrypted keystores: validators, payees, client
+//! DIR/client.toml             who submits, and where the peers answer
+//! DIR/peers/N/node.toml       one peer: keystore, addresses, settlement
+//! DIR/peers/N/                its store, log, process id and gas ledger
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use dtn_node::Multiaddr;
+use dtn_primitives::{Address, Genesis};
+use dtn_settlement::{contracts::ContractAddresses, networks::Network};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The folder of a local network.
+#[derive(Debug, Clone)]
+pub(crate) struct Home(PathBuf);
+
+/// One peer's `node.toml`. Relative paths are taken from the file's folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerConfig {
+    /// The genesis file.
+    pub(crate) genesis: PathBuf,
+    /// The encrypted keystore of this validator.
+    pub(crate) keystore: PathBuf,
+    /// The file whose first line opens it.
+    pub(crate) password_file: PathBuf,
+    /// Where this peer listens for the others, as a multiaddress.
+    pub(crate) listen: Multiaddr,
+    /// Where it serves its API. It has no authentication: keep it on loopback.
+    pub(crate) api: SocketAddr,
+    /// Who receives the rewards that it earns.
+    pub(crate) payee: Address,
+    /// How many threads search for proofs of work.
+    pub(crate) threads: NonZeroUsize,
+    /// Where the other validators listen.
+    pub(crate) peers: BTreeMap<Address, Multiaddr>,
+    /// Where results are paid; without it the peer does not settle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settlement: Option<SettlementConfig>,
+}
+
+/// Where a peer settles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettlementConfig {
+    /// The network's name, as in `dtn.toml`.
+    pub(crate) name: String,
+    /// The contracts of this DTN network there.
+    pub(crate) contracts: ContractAddresses,
+    /// How to reach and treat the chain.
+    pub(crate) chain: Network,
+}
+
+/// `client.toml`: who submits, and to whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientConfig {
+    /// The encrypted keystore of the account that submits.
+    pub(crate) keystore: PathBuf,
+    /// The file whose first line opens it.
+    pub(crate) password_file: PathBuf,
+    /// Where each validator answers, by index.
+    pub(crate) peers: Vec<SocketAddr>,
+}
+
+impl Home {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn genesis_file(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    pub(crate) fn password_file(&self) -> PathBuf {
+        self.0.join("password")
+    }
+
+    pub(crate) fn client_file(&self) -> PathBuf {
+        self.0.join("client.toml")
+    }
+
+    pub(crate) fn peer(&self, index: usize) -> PeerHome {
+        PeerHome(self.0.join("peers").join(index.to_string()))
+    }
+
+    /// The peers' folders, by index.
+    pub(crate) fn peers(&self) -> Result<Vec<PeerHome>> {
+        let count = self.client()?.peers.len();
+        Ok((0..count).map(|index| self.peer(index)).collect())
+    }
+
+    pub(crate) fn genesis(&self) -> Result<Genesis> {
+        read_genesis(&self.genesis_file())
+    }
+
+    pub(crate) fn client(&self) -> Result<ClientConfig> {
+        let file = self.client_file();
+        if !file.exists() {
+            bail!(
+                "there is no network in {}: make one with `dtn-cli l1 init --dir {}`",
+                self.0.display(),
+                self.0.display()
+            );
+        }
+        read_toml(&file)
+    }
+}
+
+/// The folder of one peer.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerHome(PathBuf);
+
+impl PeerHome {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.0.join("node.toml")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.0.join("ledger.redb")
+    }
+
+    pub(crate) fn gas_ledger(&self) -> PathBuf {
+        self.0.join("gas.jsonl")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.0.join("pid")
+    }
+
+    /// The configuration, with its paths made absolute.
+    pub(crate) fn config(&self) -> Result<PeerConfig> {
+        let mut config: PeerConfig = read_toml(&self.config_file())?;
+        for path in [&mut config.genesis, &mut config.keystore, &mut config.password_file] {
+            *path = self.0.join(&path);
+        }
+        Ok(config)
+    }
+}
+
+pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
+    let genesis: Genesis =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a genesis", file.display()))?;
+    genesis.validator_set().with_context(|| format!("{} is unusable", file.display()))?;
+    Ok(genesis)
+}
+
+pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
+}
+
+pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+    let text = toml::to_string_pretty(value).context("a configuration that TOML cannot express")?;
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}

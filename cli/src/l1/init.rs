@@ -1,0 +1,163 @@
+//! Making the files of a local network.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use alloy_primitives::hex;
+use anyhow::{Context, Result, bail, ensure};
+use dtn_node::Multiaddr;
+use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey};
+use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
+
+use zeroize::Zeroizing;
+
+use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, write_toml};
+
+/// The largest encoded block of a network made here, in bytes.
+const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
+
+/// Which ports the peers use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ports {
+    /// Peer N listens on `base + 2N` for peers and serves its API on `base + 2N + 1`.
+    From(u16),
+    /// Any that are free now.
+    Free,
+}
+
+/// What a new network is like.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) nodes: usize,
+    pub(crate) chain_id: u64,
+    pub(crate) ports: Ports,
+    pub(crate) threads: NonZeroUsize,
+    /// The file that opens the new keystores; without one a random password is written beside them.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
+/// key, which is the slow part.
+pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis> {
+    let n = plan.nodes;
+    ensure!(
+        (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
+        "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
+    );
+    if home.genesis_file().exists() {
+        bail!("{} holds a network already; remove it or choose another folder with --dir", home.path().display());
+    }
+    fs::create_dir_all(home.path()).with_context(|| format!("cannot make {}", home.path().display()))?;
+    let password_file = match &plan.password_file {
+        Some(file) => std::path::absolute(file).with_context(|| format!("cannot use {}", file.display()))?,
+        None => write_password(home)?,
+    };
+    let password = Password::from_file(&password_file)
+        .with_context(|| format!("cannot read the password file {}", password_file.display()))?;
+    let keystore = Keystore::new(home.keys());
+    let generate = |name: String| -> Result<(KeyInfo, SecretKey)> {
+        let made_key = keystore.generate(&name, &password)?;
+        made();
+        Ok(made_key)
+    };
+    let mut validators = (0..n).map(|i| generate(format!("validator-{i}"))).collect::<Result<Vec<_>>>()?;
+    validators.sort_by_key(|(_, key)| key.address());
+    let payees = (0..n).map(|i| generate(format!("payee-{i}"))).collect::<Result<Vec<_>>>()?;
+    let (client_info, client) = generate("client".into())?;
+
+    let genesis = Genesis {
+        name: plan.name.clone(),
+        chain_id: plan.chain_id,
+        timestamp: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?,
+        max_block_bytes: MAX_BLOCK_BYTES,
+        validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
+        requesters: vec![client.address()],
+    };
+    let text = serde_json::to_string_pretty(&genesis)?;
+    fs::write(home.genesis_file(), text + "\n").context("cannot write the genesis")?;
+
+    let ports = ports(plan.ports, 2 * n)?;
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let peers: BTreeMap<Address, Multiaddr> = validators
+        .iter()
+        .enumerate()
+        .map(|(i, (_, key))| Ok((key.address(), format!("/ip4/127.0.0.1/tcp/{}", ports[2 * i]).parse()?)))
+        .collect::<Result<_>>()?;
+    for (i, ((info, key), (_, payee))) in validators.iter().zip(&payees).enumerate() {
+        let peer = home.peer(i);
+        fs::create_dir_all(peer.path()).with_context(|| format!("cannot make {}", peer.path().display()))?;
+        let config = PeerConfig {
+            genesis: "../../genesis.json".into(),
+            keystore: Path::new("../../keys").join(info.path.file_name().unwrap_or_default()),
+            password_file: relative(&password_file, home, "../../password"),
+            listen: peers[&key.address()].clone(),
+            api: address(ports[2 * i + 1]),
+            payee: payee.address(),
+            threads: plan.threads,
+            peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
+            settlement: None,
+        };
+        write_toml(&peer.config_file(), &config)?;
+    }
+    let client = ClientConfig {
+        keystore: Path::new("keys").join(client_info.path.file_name().unwrap_or_default()),
+        password_file: relative(&password_file, home, "password"),
+        peers: (0..n).map(|i| address(ports[2 * i + 1])).collect(),
+    };
+    write_toml(&home.client_file(), &client)?;
+    Ok(genesis)
+}
+
+/// Tells every peer where it settles. Peers that are running read it when they start again.
+pub(crate) fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Result<()> {
+    for peer in home.peers()? {
+        let file = peer.config_file();
+        let mut config: PeerConfig = super::home::read_toml(&file)?;
+        config.settlement = Some(settlement.clone());
+        write_toml(&file, &config)?;
+    }
+    Ok(())
+}
+
+fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {
+    if password_file == home.password_file() { own.into() } else { password_file.into() }
+}
+
+/// A random password that only its owner can read: the keys of a local network need no better.
+fn write_password(home: &Home) -> Result<PathBuf> {
+    let file = home.password_file();
+    let secret = Zeroizing::new(hex::encode(rand::random::<[u8; 32]>()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut opened = options.open(&file).with_context(|| format!("cannot make {}", file.display()))?;
+    writeln!(opened, "{}", *secret).context("cannot write the password")?;
+    Ok(file)
+}
+
+fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
+    match ports {
+        Ports::From(base) => {
+            let last = usize::from(base) + count;
+            ensure!(last <= usize::from(u16::MAX), "ports {base} to {last} do not exist: choose a lower --base-port");
+            Ok((0..count).map(|offset| base + offset as u16).collect())
+        }
+        Ports::Free => {
+            // All are held until all are known, so that no port is given twice.
+            let listeners = (0..count)
+                .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+                .collect::<std::io::Result<Vec<_>>>()
+                .context("no free ports")?;
+            listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `dtn-cli l1`: a network of peers, from its keys to its blocks.
+
+pub(crate) mod client;
+pub(crate) mod home;
+pub(crate) mod init;
+mod node;
+pub(crate) mod orders;
+pub(crate) mod processes;
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, Subcommand};
+use dtn_node::{ApiClient, BlockView, Status};
+use dtn_primitives::{Order, Payload, Work};
+use dtn_report::{Table, left, right, units};
+use dtn_settlement::networks::LOCAL_CHAIN_ID;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use client::Client;
+use home::{Home, PeerHome};
+use init::{Plan, Ports};
+
+/// A network of peers that agree with PBFT.
+#[derive(Debug, Args)]
+pub(crate) struct L1 {
+    /// The folder of the network.
+    #[arg(long, global = true, default_value = ".dtn", env = "DTN_DIR", value_name = "DIR")]
+    dir: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the keys, the genesis and the configurations of a new network.
+    #[command(after_help = "Example:\n  dtn-cli l1 init --nodes 4 && dtn-cli l1 up")]
+    Init {
+        /// How many validators; f = ⌊(n − 1) / 3⌋ of them may be faulty.
+        #[arg(long, default_value_t = 4)]
+        nodes: usize,
+        /// The network's name, which is part of its identity.
+        #[arg(long, default_value = "dtn")]
+        name: String,
+        /// The chain on which results settle; signatures are bound to it.
+        #[arg(long, default_value_t = LOCAL_CHAIN_ID)]
+        chain_id: u64,
+        /// Peer N listens on this port + 2N and answers its API on the next; all on loopback.
+        #[arg(long, default_value_t = 26600)]
+        base_port: u16,
+        /// How many threads each peer works on proofs with.
+        #[arg(long, default_value = "1")]
+        threads: NonZeroUsize,
+        /// A file whose first line is to open the new keystores; without it a random password is written to DIR.
+        #[arg(long, env = "DTN_PASSWORD_FILE", value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Start every peer that is not running, each as a process, and wait until all are connected.
+    Up,
+    /// Run one peer in this process.
+    #[command(after_help = "Example:\n  dtn-cli l1 node --home .dtn/peers/0")]
+    Node {
+        /// The peer's folder, with its node.toml.
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+    },
+    /// Sign orders, hand them in and wait until they are final (f + 1 peers say so).
+    #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
+        dtn-cli l1 submit --dataset MNIST --model LeNet-5 --metric 'accuracy >= 0.99' \\\n      \
+        --reward '0.01 ether' --expected-hashes 1000000")]
+    Submit(Submit),
+    /// Show how every peer is doing.
+    Status,
+    /// Show a final block.
+    Block {
+        /// Its height; 1 is the first.
+        height: u64,
+    },
+    /// Show the certificate of a final block, verified here against the genesis.
+    Certificate {
+        /// The block's height.
+        height: u64,
+    },
+    /// Stop all peers.
+    Down,
+}
+
+#[derive(Debug, Args)]
+struct Submit {
+    /// A file with one order a line, as JSON.
+    #[arg(value_name = "FILE", conflicts_with_all = ["dataset", "model", "metric"])]
+    file: Option<PathBuf>,
+    /// The public data set to train on.
+    #[arg(long, requires_all = ["model", "metric"])]
+    dataset: Option<String>,
+    /// The model family.
+    #[arg(long, requires = "dataset")]
+    model: Option<String>,
+    /// How a result is measured, with its goal.
+    #[arg(long, requires = "dataset")]
+    metric: Option<String>,
+    /// What the work earns, with a unit, as '0.01 ether'. Needs --expected-hashes.
+    #[arg(long, requires_all = ["dataset", "expected_hashes"])]
+    reward: Option<String>,
+    /// Ask for a proof of work of this many expected hashes.
+    #[arg(long, requires = "dataset")]
+    expected_hashes: Option<u64>,
+}
+
+impl Submit {
+    fn orders(self) -> Result<Vec<Order>> {
+        match self {
+            Self { file: Some(file), .. } => orders::read(&file),
+            Self {
+                dataset: Some(dataset), model: Some(model), metric: Some(metric), reward, expected_hashes, ..
+            } => {
+                let work = expected_hashes.map(|expected_hashes| Work { expected_hashes });
+                Ok(vec![orders::order(dataset, model, metric, reward.as_deref(), work)?])
+            }
+            _ => bail!("nothing to submit: name a file, or give --dataset, --model and --metric"),
+        }
+    }
+}
+
+/// A progress bar on stderr, absent where that is no terminal.
+pub(crate) fn progress(what: &'static str, length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:20} {bar:30} {pos}/{len}  {elapsed}");
+    let bar = ProgressBar::new(length as u64).with_message(what);
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
+}
+
+/// Runs an `l1` command. `json` asks for data that programs read.
+pub(crate) async fn run(L1 { dir, command }: L1, json: bool) -> Result<()> {
+    let home = Home::new(dir);
+    match command {
+        Command::Init { nodes, name, chain_id, base_port, threads, password_file } => {
+            let plan = Plan { name, nodes, chain_id, ports: Ports::From(base_port), threads, password_file };
+            let bar = progress("keys", 2 * nodes + 1);
+            let genesis = init::init(&home, &plan, || bar.inc(1))?;
+            bar.finish_and_clear();
+            let shown = home.path().display();
+            print(json, &json!({ "dir": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
+                format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --dir {shown}", genesis.network_id())
+            })
+        }
+        Command::Up => {
+            let bar = progress("peers", home.peers()?.len());
+            let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
+            bar.finish_and_clear();
+            print_statuses(json, &home, statuses.into_iter().map(Some).collect())
+        }
+        Command::Node { home } => node::run(&PeerHome::new(home)).await,
+        Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
+        Command::Status => {
+            let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
+            print_statuses(json, &home, processes::statuses(&clients).await)
+        }
+        Command::Block { height } => {
+            let block = block(&Client::open(&home)?, height).await?;
+            print(json, &block, || block_table(&block))
+        }
+        Command::Certificate { height } => {
+            let client = Client::open(&home)?;
+            let certified = client.certificate(height).await?;
+            print(json, &certified, || certificate_table(&client, &certified))
+        }
+        Command::Down => {
+            let stopped = processes::down(&home).await?;
+            print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
+        }
+    }
+}
+
+fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    println!("{}", if json { serde_json::to_string_pretty(data)? } else { text() });
+    Ok(())
+}
+
+async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
+    let client = Client::open(home)?;
+    let transactions = client.sign(orders, &Client::key(home)?).await?;
+    let bar = progress("final", transactions.len());
+    let executed = transactions.iter().map(async |transaction| {
+        let accepted = client.execute(transaction).await;
+        bar.inc(1);
+        accepted
+    });
+    let accepted = futures::future::join_all(executed).await.into_iter().collect::<Result<Vec<_>>>()?;
+    bar.finish_and_clear();
+    print(json, &accepted, || {
+        let mut table = Table::new(
+            "Orders",
+            [left("data set"), left("model"), left("transaction"), right("height"), right("replies")],
+        );
+        for (transaction, accepted) in transactions.iter().zip(&accepted) {
+            let Payload::Order(order) = &transaction.payload else { continue };
+            table.row([
+                order.dataset.clone(),
+                order.model.clone(),
+                units::short(accepted.transaction),
+                accepted.height.to_string(),
+                accepted.replies.to_string(),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Result<()> {
+    let down = statuses.iter().filter(|status| status.is_none()).count();
+    let n = statuses.len();
+    print(json, &statuses, || {
+        let columns = [
+            right("peer"),
+            left("address"),
+            right("view"),
+            right("height"),
+            left("block"),
+            right("connected"),
+            right("pending"),
+            right("open orders"),
+            left("remarks"),
+        ];
+        let mut table = Table::new(format!("Peers of {}", home.path().display()), columns);
+        for (index, status) in statuses.iter().enumerate() {
+            let Some(status) = status else {
+                table.row([index.to_string(), "does not answer".into()]);
+                continue;
+            };
+            let mut remarks = Vec::new();
+            if status.primary == status.validator {
+                remarks.push("primary".to_string());
+            }
+            if !status.evidence.is_empty() {
+                remarks.push(format!("caught lying: {:?}", status.evidence));
+            }
+            if status.faults.iter().any(|count| *count > 0) {
+                remarks.push(format!("faulty messages by peer: {:?}", status.faults));
+            }
+            table.row([
+                index.to_string(),
+                status.address.to_string(),
+                status.view.to_string(),
+                status.height.to_string(),
+                units::short(status.block_hash),
+                format!("{}/{}", status.connected.len(), n - 1),
+                status.pending_transactions.to_string(),
+                status.open_orders.to_string(),
+                remarks.join("; "),
+            ]);
+        }
+        table.to_string()
+    })?;
+    ensure!(down < n, "no peer answers: start them with `dtn-cli l1 up --dir {}`", home.path().display());
+    Ok(())
+}
+
+/// A final block, its content checked against a certificate that holds.
+async fn block(client: &Client, height: u64) -> Result<BlockView> {
+    let certified = client.certificate(height).await?;
+    for peer in &client.peers {
+        let Ok(Some(view)) = peer.block(height).await else { continue };
+        let hashes: Vec<_> =
+            view.block.transactions.iter().map(|transaction| transaction.hash(&client.domain)).collect();
+        let root = dtn_primitives::Block::transactions_root(hashes.iter().copied());
+        if view.block.header == certified.header && root == certified.header.transactions_root {
+            return Ok(BlockView { hash: certified.header.hash(), transaction_hashes: hashes, ..view });
+        }
+    }
+    bail!("no peer has the block at height {height} as its certificate names it")
+}
+
+fn block_table(view: &BlockView) -> String {
+    let header = &view.block.header;
+    let title = format!(
+        "Block {} {}\nparent {}\nproposer {}\ntimestamp {} ms",
+        header.height, view.hash, header.parent_hash, header.proposer, header.timestamp
+    );
+    let mut table = Table::new(title, [left("transaction"), left("sender"), left("kind"), left("what")]);
+    for (hash, transaction) in view.transaction_hashes.iter().zip(&view.block.transactions) {
+        let (kind, what) = match &transaction.payload {
+            Payload::Order(order) => ("order", format!("{}, {}, {}", order.dataset, order.model, order.metric)),
+            Payload::Claim(claim) => (
+                "claim",
+                format!(
+                    "order {}, nonce {}, {}",
+                    units::short(claim.order),
+                    claim.nonce,
+                    units::duration(claim.duration_us)
+                ),
+            ),
+        };
+        table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
+    }
+    table.to_string()
+}
+
+fn certificate_table(client: &Client, certified: &dtn_node::CertifiedHeader) -> String {
+    let certificate = &certified.certificate;
+    let title = format!(
+        "Certificate of block {} {}\nepoch {}, view {}: {} of {} validators signed, {} are a quorum; every signature holds",
+        certificate.height,
+        certificate.block_hash,
+        certificate.epoch,
+        certificate.view,
+        certificate.signatures.len(),
+        client.validators.len(),
+        client.validators.quorum(),
+    );
+    let mut table = Table::new(title, [right("validator"), left("address"), left("signature")]);
+    for (index, signature) in &certificate.signatures {
+        let address = client.validators.get(*index).map(|validator| validator.address.to_string()).unwrap_or_default();
+        table.row([index.to_string(), address, units::short(alloy_primitives::hex::encode_prefixed(signature.0))]);
+    }
+    table.to_string()
+}

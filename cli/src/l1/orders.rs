@@ -1,0 +1,114 @@
+//! Orders as people write them: one JSON object a line.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use dtn_primitives::{Order, U256, Work};
+use dtn_settlement::amount::parse_amount;
+use serde::Deserialize;
+
+/// The longest transactions file, in bytes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// One line of a transactions file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrderLine {
+    dataset: String,
+    model: String,
+    metric: String,
+    /// With a unit, as `"0.01 ether"`.
+    reward: Option<String>,
+    work: Option<Work>,
+}
+
+/// Reads a transactions file. Any bad line refuses the whole file, so that nothing of it is submitted.
+///
+/// The orders come without nonces (all 0): they are numbered when they are signed.
+pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
+    let shown = file.display();
+    let size = fs::metadata(file).with_context(|| format!("cannot read the transactions file {shown}"))?.len();
+    ensure!(size <= MAX_FILE, "{shown} has {size} bytes; the limit is {MAX_FILE}");
+    let bytes = fs::read(file).with_context(|| format!("cannot read the transactions file {shown}"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        anyhow!("{shown}:{line}: not UTF-8 text; nothing was submitted")
+    })?;
+    let mut orders = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let order = parse(line).map_err(|reason| anyhow!("{shown}:{}: {reason}; nothing was submitted", index + 1))?;
+        orders.push(order);
+    }
+    if orders.is_empty() {
+        bail!("{shown} holds no transactions");
+    }
+    Ok(orders)
+}
+
+fn parse(line: &str) -> Result<Order> {
+    let line: OrderLine = serde_json::from_str(line).map_err(|error| anyhow!("{error}"))?;
+    order(line.dataset, line.model, line.metric, line.reward.as_deref(), line.work)
+}
+
+/// An order from its parts, checked.
+pub(crate) fn order(
+    dataset: String,
+    model: String,
+    metric: String,
+    reward: Option<&str>,
+    work: Option<Work>,
+) -> Result<Order> {
+    let reward = match reward {
+        Some(text) => parse_amount(text).map_err(|error| anyhow!("reward: {error}"))?,
+        None => U256::ZERO,
+    };
+    let order = Order { nonce: 0, dataset, model, metric, reward, work };
+    order.validate()?;
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn refusal(content: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("orders.jsonl");
+        fs::write(&file, content).unwrap();
+        read(&file).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_reason_and_nothing_is_taken() {
+        let good = r#"{"dataset":"MNIST","model":"MLP","metric":"accuracy"}"#;
+        let cases = [
+            ("{", "EOF"),
+            (r#"{"dataset":"MNIST","model":"MLP"}"#, "metric"),
+            (r#"{"dataset":"","model":"MLP","metric":"accuracy"}"#, "dataset is empty"),
+            (r#"{"dataset":"MNIST","model":"MLP","metric":"a","reward":"1 ether"}"#, "needs work"),
+            (
+                r#"{"dataset":"MNIST","model":"MLP","metric":"a","reward":"much","work":{"expected_hashes":1}}"#,
+                "reward",
+            ),
+            (r#"{"dataset":"MNIST","model":"MLP","metric":"a","work":{"expected_hashes":0}}"#, "at least 1"),
+            (r#"{"dataset":"MNIST","model":"MLP","metric":"a","work":{"expected_hashes":-1}}"#, "invalid value"),
+            (r#"{"dataset":"MNIST","model":"MLP","metric":"a","rewrad":"1"}"#, "rewrad"),
+        ];
+        for (bad, reason) in cases {
+            let message = refusal(format!("{good}\n\n{bad}\n{good}").as_bytes());
+            assert!(message.contains("orders.jsonl:3:") && message.contains(reason), "{message}");
+            assert!(message.contains("nothing was submitted"), "{message}");
+        }
+        assert!(refusal(b"{}\n\xff\xfe").contains(":2: not UTF-8"));
+        assert!(refusal(b"\n \n").contains("no transactions"));
+    }
+
+    #[test]
+    fn the_example_file_is_good_and_rich_enough() {
+        let orders = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/transactions.jsonl"))).unwrap();
+        assert!(orders.len() >= 20);
+        assert!(orders.iter().filter(|order| order.work.is_some() && !order.reward.is_zero()).count() >= 3);
+    }
+}
