@@ -146,10 +146,9 @@ impl Shared<'_> {
     fn try_batch(&self, batch: RangeInclusive<u64>) -> Option<Solution> {
         let mut midstate = self.puzzle.midstate();
         let target = self.puzzle.target();
-        let first_word = target.first_word();
         for nonce in batch {
             let words = midstate.words(nonce);
-            if words[0] <= first_word {
+            if target.may_be_met_by(words[0]) {
                 let hash = midstate::bytes(words);
                 if target.is_met_by(hash) {
                     return Some(Solution { nonce, hash });
@@ -231,32 +230,27 @@ mod tests {
             running.join().expect("does not panic")
         });
         assert_eq!(search.solution, None);
-        let next = search.next_nonce.expect("most nonces are left");
-        assert!(next >= search.hashes_tried && search.hashes_tried > 0);
         // A thread that draws a batch always finishes it, so nothing below is left out.
-        assert_eq!(next, search.hashes_tried);
+        assert_eq!(search.next_nonce, Some(search.hashes_tried));
     }
 
     #[test]
     fn a_search_stops_soon_after_it_is_cancelled() {
-        // The promise is a millisecond; the median of several leaves room for a busy machine's scheduler.
-        let mut delays: Vec<_> = (0..11)
-            .map(|_| {
-                let cancel = Cancel::new();
-                thread::scope(|scope| {
-                    let running = scope.spawn(|| {
-                        mine(&puzzle(u64::MAX), 0..=u64::MAX, threads(1), &cancel);
-                        Instant::now()
-                    });
-                    thread::sleep(Duration::from_millis(5));
-                    let cancelled = Instant::now();
-                    cancel.cancel();
-                    running.join().expect("does not panic").saturating_duration_since(cancelled)
-                })
+        // The promise is a millisecond of a processor's time. A busy machine's scheduler may add to each try, not to all.
+        let delay = || {
+            let cancel = Cancel::new();
+            thread::scope(|scope| {
+                let running = scope.spawn(|| {
+                    mine(&puzzle(u64::MAX), 0..=u64::MAX, threads(1), &cancel);
+                    Instant::now()
+                });
+                thread::sleep(Duration::from_millis(2));
+                let cancelled = Instant::now();
+                cancel.cancel();
+                running.join().expect("does not panic").saturating_duration_since(cancelled)
             })
-            .collect();
-        delays.sort();
-        assert!(delays[5] < Duration::from_millis(20), "{delays:?}");
+        };
+        assert!((0..100).any(|_| delay() < Duration::from_millis(1)));
     }
 
     #[test]

@@ -39,9 +39,10 @@ impl Target {
         U256::from_be_bytes(hash.0) <= self.greatest
     }
 
-    /// The first 32 bits of the greatest winner: a hash whose first word is above it loses.
-    pub(crate) fn first_word(&self) -> u32 {
-        (self.greatest.as_limbs()[3] >> 32) as u32
+    /// Whether a hash that begins with this word can win: what a search asks before it looks at the whole hash.
+    #[inline]
+    pub(crate) fn may_be_met_by(&self, first_word: u32) -> bool {
+        u64::from(first_word) <= self.greatest.as_limbs()[3] >> 32
     }
 }
 
@@ -84,6 +85,9 @@ mod tests {
             };
             let below = U512::from(near) * U512::from(expected) < U512::from(1) << 256;
             prop_assert_eq!(target.is_met_by(hash(near)), below);
+            let first_word = (near >> 224usize).as_limbs()[0] as u32;
+            prop_assert!(!below || target.may_be_met_by(first_word));
+            prop_assert!(first_word == u32::MAX || !target.may_be_met_by(first_word + 2));
         }
     }
 }
