@@ -3,7 +3,12 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use common::*;
 use dtn_ledger::{Ledger, LedgerError, StoreError};
@@ -64,6 +69,48 @@ fn a_copy_taken_while_the_store_is_in_use_opens_with_every_committed_block() {
         commit_all(&mut ledger, [note(5, nonce)]);
         fs::copy(&path, &copy).unwrap();
         assert_eq!(open(&copy).tip(), ledger.tip());
+    }
+}
+
+/// Not a test of its own: the process that the next test kills. It commits blocks and says so until it is killed.
+#[test]
+fn a_process_that_commits_until_it_is_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let mut ledger = open(Path::new(&path));
+    loop {
+        let height = ledger.tip().height + 1;
+        ledger.store().append_journal([(height, b"vote".as_slice())]).unwrap();
+        commit_all(&mut ledger, [note(5, height - 1)]);
+        println!("committed {height}");
+    }
+}
+
+const VICTIM: &str = "DTN_LEDGER_TEST_VICTIM";
+
+#[test]
+fn a_process_killed_at_any_moment_has_lost_no_block_that_it_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let mut last = 0;
+    for round in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_process_that_commits_until_it_is_killed", "--nocapture"])
+            .env(VICTIM, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut committed = lines.filter_map(|line| line.split_once("committed ")?.1.parse::<u64>().ok());
+        last = committed.nth(round % 5).expect("it commits").max(last);
+        std::thread::sleep(std::time::Duration::from_micros(337 * round as u64));
+        child.kill().unwrap();
+        last = committed.last().unwrap_or(last).max(last);
+        child.wait().unwrap();
+        let ledger = open(&path);
+        let height = ledger.tip().height;
+        assert!(height == last || height == last + 1, "it said {last} and has {height}");
+        assert_eq!(ledger.next_nonce(key(5).address()), height);
+        assert_eq!(ledger.block(height).unwrap().map(|block| block.header.hash()), Some(ledger.tip().hash));
     }
 }
 
