@@ -101,6 +101,11 @@ impl Home {
         self.0.join("client.toml")
     }
 
+    /// The process id of a chain that the network was left running with.
+    pub(crate) fn anvil_pid_file(&self) -> PathBuf {
+        self.0.join("anvil.pid")
+    }
+
     pub(crate) fn peer(&self, index: usize) -> PeerHome {
         PeerHome(self.0.join("peers").join(index.to_string()))
     }

@@ -18,6 +18,7 @@ use dtn_settlement::networks::LOCAL_CHAIN_ID;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::Output;
 use client::Client;
 use home::{Home, PeerHome};
 use init::{Plan, Ports};
@@ -25,6 +26,9 @@ use init::{Plan, Ports};
 /// A network of peers that agree with PBFT.
 #[derive(Debug, Args)]
 pub(crate) struct L1 {
+    #[command(flatten)]
+    output: Output,
+
     /// The folder of the network.
     #[arg(long, global = true, default_value = ".dtn", env = "DTN_DIR", value_name = "DIR")]
     dir: PathBuf,
@@ -131,8 +135,8 @@ pub(crate) fn progress(what: &'static str, length: usize) -> ProgressBar {
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
-/// Runs an `l1` command. `json` asks for data that programs read.
-pub(crate) async fn run(L1 { dir, command }: L1, json: bool) -> Result<()> {
+/// Runs an `l1` command.
+pub(crate) async fn run(L1 { output: Output { json }, dir, command }: L1) -> Result<()> {
     let home = Home::new(dir);
     match command {
         Command::Init { nodes, name, chain_id, base_port, threads, password_file } => {
@@ -258,7 +262,7 @@ fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Res
 }
 
 /// A final block, its content checked against a certificate that holds.
-async fn block(client: &Client, height: u64) -> Result<BlockView> {
+pub(crate) async fn block(client: &Client, height: u64) -> Result<BlockView> {
     let certified = client.certificate(height).await?;
     for peer in &client.peers {
         let Ok(Some(view)) = peer.block(height).await else { continue };

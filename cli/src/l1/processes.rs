@@ -105,9 +105,18 @@ pub(crate) async fn statuses(clients: &[HttpClient]) -> Vec<Option<Status>> {
     futures::future::join_all(clients.iter().map(async |client| client.status().await.ok())).await
 }
 
-/// Stops all peers of a network; gives how many were running.
+/// Stops all peers of a network, and the chain that it was left running with; gives how many peers were running.
 pub(crate) async fn down(home: &Home) -> Result<usize> {
-    stop(&home.peers()?).await
+    let stopped = stop(&home.peers()?).await?;
+    let file = home.anvil_pid_file();
+    if let Some(pid) = fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse().ok()).map(Pid::from_raw) {
+        let named = fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(b"anvil"));
+        if named {
+            signal(pid, Signal::SIGTERM)?;
+        }
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    Ok(stopped)
 }
 
 async fn stop(peers: &[PeerHome]) -> Result<usize> {

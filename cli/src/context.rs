@@ -1,0 +1,323 @@
+//! The options that all commands share, and what they lead to: networks, connections, keys, folders.
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+
+use alloy_primitives::{Address, B256, U256};
+use anyhow::{Context as _, Result, bail};
+use clap::{ArgAction, Args};
+use dtn_primitives::SecretKey;
+use dtn_settlement::{
+    Account, Chain, Network, Networks,
+    amount::parse_amount,
+    deploy::Deployment,
+    dev_keys::dev_key,
+    gas_ledger::GasLedger,
+    keystore::{KeyInfo, Keystore, Password},
+    multisig::WalletTransaction,
+};
+use tokio::sync::OnceCell;
+
+/// Options that every command accepts.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The settlement network: local, testnet, mainnet or one of the configuration file
+    #[arg(long, global = true, env = "DTN_NETWORK", default_value = "local", value_name = "NAME")]
+    pub(crate) network: String,
+    /// The node to talk to, in place of the network's own
+    #[arg(long, global = true, env = "DTN_RPC_URL", value_name = "URL")]
+    pub(crate) rpc: Option<String>,
+    /// The configuration file [default: dtn.toml, if it exists]
+    #[arg(long, global = true, env = "DTN_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where deployments, proposals and the gas ledger are kept
+    #[arg(long, global = true, env = "DTN_HOME", default_value = ".dtn", value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Where the encrypted keys are
+    #[arg(long, global = true, env = "DTN_KEYS", default_value = "keys", value_name = "DIR")]
+    pub(crate) keys: PathBuf,
+    /// A file whose first line is the keys' password, in place of a prompt
+    #[arg(long, global = true, env = "DTN_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error; twice for still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The shared options with what has been derived from them.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    globals: Globals,
+    password: Arc<OnceCell<Password>>,
+}
+
+impl std::ops::Deref for Context {
+    type Target = Globals;
+
+    fn deref(&self) -> &Globals {
+        &self.globals
+    }
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals) -> Self {
+        Self { globals, password: Arc::default() }
+    }
+
+    /// The chosen network, with its overrides.
+    pub(crate) fn network(&self) -> Result<Network> {
+        let networks = Networks::load(self.config.as_deref())?;
+        let mut network = networks.get(&self.globals.network)?.clone();
+        if let Some(rpc) = &self.rpc {
+            network.rpc = rpc.clone();
+        }
+        Ok(network)
+    }
+
+    /// Connects to the chosen network.
+    pub(crate) async fn connect(&self) -> Result<Chain> {
+        let network = self.network()?;
+        let connected = Chain::connect(&network).await;
+        if network.is_local() && connected.is_err() {
+            return connected.context("`dtn-cli anvil` starts a development chain");
+        }
+        Ok(connected?)
+    }
+
+    /// Connects to the chosen network; starts a development chain for this command where there is none and none was
+    /// asked for.
+    pub(crate) async fn connect_or_start(&self) -> Result<Chain> {
+        if self.rpc.is_some() {
+            return self.connect().await;
+        }
+        let chain = Chain::connect_or_start(&self.network()?, Path::new(".")).await?;
+        if chain.owns_chain() {
+            eprintln!(
+                "No node answers, so this command runs its own development chain at {}. It ends with the command; \
+                 `dtn-cli anvil` keeps one.",
+                chain.network().rpc
+            );
+        }
+        Ok(chain)
+    }
+
+    /// The keys in `--keys`.
+    pub(crate) fn keystore(&self) -> Keystore {
+        Keystore::new(&self.keys)
+    }
+
+    /// The password that opens keys: of `--password-file`, or asked for once.
+    pub(crate) async fn password(&self) -> Result<&Password> {
+        self.password.get_or_try_init(|| async { self.read_password("Password: ") }).await
+    }
+
+    /// A password for new keys: of `--password-file`, or asked for twice.
+    pub(crate) async fn new_password(&self) -> Result<&Password> {
+        let read = || async {
+            let password = self.read_password("Password for the new keys: ")?;
+            if password.is_empty() {
+                bail!("the password is empty");
+            }
+            if self.password_file.is_none() && self.read_password("Once more: ")? != password {
+                bail!("the passwords differ; nothing was written");
+            }
+            Ok(password)
+        };
+        self.password.get_or_try_init(read).await
+    }
+
+    fn read_password(&self, prompt: &str) -> Result<Password> {
+        if let Some(file) = &self.password_file {
+            return Password::from_file(file)
+                .with_context(|| format!("cannot read the password file {}", file.display()));
+        }
+        if !io::stdin().is_terminal() {
+            bail!("a password is needed and there is no terminal to ask at; name a file with --password-file");
+        }
+        Ok(Password::new(rpassword::prompt_password(prompt).context("cannot ask for the password")?))
+    }
+
+    /// The key that `--from` names: a key's name or address, a file, or `dev:N` on a development chain.
+    pub(crate) async fn signer(&self, from: Option<&KeyChoice>, network: &Network) -> Result<SecretKey> {
+        match from {
+            Some(KeyChoice::Dev(_)) if !network.is_local() => bail!(
+                "everyone knows the development keys, so they sign on chain {} only; network `{}` is chain {}",
+                dtn_settlement::networks::LOCAL_CHAIN_ID,
+                network.name,
+                network.chain_id
+            ),
+            Some(KeyChoice::Dev(index)) => dev_key(*index).context("the development keys are dev:0 to dev:9"),
+            Some(KeyChoice::Stored(name)) => {
+                let key = match Path::new(name) {
+                    path if name.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path)?,
+                    _ => self.keystore().find(name)?,
+                };
+                self.unlock(key).await
+            }
+            None if network.is_local() => dev_key(0).context("the development keys are dev:0 to dev:9"),
+            None => bail!("which key signs? Name one with --from, see `dtn-cli keys list`"),
+        }
+    }
+
+    /// Opens a key, off the threads that serve the network, because it takes a while.
+    pub(crate) async fn unlock(&self, key: KeyInfo) -> Result<SecretKey> {
+        let password = self.password().await?.clone();
+        Ok(tokio::task::spawn_blocking(move || key.unlock(&password)).await??)
+    }
+
+    /// The account that `--from` names, on a chain.
+    pub(crate) async fn account(&self, chain: &Chain, from: Option<&KeyChoice>) -> Result<Account> {
+        let key = self.signer(from, chain.network()).await?;
+        Ok(Account::new(chain.clone(), key, self.gas_ledger()))
+    }
+
+    /// Where this command line's transactions are recorded.
+    pub(crate) fn gas_ledger(&self) -> GasLedger {
+        GasLedger::new(self.home.join("gas.jsonl"))
+    }
+
+    fn deployment_file(&self, network: &str) -> PathBuf {
+        self.home.join("deployments").join(format!("{network}.json"))
+    }
+
+    /// What was deployed on a network, if it was from here.
+    pub(crate) fn find_deployment(&self, network: &str) -> Result<Option<Deployment>> {
+        read_json(&self.deployment_file(network))
+    }
+
+    /// What was deployed on a network.
+    pub(crate) fn deployment(&self, chain: &Chain) -> Result<Deployment> {
+        let network = &chain.network().name;
+        let file = self.deployment_file(network);
+        let deployment = self.find_deployment(network)?.with_context(|| {
+            format!("nothing was deployed on `{network}` from here ({} is absent); run `dtn-cli deploy`", file.display())
+        })?;
+        if deployment.chain_id != chain.chain_id() {
+            bail!("{} is for chain {}, not {}", file.display(), deployment.chain_id, chain.chain_id());
+        }
+        Ok(deployment)
+    }
+
+    /// Remembers what was deployed. The file.
+    pub(crate) fn save_deployment(&self, deployment: &Deployment) -> Result<PathBuf> {
+        let file = self.deployment_file(&deployment.network);
+        write_json(&file, deployment)?;
+        Ok(file)
+    }
+
+    fn proposal_file(&self, id: B256) -> PathBuf {
+        self.home.join("proposals").join(format!("{id}.json"))
+    }
+
+    /// A transaction that was proposed from here.
+    pub(crate) fn find_proposal(&self, id: B256) -> Result<Option<WalletTransaction>> {
+        read_json(&self.proposal_file(id))
+    }
+
+    /// Remembers a proposed transaction, which is needed to execute it.
+    pub(crate) fn save_proposal(&self, id: B256, transaction: &WalletTransaction) -> Result<()> {
+        write_json(&self.proposal_file(id), transaction)
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("cannot read {}", file.display()))?,
+    };
+    serde_json::from_str(&text).map(Some).with_context(|| format!("{} is damaged", file.display()))
+}
+
+/// Writes a file as a whole or not at all.
+fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let written = || -> Result<()> {
+        let dir = file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let draft = file.with_extension(format!("{}.draft", std::process::id()));
+        fs::write(&draft, format!("{}\n", serde_json::to_string_pretty(value)?))?;
+        Ok(fs::rename(&draft, file)?)
+    };
+    written().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A key, as `--from` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeyChoice {
+    /// One of the development chain's.
+    Dev(usize),
+    /// In the keystore: a name, an address or a file.
+    Stored(String),
+}
+
+impl FromStr for KeyChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("dev:") {
+            Some(index) => match index.parse() {
+                Ok(index @ 0..=9) => Ok(Self::Dev(index)),
+                _ => Err("the development keys are dev:0 to dev:9".into()),
+            },
+            None if text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64) => {
+                Err("a private key does not belong on the command line; `dtn-cli keys import` encrypts it".into())
+            }
+            None => Ok(Self::Stored(text.to_string())),
+        }
+    }
+}
+
+/// Reads an amount such as `0.5ether`.
+pub(crate) fn amount(text: &str) -> Result<U256, String> {
+    parse_amount(text).map_err(|error| error.to_string())
+}
+
+/// The accounts that a list of words names: addresses, names of keys, or folders of keys.
+pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Address>> {
+    let address_of = |key: KeyInfo| {
+        key.address.with_context(|| {
+            format!("the key {} does not state its address; write the address instead", key.path.display())
+        })
+    };
+    let mut found = Vec::new();
+    for word in words {
+        if let Ok(address) = word.parse::<Address>() {
+            found.push(address);
+        } else if Path::new(word).is_dir() {
+            let keys = Keystore::new(word).list()?;
+            if keys.is_empty() {
+                bail!("there are no keys in {word}");
+            }
+            for key in keys {
+                found.push(address_of(key)?);
+            }
+        } else {
+            let key = keystore.find(word).with_context(|| format!("`{word}` is no address, key or folder of keys"))?;
+            found.push(address_of(key)?);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_is_refused_as_an_argument() {
+        assert_eq!("dev:3".parse(), Ok(KeyChoice::Dev(3)));
+        assert_eq!("owner-01".parse(), Ok(KeyChoice::Stored("owner-01".into())));
+        assert!("dev:10".parse::<KeyChoice>().is_err());
+        let secret = format!("0x{}", "07".repeat(32));
+        let error = secret.parse::<KeyChoice>().expect_err("refused");
+        assert!(error.contains("keys import") && !error.contains("0707"));
+    }
+}

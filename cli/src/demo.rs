@@ -1,0 +1,423 @@
+//! `dtn-cli demo`: the main job from the first key to the last payout, on real processes and a real chain.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use alloy::{node_bindings::AnvilInstance, providers::Provider};
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use dtn_node::ApiClient;
+use dtn_primitives::{Address, B256, Order, Payload, Transaction, U256};
+use dtn_report::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Settlement, WorkEntry, units};
+use dtn_settlement::{
+    Account, Chain, ContractAddresses, Network,
+    amount::format_amount,
+    connection::{AnvilOptions, start_anvil},
+    contracts::RewardDistributor,
+    deploy::{DeployPlan, deploy, fund, top_up},
+    dev_keys::dev_key,
+    gas_ledger::{GasLedger, GasRecord, TransactionStatus},
+    payouts::payouts,
+};
+use indicatif::ProgressBar;
+
+use crate::l1::{
+    client::Client,
+    home::{Home, SettlementConfig},
+    init::{self, Plan, Ports},
+    orders, processes, progress,
+};
+
+/// What each owner gets for its transactions.
+const OWNER_GAS_WEI: u128 = 1_000_000_000_000_000_000;
+
+/// How long the payouts may make no progress.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  dtn-cli demo\n  dtn-cli demo --nodes 7 --json report.json\n  \
+    dtn-cli demo --crash        one peer is killed in mid-run; every reward is still paid once\n  \
+    dtn-cli demo --keep         look around afterwards with `dtn-cli l1 status` and cast")]
+pub(crate) struct Demo {
+    /// How many peers.
+    #[arg(long, default_value_t = 4)]
+    nodes: usize,
+    /// The orders, one JSON object a line.
+    #[arg(long, default_value = "examples/transactions.jsonl", value_name = "FILE")]
+    transactions: PathBuf,
+    /// Kill a peer that is not the primary (SIGKILL) once the first reward is paid.
+    #[arg(long)]
+    crash: bool,
+    /// Leave the peers and the chain running, and print where they are.
+    #[arg(long)]
+    keep: bool,
+    /// Write the report there as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The folder of the network, which must hold none yet; a temporary one without it.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// What is running, and is stopped however the demo ends.
+struct Running {
+    home: Home,
+    temporary: bool,
+    anvil: Option<AnvilInstance>,
+}
+
+pub(crate) async fn run(demo: Demo) -> Result<()> {
+    let orders = orders::read(&demo.transactions)?;
+    let (path, temporary) = match &demo.dir {
+        Some(dir) => (std::path::absolute(dir)?, false),
+        None => (std::env::temp_dir().join(format!("dtn-demo-{}", std::process::id())), true),
+    };
+    let mut running = Running { home: Home::new(path), temporary, anvil: None };
+    let outcome = tokio::select! {
+        outcome = perform(&demo, orders, &mut running) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let kept = demo.keep && outcome.is_ok();
+    if !kept {
+        let failed = outcome.is_err();
+        stop(running, failed).await?;
+    }
+    outcome
+}
+
+async fn stop(running: Running, failed: bool) -> Result<()> {
+    let Running { home, temporary, anvil } = running;
+    if home.client_file().exists() {
+        processes::down(&home).await?;
+    }
+    drop(anvil);
+    if failed {
+        eprintln!("the peers' logs are in {}", home.path().join("peers").display());
+    } else if temporary {
+        fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
+    }
+    Ok(())
+}
+
+/// A line that says what is being done, with the time since the beginning.
+struct Narrator(Instant);
+
+impl Narrator {
+    fn say(&self, text: impl std::fmt::Display) {
+        eprintln!("[{:>6.2} s] {text}", self.0.elapsed().as_secs_f64());
+    }
+}
+
+async fn perform(demo: &Demo, orders: Vec<Order>, running: &mut Running) -> Result<()> {
+    let narrator = Narrator(Instant::now());
+    let promised: U256 = orders.iter().map(|order| order.reward).sum();
+    let races = orders.iter().filter(|order| order.work.is_some()).count();
+    narrator.say(format_args!(
+        "{} orders from {}: {races} ask for work, {} in rewards",
+        orders.len(),
+        demo.transactions.display(),
+        format_amount(promised)
+    ));
+
+    let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
+    let network = Network::local(anvil.endpoint());
+    running.anvil = Some(anvil);
+    let home = running.home.clone();
+    let plan = Plan {
+        name: "demo".into(),
+        nodes: demo.nodes,
+        chain_id: network.chain_id,
+        ports: Ports::Free,
+        threads: std::num::NonZeroUsize::MIN,
+        password_file: None,
+    };
+    init::init(&home, &plan, || ())?;
+    let client = Client::open(&home)?;
+    narrator.say(format_args!("anvil at {}; keys and genesis of {} peers", network.rpc, demo.nodes));
+
+    let chain = Chain::connect(&network).await?;
+    let deployer = dev_key(0).context("anvil's first development key")?;
+    let deployer_gas = GasLedger::new(home.path().join("gas.jsonl"));
+    let account = Account::new(chain.clone(), deployer, deployer_gas.clone());
+    let deployment = deploy(&account, &DeployPlan::new(&client.genesis, None, None)?, |_| ()).await?;
+    let contracts = deployment.addresses;
+    fund(&account, &deployment.owners, U256::from(OWNER_GAS_WEI), |_, _| ()).await?;
+    top_up(&account, contracts.distributor, promised).await?;
+    narrator.say(format_args!(
+        "contracts deployed ({} of {} owners); the distributor holds {}",
+        deployment.threshold,
+        deployment.owners.len(),
+        format_amount(promised)
+    ));
+
+    let settlement = SettlementConfig { name: network.name.clone(), contracts, chain: network.clone() };
+    init::set_settlement(&home, &settlement)?;
+    let before = payee_balances(&home, &chain).await?;
+    let bar = progress("peers", demo.nodes);
+    let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
+    bar.finish_and_clear();
+    narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
+
+    let transactions = client.sign(orders, &Client::key(&home)?).await?;
+    let bar = progress("orders final", transactions.len());
+    let executed = transactions.iter().map(async |transaction| {
+        let accepted = client.execute(transaction).await;
+        bar.inc(1);
+        accepted
+    });
+    for accepted in futures::future::join_all(executed).await {
+        accepted?;
+    }
+    bar.finish_and_clear();
+    narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
+
+    let awaited = Awaited::new(&transactions, &client);
+    let crash = demo.crash.then(|| statuses.iter().map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
+    settle(&awaited, &client, &chain, contracts.distributor, crash.flatten().map(usize::from), &home, &narrator)
+        .await?;
+
+    let report = report(&client, &home, &chain, contracts, &deployer_gas, &awaited).await?;
+    check(&report, &awaited, &before, &payee_balances(&home, &chain).await?)?;
+    narrator.say("every payee's balance, read back from the chain, grew by its rewards");
+    println!("\n{}", report.tables("ETH"));
+    if let Some(file) = &demo.json {
+        fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        narrator.say(format_args!("report written to {}", file.display()));
+    }
+    if demo.keep {
+        keep(running, &network, contracts)?;
+    }
+    Ok(())
+}
+
+/// The orders whose work is to be done and paid.
+struct Awaited {
+    /// The reward by order.
+    rewards: HashMap<B256, U256>,
+    /// All orders that ask for work.
+    races: HashSet<B256>,
+    subjects: HashMap<B256, String>,
+}
+
+impl Awaited {
+    fn new(transactions: &[Transaction], client: &Client) -> Self {
+        let (mut rewards, mut races, mut subjects) = (HashMap::new(), HashSet::new(), HashMap::new());
+        for transaction in transactions {
+            let Payload::Order(order) = &transaction.payload else { continue };
+            let hash = transaction.hash(&client.domain);
+            subjects.insert(hash, format!("{}, {}", order.dataset, order.model));
+            if order.work.is_some() {
+                races.insert(hash);
+            }
+            if !order.reward.is_zero() {
+                rewards.insert(hash, order.reward);
+            }
+        }
+        Self { rewards, races, subjects }
+    }
+}
+
+/// Waits until every race is won and every reward is paid, as the chain says.
+async fn settle(
+    awaited: &Awaited,
+    client: &Client,
+    chain: &Chain,
+    distributor: Address,
+    mut crash: Option<usize>,
+    home: &Home,
+    narrator: &Narrator,
+) -> Result<()> {
+    let (won_bar, paid_bar) =
+        (progress("races won", awaited.races.len()), progress("rewards paid", awaited.rewards.len()));
+    let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
+    let (mut won, mut height, mut moved) = (HashSet::new(), 0, Instant::now());
+    while won.len() < awaited.races.len() || !unpaid.is_empty() {
+        let before = (won.len(), unpaid.len());
+        won.extend(new_winners(client, &mut height).await?);
+        for id in unpaid.clone() {
+            if chain.read(distributor, &RewardDistributor::isPaidCall { id }).await? {
+                unpaid.remove(&id);
+            }
+        }
+        won_bar.set_position(won.len() as u64);
+        paid_bar.set_position((awaited.rewards.len() - unpaid.len()) as u64);
+        if unpaid.len() < awaited.rewards.len()
+            && let Some(peer) = crash.take()
+        {
+            processes::crash(&home.peer(peer)).await?;
+            narrator.say(format_args!("peer {peer} was killed"));
+        }
+        if before != (won.len(), unpaid.len()) {
+            moved = Instant::now();
+        }
+        ensure!(
+            moved.elapsed() < PATIENCE,
+            "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid",
+            won.len(),
+            awaited.races.len(),
+            unpaid.len(),
+            awaited.rewards.len()
+        );
+        tokio::time::sleep(POLL).await;
+    }
+    [won_bar, paid_bar].iter().for_each(ProgressBar::finish_and_clear);
+    narrator.say(format_args!("{} races are won and {} rewards are paid", won.len(), awaited.rewards.len()));
+    Ok(())
+}
+
+/// The orders that were claimed in blocks above `height`, which moves on.
+async fn new_winners(client: &Client, height: &mut u64) -> Result<Vec<B256>> {
+    let mut claimed = Vec::new();
+    for peer in &client.peers {
+        let mut reached = false;
+        while let Ok(answer) = peer.block(*height + 1).await {
+            reached = true;
+            let Some(view) = answer else { break };
+            claimed.extend(view.block.transactions.iter().filter_map(|transaction| match &transaction.payload {
+                Payload::Claim(claim) => Some(claim.order),
+                Payload::Order(_) => None,
+            }));
+            *height += 1;
+        }
+        if reached {
+            return Ok(claimed);
+        }
+    }
+    bail!("no peer answers any more")
+}
+
+async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, U256>> {
+    let mut balances = BTreeMap::new();
+    for peer in home.peers()? {
+        let payee = peer.config()?.payee;
+        balances.insert(payee, chain.provider().get_balance(payee).await?);
+    }
+    Ok(balances)
+}
+
+/// Gathers what happened from the peers' blocks, the chain's events and everybody's gas ledgers.
+async fn report(
+    client: &Client,
+    home: &Home,
+    chain: &Chain,
+    contracts: ContractAddresses,
+    deployer_gas: &GasLedger,
+    awaited: &Awaited,
+) -> Result<RunReport> {
+    let (mut work, mut certificates) = (Vec::new(), Vec::new());
+    let mut height = 0;
+    loop {
+        let Ok(certified) = client.certificate(height + 1).await else { break };
+        height += 1;
+        let view = crate::l1::block(client, height).await?;
+        for transaction in &view.block.transactions {
+            let Payload::Claim(claim) = &transaction.payload else { continue };
+            work.push(WorkEntry {
+                transaction: claim.order,
+                subject: awaited.subjects.get(&claim.order).cloned().unwrap_or_default(),
+                winner: transaction.sender,
+                nonce: claim.nonce,
+                hash: claim.hash,
+                duration_us: claim.duration_us,
+            });
+        }
+        let signers = certified.certificate.signatures.iter();
+        let signers = signers.filter_map(|(index, _)| client.validators.get(*index)).map(|validator| validator.address);
+        certificates.push(CertificateEntry {
+            height,
+            block: view.hash,
+            transactions: view.block.transactions.len(),
+            latency_us: certified.latency_us,
+            signers: signers.collect(),
+        });
+    }
+    let paid = payouts(chain, contracts.distributor, 0).await?;
+    let payouts = paid.into_iter().map(|payout| Payout {
+        result: payout.id,
+        payee: payout.payee,
+        amount_wei: payout.amount,
+        balance_delta_wei: U256::try_from(payout.balance_delta()).unwrap_or(U256::ZERO),
+        tx: payout.tx,
+    });
+    let settlement = Settlement {
+        chain_id: chain.chain_id(),
+        registry: contracts.registry,
+        multisig: contracts.multisig,
+        distributor: contracts.distributor,
+        payouts: payouts.collect(),
+    };
+    let mut gas = Vec::new();
+    let ledgers = home.peers()?.into_iter().map(|peer| GasLedger::new(peer.gas_ledger()));
+    for ledger in std::iter::once(deployer_gas.clone()).chain(ledgers) {
+        // A peer that was killed may have left receipts out.
+        ledger.reconcile(chain).await?;
+        let records = ledger.read()?.records.into_iter();
+        gas.extend(records.filter(|record| record.status != TransactionStatus::Dropped).filter_map(|record| {
+            let GasRecord { contract, function, tx, gas_used, block, .. } = record;
+            let entry = GasEntry { contract, function, gas_used: gas_used?, tx };
+            Some((block, entry))
+        }));
+    }
+    gas.sort_by_key(|(block, _)| *block);
+    let gas = gas.into_iter().map(|(_, entry)| entry).collect();
+    let agreement =
+        Agreement { nodes: client.validators.len(), quorum: client.validators.quorum(), height, certificates };
+    Ok(RunReport { work, agreement, settlement, gas })
+}
+
+/// Holds the report against the orders, and the payees' balances against the report.
+fn check(
+    report: &RunReport,
+    awaited: &Awaited,
+    before: &BTreeMap<Address, U256>,
+    after: &BTreeMap<Address, U256>,
+) -> Result<()> {
+    let mut paid = HashMap::new();
+    let mut owed: BTreeMap<Address, U256> = BTreeMap::new();
+    for payout in &report.settlement.payouts {
+        ensure!(paid.insert(payout.result, payout.amount_wei).is_none(), "{} was paid twice", payout.result);
+        *owed.entry(payout.payee).or_default() += payout.amount_wei;
+    }
+    ensure!(paid == awaited.rewards, "the rewards that were paid are not those that were offered");
+    for (payee, old) in before {
+        let (new, owed) = (after.get(payee).copied().unwrap_or_default(), owed.remove(payee).unwrap_or_default());
+        ensure!(
+            new == *old + owed,
+            "the balance of {payee} went from {old} to {new} wei; it should have grown by {}",
+            units::ether(owed, "ETH")
+        );
+    }
+    ensure!(owed.is_empty(), "somebody else than the payees was paid: {owed:?}");
+    Ok(())
+}
+
+fn keep(running: &mut Running, network: &Network, contracts: ContractAddresses) -> Result<()> {
+    let home = &running.home;
+    if let Some(anvil) = running.anvil.take() {
+        fs::write(home.anvil_pid_file(), anvil.child().id().to_string()).context("cannot note anvil's process id")?;
+        // Dropping it would end it.
+        std::mem::forget(anvil);
+    }
+    println!("\nLeft running:");
+    println!("  anvil         {}  (chain id {})", network.rpc, network.chain_id);
+    for (index, api) in home.client()?.peers.iter().enumerate() {
+        println!("  peer {index}        http://{api}");
+    }
+    let ContractAddresses { registry, multisig, distributor } = contracts;
+    let (rpc, dir) = (&network.rpc, home.path().display());
+    println!("\nLook around:");
+    println!("  dtn-cli l1 status --dir {dir}");
+    println!("  cast call {registry} 'latestHeight()(uint64)' --rpc-url {rpc}");
+    println!("  cast call {multisig} 'threshold()(uint8)' --rpc-url {rpc}");
+    println!("  cast balance {distributor} --rpc-url {rpc}");
+    println!("\nStop it:\n  dtn-cli l1 down --dir {dir}");
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! `dtn-cli deploy` and `dtn-cli fund`.
+
+use std::path::{Path, PathBuf};
+
+use alloy_primitives::{Address, U256};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use dtn_primitives::Genesis;
+use dtn_report::{Table, left, right, units};
+use dtn_settlement::{
+    amount::format_amount,
+    deploy::{self, DeployPlan, Deployment},
+};
+use serde_json::json;
+
+use crate::{
+    context::{Context, KeyChoice, addresses, amount},
+    output,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli deploy --genesis net/genesis.json
+  dtn-cli deploy --genesis net/genesis.json --owners keys --threshold 3 --fund-distributor 1ether
+  dtn-cli deploy --genesis net/genesis.json --network testnet --from treasurer
+
+The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
+rest. Without --owners the validators own the multisig, and without --threshold their quorum decides.")]
+pub(crate) struct Deploy {
+    /// The network's genesis: its id, its chain and its validators
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// The multisig's owners: addresses, names of keys, or folders of keys
+    #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1..)]
+    owners: Vec<String>,
+    /// Confirmations that the multisig asks for [default: the quorum of its owners]
+    #[arg(long, value_name = "K")]
+    threshold: Option<usize>,
+    /// Bring the distributor's balance up to this, such as 1ether
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    fund_distributor: Option<U256>,
+    /// The key that pays: a name, an address, a file, or dev:N [default on a development chain: dev:0]
+    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    from: Option<KeyChoice>,
+}
+
+pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
+    let genesis = read_genesis(&args.genesis)?;
+    let keystore = context.keystore();
+    let owners = match args.owners.as_slice() {
+        [] => None,
+        words => Some(addresses(&keystore, words)?),
+    };
+    let plan = DeployPlan::new(&genesis, owners, args.threshold)?;
+    let chain = context.connect_or_start().await?;
+    let account = context.account(&chain, args.from.as_ref()).await?;
+
+    let bar = output::progress(3, "deploy");
+    let mut deployment = deploy::deploy(&account, &plan, |contract| {
+        bar.set_message(contract.contract.clone());
+        bar.inc(1);
+    })
+    .await?;
+    bar.finish_and_clear();
+    let before = context.find_deployment(&deployment.network)?;
+    if let Some(before) = before.filter(|before| before.addresses == deployment.addresses) {
+        keep_history(&mut deployment, before);
+    }
+    let file = context.save_deployment(&deployment)?;
+
+    let mut funded = None;
+    if let Some(amount) = args.fund_distributor {
+        funded = deploy::top_up(&account, deployment.addresses.distributor, amount).await?;
+    }
+    if context.json {
+        return output::json(&json!({ "deployment": deployment, "funded": funded }));
+    }
+    let title = format!("Network {} on {} (chain {})", deployment.network_id, deployment.network, deployment.chain_id);
+    let mut table = Table::new(title, [left("contract"), left("address"), left(""), right("gas")]);
+    for contract in &deployment.contracts {
+        let state = contract.block.map_or("found".to_string(), |block| format!("deployed in block {block}"));
+        let gas = contract.gas_used.map_or(units::NONE.to_string(), units::thousands);
+        table.row([contract.contract.clone(), contract.address.to_string(), state, gas]);
+    }
+    table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
+    if let Some(amount) = args.fund_distributor {
+        let done = if funded.is_some() { "now" } else { "already" };
+        table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
+    }
+    output::line(table)
+}
+
+/// A run that finds contracts does not know when they were deployed; the run that deployed them did.
+fn keep_history(deployment: &mut Deployment, before: Deployment) {
+    if deployment.contracts.iter().any(|contract| contract.tx.is_none()) {
+        deployment.from_block = before.from_block;
+    }
+}
+
+pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not a genesis", file.display()))
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli fund --amount 0.1ether                 (every key in --keys)
+  dtn-cli fund --amount 0.1ether --to owner-01,0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+  dtn-cli fund --amount 0.05ether --network testnet --from treasurer
+
+Accounts that hold the amount already get nothing; the others get what they lack.")]
+pub(crate) struct Fund {
+    /// What each account shall hold, such as 0.1ether
+    #[arg(long, value_parser = amount)]
+    amount: U256,
+    /// Whom: addresses, names of keys, or folders of keys [default: all keys in --keys]
+    #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1..)]
+    to: Vec<String>,
+    /// The key that pays: a name, an address, a file, or dev:N [default on a development chain: dev:0]
+    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    from: Option<KeyChoice>,
+}
+
+pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
+    let everyone = [context.keys.display().to_string()];
+    let words = if args.to.is_empty() { &everyone[..] } else { &args.to };
+    let mut accounts = addresses(&context.keystore(), words)?;
+    let mut seen = std::collections::HashSet::new();
+    accounts.retain(|account| seen.insert(*account));
+    let chain = context.connect_or_start().await?;
+    let payer = context.account(&chain, args.from.as_ref()).await?;
+    accounts.retain(|account| *account != payer.address());
+
+    let bar = output::progress(accounts.len() as u64, "fund");
+    let records = deploy::fund(&payer, &accounts, args.amount, |_, _| bar.inc(1)).await?;
+    bar.finish_and_clear();
+    if context.json {
+        let entry = |(account, record): (&Address, _)| json!({ "account": account, "transaction": record });
+        return output::json(&accounts.iter().zip(&records).map(entry).collect::<Vec<_>>());
+    }
+    let mut table = Table::new("", [left("account"), left("")]);
+    for (account, record) in accounts.iter().zip(&records) {
+        let state = record.as_ref().map_or("had enough".to_string(), |record| format!("funded by {}", record.tx));
+        table.row([account.to_string(), state]);
+    }
+    output::line(table)
+}

@@ -1,0 +1,275 @@
+//! `dtn-cli propose`, `confirm`, `revoke`, `cancel`, `execute` and `show`: the multisig wallet.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy::{
+    providers::Provider,
+    signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
+};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use dtn_report::{Table, left, right};
+use dtn_settlement::{
+    Account, Chain,
+    abi::describe_call,
+    amount::format_amount,
+    contracts::ResultRegistry,
+    deploy::Deployment,
+    gas_ledger::GasRecord,
+    multisig::{Multisig, ProposalState, ProposalStatus, WalletTransaction},
+};
+use serde_json::json;
+
+use crate::{
+    context::{Context, KeyChoice, addresses, amount},
+    output,
+};
+
+/// The owner who acts.
+#[derive(Debug, Args)]
+pub(crate) struct Owner {
+    /// The owner's key: a name, an address, a file, or dev:N
+    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    from: Option<KeyChoice>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
+  dtn-cli propose --from owner-01 --to WALLET --data $(cast calldata 'changeThreshold(uint8)' 4) --expires 2h
+
+The proposer confirms with the proposal. The printed id is what the other owners confirm.")]
+pub(crate) struct Propose {
+    /// The account to call: an address or the name of a key
+    #[arg(long)]
+    to: String,
+    /// What to send, such as 0.5ether
+    #[arg(long, default_value = "0", value_parser = amount)]
+    value: U256,
+    /// Calldata in hexadecimal
+    #[arg(long, default_value = "0x")]
+    data: Bytes,
+    /// How long it can be confirmed and executed, such as 2h [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    expires: Option<Duration>,
+    /// Tells apart proposals of the same call [default: random]
+    #[arg(long)]
+    salt: Option<B256>,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ById {
+    /// The proposal's id
+    id: B256,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli show             (the contracts, the owners, all proposals)
+  dtn-cli show 0x1234…     (one proposal: who confirmed, who is missing)")]
+pub(crate) struct Show {
+    /// A proposal's id
+    id: Option<B256>,
+}
+
+struct Desk {
+    chain: Chain,
+    deployment: Deployment,
+    multisig: Multisig,
+}
+
+impl Desk {
+    async fn open(context: &Context) -> Result<Self> {
+        let chain = context.connect().await?;
+        let deployment = context.deployment(&chain)?;
+        let multisig = Multisig::new(chain.clone(), deployment.addresses.multisig);
+        if !chain.has_code(multisig.address()).await? {
+            bail!(
+                "there is no contract at {} on network `{}`. A development chain forgets everything when it restarts; \
+                 run `dtn-cli deploy` again",
+                multisig.address(),
+                chain.network().name
+            );
+        }
+        Ok(Self { chain, deployment, multisig })
+    }
+
+    async fn open_as(context: &Context, owner: &Owner) -> Result<(Self, Account)> {
+        let desk = Self::open(context).await?;
+        let account = context.account(&desk.chain, owner.from.as_ref()).await?;
+        Ok((desk, account))
+    }
+
+    /// The call behind an id: as proposed from here, else as the chain tells it.
+    async fn transaction(&self, context: &Context, id: B256) -> Result<WalletTransaction> {
+        if let Some(known) = context.find_proposal(id)?.filter(|known| self.multisig.id(known) == id) {
+            return Ok(known);
+        }
+        let proposals = self.multisig.proposals(Some(id), self.deployment.from_block).await?;
+        let found = proposals.into_iter().next().map(|(_, transaction)| transaction);
+        found.with_context(|| format!("nobody has proposed {id} in the multisig {}", self.multisig.address()))
+    }
+}
+
+fn describe(transaction: &WalletTransaction) -> String {
+    let WalletTransaction { to, value, data, expiry, .. } = transaction;
+    let call = match data.is_empty() {
+        true => String::new(),
+        false => format!(", calling {}", describe_call(data).unwrap_or_else(|| data.to_string())),
+    };
+    let until = match expiry {
+        0 => String::new(),
+        expiry => format!(", until {}", humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(*expiry))),
+    };
+    format!("{} to {to}{call}{until}", format_amount(*value))
+}
+
+pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
+    let to = addresses(&context.keystore(), std::slice::from_ref(&args.to))?;
+    let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
+    let expiry = match args.expires {
+        Some(duration) => (SystemTime::now() + duration).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        None => 0,
+    };
+    let salt = args.salt.unwrap_or_else(|| {
+        let mut salt = B256::ZERO;
+        OsRng.fill_bytes(salt.as_mut_slice());
+        salt
+    });
+    let transaction = WalletTransaction { to: *to, value: args.value, data: args.data, expiry, salt };
+    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let id = desk.multisig.check_id(&transaction).await?;
+    eprintln!("Proposing {}", describe(&transaction));
+    context.save_proposal(id, &transaction)?;
+    let record = desk.multisig.propose(&account, &transaction).await?;
+    report(context, &desk, id, &record).await
+}
+
+pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
+    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    eprintln!("Confirming {}", describe(&desk.transaction(context, args.id).await?));
+    let record = desk.multisig.confirm(&account, args.id).await?;
+    report(context, &desk, args.id, &record).await
+}
+
+pub(crate) async fn revoke(args: ById, context: &Context) -> Result<()> {
+    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let record = desk.multisig.revoke(&account, args.id).await?;
+    report(context, &desk, args.id, &record).await
+}
+
+pub(crate) async fn cancel(args: ById, context: &Context) -> Result<()> {
+    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let record = desk.multisig.cancel(&account, args.id).await?;
+    report(context, &desk, args.id, &record).await
+}
+
+pub(crate) async fn execute(args: ById, context: &Context) -> Result<()> {
+    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let transaction = desk.transaction(context, args.id).await?;
+    eprintln!("Executing {}", describe(&transaction));
+    let record = desk.multisig.execute(&account, &transaction).await?;
+    report(context, &desk, args.id, &record).await
+}
+
+async fn report(context: &Context, desk: &Desk, id: B256, record: &GasRecord) -> Result<()> {
+    let state = desk.multisig.state(id).await?;
+    if context.json {
+        return output::json(&json!({ "proposal": state, "transaction": record }));
+    }
+    output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
+    if let Some(url) = desk.chain.network().transaction_url(record.tx) {
+        output::line(url)?;
+    }
+    output::line(standing(&state))
+}
+
+/// Where a proposal stands, in one line.
+fn standing(state: &ProposalState) -> String {
+    let ProposalState { id, status, confirmed, threshold, .. } = state;
+    match (status, confirmed.len()) {
+        (ProposalStatus::Pending, have) if have >= *threshold => {
+            format!("{id}: {have} of {threshold} confirmations; it can be executed")
+        }
+        (ProposalStatus::Pending, have) => format!("{id}: {have} of {threshold} confirmations"),
+        (status, _) => format!("{id}: {status}"),
+    }
+}
+
+pub(crate) async fn show(args: Show, context: &Context) -> Result<()> {
+    let desk = Desk::open(context).await?;
+    match args.id {
+        Some(id) => show_proposal(context, &desk, id).await,
+        None => show_all(context, &desk).await,
+    }
+}
+
+async fn show_proposal(context: &Context, desk: &Desk, id: B256) -> Result<()> {
+    let state = desk.multisig.state(id).await?;
+    let transaction = desk.transaction(context, id).await?;
+    if context.json {
+        return output::json(&json!({ "proposal": state, "transaction": transaction }));
+    }
+    output::line(standing(&state))?;
+    output::line(describe(&transaction))?;
+    let mut table = Table::new("", [left("owner"), left("")]);
+    for owner in &state.confirmed {
+        let proposer = if *owner == state.proposer { "confirmed (proposer)" } else { "confirmed" };
+        table.row([owner.to_string(), proposer.to_string()]);
+    }
+    for owner in &state.missing {
+        table.row([owner.to_string(), "missing".to_string()]);
+    }
+    output::line(table)
+}
+
+async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
+    let Deployment { addresses, from_block, .. } = &desk.deployment;
+    let balance = async |account: Address| desk.chain.provider().get_balance(account).await;
+    let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
+    let latest = desk.chain.read(addresses.registry, &ResultRegistry::latestHeightCall {}).await?;
+    let (wallet, distributor) = (balance(addresses.multisig).await?, balance(addresses.distributor).await?);
+    let mut owned = Vec::new();
+    for owner in owners {
+        owned.push((owner, balance(owner).await?));
+    }
+    let mut proposals = Vec::new();
+    for (id, transaction) in desk.multisig.proposals(None, *from_block).await? {
+        proposals.push((desk.multisig.state(id).await?, transaction));
+    }
+    if context.json {
+        let owner = |(address, balance): &(Address, U256)| json!({ "address": address, "balance_wei": balance });
+        let proposal = |(state, transaction): &(_, _)| json!({ "proposal": state, "transaction": transaction });
+        return output::json(&json!({
+            "chain_id": desk.chain.chain_id(),
+            "registry": { "address": addresses.registry, "latest_height": latest },
+            "multisig": { "address": addresses.multisig, "balance_wei": wallet, "threshold": threshold,
+                          "owners": owned.iter().map(owner).collect::<Vec<_>>() },
+            "distributor": { "address": addresses.distributor, "balance_wei": distributor },
+            "proposals": proposals.iter().map(proposal).collect::<Vec<_>>(),
+        }));
+    }
+    let mut contracts = Table::new("Contracts", [left("contract"), left("address"), left("")]);
+    contracts.row(["ResultRegistry", &addresses.registry.to_string(), &format!("latest height {latest}")]);
+    let decides = format!("{}, {threshold} of {} decide", format_amount(wallet), owned.len());
+    contracts.row(["MultiSigWallet", &addresses.multisig.to_string(), &decides]);
+    contracts.row(["RewardDistributor", &addresses.distributor.to_string(), &format_amount(distributor)]);
+    output::line(contracts)?;
+    let mut table = Table::new("\nOwners", [left("owner"), right("balance")]);
+    for (owner, balance) in owned {
+        table.row([owner.to_string(), format_amount(balance)]);
+    }
+    output::line(table)?;
+    let mut table = Table::new("\nProposals", [left("id"), left("status"), right("confirmed"), left("what")]);
+    for (state, transaction) in &proposals {
+        let confirmed = format!("{} of {}", state.confirmed.len(), state.threshold);
+        let what = format!("{} to {}", format_amount(transaction.value), transaction.to);
+        table.row([state.id.to_string(), state.status.to_string(), confirmed, what]);
+    }
+    output::line(table)
+}
