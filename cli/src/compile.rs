@@ -36,6 +36,8 @@ pub(crate) async fn run(args: Compile, context: &Context) -> Result<()> {
     }
     match changed.is_empty() {
         true => output::line(format!("{} artifacts are up to date", artifacts.len())),
-        false => output::line(format!("Wrote {} to {ARTIFACTS_DIR}; build dtn-cli again to use it", changed.join(", "))),
+        false => {
+            output::line(format!("Wrote {} to {ARTIFACTS_DIR}; build dtn-cli again to use it", changed.join(", ")))
+        }
     }
 }

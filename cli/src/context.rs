@@ -23,9 +23,9 @@ use dtn_settlement::{
 };
 use tokio::sync::OnceCell;
 
-/// Options that every command accepts.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
+/// Options that every command of the chain side accepts.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Shared options")]
 pub(crate) struct Globals {
     /// The settlement network: local, testnet, mainnet or one of the configuration file
     #[arg(long, global = true, env = "DTN_NETWORK", default_value = "local", value_name = "NAME")]
@@ -69,8 +69,9 @@ impl std::ops::Deref for Context {
 }
 
 impl Context {
-    pub(crate) fn new(globals: Globals) -> Self {
-        Self { globals, password: Arc::default() }
+    /// Commands without these options have no use for a context either; theirs is empty.
+    pub(crate) fn new(globals: Option<Globals>) -> Self {
+        Self { globals: globals.unwrap_or_default(), password: Arc::default() }
     }
 
     /// The chosen network, with its overrides.
@@ -199,7 +200,10 @@ impl Context {
         let network = &chain.network().name;
         let file = self.deployment_file(network);
         let deployment = self.find_deployment(network)?.with_context(|| {
-            format!("nothing was deployed on `{network}` from here ({} is absent); run `dtn-cli deploy`", file.display())
+            format!(
+                "nothing was deployed on `{network}` from here ({} is absent); run `dtn-cli deploy`",
+                file.display()
+            )
         })?;
         if deployment.chain_id != chain.chain_id() {
             bail!("{} is for chain {}, not {}", file.display(), deployment.chain_id, chain.chain_id());

@@ -127,7 +127,8 @@ fn read(ledgers: &[GasLedger]) -> Result<GasRecords> {
 
 fn ledgers(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut entries: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() && depth > 0 {

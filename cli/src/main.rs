@@ -5,16 +5,18 @@
 mod anvil;
 mod compile;
 mod context;
+mod demo;
 mod deploy;
 mod gas;
 mod keys;
+mod l1;
 mod multisig;
 mod output;
 
 use std::{io, process::ExitCode};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use context::{Context, Globals};
 use tracing_subscriber::EnvFilter;
@@ -24,55 +26,81 @@ use tracing_subscriber::EnvFilter;
 #[command(
     name = "dtn-cli",
     version,
-    propagate_version = true,
-    infer_subcommands = false,
     after_help = "Examples:
-  dtn-cli keys generate --count 4
-  dtn-cli anvil                                     (in another terminal)
-  dtn-cli deploy --genesis net/genesis.json --owners keys --threshold 3
+  dtn-cli demo                                      (all of it, in a minute)
+  dtn-cli keys generate --count 30
+  dtn-cli anvil                                     (a chain, in another terminal)
+  dtn-cli l1 init --nodes 4
+  dtn-cli deploy --genesis .dtn/genesis.json --owners keys --threshold 3
   dtn-cli fund --amount 1ether
-  dtn-cli propose --from owner-01 --to 0x7099…79C8 --value 0.5ether
+  dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
   dtn-cli gas
 
-Networks are described in dtn.toml ([networks.NAME] with chain_id and rpc), in variables such as
+Settlement networks are described in dtn.toml ([networks.NAME] with chain_id and rpc), in variables such as
 DTN_NETWORKS__TESTNET__RPC, and by --network and --rpc; the later wins.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments."
 )]
 struct Cli {
-    #[command(flatten)]
-    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
 
+/// How data is printed, for the commands that print any.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// A command of the chain side with the options that all of those share.
+#[derive(Debug, Args)]
+struct OnChain<T: Args> {
+    #[command(flatten)]
+    command: T,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+#[derive(Debug, Args)]
+struct Keys {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: keys::Command,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid
+    Demo(demo::Demo),
+    /// A network of peers that agree with PBFT
+    L1(l1::L1),
     /// Make, list and import encrypted keys
-    #[command(subcommand)]
-    Keys(keys::Command),
+    Keys(Keys),
     /// Compile the contracts into the artifacts that this program embeds
-    Compile(compile::Compile),
+    Compile(OnChain<compile::Compile>),
     /// Deploy the contracts, or find them
-    Deploy(deploy::Deploy),
+    Deploy(OnChain<deploy::Deploy>),
     /// Spread native currency over accounts
-    Fund(deploy::Fund),
+    Fund(OnChain<deploy::Fund>),
     /// Propose a transaction of the multisig
-    Propose(multisig::Propose),
+    Propose(OnChain<multisig::Propose>),
     /// Confirm a proposal
-    Confirm(multisig::ById),
+    Confirm(OnChain<multisig::ById>),
     /// Take a confirmation back
-    Revoke(multisig::ById),
+    Revoke(OnChain<multisig::ById>),
     /// Take a proposal off the table
-    Cancel(multisig::ById),
+    Cancel(OnChain<multisig::ById>),
     /// Execute a proposal that enough owners confirm
-    Execute(multisig::ById),
+    Execute(OnChain<multisig::ById>),
     /// Show the contracts, the owners and the proposals
-    Show(multisig::Show),
+    Show(OnChain<multisig::Show>),
     /// Report what transactions cost
-    Gas(gas::Gas),
+    Gas(OnChain<gas::Gas>),
     /// Run a development chain
-    Anvil(anvil::Anvil),
+    Anvil(OnChain<anvil::Anvil>),
     /// Print a script that completes commands in a shell
     #[command(after_help = "Example:
   dtn-cli completions bash > ~/.local/share/bash-completion/completions/dtn-cli")]
@@ -82,34 +110,56 @@ enum Command {
     },
 }
 
+impl Command {
+    /// The shared options of the chain side, if it is one of its commands.
+    fn globals(&self) -> Option<&Globals> {
+        match self {
+            Self::Keys(on) => Some(&on.globals),
+            Self::Compile(on) => Some(&on.globals),
+            Self::Deploy(on) => Some(&on.globals),
+            Self::Fund(on) => Some(&on.globals),
+            Self::Propose(on) => Some(&on.globals),
+            Self::Confirm(on) | Self::Revoke(on) | Self::Cancel(on) | Self::Execute(on) => Some(&on.globals),
+            Self::Show(on) => Some(&on.globals),
+            Self::Gas(on) => Some(&on.globals),
+            Self::Anvil(on) => Some(&on.globals),
+            Self::Demo(_) | Self::L1(_) | Self::Completions { .. } => None,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { globals, command } = Cli::parse();
-    start_log(globals.verbose);
-    match run(command, &Context::new(globals)).await {
+    let Cli { command } = Cli::parse();
+    start_log(command.globals().map(|globals| globals.verbose));
+    match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dtn-cli: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command, context: &Context) -> Result<()> {
+async fn run(command: Command) -> Result<()> {
+    let context = Context::new(command.globals().cloned());
+    let context = &context;
     match command {
-        Command::Keys(command) => keys::run(command, context).await,
-        Command::Compile(args) => compile::run(args, context).await,
-        Command::Deploy(args) => deploy::deploy(args, context).await,
-        Command::Fund(args) => deploy::fund(args, context).await,
-        Command::Propose(args) => multisig::propose(args, context).await,
-        Command::Confirm(args) => multisig::confirm(args, context).await,
-        Command::Revoke(args) => multisig::revoke(args, context).await,
-        Command::Cancel(args) => multisig::cancel(args, context).await,
-        Command::Execute(args) => multisig::execute(args, context).await,
-        Command::Show(args) => multisig::show(args, context).await,
-        Command::Gas(args) => gas::run(args, context).await,
-        Command::Anvil(args) => anvil::run(args, context).await,
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::L1(l1) => l1::run(l1).await,
+        Command::Keys(keys) => keys::run(keys.command, context).await,
+        Command::Compile(on) => compile::run(on.command, context).await,
+        Command::Deploy(on) => deploy::deploy(on.command, context).await,
+        Command::Fund(on) => deploy::fund(on.command, context).await,
+        Command::Propose(on) => multisig::propose(on.command, context).await,
+        Command::Confirm(on) => multisig::confirm(on.command, context).await,
+        Command::Revoke(on) => multisig::revoke(on.command, context).await,
+        Command::Cancel(on) => multisig::cancel(on.command, context).await,
+        Command::Execute(on) => multisig::execute(on.command, context).await,
+        Command::Show(on) => multisig::show(on.command, context).await,
+        Command::Gas(on) => gas::run(on.command, context).await,
+        Command::Anvil(on) => anvil::run(on.command, context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dtn-cli", &mut script);
@@ -118,13 +168,13 @@ async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
-/// Logs to standard error: warnings, or more with `-v`; `RUST_LOG` decides when it is set.
-fn start_log(verbose: u8) {
+/// Logs to standard error. `RUST_LOG` decides when it is set, else `-v` for the commands that have it.
+fn start_log(verbose: Option<u8>) {
     let level = match verbose {
-        0 => "warn",
-        1 => "info,hyper=warn,alloy=warn",
-        2 => "debug,hyper=info",
-        _ => "trace",
+        Some(0) => "warn",
+        None | Some(1) => "info",
+        Some(2) => "debug,hyper=info",
+        Some(_) => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
@@ -136,5 +186,15 @@ async fn interrupted() -> io::Result<()> {
     tokio::select! {
         asked = tokio::signal::ctrl_c() => asked,
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_clash() {
+        Cli::command().debug_assert();
     }
 }

@@ -37,9 +37,9 @@ pub enum TransactionStatus {
 /// One transaction. `gas_used`, `effective_gas_price` and `block` come with the receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GasRecord {
-    /// The contract called, by name; `-` for a plain transfer.
+    /// The contract called, by name; empty for a plain transfer.
     pub contract: String,
-    /// The function called; `transfer` or `deploy` where there is none.
+    /// The function called, `constructor` for a deployment, or what a plain transfer is for.
     pub function: String,
     /// Who sent it and paid for it.
     pub from: Address,

@@ -1,11 +1,17 @@
 //! Contract bindings, networks, wallets, the multisig client, the relayer and gas accounting.
+//!
+//! Reading goes through [`Chain`], which has checked the chain id; sending goes through [`Account`], which simulates,
+//! prices, writes down and sends; [`relayer`] composes them into what a peer does with its finalized results.
 
 pub mod abi;
 pub mod amount;
+pub mod compile;
 pub mod connection;
 pub mod contracts;
+pub mod deploy;
 pub mod dev_keys;
 pub mod gas_ledger;
+pub mod keystore;
 pub mod multisig;
 pub mod networks;
 pub mod payouts;
@@ -13,4 +19,6 @@ pub mod relayer;
 pub mod sender;
 
 pub use connection::Chain;
+pub use contracts::ContractAddresses;
+pub use networks::{Network, Networks};
 pub use sender::{Account, Call, SendError};

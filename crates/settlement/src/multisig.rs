@@ -221,24 +221,37 @@ impl Multisig {
         })
     }
 
-    /// The call behind an id, from the event of its proposal. Nodes that limit how far back one may look need a block
-    /// to begin from.
-    pub async fn find(&self, id: B256, from_block: u64) -> Result<Option<WalletTransaction>, MultisigError> {
-        let filter = Filter::new()
+    /// The calls behind ids, from the events of their proposals: all, or that of one id. Nodes that limit how far back
+    /// one may look need a block to begin from.
+    pub async fn proposals(
+        &self,
+        id: Option<B256>,
+        from_block: u64,
+    ) -> Result<Vec<(B256, WalletTransaction)>, MultisigError> {
+        let mut filter = Filter::new()
             .address(self.address)
             .event_signature(MultiSigWallet::Proposed::SIGNATURE_HASH)
-            .topic1(id)
             .from_block(from_block);
+        if let Some(id) = id {
+            filter = filter.topic1(id);
+        }
         let logs = retrying(|| self.chain.provider().get_logs(&filter)).await?;
-        let events = logs.iter().rev().filter_map(|log| MultiSigWallet::Proposed::decode_log(&log.inner).ok());
-        let mut transactions = events.map(|event| WalletTransaction {
-            to: event.to,
-            value: event.value,
-            data: event.data.data.clone(),
-            expiry: event.expiry,
-            salt: event.salt,
-        });
-        Ok(transactions.find(|transaction| self.id(transaction) == id))
+        let events = logs.iter().filter_map(|log| MultiSigWallet::Proposed::decode_log(&log.inner).ok());
+        let mut proposals: Vec<(B256, WalletTransaction)> = Vec::new();
+        for event in events {
+            let transaction = WalletTransaction {
+                to: event.to,
+                value: event.value,
+                data: event.data.data.clone(),
+                expiry: event.expiry,
+                salt: event.salt,
+            };
+            // An id may be proposed again after it was cancelled.
+            if self.id(&transaction) == event.id && proposals.iter().all(|(known, _)| *known != event.id) {
+                proposals.push((event.id, transaction));
+            }
+        }
+        Ok(proposals)
     }
 
     /// Fails if the contract computes another id for a transaction than this program.

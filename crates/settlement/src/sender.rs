@@ -57,7 +57,7 @@ impl Call {
 
     /// A plain transfer of native currency. `what` names what for.
     pub fn transfer(what: &str, to: Address, value: U256) -> Self {
-        Self { contract: "-".into(), function: what.into(), to, value, data: Bytes::new() }
+        Self { contract: String::new(), function: what.into(), to, value, data: Bytes::new() }
     }
 }
 

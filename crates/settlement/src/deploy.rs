@@ -1,0 +1,376 @@
+//! Deploying the contracts to addresses that are known beforehand, so that a second run finds what is there.
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, address, keccak256},
+    providers::Provider,
+    sol_types::SolConstructor,
+};
+use dtn_primitives::{Genesis, GenesisError};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    connection::{Chain, ReadError, retrying},
+    contracts::{
+        ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry, RewardDistributor,
+    },
+    gas_ledger::GasRecord,
+    sender::{Account, Call, SendError},
+};
+
+/// The deterministic deployment proxy, which is on nearly every chain at this address.
+pub const DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
+
+/// Why a plan is not one that can be deployed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The genesis.
+    #[error("the genesis: {0}")]
+    Genesis(#[from] GenesisError),
+    /// The threshold.
+    #[error("a threshold of {threshold} does not suit {owners} owners; it must be between 1 and their number")]
+    Threshold {
+        /// What was asked for.
+        threshold: usize,
+        /// How many owners there are.
+        owners: usize,
+    },
+    /// The owners.
+    #[error("the owner {0} is listed twice")]
+    DuplicateOwner(Address),
+    /// The zero address.
+    #[error("the zero address cannot be an owner")]
+    ZeroOwner,
+}
+
+/// Why the contracts were not deployed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The network settles elsewhere.
+    #[error(
+        "the genesis settles on chain {genesis}, but this is chain {chain}: its blocks would be refused here. \
+         Choose the network that the genesis names, or make a genesis for this one"
+    )]
+    WrongChain {
+        /// In the genesis.
+        genesis: u64,
+        /// Connected to.
+        chain: u64,
+    },
+    /// No deployment proxy.
+    #[error(
+        "there is no deterministic deployment proxy at {DEPLOYER} on network `{0}`; deploy it first, see \
+         https://github.com/Arachnid/deterministic-deployment-proxy"
+    )]
+    NoDeployer(String),
+    /// A transaction.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The node.
+    #[error("the node: {0}")]
+    Rpc(#[from] alloy::transports::TransportError),
+    /// The contract is not where it should be.
+    #[error("{contract} is not at {address} after its deployment in {tx}")]
+    NotThere {
+        /// The contract.
+        contract: String,
+        /// Where it should be.
+        address: Address,
+        /// The transaction.
+        tx: B256,
+    },
+    /// The contract is there and says something else than it was deployed with.
+    #[error("{contract} at {address} has another {what} than it was deployed with")]
+    Unexpected {
+        /// The contract.
+        contract: String,
+        /// Where it is.
+        address: Address,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+/// What is to be deployed. The same plan gives the same addresses on every chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployPlan {
+    /// The network's id, also the salt of the addresses: another network gets other contracts.
+    pub network_id: B256,
+    /// The chain on which the network settles.
+    pub chain_id: u64,
+    /// The number of the validator set.
+    pub epoch: u64,
+    /// In ascending order of address.
+    pub validators: Vec<Address>,
+    /// The multisig's owners, in ascending order of address.
+    pub owners: Vec<Address>,
+    /// Confirmations that the multisig asks for.
+    pub threshold: u8,
+}
+
+impl DeployPlan {
+    /// The contracts of a network. Without `owners` the validators are the owners; without `threshold` it is their
+    /// quorum.
+    pub fn new(genesis: &Genesis, owners: Option<Vec<Address>>, threshold: Option<usize>) -> Result<Self, PlanError> {
+        let set = genesis.validator_set()?;
+        let validators: Vec<_> = set.iter().map(|(_, validator)| validator.address).collect();
+        let mut owners = owners.unwrap_or_else(|| validators.clone());
+        owners.sort();
+        if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(PlanError::DuplicateOwner(pair[0]));
+        }
+        if owners.first().is_some_and(|owner| owner.is_zero()) {
+            return Err(PlanError::ZeroOwner);
+        }
+        let threshold = threshold.unwrap_or_else(|| dtn_primitives::quorum(owners.len()));
+        let invalid = PlanError::Threshold { threshold, owners: owners.len() };
+        if !(1..=owners.len()).contains(&threshold) {
+            return Err(invalid);
+        }
+        Ok(Self {
+            network_id: genesis.network_id(),
+            chain_id: genesis.chain_id,
+            epoch: set.epoch(),
+            validators,
+            owners,
+            threshold: u8::try_from(threshold).map_err(|_| invalid)?,
+        })
+    }
+
+    fn contracts(&self) -> [(&'static str, Bytes, Address); 3] {
+        let registry = ResultRegistry::constructorCall {
+            networkId_: self.network_id,
+            epoch_: self.epoch,
+            validators_: self.validators.clone(),
+        };
+        let multisig = MultiSigWallet::constructorCall { owners_: self.owners.clone(), threshold_: self.threshold };
+        let registry = [&ResultRegistry::BYTECODE[..], &registry.abi_encode()].concat();
+        let multisig = [&MultiSigWallet::BYTECODE[..], &multisig.abi_encode()].concat();
+        let (at_registry, at_multisig) = (self.address_of(&registry), self.address_of(&multisig));
+        let distributor = RewardDistributor::constructorCall { registry_: at_registry, multisig_: at_multisig };
+        let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
+        let at_distributor = self.address_of(&distributor);
+        [
+            (REGISTRY, registry.into(), at_registry),
+            (MULTISIG, multisig.into(), at_multisig),
+            (DISTRIBUTOR, distributor.into(), at_distributor),
+        ]
+    }
+
+    fn address_of(&self, init_code: &[u8]) -> Address {
+        DEPLOYER.create2(self.network_id, keccak256(init_code))
+    }
+
+    /// Where the contracts are or will be.
+    pub fn addresses(&self) -> ContractAddresses {
+        let [(_, _, registry), (_, _, multisig), (_, _, distributor)] = self.contracts();
+        ContractAddresses { registry, multisig, distributor }
+    }
+}
+
+/// A contract that a run deployed or found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployedContract {
+    /// The contract's name.
+    pub contract: String,
+    /// Where it is.
+    pub address: Address,
+    /// The deploying transaction, if it was this run's.
+    pub tx: Option<B256>,
+    /// Its block.
+    pub block: Option<u64>,
+    /// Its gas.
+    pub gas_used: Option<u64>,
+}
+
+/// What is deployed for a network on a chain. Kept in a file by those who use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The settlement network's name.
+    pub network: String,
+    /// Its chain id.
+    pub chain_id: u64,
+    /// The DTN network's id.
+    pub network_id: B256,
+    /// The number of the validator set.
+    pub epoch: u64,
+    /// Where the contracts are.
+    #[serde(flatten)]
+    pub addresses: ContractAddresses,
+    /// The multisig's owners when it was deployed.
+    pub owners: Vec<Address>,
+    /// The multisig's threshold when it was deployed.
+    pub threshold: usize,
+    /// A block before which the contracts did not exist, for reading events.
+    pub from_block: u64,
+    /// One by one.
+    pub contracts: Vec<DeployedContract>,
+}
+
+/// Deploys what is not there yet. `progress` hears of each contract as it is done.
+pub async fn deploy(
+    account: &Account,
+    plan: &DeployPlan,
+    mut progress: impl FnMut(&DeployedContract),
+) -> Result<Deployment, DeployError> {
+    let chain = account.chain();
+    if plan.chain_id != chain.chain_id() {
+        return Err(DeployError::WrongChain { genesis: plan.chain_id, chain: chain.chain_id() });
+    }
+    if !chain.has_code(DEPLOYER).await? {
+        return Err(DeployError::NoDeployer(chain.network().name.clone()));
+    }
+    let from_block = retrying(|| async { chain.provider().get_block_number().await }).await?;
+    let mut contracts = Vec::new();
+    for (name, init_code, address) in plan.contracts() {
+        // The address is a hash of the code and its arguments, so whatever is there is the right contract.
+        let record = match chain.has_code(address).await? {
+            true => None,
+            false => Some(create(account, plan, name, init_code, address).await?),
+        };
+        let done = DeployedContract {
+            contract: name.to_string(),
+            address,
+            tx: record.as_ref().map(|record| record.tx),
+            block: record.as_ref().and_then(|record| record.block),
+            gas_used: record.as_ref().and_then(|record| record.gas_used),
+        };
+        progress(&done);
+        contracts.push(done);
+    }
+    check(chain, plan).await?;
+    let all_new = contracts.iter().all(|contract| contract.tx.is_some());
+    Ok(Deployment {
+        network: chain.network().name.clone(),
+        chain_id: plan.chain_id,
+        network_id: plan.network_id,
+        epoch: plan.epoch,
+        addresses: plan.addresses(),
+        owners: plan.owners.clone(),
+        threshold: plan.threshold.into(),
+        from_block: if all_new { from_block } else { 0 },
+        contracts,
+    })
+}
+
+async fn create(
+    account: &Account,
+    plan: &DeployPlan,
+    name: &str,
+    init_code: Bytes,
+    address: Address,
+) -> Result<GasRecord, DeployError> {
+    let call = Call {
+        contract: name.to_string(),
+        function: "constructor".to_string(),
+        to: DEPLOYER,
+        value: U256::ZERO,
+        data: [plan.network_id.as_slice(), &init_code].concat().into(),
+    };
+    let record = account.send(&call).await?;
+    if account.chain().has_code(address).await? {
+        Ok(record)
+    } else {
+        Err(DeployError::NotThere { contract: name.to_string(), address, tx: record.tx })
+    }
+}
+
+/// Reads the contracts back: what they were deployed with is what they say.
+async fn check(chain: &Chain, plan: &DeployPlan) -> Result<(), DeployError> {
+    let at = plan.addresses();
+    let expect = |matches: bool, contract: &str, address: Address, what: &'static str| {
+        if matches { Ok(()) } else { Err(DeployError::Unexpected { contract: contract.to_string(), address, what }) }
+    };
+    let network_id = chain.read(at.registry, &ResultRegistry::networkIdCall {}).await?;
+    expect(network_id == plan.network_id, REGISTRY, at.registry, "network id")?;
+    let quorum: U256 = chain.read(at.registry, &ResultRegistry::quorumCall {}).await?;
+    let expected = U256::from(dtn_primitives::quorum(plan.validators.len()));
+    expect(quorum == expected, REGISTRY, at.registry, "quorum")?;
+    let registry = chain.read(at.distributor, &RewardDistributor::registryCall {}).await?;
+    expect(registry == at.registry, DISTRIBUTOR, at.distributor, "registry")?;
+    let multisig = chain.read(at.distributor, &RewardDistributor::multisigCall {}).await?;
+    expect(multisig == at.multisig, DISTRIBUTOR, at.distributor, "multisig")
+}
+
+/// Brings an account's balance up to an amount. `None` if it has that much already.
+pub async fn top_up(account: &Account, to: Address, amount: U256) -> Result<Option<GasRecord>, SendError> {
+    let balance = retrying(|| async { account.chain().provider().get_balance(to).await }).await?;
+    match amount.saturating_sub(balance) {
+        missing if missing.is_zero() => Ok(None),
+        missing => account.send(&Call::transfer("fund", to, missing)).await.map(Some),
+    }
+}
+
+/// Brings several accounts' balances up to an amount each, with all transfers on their way at once. In the order of
+/// `accounts`; `None` for those that had enough. `progress` hears of each as it is done.
+pub async fn fund(
+    account: &Account,
+    accounts: &[Address],
+    amount: U256,
+    mut progress: impl FnMut(Address, Option<&GasRecord>),
+) -> Result<Vec<Option<GasRecord>>, SendError> {
+    let provider = account.chain().provider();
+    let mut submitted = Vec::new();
+    for to in accounts {
+        let balance = retrying(|| async { provider.get_balance(*to).await }).await?;
+        let missing = amount.saturating_sub(balance);
+        submitted.push(match missing.is_zero() {
+            true => None,
+            false => Some(account.submit(&Call::transfer("fund", *to, missing)).await?),
+        });
+    }
+    let mut records = Vec::new();
+    for (to, submitted) in accounts.iter().zip(submitted) {
+        let record = match submitted {
+            Some(submitted) => Some(submitted.wait().await?),
+            None => None,
+        };
+        progress(*to, record.as_ref());
+        records.push(record);
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use dtn_primitives::SecretKey;
+
+    use super::*;
+
+    fn genesis(name: &str) -> Genesis {
+        let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();
+        Genesis {
+            name: name.into(),
+            chain_id: 31337,
+            timestamp: 1,
+            max_block_bytes: 1 << 20,
+            validators: (1..=4).map(key).collect(),
+            requesters: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn addresses_depend_on_the_network_and_on_nothing_else() {
+        let plan = |name| DeployPlan::new(&genesis(name), None, None).expect("valid");
+        assert_eq!(plan("a").addresses(), plan("a").addresses());
+        let (a, b) = (plan("a").addresses(), plan("b").addresses());
+        assert!(a.registry != b.registry && a.multisig != b.multisig && a.distributor != b.distributor);
+    }
+
+    #[test]
+    fn validators_own_the_multisig_unless_others_are_named() {
+        let plan = DeployPlan::new(&genesis("a"), None, None).expect("valid");
+        assert_eq!((plan.owners.len(), plan.threshold), (4, 3));
+        assert_eq!(plan.owners, plan.validators);
+        let owners: Vec<_> = (1..=10).map(Address::repeat_byte).rev().collect();
+        let plan = DeployPlan::new(&genesis("a"), Some(owners.clone()), Some(2)).expect("valid");
+        assert_eq!((plan.owners[0], plan.threshold), (Address::repeat_byte(1), 2));
+        let too_many = DeployPlan::new(&genesis("a"), Some(owners), Some(11));
+        assert_eq!(too_many, Err(PlanError::Threshold { threshold: 11, owners: 10 }));
+        let twice = DeployPlan::new(&genesis("a"), Some(vec![Address::repeat_byte(1); 2]), None);
+        assert_eq!(twice, Err(PlanError::DuplicateOwner(Address::repeat_byte(1))));
+        assert_eq!(DeployPlan::new(&genesis("a"), Some(vec![Address::ZERO]), None), Err(PlanError::ZeroOwner));
+    }
+}
