@@ -14,8 +14,8 @@ use common::*;
 use dtn_ledger::{Ledger, LedgerError, StoreError};
 use dtn_primitives::*;
 
-/// A store with orders, claims, notes and a journal; gives its hashes.
-fn filled(path: &Path) -> Vec<B256> {
+/// A store with orders, claims, notes and a journal; gives the orders' hashes and what its ledger said last.
+fn filled(path: &Path) -> (Vec<B256>, String) {
     let mut ledger = open(path);
     let orders: Vec<_> = (0..4).map(order).collect();
     commit_all(&mut ledger, orders.clone());
@@ -24,7 +24,9 @@ fn filled(path: &Path) -> Vec<B256> {
         commit_all(&mut ledger, [note(5, nonce)]);
     }
     ledger.store().append_journal([(12, b"vote".as_slice())]).unwrap();
-    orders.iter().map(hash).collect()
+    let orders: Vec<_> = orders.iter().map(hash).collect();
+    let said = description(&ledger, &orders).unwrap();
+    (orders, said)
 }
 
 /// Everything that a ledger says about itself.
@@ -45,8 +47,7 @@ fn description(ledger: &Ledger, orders: &[B256]) -> Result<String, StoreError> {
 fn a_reopened_store_says_what_it_said_before() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.redb");
-    let orders = filled(&path);
-    let before = description(&open(&path), &orders).unwrap();
+    let (orders, before) = filled(&path);
     assert_eq!(description(&open(&path), &orders).unwrap(), before);
     assert_eq!(open(&path).tip().height, 11);
 
@@ -175,8 +176,7 @@ fn survives(path: &Path, orders: &[B256], before: &str, what: &str) -> bool {
 fn a_truncated_flipped_or_foreign_file_is_a_typed_error_and_never_a_wrong_answer() {
     let directory = tempfile::tempdir().unwrap();
     let (path, damaged) = (directory.path().join("ledger.redb"), directory.path().join("damaged.redb"));
-    let orders = filled(&path);
-    let before = description(&open(&path), &orders).unwrap();
+    let (orders, before) = filled(&path);
     let bytes = fs::read(&path).unwrap();
     let mut refused = 0;
 
