@@ -111,7 +111,7 @@ impl Desk {
             return Ok(known);
         }
         let proposals = self.multisig.proposals(Some(id), self.deployment.from_block).await?;
-        let found = proposals.into_iter().next().map(|(_, transaction)| transaction);
+        let found = proposals.into_iter().find_map(|(_, transaction)| transaction);
         found.with_context(|| format!("nobody has proposed {id} in the multisig {}", self.multisig.address()))
     }
 }
@@ -268,7 +268,9 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
     let mut table = Table::new("\nProposals", [left("id"), left("status"), right("confirmed"), left("what")]);
     for (state, transaction) in &proposals {
         let confirmed = format!("{} of {}", state.confirmed.len(), state.threshold);
-        let what = format!("{} to {}", format_amount(transaction.value), transaction.to);
+        let what = transaction.as_ref().map_or("proposed by a contract".to_string(), |transaction| {
+            format!("{} to {}", format_amount(transaction.value), transaction.to)
+        });
         table.row([state.id.to_string(), state.status.to_string(), confirmed, what]);
     }
     output::line(table)

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::IpAddr,
+    net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -81,6 +81,9 @@ pub enum AnvilError {
     /// There is no program.
     #[error("anvil is neither under node_modules nor on PATH; run scripts/setup, or name a running node with --rpc")]
     NotFound,
+    /// Somebody else listens there.
+    #[error("port {0} is taken; choose another, or 0 for any free one")]
+    PortTaken(u16),
     /// The program failed.
     #[error("anvil ({program}) did not start: {reason}")]
     Failed {
@@ -305,7 +308,12 @@ pub struct AnvilOptions {
 /// Starts a development chain on loopback that ends when the returned handle is dropped.
 pub async fn start_anvil(root: &Path, options: AnvilOptions) -> Result<AnvilInstance, AnvilError> {
     let program = find_anvil(root).ok_or(AnvilError::NotFound)?;
-    let mut anvil = Anvil::at(&program).host("127.0.0.1").port(options.port.unwrap_or(0)).timeout(20_000);
+    // A node that cannot listen would only be noticed when the time is up.
+    let port = options.port.unwrap_or(0);
+    if matches!(TcpListener::bind(("127.0.0.1", port)), Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+        return Err(AnvilError::PortTaken(port));
+    }
+    let mut anvil = Anvil::at(&program).host("127.0.0.1").port(port).timeout(20_000);
     if let Some(chain_id) = options.chain_id {
         anvil = anvil.chain_id(chain_id);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use alloy::{
+    consensus::Transaction as _,
     primitives::{Address, B256, Bytes, U256, keccak256},
     providers::Provider,
     rpc::types::Filter,
@@ -221,13 +222,13 @@ impl Multisig {
         })
     }
 
-    /// The calls behind ids, from the events of their proposals: all, or that of one id. Nodes that limit how far back
-    /// one may look need a block to begin from.
+    /// The ids that were proposed, each with its call, from a block on: all, or that of one id. The events name the ids;
+    /// the calls are in the transactions that proposed them, so they are known unless another contract was in between.
     pub async fn proposals(
         &self,
         id: Option<B256>,
         from_block: u64,
-    ) -> Result<Vec<(B256, WalletTransaction)>, MultisigError> {
+    ) -> Result<Vec<(B256, Option<WalletTransaction>)>, MultisigError> {
         let mut filter = Filter::new()
             .address(self.address)
             .event_signature(MultiSigWallet::Proposed::SIGNATURE_HASH)
@@ -235,21 +236,26 @@ impl Multisig {
         if let Some(id) = id {
             filter = filter.topic1(id);
         }
-        let logs = retrying(|| self.chain.provider().get_logs(&filter)).await?;
-        let events = logs.iter().filter_map(|log| MultiSigWallet::Proposed::decode_log(&log.inner).ok());
-        let mut proposals: Vec<(B256, WalletTransaction)> = Vec::new();
-        for event in events {
-            let transaction = WalletTransaction {
-                to: event.to,
-                value: event.value,
-                data: event.data.data.clone(),
-                expiry: event.expiry,
-                salt: event.salt,
+        let provider = self.chain.provider();
+        let mut proposals: Vec<(B256, Option<WalletTransaction>)> = Vec::new();
+        for log in retrying(|| provider.get_logs(&filter)).await? {
+            let (Ok(event), Some(tx)) = (MultiSigWallet::Proposed::decode_log(&log.inner), log.transaction_hash) else {
+                continue;
             };
             // An id may be proposed again after it was cancelled.
-            if self.id(&transaction) == event.id && proposals.iter().all(|(known, _)| *known != event.id) {
-                proposals.push((event.id, transaction));
+            if proposals.iter().any(|(known, _)| *known == event.id) {
+                continue;
             }
+            let sent = retrying(|| provider.get_transaction_by_hash(tx)).await?;
+            let call = sent.and_then(|sent| MultiSigWallet::proposeTransactionCall::abi_decode(sent.input()).ok());
+            let transaction = call.map(|call| WalletTransaction {
+                to: call.to,
+                value: call.value,
+                data: call.data,
+                expiry: call.expiry,
+                salt: call.salt,
+            });
+            proposals.push((event.id, transaction.filter(|transaction| self.id(transaction) == event.id)));
         }
         Ok(proposals)
     }
