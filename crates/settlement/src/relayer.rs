@@ -19,7 +19,7 @@ use std::{
 
 use alloy::primitives::{Address, B256, U256};
 use dtn_primitives::FinalizedResult;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -247,7 +247,11 @@ impl<S: ResultSource> Relayer<S> {
             Some(known) if known.read_at.elapsed() < Council::REFRESH => known,
             stale => stale.insert(self.desk.council().await?),
         };
-        let heights = self.jobs.iter_mut().map(|(height, jobs)| self.desk.settle(*height, jobs, council));
+        // Boxed in a loop, because the compiler cannot tell that a closure's future is `Send` for every lifetime.
+        let mut heights: Vec<BoxFuture<'_, usize>> = Vec::new();
+        for (height, jobs) in &mut self.jobs {
+            heights.push(self.desk.settle(*height, jobs, council).boxed());
+        }
         let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
 
         while let Some(entry) = self.jobs.first_entry().filter(|entry| entry.get().iter().all(|job| job.irrevocable)) {
