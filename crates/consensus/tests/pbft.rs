@@ -386,6 +386,54 @@ fn what_no_correct_replica_sends_is_refused_by_name() {
 }
 
 #[test]
+fn a_pre_prepare_in_the_primarys_name_by_somebody_else_is_a_fault() {
+    let (mut network, block) = one_replica();
+    let forged = Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 0, 1),
+        block.header.hash(),
+        ValidatorIndex(0),
+        &network.keys[3],
+        &network.domain,
+    );
+    let message = Message::PrePrepare { vote: forged, block };
+    network.input(1, Input::Message { from: ValidatorIndex(3), message });
+    assert!(matches!(network.hosts[1].faults.as_slice(), [(_, Fault::Signature(_))]), "{:?}", network.hosts[1].faults);
+    assert!(network.hosts[1].records.is_empty() && network.in_flight.is_empty(), "it was accepted");
+}
+
+#[test]
+fn a_commit_rests_on_the_prepares_of_a_quorum() {
+    for n in [4, 5, 6, 7, 8] {
+        let network = Network::new(n, 1, 0);
+        let block = network.block(1, network.domain.network_id, 0);
+        let hash = block.header.hash();
+        let vote = |kind, by: usize| {
+            let index = ValidatorIndex(by as u16);
+            Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+        };
+        let mut replica = Pbft::new(network.config(1), 0, []);
+        let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block };
+        let mut effects = replica.handle(Input::Message { from: ValidatorIndex(0), message: pre_prepare });
+        effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+        let commits = |effects: &[Effect<_, _, _, _>]| {
+            let is_commit = |effect: &&Effect<Message, Record, Timer, Fault>| matches!(effect, Effect::Broadcast(Message::Vote(vote)) if vote.kind == VoteKind::Commit);
+            effects.iter().filter(is_commit).count()
+        };
+        // The pre-prepare and its own prepare are two; others follow one by one.
+        for (have, by) in (3..).zip(2..n) {
+            assert_eq!(commits(&effects), 0, "n = {n}: it commits with {} of {}", have - 1, quorum(n));
+            let message = Message::Vote(vote(VoteKind::Prepare, by));
+            effects = replica.handle(Input::Message { from: ValidatorIndex(by as u16), message });
+            if have == quorum(n) {
+                assert_eq!(commits(&effects), 1, "n = {n}: it does not commit with a quorum");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
     let (mut network, block) = one_replica();
     let hash = block.header.hash();
