@@ -238,6 +238,18 @@ contract OwnersTest is Fixture {
         assertEq(PAYEE.balance, 1 ether);
     }
 
+    /// @dev The index that came free last is the one that would be given out again first.
+    function test_NewOwnerInheritsNothingFromTheLastOneToLeave() public {
+        vm.prank(owners[0]);
+        bytes32 id = wallet.proposeTransaction(PAYEE, 1 ether, "", 0, SALT);
+        confirm(id, owners[1]);
+        confirm(id, owners[4]);
+        pass(abi.encodeCall(wallet.removeOwner, (owners[4], 3)));
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        assertFalse(wallet.hasConfirmed(id, NEWCOMER));
+        expectBelow(2, 3);
+    }
+
     function test_PendingProposalsFollowTheThreshold() public {
         bytes32 id = approved();
         pass(abi.encodeCall(wallet.changeThreshold, (4)));

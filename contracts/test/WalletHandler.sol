@@ -38,6 +38,7 @@ contract WalletHandler is Test {
     mapping(bytes32 => address) private proposer;
     mapping(bytes32 => mapping(address => bool)) private confirmed;
     uint256[6] private done;
+    uint256 private dismissals;
 
     constructor() {
         vm.warp(1_700_000_000);
@@ -138,6 +139,25 @@ contract WalletHandler is Test {
             this.confirm(i, which);
         }
         attempt(actors[actor % ACTORS], which % ids.length);
+    }
+
+    /// @dev An owner leaves, by everybody's vote, and another one tries what the leaver may have confirmed. A proposal
+    /// of the handler's own making, so that owners come and go often enough to matter.
+    function dismiss(uint256 actor, uint256 which) external {
+        if (ids.length == 0 || ownerCount == 1) return;
+        which %= ids.length;
+        address leaver = actors[actor % ACTORS];
+        uint8 k = uint8(threshold < ownerCount ? threshold : ownerCount - 1);
+        uint256 kind = 5 + 8 * ++dismissals;
+        uint256 known = ids.length;
+        this.propose(firstOwner(), kind, actor % ACTORS, k - 1, kind);
+        if (ids.length == known) return;
+        this.confirmAllAndExecute(firstOwner(), known);
+        if (!isOwner[leaver]) attempt(actors[firstOwner()], which);
+    }
+
+    function firstOwner() private view returns (uint256 i) {
+        while (!isOwner[actors[i]]) ++i;
     }
 
     function attempt(address by, uint256 which) private {
