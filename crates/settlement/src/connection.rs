@@ -347,8 +347,10 @@ fn find_anvil(root: &Path) -> Option<PathBuf> {
     };
     let binary = format!("anvil{}", std::env::consts::EXE_SUFFIX);
     let packaged = format!("node_modules/@foundry-rs/anvil-{os}-{arch}/bin/{binary}");
-    let root = std::path::absolute(root).ok()?;
-    let installed = root.ancestors().map(|dir| dir.join(&packaged)).find(|path| path.is_file());
+    // Where the command is run, or where this program was built.
+    let places = [std::path::absolute(root).ok(), std::env::current_exe().ok()];
+    let dirs = places.iter().flatten().flat_map(|place| place.ancestors());
+    let installed = dirs.map(|dir| dir.join(&packaged)).find(|path| path.is_file());
     installed.or_else(|| {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path).map(|dir| dir.join(&binary)).find(|path| path.is_file())

@@ -180,10 +180,12 @@ impl Networks {
         }
         let path = file.unwrap_or(Path::new(CONFIG_FILE));
         let variables = Env::prefixed("DTN_").filter(|key| key.as_str().to_ascii_lowercase().starts_with("networks__"));
-        let figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }))
-            .merge(Toml::file_exact(path))
-            .merge(variables.split("__"));
-        let file: File = figment.extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
+        let mut figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }));
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let file: File =
+            figment.merge(variables.split("__")).extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
         let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
         Ok(Self(named.collect()))
     }
