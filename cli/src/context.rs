@@ -15,6 +15,7 @@ use dtn_primitives::SecretKey;
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
+    connection::ConnectError,
     deploy::Deployment,
     dev_keys::dev_key,
     gas_ledger::GasLedger,
@@ -87,11 +88,12 @@ impl Context {
     /// Connects to the chosen network.
     pub(crate) async fn connect(&self) -> Result<Chain> {
         let network = self.network()?;
-        let connected = Chain::connect(&network).await;
-        if network.is_local() && connected.is_err() {
-            return connected.context("`dtn-cli anvil` starts a development chain");
+        match Chain::connect(&network).await {
+            Err(error @ ConnectError::Unreachable { .. }) if network.is_local() => {
+                bail!("{error}; `dtn-cli anvil` starts a development chain")
+            }
+            connected => Ok(connected?),
         }
-        Ok(connected?)
     }
 
     /// Connects to the chosen network; starts a development chain for this command where there is none and none was
