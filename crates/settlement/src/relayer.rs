@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256};
 use dtn_primitives::FinalizedResult;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
@@ -436,11 +436,6 @@ impl Desk {
         };
         Call::new(REGISTRY, self.contracts.registry, &call)
     }
-}
-
-/// What a list of results pays in all.
-pub fn total_reward<'a>(results: impl IntoIterator<Item = &'a FinalizedResult>) -> U256 {
-    results.into_iter().map(|result| result.result.amount).sum()
 }
 
 #[cfg(test)]
