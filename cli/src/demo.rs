@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use alloy::{node_bindings::AnvilInstance, providers::Provider};
+use alloy::providers::Provider;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_node::ApiClient;
@@ -16,20 +16,25 @@ use dtn_report::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Settl
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     amount::format_amount,
-    connection::{AnvilOptions, start_anvil},
+    connection::ConnectError,
     contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, fund, top_up},
     dev_keys::dev_key,
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},
+    networks::LOCAL_CHAIN_ID,
     payouts::payouts,
 };
 use indicatif::ProgressBar;
 
-use crate::l1::{
-    client::Client,
-    home::{Home, SettlementConfig},
-    init::{self, Plan, Ports},
-    orders, processes, progress,
+use crate::{
+    l1::{
+        client::Client,
+        home::{Home, SettlementConfig},
+        init::{self, Plan, Ports},
+        orders,
+        processes::{self, Service},
+    },
+    output,
 };
 
 /// What each owner gets for its transactions.
@@ -63,25 +68,24 @@ pub(crate) struct Demo {
     json: Option<PathBuf>,
     /// The folder of the network, which must hold none yet; a temporary one without it.
     #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
+    home: Option<PathBuf>,
 }
 
 /// What is running, and is stopped however the demo ends.
 struct Running {
     home: Home,
     temporary: bool,
-    anvil: Option<AnvilInstance>,
 }
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions)?;
-    let (path, temporary) = match &demo.dir {
+    let (path, temporary) = match &demo.home {
         Some(dir) => (std::path::absolute(dir)?, false),
         None => (std::env::temp_dir().join(format!("dtn-demo-{}", std::process::id())), true),
     };
-    let mut running = Running { home: Home::new(path), temporary, anvil: None };
+    let running = Running { home: Home::new(path), temporary };
     let outcome = tokio::select! {
-        outcome = perform(&demo, orders, &mut running) => outcome,
+        outcome = perform(&demo, orders, &running.home) => outcome,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let kept = demo.keep && outcome.is_ok();
@@ -93,11 +97,10 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
 }
 
 async fn stop(running: Running, failed: bool) -> Result<()> {
-    let Running { home, temporary, anvil } = running;
+    let Running { home, temporary } = running;
     if home.client_file().exists() {
         processes::down(&home).await?;
     }
-    drop(anvil);
     if failed {
         eprintln!("the peers' logs are in {}", home.path().join("peers").display());
     } else if temporary {
@@ -115,7 +118,7 @@ impl Narrator {
     }
 }
 
-async fn perform(demo: &Demo, orders: Vec<Order>, running: &mut Running) -> Result<()> {
+async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let narrator = Narrator(Instant::now());
     let promised: U256 = orders.iter().map(|order| order.reward).sum();
     let races = orders.iter().filter(|order| order.work.is_some()).count();
@@ -126,23 +129,20 @@ async fn perform(demo: &Demo, orders: Vec<Order>, running: &mut Running) -> Resu
         format_amount(promised)
     ));
 
-    let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
-    let network = Network::local(anvil.endpoint());
-    running.anvil = Some(anvil);
-    let home = running.home.clone();
     let plan = Plan {
         name: "demo".into(),
         nodes: demo.nodes,
-        chain_id: network.chain_id,
+        chain_id: LOCAL_CHAIN_ID,
         ports: Ports::Free,
         threads: std::num::NonZeroUsize::MIN,
         password_file: None,
     };
-    init::init(&home, &plan, || ())?;
-    let client = Client::open(&home)?;
-    narrator.say(format_args!("anvil at {}; keys and genesis of {} peers", network.rpc, demo.nodes));
+    init::init(home, &plan, || ())?;
+    let client = Client::open(home)?;
+    let chain = start_chain(home).await?;
+    let network = chain.network().clone();
+    narrator.say(format_args!("keys and genesis of {} peers; anvil at {}", demo.nodes, network.rpc));
 
-    let chain = Chain::connect(&network).await?;
     let deployer = dev_key(0).context("anvil's first development key")?;
     let deployer_gas = GasLedger::new(home.path().join("gas.jsonl"));
     let account = Account::new(chain.clone(), deployer, deployer_gas.clone());
@@ -158,15 +158,15 @@ async fn perform(demo: &Demo, orders: Vec<Order>, running: &mut Running) -> Resu
     ));
 
     let settlement = SettlementConfig { name: network.name.clone(), contracts, chain: network.clone() };
-    init::set_settlement(&home, &settlement)?;
-    let before = payee_balances(&home, &chain).await?;
-    let bar = progress("peers", demo.nodes);
-    let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
+    init::set_settlement(home, &settlement)?;
+    let before = payee_balances(home, &chain).await?;
+    let bar = output::progress(demo.nodes as u64, "peers");
+    let statuses = processes::up(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
-    let transactions = client.sign(orders, &Client::key(&home)?).await?;
-    let bar = progress("orders final", transactions.len());
+    let transactions = client.sign(orders, &Client::key(home)?).await?;
+    let bar = output::progress(transactions.len() as u64, "orders final");
     let executed = transactions.iter().map(async |transaction| {
         let accepted = client.execute(transaction).await;
         bar.inc(1);
@@ -180,22 +180,36 @@ async fn perform(demo: &Demo, orders: Vec<Order>, running: &mut Running) -> Resu
 
     let awaited = Awaited::new(&transactions, &client);
     let crash = demo.crash.then(|| statuses.iter().map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    settle(&awaited, &client, &chain, contracts.distributor, crash.flatten().map(usize::from), &home, &narrator)
-        .await?;
+    settle(&awaited, &client, &chain, contracts.distributor, crash.flatten().map(usize::from), home, &narrator).await?;
 
-    let report = report(&client, &home, &chain, contracts, &deployer_gas, &awaited).await?;
-    check(&report, &awaited, &before, &payee_balances(&home, &chain).await?)?;
+    let report = report(&client, home, &chain, contracts, &deployer_gas, &awaited).await?;
+    check(&report, &awaited, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
-    println!("\n{}", report.tables("ETH"));
+    output::line(format_args!("\n{}", report.tables("ETH")))?;
     if let Some(file) = &demo.json {
         fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
         narrator.say(format_args!("report written to {}", file.display()));
     }
     if demo.keep {
-        keep(running, &network, contracts)?;
+        left_running(home, &network, contracts)?;
     }
     Ok(())
+}
+
+/// Starts the network's own anvil as a process that can outlive this one.
+async fn start_chain(home: &Home) -> Result<Chain> {
+    let port = init::ports(Ports::Free, 1)?[0];
+    let service = Service::chain(home, port);
+    let mut child = service.spawn()?;
+    let network = Network::local(format!("http://127.0.0.1:{port}"));
+    let began = Instant::now();
+    loop {
+        match Chain::connect(&network).await {
+            Err(ConnectError::Unreachable { .. }) if began.elapsed() < PATIENCE => service.check_alive(&mut child)?,
+            connected => return Ok(connected?),
+        }
+    }
 }
 
 /// The orders whose work is to be done and paid.
@@ -235,8 +249,10 @@ async fn settle(
     home: &Home,
     narrator: &Narrator,
 ) -> Result<()> {
-    let (won_bar, paid_bar) =
-        (progress("races won", awaited.races.len()), progress("rewards paid", awaited.rewards.len()));
+    let (won_bar, paid_bar) = (
+        output::progress(awaited.races.len() as u64, "races won"),
+        output::progress(awaited.rewards.len() as u64, "rewards paid"),
+    );
     let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
     let (mut won, mut height, mut moved) = (HashSet::new(), 0, Instant::now());
     while won.len() < awaited.races.len() || !unpaid.is_empty() {
@@ -252,7 +268,7 @@ async fn settle(
         if unpaid.len() < awaited.rewards.len()
             && let Some(peer) = crash.take()
         {
-            processes::crash(&home.peer(peer)).await?;
+            Service::peer(&home.peer(peer)).crash().await?;
             narrator.say(format_args!("peer {peer} was killed"));
         }
         if before != (won.len(), unpaid.len()) {
@@ -399,25 +415,24 @@ fn check(
     Ok(())
 }
 
-fn keep(running: &mut Running, network: &Network, contracts: ContractAddresses) -> Result<()> {
-    let home = &running.home;
-    if let Some(anvil) = running.anvil.take() {
-        fs::write(home.anvil_pid_file(), anvil.child().id().to_string()).context("cannot note anvil's process id")?;
-        // Dropping it would end it.
-        std::mem::forget(anvil);
-    }
-    println!("\nLeft running:");
-    println!("  anvil         {}  (chain id {})", network.rpc, network.chain_id);
-    for (index, api) in home.client()?.peers.iter().enumerate() {
-        println!("  peer {index}        http://{api}");
-    }
+fn left_running(home: &Home, network: &Network, contracts: ContractAddresses) -> Result<()> {
     let ContractAddresses { registry, multisig, distributor } = contracts;
-    let (rpc, dir) = (&network.rpc, home.path().display());
-    println!("\nLook around:");
-    println!("  dtn-cli l1 status --dir {dir}");
-    println!("  cast call {registry} 'latestHeight()(uint64)' --rpc-url {rpc}");
-    println!("  cast call {multisig} 'threshold()(uint8)' --rpc-url {rpc}");
-    println!("  cast balance {distributor} --rpc-url {rpc}");
-    println!("\nStop it:\n  dtn-cli l1 down --dir {dir}");
-    Ok(())
+    let (rpc, home_shown) = (&network.rpc, home.path().display());
+    let peers = home.client()?.peers;
+    let peers: String = peers.iter().enumerate().map(|(i, api)| format!("\n  peer {i}  http://{api}")).collect();
+    output::line(format_args!(
+        "
+Left running:
+  anvil   {rpc}  (chain id {}){peers}
+
+Look around:
+  dtn-cli l1 status --home {home_shown}
+  cast call {registry} 'latestHeight()(uint64)' --rpc-url {rpc}
+  cast call {multisig} 'threshold()(uint8)' --rpc-url {rpc}
+  cast balance {distributor} --rpc-url {rpc}
+
+Stop it:
+  dtn-cli l1 down --home {home_shown}",
+        network.chain_id
+    ))
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use dtn_primitives::Genesis;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
+    Network,
     amount::format_amount,
     deploy::{self, DeployPlan, Deployment},
 };
@@ -15,6 +16,10 @@ use serde_json::json;
 
 use crate::{
     context::{Context, KeyChoice, addresses, amount},
+    l1::{
+        home::{Home, SettlementConfig},
+        init,
+    },
     output,
 };
 
@@ -67,6 +72,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         keep_history(&mut deployment, before);
     }
     let file = context.save_deployment(&deployment)?;
+    let peers_settle = !chain.owns_chain() && settle_there(&Home::new(&context.home), &deployment, chain.network())?;
 
     let mut funded = None;
     if let Some(amount) = args.fund_distributor {
@@ -83,11 +89,27 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         table.row([contract.contract.clone(), contract.address.to_string(), state, gas]);
     }
     table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
+    if peers_settle {
+        let home = context.home.display();
+        table.note(format!(
+            "The peers in {home} settle there once they are started (again): dtn-cli l1 up --home {home}"
+        ));
+    }
     if let Some(amount) = args.fund_distributor {
         let done = if funded.is_some() { "now" } else { "already" };
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
+}
+
+/// Tells the peers in the same folder where they settle, if it is their network that was deployed.
+fn settle_there(home: &Home, deployment: &Deployment, network: &Network) -> Result<bool> {
+    let theirs = home.genesis_file().exists() && home.genesis()?.network_id() == deployment.network_id;
+    if theirs {
+        let (name, contracts) = (deployment.network.clone(), deployment.addresses);
+        init::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;
+    }
+    Ok(theirs)
 }
 
 /// A run that finds contracts does not know when they were deployed; the run that deployed them did.

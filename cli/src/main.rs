@@ -13,7 +13,10 @@ mod l1;
 mod multisig;
 mod output;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -30,7 +33,7 @@ use tracing_subscriber::EnvFilter;
   dtn-cli demo                                      (all of it, in a minute)
   dtn-cli keys generate --count 30
   dtn-cli anvil                                     (a chain, in another terminal)
-  dtn-cli l1 init --nodes 4
+  dtn-cli l1 init --nodes 4 && dtn-cli l1 up
   dtn-cli deploy --genesis .dtn/genesis.json --owners keys --threshold 3
   dtn-cli fund --amount 1ether
   dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
@@ -44,14 +47,6 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments."
 struct Cli {
     #[command(subcommand)]
     command: Command,
-}
-
-/// How data is printed, for the commands that print any.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Output {
-    /// Print data as JSON.
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 /// A command of the chain side with the options that all of those share.
@@ -71,12 +66,20 @@ struct Keys {
     command: keys::Command,
 }
 
+#[derive(Debug, Args)]
+struct L1 {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: l1::Command,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid
     Demo(demo::Demo),
     /// A network of peers that agree with PBFT
-    L1(l1::L1),
+    L1(L1),
     /// Make, list and import encrypted keys
     Keys(Keys),
     /// Compile the contracts into the artifacts that this program embeds
@@ -123,15 +126,24 @@ impl Command {
             Self::Show(on) => Some(&on.globals),
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
-            Self::Demo(_) | Self::L1(_) | Self::Completions { .. } => None,
+            Self::L1(l1) => Some(&l1.globals),
+            Self::Demo(_) | Self::Completions { .. } => None,
         }
+    }
+}
+
+impl Command {
+    /// How much is logged: a peer logs what it does, other commands only what goes wrong.
+    fn verbosity(&self) -> u8 {
+        let asked = self.globals().map_or(0, |globals| globals.verbose);
+        if let Self::L1(L1 { command: l1::Command::Node { .. }, .. }) = self { asked.max(1) } else { asked }
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    start_log(command.globals().map(|globals| globals.verbose));
+    start_log(command.verbosity());
     match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -147,7 +159,7 @@ async fn run(command: Command) -> Result<()> {
     let context = &context;
     match command {
         Command::Demo(demo) => demo::run(demo).await,
-        Command::L1(l1) => l1::run(l1).await,
+        Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,
         Command::Compile(on) => compile::run(on.command, context).await,
         Command::Deploy(on) => deploy::deploy(on.command, context).await,
@@ -169,15 +181,16 @@ async fn run(command: Command) -> Result<()> {
 }
 
 /// Logs to standard error. `RUST_LOG` decides when it is set, else `-v` for the commands that have it.
-fn start_log(verbose: Option<u8>) {
-    let level = match verbose {
-        Some(0) => "warn",
-        None | Some(1) => "info",
-        Some(2) => "debug,hyper=info",
-        Some(_) => "trace",
+fn start_log(verbosity: u8) {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        2 => "debug,hyper=info",
+        _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
 }
 
 /// Returns when the process is asked to end.

@@ -1,12 +1,13 @@
 //! What a local network looks like on disk.
 //!
 //! ```text
-//! DIR/genesis.json            what all peers agree on
-//! DIR/password                opens the keystores below (readable by its owner only), unless one was given
-//! DIR/keys/                   the encrypted keystores: validators, payees, client
-//! DIR/client.toml             who submits, and where the peers answer
-//! DIR/peers/N/node.toml       one peer: keystore, addresses, settlement
-//! DIR/peers/N/                its store, log, process id and gas ledger
+//! HOME/genesis.json            what all peers agree on
+//! HOME/password                opens the keystores below (readable by its owner only), unless one was given
+//! HOME/keys/                   the encrypted keystores: validators, payees, client
+//! HOME/client.toml             who submits, and where the peers answer
+//! HOME/peers/N/node.toml       one peer: keystore, addresses, settlement
+//! HOME/peers/N/                its store, log, process id and gas ledger
+//! HOME/chain/                  the log and process id of a development chain, if the network has its own
 //! ```
 
 use std::{
@@ -101,9 +102,9 @@ impl Home {
         self.0.join("client.toml")
     }
 
-    /// The process id of a chain that the network was left running with.
-    pub(crate) fn anvil_pid_file(&self) -> PathBuf {
-        self.0.join("anvil.pid")
+    /// The folder of a development chain that belongs to the network.
+    pub(crate) fn chain(&self) -> PathBuf {
+        self.0.join("chain")
     }
 
     pub(crate) fn peer(&self, index: usize) -> PeerHome {
@@ -124,7 +125,7 @@ impl Home {
         let file = self.client_file();
         if !file.exists() {
             bail!(
-                "there is no network in {}: make one with `dtn-cli l1 init --dir {}`",
+                "there is no network in {}: make one with `dtn-cli l1 init --home {}`",
                 self.0.display(),
                 self.0.display()
             );
@@ -156,14 +157,6 @@ impl PeerHome {
 
     pub(crate) fn gas_ledger(&self) -> PathBuf {
         self.0.join("gas.jsonl")
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("log")
-    }
-
-    pub(crate) fn pid_file(&self) -> PathBuf {
-        self.0.join("pid")
     }
 
     /// The configuration, with its paths made absolute.

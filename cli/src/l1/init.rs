@@ -53,7 +53,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
     if home.genesis_file().exists() {
-        bail!("{} holds a network already; remove it or choose another folder with --dir", home.path().display());
+        bail!("{} holds a network already; remove it or choose another folder with --home", home.path().display());
     }
     fs::create_dir_all(home.path()).with_context(|| format!("cannot make {}", home.path().display()))?;
     let password_file = match &plan.password_file {
@@ -144,7 +144,8 @@ fn write_password(home: &Home) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
+/// The ports for `count` listeners.
+pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
     match ports {
         Ports::From(base) => {
             let last = usize::from(base) + count;

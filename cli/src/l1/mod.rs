@@ -14,33 +14,19 @@ use clap::{Args, Subcommand};
 use dtn_node::{ApiClient, BlockView, Status};
 use dtn_primitives::{Order, Payload, Work};
 use dtn_report::{Table, left, right, units};
-use dtn_settlement::networks::LOCAL_CHAIN_ID;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::Output;
+use crate::{context::Context, output};
 use client::Client;
 use home::{Home, PeerHome};
 use init::{Plan, Ports};
 
-/// A network of peers that agree with PBFT.
-#[derive(Debug, Args)]
-pub(crate) struct L1 {
-    #[command(flatten)]
-    output: Output,
-
-    /// The folder of the network.
-    #[arg(long, global = true, default_value = ".dtn", env = "DTN_DIR", value_name = "DIR")]
-    dir: PathBuf,
-
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Make the keys, the genesis and the configurations of a new network.
-    #[command(after_help = "Example:\n  dtn-cli l1 init --nodes 4 && dtn-cli l1 up")]
+    #[command(after_help = "Example:\n  dtn-cli l1 init --nodes 4 && dtn-cli l1 up\n\n\
+        Results settle on the chain of --network; its chain id becomes part of every signature. The new keystores open\n\
+        with --password-file; without it a random password is written to the network's folder.")]
     Init {
         /// How many validators; f = ⌊(n − 1) / 3⌋ of them may be faulty.
         #[arg(long, default_value_t = 4)]
@@ -48,27 +34,21 @@ enum Command {
         /// The network's name, which is part of its identity.
         #[arg(long, default_value = "dtn")]
         name: String,
-        /// The chain on which results settle; signatures are bound to it.
-        #[arg(long, default_value_t = LOCAL_CHAIN_ID)]
-        chain_id: u64,
         /// Peer N listens on this port + 2N and answers its API on the next; all on loopback.
         #[arg(long, default_value_t = 26600)]
         base_port: u16,
         /// How many threads each peer works on proofs with.
         #[arg(long, default_value = "1")]
         threads: NonZeroUsize,
-        /// A file whose first line is to open the new keystores; without it a random password is written to DIR.
-        #[arg(long, env = "DTN_PASSWORD_FILE", value_name = "FILE")]
-        password_file: Option<PathBuf>,
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     Up,
     /// Run one peer in this process.
-    #[command(after_help = "Example:\n  dtn-cli l1 node --home .dtn/peers/0")]
+    #[command(after_help = "Example:\n  dtn-cli l1 node .dtn/peers/0")]
     Node {
         /// The peer's folder, with its node.toml.
-        #[arg(long, value_name = "DIR")]
-        home: PathBuf,
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Sign orders, hand them in and wait until they are final (f + 1 peers say so).
     #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
@@ -92,7 +72,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct Submit {
+pub(crate) struct Submit {
     /// A file with one order a line, as JSON.
     #[arg(value_name = "FILE", conflicts_with_all = ["dataset", "model", "metric"])]
     file: Option<PathBuf>,
@@ -128,34 +108,29 @@ impl Submit {
     }
 }
 
-/// A progress bar on stderr, absent where that is no terminal.
-pub(crate) fn progress(what: &'static str, length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:20} {bar:30} {pos}/{len}  {elapsed}");
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
-}
-
 /// Runs an `l1` command.
-pub(crate) async fn run(L1 { output: Output { json }, dir, command }: L1) -> Result<()> {
-    let home = Home::new(dir);
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    let home = Home::new(&context.home);
+    let json = context.json;
     match command {
-        Command::Init { nodes, name, chain_id, base_port, threads, password_file } => {
+        Command::Init { nodes, name, base_port, threads } => {
+            let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let plan = Plan { name, nodes, chain_id, ports: Ports::From(base_port), threads, password_file };
-            let bar = progress("keys", 2 * nodes + 1);
+            let bar = output::progress(2 * nodes as u64 + 1, "keys");
             let genesis = init::init(&home, &plan, || bar.inc(1))?;
             bar.finish_and_clear();
             let shown = home.path().display();
-            print(json, &json!({ "dir": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
-                format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --dir {shown}", genesis.network_id())
+            print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
+                format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --home {shown}", genesis.network_id())
             })
         }
         Command::Up => {
-            let bar = progress("peers", home.peers()?.len());
+            let bar = output::progress(home.peers()?.len() as u64, "peers");
             let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
             bar.finish_and_clear();
             print_statuses(json, &home, statuses.into_iter().map(Some).collect())
         }
-        Command::Node { home } => node::run(&PeerHome::new(home)).await,
+        Command::Node { folder } => node::run(&PeerHome::new(folder)).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
         Command::Status => {
             let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
@@ -178,14 +153,13 @@ pub(crate) async fn run(L1 { output: Output { json }, dir, command }: L1) -> Res
 }
 
 fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-    println!("{}", if json { serde_json::to_string_pretty(data)? } else { text() });
-    Ok(())
+    if json { output::json(data) } else { output::line(text()) }
 }
 
 async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let client = Client::open(home)?;
     let transactions = client.sign(orders, &Client::key(home)?).await?;
-    let bar = progress("final", transactions.len());
+    let bar = output::progress(transactions.len() as u64, "final");
     let executed = transactions.iter().map(async |transaction| {
         let accepted = client.execute(transaction).await;
         bar.inc(1);
@@ -257,7 +231,7 @@ fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Res
         }
         table.to_string()
     })?;
-    ensure!(down < n, "no peer answers: start them with `dtn-cli l1 up --dir {}`", home.path().display());
+    ensure!(down < n, "no peer answers: start them with `dtn-cli l1 up --home {}`", home.path().display());
     Ok(())
 }
 

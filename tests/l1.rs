@@ -1,0 +1,296 @@
+//! End to end on real processes: the demo, a peer that is killed, peers that are restarted, and what users get wrong.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A folder of its own; every peer that was started in it is stopped in the end, whatever the test did.
+struct Scene {
+    folder: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.path("net")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dtn-cli"));
+        command.current_dir(ROOT).env("DTN_HOME", self.home()).env_remove("RUST_LOG").args(arguments);
+        command.output().unwrap()
+    }
+
+    /// Runs a command that must succeed and gives its standard output.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "dtn-cli {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+        stdout
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs a command that must fail with exit code 1 and gives its standard error.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "dtn-cli {arguments:?}\n{}\n{stderr}", text(&output.stdout));
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        stderr
+    }
+
+    fn init(&self, nodes: usize) {
+        let port = free_port_range(2 * nodes as u16);
+        self.ok(&["l1", "init", "--nodes", &nodes.to_string(), "--base-port", &port.to_string()]);
+    }
+
+    /// Writes orders and gives the file.
+    fn orders(&self, name: &str, lines: &[&str]) -> String {
+        let file = self.path(name);
+        fs::write(&file, lines.join("\n")).unwrap();
+        file.to_str().unwrap().to_string()
+    }
+
+    fn peer(&self, index: usize) -> PathBuf {
+        self.home().join("peers").join(index.to_string())
+    }
+
+    fn kill(&self, index: usize) {
+        let pid = fs::read_to_string(self.peer(index).join("pid")).unwrap();
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if self.home().join("client.toml").exists() {
+            self.run(&["l1", "down"]);
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first of a run of ports that are free now.
+fn free_port_range(count: u16) -> u16 {
+    loop {
+        let base = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if base < u16::MAX - count && (base..base + count).all(free) {
+            return base;
+        }
+    }
+}
+
+fn cast(arguments: &[&str]) -> String {
+    let output = Command::new(Path::new(ROOT).join("node_modules/.bin/cast")).args(arguments).output();
+    let output = output.expect("scripts/setup installs cast");
+    assert!(output.status.success(), "cast {arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout).trim().to_string()
+}
+
+fn read_json(file: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn string(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}
+
+fn amount(value: &Value) -> u128 {
+    string(value).parse().unwrap()
+}
+
+/// What a report must say about any run of these orders: each reward paid once, to whom the work names.
+fn assert_paid_once(report: &Value, rewards: usize, nodes: usize) {
+    let payouts = report["settlement"]["payouts"].as_array().unwrap();
+    let work = report["work"].as_array().unwrap();
+    assert_eq!(payouts.len(), rewards, "one payout a reward");
+    let mut results: Vec<_> = payouts.iter().map(|payout| string(&payout["result"])).collect();
+    results.sort_unstable();
+    results.dedup();
+    assert_eq!(results.len(), rewards, "a result was paid twice");
+    for payout in payouts {
+        assert_eq!(payout["amount_wei"], payout["balance_delta_wei"], "{payout}");
+        assert_eq!(work.iter().filter(|entry| entry["transaction"] == payout["result"]).count(), 1, "one winner");
+    }
+    let agreement = &report["agreement"];
+    assert_eq!(agreement["nodes"], nodes);
+    let quorum = agreement["quorum"].as_u64().unwrap();
+    let certificates = agreement["certificates"].as_array().unwrap();
+    assert_eq!(certificates.len() as u64, agreement["height"].as_u64().unwrap());
+    for certificate in certificates {
+        assert!(certificate["signers"].as_array().unwrap().len() as u64 >= quorum, "{certificate}");
+    }
+    let executed = report["gas"].as_array().unwrap().iter().filter(|entry| entry["function"] == "executeTransaction");
+    assert!(executed.count() >= rewards, "every transaction's gas is in the report");
+}
+
+#[test]
+fn the_demo_pays_every_reward_once_and_cast_reads_the_same() {
+    let scene = Scene::new();
+    let file = scene.path("report.json");
+    let home = scene.home();
+    let shown = scene.ok(&["demo", "--keep", "--home", home.to_str().unwrap(), "--json", file.to_str().unwrap()]);
+    let report = read_json(&file);
+    assert_paid_once(&report, 8, 4);
+
+    let rpc = shown.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let settlement = &report["settlement"];
+    let mut earned: HashMap<&str, u128> = HashMap::new();
+    for payout in settlement["payouts"].as_array().unwrap() {
+        *earned.entry(string(&payout["payee"])).or_default() += amount(&payout["amount_wei"]);
+    }
+    for (payee, amount) in &earned {
+        assert_eq!(cast(&["balance", payee, "--rpc-url", rpc]), amount.to_string(), "{payee}");
+    }
+    let distributor = string(&settlement["distributor"]);
+    assert_eq!(cast(&["balance", distributor, "--rpc-url", rpc]), "0", "the distributor held exactly the rewards");
+
+    let registry = string(&settlement["registry"]);
+    let height = cast(&["call", registry, "latestHeight()(uint64)", "--rpc-url", rpc]);
+    let on_chain = cast(&["call", registry, "finalizedHash(uint64)(bytes32)", &height, "--rpc-url", rpc]);
+    let certified = scene.json(&["l1", "certificate", &height]);
+    assert_eq!(certified["certificate"]["block_hash"], on_chain.as_str(), "registry and peers agree on the block");
+
+    let statuses = scene.json(&["l1", "status"]);
+    let heights: Vec<_> = statuses.as_array().unwrap().iter().map(|status| &status["height"]).collect();
+    assert_eq!(heights.len(), 4);
+    assert!(heights.iter().all(|height| **height == report["agreement"]["height"]), "{heights:?}");
+    assert!(scene.ok(&["l1", "down"]).contains("4 peers stopped"));
+}
+
+#[test]
+fn seven_peers_pay_every_reward_once_too() {
+    let scene = Scene::new();
+    let file = scene.path("report.json");
+    scene.ok(&["demo", "--nodes", "7", "--json", file.to_str().unwrap()]);
+    let report = read_json(&file);
+    assert_paid_once(&report, 8, 7);
+    assert_eq!(report["agreement"]["quorum"], 5);
+}
+
+#[test]
+fn with_one_peer_killed_in_mid_run_every_reward_is_still_paid_once() {
+    let scene = Scene::new();
+    let file = scene.path("report.json");
+    let output = scene.run(&["demo", "--crash", "--json", file.to_str().unwrap()]);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("was killed"), "{stderr}");
+    assert_paid_once(&read_json(&file), 8, 4);
+}
+
+#[test]
+fn killed_peers_are_restarted_rejoin_and_catch_up() {
+    let scene = Scene::new();
+    scene.init(4);
+    scene.ok(&["l1", "up"]);
+    let order = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99"}"#;
+    let orders = scene.orders("orders.jsonl", &[order; 5]);
+    scene.ok(&["l1", "submit", &orders]);
+    scene.kill(3);
+    let accepted = scene.json(&["l1", "submit", &orders]);
+    assert_eq!(accepted.as_array().unwrap().len(), 5, "three of four go on");
+    scene.kill(2);
+    let statuses = scene.json(&["l1", "status"]);
+    assert_eq!(statuses.as_array().unwrap().iter().filter(|status| status.is_null()).count(), 2);
+
+    // All come back, the last with an empty disk; nothing is final again until a quorum is there.
+    fs::remove_file(scene.peer(3).join("ledger.redb")).unwrap();
+    scene.ok(&["l1", "up"]);
+    let accepted = scene.json(&["l1", "submit", &orders]);
+    let height = accepted[4]["height"].as_u64().unwrap();
+    let block = scene.json(&["l1", "block", &height.to_string()]);
+    assert_eq!(block["header"]["height"], height);
+    let reached = |statuses: &Value| {
+        statuses.as_array().unwrap().iter().all(|status| status["height"].as_u64().is_some_and(|h| h >= height))
+    };
+    let all = (0..200).any(|_| {
+        let done = reached(&scene.json(&["l1", "status"]));
+        if !done {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        done
+    });
+    assert!(all, "{}", scene.ok(&["l1", "status"]));
+}
+
+#[test]
+fn a_bad_transactions_file_is_refused_with_its_line_before_anything_starts() {
+    let scene = Scene::new();
+    let good = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy"}"#;
+    let bad = scene.orders("bad.jsonl", &[good, r#"{"dataset":"MNIST"}"#]);
+    for command in [&["demo", "--transactions", &bad][..], &["l1", "submit", &bad]] {
+        let message = scene.refused(command);
+        assert!(message.contains("bad.jsonl:2:") && message.contains("nothing was submitted"), "{message}");
+    }
+    assert!(scene.refused(&["demo", "--transactions", "no/such/file"]).contains("no/such/file"));
+    assert!(scene.refused(&["demo", "--nodes", "3"]).contains("4 to 255"));
+}
+
+#[test]
+fn what_is_missing_taken_or_broken_is_said_with_what_to_do() {
+    let scene = Scene::new();
+    assert!(scene.refused(&["l1", "status"]).contains("l1 init"));
+    scene.init(4);
+    assert!(scene.refused(&["l1", "init"]).contains("already"));
+    assert!(scene.refused(&["l1", "certificate", "1"]).contains("l1 status"), "nobody is up yet");
+
+    // A port that somebody else has.
+    let config = fs::read_to_string(scene.peer(1).join("node.toml")).unwrap();
+    let api = config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"').to_string();
+    let taken = TcpListener::bind(&api).unwrap();
+    let message = scene.refused(&["l1", "up"]);
+    assert!(message.contains(&api) && message.contains("in use"), "{message}");
+    drop(taken);
+
+    // A password that does not open the keystore.
+    let password = fs::read_to_string(scene.home().join("password")).unwrap();
+    fs::write(scene.home().join("password"), "wrong\n").unwrap();
+    assert!(scene.refused(&["l1", "up"]).to_lowercase().contains("password"));
+    fs::write(scene.home().join("password"), password).unwrap();
+
+    // A store that is no store.
+    fs::write(scene.peer(2).join("ledger.redb"), vec![0x5a; 10_000]).unwrap();
+    let message = scene.refused(&["l1", "up"]);
+    assert!(message.contains("ledger.redb"), "{message}");
+    fs::remove_file(scene.peer(2).join("ledger.redb")).unwrap();
+
+    // A key that is nobody's here.
+    let (keys, other) = (scene.home().join("keys"), scene.peer(0).join("node.toml"));
+    let config = fs::read_to_string(&other).unwrap();
+    let keystore = config.lines().find(|line| line.starts_with("keystore")).unwrap();
+    fs::write(&other, config.replace(keystore, &format!("keystore = '{}'", keys.join("client.json").display())))
+        .unwrap();
+    assert!(scene.refused(&["l1", "up"]).contains("not a validator"));
+    fs::write(&other, config).unwrap();
+
+    scene.ok(&["l1", "up"]);
+    assert!(scene.refused(&["l1", "block", "1"]).contains("no final block at height 1"));
+    let gift = ["l1", "submit", "--dataset", "MNIST", "--model", "m", "--metric", "a", "--reward", "1ether"];
+    assert_eq!(scene.run(&gift).status.code(), Some(2), "a reward needs --expected-hashes");
+}
