@@ -57,7 +57,8 @@ pub struct CertificateEntry {
     /// How many transactions it holds.
     #[serde(default)]
     pub transactions: usize,
-    /// From the block's timestamp to its finality at the peer that was asked, in microseconds, where it is known.
+    /// At the peer that was asked: from the moment it first held the proposal to the block's finality there, in
+    /// microseconds, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<u64>,
     /// Whose commit votes are in the certificate.
