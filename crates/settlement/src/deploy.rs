@@ -20,6 +20,9 @@ use crate::{
 /// The deterministic deployment proxy, which is on nearly every chain at this address.
 pub const DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
 
+/// The most owners that a wallet has in its lifetime: `MAX_OWNERS` in `Owners.sol`.
+pub const MAX_OWNERS: usize = 200;
+
 /// Why a plan is not one that can be deployed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -34,6 +37,12 @@ pub enum PlanError {
         /// How many owners there are.
         owners: usize,
     },
+    /// Too many owners.
+    #[error(
+        "{0} owners are too many: the multisig takes at most {MAX_OWNERS} in its lifetime. Name fewer with --owners; \
+         not every validator has to be one"
+    )]
+    TooManyOwners(usize),
     /// The owners.
     #[error("the owner {0} is listed twice")]
     DuplicateOwner(Address),
@@ -123,6 +132,9 @@ impl DeployPlan {
         }
         if owners.first().is_some_and(|owner| owner.is_zero()) {
             return Err(PlanError::ZeroOwner);
+        }
+        if owners.len() > MAX_OWNERS {
+            return Err(PlanError::TooManyOwners(owners.len()));
         }
         let threshold = threshold.unwrap_or_else(|| dtn_primitives::quorum(owners.len()));
         let invalid = PlanError::Threshold { threshold, owners: owners.len() };
@@ -372,5 +384,19 @@ mod tests {
         let twice = DeployPlan::new(&genesis("a"), Some(vec![Address::repeat_byte(1); 2]), None);
         assert_eq!(twice, Err(PlanError::DuplicateOwner(Address::repeat_byte(1))));
         assert_eq!(DeployPlan::new(&genesis("a"), Some(vec![Address::ZERO]), None), Err(PlanError::ZeroOwner));
+    }
+
+    #[test]
+    fn a_plan_has_no_more_owners_than_the_contract_takes() {
+        let source = include_str!("../../../contracts/src/Owners.sol");
+        assert!(source.contains(&format!("MAX_OWNERS = {MAX_OWNERS};")));
+        let plan = |count: usize| {
+            let owners = (1..=count).map(|i| Address::left_padding_from(&i.to_be_bytes())).collect();
+            DeployPlan::new(&genesis("a"), Some(owners), None)
+        };
+        assert_eq!(plan(MAX_OWNERS).map(|plan| plan.threshold), Ok(134));
+        assert_eq!(plan(MAX_OWNERS + 1), Err(PlanError::TooManyOwners(201)));
+        // More than its threshold's type holds.
+        assert_eq!(plan(1_000), Err(PlanError::TooManyOwners(1_000)));
     }
 }
