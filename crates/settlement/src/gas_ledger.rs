@@ -145,7 +145,13 @@ impl GasLedger {
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<GasRecord>(line) {
                 Ok(record) => match position.get(&record.tx) {
-                    Some(&index) => read.records[index] = record,
+                    // What a receipt says is final. A guess from a nonce, made where the receipt was not seen, is not.
+                    Some(&index) => {
+                        let known: &mut GasRecord = &mut read.records[index];
+                        if record.gas_used.is_some() || known.gas_used.is_none() {
+                            *known = record;
+                        }
+                    }
                     None => {
                         position.insert(record.tx, read.records.len());
                         read.records.push(record);
@@ -165,16 +171,20 @@ impl GasLedger {
             open.filter(|record| record.status == TransactionStatus::Pending && record.chain_id == chain.chain_id());
         let mut still_open = 0;
         for mut record in open {
-            let receipt = retrying(|| chain.provider().get_transaction_receipt(record.tx)).await?;
-            if let Some(receipt) = receipt {
-                record.apply(&receipt);
-            } else {
+            let receipt = || retrying(|| chain.provider().get_transaction_receipt(record.tx));
+            let mut found = receipt().await?;
+            if found.is_none() {
                 let next = retrying(|| async { chain.provider().get_transaction_count(record.from).await }).await?;
                 if next <= record.nonce {
                     still_open += 1;
                     continue;
                 }
-                record.status = TransactionStatus::Dropped;
+                // It may have been mined between the two questions.
+                found = receipt().await?;
+            }
+            match found {
+                Some(receipt) => record.apply(&receipt),
+                None => record.status = TransactionStatus::Dropped,
             }
             self.append(&record, false).await?;
         }
@@ -305,6 +315,19 @@ mod tests {
         ledger.append(&record(2, "pay", Some(70)), true).await.expect("writable");
         let read = ledger.read().expect("readable");
         assert_eq!(read.records, [record(1, "pay", Some(50)), record(2, "pay", Some(70))]);
+    }
+
+    #[tokio::test]
+    async fn nothing_replaces_a_receipt_but_a_receipt() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ledger = GasLedger::new(dir.path().join("gas.jsonl"));
+        let dropped = GasRecord { status: TransactionStatus::Dropped, ..record(1, "pay", None) };
+        for record in [record(1, "pay", None), dropped.clone(), record(1, "pay", Some(50)), dropped] {
+            ledger.append(&record, false).await.expect("writable");
+        }
+        assert_eq!(ledger.read().expect("readable").records, [record(1, "pay", Some(50))]);
+        ledger.append(&record(1, "pay", Some(60)), false).await.expect("writable");
+        assert_eq!(ledger.read().expect("readable").records, [record(1, "pay", Some(60))]);
     }
 
     #[test]
