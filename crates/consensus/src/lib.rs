@@ -6,5 +6,8 @@
 mod pbft;
 mod protocol;
 
-pub use pbft::{Fault, Message, PRE_PREPARE_WINDOW, Pbft, PbftConfig, RETRANSMIT, Record, Timer, VOTE_WINDOW};
+pub use pbft::{
+    Fault, Message, NewView, PRE_PREPARE_WINDOW, Pbft, PbftConfig, PreparedCertificate, RETRANSMIT, Record, STANDING,
+    Timer, VOTE_WINDOW, ViewChange, ViewChangeError, required,
+};
 pub use protocol::{Decision, Effect, Evidence, Input, Protocol};

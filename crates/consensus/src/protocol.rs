@@ -54,10 +54,9 @@ pub enum Input<M, T> {
         valid: bool,
     },
     /// The host committed a block that others decided, having verified its certificate.
-    CaughtUp {
-        /// The height that is now decided.
-        height: u64,
-    },
+    CaughtUp(Certificate),
+    /// Whether the host knows of requests that wait to be decided. While it does, a primary is expected to propose.
+    Waiting(bool),
 }
 
 /// What a protocol asks its host to do.
@@ -79,6 +78,8 @@ pub enum Effect<M, R, T, F> {
         /// After how long.
         after: Duration,
     },
+    /// Do not deliver that timer.
+    CancelTimer(T),
     /// Make durable before any later effect.
     Persist(R),
     /// Answer with [`Input::Proposal`] once there is something to propose at this height.

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dtn_consensus::{Decision, Effect, Evidence, Fault, Input, Message, Pbft, PbftConfig, Protocol, Record, Timer};
+use dtn_consensus::{
+    Decision, Effect, Evidence, Fault, Input, Message, NewView, Pbft, PbftConfig, PreparedCertificate, Protocol,
+    Record, Timer, ViewChange, ViewChangeError,
+};
 use dtn_primitives::*;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -23,6 +26,8 @@ struct Host {
     decisions: Vec<Decision>,
     evidence: Vec<Evidence>,
     faults: Vec<(ValidatorIndex, Fault)>,
+    /// Whether its view's timer runs.
+    armed: bool,
     up: bool,
 }
 
@@ -52,13 +57,14 @@ impl Network {
             rng: StdRng::seed_from_u64(seed),
         };
         for index in 0..n {
-            let replica = Pbft::new(network.config(index), 0, []);
+            let replica = Pbft::new(network.config(index), None, []);
             network.hosts.push(Host {
                 replica,
                 records: vec![],
                 decisions: vec![],
                 evidence: vec![],
                 faults: vec![],
+                armed: false,
                 up: true,
             });
         }
@@ -71,6 +77,7 @@ impl Network {
             key: self.keys[index].clone(),
             domain: self.domain,
             validators: self.validators.clone(),
+            view_timeout: Duration::from_secs(1),
         }
     }
 
@@ -83,8 +90,8 @@ impl Network {
             timestamp: height,
             proposer: self.keys[0].address(),
             parent_hash,
-            transactions_root: B256::repeat_byte(salt),
-            results_root: B256::ZERO,
+            transactions_root: B256::ZERO,
+            results_root: B256::repeat_byte(salt),
         };
         Arc::new(Block { header, transactions: vec![] })
     }
@@ -106,7 +113,12 @@ impl Network {
                         self.in_flight.push((from, ValidatorIndex(to as u16), message.clone()));
                     }
                 }
-                Effect::SetTimer { .. } => {}
+                Effect::SetTimer { timer: Timer::ViewChange, .. } => self.hosts[index].armed = true,
+                Effect::SetTimer { timer: Timer::Retransmit, .. } => {}
+                Effect::CancelTimer(timer) => {
+                    assert_eq!(timer, Timer::ViewChange);
+                    self.hosts[index].armed = false;
+                }
                 Effect::Persist(record) => self.hosts[index].records.push(record),
                 Effect::Propose { height } => {
                     if height <= self.heights {
@@ -144,11 +156,13 @@ impl Network {
     }
 
     fn restart(&mut self, index: usize) {
-        let decided = self.hosts[index].decisions.len() as u64;
+        let certificate = self.hosts[index].decisions.last().map(|decision| decision.certificate.clone());
         let records = self.hosts[index].records.clone();
-        self.hosts[index].replica = Pbft::new(self.config(index), decided, records);
+        self.hosts[index].replica = Pbft::new(self.config(index), certificate, records);
         self.hosts[index].up = true;
+        self.hosts[index].armed = false;
         self.input(index, Input::Start);
+        self.input(index, Input::Waiting(true));
     }
 
     /// Takes the missing blocks from the host that has most, as a peer that fell behind does.
@@ -157,7 +171,7 @@ impl Network {
         let have = self.hosts[index].decisions.len();
         if longest.len() > have {
             self.hosts[index].decisions.extend_from_slice(&longest[have..]);
-            self.input(index, Input::CaughtUp { height: longest.len() as u64 });
+            self.input(index, Input::CaughtUp(longest[longest.len() - 1].certificate.clone()));
         }
     }
 
@@ -187,6 +201,15 @@ impl Network {
                 self.input(index, Input::Timer(Timer::Retransmit));
                 if self.rng.random_bool(0.3) && self.hosts[index].up {
                     self.catch_up(index);
+                }
+                let waiting = (self.hosts[index].decisions.len() as u64) < self.heights;
+                self.input(index, Input::Waiting(waiting));
+            }
+            // Nothing moves any more: some timers expire, at different replicas at different times.
+            for index in 0..self.hosts.len() {
+                if self.hosts[index].armed && self.rng.random_bool(0.5) {
+                    self.hosts[index].armed = false;
+                    self.input(index, Input::Timer(Timer::ViewChange));
                 }
             }
         }
@@ -412,7 +435,7 @@ fn a_commit_rests_on_the_prepares_of_a_quorum() {
             let index = ValidatorIndex(by as u16);
             Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
         };
-        let mut replica = Pbft::new(network.config(1), 0, []);
+        let mut replica = Pbft::new(network.config(1), None, []);
         let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block };
         let mut effects = replica.handle(Input::Message { from: ValidatorIndex(0), message: pre_prepare });
         effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
@@ -441,7 +464,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
         Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
     };
     let (pre_prepare, prepare) = (vote(VoteKind::PrePrepare, 0), vote(VoteKind::Prepare, 2));
-    let mut replica = Pbft::new(network.config(1), 0, []);
+    let mut replica = Pbft::new(network.config(1), None, []);
     let mut effects = replica
         .handle(Input::Message { from: ValidatorIndex(0), message: Message::PrePrepare { vote: pre_prepare, block } });
     effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
@@ -453,7 +476,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
             Effect::Persist(record) => records.push(record),
             Effect::Broadcast(Message::Vote(vote)) => {
                 sent.push(Message::Vote(vote.clone()));
-                let mut restarted = Pbft::new(network.config(1), 0, records.clone());
+                let mut restarted = Pbft::new(network.config(1), None, records.clone());
                 let said: Vec<_> = restarted.handle(Input::Connected(ValidatorIndex(0)));
                 let repeats = said.iter().any(
                     |effect| matches!(effect, Effect::Send { message, .. } if *message == Message::Vote(vote.clone())),
@@ -475,19 +498,19 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
         &network.keys[0],
         &network.domain,
     );
-    let mut restarted = Pbft::new(network.config(1), 0, records);
+    let mut restarted = Pbft::new(network.config(1), None, records);
     let effects = restarted.handle(Input::Message {
         from: ValidatorIndex(0),
         message: Message::PrePrepare { vote: conflicting, block: another },
     });
-    assert!(matches!(effects.as_slice(), [Effect::Evidence(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Evidence(_), Effect::SetTimer { .. }]), "{effects:?}");
     network.crash(1);
 }
 
 #[test]
 fn a_thousand_heights_ahead_cost_no_memory() {
     let (mut network, block) = one_replica();
-    let mut replica = Pbft::new(network.config(1), 0, []);
+    let mut replica = Pbft::new(network.config(1), None, []);
     for height in [dtn_consensus::VOTE_WINDOW + 1, 1_000_000, u64::MAX] {
         let vote = Vote::sign(
             VoteKind::Commit,
@@ -501,4 +524,256 @@ fn a_thousand_heights_ahead_cost_no_memory() {
     }
     assert!(!format!("{replica:?}").contains(&block.header.hash().to_string()), "a vote beyond the window is kept");
     network.crash(1);
+}
+
+// View changes.
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn with_f_replicas_down_for_good_primaries_among_them_the_others_decide_everything(
+        seed: u64, n in 4usize..8, first in 0usize..9, drop in 0.0..0.2, after in 0usize..40,
+    ) {
+        let mut network = Network::new(n, 3, seed);
+        network.start();
+        for _ in 0..after {
+            network.deliver_one(drop, 0.1);
+        }
+        for offset in 0..max_faulty(n) {
+            network.crash((first + offset) % n);
+        }
+        network.run(drop, 0.1);
+        network.assert_agreement();
+        network.assert_all_decided();
+        prop_assert!(network.hosts.iter().all(|host| host.evidence.is_empty() && host.faults.is_empty()));
+    }
+
+    #[test]
+    fn views_that_end_at_any_moment_never_split_the_replicas(
+        seed: u64, n in 4usize..8, drop in 0.0..0.3, steps in prop::collection::vec((0usize..8, 0usize..25, any::<bool>()), 0..12),
+    ) {
+        let mut network = Network::new(n, 3, seed);
+        network.start();
+        (0..n).for_each(|index| network.input(index, Input::Waiting(true)));
+        for (index, after, restart) in steps {
+            for _ in 0..after {
+                network.deliver_one(drop, 0.1);
+            }
+            let index = index % n;
+            if network.hosts[index].armed {
+                network.hosts[index].armed = false;
+                network.input(index, Input::Timer(Timer::ViewChange));
+            }
+            if restart {
+                network.crash(index);
+                network.restart(index);
+            }
+        }
+        network.run(drop, 0.1);
+        network.assert_agreement();
+        network.assert_all_decided();
+        for host in &network.hosts {
+            prop_assert!(host.evidence.is_empty(), "a correct replica was caught contradicting itself");
+            prop_assert!(host.faults.is_empty(), "{:?}", host.faults);
+        }
+    }
+
+    #[test]
+    fn after_an_equivocating_primary_the_next_one_leads_everybody_to_one_block(seed: u64, n in 4usize..8, split in 1usize..7) {
+        let mut network = Network::new(n, 2, seed);
+        let liar = network.validators.primary(0).as_usize();
+        network.hosts[liar].up = false;
+        network.start();
+        for salt in [1, 2] {
+            let block = network.block(1, network.domain.network_id, salt);
+            let hash = block.header.hash();
+            let index = ValidatorIndex(liar as u16);
+            let sign = |kind| Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[liar], &network.domain);
+            let (pre_prepare, commit) = (sign(VoteKind::PrePrepare), sign(VoteKind::Commit));
+            for to in (0..n).filter(|to| *to != liar && (*to < split) == (salt == 1)) {
+                let to = ValidatorIndex(to as u16);
+                let message = Message::PrePrepare { vote: pre_prepare.clone(), block: block.clone() };
+                network.in_flight.push((index, to, message));
+                network.in_flight.push((index, to, Message::Vote(commit.clone())));
+            }
+        }
+        network.run(0.0, 0.1);
+        network.assert_agreement();
+        network.assert_all_decided();
+    }
+}
+
+/// Three of four replicas prepared a block in view 0 and nobody decided it: what each of them says when it leaves.
+fn prepared_view_changes(network: &Network, block: &Arc<Block>) -> Vec<(ViewChange, Option<Arc<Block>>)> {
+    let hash = block.header.hash();
+    let vote = |kind, by: usize| {
+        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by as u16), &network.keys[by], &network.domain)
+    };
+    let prepared = PreparedCertificate {
+        pre_prepare: vote(VoteKind::PrePrepare, 0),
+        prepares: vec![vote(VoteKind::Prepare, 1), vote(VoteKind::Prepare, 2)],
+    };
+    let sign = |by: usize, prepared: Option<PreparedCertificate>| {
+        let block = prepared.is_some().then(|| block.clone());
+        let signer = (&network.keys[by], &network.domain, 0);
+        (ViewChange::sign(1, ValidatorIndex(by as u16), None, prepared, signer), block)
+    };
+    vec![sign(0, None), sign(2, Some(prepared)), sign(3, None)]
+}
+
+#[test]
+fn a_prepared_block_is_what_the_next_view_begins_with() {
+    let network = Network::new(4, 1, 0);
+    let block = network.block(1, network.domain.network_id, 7);
+    let mut primary = Pbft::new(network.config(1), None, []);
+    let mut effects = Vec::new();
+    for (change, block) in prepared_view_changes(&network, &block) {
+        let from = change.validator;
+        effects.extend(primary.handle(Input::Message { from, message: Message::ViewChange { change, block } }));
+    }
+    let new_view = effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Broadcast(Message::NewView(new_view)) => Some(new_view.clone()),
+            _ => None,
+        })
+        .expect("a quorum asks, so the view begins");
+    new_view.verify(&network.domain, &network.validators, |_| false, None).unwrap();
+    assert_eq!(new_view.proposal.as_ref().map(|(vote, _)| vote.block_hash), Some(block.header.hash()));
+
+    // A primary that leaves the prepared block out, or puts another in its place, finds no follower.
+    let signer = (&network.keys[1], &network.domain, 0);
+    let silent = NewView::sign(1, new_view.view_changes.clone(), None, signer);
+    let other = network.block(1, network.domain.network_id, 8);
+    let vote = Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 1, 1),
+        other.header.hash(),
+        ValidatorIndex(1),
+        &network.keys[1],
+        &network.domain,
+    );
+    let exchanged = NewView::sign(1, new_view.view_changes.clone(), Some((vote.clone(), other.clone())), signer);
+    let too_few = NewView::sign(1, new_view.view_changes[..2].to_vec(), None, signer);
+    let usurped = NewView::sign(
+        1,
+        new_view.view_changes.clone(),
+        new_view.proposal.clone(),
+        (&network.keys[2], &network.domain, 0),
+    );
+    let cases = [
+        (silent, ViewChangeError::Proposal),
+        (exchanged, ViewChangeError::Proposal),
+        (too_few, ViewChangeError::Quorum),
+        (usurped, ViewChangeError::Signature(KeyError::WrongSigner(network.keys[1].address()))),
+    ];
+    let mut backup = Pbft::new(network.config(3), None, []);
+    for (lie, error) in cases {
+        let effects = backup.handle(Input::Message { from: ValidatorIndex(1), message: Message::NewView(lie) });
+        assert!(
+            matches!(&effects[..], [Effect::Fault { fault: Fault::ViewChange(found), .. }] if *found == error),
+            "{effects:?}"
+        );
+        assert_eq!(backup.view(), 0);
+    }
+    let entered = backup.handle(Input::Message { from: ValidatorIndex(1), message: Message::NewView(new_view) });
+    assert!(entered.iter().any(|effect| matches!(effect, Effect::Validate(found) if *found == block)), "{entered:?}");
+
+    // In that view no other block is accepted at that height, even by a replica that has restarted since.
+    let records: Vec<_> = entered
+        .into_iter()
+        .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record) } else { None })
+        .collect();
+    let mut restarted = Pbft::new(network.config(3), None, records);
+    let effects = restarted
+        .handle(Input::Message { from: ValidatorIndex(1), message: Message::PrePrepare { vote, block: other } });
+    assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotRequired, .. }]), "{effects:?}");
+}
+
+#[test]
+fn view_changes_that_do_not_hold_are_faults_and_move_nobody() {
+    let network = Network::new(4, 1, 0);
+    let block = network.block(1, network.domain.network_id, 7);
+    let (good, body) = prepared_view_changes(&network, &block).remove(1);
+    let resign = |mut change: ViewChange| {
+        change.signature = network.keys[2].sign(change.digest(&network.domain, 0));
+        change
+    };
+    let mut forged = good.clone();
+    forged.validator = ValidatorIndex(3);
+    let below = |change: &mut ViewChange| drop(change.prepared.as_mut().unwrap().prepares.pop());
+    let mut below_quorum = good.clone();
+    below(&mut below_quorum);
+    let mut counted_twice = good.clone();
+    let twice = counted_twice.prepared.as_mut().unwrap();
+    twice.prepares[1] = twice.prepares[0].clone();
+    let mut stolen = good.clone();
+    stolen.prepared.as_mut().unwrap().pre_prepare.signature = network.keys[3].sign(B256::ZERO);
+    let mut same_view = good.clone();
+    same_view.view = 0;
+    let cases = [
+        ("another's name", forged, body.clone()),
+        ("too few prepares", resign(below_quorum), body.clone()),
+        ("one prepare twice", resign(counted_twice), body.clone()),
+        ("a forged pre-prepare", resign(stolen), body.clone()),
+        ("no block", good.clone(), None),
+        ("another block", good.clone(), Some(network.block(1, network.domain.network_id, 9))),
+    ];
+    for (what, change, block) in cases {
+        let mut replica = Pbft::new(network.config(1), None, []);
+        let effects =
+            replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::ViewChange { change, block } });
+        assert!(matches!(&effects[..], [Effect::Fault { .. }]), "{what}: {effects:?}");
+    }
+    assert!(
+        resign(same_view).verify(&network.domain, &network.validators, None).is_err(),
+        "prepared in the view that it asks for"
+    );
+}
+
+#[test]
+fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() {
+    let (mut network, block) = one_replica();
+    let vote = Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 0, 1),
+        block.header.hash(),
+        ValidatorIndex(0),
+        &network.keys[0],
+        &network.domain,
+    );
+    let mut replica = Pbft::new(network.config(1), None, []);
+    let mut effects = replica.handle(Input::Waiting(true));
+    effects.extend(replica.handle(Input::Timer(Timer::ViewChange)));
+    let persisted = effects.iter().position(|effect| matches!(effect, Effect::Persist(Record::View(_))));
+    let sent = effects.iter().position(|effect| matches!(effect, Effect::Broadcast(Message::ViewChange { .. })));
+    assert!(persisted.is_some() && persisted < sent, "durable before it is sent: {effects:?}");
+    let records: Vec<_> = effects
+        .into_iter()
+        .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record) } else { None })
+        .collect();
+    for mut replica in [replica, Pbft::new(network.config(1), None, records)] {
+        assert_eq!(replica.view(), 1);
+        let message = Message::PrePrepare { vote: vote.clone(), block: block.clone() };
+        assert!(replica.handle(Input::Message { from: ValidatorIndex(0), message }).is_empty());
+    }
+    network.crash(1);
+}
+
+#[test]
+fn a_lone_timeout_moves_nobody_and_f_plus_one_move_all() {
+    let mut network = Network::new(4, 1, 0);
+    network.hosts[0].up = false;
+    network.start();
+    (0..4).for_each(|index| network.input(index, Input::Waiting(true)));
+    network.input(3, Input::Timer(Timer::ViewChange));
+    while network.deliver_one(0.0, 0.0) {}
+    assert_eq!([1, 2].map(|index| network.hosts[index].replica.view()), [0, 0]);
+    assert!(!network.hosts[3].armed || network.hosts[3].replica.view() == 1, "alone it does not run ahead");
+    network.input(2, Input::Timer(Timer::ViewChange));
+    while network.deliver_one(0.0, 0.0) {}
+    assert_eq!([1, 2, 3].map(|index| network.hosts[index].replica.view()), [1, 1, 1]);
+    network.run(0.0, 0.0);
+    network.assert_all_decided();
 }

@@ -152,9 +152,10 @@ impl Ledger {
         self.mempool.iter()
     }
 
-    /// Whether [`Ledger::propose`] has something to propose.
-    pub fn has_proposable(&self) -> bool {
-        !self.mempool.select(usize::MAX, 1, &self.state).is_empty()
+    /// What [`Ledger::propose`] would propose first, at most `count` of it.
+    pub fn proposable(&self, count: usize) -> Vec<Transaction> {
+        let selected = self.mempool.select(usize::MAX, count, &self.state);
+        selected.into_iter().map(|(_, transaction)| transaction.clone()).collect()
     }
 
     // Blocks.
@@ -188,7 +189,7 @@ impl Ledger {
             timestamp: now_ms.max(self.tip.timestamp + 1),
             proposer,
             parent_hash: self.tip.hash,
-            transactions_root: Block::transactions_root(hashes),
+            transactions_root: Block::transactions_root_of(hashes.into_iter().zip(&transactions)),
             results_root,
         };
         Some(Block { header, transactions })
@@ -216,7 +217,7 @@ impl Ledger {
         }
         let transaction_hashes: Vec<_> =
             block.transactions.iter().map(|transaction| transaction.hash(&self.rules.domain)).collect();
-        let root = Block::transactions_root(transaction_hashes.iter().copied());
+        let root = Block::transactions_root_of(transaction_hashes.iter().copied().zip(&block.transactions));
         if root != block.header.transactions_root {
             return Err(BlockError::TransactionsRoot { have: root, named: block.header.transactions_root });
         }

@@ -31,8 +31,8 @@ pub enum Refusal {
         /// The account's next one.
         next: u64,
     },
-    /// Only the genesis's requesters may offer rewards.
-    #[error("{0} is not among the requesters of the genesis, so its orders may carry no reward")]
+    /// Only the genesis's requesters may ask for work.
+    #[error("{0} is not among the requesters of the genesis, so its orders may ask for no work")]
     NotRequester(Address),
     /// No block contains the order that is claimed.
     #[error("no order {0} is known")]
@@ -68,7 +68,7 @@ impl Rules {
     /// Whether the sender may place such an order.
     pub(crate) fn allow_order(&self, sender: Address, order: &Order) -> Result<(), Refusal> {
         order.validate()?;
-        if order.reward.is_zero() || self.requesters.contains(&sender) {
+        if order.work.is_none() || self.requesters.contains(&sender) {
             Ok(())
         } else {
             Err(Refusal::NotRequester(sender))

@@ -257,11 +257,15 @@ impl Store {
 
     /// Appends records to the journal, in their order, in one durable transaction: what a replica must remember before
     /// others may see what it said. A record belongs to a height and goes when the block of that height is committed.
+    /// Records of height `u64::MAX` belong to none: each replaces the one before it.
     pub fn append_journal<'a>(&self, records: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<(), StoreError> {
         self.write(|transaction| {
             let mut journal = transaction.open_table(JOURNAL)?;
             for (height, record) in records {
                 let (first, last) = (journal_key(height, 0), journal_key(height, u64::MAX));
+                if height == u64::MAX {
+                    journal.retain(|key, _| key < first.as_slice())?;
+                }
                 let before = match journal.range(first.as_slice()..=last.as_slice())?.next_back() {
                     Some(record) => Some(sequence(record?.0.value())?),
                     None => None,

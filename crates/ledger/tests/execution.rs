@@ -121,12 +121,13 @@ fn an_order_is_executed_once_and_in_the_order_of_nonces() {
 }
 
 #[test]
-fn only_requesters_offer_rewards() {
+fn only_requesters_ask_for_work() {
     let mut ledger = common::ledger();
     let generous = sign(Payload::Order(order_of(0, 1, Some(EASY))), 5);
     assert_eq!(refusal(&mut ledger, vec![generous]), (0, Refusal::NotRequester(key(5).address())));
-    let free = sign(Payload::Order(order_of(0, 0, Some(EASY))), 5);
-    commit_all(&mut ledger, [free]);
+    let idle = sign(Payload::Order(order_of(0, 0, Some(EASY))), 5);
+    assert_eq!(refusal(&mut ledger, vec![idle]), (0, Refusal::NotRequester(key(5).address())));
+    commit_all(&mut ledger, [note(5, 0)]);
 }
 
 #[test]

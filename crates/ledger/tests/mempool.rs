@@ -34,10 +34,10 @@ fn orders_wait_for_the_missing_nonce_and_come_out_in_order() {
     let notes: Vec<_> = (0..3).map(|nonce| note(5, nonce)).collect();
     ledger.admit(notes[2].clone()).unwrap();
     ledger.admit(notes[1].clone()).unwrap();
-    assert!(!ledger.has_proposable());
+    assert!(ledger.proposable(1).is_empty());
     assert_eq!(ledger.propose(NOW, proposer(), 10), None);
     ledger.admit(notes[0].clone()).unwrap();
-    assert!(ledger.has_proposable());
+    assert!(!ledger.proposable(1).is_empty());
     assert_eq!(proposed(&mut ledger, 10), notes.iter().map(hash).collect::<Vec<_>>());
     assert_eq!(proposed(&mut ledger, 2), notes[..2].iter().map(hash).collect::<Vec<_>>());
 }
@@ -101,7 +101,7 @@ fn a_claim_that_is_a_block_ahead_waits_for_its_order() {
     let (first, second) = (claim(order, 2), claim(order, 3));
     mine.admit(first.clone()).unwrap();
     mine.admit(second).unwrap();
-    assert!(!mine.has_proposable(), "nothing can be executed yet");
+    assert!(mine.proposable(1).is_empty(), "nothing can be executed yet");
     let block = commit_all(&mut other, [ordered]);
     commit(&mut mine, &block);
     assert_eq!(proposed(&mut mine, 10), [hash(&first)], "the first that shows the work");

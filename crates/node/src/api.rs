@@ -16,6 +16,9 @@ use crate::{NodeError, NodeHandle};
 /// The longest request body, in bytes.
 const MAX_REQUEST: u32 = 256 * 1024;
 
+/// Connections at a time. A call that waits for a reply holds one.
+const MAX_CONNECTIONS: u32 = 1024;
+
 /// The longest time that a call may wait for something to happen, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 60_000;
 
@@ -133,7 +136,7 @@ pub trait Api {
 /// Serves the API until the handle is dropped or stopped.
 pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(ServerHandle, SocketAddr), NodeError> {
     let failed = |error: std::io::Error| NodeError::Api { address, error: error.to_string() };
-    let config = ServerConfig::builder().max_request_body_size(MAX_REQUEST).build();
+    let config = ServerConfig::builder().max_request_body_size(MAX_REQUEST).max_connections(MAX_CONNECTIONS).build();
     let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
     let bound = server.local_addr().map_err(failed)?;
     Ok((server.start(node.into_rpc()), bound))

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
-    miner::{Mined, Miner},
+    miner::{Mined, Miner, Turn},
     network::{Command, Event},
     wire::{self, BlockRequest, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS},
 };
@@ -56,6 +56,16 @@ struct Sync {
     rounds: u32,
 }
 
+/// What a [`Core`] needs to know.
+pub(crate) struct CoreConfig {
+    pub(crate) genesis: Genesis,
+    pub(crate) key: SecretKey,
+    pub(crate) me: ValidatorIndex,
+    pub(crate) payee: Address,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) view_timeout: Duration,
+}
+
 /// Everything that a peer knows.
 pub(crate) struct Core {
     genesis: Genesis,
@@ -67,7 +77,7 @@ pub(crate) struct Core {
     pbft: Pbft,
     ledger: Ledger,
     miner: Miner,
-    mined: mpsc::UnboundedReceiver<Mined>,
+    turns: mpsc::UnboundedReceiver<Turn>,
     commands: mpsc::Sender<Command>,
     inputs: VecDeque<Input<Message, Timer>>,
     timers: BTreeMap<Timer, Instant>,
@@ -79,8 +89,12 @@ pub(crate) struct Core {
     /// The height that each validator last told.
     heights: BTreeMap<ValidatorIndex, u64>,
     sync: Option<Sync>,
+    /// The validator that was asked for blocks last and gave none; others are asked first.
+    unhelpful: Option<ValidatorIndex>,
     /// The height at the last housekeeping.
     last_height: u64,
+    /// Transactions could be executed at the last housekeeping.
+    was_waiting: bool,
     waiters: HashMap<B256, Vec<oneshot::Sender<Reply>>>,
     evidence: Vec<Evidence>,
     faults: Vec<u64>,
@@ -92,15 +106,8 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        genesis: Genesis,
-        key: SecretKey,
-        me: ValidatorIndex,
-        ledger: Ledger,
-        payee: Address,
-        threads: NonZeroUsize,
-        commands: mpsc::Sender<Command>,
-    ) -> Result<Self, NodeError> {
+    pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
+        let CoreConfig { genesis, key, me, payee, threads, view_timeout } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -108,12 +115,14 @@ impl Core {
                 codec::decode(&bytes, usize::MAX).map_err(|error| NodeError::Journal { height, error })?;
             records.push(record);
         }
-        let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone() };
-        let (report, mined) = mpsc::unbounded_channel();
+        let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
+        let certificate = ledger.certificate(ledger.tip().height)?;
+        let (report, turns) = mpsc::unbounded_channel();
         let mut core = Self {
-            pbft: Pbft::new(config, ledger.tip().height, records),
+            pbft: Pbft::new(config, certificate, records),
             faults: vec![0; validators.len()],
             last_height: ledger.tip().height,
+            was_waiting: false,
             miner: Miner::new(threads, report),
             genesis,
             domain,
@@ -122,7 +131,7 @@ impl Core {
             me,
             payee,
             ledger,
-            mined,
+            turns,
             commands,
             inputs: VecDeque::new(),
             timers: BTreeMap::new(),
@@ -131,6 +140,7 @@ impl Core {
             connected: BTreeSet::new(),
             heights: BTreeMap::new(),
             sync: None,
+            unhelpful: None,
             waiters: HashMap::new(),
             evidence: Vec::new(),
             began: None,
@@ -158,11 +168,14 @@ impl Core {
             while !self.stopping {
                 let next_timer = self.timers.values().min().copied();
                 tokio::select! {
-                    Some(event) = events.recv() => self.event(event)?,
+                    event = events.recv() => match event {
+                        Some(event) => self.event(event)?,
+                        None => return Err(NodeError::Network("the network task ended".into())),
+                    },
                     Some(query) = queries.recv() => query(&mut self),
-                    Some(mined) = self.mined.recv() => self.mined(mined),
+                    Some(turn) = self.turns.recv() => self.turn_ended(turn),
                     () = sleep_until(next_timer) => self.fire_timers()?,
-                    _ = housekeeping.tick() => self.housekeeping(),
+                    _ = housekeeping.tick() => self.housekeeping()?,
                     else => break,
                 }
                 self.propose()?;
@@ -187,10 +200,13 @@ impl Core {
     /// is durable when this returns, or the peer stops.
     fn effect(&mut self, effect: Effect<Message, Record, Timer, Fault>) -> Result<(), NodeError> {
         match effect {
-            Effect::Send { to, message } => self.send(to, &Frame::Consensus(message)),
-            Effect::Broadcast(message) => self.broadcast(&Frame::Consensus(message)),
+            Effect::Send { to, message } => self.send(to, &Frame::Consensus(Box::new(message))),
+            Effect::Broadcast(message) => self.broadcast(&Frame::Consensus(Box::new(message))),
             Effect::SetTimer { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);
+            }
+            Effect::CancelTimer(timer) => {
+                self.timers.remove(&timer);
             }
             Effect::Persist(record) => {
                 let bytes = codec::encode(&record);
@@ -316,17 +332,17 @@ impl Core {
         }
     }
 
-    fn mined(&mut self, Mined { order, search }: Mined) {
-        self.miner.ended();
-        let Some(solution) = search.solution else { return };
+    fn turn_ended(&mut self, turn: Turn) {
+        let Some(mined) = self.miner.ended(turn) else { return };
+        let Mined { order, solution, started_at_us, ended_at_us, duration_us } = mined;
         let claim = Claim {
             order,
             payee: self.payee,
             nonce: solution.nonce,
             hash: solution.hash,
-            started_at_us: search.started_at_us,
-            ended_at_us: search.ended_at_us,
-            duration_us: search.duration_us,
+            started_at_us,
+            ended_at_us,
+            duration_us,
         };
         tracing::info!(%order, nonce = claim.nonce, duration_us = claim.duration_us, "solved");
         let transaction = Transaction::sign(Payload::Claim(claim), &self.key, &self.domain);
@@ -359,7 +375,7 @@ impl Core {
                 self.sync = self.sync.take().filter(|sync| sync.from != peer);
             }
             Event::Frame { from, frame: Frame::Consensus(message) } => {
-                self.input(Input::Message { from, message })?;
+                self.input(Input::Message { from, message: *message })?;
             }
             Event::Frame { from, frame: Frame::Height(height) } => {
                 self.heights.insert(from, height);
@@ -399,12 +415,13 @@ impl Core {
         }
     }
 
-    fn housekeeping(&mut self) {
+    fn housekeeping(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
         self.broadcast(&Frame::Height(height));
         if let Some(sync) = &mut self.sync {
             sync.rounds += 1;
             if sync.rounds > SYNC_PATIENCE {
+                self.unhelpful = Some(sync.from);
                 self.sync = None;
             }
         }
@@ -412,13 +429,16 @@ impl Core {
         self.last_height = height;
         if stalled {
             self.catch_up();
-            let pending = self.ledger.pending_transactions().take(MAX_RESENT_TRANSACTIONS);
-            let waiting: Vec<_> = pending.map(|(_, transaction)| transaction.clone()).collect();
-            let primary = self.pbft.primary();
-            if !waiting.is_empty() && primary != self.me {
-                self.send(primary, &Frame::Transactions(waiting));
-            }
         }
+        // The oldest transactions that could be executed. If there were such at the last look too, they may not have
+        // reached the primary.
+        let waiting = self.ledger.proposable(MAX_RESENT_TRANSACTIONS);
+        let (is_waiting, primary) = (!waiting.is_empty(), self.pbft.primary());
+        if self.was_waiting && is_waiting && primary != self.me {
+            self.send(primary, &Frame::Transactions(waiting));
+        }
+        self.was_waiting = is_waiting;
+        self.input(Input::Waiting(is_waiting))
     }
 
     // Catching up.
@@ -426,7 +446,8 @@ impl Core {
     /// Asks a peer that says it is ahead for the blocks that are missing, unless one is being asked.
     fn catch_up(&mut self) {
         let height = self.ledger.tip().height;
-        let ahead = self.heights.iter().filter(|(_, theirs)| **theirs > height).max_by_key(|(_, theirs)| **theirs);
+        let ahead = self.heights.iter().filter(|(_, theirs)| **theirs > height);
+        let ahead = ahead.max_by_key(|(peer, theirs)| (Some(**peer) != self.unhelpful, **theirs));
         let Some((from, _)) = ahead.filter(|_| self.sync.is_none()) else { return };
         let from = *from;
         self.sync = Some(Sync { from, rounds: 0 });
@@ -475,10 +496,13 @@ impl Core {
         if height == before {
             // Believed again when it next tells its height.
             self.heights.remove(&from);
+            self.unhelpful = Some(from);
             return Ok(());
         }
         tracing::info!(peer = %from, from_height = before, height, "caught up");
-        self.input(Input::CaughtUp { height })?;
+        if let Some(certificate) = self.ledger.certificate(height)? {
+            self.input(Input::CaughtUp(certificate))?;
+        }
         self.catch_up();
         Ok(())
     }

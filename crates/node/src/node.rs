@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     api::{self, MAX_RESULTS, MAX_WAIT_MS},
-    core::{Core, Query},
+    core::{Core, CoreConfig, Query},
     network::{Network, NetworkConfig},
 };
 
@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub payee: Address,
     /// How many threads search for proofs of work.
     pub threads: NonZeroUsize,
+    /// How long a primary may take before the others move to the next; see [`dtn_consensus::PbftConfig`].
+    pub view_timeout: Duration,
 }
 
 /// Why a peer does not start, or stopped.
@@ -124,7 +126,9 @@ impl Node {
         let handle = NodeHandle { queries, me };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
 
-        let core = Core::new(config.genesis, config.key, me, ledger, config.payee, config.threads, commands)?;
+        let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
+        let core = CoreConfig { genesis, key, me, payee, threads, view_timeout };
+        let core = Core::new(core, ledger, commands)?;
         let (stopped, core_stopped) = oneshot::channel();
         thread::Builder::new()
             .name("core".into())

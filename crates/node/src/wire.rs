@@ -38,7 +38,7 @@ pub(crate) fn max_sync_response(max_block_bytes: u64) -> usize {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Frame {
     /// Consensus.
-    Consensus(Message),
+    Consensus(Box<Message>),
     /// The height of the sender's last final block, so that a peer that is behind knows whom to ask.
     Height(u64),
     /// Transactions that the sender has waited for too long.

@@ -84,6 +84,7 @@ impl Cluster {
             api: "127.0.0.1:0".parse().unwrap(),
             store: self.store(index),
             threads: NonZeroUsize::MIN,
+            view_timeout: Duration::from_secs(2),
         }
     }
 
@@ -209,6 +210,33 @@ async fn a_restarted_peer_rejoins_and_an_empty_one_catches_up_from_certificates(
     let order = cluster.order(4, None);
     client.submit(order.clone()).await.unwrap();
     assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some());
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_primary_stops_the_others_go_on_without_it_and_it_follows_when_it_is_back() {
+    let mut cluster = Cluster::start(4).await;
+    let domain = cluster.genesis.domain();
+    let client = cluster.client(1);
+    client.submit(cluster.order(0, None)).await.unwrap();
+    cluster.all_reach(1).await;
+    cluster.stop(0).await;
+    for nonce in 1..4 {
+        let order = cluster.order(nonce, (nonce == 2).then_some(20_000));
+        client.submit(order.clone()).await.unwrap();
+        assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some(), "a new primary goes on");
+    }
+    let status = cluster.status(1).await;
+    assert!(status.view > 0 && status.primary != 0, "{status:?}");
+    until("a result", || async { client.results(1).await.unwrap().pop() }).await;
+
+    cluster.nodes[0] = Some(Node::start(cluster.config(0)).await.unwrap());
+    let order = cluster.order(4, None);
+    client.submit(order.clone()).await.unwrap();
+    assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some());
+    let height = cluster.status(1).await.height;
+    cluster.all_reach(height).await;
+    assert_eq!(cluster.status(0).await.view, cluster.status(1).await.view, "it has joined the others' view");
     cluster.shutdown().await;
 }
 

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Transaction, merkle};
+use crate::{Domain, Transaction, merkle};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -39,7 +39,7 @@ pub struct Header {
     pub proposer: Address,
     /// The hash of the block below; at height 1 the network id.
     pub parent_hash: B256,
-    /// The Merkle root of the transaction hashes, in order.
+    /// The Merkle root of the transactions with their signatures, in order.
     pub transactions_root: B256,
     /// The Merkle root of the results that executing the block gives, in order.
     pub results_root: B256,
@@ -73,9 +73,18 @@ pub struct Block {
 }
 
 impl Block {
-    /// The Merkle root of transaction hashes in their order.
-    pub fn transactions_root(transaction_hashes: impl IntoIterator<Item = B256>) -> B256 {
-        let leaves: Vec<_> = transaction_hashes.into_iter().map(merkle::leaf_of_hash).collect();
+    /// The Merkle root of transactions in their order, signatures included: whoever passes a block on cannot spoil it
+    /// without changing its hash.
+    pub fn transactions_root(transactions: &[Transaction], domain: &Domain) -> B256 {
+        Self::transactions_root_of(transactions.iter().map(|transaction| (transaction.hash(domain), transaction)))
+    }
+
+    /// The same for transactions whose hashes are known.
+    pub fn transactions_root_of<'a>(transactions: impl IntoIterator<Item = (B256, &'a Transaction)>) -> B256 {
+        let leaf = |(hash, transaction): (B256, &Transaction)| {
+            merkle::leaf(&[hash.as_slice(), &transaction.signature.0].concat())
+        };
+        let leaves: Vec<_> = transactions.into_iter().map(leaf).collect();
         merkle::root(&leaves)
     }
 }

@@ -41,8 +41,8 @@ pub struct Genesis {
     pub max_block_bytes: u64,
     /// The validators' public keys.
     pub validators: Vec<PublicKey>,
-    /// The accounts whose orders may carry a reward. Anyone else's orders are for free work only: otherwise whoever
-    /// can submit could empty the distributor.
+    /// The accounts whose orders may ask for work and offer a reward for it. Otherwise whoever can submit could occupy
+    /// every miner and empty the distributor.
     pub requesters: Vec<Address>,
 }
 

@@ -29,4 +29,4 @@ pub use transaction::{
     Claim, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
 pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
-pub use vote::{Reply, Vote, VoteKind};
+pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

@@ -8,11 +8,6 @@ pub fn leaf(encoded: &[u8]) -> B256 {
     keccak256(keccak256(encoded))
 }
 
-/// The leaf of what is already a hash.
-pub fn leaf_of_hash(hash: B256) -> B256 {
-    keccak256(hash)
-}
-
 fn parent(a: B256, b: B256) -> B256 {
     let (low, high) = if a <= b { (a, b) } else { (b, a) };
     keccak256([low.as_slice(), high.as_slice()].concat())

@@ -11,6 +11,15 @@ mod typed {
         struct PrePrepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Prepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Commit { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
+        struct ViewChange {
+            uint64 epoch;
+            uint64 view;
+            uint64 height;
+            bytes32 blockHash;
+            uint64 preparedView;
+            bytes32 preparedHash;
+        }
+        struct NewView { uint64 epoch; uint64 view; bytes32 viewChanges; }
         struct Reply { bytes32 transactionHash; uint64 height; bytes32 blockHash; }
     }
 }
@@ -77,6 +86,33 @@ impl Vote {
         let digest = Self::digest(domain, self.kind, (self.epoch, self.view, self.height), self.block_hash);
         self.signature.verify(digest, validator.address)
     }
+}
+
+/// The EIP-712 digest that a replica signs to leave for a view (OSDI '99, §4.4): the last block that it has decided,
+/// and what it has prepared on top of that, as the view and the block's hash.
+pub fn view_change_digest(
+    domain: &Domain,
+    epoch: u64,
+    view: u64,
+    (height, block_hash): (u64, B256),
+    prepared: Option<(u64, B256)>,
+) -> B256 {
+    // Nothing prepared is the zero hash, which no block has.
+    let (prepared_view, prepared_hash) = prepared.unwrap_or_default();
+    domain.digest(&typed::ViewChange {
+        epoch,
+        view,
+        height,
+        blockHash: block_hash,
+        preparedView: prepared_view,
+        preparedHash: prepared_hash,
+    })
+}
+
+/// The EIP-712 digest that a primary signs to begin its view, over the digests of the view changes that justify it.
+pub fn new_view_digest(domain: &Domain, epoch: u64, view: u64, view_changes: &[B256]) -> B256 {
+    let view_changes = alloy_primitives::keccak256(view_changes.concat());
+    domain.digest(&typed::NewView { epoch, view, viewChanges: view_changes })
 }
 
 /// A replica's signed answer to a client: this transaction is in that finalized block (OSDI '99, §4.1).

@@ -66,7 +66,7 @@ fn vectors() -> Value {
         timestamp: 1_700_000_001_234,
         proposer: keys[1].address(),
         parent_hash: B256::repeat_byte(0x0a),
-        transactions_root: Block::transactions_root(transactions.iter().map(|transaction| transaction.hash(&domain))),
+        transactions_root: Block::transactions_root(&transactions, &domain),
         results_root: WorkResult::root(&results),
     };
     let hash = header.hash();
@@ -125,6 +125,9 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(vote)),
         })).collect::<Vec<_>>(),
         "reply": { "signature": reply.signature, "encoded": hex::encode_prefixed(codec::encode(&reply)) },
+        "view_change": view_change_digest(&domain, 0, 3, (8, B256::repeat_byte(0x0a)), Some((2, hash))),
+        "view_change_with_nothing": view_change_digest(&domain, 0, 1, (0, B256::ZERO), None),
+        "new_view": new_view_digest(&domain, 0, 3, &[B256::repeat_byte(1), B256::repeat_byte(2)]),
         "certificate": {
             "view": certificate.view,
             "signatures": hex::encode_prefixed(certificate.signature_bytes()),

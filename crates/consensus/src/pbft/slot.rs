@@ -16,8 +16,6 @@ pub(super) enum Validity {
     Asked,
     /// It may follow the last decided block.
     Valid,
-    /// It may not; this replica votes for nothing at this view and height.
-    Invalid,
 }
 
 /// The pre-prepare and the votes at one height.
@@ -37,6 +35,11 @@ impl Slot {
 
     pub(super) fn accepted_hash(&self) -> Option<B256> {
         self.accepted.as_ref().map(|(vote, _)| vote.block_hash)
+    }
+
+    /// Whether a block is under way here that may still be decided.
+    pub(super) fn is_begun(&self) -> bool {
+        self.accepted.is_some()
     }
 
     pub(super) fn votes(&self, kind: VoteKind) -> &VoteSet {

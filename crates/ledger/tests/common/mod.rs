@@ -127,7 +127,7 @@ pub fn forged(ledger: &Ledger, transactions: Vec<Transaction>, results: &[WorkRe
         timestamp: NOW.max(tip.timestamp + 1),
         proposer: proposer(),
         parent_hash: tip.hash,
-        transactions_root: Block::transactions_root(transactions.iter().map(hash)),
+        transactions_root: Block::transactions_root(&transactions, &genesis().domain()),
         results_root: WorkResult::root(results),
     };
     Block { header, transactions }

@@ -1,0 +1,216 @@
+//! The messages of a view change and when they hold (Castro & Liskov, OSDI '99, §4.4).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use dtn_primitives::{
+    B256, Block, Certificate, CertificateError, Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet,
+    Vote, VoteKind, new_view_digest, view_change_digest,
+};
+use serde::{Deserialize, Serialize};
+
+/// Proof that a quorum prepared a block in a view: the primary's `PRE-PREPARE` and the others' `PREPARE`s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedCertificate {
+    /// Signed by the primary of its view.
+    pub pre_prepare: Vote,
+    /// Matching, of distinct other replicas.
+    pub prepares: Vec<Vote>,
+}
+
+/// A replica's `VIEW-CHANGE`: it votes in no view below this one any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewChange {
+    /// The view that it asks for.
+    pub view: u64,
+    /// Who asks.
+    pub validator: ValidatorIndex,
+    /// The commit certificate of the last block that it has decided; none above the genesis. It takes the place of the
+    /// paper's stable checkpoint.
+    pub decided: Option<Certificate>,
+    /// What it has prepared at the height above, in the highest view in which it did.
+    pub prepared: Option<PreparedCertificate>,
+    /// Over all of that.
+    pub signature: Signature,
+}
+
+/// A primary's `NEW-VIEW`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewView {
+    /// The view that begins.
+    pub view: u64,
+    /// The view changes of a quorum for it, in ascending order of validator.
+    pub view_changes: Vec<ViewChange>,
+    /// What has to be proposed first, if anything: the `PRE-PREPARE` in the new view, and its block.
+    pub proposal: Option<(Vote, Arc<Block>)>,
+    /// Of the view's primary.
+    pub signature: Signature,
+}
+
+/// Why a view-change message does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ViewChangeError {
+    /// A signature in it.
+    #[error(transparent)]
+    Signature(#[from] KeyError),
+    /// Its commit certificate.
+    #[error("decided: {0}")]
+    Decided(#[from] CertificateError),
+    /// Its prepared certificate is not one.
+    #[error("the prepared certificate does not hold: {0}")]
+    Prepared(&'static str),
+    /// The view changes do not make a quorum for the view.
+    #[error("the view changes are not those of a quorum for the view")]
+    Quorum,
+    /// It proposes something else than its view changes require.
+    #[error("the proposal is not what the view changes require")]
+    Proposal,
+}
+
+impl PreparedCertificate {
+    /// The view, height and block that are prepared.
+    pub fn prepared(&self) -> (u64, u64, B256) {
+        (self.pre_prepare.view, self.pre_prepare.height, self.pre_prepare.block_hash)
+    }
+
+    fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ViewChangeError> {
+        let Self { pre_prepare, prepares } = self;
+        let primary = validators.primary(pre_prepare.view);
+        if pre_prepare.kind != VoteKind::PrePrepare || pre_prepare.validator != primary {
+            return Err(ViewChangeError::Prepared("the pre-prepare is not the primary's"));
+        }
+        let slot = |vote: &Vote| (vote.epoch, vote.view, vote.height, vote.block_hash);
+        let matching = |vote: &Vote| vote.kind == VoteKind::Prepare && slot(vote) == slot(pre_prepare);
+        if !prepares.iter().all(matching) {
+            return Err(ViewChangeError::Prepared("a prepare does not match"));
+        }
+        let voters: BTreeSet<_> = prepares.iter().chain([pre_prepare]).map(|vote| vote.validator).collect();
+        if voters.len() != prepares.len() + 1 || voters.len() < validators.quorum() {
+            return Err(ViewChangeError::Prepared("it is below the quorum"));
+        }
+        for vote in prepares.iter().chain([pre_prepare]) {
+            vote.verify(domain, validators)?;
+        }
+        Ok(())
+    }
+}
+
+impl ViewChange {
+    /// Signs a view change.
+    pub fn sign(
+        view: u64,
+        validator: ValidatorIndex,
+        decided: Option<Certificate>,
+        prepared: Option<PreparedCertificate>,
+        (key, domain, epoch): (&SecretKey, &Domain, u64),
+    ) -> Self {
+        let mut unsigned = Self { view, validator, decided, prepared, signature: Signature([0; 65]) };
+        unsigned.signature = key.sign(unsigned.digest(domain, epoch));
+        unsigned
+    }
+
+    /// What its signature is over.
+    pub fn digest(&self, domain: &Domain, epoch: u64) -> B256 {
+        let prepared =
+            self.prepared.as_ref().map(|prepared| (prepared.pre_prepare.view, prepared.pre_prepare.block_hash));
+        let decided = self.decided.as_ref().map(|decided| (decided.height, decided.block_hash));
+        view_change_digest(domain, epoch, self.view, decided.unwrap_or_default(), prepared)
+    }
+
+    /// The height up to which the replica had decided.
+    pub fn height(&self) -> u64 {
+        self.decided.as_ref().map_or(0, |decided| decided.height)
+    }
+
+    /// Succeeds only if it and everything that it rests on is signed as it must be. A decided certificate that is
+    /// `trusted`, having been verified before, is not verified again.
+    pub fn verify(
+        &self,
+        domain: &Domain,
+        validators: &ValidatorSet,
+        trusted: Option<&Certificate>,
+    ) -> Result<(), ViewChangeError> {
+        let signer = validators
+            .get(self.validator)
+            .ok_or(KeyError::UnknownValidator { index: self.validator.0, epoch: validators.epoch() })?;
+        self.signature.verify(self.digest(domain, validators.epoch()), signer.address)?;
+        if let Some(decided) = self.decided.as_ref().filter(|decided| trusted != Some(decided)) {
+            decided.verify(domain, validators)?;
+        }
+        if let Some(prepared) = &self.prepared {
+            let (view, height, _) = prepared.prepared();
+            if view >= self.view || height != self.height() + 1 {
+                return Err(ViewChangeError::Prepared("it is not of an earlier view above the decided height"));
+            }
+            prepared.verify(domain, validators)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a quorum of view changes requires: the highest decided height among them, and the block that has to be
+/// proposed at the height above, if any of them has prepared one there: the one that was prepared in the highest view.
+///
+/// Had any block been committed there, a quorum would have prepared it, and one correct replica of that quorum is among
+/// these; so it is this block (the paper's §4.4, for one height instead of a window of them).
+pub fn required(view_changes: &[ViewChange]) -> (u64, Option<B256>) {
+    let base = view_changes.iter().map(ViewChange::height).max().unwrap_or_default();
+    let prepared = view_changes.iter().filter_map(|change| change.prepared.as_ref()).map(PreparedCertificate::prepared);
+    let highest = prepared.filter(|(_, height, _)| *height == base + 1).max_by_key(|(view, ..)| *view);
+    (base, highest.map(|(_, _, block_hash)| block_hash))
+}
+
+impl NewView {
+    /// Signs a new view.
+    pub fn sign(
+        view: u64,
+        view_changes: Vec<ViewChange>,
+        proposal: Option<(Vote, Arc<Block>)>,
+        (key, domain, epoch): (&SecretKey, &Domain, u64),
+    ) -> Self {
+        let mut unsigned = Self { view, view_changes, proposal, signature: Signature([0; 65]) };
+        unsigned.signature = key.sign(unsigned.digest(domain, epoch));
+        unsigned
+    }
+
+    fn digest(&self, domain: &Domain, epoch: u64) -> B256 {
+        let digests: Vec<_> = self.view_changes.iter().map(|change| change.digest(domain, epoch)).collect();
+        new_view_digest(domain, epoch, self.view, &digests)
+    }
+
+    /// Succeeds only if a quorum asked for this view and it proposes what their view changes require. View changes that
+    /// `verified` knows are not verified again.
+    pub fn verify(
+        &self,
+        domain: &Domain,
+        validators: &ValidatorSet,
+        verified: impl Fn(&ViewChange) -> bool,
+        trusted: Option<&Certificate>,
+    ) -> Result<(), ViewChangeError> {
+        let primary = validators.get(validators.primary(self.view)).ok_or(ViewChangeError::Quorum)?;
+        let changes = &self.view_changes;
+        let ascending = changes.windows(2).all(|pair| pair[0].validator < pair[1].validator);
+        let for_this_view = changes.iter().all(|change| change.view == self.view);
+        if changes.len() < validators.quorum() || !ascending || !for_this_view {
+            return Err(ViewChangeError::Quorum);
+        }
+        self.signature.verify(self.digest(domain, validators.epoch()), primary.address)?;
+        for change in changes.iter().filter(|change| !verified(change)) {
+            change.verify(domain, validators, trusted)?;
+        }
+        let (base, block_hash) = required(changes);
+        match (&self.proposal, block_hash) {
+            (None, None) => Ok(()),
+            (Some((vote, block)), Some(block_hash)) => {
+                let expected = (VoteKind::PrePrepare, self.view, base + 1, block_hash);
+                let fits = (vote.kind, vote.view, vote.height, vote.block_hash) == expected
+                    && vote.validator == validators.primary(self.view)
+                    && (block.header.hash(), block.header.height) == (block_hash, base + 1);
+                if !fits {
+                    return Err(ViewChangeError::Proposal);
+                }
+                Ok(vote.verify(domain, validators)?)
+            }
+            _ => Err(ViewChangeError::Proposal),
+        }
+    }
+}
