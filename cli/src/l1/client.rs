@@ -3,22 +3,46 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dtn_ledger::AdmissionError;
 use dtn_node::{ApiClient, CertifiedHeader};
 use dtn_primitives::{B256, Domain, Genesis, Order, Payload, SecretKey, Transaction, ValidatorSet};
 use dtn_settlement::keystore::{KeyInfo, Password};
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{
+    StreamExt, TryStreamExt,
+    future::join_all,
+    stream::{self, FuturesUnordered},
+};
 use jsonrpsee::{
     core::ClientError,
     http_client::{HttpClient, HttpClientBuilder},
 };
+use tokio::time::{Instant, sleep, timeout};
 
 use super::home::Home;
 
-/// How long a peer may take to answer, beyond what it was asked to wait.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(70);
+/// How many orders are under way at once. Far less than the nonces that a mempool lets an account run ahead.
+const UNDER_WAY: usize = 32;
 
 /// How often an order is handed in anew while it is not final.
 const RESUBMIT: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to answer; more than it is asked to wait.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a peer may take to take an order before another is asked.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pause before peers that did not answer are asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long fewer than f + 1 peers may answer.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long the chain may stand still while an order waits.
+const STANDSTILL: Duration = Duration::from_secs(120);
+
+/// How long an order may wait at all.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(crate) fn api_client(address: SocketAddr) -> Result<HttpClient> {
     HttpClientBuilder::default()
@@ -71,62 +95,127 @@ impl Client {
         Ok(orders.into_iter().zip(next..).map(sign).collect())
     }
 
-    /// The next nonce of an account, as the (f + 1)-highest answer states it: a correct peer is at or above it.
+    /// How many peers must say the same to be believed: one of them is correct.
+    fn convincing(&self) -> usize {
+        self.validators.max_faulty() + 1
+    }
+
+    /// The (f + 1)-highest of the peers' answers: a correct peer is at or above it.
+    fn believed(&self, answers: impl IntoIterator<Item = Option<u64>>) -> Result<u64> {
+        let mut answers: Vec<_> = answers.into_iter().flatten().collect();
+        answers.sort_unstable_by(|a, b| b.cmp(a));
+        answers.get(self.convincing() - 1).copied().ok_or_else(|| self.too_few(answers.len()))
+    }
+
+    /// The next nonce of an account.
     async fn next_nonce(&self, key: &SecretKey) -> Result<u64> {
         let account = key.address();
-        let asked = self.peers.iter().map(async |peer| peer.nonce(account).await.ok());
-        let mut nonces: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        nonces.sort_unstable_by(|a, b| b.cmp(a));
-        nonces.get(self.validators.max_faulty()).copied().ok_or_else(|| self.too_few(nonces.len()))
+        let nonce = async |peer: &HttpClient| peer.nonce(account).await.ok();
+        self.believed(join_all(self.peers.iter().map(nonce)).await)
+    }
+
+    /// The height that the network has reached.
+    async fn height(&self) -> Result<u64> {
+        let height = async |peer: &HttpClient| peer.status().await.ok().map(|status| status.height);
+        self.believed(join_all(self.peers.iter().map(height)).await)
     }
 
     fn too_few(&self, answers: usize) -> anyhow::Error {
-        let need = self.validators.max_faulty() + 1;
+        let need = self.convincing();
         anyhow!(
             "{answers} of {} peers answer, fewer than the {need} that convince; is the network up (`dtn-cli l1 status`)?",
             self.peers.len()
         )
     }
 
+    /// Executes transactions, some at a time, and gives the answers in their order. `done` is called after each.
+    pub(crate) async fn execute_all(&self, transactions: &[Transaction], done: impl Fn()) -> Result<Vec<Accepted>> {
+        let execute = |transaction| {
+            let done = &done;
+            async move {
+                let accepted = self.execute(transaction).await?;
+                done();
+                anyhow::Ok(accepted)
+            }
+        };
+        stream::iter(transactions).map(execute).buffered(UNDER_WAY).try_collect().await
+    }
+
     /// Hands in a transaction and waits until f + 1 peers sign the same reply (OSDI '99, §4.1). Hands it in again to
     /// all peers now and then, as the paper's client does when the primary does not answer.
-    pub(crate) async fn execute(&self, transaction: &Transaction) -> Result<Accepted> {
+    async fn execute(&self, transaction: &Transaction) -> Result<Accepted> {
         let hash = transaction.hash(&self.domain);
-        self.submit(transaction).await?;
+        let began = Instant::now();
+        let (mut heard, mut height, mut moved) = (began, 0, began);
+        let mut refusals = self.submit(transaction, hash).await;
         loop {
-            if let Some(accepted) = self.replies(hash, RESUBMIT).await? {
+            // Once it is final, peers refuse it as well: only a refusal without a reply is one.
+            let refused = refusals.len() >= self.convincing();
+            let (accepted, answers) = self.replies(hash, if refused { Duration::ZERO } else { RESUBMIT }).await;
+            if let Some(accepted) = accepted {
                 return Ok(accepted);
             }
-            for peer in &self.peers {
-                // Its outcome is in the replies; a peer that has it already refuses it.
-                peer.submit(transaction.clone()).await.ok();
+            if refused && let Some(reason) = refusals.pop() {
+                bail!("the network refuses the transaction: {reason}");
             }
+            if answers >= self.convincing() {
+                heard = Instant::now();
+            } else {
+                ensure!(heard.elapsed() < SILENCE, self.too_few(answers));
+                sleep(PAUSE).await;
+            }
+            if let Ok(reached) = self.height().await
+                && reached > height
+            {
+                (height, moved) = (reached, Instant::now());
+            }
+            ensure!(
+                moved.elapsed() < STANDSTILL && began.elapsed() < PATIENCE,
+                "order {hash} is not final after {} s; the network is at height {height} since {} s. Look at \
+                 `dtn-cli l1 status` (a quorum must be connected) and at the peers' logs",
+                began.elapsed().as_secs(),
+                moved.elapsed().as_secs()
+            );
+            refusals = self.submit_to_all(transaction, hash).await;
         }
     }
 
-    /// Hands a transaction to the first peer that takes it.
-    async fn submit(&self, transaction: &Transaction) -> Result<()> {
-        let mut unreachable = 0;
+    /// Hands a transaction to the first peer that takes it. The reasons of those that refused it if none did.
+    async fn submit(&self, transaction: &Transaction, hash: B256) -> Vec<String> {
+        let mut refusals = Vec::new();
         for peer in &self.peers {
-            match peer.submit(transaction.clone()).await {
-                Ok(_) => return Ok(()),
-                Err(ClientError::Call(error)) if error.code() == dtn_node::NOT_ADMITTED => {
-                    bail!("the network refuses the transaction: {}", error.message());
-                }
-                Err(_) => unreachable += 1,
+            match submit_to(peer, transaction, hash).await {
+                Outcome::Taken => return Vec::new(),
+                Outcome::Refused(reason) => refusals.push(reason),
+                Outcome::Silent => {}
             }
         }
-        Err(self.too_few(self.peers.len() - unreachable))
+        refusals
     }
 
-    /// Waits for f + 1 matching signed replies.
-    async fn replies(&self, transaction: B256, wait: Duration) -> Result<Option<Accepted>> {
-        let need = self.validators.max_faulty() + 1;
+    /// Hands a transaction to all peers. The reasons of those that refused it if none took it.
+    async fn submit_to_all(&self, transaction: &Transaction, hash: B256) -> Vec<String> {
+        let mut refusals = Vec::new();
+        for outcome in join_all(self.peers.iter().map(|peer| submit_to(peer, transaction, hash))).await {
+            match outcome {
+                Outcome::Taken => return Vec::new(),
+                Outcome::Refused(reason) => refusals.push(reason),
+                Outcome::Silent => {}
+            }
+        }
+        refusals
+    }
+
+    /// Waits for f + 1 matching signed replies. Says too how many peers answered, with a reply or without.
+    async fn replies(&self, transaction: B256, wait: Duration) -> (Option<Accepted>, usize) {
         let wait_ms = wait.as_millis() as u64;
-        let asked = self.peers.iter().map(async |peer| peer.reply(transaction, wait_ms).await.ok().flatten());
+        let asked = self.peers.iter().map(async |peer| peer.reply(transaction, wait_ms).await);
         let mut asked: FuturesUnordered<_> = asked.collect();
         let mut said: HashMap<(u64, B256), Vec<u16>> = HashMap::new();
-        while let Some(reply) = asked.next().await {
+        let mut answers = 0;
+        while let Some(answer) = asked.next().await {
+            let Ok(reply) = answer else { continue };
+            answers += 1;
             let Some(reply) = reply.filter(|reply| reply.transaction == transaction) else { continue };
             if reply.verify(&self.domain, &self.validators).is_err() {
                 continue;
@@ -135,32 +224,62 @@ impl Client {
             if !alike.contains(&reply.validator.0) {
                 alike.push(reply.validator.0);
             }
-            if alike.len() >= need {
+            if alike.len() >= self.convincing() {
                 let (height, block, replies) = (reply.height, reply.block_hash, alike.len());
-                return Ok(Some(Accepted { transaction, height, block, replies }));
+                return (Some(Accepted { transaction, height, block, replies }), answers);
             }
         }
-        Ok(None)
+        (None, answers)
     }
 
     /// A final header whose certificate holds, from the first peer that has it. The signatures convince, not the peer.
     pub(crate) async fn certificate(&self, height: u64) -> Result<CertifiedHeader> {
-        let mut answers = 0;
+        let (mut answers, mut bad) = (0, None);
         for peer in &self.peers {
             let Ok(answer) = peer.certificate(height).await else { continue };
             answers += 1;
             let Some(certified) = answer else { continue };
-            let hash = certified.header.hash();
-            ensure!(
-                certified.header.height == height && certified.certificate.block_hash == hash,
-                "a peer answered with another block"
-            );
-            certified
-                .certificate
-                .verify(&self.domain, &self.validators)
-                .with_context(|| format!("a peer sent a certificate for height {height} that does not hold"))?;
-            return Ok(certified);
+            match self.verify(height, &certified) {
+                Ok(()) => return Ok(certified),
+                Err(error) => bad = Some(error),
+            }
         }
-        if answers == 0 { Err(self.too_few(0)) } else { bail!("there is no final block at height {height} yet") }
+        match bad {
+            Some(error) => Err(error),
+            None if answers < self.convincing() => Err(self.too_few(answers)),
+            None => bail!("there is no final block at height {height} yet"),
+        }
+    }
+
+    fn verify(&self, height: u64, certified: &CertifiedHeader) -> Result<()> {
+        let CertifiedHeader { header, certificate, .. } = certified;
+        ensure!(
+            header.height == height && certificate.block_hash == header.hash(),
+            "a peer answered with another block than that at height {height}"
+        );
+        certificate
+            .verify(&self.domain, &self.validators)
+            .with_context(|| format!("a peer sent a certificate for height {height} that does not hold"))
+    }
+}
+
+/// What a peer made of a transaction.
+enum Outcome {
+    /// It has it, now or already.
+    Taken,
+    /// It does not admit it, for this reason.
+    Refused(String),
+    /// It does not answer.
+    Silent,
+}
+
+async fn submit_to(peer: &HttpClient, transaction: &Transaction, hash: B256) -> Outcome {
+    match timeout(SUBMIT_TIMEOUT, peer.submit(transaction.clone())).await {
+        Ok(Ok(_)) => Outcome::Taken,
+        Ok(Err(ClientError::Call(error))) if error.code() == dtn_node::NOT_ADMITTED => {
+            let pending = error.message() == AdmissionError::Duplicate(hash).to_string();
+            if pending { Outcome::Taken } else { Outcome::Refused(error.message().to_string()) }
+        }
+        Ok(Err(_)) | Err(_) => Outcome::Silent,
     }
 }
