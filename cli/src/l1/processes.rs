@@ -30,6 +30,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that takes longer to say how it is doing counts as not answering.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a process may take to be gone after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
 const POLL: Duration = Duration::from_millis(50);
 
 /// A process of this program in a folder of its own, with its log and its process id there. The folder is among its
@@ -109,9 +112,13 @@ impl Service {
     /// Kills it the hard way (SIGKILL), as a crash would.
     pub(crate) async fn crash(&self) -> Result<()> {
         let Some(pid) = self.running() else { bail!("nothing is running in {}", self.folder.display()) };
+        self.kill(pid).await
+    }
+
+    async fn kill(&self, pid: Pid) -> Result<()> {
         signal(pid, Signal::SIGKILL)?;
-        while !gone(pid) {
-            sleep(POLL).await;
+        if !gone_by(pid, Instant::now() + KILL_TIMEOUT).await {
+            bail!("process {pid} in {} does not end, even when it is killed", self.folder.display());
         }
         Ok(())
     }
@@ -131,17 +138,32 @@ impl Service {
     }
 }
 
-/// Starts every peer that is not running and waits until all are connected to all. `ready` is told how many are.
+/// Starts every peer that is not running and waits until all are connected to all. `ready` is told how many are. When
+/// it fails, what it started is stopped; peers that ran before go on.
 pub(crate) async fn up(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>> {
+    let mut started = Vec::new();
+    let outcome = start_missing(home, ready, &mut started).await;
+    if outcome.is_err() {
+        let started: Vec<_> = started.into_iter().map(|(service, _)| service).collect();
+        stop(&started).await?;
+    }
+    outcome
+}
+
+async fn start_missing(home: &Home, ready: impl Fn(usize), started: &mut Vec<(Service, Child)>) -> Result<Vec<Status>> {
     let peers = home.peers()?;
     let clients: Vec<_> = home.client()?.peers.into_iter().map(api_client).collect::<Result<_>>()?;
-    let services: Vec<_> = peers.iter().map(Service::peer).collect();
-    let mut children = Vec::new();
-    for service in &services {
-        children.push(if service.running().is_some() { None } else { Some(service.spawn()?) });
+    for service in peers.iter().map(Service::peer) {
+        if service.running().is_none() {
+            let child = service.spawn()?;
+            started.push((service, child));
+        }
     }
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
+        for (service, child) in &mut *started {
+            service.check_alive(child)?;
+        }
         let statuses = statuses(&clients).await;
         let connected: Vec<_> =
             statuses.into_iter().flatten().filter(|status| status.connected.len() + 1 == peers.len()).collect();
@@ -149,30 +171,21 @@ pub(crate) async fn up(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>
         if connected.len() == peers.len() {
             return Ok(connected);
         }
-        let mut failure = Ok(());
-        for (service, child) in services.iter().zip(&mut children) {
-            if let Some(child) = child {
-                failure = failure.and_then(|()| service.check_alive(child));
-            }
-        }
         if Instant::now() > deadline {
-            let logs = home.path().join("peers");
-            let missing = "see the logs in";
-            failure = failure.and_then(|()| {
-                bail!(
-                    "{} of {} peers were connected after {START_TIMEOUT:?}; {missing} {}",
-                    connected.len(),
-                    peers.len(),
-                    logs.display()
-                )
-            });
-        }
-        if failure.is_err() {
-            stop(&services).await?;
-            failure?;
+            bail!(
+                "{} of {} peers were connected after {START_TIMEOUT:?}; see the logs in {}",
+                connected.len(),
+                peers.len(),
+                home.path().join("peers").display()
+            );
         }
         sleep(POLL).await;
     }
+}
+
+/// Whether any peer of a network runs as a process of this machine.
+pub(crate) fn any_peer_runs(home: &Home) -> Result<bool> {
+    Ok(home.peers()?.iter().map(Service::peer).any(|peer| peer.running().is_some()))
 }
 
 /// Asks all peers for their status; `None` for those that do not answer.
@@ -198,17 +211,18 @@ async fn stop(services: &[Service]) -> Result<usize> {
         signal(*pid, Signal::SIGTERM)?;
     }
     let deadline = Instant::now() + STOP_TIMEOUT;
+    let mut outcome = Ok(());
     for (service, pid) in &alive {
-        while !gone(*pid) {
-            if Instant::now() > deadline {
-                signal(*pid, Signal::SIGKILL)?;
-            }
-            sleep(POLL).await;
+        if !gone_by(*pid, deadline).await
+            && let Err(error) = service.kill(*pid).await
+        {
+            outcome = Err(error);
+            continue;
         }
         // It names a process that is gone; an error leaves it to be recognized as such.
         fs::remove_file(service.pid_file()).ok();
     }
-    Ok(alive.len())
+    outcome.map(|()| alive.len())
 }
 
 fn signal(pid: Pid, signal: Signal) -> Result<()> {
@@ -218,9 +232,27 @@ fn signal(pid: Pid, signal: Signal) -> Result<()> {
     }
 }
 
-/// Whether a process is gone. A child of ours that ended is collected here, else it would stay as a zombie.
+/// Waits for the end of a process; whether it came in time.
+async fn gone_by(pid: Pid, deadline: Instant) -> bool {
+    while !gone(pid) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(POLL).await;
+    }
+    true
+}
+
+/// Whether a process is gone. A child of ours that ended is collected here; another's child that ended may stay as a
+/// zombie for as long as its parent likes, and counts as gone.
 fn gone(pid: Pid) -> bool {
     use nix::sys::wait::{WaitPidFlag, waitpid};
     waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok();
-    kill(pid, None) == Err(Errno::ESRCH)
+    kill(pid, None) == Err(Errno::ESRCH) || is_zombie(pid)
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    // The state follows the command's name, which is in parentheses and may hold any character.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('Z' | 'X')))
 }
