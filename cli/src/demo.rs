@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy::providers::Provider;
+use alloy::{primitives::I256, providers::Provider};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_node::ApiClient;
@@ -22,7 +22,7 @@ use dtn_settlement::{
     dev_keys::dev_key,
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},
     networks::LOCAL_CHAIN_ID,
-    payouts::payouts,
+    payouts::{self, payouts},
 };
 use indicatif::ProgressBar;
 
@@ -83,10 +83,13 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
         Some(dir) => (std::path::absolute(dir)?, false),
         None => (std::env::temp_dir().join(format!("dtn-demo-{}", std::process::id())), true),
     };
-    let running = Running { home: Home::new(path), temporary };
+    let home = Home::new(path);
+    // A network that is there already is not the demo's to stop.
+    init::ensure_vacant(&home)?;
+    let running = Running { home, temporary };
     let outcome = tokio::select! {
         outcome = perform(&demo, orders, &running.home) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     let kept = demo.keep && outcome.is_ok();
     if !kept {
@@ -101,9 +104,9 @@ async fn stop(running: Running, failed: bool) -> Result<()> {
     if home.client_file().exists() {
         processes::down(&home).await?;
     }
-    if failed {
+    if failed && home.client_file().exists() {
         eprintln!("the peers' logs are in {}", home.path().join("peers").display());
-    } else if temporary {
+    } else if temporary && home.path().exists() {
         fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
     }
     Ok(())
@@ -167,14 +170,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
 
     let transactions = client.sign(orders, &Client::key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
-    let executed = transactions.iter().map(async |transaction| {
-        let accepted = client.execute(transaction).await;
-        bar.inc(1);
-        accepted
-    });
-    for accepted in futures::future::join_all(executed).await {
-        accepted?;
-    }
+    client.execute_all(&transactions, || bar.inc(1)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
 
@@ -360,7 +356,7 @@ async fn report(
         result: payout.id,
         payee: payout.payee,
         amount_wei: payout.amount,
-        balance_delta_wei: U256::try_from(payout.balance_delta()).unwrap_or(U256::ZERO),
+        balance_delta_wei: own_delta(&payout),
         tx: payout.tx,
     });
     let settlement = Settlement {
@@ -387,6 +383,12 @@ async fn report(
     let agreement =
         Agreement { nodes: client.validators.len(), quorum: client.validators.quorum(), height, certificates };
     Ok(RunReport { work, agreement, settlement, gas })
+}
+
+/// What a payout did to the payee's balance. Others to the same payee may share its block.
+fn own_delta(payout: &payouts::Payout) -> U256 {
+    let others = I256::try_from(payout.rewards_in_block.saturating_sub(payout.amount)).unwrap_or(I256::MAX);
+    U256::try_from(payout.balance_delta().saturating_sub(others)).unwrap_or(U256::ZERO)
 }
 
 /// Holds the report against the orders, and the payees' balances against the report.
@@ -428,7 +430,7 @@ Left running:
 Look around:
   dtn-cli l1 status --home {home_shown}
   cast call {registry} 'latestHeight()(uint64)' --rpc-url {rpc}
-  cast call {multisig} 'threshold()(uint8)' --rpc-url {rpc}
+  cast call {multisig} 'threshold()(uint256)' --rpc-url {rpc}
   cast balance {distributor} --rpc-url {rpc}
 
 Stop it:
