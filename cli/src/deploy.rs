@@ -1,11 +1,10 @@
 //! `dtn-cli deploy` and `dtn-cli fund`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use alloy_primitives::{Address, U256};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use dtn_primitives::Genesis;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Network,
@@ -17,24 +16,24 @@ use serde_json::json;
 use crate::{
     context::{Context, KeyChoice, addresses, amount},
     l1::{
-        home::{Home, SettlementConfig},
-        init,
+        home::{Home, SettlementConfig, read_genesis},
+        init, processes,
     },
     output,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  dtn-cli deploy --genesis net/genesis.json
-  dtn-cli deploy --genesis net/genesis.json --owners keys --threshold 3 --fund-distributor 1ether
-  dtn-cli deploy --genesis net/genesis.json --network testnet --from treasurer
+  dtn-cli deploy --fund-distributor 1ether
+  dtn-cli deploy --genesis net/genesis.json --threshold 3
+  dtn-cli deploy --network testnet --from treasurer
 
-The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
+Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
 rest. Without --owners the validators own the multisig, and without --threshold their quorum decides.")]
 pub(crate) struct Deploy {
-    /// The network's genesis: its id, its chain and its validators
+    /// The network's genesis: its id, its chain and its validators [default: genesis.json in --home]
     #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
     /// The multisig's owners: addresses, names of keys, or folders of keys
     #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1..)]
     owners: Vec<String>,
@@ -50,7 +49,8 @@ pub(crate) struct Deploy {
 }
 
 pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
-    let genesis = read_genesis(&args.genesis)?;
+    let home = Home::new(&context.home);
+    let genesis = read_genesis(&args.genesis.unwrap_or_else(|| home.genesis_file()))?;
     let keystore = context.keystore();
     let owners = match args.owners.as_slice() {
         [] => None,
@@ -72,7 +72,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         keep_history(&mut deployment, before);
     }
     let file = context.save_deployment(&deployment)?;
-    let peers_settle = !chain.owns_chain() && settle_there(&Home::new(&context.home), &deployment, chain.network())?;
+    let peers_settle = !chain.owns_chain() && settle_there(&home, &deployment, chain.network())?;
 
     let mut funded = None;
     if let Some(amount) = args.fund_distributor {
@@ -90,10 +90,14 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     }
     table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
     if peers_settle {
-        let home = context.home.display();
-        table.note(format!(
-            "The peers in {home} settle there once they are started (again): dtn-cli l1 up --home {home}"
-        ));
+        let (running, shown) = (processes::any_peer_runs(&home)?, context.home.display());
+        table.note(match running {
+            true => format!(
+                "The peers in {shown} settle there once they are started again: dtn-cli l1 down --home {shown} && \
+                 dtn-cli l1 up --home {shown}"
+            ),
+            false => format!("The peers in {shown} settle there once they are started: dtn-cli l1 up --home {shown}"),
+        });
     }
     if let Some(amount) = args.fund_distributor {
         let done = if funded.is_some() { "now" } else { "already" };
@@ -117,11 +121,6 @@ fn keep_history(deployment: &mut Deployment, before: Deployment) {
     if deployment.contracts.iter().any(|contract| contract.tx.is_none()) {
         deployment.from_block = before.from_block;
     }
-}
-
-pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a genesis", file.display()))
 }
 
 #[derive(Debug, Args)]

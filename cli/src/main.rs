@@ -31,12 +31,13 @@ use tracing_subscriber::EnvFilter;
     version,
     after_help = "Examples:
   dtn-cli demo                                      (all of it, in a minute)
-  dtn-cli keys generate --count 30
+  dtn-cli l1 init --nodes 4
   dtn-cli anvil                                     (a chain, in another terminal)
-  dtn-cli l1 init --nodes 4 && dtn-cli l1 up
-  dtn-cli deploy --genesis .dtn/genesis.json --owners keys --threshold 3
-  dtn-cli fund --amount 1ether
-  dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
+  dtn-cli deploy --fund-distributor 1ether
+  dtn-cli fund --to .dtn/keys --amount 1ether
+  dtn-cli l1 up
+  dtn-cli l1 submit examples/transactions.jsonl
+  dtn-cli show
   dtn-cli gas
 
 Settlement networks are described in dtn.toml ([networks.NAME] with chain_id and rpc), in variables such as
