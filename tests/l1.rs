@@ -5,9 +5,11 @@
 use std::{
     collections::HashMap,
     fs,
+    io::BufRead,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -232,11 +234,130 @@ fn killed_peers_are_restarted_rejoin_and_catch_up() {
     let all = (0..200).any(|_| {
         let done = reached(&scene.json(&["l1", "status"]));
         if !done {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(50));
         }
         done
     });
     assert!(all, "{}", scene.ok(&["l1", "status"]));
+}
+
+#[test]
+fn hundreds_of_orders_are_handed_in_at_once() {
+    let scene = Scene::new();
+    scene.init(4);
+    scene.ok(&["l1", "up"]);
+    let order = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99"}"#;
+    let orders = scene.orders("orders.jsonl", &[order; 300]);
+    let accepted = scene.json(&["l1", "submit", &orders]);
+    let heights: Vec<_> = accepted.as_array().unwrap().iter().map(|order| order["height"].as_u64().unwrap()).collect();
+    assert_eq!(heights.len(), 300);
+    assert!(heights.is_sorted(), "the answers are in the order of the file: {heights:?}");
+}
+
+#[test]
+fn a_network_that_is_down_is_not_waited_for_for_ever() {
+    let scene = Scene::new();
+    scene.init(4);
+    scene.ok(&["l1", "up"]);
+    (0..3).for_each(|peer| scene.kill(peer));
+    let order = scene.orders("order.jsonl", &[r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy"}"#]);
+    let message = scene.refused(&["l1", "submit", &order]);
+    assert!(message.contains("1 of 4 peers answer") && message.contains("l1 status"), "{message}");
+}
+
+#[test]
+fn peers_that_run_survive_one_that_cannot_start_and_a_second_demo() {
+    let scene = Scene::new();
+    scene.init(4);
+    scene.ok(&["l1", "up"]);
+    scene.kill(3);
+    let store = scene.peer(3).join("ledger.redb");
+    fs::write(&store, vec![0x5a; 10_000]).unwrap();
+    let pids = || [0, 1, 2].map(|peer| fs::read_to_string(scene.peer(peer).join("pid")).unwrap());
+    let before = pids();
+    assert!(scene.refused(&["l1", "up"]).contains("ledger.redb"));
+    assert!(scene.refused(&["demo", "--home", scene.home().to_str().unwrap()]).contains("already"));
+    assert_eq!(pids(), before);
+    let statuses = scene.json(&["l1", "status"]);
+    assert_eq!(statuses.as_array().unwrap().iter().filter(|status| !status.is_null()).count(), 3);
+
+    // However the folder is spelled, its peers are recognized.
+    fs::remove_file(&store).unwrap();
+    let command = |spelled: &str, command: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_dtn-cli"));
+        let output =
+            process.current_dir(scene.folder.path()).args(["l1", command, "--home", spelled]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    command("./net", "up");
+    assert_eq!(pids(), before);
+    assert!(command("net", "down").contains("4 peers stopped"));
+}
+
+#[test]
+fn an_interrupted_demo_stops_what_it_started() {
+    let scene = Scene::new();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_dtn-cli"))
+        .current_dir(ROOT)
+        .args(["demo", "--home", scene.home().to_str().unwrap()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        scene.peer(3).join("pid").exists()
+    });
+    assert!(started);
+    assert!(Command::new("kill").arg(demo.id().to_string()).status().unwrap().success());
+    assert_eq!(demo.wait().unwrap().code(), Some(1));
+    assert!(scene.ok(&["l1", "down"]).contains("0 peers stopped"));
+    assert!(!scene.home().join("chain/pid").exists(), "its chain is stopped too");
+}
+
+#[test]
+fn a_failed_init_is_in_nobodys_way() {
+    let scene = Scene::new();
+    assert!(scene.refused(&["l1", "init", "--base-port", "65529"]).contains("65536"));
+    let password = scene.path("password");
+    assert!(
+        scene.refused(&["l1", "init", "--password-file", password.to_str().unwrap()]).contains("password"),
+        "there is no such file"
+    );
+    // The last port that exists.
+    scene.ok(&["l1", "init", "--base-port", "65528"]);
+    let mut made: Vec<_> = fs::read_dir(scene.home()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    made.sort();
+    assert_eq!(made, ["client.toml", "genesis.json", "keys", "password", "peers"]);
+}
+
+#[test]
+fn a_peer_whose_chain_is_another_one_says_so_and_ends() {
+    let scene = Scene::new();
+    scene.init(4);
+    let port = free_port_range(1).to_string();
+    let mut chain = Command::new(env!("CARGO_BIN_EXE_dtn-cli"))
+        .current_dir(ROOT)
+        .args(["anvil", "--port", &port])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(chain.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let rpc = format!("http://127.0.0.1:{port}");
+    let deployed = scene.run(&["deploy", "--rpc", &rpc]);
+    for peer in 0..4 {
+        let file = scene.peer(peer).join("node.toml");
+        let config = fs::read_to_string(&file).unwrap();
+        fs::write(&file, config.replace("chain_id = 31337", "chain_id = 97")).unwrap();
+    }
+    let up = scene.run(&["l1", "up"]);
+    assert!(Command::new("kill").arg(chain.id().to_string()).status().unwrap().success());
+    chain.wait().unwrap();
+    assert!(deployed.status.success(), "{}", text(&deployed.stderr));
+    assert!(text(&deployed.stdout).contains("once they are started: dtn-cli l1 up"), "{}", text(&deployed.stdout));
+    let message = text(&up.stderr);
+    assert!(!up.status.success() && message.contains("is chain 31337") && message.contains("node.toml"), "{message}");
 }
 
 #[test]
