@@ -274,11 +274,16 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether a request failed on its way, so that it may succeed when repeated.
-pub(crate) fn is_transport(error: &TransportError) -> bool {
+fn is_transport(error: &TransportError) -> bool {
     matches!(error, RpcError::Transport(kind) if !matches!(kind, TransportErrorKind::MissingBatchResponse(_)))
 }
 
-/// Repeats a request that fails on its way, a few times over about two seconds.
+/// Whether a request may succeed when repeated: it failed on its way, or the node is busy or limits the rate.
+fn is_temporary(error: &TransportError) -> bool {
+    is_transport(error) || matches!(error, RpcError::ErrorResp(payload) if payload.is_retry_err())
+}
+
+/// Repeats a request that fails for now, a few times over about two seconds.
 pub(crate) async fn retrying<T, F, Fut>(request: F) -> Result<T, TransportError>
 where
     F: FnMut() -> Fut,
@@ -289,7 +294,7 @@ where
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(1))
         .with_max_times(4);
-    (|| request().into_future()).retry(backoff).when(is_transport).await
+    (|| request().into_future()).retry(backoff).when(is_temporary).await
 }
 
 /// How a development chain differs from anvil's defaults.

@@ -1,6 +1,7 @@
 //! The one place through which transactions go: simulate, price, write down, broadcast, wait, record.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -20,7 +21,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     abi::Revert,
-    connection::{Chain, is_transport, retrying},
+    connection::{Chain, retrying},
     gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus},
 };
 
@@ -29,6 +30,9 @@ const TRANSACTION_GAS_CAP: u64 = 1 << 24;
 
 /// A transaction that is not in a block yet is sent to the node again after this long.
 const REBROADCAST: Duration = Duration::from_secs(5);
+
+/// How often a transaction that no block takes is replaced by one that pays more, within the time for its receipt.
+const RAISES: u32 = 3;
 
 /// How often a transaction is signed anew because another one took its nonce.
 const NONCE_ATTEMPTS: usize = 5;
@@ -137,15 +141,44 @@ struct Inner {
     key: SecretKey,
     address: Address,
     ledger: GasLedger,
+    nonces: Mutex<Nonces>,
+}
+
+#[derive(Debug, Default)]
+struct Nonces {
     /// The nonce after the last one used. A node that lags behind may not know of it yet.
-    next_nonce: Mutex<Option<u64>>,
+    next: Option<u64>,
+    /// What was given up waiting for, each with its fees. Everything after it would wait behind it, so the next
+    /// transaction takes its place.
+    stuck: BTreeMap<u64, Fees>,
+}
+
+/// The fee cap and the tip, in wei a unit of gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fees {
+    max: u128,
+    tip: u128,
+}
+
+impl Fees {
+    /// With a tip of at least `floor`.
+    fn with_tip_floor(self, floor: u128) -> Self {
+        let missing = floor.saturating_sub(self.tip);
+        Self { max: self.max + missing, tip: self.tip + missing }
+    }
+
+    /// What a node takes in place of a transaction with these fees: an eighth more, or what the market asks for now.
+    fn raised(self, market: Self) -> Self {
+        let raise = |fee: u128| fee + fee.div_ceil(8).max(1);
+        Self { max: raise(self.max).max(market.max), tip: raise(self.tip).max(market.tip) }
+    }
 }
 
 impl Account {
     /// A key that signs for this chain and writes into this gas ledger.
     pub fn new(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
         let address = key.address();
-        Self(Arc::new(Inner { chain, key, address, ledger, next_nonce: Mutex::new(None) }))
+        Self(Arc::new(Inner { chain, key, address, ledger, nonces: Mutex::default() }))
     }
 
     /// The account's address.
@@ -221,60 +254,87 @@ impl Account {
     pub async fn submit(&self, call: &Call) -> Result<Submitted, SendError> {
         let estimate = self.simulate(call).await?;
         let gas_limit = (estimate + estimate / 4).min(TRANSACTION_GAS_CAP.max(estimate));
-        let (max_fee_per_gas, max_priority_fee_per_gas) = self.fees().await?;
+        let market = self.fees().await?;
 
-        let Inner { chain, address, next_nonce, .. } = &*self.0;
+        let Inner { chain, address, nonces, .. } = &*self.0;
         let provider = chain.provider();
         let mut attempts = 0;
-        let mut next = next_nonce.lock().await;
+        let mut nonces = nonces.lock().await;
         loop {
             attempts += 1;
             let pending = retrying(|| async { provider.get_transaction_count(*address).pending().await }).await?;
-            let nonce = next.map_or(pending, |next| next.max(pending));
-            let (record, raw) = self.sign(
-                call,
-                TxEip1559 {
-                    chain_id: chain.chain_id(),
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to: TxKind::Call(call.to),
-                    value: call.value,
-                    access_list: AccessList::default(),
-                    input: call.data.clone(),
-                },
-            );
+            let (nonce, fees) = match self.stuck(&mut nonces).await? {
+                Some((nonce, fees)) => (nonce, fees.raised(market)),
+                None => (nonces.next.map_or(pending, |next| next.max(pending)), market),
+            };
+            let transaction = TxEip1559 {
+                chain_id: chain.chain_id(),
+                nonce,
+                gas_limit,
+                max_fee_per_gas: fees.max,
+                max_priority_fee_per_gas: fees.tip,
+                to: TxKind::Call(call.to),
+                value: call.value,
+                access_list: AccessList::default(),
+                input: call.data.clone(),
+            };
+            let (record, raw) = self.sign(call, transaction.clone());
             self.0.ledger.append(&record, true).await?;
             let sent = retrying(|| async { provider.send_raw_transaction(&raw).await.map(drop) }).await;
-            match sent {
-                Ok(()) => {}
-                Err(RpcError::ErrorResp(payload)) if mentions(&payload, &["already known", "already imported"]) => {}
-                Err(error) => {
-                    *next = None;
-                    let RpcError::ErrorResp(payload) = &error else { return Err(error.into()) };
-                    // When an answer was lost, the repeated request is refused because the first one was accepted.
-                    let known = retrying(|| provider.get_transaction_by_hash(record.tx)).await;
-                    if matches!(known, Ok(Some(_))) {
-                        *next = Some(nonce + 1);
-                        return Ok(Submitted { account: self.clone(), call: call.clone(), record, raw });
+            let refused = match sent {
+                Ok(()) => None,
+                Err(RpcError::ErrorResp(payload)) if mentions(&payload, &["already known", "already imported"]) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused {
+                nonces.next = None;
+                let RpcError::ErrorResp(payload) = &error else { return Err(error.into()) };
+                // When an answer was lost, the repeated request is refused because the first one was accepted. Where
+                // that cannot be told, the record stays open.
+                match self.is_known(record.tx).await {
+                    Ok(true) => {}
+                    Err(_) => return Err(error.into()),
+                    Ok(false) => {
+                        let dropped = GasRecord { status: TransactionStatus::Dropped, ..record };
+                        self.0.ledger.append(&dropped, false).await?;
+                        if mentions(payload, &["nonce too low", "replacement transaction underpriced"])
+                            && attempts < NONCE_ATTEMPTS
+                        {
+                            if let Some(stuck) = nonces.stuck.get_mut(&nonce) {
+                                *stuck = fees;
+                            }
+                            continue;
+                        }
+                        if mentions(payload, &["insufficient funds"]) {
+                            return Err(self.insufficient_funds().await);
+                        }
+                        return Err(error.into());
                     }
-                    let refused = GasRecord { status: TransactionStatus::Dropped, ..record };
-                    self.0.ledger.append(&refused, false).await?;
-                    if mentions(payload, &["nonce too low", "replacement transaction underpriced"])
-                        && attempts < NONCE_ATTEMPTS
-                    {
-                        continue;
-                    }
-                    if mentions(payload, &["insufficient funds"]) {
-                        return Err(self.insufficient_funds().await);
-                    }
-                    return Err(error.into());
                 }
             }
-            *next = Some(nonce + 1);
-            return Ok(Submitted { account: self.clone(), call: call.clone(), record, raw });
+            nonces.stuck.remove(&nonce);
+            nonces.next = Some(nonces.next.map_or(nonce + 1, |next| next.max(nonce + 1)));
+            let (account, call, replaced) = (self.clone(), call.clone(), Vec::new());
+            return Ok(Submitted { account, call, transaction, record, replaced, raw });
         }
+    }
+
+    /// The first nonce that a transaction sits on which was given up, if there still is one.
+    async fn stuck(&self, nonces: &mut Nonces) -> Result<Option<(u64, Fees)>, SendError> {
+        if nonces.stuck.is_empty() {
+            return Ok(None);
+        }
+        let provider = self.0.chain.provider();
+        let mined = retrying(|| async { provider.get_transaction_count(self.0.address).await }).await?;
+        nonces.stuck.retain(|nonce, _| *nonce >= mined);
+        Ok(nonces.stuck.first_key_value().map(|(nonce, fees)| (*nonce, *fees)))
+    }
+
+    /// Whether the node has a transaction, in a block or waiting for one.
+    async fn is_known(&self, tx: B256) -> Result<bool, TransportError> {
+        let provider = self.0.chain.provider();
+        Ok(retrying(|| provider.get_transaction_by_hash(tx)).await?.is_some()
+            || retrying(|| provider.get_transaction_receipt(tx)).await?.is_some())
     }
 
     /// Sends a call and waits until it is done.
@@ -307,21 +367,13 @@ impl Account {
         (record, signed.encoded_2718())
     }
 
-    /// The fee cap and the tip. The usual estimate can be a tip of 1 wei, which some chains refuse.
-    async fn fees(&self) -> Result<(u128, u128), SendError> {
+    /// What the market asks for. The usual estimate can be a tip of 1 wei, which some chains refuse.
+    async fn fees(&self) -> Result<Fees, SendError> {
         let chain = &self.0.chain;
         let estimate = retrying(|| async { chain.provider().estimate_eip1559_fees().await }).await?;
-        Ok(with_tip_floor(
-            estimate.max_fee_per_gas,
-            estimate.max_priority_fee_per_gas,
-            chain.network().min_priority_fee.into(),
-        ))
+        let fees = Fees { max: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas };
+        Ok(fees.with_tip_floor(chain.network().min_priority_fee.into()))
     }
-}
-
-fn with_tip_floor(max_fee: u128, tip: u128, floor: u128) -> (u128, u128) {
-    let missing = floor.saturating_sub(tip);
-    (max_fee + missing, tip + missing)
 }
 
 fn mentions(payload: &ErrorPayload, phrases: &[&str]) -> bool {
@@ -334,39 +386,37 @@ fn mentions(payload: &ErrorPayload, phrases: &[&str]) -> bool {
 pub struct Submitted {
     account: Account,
     call: Call,
+    transaction: TxEip1559,
     record: GasRecord,
+    /// The same call with the same nonce for lower fees. At most one of them all is ever in a block.
+    replaced: Vec<GasRecord>,
     raw: Vec<u8>,
 }
 
 impl Submitted {
-    /// The transaction's hash.
+    /// The transaction's hash. One that pays more may come in its place while it is waited for.
     pub fn tx(&self) -> B256 {
         self.record.tx
     }
 
-    /// Waits until enough blocks hold the transaction, and records its receipt.
+    /// Waits until enough blocks hold the transaction, and records its receipt. When no block takes it, it is replaced
+    /// by one that pays more, a few times. Whatever the node answers in the meantime, it is asked until the time is up.
     pub async fn wait(mut self) -> Result<GasRecord, SendError> {
-        let Inner { chain, ledger, next_nonce, .. } = &*self.account.0;
+        let account = self.account.clone();
+        let Inner { chain, nonces, .. } = &*account.0;
         let (provider, network) = (chain.provider(), chain.network());
         let started = Instant::now();
         let mut last_broadcast = started;
+        let mut raises = 0;
         let mut pause = Duration::from_millis(10).min(network.poll_interval());
         loop {
-            let found = provider.get_transaction_receipt(self.record.tx).await;
-            match found {
-                Ok(Some(receipt)) => {
-                    let depth = match (network.confirmations, receipt.block_number) {
-                        (0 | 1, _) | (_, None) => 1,
-                        (_, Some(block)) => {
-                            let head = retrying(|| async { provider.get_block_number().await }).await?;
-                            head.saturating_sub(block) + 1
-                        }
-                    };
-                    if depth >= network.confirmations.max(1) {
-                        self.record.apply(&receipt);
-                        ledger.append(&self.record, false).await?;
-                        break;
-                    }
+            match self.look().await {
+                Ok(Some(true)) => break,
+                Ok(Some(false)) => {}
+                Ok(None) if raises < RAISES && started.elapsed() >= network.receipt_timeout() * (raises + 1) / 4 => {
+                    raises += 1;
+                    last_broadcast = Instant::now();
+                    self.raise().await?;
                 }
                 Ok(None) if last_broadcast.elapsed() >= REBROADCAST => {
                     last_broadcast = Instant::now();
@@ -374,11 +424,13 @@ impl Submitted {
                     let _ = provider.send_raw_transaction(&self.raw).await;
                 }
                 Ok(None) => {}
-                Err(error) if is_transport(&error) => tracing::debug!(%error, "asking for a receipt"),
-                Err(error) => return Err(error.into()),
+                Err(SendError::Rpc(error)) => tracing::debug!(%error, "asking for a receipt"),
+                Err(error) => return Err(error),
             }
             if started.elapsed() >= network.receipt_timeout() {
-                *next_nonce.lock().await = None;
+                let mut nonces = nonces.lock().await;
+                nonces.next = None;
+                nonces.stuck.insert(self.record.nonce, self.fees());
                 let seconds = network.receipt_timeout().as_secs();
                 return Err(SendError::NoReceipt { tx: self.record.tx, seconds });
             }
@@ -396,6 +448,57 @@ impl Submitted {
             tx: self.record.tx,
         })
     }
+
+    fn fees(&self) -> Fees {
+        Fees { max: self.transaction.max_fee_per_gas, tip: self.transaction.max_priority_fee_per_gas }
+    }
+
+    /// Asks whether a block has it, and whether enough blocks follow. Then it is recorded.
+    async fn look(&mut self) -> Result<Option<bool>, SendError> {
+        let Inner { chain, ledger, .. } = &*self.account.0;
+        let (provider, confirmations) = (chain.provider(), chain.network().confirmations);
+        for index in 0..=self.replaced.len() {
+            let tx = self.replaced.get(index).unwrap_or(&self.record).tx;
+            let Some(receipt) = provider.get_transaction_receipt(tx).await? else { continue };
+            let depth = match (confirmations, receipt.block_number) {
+                (0 | 1, _) | (_, None) => 1,
+                (_, Some(block)) => provider.get_block_number().await?.saturating_sub(block) + 1,
+            };
+            if depth < confirmations.max(1) {
+                return Ok(Some(false));
+            }
+            if let Some(earlier) = self.replaced.get_mut(index) {
+                std::mem::swap(&mut self.record, earlier);
+            }
+            self.record.apply(&receipt);
+            ledger.append(&self.record, false).await?;
+            for other in &mut self.replaced {
+                other.status = TransactionStatus::Dropped;
+                ledger.append(other, false).await?;
+            }
+            return Ok(Some(true));
+        }
+        Ok(None)
+    }
+
+    /// Sends it again with the same nonce and higher fees.
+    async fn raise(&mut self) -> Result<(), SendError> {
+        let fees = match self.account.fees().await {
+            Ok(market) => self.fees().raised(market),
+            Err(_) => self.fees().raised(self.fees()),
+        };
+        self.transaction.max_fee_per_gas = fees.max;
+        self.transaction.max_priority_fee_per_gas = fees.tip;
+        let (record, raw) = self.account.sign(&self.call, self.transaction.clone());
+        self.account.0.ledger.append(&record, true).await?;
+        tracing::info!(tx = %self.record.tx, by = %record.tx, "no block takes a transaction; replacing it");
+        if let Err(error) = self.account.0.chain.provider().send_raw_transaction(&raw).await {
+            tracing::debug!(%error, "replacing a transaction");
+        }
+        self.replaced.push(std::mem::replace(&mut self.record, record));
+        self.raw = raw;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -404,8 +507,17 @@ mod tests {
 
     #[test]
     fn the_tip_is_at_least_the_floor_and_the_cap_grows_with_it() {
-        assert_eq!(with_tip_floor(1, 1, 100_000_000), (100_000_000, 100_000_000));
-        assert_eq!(with_tip_floor(50, 10, 4), (50, 10));
-        assert_eq!(with_tip_floor(2_000_000_001, 1, 100), (2_000_000_100, 100));
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(1, 1).with_tip_floor(100_000_000), fees(100_000_000, 100_000_000));
+        assert_eq!(fees(50, 10).with_tip_floor(4), fees(50, 10));
+        assert_eq!(fees(2_000_000_001, 1).with_tip_floor(100), fees(2_000_000_100, 100));
+    }
+
+    #[test]
+    fn a_replacement_pays_an_eighth_more_at_least() {
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(800, 0).raised(fees(1, 1)), fees(900, 1));
+        assert_eq!(fees(801, 9).raised(fees(1, 1)), fees(902, 11));
+        assert_eq!(fees(800, 80).raised(fees(5_000, 1)), fees(5_000, 90));
     }
 }
