@@ -9,9 +9,12 @@
 //! What to do is decided from the chain's state and the ledger alone, in every pass anew. So a relayer can be killed
 //! anywhere and started again, two can race, and the chain can lose blocks: the contracts let a result be paid once,
 //! and "already done" is as good as done.
+//!
+//! A result that cannot be paid, say because its payee is a contract that refuses the money, keeps no other one
+//! waiting: it is tried again at growing intervals, and put away when too many like it pile up.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     future::Future,
     time::Duration,
@@ -30,6 +33,18 @@ use crate::{
     networks::{Finality, Network},
     sender::{Account, Call, SendError},
 };
+
+/// The longest wait before a step is tried again that failed for a reason that may pass at any time.
+const FAILED_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest wait before a step is tried again that the contracts or the payee refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(120);
+
+/// How often in a row a result was refused when it may be put away to make room for others.
+const SHELVED_AFTER: u32 = 3;
+
+/// How many open results are held in memory, some kilobytes each, before no more are read.
+const OPEN_LIMIT: usize = 1_024;
 
 /// Why a ledger gave no results.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -94,6 +109,8 @@ struct Job {
     acting: bool,
     irrevocable: bool,
     failures: u32,
+    /// How often the chain refused a step in a row, by reverting.
+    refusals: u32,
     retry_at: Instant,
 }
 
@@ -111,6 +128,7 @@ impl Job {
             acting: false,
             irrevocable: false,
             failures: 0,
+            refusals: 0,
             retry_at: now,
         }
     }
@@ -125,6 +143,13 @@ impl Job {
     fn is_paid(&self) -> bool {
         self.stage == Some(Stage::Paid)
     }
+}
+
+/// Results of one height that were put away: only their ids are kept, and the ledger has the rest.
+#[derive(Debug)]
+struct Shelved {
+    ids: Vec<B256>,
+    until: Instant,
 }
 
 /// The owners and what they must agree on.
@@ -182,6 +207,16 @@ impl StepError {
         ];
         matches!(self, Self::Send(error) if error.reverts_with(&OVERTAKEN))
     }
+
+    /// Whether the contracts or the payee do not want it.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Send(error) if error.revert().is_some())
+    }
+
+    /// Whether it is only money that is missing, which may come at any time.
+    fn lacks_money(&self) -> bool {
+        matches!(self, Self::Send(error) if error.reverts_with(&["InsufficientFunds"]))
+    }
 }
 
 /// Brings a peer's finalized results to the chain and gets them paid.
@@ -191,7 +226,13 @@ pub struct Relayer<S> {
     source: S,
     /// By height.
     jobs: BTreeMap<u64, Vec<Job>>,
-    cursor: u64,
+    /// Heights whose results keep being refused and were put away to make room.
+    shelf: BTreeMap<u64, Shelved>,
+    /// The first height that the ledger has not been asked about yet.
+    next: u64,
+    /// How many jobs there may be before reading stops.
+    limit: usize,
+    is_full: bool,
     paid: u64,
     status: watch::Sender<RelayerStatus>,
 }
@@ -202,7 +243,23 @@ impl<S: ResultSource> Relayer<S> {
         let multisig = Multisig::new(account.chain().clone(), contracts.multisig);
         let desk = Desk { account, contracts, multisig, options };
         let status = watch::Sender::new(RelayerStatus { cursor: 1, ..RelayerStatus::default() });
-        Self { desk, source, jobs: BTreeMap::new(), cursor: 1, paid: 0, status }
+        Self {
+            desk,
+            source,
+            jobs: BTreeMap::new(),
+            shelf: BTreeMap::new(),
+            next: 1,
+            limit: OPEN_LIMIT,
+            is_full: false,
+            paid: 0,
+            status,
+        }
+    }
+
+    /// How many open results are held in memory before no more are read. It is exceeded by at most what the ledger
+    /// gives in two answers.
+    pub fn with_open_limit(self, limit: usize) -> Self {
+        Self { limit: limit.max(1), ..self }
     }
 
     /// Follows how far it is.
@@ -230,7 +287,7 @@ impl<S: ResultSource> Relayer<S> {
                         tracing::warn!(%error, "relaying is interrupted");
                     }
                     failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff(self.desk.options.poll, failures)).await;
+                    tokio::time::sleep(backoff(self.desk.options.poll, failures, FAILED_PAUSE)).await;
                 }
             }
         }
@@ -254,42 +311,102 @@ impl<S: ResultSource> Relayer<S> {
         }
         let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
 
-        while let Some(entry) = self.jobs.first_entry().filter(|entry| entry.get().iter().all(|job| job.irrevocable)) {
-            let (height, jobs) = entry.remove_entry();
-            self.cursor = height + 1;
-            self.paid += jobs.len() as u64;
-        }
+        let before = self.open();
+        self.jobs.retain(|_, jobs| {
+            jobs.retain(|job| !job.irrevocable);
+            !jobs.is_empty()
+        });
+        self.paid += (before - self.open()) as u64;
         self.publish();
         Ok(steps.into_iter().sum::<usize>() > 0)
     }
 
-    /// Takes up what the ledger has that is not known yet.
+    /// Takes up what the ledger has that is not known yet, and what has been on the shelf for long enough.
     async fn collect(&mut self) -> Result<(), SourceError> {
-        let results = self.source.results(self.cursor).await?;
-        let known: HashSet<_> = self.jobs.values().flatten().map(|job| job.result.result.id).collect();
-        let highest = results.last().map(|result| result.header.height);
-        for result in results {
-            if !result.result.amount.is_zero() && !known.contains(&result.result.id) {
-                let job = Job::new(result, &self.desk.multisig, self.desk.contracts.distributor);
-                self.jobs.entry(job.result.header.height).or_default().push(job);
-            }
+        if self.open() >= self.limit {
+            self.make_room();
         }
-        if let (true, Some(highest)) = (self.jobs.is_empty(), highest) {
-            self.cursor = self.cursor.max(highest + 1);
+        if self.open() >= self.limit {
+            return Ok(());
+        }
+        self.take_from_shelf().await?;
+        for result in self.source.results(self.next).await? {
+            self.next = self.next.max(result.header.height + 1);
+            self.take_up(result);
         }
         Ok(())
     }
 
+    /// Takes up again what was put away for long enough, as much as the ledger gives at once.
+    async fn take_from_shelf(&mut self) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let due = |shelved: &Shelved| shelved.until <= now;
+        let Some(height) = self.shelf.iter().find(|(_, shelved)| due(shelved)).map(|(height, _)| *height) else {
+            return Ok(());
+        };
+        let results = self.source.results(height).await?;
+        if results.first().is_none_or(|first| first.header.height != height) {
+            return Err("the ledger has lost a result that it had".into());
+        }
+        let mut taken = BTreeSet::new();
+        for result in results {
+            let height = result.header.height;
+            let shelved = self.shelf.get(&height).filter(|shelved| due(shelved));
+            if shelved.is_some_and(|shelved| shelved.ids.contains(&result.result.id)) {
+                self.take_up(result);
+                taken.insert(height);
+            }
+        }
+        self.shelf.retain(|height, _| !taken.contains(height));
+        Ok(())
+    }
+
+    fn take_up(&mut self, result: FinalizedResult) {
+        if !result.result.amount.is_zero() {
+            let job = Job::new(result, &self.desk.multisig, self.desk.contracts.distributor);
+            self.jobs.entry(job.result.header.height).or_default().push(job);
+        }
+    }
+
+    /// Puts away the heights of which nothing is left but what keeps being refused.
+    fn make_room(&mut self) {
+        let until = Instant::now() + REFUSED_PAUSE;
+        let refused = self.jobs.extract_if(.., |_, jobs| jobs.iter().all(|job| job.refusals >= SHELVED_AFTER));
+        let shelved = refused.map(|(height, jobs)| {
+            let ids = jobs.iter().map(|job| job.result.result.id).collect();
+            (height, Shelved { ids, until })
+        });
+        self.shelf.extend(shelved);
+        let is_full = self.open() >= self.limit;
+        if is_full && !self.is_full {
+            tracing::warn!(open = self.open(), "so many results wait for their payout that no more are read for now");
+        }
+        self.is_full = is_full;
+    }
+
+    /// How many jobs there are.
+    fn open(&self) -> usize {
+        self.jobs.values().map(Vec::len).sum()
+    }
+
+    /// Everything below is paid, irrevocably.
+    fn cursor(&self) -> u64 {
+        let lowest = [self.jobs.keys().next(), self.shelf.keys().next()].into_iter().flatten().min();
+        lowest.copied().unwrap_or(self.next)
+    }
+
     fn publish(&self) {
-        let known = || self.jobs.values().flatten();
-        let paid = known().filter(|job| job.is_paid()).count() as u64;
-        let status = RelayerStatus { cursor: self.cursor, paid: self.paid + paid, open: known().count() as u64 - paid };
+        let paid = self.jobs.values().flatten().filter(|job| job.is_paid()).count() as u64;
+        let shelved: usize = self.shelf.values().map(|shelved| shelved.ids.len()).sum();
+        let open = (self.open() + shelved) as u64 - paid;
+        let status = RelayerStatus { cursor: self.cursor(), paid: self.paid + paid, open };
         self.status.send_if_modified(|current| std::mem::replace(current, status) != status);
     }
 }
 
-fn backoff(start: Duration, failures: u32) -> Duration {
-    (start * 2u32.saturating_pow(failures.min(10))).min(Duration::from_secs(30)).max(start)
+/// The wait after so many failures in a row: twice as long each time, up to a limit.
+fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
+    start.saturating_mul(2u32.saturating_pow(failures)).min(limit).max(start)
 }
 
 /// What a relayer needs to take steps.
@@ -326,7 +443,7 @@ impl Desk {
             }
             match self.advance(height, job, council).await {
                 Ok(taken) => {
-                    job.failures = 0;
+                    (job.failures, job.refusals) = (0, 0);
                     steps += taken;
                 }
                 Err(error) if error.is_overtaken() => {
@@ -334,7 +451,10 @@ impl Desk {
                 }
                 Err(error) => {
                     job.failures += 1;
-                    job.retry_at = Instant::now() + backoff(self.options.poll, job.failures);
+                    job.refusals = if error.is_refusal() { job.refusals + 1 } else { 0 };
+                    let waits_long = error.is_refusal() && !error.lacks_money();
+                    let limit = if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE };
+                    job.retry_at = Instant::now() + backoff(self.options.poll, job.failures, limit);
                     if job.failures == 1 || job.failures.is_multiple_of(10) {
                         let (result, tries) = (job.result.result.id, job.failures);
                         tracing::warn!(height, %result, tries, %error, "the payout has to wait");
@@ -475,8 +595,9 @@ mod tests {
     #[test]
     fn waiting_grows_and_ends_somewhere() {
         let poll = Duration::from_millis(100);
-        assert_eq!(backoff(poll, 1), Duration::from_millis(200));
-        assert_eq!(backoff(poll, 5), Duration::from_millis(3_200));
-        assert_eq!(backoff(poll, u32::MAX), Duration::from_secs(30));
+        assert_eq!(backoff(poll, 1, FAILED_PAUSE), Duration::from_millis(200));
+        assert_eq!(backoff(poll, 5, FAILED_PAUSE), Duration::from_millis(3_200));
+        assert_eq!(backoff(poll, u32::MAX, FAILED_PAUSE), Duration::from_secs(30));
+        assert_eq!(backoff(poll, u32::MAX, REFUSED_PAUSE), Duration::from_secs(120));
     }
 }
