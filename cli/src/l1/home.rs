@@ -46,11 +46,18 @@ pub(crate) struct PeerConfig {
     pub(crate) payee: Address,
     /// How many threads search for proofs of work.
     pub(crate) threads: NonZeroUsize,
+    /// How long a primary may take before the others move to the next view, in milliseconds.
+    #[serde(default = "view_timeout_ms")]
+    pub(crate) view_timeout_ms: u64,
     /// Where the other validators listen.
     pub(crate) peers: BTreeMap<Address, Multiaddr>,
     /// Where results are paid; without it the peer does not settle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settlement: Option<SettlementConfig>,
+}
+
+fn view_timeout_ms() -> u64 {
+    2_000
 }
 
 /// Where a peer settles.
@@ -79,7 +86,7 @@ pub(crate) struct ClientConfig {
 
 impl Home {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(absolute(path.into()))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -140,7 +147,7 @@ pub(crate) struct PeerHome(PathBuf);
 
 impl PeerHome {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(absolute(path.into()))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -167,6 +174,11 @@ impl PeerHome {
         }
         Ok(config)
     }
+}
+
+/// One spelling for each folder, however it was named: running processes are recognized by it.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {

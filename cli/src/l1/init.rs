@@ -52,10 +52,63 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
         (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
-    if home.genesis_file().exists() {
+    ensure_vacant(home)?;
+    let ports = ports(plan.ports, 2 * n)?;
+    // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
+    let draft = Home::new(home.path().join(format!(".init-{}", std::process::id())));
+    fs::create_dir_all(draft.path()).with_context(|| format!("cannot make {}", draft.path().display()))?;
+    let outcome = make(&draft, plan, &ports, made).and_then(|genesis| {
+        publish(&draft, home)?;
+        Ok(genesis)
+    });
+    // Left behind, it would only take up space.
+    fs::remove_dir_all(draft.path()).ok();
+    outcome
+}
+
+/// Fails if a folder holds a network.
+pub(crate) fn ensure_vacant(home: &Home) -> Result<()> {
+    if home.genesis_file().exists() || home.client_file().exists() {
         bail!("{} holds a network already; remove it or choose another folder with --home", home.path().display());
     }
-    fs::create_dir_all(home.path()).with_context(|| format!("cannot make {}", home.path().display()))?;
+    Ok(())
+}
+
+/// Moves a complete network to its place, the genesis last.
+fn publish(draft: &Home, home: &Home) -> Result<()> {
+    let mut files = Vec::new();
+    list(draft.path(), &mut files)?;
+    files.sort_by_key(|file| *file == draft.genesis_file());
+    let mut moves = Vec::new();
+    for file in files {
+        let target = home.path().join(file.strip_prefix(draft.path())?);
+        ensure!(!target.exists(), "{} is in the way; remove it or choose another folder with --home", target.display());
+        moves.push((file, target));
+    }
+    for (done, (file, target)) in moves.iter().enumerate() {
+        let folder = target.parent().unwrap_or(home.path());
+        let moved = fs::create_dir_all(folder).and_then(|()| fs::rename(file, target));
+        if moved.is_err() {
+            // Those that cannot be removed are named when it is tried again.
+            moves[..done].iter().for_each(|(_, target)| _ = fs::remove_file(target));
+        }
+        moved.with_context(|| format!("cannot make {}", target.display()))?;
+    }
+    Ok(())
+}
+
+/// All files below a folder.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
+
+/// Makes all files of a network.
+fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Genesis> {
+    let n = plan.nodes;
     let password_file = match &plan.password_file {
         Some(file) => std::path::absolute(file).with_context(|| format!("cannot use {}", file.display()))?,
         None => write_password(home)?,
@@ -84,7 +137,6 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
     let text = serde_json::to_string_pretty(&genesis)?;
     fs::write(home.genesis_file(), text + "\n").context("cannot write the genesis")?;
 
-    let ports = ports(plan.ports, 2 * n)?;
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let peers: BTreeMap<Address, Multiaddr> = validators
         .iter()
@@ -102,6 +154,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
             api: address(ports[2 * i + 1]),
             payee: payee.address(),
             threads: plan.threads,
+            view_timeout_ms: 2_000,
             peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
             settlement: None,
         };
@@ -148,7 +201,7 @@ fn write_password(home: &Home) -> Result<PathBuf> {
 pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
     match ports {
         Ports::From(base) => {
-            let last = usize::from(base) + count;
+            let last = usize::from(base) + count.saturating_sub(1);
             ensure!(last <= usize::from(u16::MAX), "ports {base} to {last} do not exist: choose a lower --base-port");
             Ok((0..count).map(|offset| base + offset as u16).collect())
         }

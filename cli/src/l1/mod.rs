@@ -119,7 +119,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let bar = output::progress(2 * nodes as u64 + 1, "keys");
             let genesis = init::init(&home, &plan, || bar.inc(1))?;
             bar.finish_and_clear();
-            let shown = home.path().display();
+            let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
                 format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --home {shown}", genesis.network_id())
             })
@@ -160,12 +160,7 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let client = Client::open(home)?;
     let transactions = client.sign(orders, &Client::key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "final");
-    let executed = transactions.iter().map(async |transaction| {
-        let accepted = client.execute(transaction).await;
-        bar.inc(1);
-        accepted
-    });
-    let accepted = futures::future::join_all(executed).await.into_iter().collect::<Result<Vec<_>>>()?;
+    let accepted = client.execute_all(&transactions, || bar.inc(1)).await?;
     bar.finish_and_clear();
     print(json, &accepted, || {
         let mut table = Table::new(
@@ -242,7 +237,7 @@ pub(crate) async fn block(client: &Client, height: u64) -> Result<BlockView> {
         let Ok(Some(view)) = peer.block(height).await else { continue };
         let hashes: Vec<_> =
             view.block.transactions.iter().map(|transaction| transaction.hash(&client.domain)).collect();
-        let root = dtn_primitives::Block::transactions_root(hashes.iter().copied());
+        let root = dtn_primitives::Block::transactions_root_of(hashes.iter().copied().zip(&view.block.transactions));
         if view.block.header == certified.header && root == certified.header.transactions_root {
             return Ok(BlockView { hash: certified.header.hash(), transaction_hashes: hashes, ..view });
         }
