@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dtn_consensus::{
     Decision, Effect, Evidence, Fault, Input, Message, NewView, Pbft, PbftConfig, PreparedCertificate, Protocol,
-    Record, Timer, ViewChange, ViewChangeError,
+    RETRANSMIT, Record, Timer, ViewChange, ViewChangeError,
 };
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -26,8 +26,8 @@ struct Host {
     decisions: Vec<Decision>,
     evidence: Vec<Evidence>,
     faults: Vec<(ValidatorIndex, Fault)>,
-    /// Whether its view's timer runs.
-    armed: bool,
+    /// The round in which its view's timer expires, if it runs.
+    expires: Option<u32>,
     up: bool,
 }
 
@@ -39,6 +39,8 @@ struct Network {
     hosts: Vec<Host>,
     in_flight: Vec<(ValidatorIndex, ValidatorIndex, Message)>,
     heights: u64,
+    /// Rounds of [`Network::run`]; each lasts as long as replicas wait before they say things again.
+    round: u32,
     rng: StdRng,
 }
 
@@ -54,6 +56,7 @@ impl Network {
             hosts: Vec::new(),
             in_flight: Vec::new(),
             heights,
+            round: 0,
             rng: StdRng::seed_from_u64(seed),
         };
         for index in 0..n {
@@ -64,7 +67,7 @@ impl Network {
                 decisions: vec![],
                 evidence: vec![],
                 faults: vec![],
-                armed: false,
+                expires: None,
                 up: true,
             });
         }
@@ -113,11 +116,14 @@ impl Network {
                         self.in_flight.push((from, ValidatorIndex(to as u16), message.clone()));
                     }
                 }
-                Effect::SetTimer { timer: Timer::ViewChange, .. } => self.hosts[index].armed = true,
+                Effect::SetTimer { timer: Timer::ViewChange, after } => {
+                    let rounds = after.as_millis() / RETRANSMIT.as_millis();
+                    self.hosts[index].expires = Some(self.round + rounds as u32);
+                }
                 Effect::SetTimer { timer: Timer::Retransmit, .. } => {}
                 Effect::CancelTimer(timer) => {
                     assert_eq!(timer, Timer::ViewChange);
-                    self.hosts[index].armed = false;
+                    self.hosts[index].expires = None;
                 }
                 Effect::Persist(record) => self.hosts[index].records.push(record),
                 Effect::Propose { height } => {
@@ -160,7 +166,7 @@ impl Network {
         let records = self.hosts[index].records.clone();
         self.hosts[index].replica = Pbft::new(self.config(index), certificate, records);
         self.hosts[index].up = true;
-        self.hosts[index].armed = false;
+        self.hosts[index].expires = None;
         self.input(index, Input::Start);
         self.input(index, Input::Waiting(true));
     }
@@ -192,7 +198,7 @@ impl Network {
     }
 
     fn run(&mut self, drop: f64, duplicate: f64) {
-        for _ in 0..200 {
+        for _ in 0..5_000 {
             while self.deliver_one(drop, duplicate) {}
             if self.hosts.iter().filter(|host| host.up).all(|host| host.decisions.len() as u64 == self.heights) {
                 return;
@@ -205,13 +211,19 @@ impl Network {
                 let waiting = (self.hosts[index].decisions.len() as u64) < self.heights;
                 self.input(index, Input::Waiting(waiting));
             }
-            // Nothing moves any more: some timers expire, at different replicas at different times.
+            self.round += 1;
             for index in 0..self.hosts.len() {
-                if self.hosts[index].armed && self.rng.random_bool(0.5) {
-                    self.hosts[index].armed = false;
-                    self.input(index, Input::Timer(Timer::ViewChange));
+                if self.hosts[index].expires.is_some_and(|round| round <= self.round) {
+                    self.expire(index);
                 }
             }
+        }
+    }
+
+    /// The view's timer of a replica expires, if it runs.
+    fn expire(&mut self, index: usize) {
+        if self.hosts[index].expires.take().is_some() {
+            self.input(index, Input::Timer(Timer::ViewChange));
         }
     }
 
@@ -561,10 +573,7 @@ proptest! {
                 network.deliver_one(drop, 0.1);
             }
             let index = index % n;
-            if network.hosts[index].armed {
-                network.hosts[index].armed = false;
-                network.input(index, Input::Timer(Timer::ViewChange));
-            }
+            network.expire(index);
             if restart {
                 network.crash(index);
                 network.restart(index);
@@ -767,11 +776,11 @@ fn a_lone_timeout_moves_nobody_and_f_plus_one_move_all() {
     network.hosts[0].up = false;
     network.start();
     (0..4).for_each(|index| network.input(index, Input::Waiting(true)));
-    network.input(3, Input::Timer(Timer::ViewChange));
+    network.expire(3);
     while network.deliver_one(0.0, 0.0) {}
     assert_eq!([1, 2].map(|index| network.hosts[index].replica.view()), [0, 0]);
-    assert!(!network.hosts[3].armed || network.hosts[3].replica.view() == 1, "alone it does not run ahead");
-    network.input(2, Input::Timer(Timer::ViewChange));
+    assert!(network.hosts[3].expires.is_none(), "alone it does not run ahead");
+    network.expire(2);
     while network.deliver_one(0.0, 0.0) {}
     assert_eq!([1, 2, 3].map(|index| network.hosts[index].replica.view()), [1, 1, 1]);
     network.run(0.0, 0.0);
