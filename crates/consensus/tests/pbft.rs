@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dtn_consensus::{
     Decision, Effect, Evidence, Fault, Input, Message, NewView, Pbft, PbftConfig, PreparedCertificate, Protocol,
-    RETRANSMIT, Record, Timer, ViewChange, ViewChangeError,
+    RETRANSMIT, Record, Timer, ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -785,4 +785,65 @@ fn a_lone_timeout_moves_nobody_and_f_plus_one_move_all() {
     assert_eq!([1, 2, 3].map(|index| network.hosts[index].replica.view()), [1, 1, 1]);
     network.run(0.0, 0.0);
     network.assert_all_decided();
+}
+
+/// A view change as its sender states it, with no regard to signatures.
+fn stated(network: &Network, by: usize, decided: Option<Certificate>, prepared: Option<(u64, u64, u8)>) -> ViewChange {
+    let prepared = prepared.map(|(view, height, salt)| {
+        let block = network.block(height, B256::ZERO, salt);
+        let slot = (0, view, height);
+        let primary = network.validators.primary(view);
+        let key = &network.keys[primary.as_usize()];
+        let hash = block.header.hash();
+        let pre_prepare = Vote::sign(VoteKind::PrePrepare, slot, hash, primary, key, &network.domain);
+        PreparedCertificate { pre_prepare, prepares: vec![] }
+    });
+    ViewChange::sign(3, ValidatorIndex(by as u16), decided, prepared, (&network.keys[by], &network.domain, 0))
+}
+
+fn decided_first_block(network: &Network) -> Certificate {
+    let hash = network.block(1, network.domain.network_id, 0).header.hash();
+    let commit = |by: usize| {
+        let index = ValidatorIndex(by as u16);
+        Vote::sign(VoteKind::Commit, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+    };
+    Certificate::from_votes(&[commit(0), commit(1), commit(2)]).unwrap()
+}
+
+#[test]
+fn the_block_prepared_in_the_highest_view_above_the_highest_decision_is_required() {
+    let network = Network::new(4, 1, 0);
+    let hash = |height, salt| network.block(height, B256::ZERO, salt).header.hash();
+    let [old, new] = [(0, 1, 1), (2, 1, 2)].map(Some);
+    let change = |by, prepared| stated(&network, by, None, prepared);
+    for changes in [
+        [change(0, old), change(1, new), change(2, None)],
+        [change(0, new), change(1, old), change(2, None)],
+        [change(0, None), change(1, old), change(2, new)],
+    ] {
+        assert_eq!(required(&changes), (0, Some(hash(1, 2))));
+    }
+    assert_eq!(required(&[change(0, None), change(1, None), change(2, None)]), (0, None));
+    let decided = stated(&network, 3, Some(decided_first_block(&network)), None);
+    assert_eq!(required(&[change(0, old), change(1, new), decided]), (1, None), "height 1 is decided");
+}
+
+#[test]
+fn in_a_new_view_nothing_is_accepted_at_heights_that_were_decided_when_it_began() {
+    let network = Network::new(4, 1, 0);
+    let changes = [(0, Some(decided_first_block(&network))), (2, None), (3, None)].map(|(by, decided)| {
+        let index = ValidatorIndex(by as u16);
+        ViewChange::sign(1, index, decided, None, (&network.keys[by], &network.domain, 0))
+    });
+    let new_view = NewView::sign(1, changes.to_vec(), None, (&network.keys[1], &network.domain, 0));
+    // It has not heard of the decision, and a lying primary proposes another block in its place.
+    let mut behind = Pbft::new(network.config(3), None, []);
+    let from = ValidatorIndex(1);
+    let entered = behind.handle(Input::Message { from, message: Message::NewView(new_view) });
+    assert_eq!(behind.view(), 1, "{entered:?}");
+    let block = network.block(1, network.domain.network_id, 9);
+    let hash = block.header.hash();
+    let vote = Vote::sign(VoteKind::PrePrepare, (0, 1, 1), hash, from, &network.keys[1], &network.domain);
+    let effects = behind.handle(Input::Message { from, message: Message::PrePrepare { vote, block } });
+    assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotRequired, .. }]), "{effects:?}");
 }
