@@ -711,9 +711,8 @@ fn view_changes_that_do_not_hold_are_faults_and_move_nobody() {
     };
     let mut forged = good.clone();
     forged.validator = ValidatorIndex(3);
-    let below = |change: &mut ViewChange| drop(change.prepared.as_mut().unwrap().prepares.pop());
     let mut below_quorum = good.clone();
-    below(&mut below_quorum);
+    below_quorum.prepared.as_mut().unwrap().prepares.truncate(1);
     let mut counted_twice = good.clone();
     let twice = counted_twice.prepared.as_mut().unwrap();
     twice.prepares[1] = twice.prepares[0].clone();
