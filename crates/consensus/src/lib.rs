@@ -7,7 +7,7 @@ mod pbft;
 mod protocol;
 
 pub use pbft::{
-    Fault, Message, NewView, PRE_PREPARE_WINDOW, Pbft, PbftConfig, PreparedCertificate, RETRANSMIT, Record, STANDING,
-    Timer, VOTE_WINDOW, ViewChange, ViewChangeError, required,
+    CHECKPOINT_INTERVAL, Fault, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
+    PreparedCertificate, RETRANSMIT, Record, STANDING, Timer, ViewChange, ViewChangeError, required,
 };
 pub use protocol::{Decision, Effect, Evidence, Input, Protocol};

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dtn_primitives::{Block, Certificate, Domain, KeyError, ValidatorIndex, ValidatorSet, Vote};
+use dtn_primitives::{
+    B256, Block, Certificate, CheckpointCertificate, Domain, KeyError, ValidatorIndex, ValidatorSet, Vote,
+};
 use serde::{Deserialize, Serialize};
 
 /// A deterministic state machine that agrees on blocks with its peers.
@@ -49,12 +51,22 @@ pub enum Input<M, T> {
     /// The host's answer to [`Effect::Validate`], for the block of this hash.
     Validated {
         /// The block's hash.
-        block_hash: dtn_primitives::B256,
-        /// Whether it may follow the last decided block.
+        block_hash: B256,
+        /// Whether it may follow its parent.
         valid: bool,
     },
-    /// The host committed a block that others decided, having verified its certificate.
+    /// The host took over what others decided up to this block, having verified its certificate.
     CaughtUp(Certificate),
+    /// The host has executed every block up to a height that is a multiple of the checkpoint interval.
+    Checkpoint {
+        /// The height.
+        height: u64,
+        /// The root of the state after it.
+        state_root: B256,
+    },
+    /// The host has lost what this replica said, or found out how much that can have been: the replica is not to vote
+    /// for heights below this one.
+    VoteFrom(u64),
     /// Whether the host knows of requests that wait to be decided. While it does, a primary is expected to propose.
     Waiting(bool),
 }
@@ -82,15 +94,20 @@ pub enum Effect<M, R, T, F> {
     CancelTimer(T),
     /// Make durable before any later effect.
     Persist(R),
-    /// Answer with [`Input::Proposal`] once there is something to propose at this height.
+    /// Answer with [`Input::Proposal`] once there is something to propose at this height. Replaces an earlier wish.
     Propose {
-        /// One above the last decided height.
+        /// One above the parent's.
         height: u64,
+        /// The last decided block, or one above it that this replica proposed or found valid.
+        parent: B256,
     },
-    /// Answer with [`Input::Validated`]: may this block follow the last decided one?
+    /// Answer with [`Input::Validated`]: may this block follow its parent, which is the last decided block or was
+    /// found valid itself?
     Validate(Arc<Block>),
-    /// The block is final.
+    /// The block is final. Blocks are decided in ascending order.
     Decide(Decision),
+    /// A quorum has executed everything up to this checkpoint: what led to it may be forgotten.
+    Stable(CheckpointCertificate),
     /// A validator contradicted itself; anyone can verify it.
     Evidence(Box<Evidence>),
     /// A peer sent what no correct peer sends.

@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use dtn_consensus::{
-    Decision, Effect, Evidence, Fault, Input, Message, NewView, Pbft, PbftConfig, PreparedCertificate, Protocol,
-    RETRANSMIT, Record, Timer, ViewChange, ViewChangeError, required,
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, LOG_WINDOW, Message, NewView, PIPELINE, Pbft,
+    PbftConfig, PreparedCertificate, Protocol, RETRANSMIT, Record, Timer, ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -19,11 +23,18 @@ fn keys(n: usize) -> Vec<SecretKey> {
     keys
 }
 
+fn state_root(height: u64) -> B256 {
+    keccak256(height.to_be_bytes())
+}
+
 /// A replica, what it made durable and what it decided.
 struct Host {
     replica: Pbft,
     records: Vec<Record>,
     decisions: Vec<Decision>,
+    /// The blocks that it proposed or found valid.
+    valid: BTreeSet<B256>,
+    stable: Option<CheckpointCertificate>,
     evidence: Vec<Evidence>,
     faults: Vec<(ValidatorIndex, Fault)>,
     /// The round in which its view's timer expires, if it runs.
@@ -60,11 +71,13 @@ impl Network {
             rng: StdRng::seed_from_u64(seed),
         };
         for index in 0..n {
-            let replica = Pbft::new(network.config(index), None, []);
+            let replica = Pbft::new(network.config(index), None, None, []);
             network.hosts.push(Host {
                 replica,
                 records: vec![],
                 decisions: vec![],
+                valid: BTreeSet::new(),
+                stable: None,
                 evidence: vec![],
                 faults: vec![],
                 expires: None,
@@ -107,49 +120,71 @@ impl Network {
         if !self.hosts[index].up {
             return;
         }
-        let from = ValidatorIndex(index as u16);
-        for effect in self.hosts[index].replica.handle(input) {
-            match effect {
-                Effect::Send { to, message } => self.in_flight.push((from, to, message)),
-                Effect::Broadcast(message) => {
-                    for to in (0..self.hosts.len()).filter(|to| *to != index) {
-                        self.in_flight.push((from, ValidatorIndex(to as u16), message.clone()));
-                    }
-                }
-                Effect::SetTimer { timer: Timer::ViewChange, after } => {
-                    let rounds = after.as_millis() / RETRANSMIT.as_millis();
-                    self.hosts[index].expires = Some(self.round + rounds as u32);
-                }
-                Effect::SetTimer { timer: Timer::Retransmit, .. } => {}
-                Effect::CancelTimer(timer) => {
-                    assert_eq!(timer, Timer::ViewChange);
-                    self.hosts[index].expires = None;
-                }
-                Effect::Persist(record) => self.hosts[index].records.push(record),
-                Effect::Propose { height } => {
-                    if height <= self.heights {
-                        let block = self.block(height, self.tip(index), 0);
-                        self.input(index, Input::Proposal(block));
-                    }
-                }
-                Effect::Validate(block) => {
-                    let valid = block.header.parent_hash == self.tip(index);
-                    let block_hash = block.header.hash();
-                    self.input(index, Input::Validated { block_hash, valid });
-                }
-                Effect::Decide(decision) => {
-                    assert_eq!(decision.block.header.parent_hash, self.tip(index), "decided out of order");
-                    assert_eq!(decision.certificate.block_hash, decision.block.header.hash());
-                    decision
-                        .certificate
-                        .verify(&self.domain, &self.validators)
-                        .expect("a decision's certificate holds");
-                    self.hosts[index].decisions.push(decision);
-                }
-                Effect::Evidence(evidence) => self.hosts[index].evidence.push(*evidence),
-                Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.hosts[index].replica.handle(input) {
+                inputs.extend(self.carry_out(index, effect));
             }
         }
+    }
+
+    /// Carries out one effect and gives the answer that it asks for, if any.
+    fn carry_out(
+        &mut self,
+        index: usize,
+        effect: Effect<Message, Record, Timer, Fault>,
+    ) -> Option<Input<Message, Timer>> {
+        let from = ValidatorIndex(index as u16);
+        match effect {
+            Effect::Send { to, message } => self.in_flight.push((from, to, message)),
+            Effect::Broadcast(message) => {
+                for to in (0..self.hosts.len()).filter(|to| *to != index) {
+                    self.in_flight.push((from, ValidatorIndex(to as u16), message.clone()));
+                }
+            }
+            Effect::SetTimer { timer: Timer::ViewChange, after } => {
+                let rounds = after.as_millis() / RETRANSMIT.as_millis();
+                self.hosts[index].expires = Some(self.round + rounds as u32);
+            }
+            Effect::SetTimer { timer: Timer::Retransmit, .. } => {}
+            Effect::CancelTimer(timer) => {
+                assert_eq!(timer, Timer::ViewChange);
+                self.hosts[index].expires = None;
+            }
+            Effect::Persist(record) => self.hosts[index].records.push(record),
+            Effect::Propose { height, parent } => {
+                if height <= self.heights {
+                    let block = self.block(height, parent, 0);
+                    self.hosts[index].valid.insert(block.header.hash());
+                    return Some(Input::Proposal(block));
+                }
+            }
+            Effect::Validate(block) => {
+                let (parent, block_hash) = (block.header.parent_hash, block.header.hash());
+                let valid = parent == self.tip(index) || self.hosts[index].valid.contains(&parent);
+                if valid {
+                    self.hosts[index].valid.insert(block_hash);
+                }
+                return Some(Input::Validated { block_hash, valid });
+            }
+            Effect::Decide(decision) => {
+                assert_eq!(decision.block.header.parent_hash, self.tip(index), "decided out of order");
+                assert_eq!(decision.certificate.block_hash, decision.block.header.hash());
+                decision.certificate.verify(&self.domain, &self.validators).expect("a decision's certificate holds");
+                let height = decision.block.header.height;
+                self.hosts[index].decisions.push(decision);
+                if height.is_multiple_of(CHECKPOINT_INTERVAL) {
+                    return Some(Input::Checkpoint { height, state_root: state_root(height) });
+                }
+            }
+            Effect::Stable(certificate) => {
+                certificate.verify(&self.domain, &self.validators).expect("a stable checkpoint holds");
+                self.hosts[index].stable = Some(certificate);
+            }
+            Effect::Evidence(evidence) => self.hosts[index].evidence.push(*evidence),
+            Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
+        }
+        None
     }
 
     fn start(&mut self) {
@@ -164,7 +199,9 @@ impl Network {
     fn restart(&mut self, index: usize) {
         let certificate = self.hosts[index].decisions.last().map(|decision| decision.certificate.clone());
         let records = self.hosts[index].records.clone();
-        self.hosts[index].replica = Pbft::new(self.config(index), certificate, records);
+        let stable = self.hosts[index].stable.clone();
+        self.hosts[index].replica = Pbft::new(self.config(index), certificate, stable, records);
+        self.hosts[index].valid.clear();
         self.hosts[index].up = true;
         self.hosts[index].expires = None;
         self.input(index, Input::Start);
@@ -416,7 +453,7 @@ fn what_no_correct_replica_sends_is_refused_by_name() {
             message: Message::PrePrepare { vote: pre_prepare, block: unchained },
         },
     );
-    assert_eq!(network.hosts[1].faults.pop(), Some((ValidatorIndex(0), Fault::InvalidBlock)));
+    assert_eq!(network.hosts[1].faults.pop(), Some((ValidatorIndex(0), Fault::NotChained)));
     assert!(network.in_flight.is_empty(), "a replica voted for an invalid block");
 }
 
@@ -447,7 +484,7 @@ fn a_commit_rests_on_the_prepares_of_a_quorum() {
             let index = ValidatorIndex(by as u16);
             Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
         };
-        let mut replica = Pbft::new(network.config(1), None, []);
+        let mut replica = Pbft::new(network.config(1), None, None, []);
         let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block };
         let mut effects = replica.handle(Input::Message { from: ValidatorIndex(0), message: pre_prepare });
         effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
@@ -476,7 +513,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
         Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
     };
     let (pre_prepare, prepare) = (vote(VoteKind::PrePrepare, 0), vote(VoteKind::Prepare, 2));
-    let mut replica = Pbft::new(network.config(1), None, []);
+    let mut replica = Pbft::new(network.config(1), None, None, []);
     let mut effects = replica
         .handle(Input::Message { from: ValidatorIndex(0), message: Message::PrePrepare { vote: pre_prepare, block } });
     effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
@@ -488,7 +525,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
             Effect::Persist(record) => records.push(record),
             Effect::Broadcast(Message::Vote(vote)) => {
                 sent.push(Message::Vote(vote.clone()));
-                let mut restarted = Pbft::new(network.config(1), None, records.clone());
+                let mut restarted = Pbft::new(network.config(1), None, None, records.clone());
                 let said: Vec<_> = restarted.handle(Input::Connected(ValidatorIndex(0)));
                 let repeats = said.iter().any(
                     |effect| matches!(effect, Effect::Send { message, .. } if *message == Message::Vote(vote.clone())),
@@ -510,7 +547,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
         &network.keys[0],
         &network.domain,
     );
-    let mut restarted = Pbft::new(network.config(1), None, records);
+    let mut restarted = Pbft::new(network.config(1), None, None, records);
     let effects = restarted.handle(Input::Message {
         from: ValidatorIndex(0),
         message: Message::PrePrepare { vote: conflicting, block: another },
@@ -522,8 +559,8 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
 #[test]
 fn a_thousand_heights_ahead_cost_no_memory() {
     let (mut network, block) = one_replica();
-    let mut replica = Pbft::new(network.config(1), None, []);
-    for height in [dtn_consensus::VOTE_WINDOW + 1, 1_000_000, u64::MAX] {
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    for height in [LOG_WINDOW + 1, 1_000_000, u64::MAX] {
         let vote = Vote::sign(
             VoteKind::Commit,
             (0, 0, height),
@@ -614,19 +651,20 @@ proptest! {
 }
 
 /// Three of four replicas prepared a block in view 0 and nobody decided it: what each of them says when it leaves.
-fn prepared_view_changes(network: &Network, block: &Arc<Block>) -> Vec<(ViewChange, Option<Arc<Block>>)> {
+fn prepared_view_changes(network: &Network, block: &Arc<Block>) -> Vec<(ViewChange, Vec<Arc<Block>>)> {
     let hash = block.header.hash();
     let vote = |kind, by: usize| {
         Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by as u16), &network.keys[by], &network.domain)
     };
     let prepared = PreparedCertificate {
+        header: block.header.clone(),
         pre_prepare: vote(VoteKind::PrePrepare, 0),
         prepares: vec![vote(VoteKind::Prepare, 1), vote(VoteKind::Prepare, 2)],
     };
     let sign = |by: usize, prepared: Option<PreparedCertificate>| {
-        let block = prepared.is_some().then(|| block.clone());
+        let blocks = prepared.iter().map(|_| block.clone()).collect();
         let signer = (&network.keys[by], &network.domain, 0);
-        (ViewChange::sign(1, ValidatorIndex(by as u16), None, prepared, signer), block)
+        (ViewChange::sign(1, ValidatorIndex(by as u16), None, prepared.into_iter().collect(), signer), blocks)
     };
     vec![sign(0, None), sign(2, Some(prepared)), sign(3, None)]
 }
@@ -635,11 +673,11 @@ fn prepared_view_changes(network: &Network, block: &Arc<Block>) -> Vec<(ViewChan
 fn a_prepared_block_is_what_the_next_view_begins_with() {
     let network = Network::new(4, 1, 0);
     let block = network.block(1, network.domain.network_id, 7);
-    let mut primary = Pbft::new(network.config(1), None, []);
+    let mut primary = Pbft::new(network.config(1), None, None, []);
     let mut effects = Vec::new();
-    for (change, block) in prepared_view_changes(&network, &block) {
+    for (change, blocks) in prepared_view_changes(&network, &block) {
         let from = change.validator;
-        effects.extend(primary.handle(Input::Message { from, message: Message::ViewChange { change, block } }));
+        effects.extend(primary.handle(Input::Message { from, message: Message::ViewChange { change, blocks } }));
     }
     let new_view = effects
         .iter()
@@ -649,11 +687,12 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
         })
         .expect("a quorum asks, so the view begins");
     new_view.verify(&network.domain, &network.validators, |_| false, None).unwrap();
-    assert_eq!(new_view.proposal.as_ref().map(|(vote, _)| vote.block_hash), Some(block.header.hash()));
+    let proposed: Vec<_> = new_view.proposals.iter().map(|(vote, _)| vote.block_hash).collect();
+    assert_eq!(proposed, [block.header.hash()]);
 
     // A primary that leaves the prepared block out, or puts another in its place, finds no follower.
     let signer = (&network.keys[1], &network.domain, 0);
-    let silent = NewView::sign(1, new_view.view_changes.clone(), None, signer);
+    let silent = NewView::sign(1, new_view.view_changes.clone(), vec![], signer);
     let other = network.block(1, network.domain.network_id, 8);
     let vote = Vote::sign(
         VoteKind::PrePrepare,
@@ -663,12 +702,12 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
         &network.keys[1],
         &network.domain,
     );
-    let exchanged = NewView::sign(1, new_view.view_changes.clone(), Some((vote.clone(), other.clone())), signer);
-    let too_few = NewView::sign(1, new_view.view_changes[..2].to_vec(), None, signer);
+    let exchanged = NewView::sign(1, new_view.view_changes.clone(), vec![(vote.clone(), other.clone())], signer);
+    let too_few = NewView::sign(1, new_view.view_changes[..2].to_vec(), vec![], signer);
     let usurped = NewView::sign(
         1,
         new_view.view_changes.clone(),
-        new_view.proposal.clone(),
+        new_view.proposals.clone(),
         (&network.keys[2], &network.domain, 0),
     );
     let cases = [
@@ -677,7 +716,7 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
         (too_few, ViewChangeError::Quorum),
         (usurped, ViewChangeError::Signature(KeyError::WrongSigner(network.keys[1].address()))),
     ];
-    let mut backup = Pbft::new(network.config(3), None, []);
+    let mut backup = Pbft::new(network.config(3), None, None, []);
     for (lie, error) in cases {
         let effects = backup.handle(Input::Message { from: ValidatorIndex(1), message: Message::NewView(lie) });
         assert!(
@@ -694,7 +733,7 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
         .into_iter()
         .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record) } else { None })
         .collect();
-    let mut restarted = Pbft::new(network.config(3), None, records);
+    let mut restarted = Pbft::new(network.config(3), None, None, records);
     let effects = restarted
         .handle(Input::Message { from: ValidatorIndex(1), message: Message::PrePrepare { vote, block: other } });
     assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotRequired, .. }]), "{effects:?}");
@@ -712,12 +751,16 @@ fn view_changes_that_do_not_hold_are_faults_and_move_nobody() {
     let mut forged = good.clone();
     forged.validator = ValidatorIndex(3);
     let mut below_quorum = good.clone();
-    below_quorum.prepared.as_mut().unwrap().prepares.truncate(1);
+    below_quorum.prepared[0].prepares.truncate(1);
     let mut counted_twice = good.clone();
-    let twice = counted_twice.prepared.as_mut().unwrap();
+    let twice = &mut counted_twice.prepared[0];
     twice.prepares[1] = twice.prepares[0].clone();
     let mut stolen = good.clone();
-    stolen.prepared.as_mut().unwrap().pre_prepare.signature = network.keys[3].sign(B256::ZERO);
+    stolen.prepared[0].pre_prepare.signature = network.keys[3].sign(B256::ZERO);
+    let mut another_header = good.clone();
+    another_header.prepared[0].header.timestamp += 1;
+    let mut off_chain = good.clone();
+    off_chain.prepared[0].header.parent_hash = B256::ZERO;
     let mut same_view = good.clone();
     same_view.view = 0;
     let cases = [
@@ -725,13 +768,15 @@ fn view_changes_that_do_not_hold_are_faults_and_move_nobody() {
         ("too few prepares", resign(below_quorum), body.clone()),
         ("one prepare twice", resign(counted_twice), body.clone()),
         ("a forged pre-prepare", resign(stolen), body.clone()),
-        ("no block", good.clone(), None),
-        ("another block", good.clone(), Some(network.block(1, network.domain.network_id, 9))),
+        ("another block's header", resign(another_header), body.clone()),
+        ("a block on top of nothing", resign(off_chain), body.clone()),
+        ("no block", good.clone(), vec![]),
+        ("another block", good.clone(), vec![network.block(1, network.domain.network_id, 9)]),
     ];
-    for (what, change, block) in cases {
-        let mut replica = Pbft::new(network.config(1), None, []);
+    for (what, change, blocks) in cases {
+        let mut replica = Pbft::new(network.config(1), None, None, []);
         let effects =
-            replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::ViewChange { change, block } });
+            replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::ViewChange { change, blocks } });
         assert!(matches!(&effects[..], [Effect::Fault { .. }]), "{what}: {effects:?}");
     }
     assert!(
@@ -751,7 +796,7 @@ fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() 
         &network.keys[0],
         &network.domain,
     );
-    let mut replica = Pbft::new(network.config(1), None, []);
+    let mut replica = Pbft::new(network.config(1), None, None, []);
     let mut effects = replica.handle(Input::Waiting(true));
     effects.extend(replica.handle(Input::Timer(Timer::ViewChange)));
     let persisted = effects.iter().position(|effect| matches!(effect, Effect::Persist(Record::View(_))));
@@ -761,7 +806,7 @@ fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() 
         .into_iter()
         .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record) } else { None })
         .collect();
-    for mut replica in [replica, Pbft::new(network.config(1), None, records)] {
+    for mut replica in [replica, Pbft::new(network.config(1), None, None, records)] {
         assert_eq!(replica.view(), 1);
         let message = Message::PrePrepare { vote: vote.clone(), block: block.clone() };
         assert!(replica.handle(Input::Message { from: ValidatorIndex(0), message }).is_empty());
@@ -786,17 +831,19 @@ fn a_lone_timeout_moves_nobody_and_f_plus_one_move_all() {
     network.assert_all_decided();
 }
 
-/// A view change as its sender states it, with no regard to signatures.
-fn stated(network: &Network, by: usize, decided: Option<Certificate>, prepared: Option<(u64, u64, u8)>) -> ViewChange {
-    let prepared = prepared.map(|(view, height, salt)| {
-        let block = network.block(height, B256::ZERO, salt);
-        let slot = (0, view, height);
-        let primary = network.validators.primary(view);
+/// A view change as its sender states it, with no regard to signatures: what it has prepared, from height 1 on, as views
+/// and salts.
+fn stated(network: &Network, by: usize, decided: Option<Certificate>, prepared: &[(u64, u8)]) -> ViewChange {
+    let mut parent = network.domain.network_id;
+    let prepare = |(height, (view, salt)): (u64, &(u64, u8))| {
+        let block = network.block(height, parent, *salt);
+        parent = block.header.hash();
+        let primary = network.validators.primary(*view);
         let key = &network.keys[primary.as_usize()];
-        let hash = block.header.hash();
-        let pre_prepare = Vote::sign(VoteKind::PrePrepare, slot, hash, primary, key, &network.domain);
-        PreparedCertificate { pre_prepare, prepares: vec![] }
-    });
+        let pre_prepare = Vote::sign(VoteKind::PrePrepare, (0, *view, height), parent, primary, key, &network.domain);
+        PreparedCertificate { header: block.header.clone(), pre_prepare, prepares: vec![] }
+    };
+    let prepared = (1..).zip(prepared).map(prepare).collect();
     ViewChange::sign(3, ValidatorIndex(by as u16), decided, prepared, (&network.keys[by], &network.domain, 0))
 }
 
@@ -810,21 +857,180 @@ fn decided_first_block(network: &Network) -> Certificate {
 }
 
 #[test]
-fn the_block_prepared_in_the_highest_view_above_the_highest_decision_is_required() {
+fn the_blocks_prepared_in_the_highest_views_above_the_highest_decision_are_required() {
     let network = Network::new(4, 1, 0);
-    let hash = |height, salt| network.block(height, B256::ZERO, salt).header.hash();
-    let [old, new] = [(0, 1, 1), (2, 1, 2)].map(Some);
-    let change = |by, prepared| stated(&network, by, None, prepared);
+    let hash = |height, parent, salt| network.block(height, parent, salt).header.hash();
+    let genesis = network.domain.network_id;
+    let [old, new] = [hash(1, genesis, 1), hash(1, genesis, 2)];
+    let change = |by, prepared: &[(u64, u8)]| stated(&network, by, None, prepared);
     for changes in [
-        [change(0, old), change(1, new), change(2, None)],
-        [change(0, new), change(1, old), change(2, None)],
-        [change(0, None), change(1, old), change(2, new)],
+        [change(0, &[(0, 1)]), change(1, &[(2, 2)]), change(2, &[])],
+        [change(0, &[(2, 2)]), change(1, &[(0, 1)]), change(2, &[])],
+        [change(0, &[]), change(1, &[(0, 1)]), change(2, &[(2, 2)])],
     ] {
-        assert_eq!(required(&changes), (0, Some(hash(1, 2))));
+        assert_eq!(required(&changes, &network.domain), (0, vec![new]));
     }
-    assert_eq!(required(&[change(0, None), change(1, None), change(2, None)]), (0, None));
-    let decided = stated(&network, 3, Some(decided_first_block(&network)), None);
-    assert_eq!(required(&[change(0, old), change(1, new), decided]), (1, None), "height 1 is decided");
+    assert_eq!(required(&[change(0, &[]), change(1, &[]), change(2, &[])], &network.domain), (0, vec![]));
+
+    // What is prepared above belongs to it only if it is on top of it.
+    let above_new = hash(2, new, 4);
+    for changes in [
+        [change(0, &[(0, 1), (1, 3)]), change(1, &[(2, 2), (1, 4)]), change(2, &[])],
+        [change(0, &[(0, 1), (2, 3)]), change(1, &[(1, 2), (0, 4)]), change(2, &[])],
+    ] {
+        assert_eq!(required(&changes, &network.domain), (0, vec![new, above_new]));
+    }
+    assert_eq!(
+        required(&[change(0, &[(1, 1), (1, 3)]), change(1, &[(0, 2), (0, 4)])], &network.domain).1,
+        [old, hash(2, old, 3)]
+    );
+    let decided = stated(&network, 3, Some(decided_first_block(&network)), &[]);
+    let changes = [change(0, &[(0, 1)]), change(1, &[(2, 2)]), decided];
+    assert_eq!(required(&changes, &network.domain), (1, vec![]), "height 1 is decided");
+}
+
+#[test]
+fn several_blocks_are_under_way_at_once_and_committed_in_order() {
+    let network = Network::new(4, 9, 0);
+    let mut primary = Pbft::new(network.config(0), None, None, []);
+    let mut effects = primary.handle(Input::Start);
+    let mut blocks = Vec::new();
+    while let Some(Effect::Propose { height, parent }) = effects.last().cloned() {
+        let block = network.block(height, parent, 0);
+        blocks.push(block.clone());
+        effects = primary.handle(Input::Proposal(block));
+        effects.retain(|effect| !matches!(effect, Effect::SetTimer { .. }));
+    }
+    assert_eq!(blocks.len() as u64, PIPELINE);
+    let vote = |kind, height: usize, by: usize| {
+        let (hash, index) = (blocks[height - 1].header.hash(), ValidatorIndex(by as u16));
+        let vote = Vote::sign(kind, (0, 0, height as u64), hash, index, &network.keys[by], &network.domain);
+        Input::Message { from: index, message: Message::Vote(vote) }
+    };
+    // The second block has every vote that it needs; the first has none.
+    let mut effects = Vec::new();
+    for input in [1, 2].into_iter().flat_map(|by| [VoteKind::Prepare, VoteKind::Commit].map(|kind| vote(kind, 2, by))) {
+        effects.extend(primary.handle(input));
+    }
+    let said = |effect: &Effect<_, _, _, _>| !matches!(effect, Effect::SetTimer { .. } | Effect::Propose { .. });
+    assert!(!effects.iter().any(said), "{effects:?}");
+    for input in [1, 2].into_iter().flat_map(|by| [VoteKind::Prepare, VoteKind::Commit].map(|kind| vote(kind, 1, by))) {
+        effects.extend(primary.handle(input));
+    }
+    let heights = |of: fn(&Effect<_, Record, _, _>) -> Option<u64>| effects.iter().filter_map(of).collect::<Vec<_>>();
+    let prepared = heights(|effect| match effect {
+        Effect::Persist(Record::Prepared(certificate)) => Some(certificate.header.height),
+        _ => None,
+    });
+    let decided = heights(|effect| match effect {
+        Effect::Decide(Decision { block, .. }) => Some(block.header.height),
+        _ => None,
+    });
+    assert_eq!((prepared, decided), (vec![1, 2], vec![1, 2]));
+    assert_eq!(primary.decided(), 2);
+}
+
+#[test]
+fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window() {
+    let network = Network::new(4, 1, 0);
+    let vote = |by: usize, height: u64, root: u8| {
+        let index = ValidatorIndex(by as u16);
+        let root = B256::repeat_byte(root);
+        let vote = Vote::sign(VoteKind::Checkpoint, (0, 0, height), root, index, &network.keys[by], &network.domain);
+        Input::Message { from: index, message: Message::Checkpoint(vote) }
+    };
+    let stable = |replica: &Pbft| replica.stable().map(|stable| (stable.height, stable.state_root));
+    let (k, root) = (CHECKPOINT_INTERVAL, B256::repeat_byte(1));
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let effects = replica.handle(Input::Checkpoint { height: k, state_root: root });
+    let records: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record.clone()) } else { None })
+        .collect();
+    assert!(matches!(&effects[..], [Effect::Persist(_), Effect::Broadcast(Message::Checkpoint(_)), ..]), "{effects:?}");
+    for input in [vote(0, k, 2), vote(2, k, 1), vote(2, k, 1), vote(3, k, 2)] {
+        assert!(!replica.handle(input).iter().any(|effect| matches!(effect, Effect::Stable(_))));
+        assert_eq!(stable(&replica), None, "f + 1 for one state and f + 1 for another are a quorum for none");
+    }
+    let effects = replica.handle(vote(0, k, 1));
+    assert!(matches!(&effects[..], [Effect::Evidence(_)]), "{effects:?}");
+
+    // A restart does not lose what it said; then a third vote for the same state makes it stable.
+    let mut replica = Pbft::new(network.config(1), None, None, records);
+    for input in [vote(2, k, 1), vote(3, k, 1)] {
+        replica.handle(input).into_iter().for_each(drop);
+    }
+    assert_eq!(stable(&replica), Some((k, root)));
+    let certificate = replica.stable().unwrap().clone();
+    certificate.verify(&network.domain, &network.validators).unwrap();
+
+    // Whoever still asks for it is told; a lie about it is a fault; and its proof convinces a replica that missed it.
+    let told = replica.handle(vote(0, k, 1));
+    assert!(
+        matches!(&told[..], [Effect::Send { message: Message::Stable(told), .. }] if *told == certificate),
+        "{told:?}"
+    );
+    let mut behind = Pbft::new(network.config(2), None, None, []);
+    let mut too_few = certificate.clone();
+    too_few.signatures.pop();
+    let mut another = certificate.clone();
+    another.state_root = B256::ZERO;
+    let mut off_interval = certificate.clone();
+    off_interval.height += 1;
+    let from = ValidatorIndex(1);
+    for lie in [too_few, another, off_interval] {
+        let effects = behind.handle(Input::Message { from, message: Message::Stable(lie) });
+        assert!(matches!(&effects[..], [Effect::Fault { .. }]), "{effects:?}");
+        assert_eq!(stable(&behind), None);
+    }
+    let effects = behind.handle(Input::Message { from, message: Message::Stable(certificate) });
+    assert!(matches!(&effects[..], [Effect::Stable(_)]), "{effects:?}");
+    let effects = behind.handle(vote(3, k + 1, 1));
+    assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotCheckpoint(_), .. }]), "{effects:?}");
+
+    // Votes count up to the window above it.
+    let mark = |height| {
+        let vote =
+            Vote::sign(VoteKind::Commit, (0, 0, height), B256::repeat_byte(9), from, &network.keys[1], &network.domain);
+        Input::Message { from, message: Message::Vote(vote) }
+    };
+    let kept = |replica: &Pbft| format!("{replica:?}").contains(&B256::repeat_byte(9).to_string());
+    behind.handle(mark(k + LOG_WINDOW + 1)).into_iter().for_each(drop);
+    assert!(!kept(&behind));
+    behind.handle(mark(k + LOG_WINDOW)).into_iter().for_each(drop);
+    assert!(kept(&behind));
+}
+
+#[test]
+fn a_replica_that_forgot_what_it_said_is_silent_until_it_cannot_matter() {
+    let (network, block) = one_replica();
+    let hash = block.header.hash();
+    let vote = |kind, by: usize| {
+        let index = ValidatorIndex(by as u16);
+        Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+    };
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let mut effects = replica.handle(Input::VoteFrom(2));
+    let from = ValidatorIndex(0);
+    let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block: block.clone() };
+    effects.extend(replica.handle(Input::Message { from, message: pre_prepare }));
+    effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+    for by in [0, 2, 3] {
+        for kind in
+            [VoteKind::Prepare, VoteKind::Commit].into_iter().filter(|kind| (by, *kind) != (0, VoteKind::Prepare))
+        {
+            effects.extend(replica.handle(Input::Message { from, message: Message::Vote(vote(kind, by)) }));
+        }
+    }
+    assert_eq!(replica.decided(), 1, "it follows");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Broadcast(_) | Effect::Persist(_))), "{effects:?}");
+    let next = network.block(2, hash, 0);
+    let next_vote =
+        Vote::sign(VoteKind::PrePrepare, (0, 0, 2), next.header.hash(), from, &network.keys[0], &network.domain);
+    let message = Message::PrePrepare { vote: next_vote, block: next.clone() };
+    replica.handle(Input::Message { from, message }).into_iter().for_each(drop);
+    let effects = replica.handle(Input::Validated { block_hash: next.header.hash(), valid: true });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Message::Vote(_)))), "{effects:?}");
 }
 
 #[test]
@@ -832,11 +1038,11 @@ fn in_a_new_view_nothing_is_accepted_at_heights_that_were_decided_when_it_began(
     let network = Network::new(4, 1, 0);
     let changes = [(0, Some(decided_first_block(&network))), (2, None), (3, None)].map(|(by, decided)| {
         let index = ValidatorIndex(by as u16);
-        ViewChange::sign(1, index, decided, None, (&network.keys[by], &network.domain, 0))
+        ViewChange::sign(1, index, decided, vec![], (&network.keys[by], &network.domain, 0))
     });
-    let new_view = NewView::sign(1, changes.to_vec(), None, (&network.keys[1], &network.domain, 0));
+    let new_view = NewView::sign(1, changes.to_vec(), vec![], (&network.keys[1], &network.domain, 0));
     // It has not heard of the decision, and a lying primary proposes another block in its place.
-    let mut behind = Pbft::new(network.config(3), None, []);
+    let mut behind = Pbft::new(network.config(3), None, None, []);
     let from = ValidatorIndex(1);
     let entered = behind.handle(Input::Message { from, message: Message::NewView(new_view) });
     assert_eq!(behind.view(), 1, "{entered:?}");

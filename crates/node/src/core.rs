@@ -85,6 +85,8 @@ pub(crate) struct Core {
     wanted: Option<u64>,
     /// The last block found valid, so that it is not executed twice.
     checked: Option<CheckedBlock>,
+    /// Blocks to be validated once the ones below are final.
+    deferred: Vec<Arc<Block>>,
     connected: BTreeSet<ValidatorIndex>,
     /// The height that each validator last told.
     heights: BTreeMap<ValidatorIndex, u64>,
@@ -119,7 +121,7 @@ impl Core {
         let certificate = ledger.certificate(ledger.tip().height)?;
         let (report, turns) = mpsc::unbounded_channel();
         let mut core = Self {
-            pbft: Pbft::new(config, certificate, records),
+            pbft: Pbft::new(config, certificate, None, records),
             faults: vec![0; validators.len()],
             last_height: ledger.tip().height,
             was_waiting: false,
@@ -137,6 +139,7 @@ impl Core {
             timers: BTreeMap::new(),
             wanted: None,
             checked: None,
+            deferred: Vec::new(),
             connected: BTreeSet::new(),
             heights: BTreeMap::new(),
             sync: None,
@@ -212,7 +215,8 @@ impl Core {
                 let bytes = codec::encode(&record);
                 self.ledger.store().append_journal([(record.height(), bytes.as_slice())])?;
             }
-            Effect::Propose { height } => self.wanted = Some(height),
+            Effect::Propose { height, .. } => self.wanted = Some(height),
+            Effect::Validate(block) if block.header.parent_hash != self.ledger.tip().hash => self.deferred.push(block),
             Effect::Validate(block) => {
                 let block_hash = block.header.hash();
                 self.began = Some((block_hash, Instant::now()));
@@ -230,7 +234,11 @@ impl Core {
                     None => self.ledger.check_decided(block).map_err(LedgerError::from)?,
                 };
                 self.commit(checked, certificate)?;
+                for block in std::mem::take(&mut self.deferred) {
+                    self.effect(Effect::Validate(block))?;
+                }
             }
+            Effect::Stable(certificate) => tracing::debug!(height = certificate.height, "a stable checkpoint"),
             Effect::Evidence(evidence) => {
                 tracing::error!(validator = %evidence.first.validator, ?evidence, "a validator contradicted itself");
                 if self.evidence.len() < MAX_EVIDENCE && !self.evidence.contains(&evidence) {

@@ -1,5 +1,7 @@
-//! The commit certificate: a quorum of commit votes, which is at once the proof of finality among peers and the
-//! settlement signature that the registry contract verifies.
+//! Certificates: the signatures of a quorum under one statement.
+//!
+//! A quorum of commit votes is at once the proof of finality among peers and the settlement signature that the registry
+//! contract verifies. A quorum of checkpoint votes lets a peer take over a state without the blocks that led to it.
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -71,28 +73,67 @@ impl Certificate {
 
     /// Succeeds only if a quorum of distinct validators signed exactly this, as the registry contract checks it.
     pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
-        if self.epoch != validators.epoch() {
-            return Err(CertificateError::WrongEpoch { have: self.epoch, need: validators.epoch() });
-        }
-        let (have, need) = (self.signatures.len(), validators.quorum());
-        if have < need {
-            return Err(CertificateError::BelowQuorum { have, need });
-        }
-        if !self.signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-            return Err(CertificateError::NotAscending);
-        }
         let digest = Vote::digest(domain, VoteKind::Commit, (self.epoch, self.view, self.height), self.block_hash);
-        for (index, signature) in &self.signatures {
-            validators
-                .signer(self.epoch, *index)
-                .and_then(|validator| signature.verify(digest, validator.address))
-                .map_err(|error| CertificateError::Signature { validator: *index, error })?;
-        }
-        Ok(())
+        verify_quorum(self.epoch, &self.signatures, digest, validators)
     }
 
     /// The signatures as the registry takes them: 65 bytes each, in ascending order of address.
     pub fn signature_bytes(&self) -> Vec<u8> {
         self.signatures.iter().flat_map(|(_, signature)| signature.0).collect()
     }
+}
+
+/// A quorum of checkpoint votes: the state after this block is final (OSDI '99, §4.3, a *stable* checkpoint).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointCertificate {
+    /// The epoch of the validator set that signed.
+    pub epoch: u64,
+    /// The height of the last block that the state includes.
+    pub height: u64,
+    /// The Merkle root of the state's encoding.
+    pub state_root: B256,
+    /// The signatures, in strictly ascending order of validator.
+    pub signatures: Vec<(ValidatorIndex, Signature)>,
+}
+
+impl CheckpointCertificate {
+    /// Assembles the certificate from checkpoint votes for the same height and state, one a validator.
+    pub fn from_votes<'a>(votes: impl IntoIterator<Item = &'a Vote>) -> Option<Self> {
+        let mut votes = votes.into_iter().filter(|vote| vote.kind == VoteKind::Checkpoint).peekable();
+        let Vote { epoch, height, block_hash: state_root, .. } = **votes.peek()?;
+        let mut signatures: Vec<_> = votes.map(|vote| (vote.validator, vote.signature)).collect();
+        signatures.sort_by_key(|(validator, _)| *validator);
+        Some(Self { epoch, height, state_root, signatures })
+    }
+
+    /// Succeeds only if a quorum of distinct validators signed exactly this.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
+        let digest = Vote::digest(domain, VoteKind::Checkpoint, (self.epoch, 0, self.height), self.state_root);
+        verify_quorum(self.epoch, &self.signatures, digest, validators)
+    }
+}
+
+fn verify_quorum(
+    epoch: u64,
+    signatures: &[(ValidatorIndex, Signature)],
+    digest: B256,
+    validators: &ValidatorSet,
+) -> Result<(), CertificateError> {
+    if epoch != validators.epoch() {
+        return Err(CertificateError::WrongEpoch { have: epoch, need: validators.epoch() });
+    }
+    let (have, need) = (signatures.len(), validators.quorum());
+    if have < need {
+        return Err(CertificateError::BelowQuorum { have, need });
+    }
+    if !signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        return Err(CertificateError::NotAscending);
+    }
+    for (index, signature) in signatures {
+        validators
+            .signer(epoch, *index)
+            .and_then(|validator| signature.verify(digest, validator.address))
+            .map_err(|error| CertificateError::Signature { validator: *index, error })?;
+    }
+    Ok(())
 }

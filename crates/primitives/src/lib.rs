@@ -20,7 +20,7 @@ mod vote;
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use block::{Block, Header};
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use domain::Domain;
 pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};

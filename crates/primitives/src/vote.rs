@@ -11,20 +11,20 @@ mod typed {
         struct PrePrepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Prepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Commit { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
+        struct Checkpoint { uint64 epoch; uint64 height; bytes32 stateRoot; }
         struct ViewChange {
             uint64 epoch;
             uint64 view;
             uint64 height;
             bytes32 blockHash;
-            uint64 preparedView;
-            bytes32 preparedHash;
+            bytes32 prepared;
         }
         struct NewView { uint64 epoch; uint64 view; bytes32 viewChanges; }
         struct Reply { bytes32 transactionHash; uint64 height; bytes32 blockHash; }
     }
 }
 
-/// The phase that a vote belongs to (OSDI '99, §4.2).
+/// What a vote says (OSDI '99, §4.2 and §4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VoteKind {
@@ -34,20 +34,22 @@ pub enum VoteKind {
     Prepare,
     /// A replica holds a quorum of prepares; a quorum of these finalizes the block and settles on chain.
     Commit,
+    /// A replica has executed all blocks up to a height (§4.3). Bound to no view.
+    Checkpoint,
 }
 
 /// A validator's signed statement about one block in one view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
-    /// The phase.
+    /// What it says.
     pub kind: VoteKind,
     /// The validator set's epoch.
     pub epoch: u64,
-    /// The view in which it is cast.
+    /// The view in which it is cast; 0 for a checkpoint.
     pub view: u64,
     /// The block's height, PBFT's sequence number.
     pub height: u64,
-    /// The block's hash.
+    /// The block's hash; of a checkpoint, the root of the state after that block.
     pub block_hash: B256,
     /// Who says so.
     pub validator: ValidatorIndex,
@@ -77,35 +79,38 @@ impl Vote {
             VoteKind::PrePrepare => domain.digest(&typed::PrePrepare { epoch, view, height, blockHash }),
             VoteKind::Prepare => domain.digest(&typed::Prepare { epoch, view, height, blockHash }),
             VoteKind::Commit => domain.digest(&typed::Commit { epoch, view, height, blockHash }),
+            VoteKind::Checkpoint => domain.digest(&typed::Checkpoint { epoch, height, stateRoot: block_hash }),
         }
     }
 
     /// Succeeds only if the vote is signed by the validator that it names, in this set and domain.
     pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
         let validator = validators.signer(self.epoch, self.validator)?;
+        if self.kind == VoteKind::Checkpoint && self.view != 0 {
+            return Err(KeyError::MalformedSignature);
+        }
         let digest = Self::digest(domain, self.kind, (self.epoch, self.view, self.height), self.block_hash);
         self.signature.verify(digest, validator.address)
     }
 }
 
 /// The EIP-712 digest that a replica signs to leave for a view (OSDI '99, §4.4): the last block that it has decided,
-/// and what it has prepared on top of that, as the view and the block's hash.
+/// and what it has prepared on top of that, height by height, as the view and the block's hash.
 pub fn view_change_digest(
     domain: &Domain,
     epoch: u64,
     view: u64,
     (height, block_hash): (u64, B256),
-    prepared: Option<(u64, B256)>,
+    prepared: &[(u64, B256)],
 ) -> B256 {
-    // Nothing prepared is the zero hash, which no block has.
-    let (prepared_view, prepared_hash) = prepared.unwrap_or_default();
+    let prepared: Vec<_> =
+        prepared.iter().flat_map(|(view, hash)| [B256::from(alloy_primitives::U256::from(*view)), *hash]).collect();
     domain.digest(&typed::ViewChange {
         epoch,
         view,
         height,
         blockHash: block_hash,
-        preparedView: prepared_view,
-        preparedHash: prepared_hash,
+        prepared: alloy_primitives::keccak256(prepared.concat()),
     })
 }
 

@@ -125,8 +125,9 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(vote)),
         })).collect::<Vec<_>>(),
         "reply": { "signature": reply.signature, "encoded": hex::encode_prefixed(codec::encode(&reply)) },
-        "view_change": view_change_digest(&domain, 0, 3, (8, B256::repeat_byte(0x0a)), Some((2, hash))),
-        "view_change_with_nothing": view_change_digest(&domain, 0, 1, (0, B256::ZERO), None),
+        "view_change": view_change_digest(&domain, 0, 3, (8, B256::repeat_byte(0x0a)), &[(2, hash), (1, B256::repeat_byte(0x0b))]),
+        "view_change_with_nothing": view_change_digest(&domain, 0, 1, (0, B256::ZERO), &[]),
+        "checkpoint": Vote::digest(&domain, VoteKind::Checkpoint, (0, 0, 128), B256::repeat_byte(0x0c)),
         "new_view": new_view_digest(&domain, 0, 3, &[B256::repeat_byte(1), B256::repeat_byte(2)]),
         "certificate": {
             "view": certificate.view,

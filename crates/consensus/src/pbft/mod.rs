@@ -1,57 +1,79 @@
-//! Practical Byzantine fault tolerance (Castro & Liskov, OSDI '99): the normal case of §4.2 and the view changes of §4.4.
+//! Practical Byzantine fault tolerance (Castro & Liskov, OSDI '99): the normal case of §4.2, the checkpoints of §4.3 and
+//! the view changes of §4.4.
 //!
 //! One sequence number is one block, and a block's height is its sequence number. In each view one replica is the
 //! primary.
 //!
-//! - The primary assigns the next height to a block of requests and multicasts `PRE-PREPARE` with the block.
-//! - **Upon** a `PRE-PREPARE` of the primary of its view for the next height, whose block its host finds valid and for
-//!   which it has accepted no other, a replica makes the acceptance durable and multicasts `PREPARE`.
+//! - The primary assigns the next height to a block of requests and multicasts `PRE-PREPARE` with the block. It does not
+//!   wait for a decision: up to [`PIPELINE`] blocks, each on top of the other, are under way.
+//! - **Upon** a `PRE-PREPARE` of the primary of its view, whose block its host finds valid on top of the one below and
+//!   for whose height it has accepted no other, a replica makes the acceptance durable and multicasts `PREPARE`.
 //! - **Upon** a quorum of `PREPARE`s that match, the primary's `PRE-PREPARE` counted as its own, the block is
-//!   *prepared*: the replica makes the prepared certificate durable and multicasts `COMMIT`.
-//! - **Upon** a quorum of `COMMIT`s that match, the block is final, and these votes are its certificate.
+//!   *prepared* if the one below is: the replica makes the prepared certificate durable and multicasts `COMMIT`.
+//! - **Upon** a quorum of `COMMIT`s that match, the block is final once the one below is, and these votes are its
+//!   certificate.
+//!
+//! Every [`CHECKPOINT_INTERVAL`] heights the replicas agree on the state itself (§4.3):
+//!
+//! - **Upon** the execution of a block at such a height, a replica multicasts `CHECKPOINT` with the root of the state.
+//! - **Upon** a quorum of `CHECKPOINT`s that match, the checkpoint is *stable*: what led to it may be forgotten, and
+//!   heights up to [`LOG_WINDOW`] above it may be voted on.
 //!
 //! When requests wait and nothing is decided for a while, the replicas move to the next view and its primary (§4.4):
 //!
 //! - **Upon** the timeout of its view, or `VIEW-CHANGE`s of f + 1 others for higher ones, a replica stops voting in its
 //!   view, makes that durable, and multicasts `VIEW-CHANGE` with the certificate of its last decided block and the
-//!   prepared certificate of the block above, if it has one.
-//! - **Upon** `VIEW-CHANGE`s of a quorum for its view, the new primary multicasts `NEW-VIEW` with them, and with a
-//!   `PRE-PREPARE` for the block that they require, if they require one.
-//! - **Upon** a `NEW-VIEW` that holds, a replica enters the view. It accepts no other block there than the required one.
+//!   prepared certificates of the blocks above, if it has any.
+//! - **Upon** `VIEW-CHANGE`s of a quorum for its view, the new primary multicasts `NEW-VIEW` with them, and with
+//!   `PRE-PREPARE`s for the blocks that they require.
+//! - **Upon** a `NEW-VIEW` that holds, a replica enters the view. It accepts no other blocks there before the required
+//!   ones.
 //!
 //! # Deviations from the paper
 //!
 //! - A quorum is ⌈(n + f + 1) / 2⌉, so that every n ≥ 4 is safe; the paper fixes n = 3f + 1 and 2f + 1.
-//! - Blocks form a chain, so a replica prepares the next height only once the one below is decided. Votes for heights
-//!   ahead, within [`VOTE_WINDOW`], are kept.
+//! - Blocks form a chain, so replicas prepare and commit in order, and a new view has no gaps to fill.
 //! - Votes are signatures, not MACs: a quorum of commits convinces anyone, a contract included, and deciding needs
 //!   no more than it and the block. A view change carries such a certificate where the paper has a stable checkpoint,
-//!   and a replica enters a view without its `NEW-VIEW` once it holds a certificate of that view.
+//!   and a replica enters a view without its `NEW-VIEW` once it holds a certificate of that view: a quorum entered it
+//!   through the `NEW-VIEW`, so no block but a required one can be prepared there.
 //! - What a peer may have missed is said again when its channel opens and every [`RETRANSMIT`] while a height is
-//!   undecided. What a replica missed altogether it fetches from its peers as certified blocks.
+//!   undecided. What a replica missed altogether it fetches from its peers as certified blocks, or as the state of a
+//!   stable checkpoint.
 
+mod checkpoints;
+mod normal;
 mod slot;
 mod view_change;
+mod views;
 mod votes;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dtn_primitives::{
-    B256, Block, Certificate, Domain, KeyError, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
+    B256, Block, Certificate, CertificateError, CheckpointCertificate, Domain, KeyError, SecretKey, ValidatorIndex,
+    ValidatorSet, Vote, VoteKind,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Decision, Effect, Evidence, Input, Protocol};
+use crate::protocol::{Effect, Input, Protocol};
+use checkpoints::Checkpoints;
 use slot::{Slot, Validity};
-use votes::Added;
 
 pub use view_change::{NewView, PreparedCertificate, ViewChange, ViewChangeError, required};
 
-/// How far above the last decided height votes are kept, in heights.
-pub const VOTE_WINDOW: u64 = 256;
+/// How many heights above the last decided one may be under way at a time.
+pub const PIPELINE: u64 = 4;
 
-/// How far above the last decided height a `PRE-PREPARE` with its block is kept, in heights.
-pub const PRE_PREPARE_WINDOW: u64 = 4;
+/// K: every so many heights the replicas agree on the state (§4.3).
+pub const CHECKPOINT_INTERVAL: u64 = 128;
+
+/// L: how far above the last stable checkpoint votes count, in heights (§4.3).
+pub const LOG_WINDOW: u64 = 256;
+
+/// How far above the last decided height a `PRE-PREPARE` with its block is kept, in heights: the primary may have decided
+/// what is still under way here.
+pub const PRE_PREPARE_WINDOW: u64 = 2 * PIPELINE;
 
 /// The height of records that belong to no block: each replaces the one before it, and none goes with a decision.
 pub const STANDING: u64 = u64::MAX;
@@ -78,11 +100,15 @@ pub enum Message {
     ViewChange {
         /// What it has decided and prepared.
         change: ViewChange,
-        /// The block that it has prepared.
-        block: Option<Arc<Block>>,
+        /// The blocks that it has prepared, in the same order.
+        blocks: Vec<Arc<Block>>,
     },
     /// A new view begins.
     NewView(NewView),
+    /// A `CHECKPOINT`.
+    Checkpoint(Vote),
+    /// Tells a replica that still asks for an old checkpoint which one is stable.
+    Stable(CheckpointCertificate),
 }
 
 /// What must survive a crash, so that a replica never contradicts itself.
@@ -99,6 +125,8 @@ pub enum Record {
     Prepared(PreparedCertificate),
     /// The view that this replica is in; it votes in none below.
     View(View),
+    /// The `CHECKPOINT` that this replica sent.
+    Checkpoint(Vote),
 }
 
 impl Record {
@@ -108,12 +136,14 @@ impl Record {
             Self::Accepted { vote, .. } => vote.height,
             Self::Prepared(certificate) => certificate.pre_prepare.height,
             Self::View(_) => STANDING,
+            // Outlives the blocks that are decided until the checkpoint is stable, which is not later.
+            Self::Checkpoint(vote) => vote.height.saturating_add(LOG_WINDOW),
         }
     }
 }
 
 /// Where a replica stands among the views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct View {
     /// The view's number.
     pub number: u64,
@@ -122,14 +152,15 @@ pub struct View {
     /// The highest height that was decided when it began. No vote of this view is for that height or below it: what
     /// is decided there may not be known to all who enter.
     pub floor: u64,
-    /// The block that has to come first above the floor.
-    pub required: Option<B256>,
+    /// The blocks that have to come first above the floor, in ascending order.
+    pub required: Vec<B256>,
 }
 
 impl View {
     /// Whether a block may be proposed in this view.
     fn allows(&self, height: u64, block_hash: B256) -> bool {
-        height > self.floor && (height > self.floor + 1 || self.required.is_none_or(|required| required == block_hash))
+        let Some(above) = height.checked_sub(self.floor + 1) else { return false };
+        self.required.get(above as usize).is_none_or(|required| *required == block_hash)
     }
 }
 
@@ -160,9 +191,18 @@ pub enum Fault {
     /// The block is not the one that the vote names.
     #[error("the block does not match its pre-prepare")]
     WrongBlock,
-    /// The block cannot follow the last decided one.
+    /// The block cannot follow its parent.
     #[error("the proposed block is invalid")]
     InvalidBlock,
+    /// The primary's blocks do not form a chain.
+    #[error("the proposed block is not on top of the one below")]
+    NotChained,
+    /// A `CHECKPOINT` at a height that is not a multiple of the interval.
+    #[error("a checkpoint at height {0}")]
+    NotCheckpoint(u64),
+    /// A stable checkpoint that is not a quorum's.
+    #[error("a stable checkpoint that does not hold: {0}")]
+    Stable(#[from] CertificateError),
     /// The view has to begin with another block.
     #[error("the proposed block is not the one that the view has to begin with")]
     NotRequired,
@@ -189,7 +229,7 @@ pub struct PbftConfig {
 
 type Effects = Vec<Effect<Message, Record, Timer, Fault>>;
 
-/// What a replica has prepared at the height above its last decided one.
+/// What a replica has prepared at a height.
 #[derive(Debug, Clone)]
 struct Prepared {
     certificate: PreparedCertificate,
@@ -207,10 +247,14 @@ pub struct Pbft {
     certificate: Option<Certificate>,
     /// Undecided heights of the current view that something is known about.
     slots: BTreeMap<u64, Slot>,
-    /// In the highest view in which it did.
-    prepared: Option<Prepared>,
-    /// Each replica's request for the highest view, and the block that it has prepared.
-    view_changes: BTreeMap<ValidatorIndex, (ViewChange, Option<Arc<Block>>)>,
+    /// What it has prepared above the last decided block: a chain without gaps, of each height in the highest view in
+    /// which it did.
+    prepared: BTreeMap<u64, Prepared>,
+    checkpoints: Checkpoints,
+    /// It votes for no height below.
+    vote_from: u64,
+    /// Each replica's request for the highest view, and the blocks that it has prepared.
+    view_changes: BTreeMap<ValidatorIndex, (ViewChange, Vec<Arc<Block>>)>,
     /// What began the view, until something is decided in it: others may have missed it.
     new_view: Option<NewView>,
     /// The host has requests that wait.
@@ -232,7 +276,7 @@ impl Protocol for Pbft {
         match input {
             Input::Start => {
                 effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: RETRANSMIT });
-                if self.view.changing {
+                if self.view.changing && self.decided + 1 >= self.vote_from {
                     self.view_changes.insert(self.config.me, self.own_view_change());
                 }
                 effects.extend(self.said().into_iter().map(Effect::Broadcast));
@@ -249,15 +293,21 @@ impl Protocol for Pbft {
             Input::Timer(Timer::Retransmit) => {
                 effects.extend(self.said().into_iter().map(Effect::Broadcast));
                 effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: RETRANSMIT });
+                self.advance(&mut effects);
             }
             Input::Timer(Timer::ViewChange) => {
                 if std::mem::take(&mut self.armed) {
-                    self.change_view(self.view.number + 1, &mut effects);
+                    self.change_view(self.view.number.saturating_add(1), &mut effects);
                 }
             }
             Input::Proposal(block) => self.propose(block, &mut effects),
             Input::Validated { block_hash, valid } => self.validated(block_hash, valid, &mut effects),
             Input::CaughtUp(certificate) => self.caught_up(certificate, &mut effects),
+            Input::Checkpoint { height, state_root } => self.executed(height, state_root, &mut effects),
+            Input::VoteFrom(height) => {
+                self.vote_from = height;
+                self.advance(&mut effects);
+            }
             Input::Waiting(waiting) => self.waiting = waiting,
         }
         self.watch(&mut effects);
@@ -266,11 +316,13 @@ impl Protocol for Pbft {
 }
 
 impl Pbft {
-    /// A replica whose last decided block has this certificate, with the records that it made durable before it
-    /// stopped. They are its own words and are taken as they are; those of decided heights are ignored.
+    /// A replica whose last decided block and last stable checkpoint have these certificates, with the records that it
+    /// made durable before it stopped. They are its own words and are taken as they are; those of decided heights are
+    /// ignored.
     pub fn new(
         config: PbftConfig,
         certificate: Option<Certificate>,
+        stable: Option<CheckpointCertificate>,
         records: impl IntoIterator<Item = Record>,
     ) -> Self {
         let decided = certificate.as_ref().map_or(0, |certificate| certificate.height);
@@ -281,7 +333,9 @@ impl Pbft {
             decided,
             certificate,
             slots: BTreeMap::new(),
-            prepared: None,
+            prepared: BTreeMap::new(),
+            checkpoints: Checkpoints::new(stable),
+            vote_from: 0,
             view_changes: BTreeMap::new(),
             new_view: None,
             waiting: false,
@@ -293,6 +347,7 @@ impl Pbft {
             match record {
                 Record::Accepted { vote, block } => accepted.push((vote, block)),
                 Record::Prepared(certificate) => prepared.push(certificate),
+                Record::Checkpoint(vote) => replica.checkpoints.restore(vote),
                 // A certificate of a higher view has let it in there; one of the same view has ended the change to it.
                 Record::View(view) if view.number > certified_view => replica.view = view,
                 Record::View(view) if view.number == certified_view && !view.changing => replica.view = view,
@@ -305,38 +360,40 @@ impl Pbft {
 
     /// After a restart: what it had accepted and prepared, and the votes that follow from that. Signatures are
     /// deterministic, so they are the same votes as before the crash.
-    fn restore(&mut self, accepted: Vec<(Vote, Arc<Block>)>, prepared: Vec<PreparedCertificate>) {
+    fn restore(&mut self, accepted: Vec<(Vote, Arc<Block>)>, mut prepared: Vec<PreparedCertificate>) {
+        let (me, primary, view) = (self.config.me, self.primary(), self.view.number);
+        if !self.view.changing {
+            for (vote, block) in accepted.iter().filter(|(vote, _)| vote.view == view) {
+                let prepare = (me != primary).then(|| self.sign(VoteKind::Prepare, vote.height, vote.block_hash));
+                let slot = self.slots.entry(vote.height).or_default();
+                slot.accept(vote.clone(), block.clone());
+                slot.voted = true;
+                slot.prepares.extend(prepare);
+            }
+        }
+        prepared.sort_by_key(|certificate| (certificate.header.height, certificate.pre_prepare.view));
         for certificate in prepared {
-            let (view, height, block_hash) = certificate.prepared();
+            let (prepared_view, height, block_hash) = certificate.prepared();
             let block = accepted.iter().find(|(vote, _)| vote.block_hash == block_hash).map(|(_, block)| block.clone());
-            let higher = self.prepared.as_ref().is_none_or(|known| known.certificate.prepared().0 < view);
-            let Some(block) = block.filter(|_| higher && height == self.decided + 1) else { continue };
-            if view == self.view.number && !self.view.changing {
+            let Some(block) = block else { continue };
+            if prepared_view == view && !self.view.changing {
+                let commit = self.sign(VoteKind::Commit, height, block_hash);
                 let slot = self.slots.entry(height).or_default();
-                for vote in &certificate.prepares {
-                    slot.prepares.add(vote.clone());
-                }
+                slot.prepares.extend(certificate.prepares.iter().cloned());
+                slot.commits.extend([commit]);
             }
-            self.prepared = Some(Prepared { certificate, block });
+            self.prepared.insert(height, Prepared { certificate, block });
         }
-        if self.view.changing {
-            return;
+        self.unchain();
+    }
+
+    /// Drops what is prepared on top of nothing: a block that was prepared in a higher view took the place of its parent.
+    fn unchain(&mut self) {
+        let (mut height, mut parent) = (self.decided, self.decided_hash());
+        while let Some(next) = self.prepared.get(&(height + 1)).filter(|next| next.block.header.parent_hash == parent) {
+            (height, parent) = (height + 1, next.certificate.pre_prepare.block_hash);
         }
-        let (me, primary, quorum) = (self.config.me, self.primary(), self.config.validators.quorum());
-        for (vote, block) in accepted.into_iter().filter(|(vote, _)| vote.view == self.view.number) {
-            let (height, block_hash) = (vote.height, vote.block_hash);
-            let prepare = (me != primary).then(|| self.sign(VoteKind::Prepare, height, block_hash));
-            let commit = self.sign(VoteKind::Commit, height, block_hash);
-            let slot = self.slots.entry(height).or_default();
-            slot.accept(vote, block);
-            slot.validity = Validity::Valid;
-            if let Some(prepare) = prepare {
-                slot.prepares.add(prepare);
-            }
-            if slot.prepared(quorum).is_some() {
-                slot.commits.add(commit);
-            }
-        }
+        self.prepared.split_off(&(height + 1));
     }
 
     /// The current view's number.
@@ -347,6 +404,20 @@ impl Pbft {
     /// The height of the last decided block.
     pub fn decided(&self) -> u64 {
         self.decided
+    }
+
+    /// The last stable checkpoint.
+    pub fn stable(&self) -> Option<&CheckpointCertificate> {
+        self.checkpoints.stable()
+    }
+
+    /// Whether it has asked for its view, which has not begun for it.
+    pub fn is_changing_view(&self) -> bool {
+        self.view.changing
+    }
+
+    fn decided_hash(&self) -> B256 {
+        self.certificate.as_ref().map_or(self.config.domain.network_id, |certificate| certificate.block_hash)
     }
 
     /// The primary of the current view.
@@ -367,12 +438,13 @@ impl Pbft {
     /// though its sender is gone.
     fn said(&self) -> Vec<Message> {
         let me = self.config.me;
+        let mut said: Vec<_> = self.checkpoints.own(me).map(Message::Checkpoint).collect();
         if self.view.changing {
             let own = self.view_changes.get(&me).cloned();
-            let (change, block) = own.unwrap_or_else(|| self.own_view_change());
-            return vec![Message::ViewChange { change, block }];
+            said.extend(own.map(|(change, blocks)| Message::ViewChange { change, blocks }));
+            return said;
         }
-        let mut said: Vec<_> = self.new_view.clone().map(Message::NewView).into_iter().collect();
+        said.extend(self.new_view.clone().map(Message::NewView));
         for slot in self.slots.values() {
             let accepted = slot.accepted.as_ref().filter(|_| slot.validity == Validity::Valid);
             let pre_prepare =
@@ -388,335 +460,19 @@ impl Pbft {
         block.header.transactions_root == Block::transactions_root(&block.transactions, &self.config.domain)
     }
 
-    fn in_window(&self, height: u64, window: u64) -> bool {
-        height > self.decided && height - self.decided <= window
+    /// The highest height that may be voted on (the paper's high-water mark).
+    fn high_water_mark(&self) -> u64 {
+        self.checkpoints.height().saturating_add(LOG_WINDOW)
     }
 
     fn receive(&mut self, from: ValidatorIndex, message: Message, effects: &mut Effects) -> Result<(), Fault> {
         match message {
-            Message::PrePrepare { vote, block } => self.receive_pre_prepare(vote, block, effects),
+            Message::PrePrepare { vote, block } => self.receive_pre_prepare(from, vote, block, effects),
             Message::Vote(vote) => self.receive_vote(vote, effects),
-            Message::ViewChange { change, block } => self.receive_view_change(from, change, block, effects),
+            Message::ViewChange { change, blocks } => self.receive_view_change(from, change, blocks, effects),
             Message::NewView(new_view) => self.receive_new_view(new_view, effects),
+            Message::Checkpoint(vote) => self.receive_checkpoint(from, vote, effects),
+            Message::Stable(certificate) => self.receive_stable(certificate, effects),
         }
-    }
-
-    /// §4.2: a backup accepts a pre-prepare that is signed by the primary of its view, within the window, and for
-    /// which it has accepted no other block at that view and height.
-    fn receive_pre_prepare(&mut self, vote: Vote, block: Arc<Block>, effects: &mut Effects) -> Result<(), Fault> {
-        if vote.kind != VoteKind::PrePrepare {
-            return Err(Fault::WrongKind);
-        }
-        if vote.view != self.view.number || self.view.changing || !self.in_window(vote.height, PRE_PREPARE_WINDOW) {
-            return Ok(());
-        }
-        if vote.validator != self.primary() {
-            return Err(Fault::NotPrimary(vote.validator));
-        }
-        let known = self.slots.get(&vote.height).and_then(|slot| slot.accepted.as_ref());
-        if known.is_some_and(|(known, _)| *known == vote) {
-            return Ok(());
-        }
-        vote.verify(&self.config.domain, &self.config.validators)?;
-        if block.header.height != vote.height || block.header.hash() != vote.block_hash || !self.is_whole(&block) {
-            return Err(Fault::WrongBlock);
-        }
-        if !self.view.allows(vote.height, vote.block_hash) {
-            return Err(Fault::NotRequired);
-        }
-        let height = vote.height;
-        let slot = self.slots.entry(height).or_default();
-        if let Some((first, _)) = &slot.accepted {
-            if first.block_hash != vote.block_hash {
-                let evidence = Evidence { first: first.clone(), second: vote };
-                effects.push(Effect::Evidence(Box::new(evidence)));
-            }
-            return Ok(());
-        }
-        slot.accept(vote, block);
-        self.advance(effects);
-        Ok(())
-    }
-
-    fn receive_vote(&mut self, vote: Vote, effects: &mut Effects) -> Result<(), Fault> {
-        if vote.view != self.view.number || !self.in_window(vote.height, VOTE_WINDOW) {
-            return Ok(());
-        }
-        match vote.kind {
-            VoteKind::PrePrepare => return Err(Fault::WrongKind),
-            VoteKind::Prepare if vote.validator == self.primary() => return Err(Fault::PrimaryPrepared),
-            VoteKind::Prepare | VoteKind::Commit => {}
-        }
-        let known = self.slots.get(&vote.height).and_then(|slot| slot.votes(vote.kind).of(vote.validator));
-        if known == Some(&vote) {
-            return Ok(());
-        }
-        vote.verify(&self.config.domain, &self.config.validators)?;
-        let slot = self.slots.entry(vote.height).or_default();
-        match slot.votes_mut(vote.kind).add(vote.clone()) {
-            Added::New => self.advance(effects),
-            Added::Duplicate => {}
-            Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence { first, second: vote })));
-            }
-        }
-        Ok(())
-    }
-
-    /// §4.2: the primary assigns the next height to the block and multicasts it.
-    fn propose(&mut self, block: Arc<Block>, effects: &mut Effects) {
-        let height = self.decided + 1;
-        let proposed = self.slots.get(&height).is_some_and(|slot| slot.accepted.is_some());
-        let allowed = self.view.allows(height, block.header.hash()) && block.header.height == height;
-        if !self.is_primary() || self.view.changing || proposed || !allowed {
-            return;
-        }
-        let vote = self.sign(VoteKind::PrePrepare, height, block.header.hash());
-        let slot = self.slots.entry(height).or_default();
-        slot.accept(vote.clone(), block.clone());
-        slot.validity = Validity::Valid;
-        effects.push(Effect::Persist(Record::Accepted { vote: vote.clone(), block: block.clone() }));
-        effects.push(Effect::Broadcast(Message::PrePrepare { vote, block }));
-        self.advance(effects);
-    }
-
-    fn validated(&mut self, block_hash: B256, valid: bool, effects: &mut Effects) {
-        let height = self.decided + 1;
-        let (me, primary) = (self.config.me, self.primary());
-        let Some(slot) = self.slots.get_mut(&height) else { return };
-        let Some((vote, block)) = slot.accepted.clone().filter(|(vote, _)| vote.block_hash == block_hash) else {
-            return;
-        };
-        if slot.validity != Validity::Asked {
-            return;
-        }
-        if !valid {
-            // Not for good: it may only be ahead of this host's clock. It is judged again when it is said again.
-            slot.accepted = None;
-            slot.validity = Validity::Unknown;
-            effects.push(Effect::Fault { from: primary, fault: Fault::InvalidBlock });
-            return;
-        }
-        slot.validity = Validity::Valid;
-        effects.push(Effect::Persist(Record::Accepted { vote, block }));
-        if me != primary {
-            let prepare = self.sign(VoteKind::Prepare, height, block_hash);
-            self.slots.entry(height).or_default().prepares.add(prepare.clone());
-            effects.push(Effect::Broadcast(Message::Vote(prepare)));
-        }
-        self.advance(effects);
-    }
-
-    /// Does what the votes at the next height allow, and moves on to the height after it when it is decided.
-    fn advance(&mut self, effects: &mut Effects) {
-        while !self.view.changing {
-            let height = self.decided + 1;
-            let Some(slot) = self.slots.get_mut(&height).filter(|slot| slot.accepted.is_some()) else {
-                if self.is_primary() && self.decided >= self.view.floor {
-                    effects.push(Effect::Propose { height });
-                }
-                return;
-            };
-            if slot.validity == Validity::Unknown {
-                slot.validity = Validity::Asked;
-                effects.extend(slot.accepted.as_ref().map(|(_, block)| Effect::Validate(block.clone())));
-            }
-            self.commit_if_prepared(height, effects);
-            let Some((block, certificate)) = self.certified(height) else { return };
-            self.decide(certificate.clone());
-            effects.push(Effect::Decide(Decision { block, certificate }));
-        }
-    }
-
-    /// §4.2: *prepared* is the pre-prepare and matching prepares of a quorum; then the replica commits.
-    fn commit_if_prepared(&mut self, height: u64, effects: &mut Effects) {
-        let quorum = self.config.validators.quorum();
-        let Some(slot) = self.slots.get(&height) else { return };
-        let (Some(block_hash), Some((pre_prepare, block))) = (slot.prepared(quorum), slot.accepted.clone()) else {
-            return;
-        };
-        if slot.commits.of(self.config.me).is_some() {
-            return;
-        }
-        let prepares = slot.prepares.votes_for(block_hash).cloned().collect();
-        let certificate = PreparedCertificate { pre_prepare, prepares };
-        let commit = self.sign(VoteKind::Commit, height, block_hash);
-        effects.push(Effect::Persist(Record::Prepared(certificate.clone())));
-        effects.push(Effect::Broadcast(Message::Vote(commit.clone())));
-        self.prepared = Some(Prepared { certificate, block });
-        self.slots.entry(height).or_default().commits.add(commit);
-    }
-
-    /// §4.2: *committed*: a quorum of matching commits for the block at this height.
-    fn certified(&self, height: u64) -> Option<(Arc<Block>, Certificate)> {
-        let slot = self.slots.get(&height)?;
-        let (vote, block) = slot.accepted.as_ref().filter(|_| slot.validity == Validity::Valid)?;
-        let certificate = slot.commits.certificate(vote.block_hash, self.config.validators.quorum())?;
-        Some((block.clone(), certificate))
-    }
-
-    fn decide(&mut self, certificate: Certificate) {
-        self.decided = certificate.height;
-        self.slots.retain(|height, _| *height > certificate.height);
-        self.prepared = None;
-        self.doublings = 0;
-        // The view's timer starts anew for what comes next.
-        self.armed = false;
-        if certificate.view == self.view.number {
-            self.new_view = None;
-        }
-        self.certificate = Some(certificate);
-    }
-
-    /// Others decided up to here. If they did so in a higher view than this replica's, that view has begun.
-    fn caught_up(&mut self, certificate: Certificate, effects: &mut Effects) {
-        if certificate.height <= self.decided {
-            return;
-        }
-        let View { number, changing, .. } = self.view;
-        let begun = certificate.view > number || (certificate.view == number && changing);
-        let view = certificate.view;
-        self.decide(certificate);
-        if begun {
-            self.enter(View { number: view, changing: false, floor: self.decided, required: None }, effects);
-        }
-        self.advance(effects);
-        self.begin_view(effects);
-    }
-
-    // View changes, §4.4.
-
-    /// Keeps the view's timer running exactly while something waits to be decided and a view is there to be given up.
-    fn watch(&mut self, effects: &mut Effects) {
-        let asking = self.view_changes.values().filter(|(change, _)| change.view >= self.view.number).count();
-        let wanted = match self.view.changing {
-            // A replica alone would run away from the others: the timer waits for a quorum to ask for the view.
-            true => asking >= self.config.validators.quorum(),
-            false => self.waiting || self.slots.get(&(self.decided + 1)).is_some_and(Slot::is_begun),
-        };
-        if wanted && !self.armed {
-            let after = self.config.view_timeout * 2u32.pow(self.doublings.min(MAX_DOUBLINGS));
-            effects.push(Effect::SetTimer { timer: Timer::ViewChange, after });
-        } else if !wanted && self.armed {
-            effects.push(Effect::CancelTimer(Timer::ViewChange));
-        }
-        self.armed = wanted;
-    }
-
-    fn enter(&mut self, view: View, effects: &mut Effects) {
-        if view.number != self.view.number {
-            self.slots.clear();
-        }
-        self.view = view;
-        self.armed = false;
-        self.new_view = None;
-        self.view_changes.retain(|_, (change, _)| change.view >= view.number);
-        effects.push(Effect::Persist(Record::View(view)));
-    }
-
-    fn own_view_change(&self) -> (ViewChange, Option<Arc<Block>>) {
-        let PbftConfig { me, key, domain, validators, .. } = &self.config;
-        let prepared = self.prepared.as_ref().map(|prepared| prepared.certificate.clone());
-        let block = self.prepared.as_ref().map(|prepared| prepared.block.clone());
-        let signer = (key, domain, validators.epoch());
-        (ViewChange::sign(self.view.number, *me, self.certificate.clone(), prepared, signer), block)
-    }
-
-    /// Stops voting in the current view and asks for a higher one.
-    fn change_view(&mut self, number: u64, effects: &mut Effects) {
-        self.doublings += 1;
-        self.enter(View { number, changing: true, floor: self.decided, required: None }, effects);
-        let (change, block) = self.own_view_change();
-        self.view_changes.insert(self.config.me, (change.clone(), block.clone()));
-        effects.push(Effect::Broadcast(Message::ViewChange { change, block }));
-        self.begin_view(effects);
-    }
-
-    fn receive_view_change(
-        &mut self,
-        from: ValidatorIndex,
-        change: ViewChange,
-        block: Option<Arc<Block>>,
-        effects: &mut Effects,
-    ) -> Result<(), Fault> {
-        let View { number, changing, .. } = self.view;
-        if change.view < number || (change.view == number && !changing) {
-            // The view that it asks for, or a higher one, has begun.
-            if let Some(new_view) = &self.new_view {
-                effects.push(Effect::Send { to: from, message: Message::NewView(new_view.clone()) });
-            }
-            return Ok(());
-        }
-        let known = self.view_changes.get(&change.validator);
-        if known.is_some_and(|(known, _)| known.view >= change.view) {
-            return Ok(());
-        }
-        change.verify(&self.config.domain, &self.config.validators, self.certificate.as_ref())?;
-        let prepared = change.prepared.as_ref().map(|prepared| prepared.pre_prepare.block_hash);
-        let whole = block.as_ref().is_none_or(|block| self.is_whole(block));
-        if block.as_ref().map(|block| block.header.hash()) != prepared || !whole {
-            return Err(Fault::WrongBlock);
-        }
-        self.view_changes.insert(change.validator, (change, block));
-
-        // f + 1 ask for higher views: one of them is correct, so it is time.
-        let mut higher: Vec<_> = self.view_changes.values().map(|(change, _)| change.view).collect();
-        higher.retain(|view| *view > self.view.number);
-        if higher.len() > self.config.validators.max_faulty() {
-            let smallest = higher.into_iter().min().unwrap_or(self.view.number);
-            self.change_view(smallest, effects);
-        } else {
-            self.begin_view(effects);
-        }
-        Ok(())
-    }
-
-    /// The new primary begins the view once a quorum asks for it. The required block is at hand, since each view change
-    /// brings the block that it says is prepared.
-    fn begin_view(&mut self, effects: &mut Effects) {
-        if !self.view.changing || !self.is_primary() {
-            return;
-        }
-        let view = self.view.number;
-        let asking = self.view_changes.values().filter(|(change, _)| change.view == view);
-        let changes: Vec<_> = asking.map(|(change, _)| change.clone()).collect();
-        if changes.len() < self.config.validators.quorum() {
-            return;
-        }
-        let (base, block_hash) = required(&changes);
-        let proposal = block_hash.and_then(|block_hash| {
-            let blocks = self.view_changes.values().filter_map(|(_, block)| block.as_ref());
-            let block = blocks.into_iter().find(|block| block.header.hash() == block_hash)?.clone();
-            Some((self.sign(VoteKind::PrePrepare, base + 1, block_hash), block))
-        });
-        let PbftConfig { key, domain, validators, .. } = &self.config;
-        let new_view = NewView::sign(view, changes, proposal, (key, domain, validators.epoch()));
-        self.enter_new_view(new_view, true, effects);
-    }
-
-    fn receive_new_view(&mut self, new_view: NewView, effects: &mut Effects) -> Result<(), Fault> {
-        let View { number, changing, .. } = self.view;
-        if new_view.view < number || (new_view.view == number && !changing) {
-            return Ok(());
-        }
-        let known =
-            |change: &ViewChange| self.view_changes.get(&change.validator).is_some_and(|(known, _)| known == change);
-        new_view.verify(&self.config.domain, &self.config.validators, known, self.certificate.as_ref())?;
-        self.enter_new_view(new_view, false, effects);
-        Ok(())
-    }
-
-    /// Enters a view that has begun; `own` if this replica begins it.
-    fn enter_new_view(&mut self, new_view: NewView, own: bool, effects: &mut Effects) {
-        let (base, block_hash) = required(&new_view.view_changes);
-        self.enter(View { number: new_view.view, changing: false, floor: base, required: block_hash }, effects);
-        if let Some((vote, block)) = new_view.proposal.clone().filter(|(vote, _)| vote.height > self.decided) {
-            self.slots.entry(vote.height).or_default().accept(vote, block);
-        }
-        if own {
-            effects.push(Effect::Broadcast(Message::NewView(new_view.clone())));
-        }
-        self.new_view = Some(new_view);
-        self.advance(effects);
     }
 }

@@ -9,12 +9,12 @@ use super::votes::VoteSet;
 /// Whether the host found the block valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Validity {
-    /// Not asked yet: the height below is undecided.
+    /// Not asked yet, or to be asked again.
     #[default]
     Unknown,
     /// Asked, not answered.
     Asked,
-    /// It may follow the last decided block.
+    /// It may follow its parent.
     Valid,
 }
 
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     /// The one pre-prepare that counts, and its block.
     pub(super) accepted: Option<(Vote, Arc<Block>)>,
     pub(super) validity: Validity,
+    /// This replica has made its acceptance durable; it never accepts another block here.
+    pub(super) voted: bool,
     pub(super) prepares: VoteSet,
     pub(super) commits: VoteSet,
 }

@@ -3,14 +3,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dtn_primitives::{
-    B256, Block, Certificate, CertificateError, Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet,
-    Vote, VoteKind, new_view_digest, view_change_digest,
+    B256, Block, Certificate, CertificateError, Domain, Header, KeyError, SecretKey, Signature, ValidatorIndex,
+    ValidatorSet, Vote, VoteKind, new_view_digest, view_change_digest,
 };
 use serde::{Deserialize, Serialize};
+
+use super::PIPELINE;
 
 /// Proof that a quorum prepared a block in a view: the primary's `PRE-PREPARE` and the others' `PREPARE`s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreparedCertificate {
+    /// The block's header, which names the parent on which it can be proposed again.
+    pub header: Header,
     /// Signed by the primary of its view.
     pub pre_prepare: Vote,
     /// Matching, of distinct other replicas.
@@ -27,8 +31,9 @@ pub struct ViewChange {
     /// The commit certificate of the last block that it has decided; none above the genesis. It takes the place of the
     /// paper's stable checkpoint.
     pub decided: Option<Certificate>,
-    /// What it has prepared at the height above, in the highest view in which it did.
-    pub prepared: Option<PreparedCertificate>,
+    /// What it has prepared at the heights above, in ascending order without a gap, each on top of the one before it
+    /// and in the highest view in which it did.
+    pub prepared: Vec<PreparedCertificate>,
     /// Over all of that.
     pub signature: Signature,
 }
@@ -40,8 +45,8 @@ pub struct NewView {
     pub view: u64,
     /// The view changes of a quorum for it, in ascending order of validator.
     pub view_changes: Vec<ViewChange>,
-    /// What has to be proposed first, if anything: the `PRE-PREPARE` in the new view, and its block.
-    pub proposal: Option<(Vote, Arc<Block>)>,
+    /// What has to be proposed first, in ascending order of height: the `PRE-PREPARE` in the new view, and its block.
+    pub proposals: Vec<(Vote, Arc<Block>)>,
     /// Of the view's primary.
     pub signature: Signature,
 }
@@ -73,7 +78,10 @@ impl PreparedCertificate {
     }
 
     fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ViewChangeError> {
-        let Self { pre_prepare, prepares } = self;
+        let Self { header, pre_prepare, prepares } = self;
+        if (header.hash(), header.height) != (pre_prepare.block_hash, pre_prepare.height) {
+            return Err(ViewChangeError::Prepared("the header is another block's"));
+        }
         let primary = validators.primary(pre_prepare.view);
         if pre_prepare.kind != VoteKind::PrePrepare || pre_prepare.validator != primary {
             return Err(ViewChangeError::Prepared("the pre-prepare is not the primary's"));
@@ -100,7 +108,7 @@ impl ViewChange {
         view: u64,
         validator: ValidatorIndex,
         decided: Option<Certificate>,
-        prepared: Option<PreparedCertificate>,
+        prepared: Vec<PreparedCertificate>,
         (key, domain, epoch): (&SecretKey, &Domain, u64),
     ) -> Self {
         let mut unsigned = Self { view, validator, decided, prepared, signature: Signature([0; 65]) };
@@ -111,9 +119,14 @@ impl ViewChange {
     /// What its signature is over.
     pub fn digest(&self, domain: &Domain, epoch: u64) -> B256 {
         let prepared =
-            self.prepared.as_ref().map(|prepared| (prepared.pre_prepare.view, prepared.pre_prepare.block_hash));
+            self.prepared.iter().map(|PreparedCertificate { pre_prepare: vote, .. }| (vote.view, vote.block_hash));
         let decided = self.decided.as_ref().map(|decided| (decided.height, decided.block_hash));
-        view_change_digest(domain, epoch, self.view, decided.unwrap_or_default(), prepared)
+        view_change_digest(domain, epoch, self.view, decided.unwrap_or_default(), &prepared.collect::<Vec<_>>())
+    }
+
+    /// The hash of the last block that the replica had decided.
+    fn decided_hash(&self, domain: &Domain) -> B256 {
+        self.decided.as_ref().map_or(domain.network_id, |decided| decided.block_hash)
     }
 
     /// The height up to which the replica had decided.
@@ -136,27 +149,46 @@ impl ViewChange {
         if let Some(decided) = self.decided.as_ref().filter(|decided| trusted != Some(decided)) {
             decided.verify(domain, validators)?;
         }
-        if let Some(prepared) = &self.prepared {
-            let (view, height, _) = prepared.prepared();
-            if view >= self.view || height != self.height() + 1 {
+        if self.prepared.len() as u64 > PIPELINE {
+            return Err(ViewChangeError::Prepared("it is more than can have been under way"));
+        }
+        let mut parent = self.decided_hash(domain);
+        for (expected, prepared) in (self.height() + 1..).zip(&self.prepared) {
+            let (view, height, block_hash) = prepared.prepared();
+            if view >= self.view || height != expected {
                 return Err(ViewChangeError::Prepared("it is not of an earlier view above the decided height"));
             }
+            if prepared.header.parent_hash != parent {
+                return Err(ViewChangeError::Prepared("it is not on top of the block below"));
+            }
             prepared.verify(domain, validators)?;
+            parent = block_hash;
         }
         Ok(())
     }
 }
 
-/// What a quorum of view changes requires: the highest decided height among them, and the block that has to be
-/// proposed at the height above, if any of them has prepared one there: the one that was prepared in the highest view.
+/// What a quorum of view changes requires: the highest decided height among them, and the blocks that have to be
+/// proposed above it: at each height the one that was prepared in the highest view on top of the one below.
 ///
-/// Had any block been committed there, a quorum would have prepared it, and one correct replica of that quorum is among
-/// these; so it is this block (the paper's §4.4, for one height instead of a window of them).
-pub fn required(view_changes: &[ViewChange]) -> (u64, Option<B256>) {
-    let base = view_changes.iter().map(ViewChange::height).max().unwrap_or_default();
-    let prepared = view_changes.iter().filter_map(|change| change.prepared.as_ref()).map(PreparedCertificate::prepared);
-    let highest = prepared.filter(|(_, height, _)| *height == base + 1).max_by_key(|(view, ..)| *view);
-    (base, highest.map(|(_, _, block_hash)| block_hash))
+/// Had any block been committed there, a quorum would have prepared it and all below it, since replicas commit in order,
+/// and one correct replica of that quorum is among these; so it is among these blocks (the paper's §4.4, where a chain
+/// takes the place of a window of independent sequence numbers, and needs no null requests for its gaps).
+pub fn required(view_changes: &[ViewChange], domain: &Domain) -> (u64, Vec<B256>) {
+    let highest = view_changes.iter().max_by_key(|change| change.height());
+    let Some((base, mut parent)) = highest.map(|change| (change.height(), change.decided_hash(domain))) else {
+        return (0, Vec::new());
+    };
+    let mut blocks = Vec::new();
+    for height in base + 1..=base + PIPELINE {
+        let prepared = view_changes.iter().flat_map(|change| &change.prepared);
+        let on_top =
+            prepared.filter(|prepared| prepared.header.height == height && prepared.header.parent_hash == parent);
+        let Some(chosen) = on_top.max_by_key(|prepared| prepared.pre_prepare.view) else { break };
+        parent = chosen.pre_prepare.block_hash;
+        blocks.push(parent);
+    }
+    (base, blocks)
 }
 
 impl NewView {
@@ -164,10 +196,10 @@ impl NewView {
     pub fn sign(
         view: u64,
         view_changes: Vec<ViewChange>,
-        proposal: Option<(Vote, Arc<Block>)>,
+        proposals: Vec<(Vote, Arc<Block>)>,
         (key, domain, epoch): (&SecretKey, &Domain, u64),
     ) -> Self {
-        let mut unsigned = Self { view, view_changes, proposal, signature: Signature([0; 65]) };
+        let mut unsigned = Self { view, view_changes, proposals, signature: Signature([0; 65]) };
         unsigned.signature = key.sign(unsigned.digest(domain, epoch));
         unsigned
     }
@@ -197,20 +229,20 @@ impl NewView {
         for change in changes.iter().filter(|change| !verified(change)) {
             change.verify(domain, validators, trusted)?;
         }
-        let (base, block_hash) = required(changes);
-        match (&self.proposal, block_hash) {
-            (None, None) => Ok(()),
-            (Some((vote, block)), Some(block_hash)) => {
-                let expected = (VoteKind::PrePrepare, self.view, base + 1, block_hash);
-                let fits = (vote.kind, vote.view, vote.height, vote.block_hash) == expected
-                    && vote.validator == validators.primary(self.view)
-                    && (block.header.hash(), block.header.height) == (block_hash, base + 1);
-                if !fits {
-                    return Err(ViewChangeError::Proposal);
-                }
-                Ok(vote.verify(domain, validators)?)
-            }
-            _ => Err(ViewChangeError::Proposal),
+        let (base, required) = required(changes, domain);
+        if self.proposals.len() != required.len() {
+            return Err(ViewChangeError::Proposal);
         }
+        for ((height, block_hash), (vote, block)) in (base + 1..).zip(required).zip(&self.proposals) {
+            let expected = (VoteKind::PrePrepare, self.view, height, block_hash);
+            let fits = (vote.kind, vote.view, vote.height, vote.block_hash) == expected
+                && vote.validator == validators.primary(self.view)
+                && (block.header.hash(), block.header.height) == (block_hash, height);
+            if !fits {
+                return Err(ViewChangeError::Proposal);
+            }
+            vote.verify(domain, validators)?;
+        }
+        Ok(())
     }
 }

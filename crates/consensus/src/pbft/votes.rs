@@ -32,6 +32,11 @@ impl VoteSet {
         }
     }
 
+    /// Counts votes that were verified before.
+    pub(super) fn extend(&mut self, votes: impl IntoIterator<Item = Vote>) {
+        votes.into_iter().for_each(|vote| _ = self.add(vote));
+    }
+
     /// The vote of a validator, if it has cast one.
     pub(super) fn of(&self, validator: ValidatorIndex) -> Option<&Vote> {
         self.0.get(&validator)

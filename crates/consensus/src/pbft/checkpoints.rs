@@ -1,0 +1,137 @@
+//! Agreement on the state itself, every [`CHECKPOINT_INTERVAL`] heights (Castro & Liskov, OSDI '99, §4.3).
+
+use std::collections::BTreeMap;
+
+use dtn_primitives::{B256, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
+
+use super::{
+    CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Pbft, Record,
+    votes::{Added, VoteSet},
+};
+use crate::protocol::{Effect, Evidence};
+
+/// The last stable checkpoint, and the votes for those above it.
+#[derive(Debug, Clone)]
+pub(super) struct Checkpoints {
+    stable: Option<CheckpointCertificate>,
+    votes: BTreeMap<u64, VoteSet>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(stable: Option<CheckpointCertificate>) -> Self {
+        Self { stable, votes: BTreeMap::new() }
+    }
+
+    /// Takes back a vote of this replica after a restart.
+    pub(super) fn restore(&mut self, vote: Vote) {
+        if self.in_window(vote.height) {
+            self.votes.entry(vote.height).or_default().extend([vote]);
+        }
+    }
+
+    pub(super) fn stable(&self) -> Option<&CheckpointCertificate> {
+        self.stable.as_ref()
+    }
+
+    /// The height of the last stable checkpoint (the paper's low-water mark).
+    pub(super) fn height(&self) -> u64 {
+        self.stable.as_ref().map_or(0, |stable| stable.height)
+    }
+
+    /// What a replica has said about checkpoints that are not stable yet.
+    pub(super) fn own(&self, me: ValidatorIndex) -> impl Iterator<Item = Vote> {
+        self.votes.values().filter_map(move |votes| votes.of(me).cloned())
+    }
+
+    fn in_window(&self, height: u64) -> bool {
+        height > self.height() && height - self.height() <= LOG_WINDOW
+    }
+}
+
+impl Pbft {
+    /// The host has executed everything up to this height.
+    pub(super) fn executed(&mut self, height: u64, state_root: B256, effects: &mut Effects) {
+        if height == 0 || !height.is_multiple_of(CHECKPOINT_INTERVAL) || height <= self.checkpoints.height() {
+            return;
+        }
+        let epoch = self.config.validators.epoch();
+        let (me, key, domain) = (self.config.me, &self.config.key, &self.config.domain);
+        let vote = Vote::sign(VoteKind::Checkpoint, (epoch, 0, height), state_root, me, key, domain);
+        effects.push(Effect::Persist(Record::Checkpoint(vote.clone())));
+        effects.push(Effect::Broadcast(Message::Checkpoint(vote.clone())));
+        // A replica that catches up is far beyond the window that it knows of; the others tell it what is stable.
+        if self.checkpoints.in_window(height) {
+            self.checkpoints.votes.entry(height).or_default().add(vote);
+            self.stabilize(height, state_root, effects);
+        }
+    }
+
+    pub(super) fn receive_checkpoint(
+        &mut self,
+        from: ValidatorIndex,
+        vote: Vote,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        let Vote { kind, height, block_hash: state_root, .. } = vote;
+        if kind != VoteKind::Checkpoint {
+            return Err(Fault::WrongKind);
+        }
+        if !height.is_multiple_of(CHECKPOINT_INTERVAL) {
+            return Err(Fault::NotCheckpoint(height));
+        }
+        if let Some(stable) = self.checkpoints.stable.as_ref().filter(|stable| height <= stable.height) {
+            if vote.validator == from {
+                effects.push(Effect::Send { to: from, message: Message::Stable(stable.clone()) });
+            }
+            return Ok(());
+        }
+        let known = self.checkpoints.votes.get(&height).and_then(|votes| votes.of(vote.validator));
+        if !self.checkpoints.in_window(height) || known == Some(&vote) {
+            return Ok(());
+        }
+        vote.verify(&self.config.domain, &self.config.validators)?;
+        match self.checkpoints.votes.entry(height).or_default().add(vote.clone()) {
+            Added::New => self.stabilize(height, state_root, effects),
+            Added::Duplicate => {}
+            Added::Conflicting(first) => {
+                effects.push(Effect::Evidence(Box::new(Evidence { first, second: vote })));
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer says that a later checkpoint is stable, and proves it.
+    pub(super) fn receive_stable(
+        &mut self,
+        certificate: CheckpointCertificate,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        if certificate.height <= self.checkpoints.height() {
+            return Ok(());
+        }
+        if !certificate.height.is_multiple_of(CHECKPOINT_INTERVAL) {
+            return Err(Fault::NotCheckpoint(certificate.height));
+        }
+        certificate.verify(&self.config.domain, &self.config.validators)?;
+        self.set_stable(certificate, effects);
+        Ok(())
+    }
+
+    /// §4.3: a checkpoint is stable once a quorum says the same about it.
+    fn stabilize(&mut self, height: u64, state_root: B256, effects: &mut Effects) {
+        let quorum = self.config.validators.quorum();
+        let votes = self.checkpoints.votes.get(&height).filter(|votes| votes.count(state_root) >= quorum);
+        let votes = votes.map(|votes| votes.votes_for(state_root).take(quorum));
+        if let Some(certificate) = votes.and_then(CheckpointCertificate::from_votes) {
+            self.set_stable(certificate, effects);
+        }
+    }
+
+    fn set_stable(&mut self, certificate: CheckpointCertificate, effects: &mut Effects) {
+        self.checkpoints.votes.retain(|height, _| *height > certificate.height);
+        self.checkpoints.stable = Some(certificate.clone());
+        effects.push(Effect::Stable(certificate));
+        // The window has moved.
+        self.advance(effects);
+    }
+}
