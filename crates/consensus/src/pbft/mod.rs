@@ -276,7 +276,7 @@ impl Protocol for Pbft {
         match input {
             Input::Start => {
                 effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: RETRANSMIT });
-                if self.view.changing && self.decided + 1 >= self.vote_from {
+                if self.view.changing && !self.is_silent() {
                     self.view_changes.insert(self.config.me, self.own_view_change());
                 }
                 effects.extend(self.said().into_iter().map(Effect::Broadcast));
@@ -414,6 +414,11 @@ impl Pbft {
     /// Whether it has asked for its view, which has not begun for it.
     pub fn is_changing_view(&self) -> bool {
         self.view.changing
+    }
+
+    /// Whether it does not vote on the next height, because it may have said something else about it and forgotten.
+    pub fn is_silent(&self) -> bool {
+        self.decided + 1 < self.vote_from
     }
 
     fn decided_hash(&self) -> B256 {

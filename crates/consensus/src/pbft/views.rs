@@ -15,6 +15,7 @@ impl Pbft {
     pub(super) fn watch(&mut self, effects: &mut Effects) {
         let asking = self.view_changes.values().filter(|(change, _)| change.view >= self.view.number).count();
         let wanted = match self.view.changing {
+            _ if self.is_silent() => false,
             // A replica alone would run away from the others: the timer waits for a quorum to ask for the view.
             true => asking >= self.config.validators.quorum(),
             false => self.waiting || self.slots.get(&(self.decided + 1)).is_some_and(Slot::is_begun),
@@ -52,12 +53,9 @@ impl Pbft {
     pub(super) fn change_view(&mut self, number: u64, effects: &mut Effects) {
         self.doublings += 1;
         self.enter(View { number, changing: true, floor: self.decided, required: Vec::new() }, effects);
-        // What it does not remember having said, it may not speak of.
-        if self.decided + 1 >= self.vote_from {
-            let (change, blocks) = self.own_view_change();
-            self.view_changes.insert(self.config.me, (change.clone(), blocks.clone()));
-            effects.push(Effect::Broadcast(Message::ViewChange { change, blocks }));
-        }
+        let (change, blocks) = self.own_view_change();
+        self.view_changes.insert(self.config.me, (change.clone(), blocks.clone()));
+        effects.push(Effect::Broadcast(Message::ViewChange { change, blocks }));
         self.begin_view(effects);
     }
 
@@ -92,7 +90,7 @@ impl Pbft {
         // f + 1 ask for higher views: one of them is correct, so it is time.
         let mut higher: Vec<_> = self.view_changes.values().map(|(change, _)| change.view).collect();
         higher.retain(|view| *view > self.view.number);
-        if higher.len() > self.config.validators.max_faulty() {
+        if higher.len() > self.config.validators.max_faulty() && !self.is_silent() {
             let smallest = higher.into_iter().min().unwrap_or(self.view.number);
             self.change_view(smallest, effects);
         } else {
@@ -104,7 +102,7 @@ impl Pbft {
     /// The new primary begins the view once a quorum asks for it. The required blocks are at hand, since each view change
     /// brings the blocks that it says are prepared.
     pub(super) fn begin_view(&mut self, effects: &mut Effects) {
-        if !self.view.changing || !self.is_primary() || self.decided + 1 < self.vote_from {
+        if !self.view.changing || !self.is_primary() || self.is_silent() {
             return;
         }
         let view = self.view.number;
