@@ -13,6 +13,7 @@ mod domain;
 mod genesis;
 mod key;
 pub mod merkle;
+mod read;
 mod result;
 mod transaction;
 mod validators;
@@ -24,6 +25,7 @@ pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use domain::Domain;
 pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
+pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, WorkResult};
 pub use transaction::{
     Claim, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
