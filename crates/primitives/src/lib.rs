@@ -20,7 +20,7 @@ mod transaction;
 mod validators;
 mod vote;
 
-pub use alloy_primitives::{Address, B256, U256, keccak256};
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 pub use block::{Block, Header};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use domain::Domain;
@@ -28,7 +28,7 @@ pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use result::{FinalizedResult, WorkResult};
 pub use transaction::{
-    Claim, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
+    Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
 pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};
