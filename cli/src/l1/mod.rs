@@ -264,6 +264,10 @@ fn block_table(view: &BlockView) -> String {
                     units::duration(claim.duration_us)
                 ),
             ),
+            Payload::Data { items, .. } => {
+                let bytes: usize = items.iter().map(|item| item.len()).sum();
+                ("data", format!("{} items, {}", units::thousands(items.len()), units::bytes(bytes as u64)))
+            }
         };
         table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
     }

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap, HashMap},
 };
 
-use dtn_primitives::{Address, B256, Claim, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
+use dtn_primitives::{Address, B256, Claim, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, codec};
 
 use crate::{
     OrderStatus, Refusal,
@@ -89,7 +89,7 @@ struct Entry {
 pub(crate) struct Mempool {
     limits: MempoolLimits,
     entries: HashMap<B256, Entry>,
-    /// Transaction hashes of orders by sender and nonce.
+    /// Transaction hashes of orders and data by sender and nonce.
     orders: BTreeMap<(Address, u64), B256>,
     /// The transaction hash of the one claim for each open order.
     claims: HashMap<B256, B256>,
@@ -135,15 +135,16 @@ impl Mempool {
         }
         let sender = transaction.sender;
         let mut early = false;
-        match &transaction.payload {
-            Payload::Order(order) => {
-                let next = state.next_nonce(sender);
-                check_nonce(order.nonce, next..=next.saturating_add(NONCE_WINDOW))?;
-                rules.allow_order(sender, order)?;
-                if let Some(taken) = self.orders.get(&(sender, order.nonce)) {
-                    return Err(AdmissionError::NonceTaken(*taken));
-                }
+        if let Some(nonce) = transaction.payload.nonce() {
+            let next = state.next_nonce(sender);
+            check_nonce(nonce, next..=next.saturating_add(NONCE_WINDOW))?;
+            if let Some(taken) = self.orders.get(&(sender, nonce)) {
+                return Err(AdmissionError::NonceTaken(*taken));
             }
+        }
+        match &transaction.payload {
+            Payload::Order(order) => rules.allow_order(sender, order)?,
+            Payload::Data { .. } => {}
             Payload::Claim(claim) => {
                 if let Some(pending) = self.claims.get(&claim.order) {
                     return Err(AdmissionError::ClaimPending(*pending));
@@ -180,9 +181,9 @@ impl Mempool {
         if self.fits(bytes) {
             return Ok(());
         }
-        let ready = match &transaction.payload {
-            Payload::Order(order) => order.nonce == self.first_gap(transaction.sender, state),
-            Payload::Claim(_) => !early,
+        let ready = match transaction.payload.nonce() {
+            Some(nonce) => nonce == self.first_gap(transaction.sender, state),
+            None => !early,
         };
         let mut waiting = if ready { self.behind_gaps(state) } else { Vec::new() };
         while !self.fits(bytes) {
@@ -222,7 +223,9 @@ impl Mempool {
 
     fn insert(&mut self, hash: B256, transaction: Transaction, bytes: usize, early: bool) {
         match &transaction.payload {
-            Payload::Order(order) => _ = self.orders.insert((transaction.sender, order.nonce), hash),
+            Payload::Order(Order { nonce, .. }) | Payload::Data { nonce, .. } => {
+                self.orders.insert((transaction.sender, *nonce), hash);
+            }
             Payload::Claim(claim) if early => self.early.entry(claim.order).or_default().push(hash),
             Payload::Claim(claim) => _ = self.claims.insert(claim.order, hash),
         }
@@ -237,7 +240,9 @@ impl Mempool {
         let Some(entry) = self.entries.remove(&hash) else { return };
         let sender = entry.transaction.sender;
         match &entry.transaction.payload {
-            Payload::Order(order) => _ = self.orders.remove(&(sender, order.nonce)),
+            Payload::Order(Order { nonce, .. }) | Payload::Data { nonce, .. } => {
+                self.orders.remove(&(sender, *nonce));
+            }
             Payload::Claim(Claim { order, .. }) => {
                 if self.claims.get(order) == Some(&hash) {
                     self.claims.remove(order);
@@ -280,8 +285,8 @@ impl Mempool {
             }
             bytes += entry.bytes;
             selected.push((hash, &entry.transaction));
-            if let Payload::Order(order) = &entry.transaction.payload {
-                let following = self.orders.get(&(entry.transaction.sender, order.nonce.saturating_add(1)));
+            if let Some(nonce) = entry.transaction.payload.nonce() {
+                let following = self.orders.get(&(entry.transaction.sender, nonce.saturating_add(1)));
                 candidates.extend(following.and_then(|hash| ready(*hash)));
             }
         }

@@ -117,20 +117,26 @@ impl<'a> Execution<'a> {
         match &transaction.payload {
             Payload::Order(order) => self.apply_order(transaction.sender, order, hash),
             Payload::Claim(claim) => self.apply_claim(transaction.sender, claim, hash),
+            Payload::Data { nonce, .. } => self.use_nonce(transaction.sender, *nonce),
         }
     }
 
-    fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
+    fn use_nonce(&mut self, sender: Address, nonce: u64) -> Result<(), Refusal> {
         let next = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.state.next_nonce(sender));
-        check_nonce(order.nonce, next..=next)?;
+        check_nonce(nonce, next..=next)?;
+        self.changes.nonces.insert(sender, next.saturating_add(1));
+        Ok(())
+    }
+
+    fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
         self.rules.allow_order(sender, order)?;
+        self.use_nonce(sender, order.nonce)?;
         let height = self.height;
         let status = match order.work {
             Some(_) => OrderStatus::Open { order: order.clone(), height },
             None => OrderStatus::Recorded { height },
         };
         // A nonce is used at most once and is part of the hash, so no other order has this one.
-        self.changes.nonces.insert(sender, next.saturating_add(1));
         self.changes.orders.insert(hash, status);
         Ok(())
     }

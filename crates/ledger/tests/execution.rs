@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use dtn_ledger::{BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, OrderStatus, Refusal};
+use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, OrderStatus, Refusal};
 use dtn_pow::PowError;
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -362,4 +362,23 @@ proptest! {
         let closed = orders.iter().filter(|order| matches!(ledger.order(**order), Some(OrderStatus::Closed { .. })));
         prop_assert_eq!(closed.count(), results.len());
     }
+}
+
+#[test]
+fn data_uses_up_its_accounts_nonce_and_nothing_else() {
+    let mut ledger = ledger();
+    let data = |nonce| sign(Payload::Data { nonce, items: vec![vec![0xff; 512].into(); 3] }, 5);
+    let block = commit_all(&mut ledger, [note(5, 0), data(1), note(5, 2), data(3)]);
+    assert_eq!(block.transactions.len(), 4);
+    assert_eq!(ledger.next_nonce(key(5).address()), 4);
+    assert_eq!(ledger.order(hash(&data(1))), None);
+    assert_eq!(ledger.results_in(1), Ok(Vec::new()));
+    assert_eq!(ledger.transaction(hash(&data(1))).expect("reads").map(|location| location.index), Some(1));
+    let error = ledger.admit(data(3)).expect_err("used");
+    assert_eq!(error, AdmissionError::Refused(Refusal::NonceTooLow { have: 3, next: 4 }));
+    let first = ledger.admit(data(4)).expect("the next");
+    let rival = note(5, 4);
+    assert_eq!(ledger.admit(rival).expect_err("one a nonce"), AdmissionError::NonceTaken(first));
+    let nothing = sign(Payload::Data { nonce: 5, items: vec![] }, 5);
+    assert!(ledger.admit(nothing).expect_err("refused").is_malformed());
 }

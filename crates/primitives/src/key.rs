@@ -3,8 +3,10 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, keccak256};
-use k256::ecdsa::{RecoveryId, Signature as EcdsaSignature, SigningKey, VerifyingKey};
+use k256::ecdsa::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::{ecdsa, memo};
 
 /// Why a key or a signature was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,39 +35,37 @@ pub enum KeyError {
 
 /// A signing key. Never printed; `Debug` shows its address only.
 #[derive(Clone)]
-pub struct SecretKey(SigningKey);
+pub struct SecretKey {
+    key: SigningKey,
+    address: Address,
+}
 
 impl SecretKey {
     /// Reads a key from its 32 big-endian bytes.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        SigningKey::from_slice(bytes).map(Self).map_err(|_| KeyError::InvalidSecretKey)
+        let key = SigningKey::from_slice(bytes).map_err(|_| KeyError::InvalidSecretKey)?;
+        let address = PublicKey(*key.verifying_key()).address();
+        Ok(Self { key, address })
     }
 
     /// The 32 big-endian bytes, for a keystore to encrypt and for libp2p's identity.
     pub fn to_bytes(&self) -> [u8; 32] {
-        self.0.to_bytes().into()
+        self.key.to_bytes().into()
     }
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(*self.0.verifying_key())
+        PublicKey(*self.key.verifying_key())
     }
 
     /// The Ethereum address of this key.
     pub fn address(&self) -> Address {
-        self.public_key().address()
+        self.address
     }
 
     /// Signs a 32-byte digest deterministically (RFC 6979), with low `s` (EIP-2).
     pub fn sign(&self, digest: B256) -> Signature {
-        let (signature, recovery) = self
-            .0
-            .sign_prehash_recoverable(digest.as_slice())
-            .expect("RFC 6979 signing of a 32-byte digest does not fail");
-        let mut bytes = [0; 65];
-        bytes[..64].copy_from_slice(&signature.to_bytes());
-        bytes[64] = 27 + recovery.to_byte();
-        Signature(bytes)
+        memo::signature(self.address, digest, || Signature(ecdsa::sign(&self.key, &digest.0)))
     }
 }
 
@@ -98,9 +98,13 @@ impl PublicKey {
 
     /// The last 20 bytes of the Keccak-256 of the uncompressed point.
     pub fn address(&self) -> Address {
-        let point = self.0.to_encoded_point(false);
-        Address::from_slice(&keccak256(&point.as_bytes()[1..])[12..])
+        address_of(&self.0.to_encoded_point(false).as_bytes()[1..])
     }
+}
+
+/// The last 20 bytes of the Keccak-256 of an uncompressed point without its tag.
+fn address_of(point: &[u8]) -> Address {
+    Address::from_slice(&keccak256(point)[12..])
 }
 
 impl fmt::Debug for PublicKey {
@@ -132,18 +136,10 @@ impl Signature {
     /// Refuses what the contract refuses (out of range, high `s`, other recovery bytes), so that a vote which a peer
     /// counts is always one that the registry accepts.
     pub fn signer(&self, digest: B256) -> Result<Address, KeyError> {
-        let signature = EcdsaSignature::from_slice(&self.0[..64]).map_err(|_| KeyError::MalformedSignature)?;
-        if signature.normalize_s().is_some() {
-            return Err(KeyError::MalformedSignature);
-        }
-        let recovery = match self.0[64] {
-            27 => RecoveryId::new(false, false),
-            28 => RecoveryId::new(true, false),
-            _ => return Err(KeyError::MalformedSignature),
-        };
-        VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, recovery)
-            .map(|key| PublicKey(key).address())
-            .map_err(|_| KeyError::MalformedSignature)
+        memo::signer(self, digest, || match ecdsa::recover(&self.0, &digest.0) {
+            Ok(point) => Ok(address_of(&point)),
+            Err(ecdsa::Malformed) => Err(KeyError::MalformedSignature),
+        })
     }
 
     /// Succeeds only if `signer` signed `digest`.
@@ -199,8 +195,9 @@ mod tests {
     fn the_twin_with_high_s_is_refused() {
         let digest = keccak256("digest");
         let signature = key().sign(digest);
-        let twin = EcdsaSignature::from_slice(&signature.0[..64]).expect("well formed");
-        let negated = EcdsaSignature::from_scalars(twin.r().to_bytes(), (-*twin.s()).to_bytes()).expect("in range");
+        let twin = k256::ecdsa::Signature::from_slice(&signature.0[..64]).expect("well formed");
+        let negated =
+            k256::ecdsa::Signature::from_scalars(twin.r().to_bytes(), (-*twin.s()).to_bytes()).expect("in range");
         let mut bytes = [0; 65];
         bytes[..64].copy_from_slice(&negated.to_bytes());
         bytes[64] = 55 - signature.0[64];

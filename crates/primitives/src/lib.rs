@@ -10,8 +10,10 @@ mod block;
 mod certificate;
 pub mod codec;
 mod domain;
+mod ecdsa;
 mod genesis;
 mod key;
+pub mod memo;
 pub mod merkle;
 mod read;
 mod result;
@@ -19,7 +21,7 @@ mod transaction;
 mod validators;
 mod vote;
 
-pub use alloy_primitives::{Address, B256, U256, keccak256};
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 pub use block::{Block, Header};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use domain::Domain;
@@ -28,7 +30,7 @@ pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, WorkResult};
 pub use transaction::{
-    Claim, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
+    Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
 pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

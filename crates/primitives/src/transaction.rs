@@ -1,6 +1,6 @@
-//! Signed transactions: orders for work, and the claims of those who did it.
+//! Signed transactions: orders for work, the claims of those who did it, and data that is only put in order.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{Domain, KeyError, SecretKey, Signature, codec};
@@ -17,10 +17,13 @@ pub const MAX_TRANSACTION_BYTES: usize = 16 * 1024;
 /// The longest text field of an order, in bytes.
 pub const MAX_TEXT_BYTES: usize = 256;
 
+/// The most items in one transaction of data.
+pub const MAX_DATA_ITEMS: usize = 1024;
+
 /// A training order: which model to train on which data, how it is measured and what it earns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// The sender's account nonce: 0 for its first order, then one more each. Replays and gaps are refused.
+    /// The sender's account nonce: 0 for its first order or data, then one more each. Replays and gaps are refused.
     pub nonce: u64,
     /// The public data set, by name.
     pub dataset: String,
@@ -68,6 +71,36 @@ pub enum Payload {
     Order(Order),
     /// Claims the reward of an open order. Needs no nonce: a race closes once, and a closed race takes no claim.
     Claim(Claim),
+    /// Opaque items that the network puts in order and does not look into. One signature covers all of them.
+    Data {
+        /// The sender's account nonce, which counts together with that of its orders.
+        nonce: u64,
+        /// The items, none of them empty; bounded together by [`MAX_TRANSACTION_BYTES`].
+        items: Vec<Bytes>,
+    },
+}
+
+impl Payload {
+    /// The account nonce that this uses up; a claim uses none.
+    pub fn nonce(&self) -> Option<u64> {
+        match self {
+            Self::Order(Order { nonce, .. }) | Self::Data { nonce, .. } => Some(*nonce),
+            Self::Claim(_) => None,
+        }
+    }
+
+    /// Checks the fields.
+    pub fn validate(&self) -> Result<(), TransactionError> {
+        match self {
+            Self::Order(order) => order.validate(),
+            Self::Claim(claim) => claim.validate(),
+            Self::Data { items, .. } if !(1..=MAX_DATA_ITEMS).contains(&items.len()) => {
+                Err(TransactionError::ItemCount(items.len()))
+            }
+            Self::Data { items, .. } if items.iter().any(|item| item.is_empty()) => Err(TransactionError::EmptyItem),
+            Self::Data { .. } => Ok(()),
+        }
+    }
 }
 
 /// A payload with its sender's signature.
@@ -110,6 +143,12 @@ pub enum TransactionError {
     /// A claim's search ends before it begins.
     #[error("the claim's search ends before it begins")]
     EndsBeforeStart,
+    /// Data without an item, or with too many.
+    #[error("{0} items of data; there must be 1 to {MAX_DATA_ITEMS}")]
+    ItemCount(usize),
+    /// An item without a byte.
+    #[error("an item of data is empty")]
+    EmptyItem,
 }
 
 impl Transaction {
@@ -132,10 +171,7 @@ impl Transaction {
 
     /// Checks everything that needs no ledger: fields and signature.
     pub fn validate(&self, domain: &Domain) -> Result<(), TransactionError> {
-        match &self.payload {
-            Payload::Order(order) => order.validate()?,
-            Payload::Claim(claim) => claim.validate()?,
-        }
+        self.payload.validate()?;
         Ok(self.signature.verify(self.hash(domain), self.sender)?)
     }
 }

@@ -58,6 +58,8 @@ fn vectors() -> Value {
     ]
     .map(|payload| Transaction::sign(payload, &keys[0], &domain))
     .into();
+    let items = vec![Bytes::from_static(b"opaque"), Bytes::from_static(&[0xff])];
+    let data = Transaction::sign(Payload::Data { nonce: 8, items }, &keys[0], &domain);
     let header = Header {
         network_id: domain.network_id,
         chain_id: CHAIN_ID,
@@ -100,6 +102,7 @@ fn vectors() -> Value {
             "hash": transaction.hash(&domain),
             "encoded": hex::encode_prefixed(codec::encode(transaction)),
         })).collect::<Vec<_>>(),
+        "data": { "hash": data.hash(&domain), "encoded": hex::encode_prefixed(codec::encode(&data)) },
         "header": {
             "network_id": header.network_id,
             "chain_id": header.chain_id,
@@ -227,7 +230,7 @@ fn a_genesis_that_cannot_work_is_refused() {
 }
 
 #[test]
-fn orders_and_claims_that_make_no_sense_are_refused() {
+fn orders_claims_and_data_that_make_no_sense_are_refused() {
     let (genesis, keys) = (genesis(), keys());
     let domain = genesis.domain();
     let order = Order {
@@ -248,6 +251,15 @@ fn orders_and_claims_that_make_no_sense_are_refused() {
     assert_eq!(refused(Payload::Order(gift)), TransactionError::RewardWithoutWork);
     let idle = Order { work: Some(Work { expected_hashes: 0 }), ..order.clone() };
     assert_eq!(refused(Payload::Order(idle)), TransactionError::NoWork);
+
+    let data = |items| Payload::Data { nonce: 0, items };
+    let item = Bytes::from_static(&[0]);
+    let full = Transaction::sign(data(vec![item.clone(); MAX_DATA_ITEMS]), &keys[0], &domain);
+    assert!(full.validate(&domain).is_ok());
+    assert_eq!(refused(data(vec![])), TransactionError::ItemCount(0));
+    let too_many = vec![item.clone(); MAX_DATA_ITEMS + 1];
+    assert_eq!(refused(data(too_many)), TransactionError::ItemCount(MAX_DATA_ITEMS + 1));
+    assert_eq!(refused(data(vec![item, Bytes::new()])), TransactionError::EmptyItem);
 
     let mut forged = Transaction::sign(Payload::Order(order), &keys[0], &domain);
     forged.sender = keys[1].address();

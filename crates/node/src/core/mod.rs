@@ -624,7 +624,7 @@ impl Core {
 fn claimed_order(transaction: &Transaction) -> Option<B256> {
     match &transaction.payload {
         Payload::Claim(claim) => Some(claim.order),
-        Payload::Order(_) => None,
+        Payload::Order(_) | Payload::Data { .. } => None,
     }
 }
 
