@@ -11,7 +11,7 @@ use jsonrpsee::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeError, NodeHandle};
+use crate::{NodeError, NodeHandle, monitoring::MonitoringLayer};
 
 /// The longest request body, in bytes.
 const MAX_REQUEST: u32 = 256 * 1024;
@@ -137,7 +137,9 @@ pub trait Api {
 pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(ServerHandle, SocketAddr), NodeError> {
     let failed = |error: std::io::Error| NodeError::Api { address, error: error.to_string() };
     let config = ServerConfig::builder().max_request_body_size(MAX_REQUEST).max_connections(MAX_CONNECTIONS).build();
-    let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
+    let pages = tower::ServiceBuilder::new().layer(MonitoringLayer { node: node.clone() });
+    let server =
+        Server::builder().set_config(config).set_http_middleware(pages).build(address).await.map_err(failed)?;
     let bound = server.local_addr().map_err(failed)?;
     Ok((server.start(node.into_rpc()), bound))
 }
@@ -149,7 +151,7 @@ fn unavailable(error: NodeError) -> ErrorObjectOwned {
 #[jsonrpsee::core::async_trait]
 impl ApiServer for NodeHandle {
     async fn status(&self) -> RpcResult<Status> {
-        self.ask(|core| core.status()).await.map_err(unavailable)
+        NodeHandle::status(self).await.map_err(unavailable)
     }
 
     async fn genesis(&self) -> RpcResult<Genesis> {

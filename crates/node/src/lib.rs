@@ -7,7 +7,10 @@ mod api;
 mod core;
 mod identity;
 mod link;
+#[allow(dead_code)] // its callers follow
+mod metrics;
 mod miner;
+mod monitoring;
 mod network;
 mod node;
 mod sync;
@@ -17,3 +20,6 @@ pub use api::{ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, N
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{Node, NodeConfig, NodeError, NodeHandle};
+
+/// The version of this program, as peers tell it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -8,8 +8,9 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    api::{self, MAX_RESULTS, MAX_WAIT_MS},
+    api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
     core::{Core, CoreConfig, Query},
+    metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
 };
 
@@ -111,6 +112,13 @@ impl Node {
 
         let (commands, commands_in) = mpsc::channel(CHANNEL);
         let (events, events_in) = mpsc::channel(CHANNEL);
+        let (queries, queries_in) = mpsc::channel(QUERIES);
+        let queues = vec![
+            WatchedQueue::new("commands", &commands),
+            WatchedQueue::new("events", &events),
+            WatchedQueue::new("queries", &queries),
+        ];
+        let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
         let network_config = NetworkConfig {
             key: &config.key,
             me,
@@ -122,8 +130,7 @@ impl Node {
         };
         let network = Network::bind(network_config, commands_in, events).await?;
 
-        let (queries, queries_in) = mpsc::channel(QUERIES);
-        let handle = NodeHandle { queries, me };
+        let handle = NodeHandle { queries, me, metrics };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
 
         let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
@@ -173,12 +180,23 @@ impl Node {
 pub struct NodeHandle {
     queries: mpsc::Sender<Query>,
     me: ValidatorIndex,
+    metrics: Metrics,
 }
 
 impl NodeHandle {
     /// This peer's index among the validators.
     pub fn validator(&self) -> ValidatorIndex {
         self.me
+    }
+
+    /// What this peer counts and measures of itself.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How this peer is doing.
+    pub async fn status(&self) -> Result<Status, NodeError> {
+        self.ask(|core| core.status()).await
     }
 
     /// Results of final blocks from a height on; see the API call of the same name.
