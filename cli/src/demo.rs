@@ -139,6 +139,8 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         ports: Ports::Free,
         threads: std::num::NonZeroUsize::MIN,
         password_file: None,
+        transport: init::Transport::Tcp,
+        observers: 0,
     };
     init::init(home, &plan, || ())?;
     let client = Client::open(home)?;
@@ -175,7 +177,8 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
 
     let awaited = Awaited::new(&transactions, &client);
-    let crash = demo.crash.then(|| statuses.iter().map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
+    let crash =
+        demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
     settle(&awaited, &client, &chain, contracts.distributor, crash.flatten().map(usize::from), home, &narrator).await?;
 
     let report = report(&client, home, &chain, contracts, &deployer_gas, &awaited).await?;

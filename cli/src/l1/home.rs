@@ -7,6 +7,7 @@
 //! HOME/client.toml             who submits, and where the peers answer
 //! HOME/peers/N/node.toml       one peer: keystore, addresses, settlement
 //! HOME/peers/N/                its store, log, process id and gas ledger
+//! HOME/observers/N/            the same for a peer that follows without voting
 //! HOME/chain/                  the log and process id of a development chain, if the network has its own
 //! ```
 
@@ -19,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use dtn_node::Multiaddr;
+use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,7 +35,10 @@ pub(crate) struct Home(PathBuf);
 pub(crate) struct PeerConfig {
     /// The genesis file.
     pub(crate) genesis: PathBuf,
-    /// The encrypted keystore of this validator.
+    /// Whether it votes: "validator" or "observer".
+    #[serde(default)]
+    pub(crate) role: Role,
+    /// The encrypted keystore of this peer.
     pub(crate) keystore: PathBuf,
     /// The file whose first line opens it.
     pub(crate) password_file: PathBuf,
@@ -49,7 +53,13 @@ pub(crate) struct PeerConfig {
     /// How long a primary may take before the others move to the next view, in milliseconds.
     #[serde(default = "view_timeout_ms")]
     pub(crate) view_timeout_ms: u64,
-    /// Where the other validators listen.
+    /// How many observers may follow this peer.
+    #[serde(default)]
+    pub(crate) max_observers: usize,
+    /// Observers that this observer may follow, as multiaddresses that end in `/p2p/` and the peer's id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// Where validators listen: an observer needs to know one.
     pub(crate) peers: BTreeMap<Address, Multiaddr>,
     /// Where results are paid; without it the peer does not settle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +132,15 @@ impl Home {
     pub(crate) fn peers(&self) -> Result<Vec<PeerHome>> {
         let count = self.client()?.peers.len();
         Ok((0..count).map(|index| self.peer(index)).collect())
+    }
+
+    pub(crate) fn observer(&self, index: usize) -> PeerHome {
+        PeerHome(self.0.join("observers").join(index.to_string()))
+    }
+
+    /// The folders of the observers that were made with the network.
+    pub(crate) fn observers(&self) -> Vec<PeerHome> {
+        (0..).map(|index| self.observer(index)).take_while(|observer| observer.config_file().exists()).collect()
     }
 
     pub(crate) fn genesis(&self) -> Result<Genesis> {

@@ -12,7 +12,7 @@ use std::{
 
 use alloy_primitives::hex;
 use anyhow::{Context, Result, bail, ensure};
-use dtn_node::Multiaddr;
+use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey};
 use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
 
@@ -32,6 +32,26 @@ pub(crate) enum Ports {
     Free,
 }
 
+/// What peers talk over.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum Transport {
+    /// TCP, encrypted by Noise.
+    #[default]
+    Tcp,
+    /// QUIC, over UDP.
+    Quic,
+}
+
+impl Transport {
+    fn address(self, port: u16) -> Result<Multiaddr> {
+        let address = match self {
+            Self::Tcp => format!("/ip4/127.0.0.1/tcp/{port}"),
+            Self::Quic => format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),
+        };
+        Ok(address.parse()?)
+    }
+}
+
 /// What a new network is like.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -42,6 +62,10 @@ pub(crate) struct Plan {
     pub(crate) threads: NonZeroUsize,
     /// The file that opens the new keystores; without one a random password is written beside them.
     pub(crate) password_file: Option<PathBuf>,
+    /// What peers talk over.
+    pub(crate) transport: Transport,
+    /// How many peers follow without voting.
+    pub(crate) observers: usize,
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
@@ -53,7 +77,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
     ensure_vacant(home)?;
-    let ports = ports(plan.ports, 2 * n)?;
+    let ports = ports(plan.ports, 2 * (n + plan.observers))?;
     // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
     let draft = Home::new(home.path().join(format!(".init-{}", std::process::id())));
     fs::create_dir_all(draft.path()).with_context(|| format!("cannot make {}", draft.path().display()))?;
@@ -124,6 +148,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
     let mut validators = (0..n).map(|i| generate(format!("validator-{i}"))).collect::<Result<Vec<_>>>()?;
     validators.sort_by_key(|(_, key)| key.address());
     let payees = (0..n).map(|i| generate(format!("payee-{i}"))).collect::<Result<Vec<_>>>()?;
+    let observers = (0..plan.observers).map(|i| generate(format!("observer-{i}"))).collect::<Result<Vec<_>>>()?;
     let (client_info, client) = generate("client".into())?;
 
     let genesis = Genesis {
@@ -141,13 +166,14 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
     let peers: BTreeMap<Address, Multiaddr> = validators
         .iter()
         .enumerate()
-        .map(|(i, (_, key))| Ok((key.address(), format!("/ip4/127.0.0.1/tcp/{}", ports[2 * i]).parse()?)))
+        .map(|(i, (_, key))| Ok((key.address(), plan.transport.address(ports[2 * i])?)))
         .collect::<Result<_>>()?;
     for (i, ((info, key), (_, payee))) in validators.iter().zip(&payees).enumerate() {
         let peer = home.peer(i);
         fs::create_dir_all(peer.path()).with_context(|| format!("cannot make {}", peer.path().display()))?;
         let config = PeerConfig {
             genesis: "../../genesis.json".into(),
+            role: Role::Validator,
             keystore: Path::new("../../keys").join(info.path.file_name().unwrap_or_default()),
             password_file: relative(&password_file, home, "../../password"),
             listen: peers[&key.address()].clone(),
@@ -155,10 +181,33 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             payee: payee.address(),
             threads: plan.threads,
             view_timeout_ms: 2_000,
+            max_observers: plan.observers,
+            bootstrap: Vec::new(),
             peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
             settlement: None,
         };
         write_toml(&peer.config_file(), &config)?;
+    }
+    for (i, (info, key)) in observers.iter().enumerate() {
+        let observer = home.observer(i);
+        fs::create_dir_all(observer.path()).with_context(|| format!("cannot make {}", observer.path().display()))?;
+        let config = PeerConfig {
+            genesis: "../../genesis.json".into(),
+            role: Role::Observer,
+            keystore: Path::new("../../keys").join(info.path.file_name().unwrap_or_default()),
+            password_file: relative(&password_file, home, "../../password"),
+            listen: plan.transport.address(ports[2 * (n + i)])?,
+            api: address(ports[2 * (n + i) + 1]),
+            // It does no work and earns nothing.
+            payee: key.address(),
+            threads: NonZeroUsize::MIN,
+            view_timeout_ms: 2_000,
+            max_observers: plan.observers,
+            bootstrap: Vec::new(),
+            peers: peers.clone(),
+            settlement: None,
+        };
+        write_toml(&observer.config_file(), &config)?;
     }
     let client = ClientConfig {
         keystore: Path::new("keys").join(client_info.path.file_name().unwrap_or_default()),

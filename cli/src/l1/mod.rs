@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::{context::Context, output};
 use client::Client;
 use home::{Home, PeerHome};
-use init::{Plan, Ports};
+use init::{Plan, Ports, Transport};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -40,6 +40,12 @@ pub(crate) enum Command {
         /// How many threads each peer works on proofs with.
         #[arg(long, default_value = "1")]
         threads: NonZeroUsize,
+        /// What peers talk over.
+        #[arg(long, value_enum, default_value_t)]
+        transport: Transport,
+        /// How many observers to make: peers that follow and serve certified blocks without voting.
+        #[arg(long, default_value_t = 0)]
+        observers: usize,
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     Up,
@@ -113,10 +119,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let json = context.json;
     match command {
-        Command::Init { nodes, name, base_port, threads } => {
+        Command::Init { nodes, name, base_port, threads, transport, observers } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
-            let plan = Plan { name, nodes, chain_id, ports: Ports::From(base_port), threads, password_file };
-            let bar = output::progress(2 * nodes as u64 + 1, "keys");
+            let ports = Ports::From(base_port);
+            let plan = Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers };
+            let bar = output::progress((2 * nodes + observers) as u64 + 1, "keys");
             let genesis = init::init(&home, &plan, || bar.inc(1))?;
             bar.finish_and_clear();
             let shown = context.home.display();
@@ -203,7 +210,7 @@ fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Res
                 continue;
             };
             let mut remarks = Vec::new();
-            if status.primary == status.validator {
+            if Some(status.primary) == status.validator {
                 remarks.push("primary".to_string());
             }
             if !status.evidence.is_empty() {

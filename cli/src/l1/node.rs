@@ -36,6 +36,7 @@ pub(crate) async fn run(home: &PeerHome) -> Result<()> {
     let config = home.config()?;
     let PeerConfig {
         genesis,
+        role,
         keystore,
         password_file,
         listen,
@@ -43,6 +44,8 @@ pub(crate) async fn run(home: &PeerHome) -> Result<()> {
         payee,
         threads,
         view_timeout_ms,
+        max_observers,
+        bootstrap,
         peers,
         settlement,
     } = config;
@@ -51,15 +54,27 @@ pub(crate) async fn run(home: &PeerHome) -> Result<()> {
         .with_context(|| format!("cannot read the password file {}", password_file.display()))?;
     let key = KeyInfo::at(&keystore)?.unlock(&password)?;
     let view_timeout = std::time::Duration::from_millis(view_timeout_ms.max(1));
-    let node_config =
-        NodeConfig { genesis, key: key.clone(), listen, peers, api, store: home.store(), payee, threads, view_timeout };
+    let node_config = NodeConfig {
+        genesis,
+        role,
+        key: key.clone(),
+        listen,
+        peers,
+        bootstrap,
+        max_observers,
+        api,
+        store: home.store(),
+        payee,
+        threads,
+        view_timeout,
+    };
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let settlement = match settlement {
         Some(settlement) => Some(Settlement::new(settlement).await?),
         None => None,
     };
     let mut node = Node::start(node_config).await?;
-    tracing::info!(api = %node.api(), validator = %node.handle().validator(), "the peer is up");
+    tracing::info!(api = %node.api(), role = ?role, validator = ?node.handle().validator(), "the peer is up");
     let (source, ledger) = (OwnLedger(node.handle().clone()), GasLedger::new(home.gas_ledger()));
     let settling = async {
         match settlement {

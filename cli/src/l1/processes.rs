@@ -153,7 +153,7 @@ pub(crate) async fn up(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>
 async fn start_missing(home: &Home, ready: impl Fn(usize), started: &mut Vec<(Service, Child)>) -> Result<Vec<Status>> {
     let peers = home.peers()?;
     let clients: Vec<_> = home.client()?.peers.into_iter().map(api_client).collect::<Result<_>>()?;
-    for service in peers.iter().map(Service::peer) {
+    for service in peers.iter().chain(&home.observers()).map(Service::peer) {
         if service.running().is_none() {
             let child = service.spawn()?;
             started.push((service, child));
@@ -199,7 +199,7 @@ pub(crate) async fn statuses(clients: &[HttpClient]) -> Vec<Option<Status>> {
 
 /// Stops all peers of a network, and the chain that it was left running with; gives how many peers were running.
 pub(crate) async fn down(home: &Home) -> Result<usize> {
-    let peers: Vec<_> = home.peers()?.iter().map(Service::peer).collect();
+    let peers: Vec<_> = home.peers()?.iter().chain(&home.observers()).map(Service::peer).collect();
     let stopped = stop(&peers).await?;
     stop(&[Service::chain(home, 0)]).await?;
     Ok(stopped)

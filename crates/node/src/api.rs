@@ -40,8 +40,8 @@ pub struct Status {
     pub network_id: B256,
     /// The chain id of the settlement chain.
     pub chain_id: u64,
-    /// This peer's index among the validators.
-    pub validator: u16,
+    /// This peer's index among the validators; an observer has none.
+    pub validator: Option<u16>,
     /// This peer's address.
     pub address: Address,
     /// The number of validators.

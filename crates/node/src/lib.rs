@@ -1,10 +1,14 @@
 //! One peer of the L1: consensus, ledger and mining behind libp2p and a JSON-RPC interface.
 //!
-//! One synchronous core thread owns all state ([`core`]). Around it, tokio tasks carry bytes: [`network`] between
-//! validators, `api` to clients. They meet in bounded channels, so neither can flood the other.
+//! One synchronous thread owns all state: [`core`] at a validator, [`observer`] at a peer that only follows. Around it,
+//! tokio tasks carry bytes: [`network`] between peers, `api` to clients. They meet in bounded channels, so neither can
+//! flood the other.
 
+mod admission;
 mod api;
+mod bucket;
 mod core;
+mod host;
 mod identity;
 mod link;
 #[allow(dead_code)] // its callers follow
@@ -13,13 +17,15 @@ mod miner;
 mod monitoring;
 mod network;
 mod node;
+mod observer;
 mod sync;
+mod transport;
 mod wire;
 
 pub use api::{ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, NOT_ADMITTED, Status, UNAVAILABLE};
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
-pub use node::{Node, NodeConfig, NodeError, NodeHandle};
+pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
 
 /// The version of this program, as peers tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

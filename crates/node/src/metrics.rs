@@ -196,6 +196,8 @@ pub(crate) struct Inner {
     disconnections: Family<PeerReason, Counter>,
     refused_connections: Family<Reason, Counter>,
     faults: Family<PeerKind, Counter>,
+    observer_faults: Family<Reason, Counter>,
+    pub(crate) observers: Gauge,
     evidence: Family<PeerKind, Counter>,
     queue_depth: Family<Queue, Gauge>,
     store_bytes: Gauge,
@@ -303,6 +305,8 @@ impl Metrics {
             frames_dropped: new.new("frames_dropped", "Messages that were dropped, by peer and reason."),
             disconnections: new.new("disconnections", "Links that ended, by peer and reason."),
             refused_connections: new.new("refused_connections", "Connections that were refused, by reason."),
+            observer_faults: new.new("observer_faults", "What observers did that no correct peer does, by reason."),
+            observers: new.new("observers", "Peers with a link that are not validators."),
             faults: new.new("faults", "Messages that no correct peer sends, by peer and kind."),
             evidence: new.new("evidence", "Proofs that a validator contradicted itself, by peer and kind."),
             queue_depth: new.new("queue_depth", "What waits between the peer's tasks, by queue."),
@@ -412,6 +416,11 @@ impl Metrics {
     /// A peer sent what no correct peer sends.
     pub(crate) fn peer_fault(&self, peer: ValidatorIndex, kind: &'static str) {
         self.faults.get_or_create(&PeerKind { peer: peer.0, kind }).inc();
+    }
+
+    /// An observer did what no correct peer does.
+    pub(crate) fn observer_fault(&self, reason: &'static str) {
+        self.observer_faults.get_or_create(&Reason { reason }).inc();
     }
 
     // Consensus.

@@ -79,9 +79,13 @@ where
     }
 }
 
-/// Whether a peer can take part: it answers and has links to a quorum, itself counted.
+/// Whether a peer can take part: it answers and has links to a quorum, itself counted. An observer takes part if it
+/// answers.
 fn health(status: &Status) -> HttpResponse {
     let Status { height, view, nodes, quorum, .. } = status;
+    if status.validator.is_none() {
+        return page(200, PLAIN, format!("height {height}, an observer\n"));
+    }
     let linked = status.connected.len() + 1;
     if linked < *quorum {
         return page(503, PLAIN, format!("no quorum: linked to {linked} validators, itself counted, of {quorum}\n"));

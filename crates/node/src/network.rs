@@ -1,114 +1,249 @@
 //! Where bytes enter and leave the machine: the libp2p swarm, bound to the validator set.
+//!
+//! Validators form a full mesh: of each pair the one with the higher index dials, and one link carries everything between
+//! them. An observer dials a few validators, or other observers, and follows them.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    collections::{HashMap, HashSet},
+    fmt,
     time::Duration,
 };
 
-use bytes::Bytes;
-use dtn_primitives::{SecretKey, Transaction, ValidatorIndex, ValidatorSet, codec};
+use dtn_primitives::{SecretKey, ValidatorIndex, ValidatorSet};
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, gossipsub,
+    Multiaddr, PeerId, Swarm, connection_limits,
     multiaddr::Protocol,
-    noise, request_response,
-    swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
-    tcp, yamux,
+    request_response,
+    swarm::{
+        self, ListenError, NetworkBehaviour, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use libp2p_stream as stream;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use crate::{
-    NodeError, identity,
-    link::{Closed, Link},
+    NodeError,
+    admission::{Admission, Denied},
+    bucket::TokenBucket,
+    identity,
+    link::{Charge, CloseReason, Closed, Dropped, Link, LinkLimits, Offence, Reports},
+    metrics::Metrics,
     sync::SyncCodec,
-    wire::{self, BlockRequest, CertifiedBlock, LINK_PROTOCOL, MAX_SYNC_REQUEST, SYNC_PROTOCOL},
+    transport,
+    wire::{self, Class, EncodedFrame, Frame, LINK_PROTOCOL, MAX_ADDRESS_BYTES, SYNC_PROTOCOL},
 };
 
 const DIAL_TICK: Duration = Duration::from_millis(100);
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
+const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection on which nobody opens a link or asks anything is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections whose handshake is under way.
+const MAX_HANDSHAKES: u32 = 64;
+
+/// Connections of one peer: one that works, and those that have not yet noticed that they do not.
+const MAX_CONNECTIONS_PER_PEER: u32 = 3;
+
+/// Peers that an observer follows at a time.
+const OBSERVER_LINKS: usize = 3;
+
+/// Addresses of one validator that are remembered beside the configured one.
+const MAX_LEARNED_ADDRESSES: usize = 4;
+
+/// Requests of one peer that may be unanswered; more are not answered.
+const MAX_REQUESTS: usize = 4;
+
+/// Bytes of responses that one peer gets in a second. What exceeds it waits.
+const SERVED_BYTES_PER_SECOND: u64 = 64 * 1024 * 1024;
+
+/// The same for an observer.
+const SERVED_BYTES_PER_SECOND_TO_OBSERVERS: u64 = 8 * 1024 * 1024;
+
+/// Another peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Remote {
+    /// A validator of the genesis.
+    Validator(ValidatorIndex),
+    /// Somebody else, who neither votes nor is believed.
+    Observer(PeerId),
+}
+
+impl Remote {
+    /// Its index, if it is a validator.
+    pub(crate) fn validator(self) -> Option<ValidatorIndex> {
+        match self {
+            Self::Validator(index) => Some(index),
+            Self::Observer(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Validator(index) => index.fmt(f),
+            Self::Observer(id) => id.fmt(f),
+        }
+    }
+}
 
 /// What the core asks of the network.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send a frame to one validator, if there is a link.
-    Send { to: ValidatorIndex, frame: Bytes },
-    /// Send a frame to every validator with a link.
-    Broadcast(Bytes),
-    /// Gossip an encoded transaction.
-    Publish(Vec<u8>),
-    /// Ask a validator for certified blocks.
-    RequestBlocks { from: ValidatorIndex, request: BlockRequest },
-    /// Answer a validator's request.
-    RespondBlocks { channel: request_response::ResponseChannel<Vec<u8>>, blocks: Vec<CertifiedBlock> },
+    Send { to: ValidatorIndex, frame: EncodedFrame },
+    /// Send a frame to everyone whom it concerns and to whom there is a link.
+    Broadcast(EncodedFrame),
+    /// Ask a peer for something.
+    Request { to: Remote, request: Vec<u8> },
+    /// Answer a peer's request.
+    Respond { to: Requester, response: Vec<u8> },
+    /// Cut a peer off for what it did.
+    CutOff { peer: Remote, offence: Offence },
 }
 
 /// What the network tells the core.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A link to a validator opened.
-    Connected(ValidatorIndex),
+    /// A link opened.
+    Connected(Remote),
     /// It closed.
-    Disconnected(ValidatorIndex),
-    /// A validator said something.
-    Frame { from: ValidatorIndex, frame: wire::Frame },
-    /// A gossiped transaction.
-    Transaction(Box<Transaction>),
-    /// A validator wants certified blocks.
-    BlocksRequested { request: BlockRequest, channel: request_response::ResponseChannel<Vec<u8>> },
-    /// A validator's answer; empty if it gave none in time.
-    Blocks { from: ValidatorIndex, blocks: Vec<CertifiedBlock> },
+    Disconnected(Remote),
+    /// A peer said something. Observers say no consensus.
+    Frame {
+        from: Remote,
+        frame: Frame,
+        /// Held until the frame was dealt with.
+        #[allow(dead_code)]
+        charge: Charge,
+    },
+    /// A peer wants something.
+    Requested { request: Vec<u8>, from: Requester },
+    /// A peer's answer; `None` if it gave none in time.
+    Response { from: Remote, response: Option<Vec<u8>> },
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Requester {
+    pub(crate) peer: Remote,
+    channel: request_response::ResponseChannel<Vec<u8>>,
 }
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
-    validators_only: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
+    admission: Admission,
     limits: connection_limits::Behaviour,
-    gossip: gossipsub::Behaviour,
     sync: request_response::Behaviour<SyncCodec>,
     streams: stream::Behaviour,
 }
 
-/// Where a validator is, and how it is reached at present.
+/// Where a peer is, and how it is reached at present.
 struct Peer {
-    id: PeerId,
+    remote: Remote,
+    /// From the configuration.
     address: Option<Multiaddr>,
+    /// From others; the last is the latest.
+    learned: Vec<Multiaddr>,
     link: Option<Link>,
     dialing: bool,
     backoff: Duration,
     dial_at: Instant,
+    unanswered: usize,
+    served: TokenBucket,
+}
+
+impl Peer {
+    fn new(remote: Remote, address: Option<Multiaddr>) -> Self {
+        let now = Instant::now();
+        let served = match remote {
+            Remote::Validator(_) => SERVED_BYTES_PER_SECOND,
+            Remote::Observer(_) => SERVED_BYTES_PER_SECOND_TO_OBSERVERS,
+        };
+        Self {
+            remote,
+            address,
+            learned: Vec::new(),
+            link: None,
+            dialing: false,
+            backoff: MIN_BACKOFF,
+            dial_at: now,
+            unanswered: 0,
+            served: TokenBucket::new(served, Duration::from_secs(1), now),
+        }
+    }
+
+    fn addresses(&self) -> Vec<Multiaddr> {
+        self.address.iter().chain(&self.learned).cloned().collect()
+    }
+
+    fn learn(&mut self, address: Multiaddr) {
+        if self.address.as_ref() != Some(&address) && !self.learned.contains(&address) {
+            if self.learned.len() >= MAX_LEARNED_ADDRESSES {
+                self.learned.remove(0);
+            }
+            self.learned.push(address);
+        }
+    }
+
+    /// Waits longer each time before it is dialed again.
+    fn back_off(&mut self, now: Instant) {
+        self.dialing = false;
+        self.dial_at = self.dial_at.max(now + self.backoff);
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+    }
 }
 
 /// The network of one peer. Runs until its commands end.
 pub(crate) struct Network {
     swarm: Swarm<Behaviour>,
-    topic: gossipsub::IdentTopic,
     incoming: stream::IncomingStreams,
-    me: ValidatorIndex,
-    peers: Vec<Peer>,
+    /// `None` for an observer.
+    me: Option<ValidatorIndex>,
+    /// By index.
+    validators: Vec<PeerId>,
+    /// The validators, the configured observers, and whoever is connected.
+    peers: HashMap<PeerId, Peer>,
+    /// Whom this peer dials, in this order.
+    dials: Vec<PeerId>,
     max_frame: usize,
-    max_sync_response: usize,
     next_link: u64,
+    metrics: Metrics,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     closed: (mpsc::Sender<Closed>, mpsc::Receiver<Closed>),
     opened: (mpsc::Sender<Opened>, mpsc::Receiver<Opened>),
+    addresses: (mpsc::Sender<Addresses>, mpsc::Receiver<Addresses>),
+    due: (mpsc::Sender<Due>, mpsc::Receiver<Due>),
 }
 
-type Opened = (ValidatorIndex, Result<libp2p::Stream, stream::OpenStreamError>);
+type Opened = (PeerId, Result<libp2p::Stream, stream::OpenStreamError>);
+/// What a peer says of where validators listen.
+pub(crate) type Addresses = (Remote, Vec<(ValidatorIndex, Multiaddr)>);
+/// A response whose time has come.
+type Due = (Requester, Vec<u8>);
 
 /// What a [`Network`] needs to know.
 pub(crate) struct NetworkConfig<'a> {
     pub(crate) key: &'a SecretKey,
-    pub(crate) me: ValidatorIndex,
     pub(crate) validators: &'a ValidatorSet,
-    pub(crate) network_id: dtn_primitives::B256,
     pub(crate) max_block_bytes: u64,
     pub(crate) listen: Multiaddr,
     /// By validator index.
     pub(crate) addresses: Vec<Option<Multiaddr>>,
+    /// Observers to follow, each address ending in `/p2p/` and the peer's id.
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// How many observers are served.
+    pub(crate) max_observers: usize,
+    pub(crate) metrics: Metrics,
 }
 
 impl Network {
@@ -118,31 +253,45 @@ impl Network {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, NodeError> {
-        let peers: Vec<_> = config
-            .validators
-            .iter()
-            .zip(config.addresses.into_iter().chain(std::iter::repeat(None)))
-            .map(|((_, validator), address)| Peer {
-                id: identity::peer_id(&validator.public_key),
-                address,
-                link: None,
-                dialing: false,
-                backoff: MIN_BACKOFF,
-                dial_at: Instant::now(),
-            })
-            .collect();
-        let max_sync_response = wire::max_sync_response(config.max_block_bytes);
-        let ids = peers.iter().map(|peer| peer.id).collect::<Vec<_>>();
-        let mut swarm = swarm(config.key, &ids, max_sync_response)?;
-        let topic = gossipsub::IdentTopic::new(format!("dtn/{}/transactions", config.network_id));
-        swarm.behaviour_mut().gossip.subscribe(&topic).map_err(|error| NodeError::Network(error.to_string()))?;
+        let me = config.validators.index_of(config.key.address());
+        let validators: Vec<_> =
+            config.validators.iter().map(|(_, validator)| identity::peer_id(&validator.public_key)).collect();
+        let mut peers = HashMap::new();
+        let mut dials = Vec::new();
+        for (index, (id, address)) in
+            validators.iter().zip(config.addresses.into_iter().chain(std::iter::repeat(None))).enumerate()
+        {
+            let index = ValidatorIndex(index as u16);
+            peers.insert(*id, Peer::new(Remote::Validator(index), address));
+            if me.is_none_or(|me| index < me) {
+                dials.push(*id);
+            }
+        }
+        for address in config.bootstrap.iter().filter(|_| me.is_none()) {
+            let unusable = || NodeError::Bootstrap(address.clone());
+            let mut place = address.clone();
+            let Some(Protocol::P2p(id)) = place.pop() else { return Err(unusable()) };
+            if !transport::is_supported(&place) {
+                return Err(unusable());
+            }
+            let peer = peers.entry(id).or_insert_with(|| Peer::new(Remote::Observer(id), None));
+            peer.learn(place);
+            if !dials.contains(&id) {
+                dials.push(id);
+            }
+        }
+        let max_frame = wire::max_frame(config.max_block_bytes, validators.len());
+        let known: HashSet<_> = peers.keys().copied().collect();
+        let mut swarm = swarm(config.key, known, config.max_observers, config.max_block_bytes)?;
+        if me.is_none() && !dials.is_empty() {
+            // Observers that know the same validators do not all follow the same ones.
+            let first = swarm.local_peer_id().to_bytes().last().map_or(0, |byte| usize::from(*byte) % dials.len());
+            dials.rotate_left(first);
+        }
         let incoming = swarm.behaviour().streams.new_control().accept(LINK_PROTOCOL).expect("registered once");
         let listen = config.listen;
         let failed = |error: String| NodeError::Listen { address: listen.clone(), error };
-        if let Some(address) = socket_address(&listen) {
-            // libp2p shares a port with whoever lets it (SO_REUSEPORT); two peers on one port would be a mistake.
-            std::net::TcpListener::bind(address).map_err(|error| failed(error.to_string()))?;
-        }
+        transport::ensure_free(&listen).map_err(|error| failed(error.to_string()))?;
         swarm.listen_on(listen.clone()).map_err(|error| failed(error.to_string()))?;
         loop {
             match swarm.select_next_some().await {
@@ -159,206 +308,322 @@ impl Network {
         }
         Ok(Self {
             swarm,
-            topic,
             incoming,
-            me: config.me,
+            me,
+            validators,
             peers,
-            max_frame: wire::max_frame(config.max_block_bytes),
-            max_sync_response,
+            dials,
+            max_frame,
             next_link: 0,
+            metrics: config.metrics,
             commands,
             events,
             closed: mpsc::channel(64),
             opened: mpsc::channel(64),
+            addresses: mpsc::channel(64),
+            due: mpsc::channel(64),
         })
     }
 
     /// Carries messages until the core goes away.
     pub(crate) async fn run(mut self) {
         let mut dial = tokio::time::interval(DIAL_TICK);
+        dial.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => self.command(command).await,
                     None => return,
                 },
                 event = self.swarm.select_next_some() => self.swarm_event(event).await,
-                Some((id, stream)) = self.incoming.next() => {
-                    if let Some(peer) = self.index_of(id) {
-                        self.open_link(peer, stream).await;
-                    }
-                }
-                Some((peer, stream)) = self.opened.1.recv() => match stream {
-                    Ok(stream) => self.open_link(peer, stream).await,
+                Some((id, stream)) = self.incoming.next() => self.open_link(id, stream).await,
+                Some((id, stream)) = self.opened.1.recv() => match stream {
+                    Ok(stream) => self.open_link(id, stream).await,
                     Err(error) => {
-                        tracing::debug!(%peer, %error, "no link");
-                        self.disconnect(peer);
+                        tracing::debug!(peer = %id, %error, "no link");
+                        self.disconnect(id);
                     }
                 },
                 Some(closed) = self.closed.1.recv() => self.link_closed(closed).await,
+                Some(addresses) = self.addresses.1.recv() => self.learn(addresses),
+                Some((to, response)) = self.due.1.recv() => self.respond(to, response),
                 _ = dial.tick() => self.dial(),
             }
         }
     }
 
-    fn index_of(&self, id: PeerId) -> Option<ValidatorIndex> {
-        self.peers.iter().position(|peer| peer.id == id).map(|index| ValidatorIndex(index as u16))
+    fn id_of(&self, remote: Remote) -> Option<PeerId> {
+        match remote {
+            Remote::Validator(index) => self.validators.get(index.as_usize()).copied(),
+            Remote::Observer(id) => Some(id),
+        }
     }
 
-    fn peer(&mut self, index: ValidatorIndex) -> &mut Peer {
-        &mut self.peers[index.as_usize()]
+    fn remote(&self, id: PeerId) -> Remote {
+        self.peers.get(&id).map_or(Remote::Observer(id), |peer| peer.remote)
     }
 
-    fn command(&mut self, command: Command) {
+    async fn command(&mut self, command: Command) {
         match command {
             Command::Send { to, frame } => {
-                if let Some(link) = self.peers.get(to.as_usize()).and_then(|peer| peer.link.as_ref()) {
-                    queue(link, to, frame);
+                let peer = self.id_of(Remote::Validator(to)).and_then(|id| self.peers.get(&id));
+                if let Some(peer) = peer {
+                    self.send(peer, frame);
                 }
             }
             Command::Broadcast(frame) => {
-                for (index, peer) in self.peers.iter().enumerate() {
-                    if let Some(link) = &peer.link {
-                        queue(link, ValidatorIndex(index as u16), frame.clone());
+                for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.link.is_some()) {
+                    let concerned = match frame.class {
+                        Class::Height => true,
+                        Class::Consensus => peer.remote.validator().is_some(),
+                        // Towards the validators.
+                        Class::Transactions => peer.remote.validator().is_some() || self.dials.contains(id),
+                        Class::Addresses => peer.remote.validator().is_none(),
+                    };
+                    if concerned {
+                        self.send(peer, frame.clone());
                     }
                 }
             }
-            Command::Publish(transaction) => {
-                if let Err(error) = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), transaction) {
-                    // Waiting transactions are resent to the primary, so none is lost for want of a mesh.
-                    tracing::debug!(%error, "a transaction was not gossiped");
+            Command::Request { to, request } => match self.id_of(to) {
+                Some(id) => drop(self.swarm.behaviour_mut().sync.send_request(&id, request)),
+                None => self.tell(Event::Response { from: to, response: None }).await,
+            },
+            Command::Respond { to, response } => {
+                let wait = match self.id_of(to.peer).and_then(|id| self.peers.get_mut(&id)) {
+                    Some(peer) => peer.served.take(response.len(), Instant::now()),
+                    None => return,
+                };
+                if wait.is_zero() {
+                    self.respond(to, response);
+                } else if wait < SYNC_TIMEOUT {
+                    let due = self.due.0.clone();
+                    tokio::spawn(async move {
+                        sleep(wait).await;
+                        due.send((to, response)).await.ok();
+                    });
                 }
             }
-            Command::RequestBlocks { from, request } => {
-                let id = self.peer(from).id;
-                self.swarm.behaviour_mut().sync.send_request(&id, codec::encode(&request));
-            }
-            Command::RespondBlocks { channel, blocks } => {
-                let response = codec::encode(&blocks);
-                if self.swarm.behaviour_mut().sync.send_response(channel, response).is_err() {
-                    tracing::debug!("a peer no longer waits for its blocks");
-                }
-            }
+            Command::CutOff { peer, offence } => self.cut_off(peer, CloseReason::Offence(offence)).await,
+        }
+    }
+
+    fn send(&self, peer: &Peer, frame: EncodedFrame) {
+        let Some(link) = &peer.link else { return };
+        let Dropped { urgent, bulk } = link.send(frame);
+        if urgent + bulk > 0 {
+            tracing::debug!(peer = %peer.remote, urgent, bulk, "frames were dropped: the queue is full");
+        }
+        let Some(index) = peer.remote.validator() else { return };
+        (0..urgent).for_each(|_| self.metrics.frame_dropped(index, "queue_full_urgent"));
+        (0..bulk).for_each(|_| self.metrics.frame_dropped(index, "queue_full_bulk"));
+    }
+
+    fn respond(&mut self, to: Requester, response: Vec<u8>) {
+        if self.swarm.behaviour_mut().sync.send_response(to.channel, response).is_err() {
+            tracing::debug!(peer = %to.peer, "a peer no longer waits for its answer");
         }
     }
 
     async fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message { message, .. })) => {
-                match codec::decode(&message.data, dtn_primitives::MAX_TRANSACTION_BYTES) {
-                    Ok(transaction) => self.tell(Event::Transaction(Box::new(transaction))).await,
-                    Err(error) => tracing::warn!(%error, "a malformed transaction was gossiped"),
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.sync_event(event).await,
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+                self.peers.entry(peer_id).or_insert_with(|| Peer::new(Remote::Observer(peer_id), None));
+                if endpoint.is_dialer() {
+                    let (mut control, opened) = (self.swarm.behaviour().streams.new_control(), self.opened.0.clone());
+                    tokio::spawn(async move {
+                        let stream = control.open_stream(peer_id, LINK_PROTOCOL).await;
+                        opened.send((peer_id, stream)).await.ok();
+                    });
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.sync_event(event).await,
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } if endpoint.is_dialer() => {
-                let Some(peer) = self.index_of(peer_id) else { return };
-                let (mut control, opened) = (self.swarm.behaviour().streams.new_control(), self.opened.0.clone());
-                tokio::spawn(async move {
-                    let stream = control.open_stream(peer_id, LINK_PROTOCOL).await;
-                    opened.send((peer, stream)).await.ok();
-                });
-            }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                if let Some(peer) = self.index_of(peer_id) {
-                    self.peer(peer).dialing = false;
-                    if self.peer(peer).link.take().is_some() {
-                        self.tell(Event::Disconnected(peer)).await;
+                self.end_link(peer_id, &CloseReason::There).await;
+                if let Some(peer) = self.peers.get_mut(&peer_id) {
+                    peer.dialing = false;
+                    if peer.remote.validator().is_none() && !self.dials.contains(&peer_id) {
+                        self.peers.remove(&peer_id);
                     }
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer_id), error, .. } => {
-                tracing::debug!(%peer_id, %error, "could not connect");
-                if let Some(peer) = self.index_of(peer_id) {
-                    let peer = self.peer(peer);
-                    peer.dialing = false;
-                    peer.dial_at = Instant::now() + peer.backoff;
-                    peer.backoff = (peer.backoff * 2).min(MAX_BACKOFF);
+                tracing::debug!(peer = %peer_id, %error, "could not connect");
+                if let Some(peer) = self.peers.get_mut(&peer_id) {
+                    peer.back_off(Instant::now());
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                tracing::warn!(address = %send_back_addr, %error, "refused a connection");
+                tracing::debug!(address = %send_back_addr, %error, "refused a connection");
+                let reason = match error {
+                    ListenError::Denied { cause } => {
+                        cause.downcast::<Denied>().map_or("too_many_connections", Denied::label)
+                    }
+                    _ => "handshake",
+                };
+                self.metrics.connection_refused(reason);
             }
             _ => {}
         }
     }
 
     async fn sync_event(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+        use request_response::{Event as Sync, Message};
         match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                request_response::Message::Request { request, channel, .. } => {
-                    match codec::decode(&request, MAX_SYNC_REQUEST) {
-                        Ok(request) => self.tell(Event::BlocksRequested { request, channel }).await,
-                        Err(error) => tracing::warn!(%peer, %error, "a malformed sync request"),
-                    }
-                }
-                request_response::Message::Response { response, .. } => {
-                    let blocks = codec::decode(&response, self.max_sync_response).unwrap_or_else(|error| {
-                        tracing::warn!(%peer, %error, "a malformed sync response");
-                        Vec::new()
-                    });
-                    if let Some(from) = self.index_of(peer) {
-                        self.tell(Event::Blocks { from, blocks }).await;
-                    }
-                }
-            },
-            request_response::Event::OutboundFailure { peer, error, .. } => {
-                tracing::debug!(%peer, %error, "a sync request failed");
-                if let Some(from) = self.index_of(peer) {
-                    self.tell(Event::Blocks { from, blocks: Vec::new() }).await;
+            Sync::Message { peer: id, message: Message::Request { request, channel, .. }, .. } => {
+                let Some(peer) = self.peers.get_mut(&id) else { return };
+                // Counted down when the answer left, or when it is clear that there will be none.
+                peer.unanswered += 1;
+                if peer.unanswered <= MAX_REQUESTS {
+                    let from = Requester { peer: peer.remote, channel };
+                    self.tell(Event::Requested { request, from }).await;
+                } else if let Some(index) = peer.remote.validator() {
+                    self.metrics.frame_dropped(index, "too_many_requests");
                 }
             }
-            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {}
+            Sync::Message { peer, message: Message::Response { response, .. }, .. } => {
+                self.tell(Event::Response { from: self.remote(peer), response: Some(response) }).await;
+            }
+            Sync::OutboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a request failed");
+                self.tell(Event::Response { from: self.remote(peer), response: None }).await;
+            }
+            Sync::InboundFailure { peer, .. } | Sync::ResponseSent { peer, .. } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.unanswered = peer.unanswered.saturating_sub(1);
+                }
+            }
         }
     }
 
-    /// Of each pair the validator with the higher index dials, so that there is one connection and one link.
     fn dial(&mut self) {
         let now = Instant::now();
-        for index in 0..self.me.as_usize() {
-            let peer = &mut self.peers[index];
-            if peer.link.is_some() || peer.dialing || peer.dial_at > now {
+        let busy = |peer: &&Peer| peer.link.is_some() || peer.dialing;
+        let followed = self.dials.iter().filter_map(|id| self.peers.get(id)).filter(busy).count();
+        let mut wanted = if self.me.is_some() { usize::MAX } else { OBSERVER_LINKS.saturating_sub(followed) };
+        for id in &self.dials {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            let addresses = peer.addresses();
+            if wanted == 0 || peer.link.is_some() || peer.dialing || peer.dial_at > now || addresses.is_empty() {
                 continue;
             }
-            let Some(address) = peer.address.clone() else { continue };
-            let options = DialOpts::peer_id(peer.id).addresses(vec![address]).build();
+            wanted -= 1;
             peer.dialing = true;
+            let options = DialOpts::peer_id(*id).condition(PeerCondition::NotDialing).addresses(addresses).build();
             if let Err(error) = self.swarm.dial(options) {
                 tracing::debug!(%error, "could not dial");
-                let peer = &mut self.peers[index];
-                peer.dialing = false;
-                peer.dial_at = now + peer.backoff;
+                peer.back_off(now);
             }
         }
     }
 
-    async fn open_link(&mut self, peer: ValidatorIndex, stream: libp2p::Stream) {
+    async fn open_link(&mut self, id: PeerId, stream: libp2p::Stream) {
         self.next_link += 1;
-        let (events, closed) = (self.events.clone(), self.closed.0.clone());
-        let link = Link::spawn(stream, peer, self.next_link, self.max_frame, events, closed);
-        let entry = self.peer(peer);
-        entry.link = Some(link);
-        entry.backoff = MIN_BACKOFF;
-        tracing::info!(%peer, "connected");
-        self.tell(Event::Connected(peer)).await;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (remote, dialed) = (peer.remote, self.dials.contains(&id));
+        let limits = match remote {
+            Remote::Observer(_) if !dialed => LinkLimits::of_observers(),
+            _ => LinkLimits::of_validators(self.max_frame),
+        };
+        let reports = Reports {
+            events: self.events.clone(),
+            closed: self.closed.0.clone(),
+            addresses: self.addresses.0.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let link = Link::spawn(stream, remote, self.next_link, limits, reports);
+        peer.dialing = false;
+        peer.backoff = MIN_BACKOFF;
+        let replaced = peer.link.replace(link).is_some();
+        if !dialed && remote.validator().is_none() {
+            let known = self.validators.iter().filter_map(|id| self.peers.get(id)).filter_map(|peer| {
+                Some((peer.remote.validator()?, peer.address.as_ref().or(peer.learned.last())?.clone()))
+            });
+            let addresses = Frame::Addresses(known.collect()).encode();
+            self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, addresses.clone()));
+        }
+        if replaced {
+            self.ended(remote, &CloseReason::Here).await;
+        }
+        tracing::info!(peer = %remote, "connected");
+        match remote {
+            Remote::Validator(index) => self.metrics.connected(index),
+            Remote::Observer(_) => self.count_observers(),
+        }
+        self.tell(Event::Connected(remote)).await;
     }
 
-    async fn link_closed(&mut self, Closed { peer, id, reason }: Closed) {
-        if self.peer(peer).link.as_ref().is_some_and(|link| link.id == id) {
-            tracing::info!(%peer, reason, "disconnected");
-            self.disconnect(peer);
-            self.tell(Event::Disconnected(peer)).await;
+    async fn link_closed(&mut self, Closed { peer: remote, id: link, reason }: Closed) {
+        let Some(id) = self.id_of(remote) else { return };
+        let current = self.peers.get(&id).and_then(|peer| peer.link.as_ref()).is_some_and(|current| current.id == link);
+        if current || matches!(reason, CloseReason::Offence(_)) {
+            self.cut_off(remote, reason).await;
         }
     }
 
-    fn disconnect(&mut self, peer: ValidatorIndex) {
-        let entry = self.peer(peer);
-        entry.link = None;
-        entry.dial_at = Instant::now() + entry.backoff;
-        let id = entry.id;
-        if self.swarm.disconnect_peer_id(id).is_err() {
-            // There is no connection any more, so no event will say that it closed.
-            self.peer(peer).dialing = false;
+    /// Ends the connection to a peer, and refuses another for a while if the peer did what no correct peer does.
+    async fn cut_off(&mut self, remote: Remote, reason: CloseReason) {
+        let Some(id) = self.id_of(remote) else { return };
+        if let CloseReason::Offence(offence) = reason {
+            tracing::warn!(peer = %remote, offence = offence.label(), "cut off");
+            match remote {
+                Remote::Validator(index) => self.metrics.peer_fault(index, offence.label()),
+                Remote::Observer(_) => self.metrics.observer_fault(offence.label()),
+            }
+            let until = self.swarm.behaviour_mut().admission.refuse(id, Instant::now());
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.dial_at = peer.dial_at.max(until);
+            }
+        }
+        self.end_link(id, &reason).await;
+        self.disconnect(id);
+    }
+
+    /// Forgets the link to a peer, if there is one.
+    async fn end_link(&mut self, id: PeerId, reason: &CloseReason) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let remote = peer.remote;
+        if peer.link.take().is_some() {
+            self.ended(remote, reason).await;
+        }
+    }
+
+    async fn ended(&mut self, remote: Remote, reason: &CloseReason) {
+        tracing::info!(peer = %remote, %reason, "disconnected");
+        match remote {
+            Remote::Validator(index) => self.metrics.disconnected(index, reason.label()),
+            Remote::Observer(_) => self.count_observers(),
+        }
+        self.tell(Event::Disconnected(remote)).await;
+    }
+
+    fn disconnect(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.back_off(Instant::now());
+        }
+        // If there is no connection any more, none has to be closed.
+        self.swarm.disconnect_peer_id(id).ok();
+    }
+
+    fn count_observers(&self) {
+        let linked = |peer: &&Peer| peer.link.is_some() && peer.remote.validator().is_none();
+        self.metrics.observers.set(self.peers.values().filter(linked).count() as i64);
+    }
+
+    /// Takes hints from a peer that this observer follows. They are worth a try: an address that is wrong costs one.
+    fn learn(&mut self, (from, addresses): Addresses) {
+        let follows = self.id_of(from).is_some_and(|id| self.dials.contains(&id));
+        if self.me.is_some() || !follows {
+            return;
+        }
+        for (index, address) in addresses.into_iter().take(self.validators.len()) {
+            let peer = self.validators.get(index.as_usize()).and_then(|id| self.peers.get_mut(id));
+            if let Some(peer) = peer
+                && address.len() <= MAX_ADDRESS_BYTES
+                && transport::is_supported(&address)
+            {
+                peer.learn(address);
+            }
         }
     }
 
@@ -368,53 +633,31 @@ impl Network {
     }
 }
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
-    let ip: IpAddr = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    if let Protocol::Tcp(port) = parts.next()? { Some((ip, port).into()) } else { None }
-}
-
-fn queue(link: &Link, peer: ValidatorIndex, frame: Bytes) {
-    if !link.send(frame) {
-        tracing::debug!(%peer, "a frame was dropped: the queue is full");
-    }
-}
-
-fn swarm(key: &SecretKey, validators: &[PeerId], max_sync_response: usize) -> Result<Swarm<Behaviour>, NodeError> {
-    let failed = |error: &dyn std::fmt::Display| NodeError::Network(error.to_string());
-    let mut validators_only = allow_block_list::Behaviour::default();
-    for id in validators {
-        validators_only.allow_peer(*id);
-    }
+fn swarm(
+    key: &SecretKey,
+    known: HashSet<PeerId>,
+    max_observers: usize,
+    max_block_bytes: u64,
+) -> Result<Swarm<Behaviour>, NodeError> {
+    let peers = known.len().saturating_add(max_observers).try_into().unwrap_or(u32::MAX);
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(64))
-        .with_max_established_per_peer(Some(2));
-    let gossip_config = gossipsub::ConfigBuilder::default()
-        .max_transmit_size(dtn_primitives::MAX_TRANSACTION_BYTES + 1024)
-        .validation_mode(gossipsub::ValidationMode::Strict)
-        .build()
-        .map_err(|error| failed(&error))?;
-    let identity = identity::keypair(key);
-    let authenticity = gossipsub::MessageAuthenticity::Signed(identity.clone());
-    let gossip = gossipsub::Behaviour::new(authenticity, gossip_config).map_err(|error| failed(&error))?;
+        .with_max_pending_incoming(Some(MAX_HANDSHAKES))
+        .with_max_established(Some(MAX_CONNECTIONS_PER_PEER.saturating_mul(peers)))
+        .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER));
     let sync = request_response::Behaviour::with_codec(
-        SyncCodec { max_response: max_sync_response },
+        SyncCodec { max_request: wire::MAX_SYNC_REQUEST, max_response: wire::max_sync_response(max_block_bytes) },
         [(SYNC_PROTOCOL, request_response::ProtocolSupport::Full)],
-        request_response::Config::default().with_request_timeout(SYNC_TIMEOUT),
+        request_response::Config::default()
+            .with_request_timeout(SYNC_TIMEOUT)
+            .with_max_concurrent_streams(2 * MAX_REQUESTS),
     );
-    let limits = connection_limits::Behaviour::new(limits);
-    let streams = stream::Behaviour::new();
-    let swarm = SwarmBuilder::with_existing_identity(identity)
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-        .map_err(|error| failed(&error))?
-        .with_behaviour(|_| Behaviour { validators_only, limits, gossip, sync, streams })
-        .map_err(|error| failed(&error))?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
-        .build();
-    Ok(swarm)
+    let behaviour = Behaviour {
+        admission: Admission::new(known, max_observers),
+        limits: connection_limits::Behaviour::new(limits),
+        sync,
+        streams: stream::Behaviour::new(),
+    };
+    let identity = identity::keypair(key);
+    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+    Ok(Swarm::new(transport::build(&identity)?, behaviour, identity.public().to_peer_id(), config))
 }

@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
-    core::{Core, CoreConfig, Query},
+    core::{Core, CoreConfig},
+    host::{Host, Query},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
+    observer::Observer,
 };
 
 /// Messages that may wait between the core and the network, in each direction.
@@ -20,17 +22,35 @@ const CHANNEL: usize = 4096;
 /// Questions that may wait for the core.
 const QUERIES: usize = 1024;
 
+/// What a peer does in its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It votes; its key is one of the genesis.
+    #[default]
+    Validator,
+    /// It follows, verifies and serves; its key is nobody's among the validators.
+    Observer,
+}
+
 /// What a peer needs to know.
 #[derive(Debug)]
 pub struct NodeConfig {
     /// The network that it belongs to.
     pub genesis: Genesis,
-    /// Its signing key, which must be a validator's.
+    /// Whether it votes.
+    pub role: Role,
+    /// Its key: a validator's signs its votes too, an observer's only proves who it is.
     pub key: SecretKey,
-    /// Where it listens for validators.
+    /// Where it listens for peers: `/ip4/ADDRESS/tcp/PORT` or `/ip4/ADDRESS/udp/PORT/quic-v1`.
     pub listen: Multiaddr,
-    /// Where the other validators listen.
+    /// Where validators listen. A validator needs all of those with a lower index; an observer needs one, and learns the
+    /// others' from it.
     pub peers: BTreeMap<Address, Multiaddr>,
+    /// Observers that this one may follow, each address ending in `/p2p/` and the peer's id. Validators need none.
+    pub bootstrap: Vec<Multiaddr>,
+    /// How many observers may follow this peer.
+    pub max_observers: usize,
     /// Where it serves its API. The API has no authentication: keep it on loopback.
     pub api: SocketAddr,
     /// Its store; made if it does not exist.
@@ -52,6 +72,15 @@ pub enum NodeError {
     /// The key is nobody's among the validators.
     #[error("{0} is not a validator of this network")]
     NotAValidator(Address),
+    /// An observer with a validator's key, which others would take for the validator.
+    #[error("{0} is a validator of this network and cannot be an observer")]
+    IsAValidator(Address),
+    /// An observer is asked for what only validators sign.
+    #[error("an observer signs no replies: ask validators")]
+    NoReplies,
+    /// An address that no peer can be reached at.
+    #[error("{0} is no bootstrap address: /ip4/ADDRESS/tcp/PORT/p2p/ID or /ip4/ADDRESS/udp/PORT/quic-v1/p2p/ID")]
+    Bootstrap(Multiaddr),
     /// The peer address is taken or unusable.
     #[error("cannot listen to peers on {address}: {error}")]
     Listen {
@@ -107,7 +136,12 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         let validators = config.genesis.validator_set()?;
         let address = config.key.address();
-        let me = validators.index_of(address).ok_or(NodeError::NotAValidator(address))?;
+        let me = validators.index_of(address);
+        match (config.role, me) {
+            (Role::Validator, None) => return Err(NodeError::NotAValidator(address)),
+            (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
+            _ => {}
+        }
         let ledger = Ledger::open(&config.store, config.genesis.clone())?;
 
         let (commands, commands_in) = mpsc::channel(CHANNEL);
@@ -121,27 +155,37 @@ impl Node {
         let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
         let network_config = NetworkConfig {
             key: &config.key,
-            me,
             validators: &validators,
-            network_id: config.genesis.network_id(),
             max_block_bytes: config.genesis.max_block_bytes,
             listen: config.listen,
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),
+            bootstrap: config.bootstrap,
+            max_observers: config.max_observers,
+            metrics: metrics.clone(),
         };
         let network = Network::bind(network_config, commands_in, events).await?;
 
-        let handle = NodeHandle { queries, me, metrics };
+        let handle = NodeHandle { queries, me, metrics: metrics.clone() };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
 
         let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
-        let core = CoreConfig { genesis, key, me, payee, threads, view_timeout };
-        let core = Core::new(core, ledger, commands)?;
+        let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
+            Some(me) => {
+                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout };
+                let core = Core::new(core, ledger, commands)?;
+                Box::new(move || core.run(events_in, queries_in))
+            }
+            None => {
+                let observer = Observer::new(address, ledger, commands, metrics);
+                Box::new(move || observer.run(events_in, queries_in))
+            }
+        };
         let (stopped, core_stopped) = oneshot::channel();
         thread::Builder::new()
             .name("core".into())
             .spawn(move || {
                 // Nobody listens only when the node was dropped.
-                stopped.send(core.run(events_in, queries_in)).ok();
+                stopped.send(run()).ok();
             })
             .map_err(|error| NodeError::Network(error.to_string()))?;
         let network = tokio::spawn(network.run());
@@ -179,13 +223,13 @@ impl Node {
 #[derive(Debug, Clone)]
 pub struct NodeHandle {
     queries: mpsc::Sender<Query>,
-    me: ValidatorIndex,
+    me: Option<ValidatorIndex>,
     metrics: Metrics,
 }
 
 impl NodeHandle {
-    /// This peer's index among the validators.
-    pub fn validator(&self) -> ValidatorIndex {
+    /// This peer's index among the validators; `None` for an observer.
+    pub fn validator(&self) -> Option<ValidatorIndex> {
         self.me
     }
 
@@ -217,10 +261,10 @@ impl NodeHandle {
         Ok(tokio::time::timeout(wait, reply).await.ok().and_then(Result::ok))
     }
 
-    /// Runs a function on the core's thread, between two of its steps.
+    /// Runs a function on the thread that owns the ledger, between two of its steps.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Core) -> T + Send + 'static,
+        question: impl FnOnce(&mut dyn Host) -> T + Send + 'static,
     ) -> Result<T, NodeError> {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |core| {

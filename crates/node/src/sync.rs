@@ -6,11 +6,10 @@ use std::io;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response::Codec};
 
-use crate::wire::MAX_SYNC_REQUEST;
-
 /// Reads and writes opaque messages; the core encodes and decodes them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SyncCodec {
+    pub(crate) max_request: usize,
     pub(crate) max_response: usize,
 }
 
@@ -44,7 +43,7 @@ impl Codec for SyncCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        read(io, MAX_SYNC_REQUEST).await
+        read(io, self.max_request).await
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>

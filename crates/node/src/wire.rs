@@ -1,18 +1,23 @@
 //! What peers say to each other, and how long it may be.
 
+use bytes::Bytes;
 use dtn_consensus::Message;
-use dtn_primitives::{Block, Certificate, MAX_TRANSACTION_BYTES, Transaction};
-use libp2p::StreamProtocol;
+use dtn_primitives::{Block, Certificate, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
+use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
 
-/// The stream on which a pair of validators exchanges [`Frame`]s, length-prefixed, for as long as they are connected.
-pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/1");
+/// The stream on which a pair of peers exchanges [`Frame`]s, length-prefixed, for as long as they are connected. A frame
+/// of no bytes says only that the peer is there.
+pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/2");
 
 /// The request-response protocol by which a peer that fell behind takes certified blocks.
 pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/sync/1");
 
-/// Room for votes and lengths beside the largest block in a frame.
-const FRAME_OVERHEAD: usize = 4 * 1024;
+/// Room in a frame for votes and lengths beside its largest block, apart from what grows with the validators.
+const FRAME_OVERHEAD: usize = 64 * 1024;
+
+/// Room in a frame for each pair of validators: a new view holds a quorum of view changes, each with quorums of votes.
+const FRAME_OVERHEAD_PER_PAIR: usize = 512;
 
 /// Stop adding blocks to a sync response beyond this many bytes.
 pub(crate) const SYNC_RESPONSE_TARGET: usize = 4 * 1024 * 1024;
@@ -20,12 +25,18 @@ pub(crate) const SYNC_RESPONSE_TARGET: usize = 4 * 1024 * 1024;
 /// The longest encoded [`BlockRequest`].
 pub(crate) const MAX_SYNC_REQUEST: usize = 16;
 
-/// The most transactions that are resent in one frame.
+/// The most transactions that are resent at a time.
 pub(crate) const MAX_RESENT_TRANSACTIONS: usize = 64;
 
-/// The longest encoded frame in a network with such blocks.
-pub(crate) fn max_frame(max_block_bytes: u64) -> usize {
-    (max_block_bytes as usize).max(MAX_RESENT_TRANSACTIONS * MAX_TRANSACTION_BYTES) + FRAME_OVERHEAD
+/// The longest encoded batch of transactions.
+pub(crate) const MAX_BATCH_BYTES: usize = 512 * 1024;
+
+/// The longest encoded address of a peer.
+pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
+
+/// The longest encoded frame in a network with such blocks and so many validators.
+pub(crate) fn max_frame(max_block_bytes: u64, validators: usize) -> usize {
+    (max_block_bytes as usize).max(MAX_BATCH_BYTES) + FRAME_OVERHEAD + FRAME_OVERHEAD_PER_PAIR * validators.pow(2)
 }
 
 /// The longest encoded sync response in a network with such blocks.
@@ -41,8 +52,71 @@ pub(crate) enum Frame {
     Consensus(Box<Message>),
     /// The height of the sender's last final block, so that a peer that is behind knows whom to ask.
     Height(u64),
-    /// Transactions that the sender has waited for too long.
+    /// Transactions, at most [`MAX_BATCH_BYTES`] of them.
     Transactions(Vec<Transaction>),
+    /// Where validators listen, for observers. Only a hint: who answers there has to prove that it is that validator.
+    Addresses(Vec<(ValidatorIndex, Multiaddr)>),
+}
+
+/// What a frame is about, which decides whom it concerns and what it may overtake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Votes, blocks and view changes. They overtake everything else, and are nobody's but the validators'.
+    Consensus,
+    /// Heights: everybody's.
+    Height,
+    /// Transactions: on their way to the validators.
+    Transactions,
+    /// Addresses: the observers'.
+    Addresses,
+}
+
+impl Frame {
+    /// What it is about.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Consensus(_) => Class::Consensus,
+            Self::Height(_) => Class::Height,
+            Self::Transactions(_) => Class::Transactions,
+            Self::Addresses(_) => Class::Addresses,
+        }
+    }
+
+    /// Encodes it once for all who get it.
+    pub(crate) fn encode(&self) -> EncodedFrame {
+        EncodedFrame { class: self.class(), bytes: codec::encode(self).into() }
+    }
+}
+
+/// A frame as it is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodedFrame {
+    /// What it is about.
+    pub(crate) class: Class,
+    /// What goes over the link.
+    pub(crate) bytes: Bytes,
+}
+
+/// Frames that hold these transactions, in order, none longer than a batch may be.
+pub(crate) fn batches(transactions: Vec<Transaction>) -> Vec<EncodedFrame> {
+    // A variant and a count come before the transactions.
+    let (mut frames, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
+    for transaction in transactions {
+        let length = codec::encode(&transaction).len();
+        if length > MAX_TRANSACTION_BYTES {
+            continue;
+        }
+        if size + length > MAX_BATCH_BYTES - 16 {
+            frames.push(Frame::Transactions(std::mem::take(&mut batch)).encode());
+            size = 0;
+        }
+        size += length;
+        batch.push(transaction);
+    }
+    if !batch.is_empty() {
+        frames.push(Frame::Transactions(batch).encode());
+    }
+    frames
 }
 
 /// Asks for certified blocks.
@@ -57,4 +131,40 @@ pub(crate) struct BlockRequest {
 pub(crate) struct CertifiedBlock {
     pub(crate) block: Block,
     pub(crate) certificate: Certificate,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::{B256, Domain, Order, Payload, SecretKey, U256};
+
+    use super::*;
+
+    #[test]
+    fn transactions_are_split_into_batches_that_may_be_sent() {
+        let key = SecretKey::from_bytes(&[7; 32]).unwrap();
+        let domain = Domain::new(B256::repeat_byte(1), 31337);
+        let text = |nonce: u64| format!("{nonce:0>200}");
+        let order = |nonce| Order {
+            nonce,
+            dataset: text(nonce),
+            model: text(nonce),
+            metric: text(nonce),
+            reward: U256::ZERO,
+            work: None,
+        };
+        let transactions: Vec<_> =
+            (0..1500).map(|nonce| Transaction::sign(Payload::Order(order(nonce)), &key, &domain)).collect();
+        let frames = batches(transactions.clone());
+        assert!(frames.len() > 1);
+        let mut again = Vec::new();
+        for frame in frames {
+            assert!(frame.bytes.len() <= MAX_BATCH_BYTES);
+            let frame: Frame = codec::decode(&frame.bytes, MAX_BATCH_BYTES).unwrap();
+            let Frame::Transactions(batch) = frame else { panic!("{frame:?}") };
+            again.extend(batch);
+        }
+        assert_eq!(again, transactions);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, future::Future, net::TcpListener, num::NonZeroUsize, path::Path, time::Duration};
 
-use dtn_node::{ApiClient, Node, NodeConfig, NodeError, Status};
+use dtn_node::{ApiClient, Node, NodeConfig, NodeError, Role, Status};
 use dtn_primitives::*;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use tempfile::TempDir;
@@ -77,6 +77,9 @@ impl Cluster {
         let key = self.keys[index].clone();
         NodeConfig {
             genesis: self.genesis.clone(),
+            role: Role::Validator,
+            bootstrap: Vec::new(),
+            max_observers: 4,
             listen: peers[&key.address()].clone(),
             payee: Address::repeat_byte(index as u8 + 1),
             key,

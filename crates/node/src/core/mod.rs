@@ -7,7 +7,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use dtn_consensus::{Decision, Effect, Evidence, Fault, Input, Message, Pbft, PbftConfig, Protocol, Record, Timer};
 use dtn_ledger::{AdmissionError, CheckedBlock, Ledger, LedgerError, OrderStatus};
 use dtn_pow::Puzzle;
@@ -15,7 +14,6 @@ use dtn_primitives::{
     Address, B256, Block, Certificate, Claim, Domain, FinalizedResult, Genesis, Payload, Reply, SecretKey, Transaction,
     ValidatorIndex, ValidatorSet, codec,
 };
-use libp2p::request_response::ResponseChannel;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -24,13 +22,12 @@ use tokio::{
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
+    host::Query,
+    link::Offence,
     miner::{Mined, Miner, Turn},
-    network::{Command, Event},
-    wire::{self, BlockRequest, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS},
+    network::{Command, Event, Remote, Requester},
+    wire::{self, BlockRequest, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS, MAX_SYNC_REQUEST},
 };
-
-/// A question to the core, run between two of its steps.
-pub(crate) type Query = Box<dyn FnOnce(&mut Core) + Send>;
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -372,49 +369,64 @@ impl Core {
 
     fn event(&mut self, event: Event) -> Result<(), NodeError> {
         match event {
-            Event::Connected(peer) => {
+            Event::Connected(Remote::Validator(peer)) => {
                 self.connected.insert(peer);
                 self.send(peer, &Frame::Height(self.ledger.tip().height));
                 self.input(Input::Connected(peer))?;
             }
-            Event::Disconnected(peer) => {
+            Event::Disconnected(Remote::Validator(peer)) => {
                 self.connected.remove(&peer);
                 self.heights.remove(&peer);
                 self.sync = self.sync.take().filter(|sync| sync.from != peer);
             }
-            Event::Frame { from, frame: Frame::Consensus(message) } => {
-                self.input(Input::Message { from, message: *message })?;
+            Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
+            // An observer passes on what its clients hand in.
+            Event::Frame { from: Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
+                for transaction in transactions {
+                    self.submit(transaction).ok();
+                }
             }
-            Event::Frame { from, frame: Frame::Height(height) } => {
+            Event::Requested { request, from } => self.respond(&request, from)?,
+            Event::Response { from: Remote::Validator(from), response } => self.take_response(from, response)?,
+            Event::Connected(Remote::Observer(_))
+            | Event::Disconnected(Remote::Observer(_))
+            | Event::Frame { from: Remote::Observer(_), .. }
+            | Event::Response { from: Remote::Observer(_), .. } => {}
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, from: ValidatorIndex, frame: Frame) -> Result<(), NodeError> {
+        match frame {
+            Frame::Consensus(message) => self.input(Input::Message { from, message: *message })?,
+            Frame::Height(height) => {
                 self.heights.insert(from, height);
                 if height > self.ledger.tip().height + 1 {
                     self.catch_up();
                 }
             }
-            Event::Frame { from, frame: Frame::Transactions(transactions) } => {
-                for transaction in transactions.into_iter().take(MAX_RESENT_TRANSACTIONS) {
-                    self.received(transaction, Some(from));
+            Frame::Transactions(transactions) => {
+                for transaction in transactions {
+                    self.received(transaction, from);
                 }
             }
-            Event::Transaction(transaction) => self.received(*transaction, None),
-            Event::BlocksRequested { request, channel } => self.respond(request, channel)?,
-            Event::Blocks { from, blocks } => self.take_blocks(from, blocks)?,
+            Frame::Addresses(_) => {}
         }
         Ok(())
     }
 
-    fn received(&mut self, transaction: Transaction, from: Option<ValidatorIndex>) {
+    fn received(&mut self, transaction: Transaction, from: ValidatorIndex) {
         if let Err(error) = self.admit(transaction) {
-            tracing::debug!(?from, %error, "a transaction was not admitted");
+            tracing::debug!(peer = %from, %error, "a transaction was not admitted");
         }
     }
 
     fn send(&self, to: ValidatorIndex, frame: &Frame) {
-        self.command(Command::Send { to, frame: Bytes::from(codec::encode(frame)) });
+        self.command(Command::Send { to, frame: frame.encode() });
     }
 
     fn broadcast(&self, frame: &Frame) {
-        self.command(Command::Broadcast(Bytes::from(codec::encode(frame))));
+        self.command(Command::Broadcast(frame.encode()));
     }
 
     fn command(&self, command: Command) {
@@ -443,7 +455,9 @@ impl Core {
         let waiting = self.ledger.proposable(MAX_RESENT_TRANSACTIONS);
         let (is_waiting, primary) = (!waiting.is_empty(), self.pbft.primary());
         if self.was_waiting && is_waiting && primary != self.me {
-            self.send(primary, &Frame::Transactions(waiting));
+            for frame in wire::batches(waiting) {
+                self.command(Command::Send { to: primary, frame });
+            }
         }
         self.was_waiting = is_waiting;
         self.input(Input::Waiting(is_waiting))
@@ -459,10 +473,15 @@ impl Core {
         let Some((from, _)) = ahead.filter(|_| self.sync.is_none()) else { return };
         let from = *from;
         self.sync = Some(Sync { from, rounds: 0 });
-        self.command(Command::RequestBlocks { from, request: BlockRequest { from: height + 1 } });
+        let request = codec::encode(&BlockRequest { from: height + 1 });
+        self.command(Command::Request { to: Remote::Validator(from), request });
     }
 
-    fn respond(&mut self, request: BlockRequest, channel: ResponseChannel<Vec<u8>>) -> Result<(), NodeError> {
+    fn respond(&mut self, request: &[u8], from: Requester) -> Result<(), NodeError> {
+        let Ok(request) = codec::decode::<BlockRequest>(request, MAX_SYNC_REQUEST) else {
+            self.command(Command::CutOff { peer: from.peer, offence: Offence::Malformed });
+            return Ok(());
+        };
         let (mut blocks, mut size) = (Vec::new(), 0);
         for height in request.from..=self.ledger.tip().height {
             let (Some(block), Some(certificate)) = (self.ledger.block(height)?, self.ledger.certificate(height)?)
@@ -476,8 +495,17 @@ impl Core {
                 break;
             }
         }
-        self.command(Command::RespondBlocks { channel, blocks });
+        self.command(Command::Respond { to: from, response: codec::encode(&blocks) });
         Ok(())
+    }
+
+    fn take_response(&mut self, from: ValidatorIndex, response: Option<Vec<u8>>) -> Result<(), NodeError> {
+        let limit = wire::max_sync_response(self.genesis.max_block_bytes);
+        let blocks = response.map_or(Ok(Vec::new()), |response| codec::decode(&response, limit));
+        if blocks.is_err() {
+            self.command(Command::CutOff { peer: Remote::Validator(from), offence: Offence::BadBlocks });
+        }
+        self.take_blocks(from, blocks.unwrap_or_default())
     }
 
     /// Takes blocks from a peer as far as their certificates hold; never on its word alone.
@@ -546,7 +574,7 @@ impl Core {
             network: self.genesis.name.clone(),
             network_id: self.domain.network_id,
             chain_id: self.domain.chain_id,
-            validator: self.me.0,
+            validator: Some(self.me.0),
             address: self.key.address(),
             nodes: self.validators.len(),
             quorum: self.validators.quorum(),
@@ -565,9 +593,10 @@ impl Core {
 
     /// Takes a transaction from a client or from this peer itself, and tells the others.
     pub(crate) fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let encoded = codec::encode(&transaction);
-        let hash = self.admit(transaction)?;
-        self.command(Command::Publish(encoded));
+        let hash = self.admit(transaction.clone())?;
+        for frame in wire::batches(vec![transaction]) {
+            self.command(Command::Broadcast(frame));
+        }
         Ok(hash)
     }
 

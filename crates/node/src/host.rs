@@ -1,0 +1,80 @@
+//! What the API asks of whoever owns the ledger: a validator's core, or an observer.
+
+use dtn_ledger::AdmissionError;
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use tokio::sync::oneshot;
+
+use crate::{
+    NodeError,
+    api::{BlockView, CertifiedHeader, Status},
+    core::Core,
+};
+
+/// A question, run between two steps of the thread that owns the ledger.
+pub(crate) type Query = Box<dyn FnOnce(&mut dyn Host) + Send>;
+
+/// Answers questions.
+pub(crate) trait Host {
+    /// Ends the thread.
+    fn stop(&mut self);
+    /// The genesis.
+    fn genesis(&self) -> &Genesis;
+    /// The height of the last final block.
+    fn height(&self) -> u64;
+    /// How this peer is doing.
+    fn status(&self) -> Status;
+    /// Takes a transaction from a client and tells the others.
+    fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError>;
+    /// Has the signed reply to a transaction sent once its block is final.
+    fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError>;
+    /// A final block.
+    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError>;
+    /// The certificate of a final block.
+    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError>;
+    /// The nonce of an account's next order.
+    fn nonce(&self, account: Address) -> u64;
+    /// Results of final blocks from a height on.
+    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
+}
+
+impl Host for Core {
+    fn stop(&mut self) {
+        self.stop();
+    }
+
+    fn genesis(&self) -> &Genesis {
+        self.genesis()
+    }
+
+    fn height(&self) -> u64 {
+        self.height()
+    }
+
+    fn status(&self) -> Status {
+        self.status()
+    }
+
+    fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+        self.submit(transaction)
+    }
+
+    fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError> {
+        self.wait_for_reply(transaction, waiter)
+    }
+
+    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
+        self.block(height)
+    }
+
+    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
+        self.certificate(height)
+    }
+
+    fn nonce(&self, account: Address) -> u64 {
+        self.nonce(account)
+    }
+
+    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
+        self.results(from_height, limit)
+    }
+}

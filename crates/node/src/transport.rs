@@ -1,0 +1,125 @@
+//! How bytes travel: Noise and Yamux over TCP, or QUIC.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::future::Either;
+use libp2p::{
+    Multiaddr, PeerId, Transport,
+    core::{
+        StreamMuxer,
+        muxing::{StreamMuxerBox, StreamMuxerEvent},
+        transport::Boxed,
+        upgrade::Version,
+    },
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise, quic, tcp, yamux,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::NodeError;
+
+/// A connection that is not set up by then is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that does not close by then is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Streams at a time on a connection: the link, and a few requests.
+const MAX_STREAMS: usize = 32;
+
+/// Both transports; the address says which.
+pub(crate) fn build(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NodeError> {
+    let noise = noise::Config::new(key).map_err(|error| NodeError::Network(error.to_string()))?;
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(MAX_STREAMS);
+    // Votes are small and must not wait for one another.
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux)
+        .timeout(HANDSHAKE_TIMEOUT)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
+    let quic = quic::tokio::Transport::new(quic::Config::new(key))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
+    let either = |either: Either<_, _>, _: _| match either {
+        Either::Left(output) | Either::Right(output) => output,
+    };
+    Ok(quic.or_transport(tcp).map(either).boxed())
+}
+
+/// Whether an address is one that a peer can be reached at.
+pub(crate) fn is_supported(address: &Multiaddr) -> bool {
+    let parts: Vec<_> = address.iter().collect();
+    let host = |part: &Protocol<'_>| matches!(part, Protocol::Ip4(_) | Protocol::Ip6(_));
+    match &parts[..] {
+        [ip, Protocol::Tcp(_)] | [ip, Protocol::Udp(_), Protocol::QuicV1] => host(ip),
+        _ => false,
+    }
+}
+
+/// Fails if another process listens there. libp2p shares a port with whoever lets it (`SO_REUSEPORT`); two peers on one
+/// port would be a mistake.
+pub(crate) fn ensure_free(address: &Multiaddr) -> io::Result<()> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next() {
+        Some(Protocol::Ip4(ip)) => ip.into(),
+        Some(Protocol::Ip6(ip)) => ip.into(),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) => TcpListener::bind(SocketAddr::from((ip, port))).map(drop),
+        Some(Protocol::Udp(port)) => UdpSocket::bind(SocketAddr::from((ip, port))).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// A connection that closes within [`CLOSE_TIMEOUT`]. Without it, closing a connection to a host that vanished waits
+/// until the system gives up sending what is still in the socket's buffer, which takes many minutes; until then the
+/// connection counts as open.
+struct Closing<M> {
+    muxer: M,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<M> Closing<M> {
+    fn new(muxer: M) -> Self {
+        Self { muxer, deadline: None }
+    }
+}
+
+impl<M> StreamMuxer for Closing<M>
+where
+    M: StreamMuxer + Unpin,
+    M::Error: Send + Sync + 'static,
+{
+    type Substream = M::Substream;
+    type Error = io::Error;
+
+    fn poll_inbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        Pin::new(&mut self.muxer).poll_inbound(context).map_err(io::Error::other)
+    }
+
+    fn poll_outbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+        Pin::new(&mut self.muxer).poll_outbound(context).map_err(io::Error::other)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(closed) = Pin::new(&mut self.muxer).poll_close(context) {
+            return Poll::Ready(closed.map_err(io::Error::other));
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + CLOSE_TIMEOUT)));
+        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        Pin::new(&mut self.muxer).poll(context).map_err(io::Error::other)
+    }
+}
