@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use dtn_consensus::{Decision, Effect, Evidence, Fault, Input, Message, Pbft, PbftConfig, Protocol, Record, Timer};
-use dtn_ledger::{AdmissionError, CheckedBlock, Ledger, LedgerError, OrderStatus};
+use dtn_ledger::{AdmissionError, Committed, Ledger};
 use dtn_pow::Puzzle;
 use dtn_primitives::{
     Address, B256, Block, Certificate, Claim, Domain, FinalizedResult, Genesis, Payload, Reply, SecretKey, Transaction,
@@ -83,8 +83,6 @@ pub(crate) struct Core {
     timers: BTreeMap<Timer, Instant>,
     /// The height that consensus wants a proposal for.
     wanted: Option<u64>,
-    /// The last block found valid, so that it is not executed twice.
-    checked: Option<CheckedBlock>,
     /// Blocks to be validated once the ones below are final.
     deferred: Vec<Arc<Block>>,
     connected: BTreeSet<ValidatorIndex>,
@@ -138,7 +136,6 @@ impl Core {
             inputs: VecDeque::new(),
             timers: BTreeMap::new(),
             wanted: None,
-            checked: None,
             deferred: Vec::new(),
             connected: BTreeSet::new(),
             heights: BTreeMap::new(),
@@ -225,15 +222,10 @@ impl Core {
                     tracing::warn!(height = block.header.height, %block_hash, %error, "an invalid block was proposed");
                 }
                 let valid = checked.is_ok();
-                self.checked = checked.ok();
                 self.inputs.push_back(Input::Validated { block_hash, valid });
             }
             Effect::Decide(Decision { block, certificate }) => {
-                let checked = match self.checked.take().filter(|checked| checked.hash() == certificate.block_hash) {
-                    Some(checked) => checked,
-                    None => self.ledger.check_decided(block).map_err(LedgerError::from)?,
-                };
-                self.commit(checked, certificate)?;
+                self.commit(block, certificate)?;
                 for block in std::mem::take(&mut self.deferred) {
                     self.effect(Effect::Validate(block))?;
                 }
@@ -270,21 +262,21 @@ impl Core {
         if self.wanted != Some(self.ledger.tip().height + 1) {
             return Ok(());
         }
-        let Some(block) = self.ledger.propose(now_ms(), self.key.address(), MAX_BLOCK_TRANSACTIONS) else {
+        let parent = self.ledger.tip().hash;
+        let Some(block) = self.ledger.propose(parent, now_ms(), self.key.address(), MAX_BLOCK_TRANSACTIONS) else {
             return Ok(());
         };
         self.wanted = None;
         self.began = Some((block.header.hash(), Instant::now()));
-        self.input(Input::Proposal(Arc::new(block)))
+        self.input(Input::Proposal(block))
     }
 
     // The ledger.
 
-    fn commit(&mut self, block: CheckedBlock, certificate: Certificate) -> Result<(), NodeError> {
-        let (height, block_hash) = (block.block().header.height, block.hash());
-        let transactions: Vec<_> = block.transaction_hashes().to_vec();
-        let content = block.block().clone();
-        self.ledger.commit(block, &certificate)?;
+    fn commit(&mut self, block: Arc<Block>, certificate: Certificate) -> Result<(), NodeError> {
+        let height = block.header.height;
+        let Committed { hash: block_hash, transaction_hashes: transactions, claimed, .. } =
+            self.ledger.commit(block, &certificate)?;
         tracing::info!(height, %block_hash, transactions = transactions.len(), "final");
         if let Some((_, began)) = self.began.take().filter(|(hash, _)| *hash == block_hash) {
             self.latencies.insert(height, began.elapsed());
@@ -293,18 +285,14 @@ impl Core {
             }
         }
         self.broadcast(&Frame::Height(height));
-        for hash in transactions {
+        for hash in transactions.iter().copied() {
             if let Some(waiters) = self.waiters.remove(&hash) {
                 let reply = self.sign_reply(hash, height, block_hash);
                 // A client that no longer waits is no concern.
                 waiters.into_iter().for_each(|waiter| drop(waiter.send(reply.clone())));
             }
         }
-        for transaction in &content.transactions {
-            if let Payload::Claim(claim) = &transaction.payload {
-                self.miner.leave(claim.order);
-            }
-        }
+        claimed.into_iter().for_each(|order| self.miner.leave(order));
         self.enter_open_races();
         Ok(())
     }
@@ -322,7 +310,7 @@ impl Core {
             .ledger
             .open_orders()
             .filter(|(hash, _)| !claimed.contains(hash))
-            .filter_map(|(hash, order)| Some((self.opened_at(hash), order.nonce, hash, order.work?)))
+            .filter_map(|(hash, open)| Some((open.height, open.order.nonce, hash, open.order.work?)))
             .collect();
         open.sort_unstable_by_key(|(height, nonce, hash, _)| (*height, *nonce, *hash));
         for (_, _, order, work) in open {
@@ -330,13 +318,6 @@ impl Core {
                 Ok(puzzle) => self.miner.enter(puzzle),
                 Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
             }
-        }
-    }
-
-    fn opened_at(&self, order: B256) -> Option<u64> {
-        match self.ledger.order(order)? {
-            OrderStatus::Open { height, .. } => Some(*height),
-            _ => None,
         }
     }
 
@@ -490,7 +471,7 @@ impl Core {
             }
             let block = Arc::new(block);
             match self.check_certified(&block, &certificate) {
-                Ok(checked) => self.commit(checked, certificate)?,
+                Ok(()) => self.commit(block, certificate)?,
                 Err(error) => {
                     tracing::warn!(peer = %from, height = block.header.height, %error, "a peer sent a bad block");
                     if let Some(count) = self.faults.get_mut(from.as_usize()) {
@@ -515,13 +496,14 @@ impl Core {
         Ok(())
     }
 
-    fn check_certified(&mut self, block: &Arc<Block>, certificate: &Certificate) -> Result<CheckedBlock, String> {
+    fn check_certified(&mut self, block: &Arc<Block>, certificate: &Certificate) -> Result<(), String> {
         let hash = block.header.hash();
         if certificate.block_hash != hash || certificate.height != block.header.height {
             return Err("the certificate is for another block".into());
         }
         certificate.verify(&self.domain, &self.validators).map_err(|error| error.to_string())?;
-        self.ledger.check_decided(block.clone()).map_err(|error| error.to_string())
+        // What a quorum has finalized is not compared with this peer's clock.
+        self.ledger.check_proposal(block.clone(), u64::MAX).map_err(|error| error.to_string())
     }
 
     // Questions.
