@@ -1,4 +1,4 @@
-//! What a block must satisfy to follow the tip.
+//! What a block must satisfy to follow another.
 
 use std::sync::Arc;
 
@@ -9,7 +9,10 @@ use crate::{Refusal, Tip, state::Changes};
 /// How far ahead of this peer's clock a proposal's timestamp may be, in milliseconds.
 pub const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
 
-/// Why a block may not follow the tip.
+/// How many blocks on top of the tip are remembered before they are final.
+pub const MAX_SPECULATIVE: usize = 8;
+
+/// Why a block may not follow the tip or a block on top of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// It is of another network.
@@ -36,17 +39,15 @@ pub enum BlockError {
     WrongHeight {
         /// The block's height.
         have: u64,
-        /// One above the tip.
+        /// One above its parent's.
         need: u64,
     },
-    /// It follows another block than the tip.
-    #[error("the block follows {have}, but the tip is {need}")]
-    WrongParent {
-        /// The block's parent.
-        have: B256,
-        /// The tip's hash.
-        need: B256,
-    },
+    /// It follows neither the tip nor a block on top of the tip that was proposed here or found valid.
+    #[error("the block follows {0}, which is neither the tip nor a known block on top of it")]
+    UnknownParent(B256),
+    /// It follows a block too far above the tip.
+    #[error("the block is more than {MAX_SPECULATIVE} above the tip")]
+    TooFarAhead,
     /// Its time is not after its parent's.
     #[error("the block's timestamp {have} is not after its parent's {parent}")]
     NotAfterParent {
@@ -101,47 +102,29 @@ pub enum BlockError {
     },
 }
 
-/// A block that may follow the tip on which it was checked, with what its execution gives.
-#[derive(Debug, Clone)]
-pub struct CheckedBlock {
+/// A block that may follow its parent, with what its execution gives.
+#[derive(Debug)]
+pub(crate) struct CheckedBlock {
     pub(crate) block: Arc<Block>,
     pub(crate) hash: B256,
     pub(crate) encoded: Vec<u8>,
-    pub(crate) transaction_hashes: Vec<B256>,
+    pub(crate) transaction_hashes: Arc<[B256]>,
     pub(crate) results: Vec<WorkResult>,
     pub(crate) changes: Changes,
 }
 
 impl CheckedBlock {
-    /// The block.
-    pub fn block(&self) -> &Arc<Block> {
-        &self.block
-    }
-
-    /// The block's hash.
-    pub fn hash(&self) -> B256 {
-        self.hash
-    }
-
-    /// The hashes of its transactions, in order.
-    pub fn transaction_hashes(&self) -> &[B256] {
-        &self.transaction_hashes
-    }
-
-    /// What its execution gives, in order.
-    pub fn results(&self) -> &[WorkResult] {
-        &self.results
+    /// As the last block of the chain.
+    pub(crate) fn tip(&self) -> Tip {
+        Tip { height: self.block.header.height, hash: self.hash, timestamp: self.block.header.timestamp }
     }
 }
 
-/// Checks everything in a header that does not depend on the transactions. `now_ms` is given for proposals only: what a
-/// quorum has finalized is final whatever this peer's clock says.
-pub(crate) fn check_header(
+/// Checks that a header is of this network.
+pub(crate) fn check_network(
     header: &Header,
-    tip: &Tip,
     genesis: &Genesis,
     validators: &ValidatorSet,
-    now_ms: Option<u64>,
     network_id: B256,
 ) -> Result<(), BlockError> {
     if header.network_id != network_id {
@@ -153,14 +136,25 @@ pub(crate) fn check_header(
     if header.epoch != validators.epoch() {
         return Err(BlockError::WrongEpoch { have: header.epoch, need: validators.epoch() });
     }
-    if header.height != tip.height + 1 {
-        return Err(BlockError::WrongHeight { have: header.height, need: tip.height + 1 });
+    Ok(())
+}
+
+/// Checks everything else in a header that does not depend on the transactions. `now_ms` is given for proposals only:
+/// what a quorum has finalized is final whatever this peer's clock says.
+pub(crate) fn check_header(
+    header: &Header,
+    parent: &Tip,
+    validators: &ValidatorSet,
+    now_ms: Option<u64>,
+) -> Result<(), BlockError> {
+    if header.height != parent.height + 1 {
+        return Err(BlockError::WrongHeight { have: header.height, need: parent.height + 1 });
     }
-    if header.parent_hash != tip.hash {
-        return Err(BlockError::WrongParent { have: header.parent_hash, need: tip.hash });
+    if header.parent_hash != parent.hash {
+        return Err(BlockError::UnknownParent(header.parent_hash));
     }
-    if header.timestamp <= tip.timestamp {
-        return Err(BlockError::NotAfterParent { have: header.timestamp, parent: tip.timestamp });
+    if header.timestamp <= parent.timestamp {
+        return Err(BlockError::NotAfterParent { have: header.timestamp, parent: parent.timestamp });
     }
     if let Some(ahead_ms) = now_ms.map(|now| header.timestamp.saturating_sub(now))
         && ahead_ms > MAX_CLOCK_DRIFT_MS

@@ -1,20 +1,26 @@
-//! The ledger: the store, the state at its tip and the mempool on top of it.
+//! The ledger: the store, the state at its tip, the blocks on top that are not final, and the mempool on top of them.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CertificateError, Domain, FinalizedResult, Genesis, GenesisError, Header,
-    Transaction, ValidatorSet, WorkResult, codec, merkle,
+    Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Domain, FinalizedResult, Genesis,
+    GenesisError, Header, Transaction, ValidatorSet, WorkResult, codec, merkle,
 };
 
 use crate::{
-    AdmissionError, BlockError, CheckedBlock, Location, MempoolLimits, OrderStatus, Refusal, Store, StoreError,
-    block::check_header,
+    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal,
+    SnapshotError, Store, StoreError,
+    block::{CheckedBlock, check_header, check_network},
     mempool::Mempool,
     rules::{Execution, Rules},
-    state::State,
+    snapshot,
+    state::{State, View},
+    store::Loaded,
     verified::Verified,
 };
+
+/// How many blocks below the last stable checkpoint are kept unless told otherwise.
+pub const RETAIN_BLOCKS: u64 = 10_000;
 
 /// Left free in a block for everything but its transactions.
 const HEADER_BYTES: usize = 1024;
@@ -55,6 +61,34 @@ pub enum LedgerError {
     /// The block is not valid.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// The snapshot is not one that a quorum signed.
+    #[error("snapshot: {0}")]
+    Snapshot(#[from] SnapshotError),
+    /// A quorum has another state than this peer. It must not go on.
+    #[error("the state at height {height} has root {have}, but a quorum has {need}: move the store away")]
+    Diverged {
+        /// The height.
+        height: u64,
+        /// The root of this peer's state.
+        have: B256,
+        /// The quorum's.
+        need: B256,
+    },
+}
+
+/// A block that has become final.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The block.
+    pub block: Arc<Block>,
+    /// The block's hash.
+    pub hash: B256,
+    /// The hashes of its transactions, in order.
+    pub transaction_hashes: Arc<[B256]>,
+    /// The orders that it has opened and that are open still.
+    pub opened: Vec<B256>,
+    /// The orders that it has closed, by their claims.
+    pub claimed: Vec<B256>,
 }
 
 /// Everything that a peer knows: the finalized blocks, what they lead to, and what waits for a block.
@@ -66,6 +100,10 @@ pub struct Ledger {
     store: Store,
     state: State,
     tip: Tip,
+    stable: Option<CheckpointCertificate>,
+    retain_blocks: u64,
+    /// Blocks on top of the tip that were proposed here or found valid, each the parent of the next.
+    speculative: VecDeque<CheckedBlock>,
     mempool: Mempool,
     verified: Verified,
 }
@@ -86,22 +124,32 @@ impl Ledger {
         let validators = genesis.validator_set()?;
         let rules = Rules::new(&genesis);
         let store = open(rules.domain.network_id)?;
-        let (state, tip) = store.load()?;
-        let tip = match tip {
-            None => Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp },
-            Some((height, hash)) => {
-                let block = store.block(height)?.filter(|block| block.header.hash() == hash);
-                let block = block.ok_or_else(|| store.contradiction("its last block is not the one that it names"))?;
-                Tip { height, hash, timestamp: block.header.timestamp }
-            }
-        };
-        let mempool = Mempool::new(MempoolLimits::default());
-        Ok(Self { genesis, validators, rules, store, state, tip, mempool, verified: Verified::default() })
+        let Loaded { state, tip, stable } = store.load()?;
+        let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
+        Ok(Self {
+            genesis,
+            validators,
+            rules,
+            store,
+            state,
+            tip: tip.unwrap_or(genesis_tip),
+            stable,
+            retain_blocks: RETAIN_BLOCKS,
+            speculative: VecDeque::new(),
+            mempool: Mempool::new(MempoolLimits::default()),
+            verified: Verified::default(),
+        })
     }
 
     /// Replaces the mempool by an empty one with other limits.
     pub fn with_mempool_limits(mut self, limits: MempoolLimits) -> Self {
         self.mempool = Mempool::new(limits);
+        self
+    }
+
+    /// Keeps this many blocks below the last stable checkpoint, or all if it is 0.
+    pub fn with_retention(mut self, retain_blocks: u64) -> Self {
+        self.retain_blocks = retain_blocks;
         self
     }
 
@@ -130,14 +178,30 @@ impl Ledger {
         self.tip
     }
 
+    /// Whether the store was made anew and [`Ledger::end_fresh`] was not called since. A peer that ran before and has
+    /// a fresh store has lost what it said: it must not vote until it is past the heights that it may have voted on.
+    pub fn is_fresh(&self) -> Result<bool, StoreError> {
+        self.store.is_fresh()
+    }
+
+    /// Remembers, durably, that this peer may vote.
+    pub fn end_fresh(&mut self) -> Result<(), StoreError> {
+        self.store.end_fresh()
+    }
+
     // What waits.
 
     /// Admits a transaction to the mempool and gives its hash.
     pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        self.mempool.admit(transaction, &self.rules, &self.state, &mut self.verified)
+        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
+        // If the store cannot be read, the claim waits as if its order were unknown, and the next block fails.
+        let was_ordered = |order| {
+            matches!(self.store.result_of(order), Ok(Some(_))) || matches!(self.store.transaction(order), Ok(Some(_)))
+        };
+        self.mempool.admit(transaction, &self.rules, &self.state, &view, was_ordered, &mut self.verified)
     }
 
-    /// How many transactions wait.
+    /// How many transactions wait, those in blocks that are not final included.
     pub fn pending_count(&self) -> usize {
         self.mempool.len()
     }
@@ -152,20 +216,84 @@ impl Ledger {
         self.mempool.iter()
     }
 
-    /// What [`Ledger::propose`] would propose first, at most `count` of it.
-    pub fn proposable(&self, count: usize) -> Vec<Transaction> {
-        let selected = self.mempool.select(usize::MAX, count, &self.state);
-        selected.into_iter().map(|(_, transaction)| transaction.clone()).collect()
+    /// Whether a claim for this open order waits.
+    pub fn has_claim(&self, order: B256) -> bool {
+        self.mempool.has_claim(order)
     }
 
-    // Blocks.
+    /// What could be proposed on top of the highest block known, at most `count` of it, the longest waiting first.
+    pub fn proposable(&self, count: usize) -> Vec<Transaction> {
+        self.mempool.select(usize::MAX, count).into_iter().map(|(_, transaction)| transaction.clone()).collect()
+    }
 
-    /// Builds a block of what has waited longest, or nothing if nothing that waits can be executed.
-    pub fn propose(&mut self, now_ms: u64, proposer: Address, max_transactions: usize) -> Option<Block> {
+    /// How much could be proposed on top of the highest block known.
+    pub fn ready(&self) -> Ready {
+        self.mempool.ready()
+    }
+
+    /// Whether anything could be proposed on top of the highest block known.
+    pub fn has_proposable(&self) -> bool {
+        self.mempool.ready().transactions > 0
+    }
+
+    /// Whether anything that waits could be executed at the tip, even if a block that is not final contains it: then a
+    /// decision is due.
+    pub fn has_executable(&self) -> bool {
+        self.mempool.has_executable(&self.state)
+    }
+
+    // Blocks that are not final.
+
+    /// How many blocks are below the one that follows `parent`, counted from the tip.
+    fn depth_above(&self, parent: B256) -> Option<usize> {
+        if parent == self.tip.hash {
+            return Some(0);
+        }
+        self.speculative.iter().position(|checked| checked.hash == parent).map(|index| index + 1)
+    }
+
+    fn parent_at(&self, depth: usize) -> Option<Tip> {
+        match depth.checked_sub(1) {
+            None => Some(self.tip),
+            Some(index) => self.speculative.get(index).map(CheckedBlock::tip),
+        }
+    }
+
+    /// Drops the blocks on top of the first `depth` ones, so that their transactions may be proposed again.
+    fn truncate(&mut self, depth: usize) {
+        let dropped = self.speculative.split_off(depth.min(self.speculative.len()));
+        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
+        for checked in dropped {
+            self.mempool.refresh(&checked.changes, &view);
+        }
+    }
+
+    fn remember(&mut self, checked: CheckedBlock, depth: usize) {
+        self.truncate(depth);
+        self.speculative.push_back(checked);
+        if let Some(CheckedBlock { changes, .. }) = self.speculative.back() {
+            self.mempool.refresh(changes, &view(&self.state, &self.speculative, MAX_SPECULATIVE));
+        }
+    }
+
+    /// Builds a block of what has waited longest on top of the tip or of a block on top of it that was proposed or
+    /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or
+    /// nothing that waits can be executed.
+    pub fn propose(
+        &mut self,
+        parent: B256,
+        now_ms: u64,
+        proposer: Address,
+        max_transactions: usize,
+    ) -> Option<Arc<Block>> {
+        let depth = self.depth_above(parent).filter(|depth| *depth < MAX_SPECULATIVE)?;
+        let below = self.parent_at(depth)?;
+        self.truncate(depth);
         let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
-        let mut execution = Execution::new(&self.rules, &self.state, self.tip.height + 1);
+        let parent_view = view(&self.state, &self.speculative, depth);
+        let mut execution = Execution::new(&self.rules, parent_view, below.height + 1);
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for (hash, transaction) in self.mempool.select(max_bytes, max_transactions, &self.state) {
+        for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
             match execution.apply(transaction, hash) {
                 Ok(()) => {
                     hashes.push(hash);
@@ -174,9 +302,10 @@ impl Ledger {
                 Err(_) => failed.push(hash),
             }
         }
-        let results_root = WorkResult::root(&execution.results);
-        for hash in failed {
-            self.mempool.remove(hash);
+        let Execution { changes, results, .. } = execution;
+        // What fails on top of blocks that are not final may succeed without them.
+        if depth == 0 {
+            failed.into_iter().for_each(|hash| self.mempool.remove(hash));
         }
         if transactions.is_empty() {
             return None;
@@ -185,29 +314,48 @@ impl Ledger {
             network_id: self.rules.domain.network_id,
             chain_id: self.genesis.chain_id,
             epoch: self.validators.epoch(),
-            height: self.tip.height + 1,
-            timestamp: now_ms.max(self.tip.timestamp + 1),
+            height: below.height + 1,
+            timestamp: now_ms.max(below.timestamp + 1),
             proposer,
-            parent_hash: self.tip.hash,
-            transactions_root: Block::transactions_root_of(hashes.into_iter().zip(&transactions)),
-            results_root,
+            parent_hash: parent,
+            transactions_root: Block::transactions_root_of(hashes.iter().copied().zip(&transactions)),
+            results_root: WorkResult::root(&results),
         };
-        Some(Block { header, transactions })
+        let block = Arc::new(Block { header, transactions });
+        let (hash, encoded, transaction_hashes) = (block.header.hash(), codec::encode(block.as_ref()), hashes.into());
+        let checked = CheckedBlock { block: block.clone(), hash, encoded, transaction_hashes, results, changes };
+        self.remember(checked, depth);
+        Some(block)
     }
 
-    /// Checks whether a proposal may follow the tip; `now_ms` is this peer's clock.
-    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64) -> Result<CheckedBlock, BlockError> {
-        self.check(block, Some(now_ms))
+    /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
+    /// remembers it in place of others on the same parent; `now_ms` is this peer's clock.
+    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64) -> Result<(), BlockError> {
+        check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
+        let parent = block.header.parent_hash;
+        let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
+        if depth >= MAX_SPECULATIVE {
+            return Err(BlockError::TooFarAhead);
+        }
+        let hash = block.header.hash();
+        if self.speculative.get(depth).is_some_and(|known| known.hash == hash && known.block == block) {
+            return Ok(());
+        }
+        let checked = self.check(block, hash, depth, Some(now_ms))?;
+        self.remember(checked, depth);
+        Ok(())
     }
 
-    /// Checks whether a block that a quorum has finalized follows the tip. Its timestamp is not compared with a clock.
-    pub fn check_decided(&mut self, block: Arc<Block>) -> Result<CheckedBlock, BlockError> {
-        self.check(block, None)
-    }
-
-    fn check(&mut self, block: Arc<Block>, now_ms: Option<u64>) -> Result<CheckedBlock, BlockError> {
-        let network_id = self.rules.domain.network_id;
-        check_header(&block.header, &self.tip, &self.genesis, &self.validators, now_ms, network_id)?;
+    fn check(
+        &mut self,
+        block: Arc<Block>,
+        hash: B256,
+        depth: usize,
+        now_ms: Option<u64>,
+    ) -> Result<CheckedBlock, BlockError> {
+        check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
+        let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
+        check_header(&block.header, &parent, &self.validators, now_ms)?;
         if block.transactions.is_empty() {
             return Err(BlockError::Empty);
         }
@@ -215,14 +363,15 @@ impl Ledger {
         if encoded.len() as u64 > self.genesis.max_block_bytes {
             return Err(BlockError::TooLarge { actual: encoded.len(), limit: self.genesis.max_block_bytes });
         }
-        let transaction_hashes: Vec<_> =
+        let transaction_hashes: Arc<[B256]> =
             block.transactions.iter().map(|transaction| transaction.hash(&self.rules.domain)).collect();
         let root = Block::transactions_root_of(transaction_hashes.iter().copied().zip(&block.transactions));
         if root != block.header.transactions_root {
             return Err(BlockError::TransactionsRoot { have: root, named: block.header.transactions_root });
         }
-        let mut execution = Execution::new(&self.rules, &self.state, block.header.height);
-        for (index, (transaction, hash)) in block.transactions.iter().zip(&transaction_hashes).enumerate() {
+        let parent_view = view(&self.state, &self.speculative, depth);
+        let mut execution = Execution::new(&self.rules, parent_view, block.header.height);
+        for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
             let refused = |refusal| BlockError::Execution { index, refusal };
             execution.apply(transaction, *hash).map_err(refused)?;
             let valid = self.verified.validate(transaction, *hash, &self.rules.domain);
@@ -233,26 +382,131 @@ impl Ledger {
         if root != block.header.results_root {
             return Err(BlockError::ResultsRoot { have: root, named: block.header.results_root });
         }
-        let hash = block.header.hash();
         Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, changes })
     }
 
-    /// Makes a block final: durable with its certificate, then part of the state. Verifies the certificate, so that
-    /// nothing without a quorum's signatures is ever stored. Fails if another block was committed since the check.
-    pub fn commit(&mut self, checked: CheckedBlock, certificate: &Certificate) -> Result<(), LedgerError> {
-        let header = &checked.block.header;
-        if header.parent_hash != self.tip.hash {
-            return Err(BlockError::WrongParent { have: header.parent_hash, need: self.tip.hash }.into());
-        }
-        if (certificate.block_hash, certificate.height) != (checked.hash, header.height) {
-            let (have, height, need) = (certificate.block_hash, certificate.height, checked.hash);
+    // Final blocks.
+
+    /// Makes the block above the tip final, checking it unless it is remembered as valid. Verifies the certificate, so
+    /// that nothing without a quorum's signatures is ever stored; its timestamp is not compared with a clock. Blocks on
+    /// top of it stay remembered, all others are dropped. Nothing changes on an error.
+    ///
+    /// The block is durable after the next [`Store::append_journal`] or [`Store::sync`].
+    pub fn commit(&mut self, block: Arc<Block>, certificate: &Certificate) -> Result<Committed, LedgerError> {
+        let hash = block.header.hash();
+        if (certificate.block_hash, certificate.height) != (hash, block.header.height) {
+            let (have, height, need) = (certificate.block_hash, certificate.height, hash);
             return Err(LedgerError::CertificateMismatch { have, height, need });
         }
         certificate.verify(&self.rules.domain, &self.validators)?;
-        self.store.commit(&checked, certificate)?;
-        self.tip = Tip { height: header.height, hash: checked.hash, timestamp: header.timestamp };
-        self.state.apply(checked.changes.clone());
-        self.mempool.prune(&checked.changes, &self.rules, &self.state);
+        let remembered = self.speculative.front().is_some_and(|known| known.hash == hash);
+        let checked = if remembered { None } else { Some(self.check(block, hash, 0, None)?) };
+        let Some(checked) = checked.as_ref().or_else(|| self.speculative.front()) else {
+            return Err(BlockError::UnknownParent(hash).into());
+        };
+        self.store.commit(checked, certificate, self.keep_from(), &self.rules.domain)?;
+        let committed = Committed {
+            block: checked.block.clone(),
+            hash,
+            transaction_hashes: checked.transaction_hashes.clone(),
+            opened: checked.changes.opened().collect(),
+            claimed: checked.results.iter().map(|result| result.id).collect(),
+        };
+        let (tip, changes) = (checked.tip(), checked.changes.clone());
+        if remembered {
+            self.speculative.pop_front();
+        } else {
+            self.truncate(0);
+        }
+        self.tip = tip;
+        self.state.apply(changes.clone());
+        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
+        self.mempool.refresh(&changes, &view);
+        self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
+        Ok(committed)
+    }
+
+    /// The lowest height whose block must be kept.
+    fn keep_from(&self) -> u64 {
+        match self.retain_blocks {
+            0 => 0,
+            retain => self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain)),
+        }
+    }
+
+    // Checkpoints.
+
+    /// Stores a snapshot of the state at the tip, for peers that lag, and gives its root, which is the same at every
+    /// peer. Costs as much as encoding the state, and nothing if it is there already.
+    pub fn checkpoint(&mut self) -> Result<B256, StoreError> {
+        if let Some(hashes) = self.store.snapshot(self.tip.height)? {
+            return Ok(merkle::root(&hashes));
+        }
+        let encoded = snapshot::encode(&self.state, &self.tip);
+        let hashes = snapshot::chunk_hashes(&encoded);
+        self.store.put_snapshot(self.tip.height, &encoded, &hashes)?;
+        Ok(merkle::root(&hashes))
+    }
+
+    /// Takes in that a quorum has the same state at a height. Snapshots older than the stable checkpoint before this
+    /// one are dropped, that one's chunks stay for those who are fetching them; and as further blocks are committed,
+    /// those out of retention are removed. A checkpoint above the tip, or one that is no news, changes nothing.
+    pub fn stable(&mut self, checkpoint: &CheckpointCertificate) -> Result<(), LedgerError> {
+        let before = self.stable.as_ref().map_or(0, |stable| stable.height);
+        if checkpoint.height > self.tip.height || checkpoint.height <= before {
+            return Ok(());
+        }
+        checkpoint.verify(&self.rules.domain, &self.validators)?;
+        let (height, need) = (checkpoint.height, checkpoint.state_root);
+        let have = self.store.snapshot(height)?.map(|hashes| merkle::root(&hashes));
+        if let Some(have) = have.filter(|have| *have != need) {
+            return Err(LedgerError::Diverged { height, have, need });
+        }
+        self.store.stabilize(checkpoint, before)?;
+        self.stable = Some(checkpoint.clone());
+        Ok(())
+    }
+
+    /// The last stable checkpoint.
+    pub fn stable_checkpoint(&self) -> Option<&CheckpointCertificate> {
+        self.stable.as_ref()
+    }
+
+    /// What a peer that lags must know about the snapshot of the last stable checkpoint, if it is there.
+    pub fn snapshot_manifest(&self) -> Result<Option<Manifest>, StoreError> {
+        let Some(checkpoint) = self.stable.clone() else { return Ok(None) };
+        let height = checkpoint.height;
+        let Some(chunks) = self.store.snapshot(height)? else { return Ok(None) };
+        let certified = self.store.header(height)?.zip(self.store.certificate(height)?);
+        Ok(certified.map(|(header, certificate)| Manifest { checkpoint, header, certificate, chunks }))
+    }
+
+    /// A chunk of the snapshot at a height.
+    pub fn snapshot_chunk(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.snapshot_chunk(height, index)
+    }
+
+    /// Takes over the state of a stable checkpoint above the tip, without the blocks that led to it. Everything is
+    /// checked before anything is changed, and the change is one durable transaction. What waits is admitted anew.
+    pub fn install(&mut self, manifest: &Manifest, chunks: &[impl AsRef<[u8]>]) -> Result<(), LedgerError> {
+        let (have, tip) = (manifest.header.height, self.tip.height);
+        if have <= tip {
+            return Err(SnapshotError::NotAhead { have, tip }.into());
+        }
+        manifest.verify(&self.rules.domain, &self.validators)?;
+        let (state, encoded) = manifest.assemble(chunks)?;
+        self.store.install(manifest, &encoded, &state)?;
+        let header = &manifest.header;
+        self.tip = Tip { height: header.height, hash: header.hash(), timestamp: header.timestamp };
+        self.stable = Some(manifest.checkpoint.clone());
+        self.state = state;
+        self.speculative.clear();
+        let limits = self.mempool.limits();
+        let waiting = std::mem::replace(&mut self.mempool, Mempool::new(limits)).into_transactions();
+        for transaction in waiting {
+            // What is refused now was executed or made impossible by the blocks in between.
+            _ = self.admit(transaction);
+        }
         Ok(())
     }
 
@@ -263,22 +517,29 @@ impl Ledger {
         self.state.next_nonce(account)
     }
 
-    /// What became of an order that is in a block.
-    pub fn order(&self, hash: B256) -> Option<&OrderStatus> {
-        self.state.order(hash)
+    /// An order, if it takes claims.
+    pub fn open_order(&self, hash: B256) -> Option<&OpenOrder> {
+        self.state.orders.get(&hash)
     }
 
-    /// The orders that take claims, in no particular order.
-    pub fn open_orders(&self) -> impl Iterator<Item = (B256, &dtn_primitives::Order)> {
-        self.state.orders.iter().filter_map(|(hash, status)| match status {
-            OrderStatus::Open { order, .. } => Some((*hash, order)),
-            _ => None,
-        })
+    /// The orders that take claims, in ascending order of their hashes.
+    pub fn open_orders(&self) -> impl ExactSizeIterator<Item = (B256, &OpenOrder)> {
+        self.state.orders.iter().map(|(hash, open)| (*hash, open))
     }
 
-    /// The block at a height.
+    /// The height from which on no block is missing.
+    pub fn lowest_block(&self) -> Result<u64, StoreError> {
+        self.store.lowest_block()
+    }
+
+    /// The block at a height; none below [`Ledger::lowest_block`].
     pub fn block(&self, height: u64) -> Result<Option<Block>, StoreError> {
         self.store.block(height)
+    }
+
+    /// The header of the block at a height; below [`Ledger::lowest_block`] only of blocks with results.
+    pub fn header(&self, height: u64) -> Result<Option<Header>, StoreError> {
+        self.store.header(height)
     }
 
     /// The certificate of the block at a height.
@@ -298,8 +559,8 @@ impl Ledger {
 
     /// The result of an order with its proof, once it has its winner.
     pub fn finalized_result(&self, order: B256) -> Result<Option<FinalizedResult>, StoreError> {
-        let Some(OrderStatus::Closed { height, index, .. }) = self.state.order(order) else { return Ok(None) };
-        let proven = self.prove_results(*height)?.into_iter().nth(*index as usize);
+        let Some(Location { height, index }) = self.store.result_of(order)? else { return Ok(None) };
+        let proven = self.prove_results(height)?.into_iter().nth(index as usize);
         let proven = proven.filter(|proven| proven.result.id == order);
         proven.map(Some).ok_or_else(|| self.store.contradiction("a closed order has no result"))
     }
@@ -319,7 +580,7 @@ impl Ledger {
 
     fn prove_results(&self, height: u64) -> Result<Vec<FinalizedResult>, StoreError> {
         let missing = || self.store.contradiction("a block with results is missing, or its certificate");
-        let header = self.store.block(height)?.ok_or_else(missing)?.header;
+        let header = self.store.header(height)?.ok_or_else(missing)?;
         let certificate = self.store.certificate(height)?.ok_or_else(missing)?;
         let results = self.store.results_in(height)?;
         let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
@@ -329,4 +590,9 @@ impl Ledger {
         };
         Ok(results.into_iter().enumerate().map(prove).collect())
     }
+}
+
+/// The state after the first `depth` blocks on top of the tip.
+fn view<'a>(state: &'a State, speculative: &'a VecDeque<CheckedBlock>, depth: usize) -> View<'a> {
+    View::new(state, speculative.iter().take(depth).map(|checked| &checked.changes))
 }

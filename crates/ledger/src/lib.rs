@@ -3,6 +3,7 @@
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
 //! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//! - `snapshot.rs` says how the state is handed to peers that lag.
 //!
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
 
@@ -10,13 +11,15 @@ mod block;
 mod ledger;
 mod mempool;
 mod rules;
+mod snapshot;
 mod state;
 mod store;
 mod verified;
 
-pub use block::{BlockError, CheckedBlock, MAX_CLOCK_DRIFT_MS};
-pub use ledger::{Ledger, LedgerError, Tip};
-pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW};
+pub use block::{BlockError, MAX_CLOCK_DRIFT_MS, MAX_SPECULATIVE};
+pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
+pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
 pub use rules::Refusal;
-pub use state::OrderStatus;
+pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
+pub use state::OpenOrder;
 pub use store::{Location, Store, StoreError};

@@ -2,20 +2,23 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
 };
 
-use dtn_primitives::{Address, B256, Claim, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, codec};
+use dtn_primitives::{Address, B256, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
 
 use crate::{
-    OrderStatus, Refusal,
-    rules::{Rules, check_nonce},
-    state::{Changes, State},
+    Refusal,
+    rules::{Rules, check_nonce, nonce},
+    state::{Changes, State, View},
     verified::Verified,
 };
 
-/// How far ahead of its account's next nonce an order may wait.
+/// How far ahead of its account's next nonce a transaction may wait.
 pub const NONCE_WINDOW: u64 = 1_000;
+
+/// How many transactions that no longer fit a selection passes over in search of shorter ones.
+const MAX_PASSED_OVER: usize = 64;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,8 @@ pub enum AdmissionError {
     /// Too much of this sender is waiting.
     #[error("{0} has too many pending transactions")]
     SenderFull(Address),
-    /// Another order of this sender waits with the same nonce.
-    #[error("order {0} with the same nonce is pending already")]
+    /// Another transaction of this sender waits with the same nonce.
+    #[error("transaction {0} with the same nonce is pending already")]
     NonceTaken(B256),
     /// Another claim for the same order waits.
     #[error("claim {0} for the same order is pending already")]
@@ -84,25 +87,69 @@ struct Entry {
     arrival: u64,
 }
 
+/// What waits of one sender with a nonce. The transactions from `next` up to `gap` can be executed one after the other.
+#[derive(Debug)]
+struct Account {
+    /// The account's next nonce after all blocks known, the ones that are not final included.
+    next: u64,
+    /// The first nonce from `next` on that no pending transaction has.
+    gap: u64,
+    /// How many transactions of the sender wait, claims included.
+    pending: usize,
+}
+
 /// What waits. Everything in it has a valid signature.
+///
+/// It knows at any time what can be executed on top of the blocks known, those that are not final included: choosing
+/// what to propose costs as much as what is chosen. What is in a block that is not final waits on, because the block
+/// may be dropped, but is not chosen.
 #[derive(Debug, Default)]
 pub(crate) struct Mempool {
     limits: MempoolLimits,
     entries: HashMap<B256, Entry>,
-    /// Transaction hashes of orders and data by sender and nonce.
-    orders: BTreeMap<(Address, u64), B256>,
-    /// The transaction hash of the one claim for each open order.
-    claims: HashMap<B256, B256>,
-    /// Transaction hashes of claims by orders that no block contains yet: their senders are a block ahead of this peer.
+    accounts: BTreeMap<Address, Account>,
+    /// Hashes of the transactions with nonces, by sender and nonce.
+    by_nonce: BTreeMap<(Address, u64), B256>,
+    /// The transaction hash of the one claim for each order that is open at the tip.
+    claims: BTreeMap<B256, B256>,
+    /// Transaction hashes of claims by orders that no final block contains: their senders are ahead of this peer.
     early: BTreeMap<B256, Vec<B256>>,
-    senders: HashMap<Address, usize>,
+    /// What can be executed next, by arrival: each account's transaction with its next nonce, and the claims.
+    heads: BTreeSet<(u64, B256)>,
+    /// How much can be executed, one after the other.
+    ready: Ready,
     bytes: usize,
     arrivals: u64,
+}
+
+/// How much can be executed on top of the blocks known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// Transactions.
+    pub transactions: usize,
+    /// Their encoded size.
+    pub bytes: usize,
+}
+
+impl Ready {
+    fn add(&mut self, entry: &Entry) {
+        self.transactions += 1;
+        self.bytes += entry.bytes;
+    }
+
+    fn subtract(&mut self, entry: &Entry) {
+        self.transactions -= 1;
+        self.bytes -= entry.bytes;
+    }
 }
 
 impl Mempool {
     pub(crate) fn new(limits: MempoolLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    pub(crate) fn limits(&self) -> MempoolLimits {
+        self.limits
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -117,12 +164,38 @@ impl Mempool {
         self.entries.iter().map(|(hash, entry)| (*hash, &entry.transaction))
     }
 
-    /// Takes a transaction that could be executed. The signature, which costs most, is checked last.
+    /// Everything, the longest waiting first.
+    pub(crate) fn into_transactions(self) -> Vec<Transaction> {
+        let mut entries: Vec<_> = self.entries.into_values().collect();
+        entries.sort_unstable_by_key(|entry| entry.arrival);
+        entries.into_iter().map(|entry| entry.transaction).collect()
+    }
+
+    /// Whether a claim for this open order waits.
+    pub(crate) fn has_claim(&self, order: B256) -> bool {
+        self.claims.contains_key(&order)
+    }
+
+    pub(crate) fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    /// Whether anything could be executed at the tip, even if a block that is not final contains it.
+    pub(crate) fn has_executable(&self, state: &State) -> bool {
+        let at_tip = |sender: &Address| self.by_nonce.contains_key(&(*sender, state.next_nonce(*sender)));
+        !self.heads.is_empty() || !self.claims.is_empty() || self.accounts.keys().any(at_tip)
+    }
+
+    /// Takes a transaction that could be executed at the tip, whose state is given, or later. `view` is the state after
+    /// all blocks known, and `was_ordered` tells whether an order is in a final block. The signature, which costs most,
+    /// is checked last.
     pub(crate) fn admit(
         &mut self,
         transaction: Transaction,
         rules: &Rules,
         state: &State,
+        view: &View<'_>,
+        was_ordered: impl FnOnce(B256) -> bool,
         verified: &mut Verified,
     ) -> Result<B256, AdmissionError> {
         let bytes = codec::encode(&transaction).len();
@@ -134,14 +207,14 @@ impl Mempool {
             return Err(AdmissionError::Duplicate(hash));
         }
         let sender = transaction.sender;
-        let mut early = false;
-        if let Some(nonce) = transaction.payload.nonce() {
+        if let Some(nonce) = nonce(&transaction.payload) {
             let next = state.next_nonce(sender);
             check_nonce(nonce, next..=next.saturating_add(NONCE_WINDOW))?;
-            if let Some(taken) = self.orders.get(&(sender, nonce)) {
+            if let Some(taken) = self.by_nonce.get(&(sender, nonce)) {
                 return Err(AdmissionError::NonceTaken(*taken));
             }
         }
+        let mut early = false;
         match &transaction.payload {
             Payload::Order(order) => rules.allow_order(sender, order)?,
             Payload::Data { .. } => {}
@@ -149,29 +222,29 @@ impl Mempool {
                 if let Some(pending) = self.claims.get(&claim.order) {
                     return Err(AdmissionError::ClaimPending(*pending));
                 }
-                match rules.allow_claim(sender, claim, state.order(claim.order)) {
-                    Err(Refusal::UnknownOrder(_)) => early = true,
+                match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
+                    Err(Refusal::NotOpen(order)) if !was_ordered(order) => early = true,
                     result => _ = result?,
                 }
             }
         }
-        if self.senders.get(&sender).is_some_and(|count| *count >= self.limits.per_sender) {
+        if self.accounts.get(&sender).is_some_and(|account| account.pending >= self.limits.per_sender) {
             return Err(AdmissionError::SenderFull(sender));
         }
         verified.validate(&transaction, hash, &rules.domain).map_err(Refusal::Invalid)?;
-        self.make_room(&transaction, bytes, early, state)?;
-        self.insert(hash, transaction, bytes, early);
+        self.make_room(&transaction, bytes, early, view)?;
+        self.insert(hash, transaction, bytes, early, view);
         Ok(hash)
     }
 
-    /// Makes room for a transaction that can be executed at the cost of orders that cannot, and for an early claim at
+    /// Makes room for a transaction that can be executed at the cost of some that cannot, and for an early claim at
     /// the cost of the oldest one.
     fn make_room(
         &mut self,
         transaction: &Transaction,
         bytes: usize,
         early: bool,
-        state: &State,
+        view: &View<'_>,
     ) -> Result<(), AdmissionError> {
         if early && self.early.values().map(Vec::len).sum::<usize>() >= self.limits.early_claims {
             let arrival = |hash: &&B256| self.entries.get(*hash).map(|entry| entry.arrival);
@@ -181,11 +254,13 @@ impl Mempool {
         if self.fits(bytes) {
             return Ok(());
         }
-        let ready = match transaction.payload.nonce() {
-            Some(nonce) => nonce == self.first_gap(transaction.sender, state),
+        let sender = transaction.sender;
+        let gap = self.accounts.get(&sender).map_or_else(|| view.next_nonce(sender), |account| account.gap);
+        let ready = match nonce(&transaction.payload) {
+            Some(nonce) => nonce <= gap,
             None => !early,
         };
-        let mut waiting = if ready { self.behind_gaps(state) } else { Vec::new() };
+        let mut waiting = if ready { self.behind_gaps() } else { Vec::new() };
         while !self.fits(bytes) {
             let hash = waiting.pop().ok_or(AdmissionError::Full)?;
             self.remove(hash);
@@ -197,130 +272,234 @@ impl Mempool {
         self.entries.len() < self.limits.transactions && self.bytes + bytes <= self.limits.bytes
     }
 
-    /// The first nonce from the account's next on that no pending order has.
-    fn first_gap(&self, sender: Address, state: &State) -> u64 {
-        let next = state.next_nonce(sender);
-        let pending = self.orders.range((sender, next)..=(sender, u64::MAX));
-        pending.fold(next, |gap, ((_, nonce), _)| if *nonce == gap { gap + 1 } else { gap })
+    /// The transactions that cannot be executed because an earlier one of their sender is missing.
+    fn behind_gaps(&self) -> Vec<B256> {
+        let behind = |(sender, account): (&Address, &Account)| {
+            self.by_nonce.range((*sender, account.gap)..=(*sender, u64::MAX)).map(|(_, hash)| *hash)
+        };
+        self.accounts.iter().flat_map(behind).collect()
     }
 
-    /// The orders that cannot be executed because an earlier one of their sender is missing.
-    fn behind_gaps(&self, state: &State) -> Vec<B256> {
-        let mut behind = Vec::new();
-        let mut current: Option<(Address, u64)> = None;
-        for ((sender, nonce), hash) in &self.orders {
-            let gap = match current {
-                Some((address, gap)) if address == *sender => gap,
-                _ => self.first_gap(*sender, state),
-            };
-            current = Some((*sender, gap));
-            if *nonce > gap {
-                behind.push(*hash);
-            }
-        }
-        behind
-    }
-
-    fn insert(&mut self, hash: B256, transaction: Transaction, bytes: usize, early: bool) {
-        match &transaction.payload {
-            Payload::Order(Order { nonce, .. }) | Payload::Data { nonce, .. } => {
-                self.orders.insert((transaction.sender, *nonce), hash);
-            }
-            Payload::Claim(claim) if early => self.early.entry(claim.order).or_default().push(hash),
-            Payload::Claim(claim) => _ = self.claims.insert(claim.order, hash),
-        }
-        *self.senders.entry(transaction.sender).or_default() += 1;
+    fn insert(&mut self, hash: B256, transaction: Transaction, bytes: usize, early: bool, view: &View<'_>) {
+        let sender = transaction.sender;
+        let account = self.accounts.entry(sender).or_insert_with(|| {
+            let next = view.next_nonce(sender);
+            Account { next, gap: next, pending: 0 }
+        });
+        account.pending += 1;
         self.bytes += bytes;
         self.arrivals += 1;
+        let nonce = nonce(&transaction.payload);
+        let claimed = claimed(&transaction);
         self.entries.insert(hash, Entry { transaction, bytes, arrival: self.arrivals });
+        if let Some(nonce) = nonce {
+            self.by_nonce.insert((sender, nonce), hash);
+            self.extend(sender);
+        }
+        match claimed {
+            Some(order) if early => self.early.entry(order).or_default().push(hash),
+            Some(order) => {
+                self.claims.insert(order, hash);
+                if view.order(order).is_some() {
+                    self.offer_claim(hash);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Moves an account's gap up to the first nonce that no transaction has.
+    fn extend(&mut self, sender: Address) {
+        let Some(account) = self.accounts.get_mut(&sender) else { return };
+        for ((_, nonce), hash) in self.by_nonce.range((sender, account.gap)..=(sender, u64::MAX)) {
+            let Some(entry) = self.entries.get(hash).filter(|_| *nonce == account.gap) else { break };
+            self.ready.add(entry);
+            if *nonce == account.next {
+                self.heads.insert((entry.arrival, *hash));
+            }
+            account.gap += 1;
+        }
+    }
+
+    /// Moves an account's gap down to a nonce.
+    fn cut(&mut self, sender: Address, nonce: u64) {
+        let Some(account) = self.accounts.get_mut(&sender).filter(|account| nonce < account.gap) else { return };
+        let from = nonce.max(account.next);
+        for ((_, nonce), hash) in self.by_nonce.range((sender, from)..(sender, account.gap)) {
+            let Some(entry) = self.entries.get(hash) else { continue };
+            self.ready.subtract(entry);
+            if *nonce == account.next {
+                self.heads.remove(&(entry.arrival, *hash));
+            }
+        }
+        account.gap = from;
+    }
+
+    /// Tells an account's next nonce after all blocks known.
+    fn set_next(&mut self, sender: Address, next: u64) {
+        let Some(account) = self.accounts.get_mut(&sender).filter(|account| account.next != next) else { return };
+        if account.next < next && next < account.gap {
+            // The usual case costs as much as what a block has executed, not as much as what the sender has waiting.
+            for ((_, nonce), hash) in self.by_nonce.range((sender, account.next)..=(sender, next)) {
+                let Some(entry) = self.entries.get(hash) else { continue };
+                if *nonce == account.next {
+                    self.heads.remove(&(entry.arrival, *hash));
+                }
+                match *nonce == next {
+                    true => _ = self.heads.insert((entry.arrival, *hash)),
+                    false => self.ready.subtract(entry),
+                }
+            }
+            account.next = next;
+            return;
+        }
+        let before = account.next;
+        self.cut(sender, before);
+        if let Some(account) = self.accounts.get_mut(&sender) {
+            (account.next, account.gap) = (next, next);
+        }
+        self.extend(sender);
+    }
+
+    fn offer_claim(&mut self, hash: B256) {
+        if let Some(entry) = self.entries.get(&hash)
+            && self.heads.insert((entry.arrival, hash))
+        {
+            self.ready.add(entry);
+        }
+    }
+
+    fn withdraw_claim(&mut self, hash: B256) {
+        if let Some(entry) = self.entries.get(&hash)
+            && self.heads.remove(&(entry.arrival, hash))
+        {
+            self.ready.subtract(entry);
+        }
     }
 
     /// Drops a transaction.
     pub(crate) fn remove(&mut self, hash: B256) {
-        let Some(entry) = self.entries.remove(&hash) else { return };
-        let sender = entry.transaction.sender;
-        match &entry.transaction.payload {
-            Payload::Order(Order { nonce, .. }) | Payload::Data { nonce, .. } => {
-                self.orders.remove(&(sender, *nonce));
+        let Some(transaction) = self.get(hash) else { return };
+        let (sender, nonce, claimed) = (transaction.sender, nonce(&transaction.payload), claimed(transaction));
+        if let Some(nonce) = nonce {
+            if self.accounts.get(&sender).is_some_and(|account| nonce >= account.next) {
+                self.cut(sender, nonce);
             }
-            Payload::Claim(Claim { order, .. }) => {
-                if self.claims.get(order) == Some(&hash) {
-                    self.claims.remove(order);
-                }
-                if let Some(early) = self.early.get_mut(order) {
-                    early.retain(|claim| *claim != hash);
-                    if early.is_empty() {
-                        self.early.remove(order);
-                    }
+            self.by_nonce.remove(&(sender, nonce));
+        }
+        if let Some(order) = claimed {
+            if self.claims.get(&order) == Some(&hash) {
+                self.withdraw_claim(hash);
+                self.claims.remove(&order);
+            }
+            if let Some(early) = self.early.get_mut(&order) {
+                early.retain(|claim| *claim != hash);
+                if early.is_empty() {
+                    self.early.remove(&order);
                 }
             }
         }
-        if let Some(count) = self.senders.get_mut(&sender) {
-            *count -= 1;
-            if *count == 0 {
-                self.senders.remove(&sender);
+        if let Some(account) = self.accounts.get_mut(&sender) {
+            account.pending -= 1;
+            if account.pending == 0 {
+                self.accounts.remove(&sender);
             }
         }
-        self.bytes -= entry.bytes;
+        self.bytes -= self.entries.remove(&hash).map_or(0, |entry| entry.bytes);
     }
 
-    /// Transactions that execute in this order on top of the state: the longest waiting first, but a sender's orders by
-    /// nonce, and one claim an order.
-    pub(crate) fn select(&self, max_bytes: usize, max_count: usize, state: &State) -> Vec<(B256, &Transaction)> {
-        let ready = |hash: B256| self.entries.get(&hash).map(|entry| Reverse((entry.arrival, hash)));
-        let mut candidates: BinaryHeap<_> = self.claims.values().filter_map(|hash| ready(*hash)).collect();
-        for sender in self.senders.keys() {
-            let next = self.orders.get(&(*sender, state.next_nonce(*sender)));
-            candidates.extend(next.and_then(|hash| ready(*hash)));
-        }
-        let (mut selected, mut bytes) = (Vec::new(), 0);
-        while let Some(Reverse((_, hash))) = candidates.pop() {
+    /// Transactions that execute in this order on top of all blocks known: the longest waiting first, but a sender's
+    /// by nonce, and one claim an order.
+    pub(crate) fn select(&self, max_bytes: usize, max_count: usize) -> Vec<(B256, &Transaction)> {
+        let mut heads = self.heads.iter().copied().peekable();
+        let mut following = BinaryHeap::new();
+        let (mut selected, mut bytes, mut passed_over) = (Vec::new(), 0, 0);
+        while selected.len() < max_count && passed_over < MAX_PASSED_OVER {
+            let from_heads = match (heads.peek(), following.peek()) {
+                (Some(head), Some(Reverse(next))) => head < next,
+                (head, _) => head.is_some(),
+            };
+            let chosen = if from_heads { heads.next() } else { following.pop().map(|Reverse(next)| next) };
+            let Some((_, hash)) = chosen else { break };
             let Some(entry) = self.entries.get(&hash) else { continue };
-            if selected.len() == max_count {
-                break;
-            }
             // What is too long now is left out with what depends on it; something shorter may still fit.
             if bytes + entry.bytes > max_bytes {
+                passed_over += 1;
                 continue;
             }
             bytes += entry.bytes;
             selected.push((hash, &entry.transaction));
-            if let Some(nonce) = entry.transaction.payload.nonce() {
-                let following = self.orders.get(&(entry.transaction.sender, nonce.saturating_add(1)));
-                candidates.extend(following.and_then(|hash| ready(*hash)));
+            if let Some(nonce) = nonce(&entry.transaction.payload)
+                && let Some(next) = self.by_nonce.get(&(entry.transaction.sender, nonce.saturating_add(1)))
+                && let Some(entry) = self.entries.get(next)
+            {
+                following.push(Reverse((entry.arrival, *next)));
             }
         }
         selected
     }
 
-    /// Drops what a block has executed or made impossible. `state` already includes the block's changes.
-    pub(crate) fn prune(&mut self, changes: &Changes, rules: &Rules, state: &State) {
+    /// Takes in that blocks were added or dropped, final or not, which changed this much: `view` is the state after all
+    /// blocks that are known now.
+    pub(crate) fn refresh(&mut self, changes: &Changes, view: &View<'_>) {
+        for sender in changes.nonces.keys() {
+            self.set_next(*sender, view.next_nonce(*sender));
+        }
+        for order in changes.orders.keys() {
+            match self.claims.get(order).copied() {
+                Some(claim) if view.order(*order).is_some() => self.offer_claim(claim),
+                Some(claim) => self.withdraw_claim(claim),
+                None => {}
+            }
+        }
+    }
+
+    /// Drops what a final block has executed or made impossible. `state` already includes the block's changes.
+    pub(crate) fn prune(
+        &mut self,
+        changes: &Changes,
+        transactions: &[B256],
+        rules: &Rules,
+        state: &State,
+        view: &View<'_>,
+    ) {
         for (sender, next) in &changes.nonces {
-            let used: Vec<_> =
-                self.orders.range((*sender, 0)..(*sender, *next)).map(|(_, transaction)| *transaction).collect();
+            let used: Vec<_> = self.by_nonce.range((*sender, 0)..(*sender, *next)).map(|(_, hash)| *hash).collect();
             used.into_iter().for_each(|hash| self.remove(hash));
         }
-        for (order, status) in &changes.orders {
-            if !matches!(status, OrderStatus::Open { .. })
+        for (order, open) in &changes.orders {
+            if open.is_none()
                 && let Some(claim) = self.claims.get(order)
             {
                 self.remove(*claim);
             }
+        }
+        for order in transactions {
             for hash in self.early.remove(order).unwrap_or_default() {
-                self.settle_early(hash, *order, rules, state);
+                self.settle_early(hash, *order, rules, state, view);
             }
         }
     }
 
     /// An early claim whose order is known now becomes the order's claim if it is the first to show the work.
-    fn settle_early(&mut self, hash: B256, order: B256, rules: &Rules, state: &State) {
+    fn settle_early(&mut self, hash: B256, order: B256, rules: &Rules, state: &State, view: &View<'_>) {
         let Some(entry) = self.entries.get(&hash) else { return };
         let Payload::Claim(claim) = &entry.transaction.payload else { return };
-        let wins = rules.allow_claim(entry.transaction.sender, claim, state.order(order)).is_ok();
-        if wins && !self.claims.contains_key(&order) {
-            self.claims.insert(order, hash);
-        } else {
+        let wins = rules.allow_claim(entry.transaction.sender, claim, state.orders.get(&order)).is_ok();
+        if !wins || self.claims.contains_key(&order) {
             self.remove(hash);
+            return;
         }
+        self.claims.insert(order, hash);
+        if view.order(order).is_some() {
+            self.offer_claim(hash);
+        }
+    }
+}
+
+fn claimed(transaction: &Transaction) -> Option<B256> {
+    match &transaction.payload {
+        Payload::Claim(claim) => Some(claim.order),
+        Payload::Order(_) | Payload::Data { .. } => None,
     }
 }

@@ -7,7 +7,7 @@ use dtn_primitives::{
     Address, B256, Claim, Domain, Genesis, Order, Payload, Transaction, TransactionError, WorkResult,
 };
 
-use crate::state::{Changes, OrderStatus, State};
+use crate::state::{Changes, OpenOrder, View};
 
 /// Why a transaction may not be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,20 +34,9 @@ pub enum Refusal {
     /// Only the genesis's requesters may ask for work.
     #[error("{0} is not among the requesters of the genesis, so its orders may ask for no work")]
     NotRequester(Address),
-    /// No block contains the order that is claimed.
-    #[error("no order {0} is known")]
-    UnknownOrder(B256),
-    /// The order has its winner.
-    #[error("the order is closed: {winner} won it with claim {claim}")]
-    OrderClosed {
-        /// The winning claim's transaction hash.
-        claim: B256,
-        /// Who signed it.
-        winner: Address,
-    },
-    /// The order asks for no work, so it cannot be claimed.
-    #[error("order {0} asks for no work")]
-    NothingToClaim(B256),
+    /// The order takes no claim: it has its winner, asks for no work, or is in no block.
+    #[error("order {0} is not open: it has its winner, asks for no work, or is in no block")]
+    NotOpen(B256),
     /// The claim does not show the work that the order asks for.
     #[error("the work: {0}")]
     InvalidWork(#[from] PowError),
@@ -75,79 +64,84 @@ impl Rules {
         }
     }
 
-    /// Whether the claim wins an order of this status; gives the order.
+    /// Whether the claim wins an order, which is given if it is open.
     pub(crate) fn allow_claim<'a>(
         &self,
         sender: Address,
         claim: &Claim,
-        status: Option<&'a OrderStatus>,
+        open: Option<&'a OpenOrder>,
     ) -> Result<&'a Order, Refusal> {
-        let (order, work) = match status {
-            None => return Err(Refusal::UnknownOrder(claim.order)),
-            Some(OrderStatus::Closed { claim, winner, .. }) => {
-                return Err(Refusal::OrderClosed { claim: *claim, winner: *winner });
-            }
-            Some(OrderStatus::Open { order: order @ Order { work: Some(work), .. }, .. }) => (order, work),
-            Some(_) => return Err(Refusal::NothingToClaim(claim.order)),
-        };
+        let order = open.map(|open| &open.order).ok_or(Refusal::NotOpen(claim.order))?;
+        let work = order.work.ok_or(Refusal::NotOpen(claim.order))?;
         let puzzle = Puzzle::new(self.domain.network_id, claim.order, sender, work.expected_hashes)?;
         puzzle.check(claim.nonce, claim.hash)?;
         Ok(order)
     }
 }
 
-/// A block being executed on top of a state.
+/// The account nonce that a payload uses up, if it needs one.
+pub(crate) fn nonce(payload: &Payload) -> Option<u64> {
+    match payload {
+        Payload::Order(order) => Some(order.nonce),
+        Payload::Data { nonce, .. } => Some(*nonce),
+        Payload::Claim(_) => None,
+    }
+}
+
+/// A block being executed on top of what its parent leads to.
 ///
 /// Signatures are not checked here, because the caller knows which of them were checked before.
 pub(crate) struct Execution<'a> {
     rules: &'a Rules,
-    state: &'a State,
+    parent: View<'a>,
     height: u64,
     pub(crate) changes: Changes,
     pub(crate) results: Vec<WorkResult>,
 }
 
 impl<'a> Execution<'a> {
-    pub(crate) fn new(rules: &'a Rules, state: &'a State, height: u64) -> Self {
-        Self { rules, state, height, changes: Changes::default(), results: Vec::new() }
+    pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64) -> Self {
+        Self { rules, parent, height, changes: Changes::default(), results: Vec::new() }
     }
 
     /// Executes a transaction, or changes nothing.
     pub(crate) fn apply(&mut self, transaction: &Transaction, hash: B256) -> Result<(), Refusal> {
-        match &transaction.payload {
-            Payload::Order(order) => self.apply_order(transaction.sender, order, hash),
-            Payload::Claim(claim) => self.apply_claim(transaction.sender, claim, hash),
-            Payload::Data { nonce, .. } => self.use_nonce(transaction.sender, *nonce),
+        let sender = transaction.sender;
+        let mut following = None;
+        if let Some(nonce) = nonce(&transaction.payload) {
+            let next = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.parent.next_nonce(sender));
+            check_nonce(nonce, next..=next)?;
+            following = Some(next.saturating_add(1));
         }
-    }
-
-    fn use_nonce(&mut self, sender: Address, nonce: u64) -> Result<(), Refusal> {
-        let next = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.state.next_nonce(sender));
-        check_nonce(nonce, next..=next)?;
-        self.changes.nonces.insert(sender, next.saturating_add(1));
+        match &transaction.payload {
+            Payload::Order(order) => self.apply_order(sender, order, hash)?,
+            Payload::Data { .. } => {}
+            Payload::Claim(claim) => self.apply_claim(sender, claim, hash)?,
+        }
+        if let Some(next) = following {
+            self.changes.nonces.insert(sender, next);
+        }
         Ok(())
     }
 
     fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
         self.rules.allow_order(sender, order)?;
-        self.use_nonce(sender, order.nonce)?;
-        let height = self.height;
-        let status = match order.work {
-            Some(_) => OrderStatus::Open { order: order.clone(), height },
-            None => OrderStatus::Recorded { height },
-        };
-        // A nonce is used at most once and is part of the hash, so no other order has this one.
-        self.changes.orders.insert(hash, status);
+        if order.work.is_some() {
+            // A nonce is used at most once and is part of the hash, so no other order has this one.
+            let open = OpenOrder { order: order.clone(), height: self.height };
+            self.changes.orders.insert(hash, Some(open));
+        }
         Ok(())
     }
 
     fn apply_claim(&mut self, sender: Address, claim: &Claim, hash: B256) -> Result<(), Refusal> {
-        let status = self.changes.orders.get(&claim.order).or_else(|| self.state.order(claim.order));
-        let amount = self.rules.allow_claim(sender, claim, status)?.reward;
-        let index = self.results.len() as u32;
-        let closed = OrderStatus::Closed { claim: hash, winner: sender, height: self.height, index };
+        let open = match self.changes.orders.get(&claim.order) {
+            Some(changed) => changed.as_ref(),
+            None => self.parent.order(claim.order),
+        };
+        let amount = self.rules.allow_claim(sender, claim, open)?.reward;
         self.results.push(WorkResult { id: claim.order, payee: claim.payee, amount, digest: hash });
-        self.changes.orders.insert(claim.order, closed);
+        self.changes.orders.insert(claim.order, None);
         Ok(())
     }
 }

@@ -3,49 +3,80 @@
 //! A damaged file is a typed error and never a wrong answer. Opening it has redb verify the checksums of all its pages,
 //! which takes as long as reading the file. What is damaged later fails the checksum that every record carries over
 //! its table, key and value. And since redb panics on some broken structures, its panics become the same error.
+//!
+//! What must be durable is what others rely on: what this replica has said, which is the journal. Appending to it is
+//! the one write that waits for the disk, and it makes everything written before durable too. A block is written
+//! without waiting. If the machine fails before the next append, the store is as it was at the last one: the block is
+//! gone, but so is, being part of the same transaction, the removal of its journal, so the replica knows again what it
+//! prepared at that height and cannot contradict itself. The block is final all the same, because a quorum has it
+//! prepared durably, and comes again from the others or, if all have failed, from the next view's primary.
 
 use std::{
     cell::Cell,
     fmt, io,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use dtn_primitives::{Address, B256, Block, Certificate, WorkResult, codec};
+use dtn_primitives::{Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, WorkResult, codec};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    CheckedBlock,
-    state::{OrderStatus, State},
+    Manifest, Tip,
+    block::CheckedBlock,
+    snapshot::CHUNK_BYTES,
+    state::{OpenOrder, State},
 };
 
 /// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 const CHECKSUM_BYTES: usize = 8;
 
+/// Writes that do not wait for the disk before one does: it bounds what a failing machine loses, and what redb holds
+/// back from reuse until then.
+const MAX_UNSYNCED: u64 = 64;
+
+/// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
+const PRUNED_PER_COMMIT: usize = 2;
+
 type Table = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const META: Table = Table::new("meta");
+const HEADERS: Table = Table::new("headers");
 const BLOCKS: Table = Table::new("blocks");
 const CERTIFICATES: Table = Table::new("certificates");
 const RESULTS: Table = Table::new("results");
+/// Where the result of an order is: its block's height, and its place among that block's results.
+const RESULT_OF: Table = Table::new("result-of");
 const TRANSACTIONS: Table = Table::new("transactions");
 const NONCES: Table = Table::new("nonces");
+/// The open orders.
 const ORDERS: Table = Table::new("orders");
 const JOURNAL: Table = Table::new("journal");
+/// The chunks' hashes of snapshots, by height.
+const SNAPSHOTS: Table = Table::new("snapshots");
+/// The chunks of snapshots, by height and index.
+const CHUNKS: Table = Table::new("chunks");
 
-const TABLES: [Table; 8] = [META, BLOCKS, CERTIFICATES, RESULTS, TRANSACTIONS, NONCES, ORDERS, JOURNAL];
+const TABLES: [Table; 12] =
+    [META, HEADERS, BLOCKS, CERTIFICATES, RESULTS, RESULT_OF, TRANSACTIONS, NONCES, ORDERS, JOURNAL, SNAPSHOTS, CHUNKS];
 
 /// Keys of the table of the store's own facts.
 const SCHEMA_KEY: &[u8] = b"schema";
 const NETWORK_KEY: &[u8] = b"network";
 const TIP_KEY: &[u8] = b"tip";
+const FRESH_KEY: &[u8] = b"fresh";
+const STABLE_KEY: &[u8] = b"stable";
+const LOWEST_KEY: &[u8] = b"lowest";
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +139,8 @@ pub struct Location {
 pub struct Store {
     database: Arc<Database>,
     name: Arc<str>,
+    durable_writes: Arc<AtomicU64>,
+    unsynced: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Store {
@@ -138,7 +171,12 @@ impl Store {
 
     /// Makes the tables of a new store; an old one must be of this schema and network.
     fn check(database: Database, name: String, network_id: B256) -> Result<Self, StoreError> {
-        let store = Self { database: Arc::new(database), name: name.into() };
+        let store = Self {
+            database: Arc::new(database),
+            name: name.into(),
+            durable_writes: Arc::default(),
+            unsynced: Arc::default(),
+        };
         let known = guard(&store.name, || {
             let reading = store.database.begin_read()?;
             let tables = reading.list_tables()?.count();
@@ -151,13 +189,14 @@ impl Store {
         })?;
         let store_name = || store.name.to_string();
         match known {
-            None => store.write(|transaction| {
+            None => store.write(Durability::Immediate, |transaction| {
                 for table in TABLES {
                     transaction.open_table(table)?;
                 }
                 let mut meta = transaction.open_table(META)?;
                 put(&mut meta, META, SCHEMA_KEY, &SCHEMA)?;
-                put(&mut meta, META, NETWORK_KEY, &network_id)
+                put(&mut meta, META, NETWORK_KEY, &network_id)?;
+                put(&mut meta, META, FRESH_KEY, &true)
             })?,
             Some((schema, _)) if schema != SCHEMA => {
                 return Err(StoreError::OtherSchema { store: store_name(), have: schema, need: SCHEMA });
@@ -168,6 +207,24 @@ impl Store {
             Some(_) => {}
         }
         Ok(store)
+    }
+
+    /// How often this process waited for the disk.
+    pub fn durable_writes(&self) -> u64 {
+        self.durable_writes.load(Ordering::Relaxed)
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        if self.unsynced.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        self.write(Durability::Immediate, |_| Ok(()))
+    }
+
+    /// The header of the block at a height.
+    pub fn header(&self, height: u64) -> Result<Option<Header>, StoreError> {
+        self.read(HEADERS, &height.to_be_bytes())
     }
 
     /// The block at a height.
@@ -190,6 +247,26 @@ impl Store {
         self.read(TRANSACTIONS, hash.as_slice())
     }
 
+    /// Where the result of an order is: the height of its block, and its place among that block's results.
+    pub(crate) fn result_of(&self, order: B256) -> Result<Option<Location>, StoreError> {
+        self.read(RESULT_OF, order.as_slice())
+    }
+
+    /// The height from which on no block is missing.
+    pub fn lowest_block(&self) -> Result<u64, StoreError> {
+        Ok(self.read(META, LOWEST_KEY)?.unwrap_or(1))
+    }
+
+    pub(crate) fn is_fresh(&self) -> Result<bool, StoreError> {
+        Ok(self.read(META, FRESH_KEY)?.unwrap_or(false))
+    }
+
+    pub(crate) fn end_fresh(&self) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            put(&mut transaction.open_table(META)?, META, FRESH_KEY, &false)
+        })
+    }
+
     /// The heights from `from` on whose blocks have results, ascending.
     pub(crate) fn heights_with_results(&self, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
         guard(&self.name, || {
@@ -202,11 +279,13 @@ impl Store {
         })
     }
 
-    /// The state at the tip, with the tip's height and hash if there is a block.
-    pub(crate) fn load(&self) -> Result<(State, Option<(u64, B256)>), StoreError> {
-        guard(&self.name, || {
+    /// The state at the tip, the tip if there is a block, and the last stable checkpoint.
+    pub(crate) fn load(&self) -> Result<Loaded, StoreError> {
+        let (state, tip, stable) = guard(&self.name, || {
             let reading = self.database.begin_read()?;
-            let tip = get(&reading.open_table(META)?, META, TIP_KEY)?;
+            let meta = reading.open_table(META)?;
+            let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
+            let stable = get(&meta, META, STABLE_KEY)?;
             let mut state = State::default();
             for record in reading.open_table(NONCES)?.iter()? {
                 let (key, value) = record?;
@@ -217,52 +296,123 @@ impl Store {
             for record in reading.open_table(ORDERS)?.iter()? {
                 let (key, value) = record?;
                 let order = B256::try_from(key.value()).map_err(|_| corrupt("an order's key has no 32 bytes"))?;
-                let status: OrderStatus = unseal(ORDERS, key.value(), value.value())?;
-                state.orders.insert(order, status);
+                let open: OpenOrder = unseal(ORDERS, key.value(), value.value())?;
+                state.orders.insert(order, open);
             }
-            Ok((state, tip))
-        })
+            Ok((state, tip, stable))
+        })?;
+        let tip = match tip {
+            None => None,
+            Some((height, hash)) => {
+                let header = self.header(height)?.filter(|header| header.hash() == hash);
+                let header = header.ok_or_else(|| self.contradiction("its last block is not the one that it names"))?;
+                Some(Tip { height, hash, timestamp: header.timestamp })
+            }
+        };
+        Ok(Loaded { state, tip, stable })
     }
 
-    /// Writes a block with everything that follows from it, and drops what the journal holds up to its height, in one
-    /// durable transaction.
-    pub(crate) fn commit(&self, checked: &CheckedBlock, certificate: &Certificate) -> Result<(), StoreError> {
+    /// Writes a block with everything that follows from it, drops what the journal holds up to its height, and removes
+    /// some of the blocks below `keep_from`, in one transaction that does not wait for the disk.
+    pub(crate) fn commit(
+        &self,
+        checked: &CheckedBlock,
+        certificate: &Certificate,
+        keep_from: u64,
+        domain: &Domain,
+    ) -> Result<(), StoreError> {
         let height = checked.block.header.height;
         let height_key = height.to_be_bytes();
-        self.write(|transaction| {
+        self.write(Durability::None, |transaction| {
+            put_final_header(transaction, &checked.block.header, checked.hash, certificate)?;
             let encoded = seal(BLOCKS, &height_key, &checked.encoded);
             transaction.open_table(BLOCKS)?.insert(height_key.as_slice(), encoded.as_slice())?;
-            put(&mut transaction.open_table(CERTIFICATES)?, CERTIFICATES, &height_key, certificate)?;
             if !checked.results.is_empty() {
                 put(&mut transaction.open_table(RESULTS)?, RESULTS, &height_key, &checked.results)?;
             }
+            let mut result_of = transaction.open_table(RESULT_OF)?;
+            for (index, result) in (0u32..).zip(&checked.results) {
+                put(&mut result_of, RESULT_OF, result.id.as_slice(), &Location { height, index })?;
+            }
             let mut transactions = transaction.open_table(TRANSACTIONS)?;
-            for (index, hash) in (0u32..).zip(&checked.transaction_hashes) {
+            for (index, hash) in (0u32..).zip(checked.transaction_hashes.iter()) {
                 put(&mut transactions, TRANSACTIONS, hash.as_slice(), &Location { height, index })?;
             }
+            drop(transactions);
             let mut nonces = transaction.open_table(NONCES)?;
             for (account, nonce) in &checked.changes.nonces {
                 put(&mut nonces, NONCES, account.as_slice(), nonce)?;
             }
             let mut orders = transaction.open_table(ORDERS)?;
-            for (order, status) in &checked.changes.orders {
-                put(&mut orders, ORDERS, order.as_slice(), status)?;
+            for (order, open) in &checked.changes.orders {
+                match open {
+                    Some(open) => put(&mut orders, ORDERS, order.as_slice(), open)?,
+                    None => _ = orders.remove(order.as_slice())?,
+                }
             }
-            put(&mut transaction.open_table(META)?, META, TIP_KEY, &(height, checked.hash))?;
-            let above = journal_key(height.saturating_add(1), 0);
-            transaction.open_table(JOURNAL)?.retain(|key, _| key >= above.as_slice())?;
-            Ok(())
+            prune(transaction, keep_from, domain)
+        })
+    }
+
+    /// Writes the encoding of the state at a height in chunks, whose hashes are given.
+    pub(crate) fn put_snapshot(&self, height: u64, encoded: &[u8], hashes: &[B256]) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| put_snapshot(transaction, height, encoded, hashes))
+    }
+
+    /// The hashes of a snapshot's chunks.
+    pub(crate) fn snapshot(&self, height: u64) -> Result<Option<Vec<B256>>, StoreError> {
+        self.read(SNAPSHOTS, &height.to_be_bytes())
+    }
+
+    /// A chunk of a snapshot.
+    pub fn snapshot_chunk(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        guard(&self.name, || {
+            let key = sequence_key(height, u64::from(index));
+            let table = self.database.begin_read()?.open_table(CHUNKS)?;
+            let chunk = table.get(key.as_slice())?;
+            chunk.map(|chunk| Ok(unsealed(CHUNKS, &key, chunk.value())?.to_vec())).transpose()
+        })
+    }
+
+    /// Writes the stable checkpoint and drops the snapshots below `keep_from`.
+    pub(crate) fn stabilize(&self, checkpoint: &CheckpointCertificate, keep_from: u64) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| {
+            put(&mut transaction.open_table(META)?, META, STABLE_KEY, checkpoint)?;
+            drop_snapshots(transaction, keep_from)
+        })
+    }
+
+    /// Replaces the state and the tip by those of a snapshot in one durable transaction.
+    pub(crate) fn install(&self, manifest: &Manifest, encoded: &[u8], state: &State) -> Result<(), StoreError> {
+        let Manifest { checkpoint, header, certificate, chunks } = manifest;
+        self.write(Durability::Immediate, |transaction| {
+            put_final_header(transaction, header, certificate.block_hash, certificate)?;
+            let mut nonces = transaction.open_table(NONCES)?;
+            nonces.retain(|_, _| false)?;
+            for (account, nonce) in &state.nonces {
+                put(&mut nonces, NONCES, account.as_slice(), nonce)?;
+            }
+            let mut orders = transaction.open_table(ORDERS)?;
+            orders.retain(|_, _| false)?;
+            for (order, open) in &state.orders {
+                put(&mut orders, ORDERS, order.as_slice(), open)?;
+            }
+            let mut meta = transaction.open_table(META)?;
+            put(&mut meta, META, STABLE_KEY, checkpoint)?;
+            put(&mut meta, META, LOWEST_KEY, &header.height.saturating_add(1))?;
+            drop_snapshots(transaction, header.height)?;
+            put_snapshot(transaction, header.height, encoded, chunks)
         })
     }
 
     /// Appends records to the journal, in their order, in one durable transaction: what a replica must remember before
-    /// others may see what it said. A record belongs to a height and goes when the block of that height is committed.
+    /// others may see what it said. It makes durable what was written before, too. A record belongs to a height and goes when the block of that height is committed.
     /// Records of height `u64::MAX` belong to none: each replaces the one before it.
     pub fn append_journal<'a>(&self, records: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        self.write(Durability::Immediate, |transaction| {
             let mut journal = transaction.open_table(JOURNAL)?;
             for (height, record) in records {
-                let (first, last) = (journal_key(height, 0), journal_key(height, u64::MAX));
+                let (first, last) = (sequence_key(height, 0), sequence_key(height, u64::MAX));
                 if height == u64::MAX {
                     journal.retain(|key, _| key < first.as_slice())?;
                 }
@@ -270,7 +420,7 @@ impl Store {
                     Some(record) => Some(sequence(record?.0.value())?),
                     None => None,
                 };
-                let key = journal_key(height, before.map_or(0, |sequence| sequence + 1));
+                let key = sequence_key(height, before.map_or(0, |sequence| sequence + 1));
                 journal.insert(key.as_slice(), seal(JOURNAL, &key, record).as_slice())?;
             }
             Ok(())
@@ -300,14 +450,103 @@ impl Store {
         guard(&self.name, || get(&self.database.begin_read()?.open_table(table)?, table, key))
     }
 
-    fn write(&self, work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
         guard(&self.name, || {
             let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
+            let late = self.unsynced.load(Ordering::Relaxed) >= MAX_UNSYNCED;
+            let durable = late || matches!(durability, Durability::Immediate);
+            transaction.set_durability(if durable { Durability::Immediate } else { durability })?;
             work(&transaction)?;
-            Ok(transaction.commit()?)
+            transaction.commit()?;
+            if durable {
+                self.durable_writes.fetch_add(1, Ordering::Relaxed);
+                self.unsynced.store(0, Ordering::Relaxed);
+            } else {
+                self.unsynced.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
         })
     }
+}
+
+/// What a store holds of the present.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    pub(crate) tip: Option<Tip>,
+    pub(crate) stable: Option<CheckpointCertificate>,
+}
+
+/// Makes a block the tip: its header and certificate, and the end of what the journal holds up to its height.
+fn put_final_header(
+    transaction: &redb::WriteTransaction,
+    header: &Header,
+    hash: B256,
+    certificate: &Certificate,
+) -> Result<(), redb::Error> {
+    let key = header.height.to_be_bytes();
+    put(&mut transaction.open_table(HEADERS)?, HEADERS, &key, header)?;
+    put(&mut transaction.open_table(CERTIFICATES)?, CERTIFICATES, &key, certificate)?;
+    put(&mut transaction.open_table(META)?, META, TIP_KEY, &(header.height, hash))?;
+    let above = sequence_key(header.height.saturating_add(1), 0);
+    transaction.open_table(JOURNAL)?.retain_in::<&[u8], _>(..above.as_slice(), |_, _| false)?;
+    Ok(())
+}
+
+/// Removes some of the blocks below a height and what leads to their transactions. Headers and certificates stay where
+/// there are results: they prove payouts.
+fn prune(transaction: &redb::WriteTransaction, keep_from: u64, domain: &Domain) -> Result<(), redb::Error> {
+    let mut blocks = transaction.open_table(BLOCKS)?;
+    for _ in 0..PRUNED_PER_COMMIT {
+        let Some((key, block)) = blocks.first()?.map(|(key, value)| {
+            let block: Result<Block, _> = unseal(BLOCKS, key.value(), value.value());
+            (key.value().to_vec(), block)
+        }) else {
+            break;
+        };
+        if height(&key)? >= keep_from {
+            break;
+        }
+        blocks.remove(key.as_slice())?;
+        let mut transactions = transaction.open_table(TRANSACTIONS)?;
+        for pruned in block?.transactions {
+            transactions.remove(pruned.hash(domain).as_slice())?;
+        }
+        if transaction.open_table(RESULTS)?.get(key.as_slice())?.is_none() {
+            transaction.open_table(HEADERS)?.remove(key.as_slice())?;
+            transaction.open_table(CERTIFICATES)?.remove(key.as_slice())?;
+        }
+        let mut meta = transaction.open_table(META)?;
+        let lowest = get(&meta, META, LOWEST_KEY)?.unwrap_or(1).max(height(&key)?.saturating_add(1));
+        put(&mut meta, META, LOWEST_KEY, &lowest)?;
+    }
+    Ok(())
+}
+
+fn put_snapshot(
+    transaction: &redb::WriteTransaction,
+    height: u64,
+    encoded: &[u8],
+    hashes: &[B256],
+) -> Result<(), redb::Error> {
+    put(&mut transaction.open_table(SNAPSHOTS)?, SNAPSHOTS, &height.to_be_bytes(), &hashes)?;
+    let mut chunks = transaction.open_table(CHUNKS)?;
+    for (index, chunk) in (0u64..).zip(encoded.chunks(CHUNK_BYTES)) {
+        let key = sequence_key(height, index);
+        chunks.insert(key.as_slice(), seal(CHUNKS, &key, chunk).as_slice())?;
+    }
+    Ok(())
+}
+
+fn drop_snapshots(transaction: &redb::WriteTransaction, below: u64) -> Result<(), redb::Error> {
+    let (height, first) = (below.to_be_bytes(), sequence_key(below, 0));
+    transaction.open_table(SNAPSHOTS)?.retain_in::<&[u8], _>(..height.as_slice(), |_, _| false)?;
+    transaction.open_table(CHUNKS)?.retain_in::<&[u8], _>(..first.as_slice(), |_, _| false)?;
+    Ok(())
 }
 
 /// Does something with redb; errors and panics name the store and say what to do.
@@ -405,8 +644,8 @@ fn checksum(table: Table, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
     sum
 }
 
-/// Orders the journal by height, then by sequence.
-fn journal_key(height: u64, sequence: u64) -> [u8; 16] {
+/// Orders by height, then by sequence.
+fn sequence_key(height: u64, sequence: u64) -> [u8; 16] {
     (u128::from(height) << 64 | u128::from(sequence)).to_be_bytes()
 }
 

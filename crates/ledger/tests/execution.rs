@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, OrderStatus, Refusal};
+use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, Refusal};
 use dtn_pow::PowError;
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -41,8 +41,6 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
     assert!(merkle::verify(proven.header.results_root, result.leaf(), &proven.proof));
     assert_eq!(proven.certificate.verify(ledger.domain(), ledger.validators()), Ok(()));
     assert_eq!(ledger.open_orders().count(), 0);
-    let closed = OrderStatus::Closed { claim: hash(&claimed), winner: key(2).address(), height: 2, index: 0 };
-    assert_eq!(ledger.order(hash(&ordered)), Some(&closed));
     assert_eq!(ledger.transaction(hash(&claimed)), Ok(Some(Location { height: 2, index: 0 })));
 }
 
@@ -65,7 +63,7 @@ fn a_closed_order_takes_no_second_claim_in_a_later_block_or_in_the_same_one() {
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
     let (first, second) = (claim(order, 2), claim(order, 3));
-    let closed = Refusal::OrderClosed { claim: hash(&first), winner: key(2).address() };
+    let closed = Refusal::NotOpen(order);
     assert_eq!(refusal(&mut ledger, vec![first.clone(), second.clone()]), (1, closed.clone()));
     commit_all(&mut ledger, [first.clone()]);
     assert_eq!(refusal(&mut ledger, vec![second]), (0, closed.clone()));
@@ -99,12 +97,12 @@ fn a_claim_needs_the_work_of_its_own_sender() {
 fn a_claim_needs_an_order_that_asks_for_work() {
     let mut ledger = common::ledger();
     let unknown = B256::repeat_byte(1);
-    assert_eq!(refusal(&mut ledger, vec![claim(unknown, 2)]), (0, Refusal::UnknownOrder(unknown)));
+    assert_eq!(refusal(&mut ledger, vec![claim(unknown, 2)]), (0, Refusal::NotOpen(unknown)));
     let noted = note(5, 0);
     let order = hash(&noted);
     commit_all(&mut ledger, [noted]);
-    assert_eq!(ledger.order(order), Some(&OrderStatus::Recorded { height: 1 }));
-    assert_eq!(refusal(&mut ledger, vec![claim(order, 2)]), (0, Refusal::NothingToClaim(order)));
+    assert_eq!(ledger.open_order(order), None);
+    assert_eq!(refusal(&mut ledger, vec![claim(order, 2)]), (0, Refusal::NotOpen(order)));
 }
 
 #[test]
@@ -181,7 +179,7 @@ fn a_block_with_any_field_of_its_header_changed_is_refused() {
     assert!(matches!(refused(|h| h.epoch = 1), BlockError::WrongEpoch { have: 1, .. }));
     assert!(matches!(refused(|h| h.height = 1), BlockError::WrongHeight { have: 1, need: 2 }));
     assert!(matches!(refused(|h| h.height = 3), BlockError::WrongHeight { have: 3, need: 2 }));
-    assert!(matches!(refused(|h| h.parent_hash = B256::ZERO), BlockError::WrongParent { .. }));
+    assert!(matches!(refused(|h| h.parent_hash = B256::ZERO), BlockError::UnknownParent(_)));
     assert!(matches!(refused(|h| h.timestamp = 0), BlockError::NotAfterParent { .. }));
     assert!(matches!(refused(|h| h.proposer = key(9).address()), BlockError::UnknownProposer(_)));
     assert!(matches!(refused(|h| h.transactions_root = B256::ZERO), BlockError::TransactionsRoot { .. }));
@@ -199,7 +197,8 @@ fn a_block_must_be_later_than_its_parent_and_not_from_the_future() {
     assert_eq!(error(&mut ledger, block.clone()), BlockError::NotAfterParent { have: parent, parent });
     block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS + 1;
     assert_eq!(error(&mut ledger, block.clone()), BlockError::FromTheFuture { ahead_ms: MAX_CLOCK_DRIFT_MS + 1 });
-    ledger.check_decided(Arc::new(block.clone())).expect("a quorum's decision is not compared with this clock");
+    let decided = ledger.commit(Arc::new(block.clone()), &certificate(&block));
+    decided.expect("a quorum's decision is not compared with this clock");
     block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS;
     ledger.check_proposal(Arc::new(block), NOW).expect("within the drift");
 }
@@ -243,7 +242,8 @@ fn nothing_is_committed_without_a_quorums_certificate_for_exactly_this_block() {
     let mut ledger = common::ledger();
     let block = forged(&ledger, vec![note(5, 0)], &[]);
     let other = forged(&ledger, vec![note(6, 0)], &[]);
-    let good = checked(&mut ledger, &block);
+    let good = Arc::new(block.clone());
+    check(&mut ledger, &block);
 
     let mismatch = ledger.commit(good.clone(), &certificate(&other));
     assert!(matches!(mismatch, Err(LedgerError::CertificateMismatch { .. })));
@@ -269,10 +269,17 @@ fn nothing_is_committed_without_a_quorums_certificate_for_exactly_this_block() {
 fn a_check_is_void_once_another_block_was_committed() {
     let mut ledger = common::ledger();
     let (first, second) = (forged(&ledger, vec![note(5, 0)], &[]), forged(&ledger, vec![note(6, 0)], &[]));
-    let stale = checked(&mut ledger, &second);
-    commit(&mut ledger, &first);
-    let result = ledger.commit(stale, &certificate(&second));
-    assert!(matches!(result, Err(LedgerError::Block(BlockError::WrongParent { .. }))));
+    let above = {
+        let mut other = common::ledger();
+        commit(&mut other, &second);
+        forged(&other, vec![note(6, 1)], &[])
+    };
+    check(&mut ledger, &second);
+    check(&mut ledger, &above);
+    ledger.commit(Arc::new(first.clone()), &certificate(&first)).expect("commits");
+    let result = ledger.commit(Arc::new(second.clone()), &certificate(&second));
+    assert!(matches!(result, Err(LedgerError::Block(BlockError::WrongHeight { .. }))));
+    assert_eq!(error(&mut ledger, above), BlockError::UnknownParent(second.header.hash()));
     assert_eq!(ledger.next_nonce(key(6).address()), 0);
 }
 
@@ -342,7 +349,7 @@ proptest! {
                     replayed.clone()
                 }
                 Step::Block => {
-                    if let Some(block) = ledger.propose(NOW, proposer(), 5) {
+                    if let Some(block) = propose(&mut ledger, 5) {
                         commit(&mut ledger, &block);
                         commit(&mut replica, &block);
                     }
@@ -359,7 +366,7 @@ proptest! {
         ids.sort();
         ids.dedup();
         prop_assert_eq!(ids.len(), results.len());
-        let closed = orders.iter().filter(|order| matches!(ledger.order(**order), Some(OrderStatus::Closed { .. })));
+        let closed = orders.iter().filter(|order| matches!(ledger.finalized_result(**order), Ok(Some(_))));
         prop_assert_eq!(closed.count(), results.len());
     }
 }
@@ -371,7 +378,7 @@ fn data_uses_up_its_accounts_nonce_and_nothing_else() {
     let block = commit_all(&mut ledger, [note(5, 0), data(1), note(5, 2), data(3)]);
     assert_eq!(block.transactions.len(), 4);
     assert_eq!(ledger.next_nonce(key(5).address()), 4);
-    assert_eq!(ledger.order(hash(&data(1))), None);
+    assert_eq!(ledger.open_order(hash(&data(1))), None);
     assert_eq!(ledger.results_in(1), Ok(Vec::new()));
     assert_eq!(ledger.transaction(hash(&data(1))).expect("reads").map(|location| location.index), Some(1));
     let error = ledger.admit(data(3)).expect_err("used");

@@ -12,7 +12,7 @@ fn limited(limits: MempoolLimits) -> Ledger {
 }
 
 fn proposed(ledger: &mut Ledger, max: usize) -> Vec<B256> {
-    let block = ledger.propose(NOW, proposer(), max);
+    let block = propose(ledger, max);
     block.map_or_else(Vec::new, |block| block.transactions.iter().map(hash).collect())
 }
 
@@ -35,7 +35,7 @@ fn orders_wait_for_the_missing_nonce_and_come_out_in_order() {
     ledger.admit(notes[2].clone()).unwrap();
     ledger.admit(notes[1].clone()).unwrap();
     assert!(ledger.proposable(1).is_empty());
-    assert_eq!(ledger.propose(NOW, proposer(), 10), None);
+    assert_eq!(propose(&mut ledger, 10), None);
     ledger.admit(notes[0].clone()).unwrap();
     assert!(!ledger.proposable(1).is_empty());
     assert_eq!(proposed(&mut ledger, 10), notes.iter().map(hash).collect::<Vec<_>>());
@@ -68,8 +68,7 @@ fn the_first_claim_for_an_order_keeps_its_place() {
     ledger.admit(first.clone()).unwrap();
     assert_eq!(ledger.admit(claim(order, 3)), Err(AdmissionError::ClaimPending(hash(&first))));
     commit_all(&mut ledger, []);
-    let closed = Refusal::OrderClosed { claim: hash(&first), winner: key(2).address() };
-    assert_eq!(ledger.admit(claim(order, 3)), Err(closed.into()));
+    assert_eq!(ledger.admit(claim(order, 3)), Err(Refusal::NotOpen(order).into()));
 }
 
 #[test]
@@ -192,7 +191,7 @@ fn a_proposal_stays_within_the_genesis_limit_and_is_valid() {
         ledger.admit(long(nonce)).unwrap();
     }
     let mut blocks = 0;
-    while let Some(block) = ledger.propose(NOW, proposer(), 1_000) {
+    while let Some(block) = propose(&mut ledger, 1_000) {
         assert!(codec::encode(&block).len() as u64 <= genesis().max_block_bytes);
         commit(&mut ledger, &block);
         blocks += 1;

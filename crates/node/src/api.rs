@@ -56,6 +56,10 @@ pub struct Status {
     pub height: u64,
     /// Its hash; the network id at height 0.
     pub block_hash: B256,
+    /// The height of the last stable checkpoint; 0 if there is none.
+    pub checkpoint: u64,
+    /// It does not vote yet: it has lost its store, and does not know what it has voted for.
+    pub silent: bool,
     /// The validators that this peer has a link to.
     pub connected: Vec<u16>,
     /// Transactions that wait for a block.

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
-    core::Core,
 };
 
 /// A question, run between two steps of the thread that owns the ledger.
@@ -35,46 +34,4 @@ pub(crate) trait Host {
     fn nonce(&self, account: Address) -> u64;
     /// Results of final blocks from a height on.
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
-}
-
-impl Host for Core {
-    fn stop(&mut self) {
-        self.stop();
-    }
-
-    fn genesis(&self) -> &Genesis {
-        self.genesis()
-    }
-
-    fn height(&self) -> u64 {
-        self.height()
-    }
-
-    fn status(&self) -> Status {
-        self.status()
-    }
-
-    fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        self.submit(transaction)
-    }
-
-    fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError> {
-        self.wait_for_reply(transaction, waiter)
-    }
-
-    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
-        self.block(height)
-    }
-
-    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
-        self.certificate(height)
-    }
-
-    fn nonce(&self, account: Address) -> u64 {
-        self.nonce(account)
-    }
-
-    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
-        self.results(from_height, limit)
-    }
 }

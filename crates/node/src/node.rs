@@ -171,7 +171,7 @@ impl Node {
         let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
-                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout };
+                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))
             }

@@ -1,24 +1,21 @@
 //! A peer that follows without voting: it takes certified blocks from others, verifies and stores them, and serves them
 //! on. It believes nobody: a block counts only with a quorum's certificate.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger, LedgerError};
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction, codec};
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
+    follow::{self, Answer, Follow},
     host::{Host, Query},
     link::Offence,
     metrics::Metrics,
-    network::{Command, Event, Remote, Requester},
-    wire::{self, BlockRequest, CertifiedBlock, Frame, MAX_SYNC_REQUEST},
+    network::{Command, Event, Remote},
+    wire::{self, CertifiedBlock, Frame},
 };
 
 /// How often an observer tells its height and looks whether it fell behind.
@@ -31,12 +28,7 @@ pub(crate) struct Observer {
     commands: mpsc::Sender<Command>,
     metrics: Metrics,
     connected: BTreeSet<Remote>,
-    /// The height that each peer last told.
-    heights: BTreeMap<Remote, u64>,
-    /// Who was asked for blocks and has not answered.
-    asked: Option<Remote>,
-    /// Who was asked last and gave none; others are asked first.
-    unhelpful: Option<Remote>,
+    follow: Follow,
     stopping: bool,
 }
 
@@ -49,9 +41,7 @@ impl Observer {
             commands,
             metrics,
             connected: BTreeSet::new(),
-            heights: BTreeMap::new(),
-            asked: None,
-            unhelpful: None,
+            follow: Follow::default(),
             stopping: false,
         }
     }
@@ -78,7 +68,8 @@ impl Observer {
                     Some(query) = queries.recv() => query(&mut self),
                     _ = housekeeping.tick() => {
                         self.tell_height();
-                        self.catch_up();
+                        self.follow.lose_patience();
+                        self.fetch();
                     }
                 }
             }
@@ -91,12 +82,11 @@ impl Observer {
             Event::Connected(peer) => _ = self.connected.insert(peer),
             Event::Disconnected(peer) => {
                 self.connected.remove(&peer);
-                self.heights.remove(&peer);
-                self.asked = self.asked.take().filter(|asked| *asked != peer);
+                self.follow.disconnected(peer);
             }
             Event::Frame { from, frame: Frame::Height(height), .. } => {
-                self.heights.insert(from, height);
-                self.catch_up();
+                self.follow.heard(from, height);
+                self.fetch();
             }
             Event::Frame { frame: Frame::Transactions(transactions), .. } => {
                 for transaction in transactions {
@@ -105,8 +95,10 @@ impl Observer {
                 }
             }
             Event::Frame { .. } => {}
-            Event::Requested { request, from } => self.respond(&request, from)?,
-            Event::Response { from, response } => self.take_blocks(from, response)?,
+            Event::Requested { request, from } => {
+                self.command(follow::respond(&self.ledger, &request, from)?);
+            }
+            Event::Response { from, response } => self.answered(from, response)?,
         }
         Ok(())
     }
@@ -119,97 +111,62 @@ impl Observer {
         self.command(Command::Broadcast(Frame::Height(self.ledger.tip().height).encode()));
     }
 
-    /// Asks a peer that says it is ahead for the blocks that are missing, unless one is being asked.
-    fn catch_up(&mut self) {
-        let height = self.ledger.tip().height;
-        let ahead = self.heights.iter().filter(|(_, theirs)| **theirs > height);
-        let ahead = ahead.max_by_key(|(peer, theirs)| (Some(**peer) != self.unhelpful, **theirs));
-        let Some((&to, _)) = ahead.filter(|_| self.asked.is_none()) else { return };
-        let request = codec::encode(&BlockRequest { from: height + 1 });
-        if self.command(Command::Request { to, request }) {
-            self.asked = Some(to);
+    fn fetch(&mut self) {
+        if let Some(command) = self.follow.fetch(&self.ledger) {
+            self.command(command);
         }
     }
 
-    fn respond(&mut self, request: &[u8], from: Requester) -> Result<(), NodeError> {
-        let Ok(request) = codec::decode::<BlockRequest>(request, MAX_SYNC_REQUEST) else {
-            self.command(Command::CutOff { peer: from.peer, offence: Offence::Malformed });
-            return Ok(());
-        };
-        let (mut blocks, mut size) = (Vec::new(), 0);
-        for height in request.from..=self.ledger.tip().height {
-            let (Some(block), Some(certificate)) = (self.ledger.block(height)?, self.ledger.certificate(height)?)
-            else {
-                break;
-            };
-            let certified = CertifiedBlock { block, certificate };
-            size += codec::encode(&certified).len();
-            blocks.push(certified);
-            if size >= wire::SYNC_RESPONSE_TARGET {
-                break;
-            }
-        }
-        self.command(Command::Respond { to: from, response: codec::encode(&blocks) });
-        Ok(())
-    }
-
-    fn take_blocks(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
-        self.asked = self.asked.take().filter(|asked| *asked != from);
+    fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
         let before = self.ledger.tip().height;
-        let limit = wire::max_sync_response(self.ledger.genesis().max_block_bytes);
-        let blocks = match response.map(|response| codec::decode::<Vec<CertifiedBlock>>(&response, limit)) {
-            Some(Ok(blocks)) => blocks,
-            Some(Err(error)) => {
-                tracing::warn!(peer = %from, %error, "a peer sent what are no blocks");
-                self.command(Command::CutOff { peer: from, offence: Offence::BadBlocks });
-                Vec::new()
+        let helped = match self.follow.answered(&mut self.ledger, from, response)? {
+            Answer::Nothing => false,
+            Answer::Part => true,
+            Answer::Offence(what) => {
+                self.cut_off(from, &what);
+                false
             }
-            None => Vec::new(),
+            Answer::Installed => {
+                self.metrics.sync_snapshots.inc();
+                true
+            }
+            Answer::Blocks(blocks) => {
+                for CertifiedBlock { block, certificate } in blocks {
+                    let height = block.header.height;
+                    if height <= self.ledger.tip().height {
+                        continue;
+                    }
+                    match self.ledger.commit(Arc::new(block), &certificate) {
+                        Ok(committed) => {
+                            self.metrics.sync_blocks.inc();
+                            self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
+                        }
+                        // The store's, not the peer's fault.
+                        Err(error @ LedgerError::Store(_)) => return Err(error.into()),
+                        Err(error) => {
+                            self.cut_off(from, &format!("a bad block {height}: {error}"));
+                            break;
+                        }
+                    }
+                }
+                self.ledger.tip().height > before
+            }
         };
-        for certified in blocks {
-            let height = certified.block.header.height;
-            if height <= self.ledger.tip().height {
-                continue;
-            }
-            let transactions = certified.block.transactions.len();
-            match self.take(certified) {
-                Ok(()) => {
-                    self.metrics.height.set(height as i64);
-                    self.metrics.sync_blocks.inc();
-                    self.metrics.decided_transactions.inc_by(transactions as u64);
-                }
-                // The store's, not the peer's fault.
-                Err(error @ LedgerError::Store(_)) => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(peer = %from, height, %error, "a peer sent a bad block");
-                    self.command(Command::CutOff { peer: from, offence: Offence::BadBlocks });
-                    break;
-                }
-            }
-        }
         let height = self.ledger.tip().height;
-        if height == before {
-            // Believed again when it next tells its height.
-            self.heights.remove(&from);
-            self.unhelpful = Some(from);
-        } else {
+        if height > before {
             tracing::info!(peer = %from, from_height = before, height, "followed");
+            self.ledger.store().sync()?;
+            self.metrics.height.set(height as i64);
             self.tell_height();
-            self.catch_up();
         }
+        self.follow.judge(from, helped);
+        self.fetch();
         Ok(())
     }
 
-    /// Makes a block final here. The certificate comes first: nothing is executed on one peer's word.
-    fn take(&mut self, CertifiedBlock { block, certificate }: CertifiedBlock) -> Result<(), LedgerError> {
-        let need = block.header.hash();
-        if (certificate.block_hash, certificate.height) != (need, block.header.height) {
-            let (have, height) = (certificate.block_hash, certificate.height);
-            return Err(LedgerError::CertificateMismatch { have, height, need });
-        }
-        certificate.verify(self.ledger.domain(), self.ledger.validators())?;
-        let checked = self.ledger.check_decided(Arc::new(block))?;
-        self.ledger.commit(checked, &certificate)
+    fn cut_off(&self, peer: Remote, what: &str) {
+        tracing::warn!(%peer, what, "a peer sent what no correct peer sends");
+        self.command(Command::CutOff { peer, offence: Offence::BadBlocks });
     }
 }
 
@@ -243,6 +200,8 @@ impl Host for Observer {
             primary: validators.primary(view).0,
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
+            checkpoint: self.ledger.stable_checkpoint().map_or(0, |stable| stable.height),
+            silent: false,
             connected: self.connected.iter().filter_map(|peer| Some(peer.validator()?.0)).collect(),
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),

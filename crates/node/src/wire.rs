@@ -1,7 +1,8 @@
 //! What peers say to each other, and how long it may be.
 
 use bytes::Bytes;
-use dtn_consensus::Message;
+use dtn_consensus::{Message, PIPELINE};
+use dtn_ledger::{CHUNK_BYTES, Manifest};
 use dtn_primitives::{Block, Certificate, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
@@ -13,16 +14,17 @@ pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/
 /// The request-response protocol by which a peer that fell behind takes certified blocks.
 pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/sync/1");
 
-/// Room in a frame for votes and lengths beside its largest block, apart from what grows with the validators.
+/// Room in a frame for votes and lengths beside its blocks, apart from what grows with the validators.
 const FRAME_OVERHEAD: usize = 64 * 1024;
 
-/// Room in a frame for each pair of validators: a new view holds a quorum of view changes, each with quorums of votes.
-const FRAME_OVERHEAD_PER_PAIR: usize = 512;
+/// Room in a frame for each pair of validators: a new view holds a quorum of view changes, each with a quorum of
+/// commits and, for every block under way, a quorum of prepares.
+const FRAME_OVERHEAD_PER_PAIR: usize = 80 + PIPELINE as usize * 160;
 
 /// Stop adding blocks to a sync response beyond this many bytes.
 pub(crate) const SYNC_RESPONSE_TARGET: usize = 4 * 1024 * 1024;
 
-/// The longest encoded [`BlockRequest`].
+/// The longest encoded [`SyncRequest`].
 pub(crate) const MAX_SYNC_REQUEST: usize = 16;
 
 /// The most transactions that are resent at a time.
@@ -36,13 +38,16 @@ pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
 
 /// The longest encoded frame in a network with such blocks and so many validators.
 pub(crate) fn max_frame(max_block_bytes: u64, validators: usize) -> usize {
-    (max_block_bytes as usize).max(MAX_BATCH_BYTES) + FRAME_OVERHEAD + FRAME_OVERHEAD_PER_PAIR * validators.pow(2)
+    // A view change brings every block that is under way.
+    (max_block_bytes as usize * PIPELINE as usize).max(MAX_BATCH_BYTES)
+        + FRAME_OVERHEAD
+        + FRAME_OVERHEAD_PER_PAIR * validators.pow(2)
 }
 
 /// The longest encoded sync response in a network with such blocks.
 pub(crate) fn max_sync_response(max_block_bytes: u64) -> usize {
     // The last block that is added and its certificate may cross the target.
-    SYNC_RESPONSE_TARGET + max_block_bytes as usize + 64 * 1024
+    (SYNC_RESPONSE_TARGET + max_block_bytes as usize).max(CHUNK_BYTES) + 64 * 1024
 }
 
 /// One message on a link.
@@ -119,11 +124,32 @@ pub(crate) fn batches(transactions: Vec<Transaction>) -> Vec<EncodedFrame> {
     frames
 }
 
-/// Asks for certified blocks.
+/// What a peer that fell behind asks for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct BlockRequest {
-    /// The first height wanted.
-    pub(crate) from: u64,
+pub(crate) enum SyncRequest {
+    /// Certified blocks.
+    Blocks {
+        /// The first height wanted.
+        from: u64,
+    },
+    /// A part of the state at a stable checkpoint.
+    Chunk {
+        /// The checkpoint's height.
+        height: u64,
+        /// Which part.
+        index: u32,
+    },
+}
+
+/// What it is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum SyncResponse {
+    /// Certified blocks in order; none if what was asked for is not there.
+    Blocks(Vec<CertifiedBlock>),
+    /// The blocks are gone; this is the state to begin with.
+    Snapshot(Box<Manifest>),
+    /// A part of that state.
+    Chunk(Vec<u8>),
 }
 
 /// A block that its certificate makes final; verified before use.

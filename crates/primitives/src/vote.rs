@@ -38,6 +38,18 @@ pub enum VoteKind {
     Checkpoint,
 }
 
+impl VoteKind {
+    /// As counters and tables name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PrePrepare => "pre_prepare",
+            Self::Prepare => "prepare",
+            Self::Commit => "commit",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
 /// A validator's signed statement about one block in one view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {

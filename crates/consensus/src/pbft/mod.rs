@@ -111,6 +111,20 @@ pub enum Message {
     Stable(CheckpointCertificate),
 }
 
+impl Message {
+    /// What it is, as counters name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PrePrepare { .. } => "pre_prepare",
+            Self::Vote(vote) => vote.kind.name(),
+            Self::ViewChange { .. } => "view_change",
+            Self::NewView(_) => "new_view",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Stable(_) => "stable_checkpoint",
+        }
+    }
+}
+
 /// What must survive a crash, so that a replica never contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -209,6 +223,25 @@ pub enum Fault {
     /// A view change or new view that does not hold.
     #[error("a view change that does not hold: {0}")]
     ViewChange(#[from] ViewChangeError),
+}
+
+impl Fault {
+    /// What it is, as counters name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "bad_signature",
+            Self::NotPrimary(_) => "not_primary",
+            Self::PrimaryPrepared => "primary_prepared",
+            Self::WrongKind => "wrong_kind",
+            Self::WrongBlock => "wrong_block",
+            Self::InvalidBlock => "invalid_block",
+            Self::NotChained => "not_chained",
+            Self::NotCheckpoint(_) => "not_checkpoint",
+            Self::Stable(_) => "bad_checkpoint",
+            Self::NotRequired => "not_required",
+            Self::ViewChange(_) => "bad_view_change",
+        }
+    }
 }
 
 /// A replica's identity and network.

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use dtn_ledger::{CheckedBlock, Ledger};
+use dtn_ledger::{Committed, Ledger};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 
@@ -97,13 +97,39 @@ pub fn certificate(block: &Block) -> Certificate {
     Certificate::from_votes(&votes).expect("votes")
 }
 
-pub fn checked(ledger: &mut Ledger, block: &Block) -> CheckedBlock {
-    ledger.check_proposal(Arc::new(block.clone()), NOW).expect("valid")
+pub fn check(ledger: &mut Ledger, block: &Block) {
+    ledger.check_proposal(Arc::new(block.clone()), NOW).expect("valid");
 }
 
-pub fn commit(ledger: &mut Ledger, block: &Block) {
-    let checked = checked(ledger, block);
-    ledger.commit(checked, &certificate(block)).expect("commits");
+pub fn commit(ledger: &mut Ledger, block: &Block) -> Committed {
+    check(ledger, block);
+    ledger.commit(Arc::new(block.clone()), &certificate(block)).expect("commits")
+}
+
+/// Proposes on top of the tip.
+pub fn propose(ledger: &mut Ledger, max_transactions: usize) -> Option<Block> {
+    let parent = ledger.tip().hash;
+    ledger.propose(parent, NOW, proposer(), max_transactions).map(Arc::unwrap_or_clone)
+}
+
+/// What a quorum says about the state at the ledger's tip.
+pub fn checkpoint_of(height: u64, state_root: B256) -> CheckpointCertificate {
+    let (domain, validators) = (genesis().domain(), genesis().validator_set().expect("valid"));
+    let votes: Vec<_> = (1..=3)
+        .map(|number| {
+            let index = validators.index_of(key(number).address()).expect("a validator");
+            Vote::sign(VoteKind::Checkpoint, (0, 0, height), state_root, index, &key(number), &domain)
+        })
+        .collect();
+    CheckpointCertificate::from_votes(&votes).expect("votes")
+}
+
+/// Makes the state at the tip a stable checkpoint.
+pub fn stabilize(ledger: &mut Ledger) -> CheckpointCertificate {
+    let root = ledger.checkpoint().expect("stores");
+    let checkpoint = checkpoint_of(ledger.tip().height, root);
+    ledger.stable(&checkpoint).expect("stable");
+    checkpoint
 }
 
 /// Admits the transactions and commits one block of what waits.
@@ -111,7 +137,7 @@ pub fn commit_all(ledger: &mut Ledger, transactions: impl IntoIterator<Item = Tr
     for transaction in transactions {
         ledger.admit(transaction).expect("admitted");
     }
-    let block = ledger.propose(NOW, proposer(), 1_000).expect("something waits");
+    let block = propose(ledger, 1_000).expect("something waits");
     commit(ledger, &block);
     block
 }

@@ -1,17 +1,26 @@
-//! The synchronous heart of a peer: one thread owns consensus, ledger and miner, and does one thing at a time.
+//! The synchronous heart of a peer: one thread owns consensus, ledger and miner, and works in steps.
+//!
+//! A step takes in what has arrived, has consensus and ledger react, and gathers what follows. Then everything that
+//! must be durable is made so in one write, and only after that leaves what the step has to say. Under load a step takes
+//! in more, so a write serves many votes.
+
+mod questions;
+mod work;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use dtn_consensus::{Decision, Effect, Evidence, Fault, Input, Message, Pbft, PbftConfig, Protocol, Record, Timer};
-use dtn_ledger::{AdmissionError, CheckedBlock, Ledger, LedgerError, OrderStatus};
-use dtn_pow::Puzzle;
+use dtn_consensus::{
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, Message, PIPELINE, Pbft, PbftConfig, Protocol,
+    Record, Timer,
+};
+use dtn_ledger::{AdmissionError, Committed, Ledger, LedgerError, StoreError};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, Claim, Domain, FinalizedResult, Genesis, Payload, Reply, SecretKey, Transaction,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, Reply, SecretKey, Transaction,
     ValidatorIndex, ValidatorSet, codec,
 };
 use tokio::{
@@ -21,19 +30,24 @@ use tokio::{
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
-    host::Query,
+    follow::{self, Answer, Follow},
+    host::{Host, Query},
     link::Offence,
-    miner::{Mined, Miner, Turn},
-    network::{Command, Event, Remote, Requester},
-    wire::{self, BlockRequest, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS, MAX_SYNC_REQUEST},
+    metrics::{Metrics, Step, ViewChangeReason},
+    miner::{Miner, Turn},
+    network::{Command, Event, Remote},
+    wire::{self, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS},
 };
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 
-/// Housekeeping rounds after which an unanswered sync request is given up.
-const SYNC_PATIENCE: u32 = 24;
+/// The most events and questions that one step takes in.
+const STEP: usize = 512;
+
+/// While blocks are under way, the next one is proposed this long after there is something for it, or once it is half
+/// full: small blocks cost as many votes and writes as large ones.
+const BATCH_DELAY: Duration = Duration::from_millis(4);
 
 /// Transactions for whose reply someone may wait at a time.
 const MAX_WAITERS: usize = 10_000;
@@ -47,12 +61,6 @@ const MAX_LATENCIES: usize = 4096;
 /// Pieces of evidence kept in memory.
 const MAX_EVIDENCE: usize = 64;
 
-/// A catch-up under way.
-struct Sync {
-    from: ValidatorIndex,
-    rounds: u32,
-}
-
 /// What a [`Core`] needs to know.
 pub(crate) struct CoreConfig {
     pub(crate) genesis: Genesis,
@@ -61,6 +69,7 @@ pub(crate) struct CoreConfig {
     pub(crate) payee: Address,
     pub(crate) threads: NonZeroUsize,
     pub(crate) view_timeout: Duration,
+    pub(crate) metrics: Metrics,
 }
 
 /// Everything that a peer knows.
@@ -77,19 +86,16 @@ pub(crate) struct Core {
     turns: mpsc::UnboundedReceiver<Turn>,
     commands: mpsc::Sender<Command>,
     inputs: VecDeque<Input<Message, Timer>>,
+    outbox: Outbox,
     timers: BTreeMap<Timer, Instant>,
-    /// The height that consensus wants a proposal for.
-    wanted: Option<u64>,
-    /// The last block found valid, so that it is not executed twice.
-    checked: Option<CheckedBlock>,
-    /// Blocks to be validated once the ones below are final.
-    deferred: Vec<Arc<Block>>,
+    /// What consensus wants a proposal for: the height and the parent.
+    wanted: Option<(u64, B256)>,
+    /// Since when there has been something to propose.
+    batching: Option<Instant>,
     connected: BTreeSet<ValidatorIndex>,
-    /// The height that each validator last told.
-    heights: BTreeMap<ValidatorIndex, u64>,
-    sync: Option<Sync>,
-    /// The validator that was asked for blocks last and gave none; others are asked first.
-    unhelpful: Option<ValidatorIndex>,
+    follow: Follow,
+    metrics: Metrics,
+    memory: Memory,
     /// The height at the last housekeeping.
     last_height: u64,
     /// Transactions could be executed at the last housekeeping.
@@ -97,16 +103,38 @@ pub(crate) struct Core {
     waiters: HashMap<B256, Vec<oneshot::Sender<Reply>>>,
     evidence: Vec<Evidence>,
     faults: Vec<u64>,
-    /// The proposal under way and when this peer first held it.
-    began: Option<(B256, Instant)>,
+    /// The proposals under way by height, and when this peer first held them.
+    began: BTreeMap<u64, (B256, Instant)>,
     /// How long recent heights took here, from the proposal to finality.
     latencies: BTreeMap<u64, Duration>,
     stopping: bool,
 }
 
+/// Whether this validator knows what it has voted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// It does.
+    Whole,
+    /// The store is new, and the network may be older: the others have not said how far they are.
+    Unknown,
+    /// The store was lost. It does not vote for heights that it may have voted for.
+    Lost,
+}
+
+/// What a step gathers to be let out at its end.
+#[derive(Default)]
+struct Outbox {
+    /// What must be durable before anything else here leaves, by height.
+    records: Vec<(u64, Vec<u8>)>,
+    commands: Vec<Command>,
+    /// Transactions that are new here, to be passed on.
+    transactions: Vec<Transaction>,
+    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
+}
+
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, view_timeout } = config;
+        let CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -116,11 +144,13 @@ impl Core {
         }
         let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
         let certificate = ledger.certificate(ledger.tip().height)?;
+        let stable = ledger.stable_checkpoint().cloned();
         let (report, turns) = mpsc::unbounded_channel();
         let mut core = Self {
-            pbft: Pbft::new(config, certificate, None, records),
+            pbft: Pbft::new(config, certificate, stable, records),
             faults: vec![0; validators.len()],
             last_height: ledger.tip().height,
+            memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
             miner: Miner::new(threads, report),
             genesis,
@@ -133,17 +163,16 @@ impl Core {
             turns,
             commands,
             inputs: VecDeque::new(),
+            outbox: Outbox::default(),
             timers: BTreeMap::new(),
             wanted: None,
-            checked: None,
-            deferred: Vec::new(),
+            batching: None,
             connected: BTreeSet::new(),
-            heights: BTreeMap::new(),
-            sync: None,
-            unhelpful: None,
+            follow: Follow::default(),
+            metrics,
             waiters: HashMap::new(),
             evidence: Vec::new(),
-            began: None,
+            began: BTreeMap::new(),
             latencies: BTreeMap::new(),
             stopping: false,
         };
@@ -164,9 +193,13 @@ impl Core {
         runtime.block_on(async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            if self.memory == Memory::Unknown {
+                self.input(Input::VoteFrom(u64::MAX))?;
+            }
             self.input(Input::Start)?;
             while !self.stopping {
-                let next_timer = self.timers.values().min().copied();
+                let next_timer =
+                    self.timers.values().copied().chain(self.batching.map(|since| since + BATCH_DELAY)).min();
                 tokio::select! {
                     event = events.recv() => match event {
                         Some(event) => self.event(event)?,
@@ -178,10 +211,44 @@ impl Core {
                     _ = housekeeping.tick() => self.housekeeping()?,
                     else => break,
                 }
+                for _ in 0..STEP {
+                    let (event, query) = (events.try_recv().ok(), queries.try_recv().ok());
+                    if event.is_none() && query.is_none() {
+                        break;
+                    }
+                    if let Some(event) = event {
+                        self.event(event)?;
+                    }
+                    if let Some(query) = query {
+                        query(&mut self);
+                    }
+                }
                 self.propose()?;
+                self.let_out()?;
             }
             Ok(())
         })
+    }
+
+    /// Ends a step: first makes durable what has to be, then lets out what it has to say.
+    fn let_out(&mut self) -> Result<(), NodeError> {
+        let Outbox { records, mut commands, transactions, replies } = std::mem::take(&mut self.outbox);
+        commands.extend(wire::batches(transactions).into_iter().map(Command::Broadcast));
+        if !records.is_empty() {
+            self.metrics.journal_records.inc_by(records.len() as u64);
+            let records = records.iter().map(|(height, record)| (*height, record.as_slice()));
+            let ledger = &self.ledger;
+            self.metrics.timed(Step::Persist, || ledger.store().append_journal(records))?;
+        }
+        for command in commands {
+            // What is said to peers may be lost; consensus says it again.
+            if self.commands.try_send(command).is_err() {
+                tracing::debug!("the network is busy; a message was dropped");
+            }
+        }
+        // A client that no longer waits is no concern.
+        replies.into_iter().for_each(|(waiter, reply)| drop(waiter.send(reply)));
+        Ok(())
     }
 
     // Consensus.
@@ -189,67 +256,73 @@ impl Core {
     fn input(&mut self, input: Input<Message, Timer>) -> Result<(), NodeError> {
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
-            for effect in self.pbft.handle(input) {
+            let before = self.pbft.view();
+            let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
+            let pbft = &mut self.pbft;
+            let effects = self.metrics.timed(Step::Consensus, || pbft.handle(input));
+            if self.pbft.view() != before && self.pbft.is_changing_view() {
+                let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
+                self.metrics.view_change(reason);
+                tracing::warn!(view = self.pbft.view(), ?reason, "asking for a new view");
+            }
+            for effect in effects {
                 self.effect(effect)?;
             }
         }
         Ok(())
     }
 
-    /// Carries out one effect. What is said to peers may be lost, and consensus says it again; what is to be durable
-    /// is durable when this returns, or the peer stops.
+    /// Carries out one effect, or gathers it for the end of the step.
     fn effect(&mut self, effect: Effect<Message, Record, Timer, Fault>) -> Result<(), NodeError> {
         match effect {
-            Effect::Send { to, message } => self.send(to, &Frame::Consensus(Box::new(message))),
-            Effect::Broadcast(message) => self.broadcast(&Frame::Consensus(Box::new(message))),
+            Effect::Send { to, message } => {
+                self.metrics.vote_sent(message.kind());
+                self.send(to, &Frame::Consensus(Box::new(message)));
+            }
+            Effect::Broadcast(message) => {
+                self.metrics.vote_sent(message.kind());
+                self.broadcast(&Frame::Consensus(Box::new(message)));
+            }
             Effect::SetTimer { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);
             }
             Effect::CancelTimer(timer) => {
                 self.timers.remove(&timer);
             }
-            Effect::Persist(record) => {
-                let bytes = codec::encode(&record);
-                self.ledger.store().append_journal([(record.height(), bytes.as_slice())])?;
-            }
-            Effect::Propose { height, .. } => self.wanted = Some(height),
-            Effect::Validate(block) if block.header.parent_hash != self.ledger.tip().hash => self.deferred.push(block),
+            Effect::Persist(record) => self.outbox.records.push((record.height(), codec::encode(&record))),
+            Effect::Propose { height, parent } => self.wanted = Some((height, parent)),
             Effect::Validate(block) => {
-                let block_hash = block.header.hash();
-                self.began = Some((block_hash, Instant::now()));
-                let checked = self.ledger.check_proposal(block.clone(), now_ms());
+                let (height, block_hash) = (block.header.height, block.header.hash());
+                self.began.insert(height, (block_hash, Instant::now()));
+                let ledger = &mut self.ledger;
+                let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms()));
                 if let Err(error) = &checked {
-                    tracing::warn!(height = block.header.height, %block_hash, %error, "an invalid block was proposed");
+                    tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
                 }
-                let valid = checked.is_ok();
-                self.checked = checked.ok();
-                self.inputs.push_back(Input::Validated { block_hash, valid });
+                self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
             }
-            Effect::Decide(Decision { block, certificate }) => {
-                let checked = match self.checked.take().filter(|checked| checked.hash() == certificate.block_hash) {
-                    Some(checked) => checked,
-                    None => self.ledger.check_decided(block).map_err(LedgerError::from)?,
-                };
-                self.commit(checked, certificate)?;
-                for block in std::mem::take(&mut self.deferred) {
-                    self.effect(Effect::Validate(block))?;
-                }
-            }
-            Effect::Stable(certificate) => tracing::debug!(height = certificate.height, "a stable checkpoint"),
+            Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
+            Effect::Stable(checkpoint) => self.stable(checkpoint)?,
             Effect::Evidence(evidence) => {
                 tracing::error!(validator = %evidence.first.validator, ?evidence, "a validator contradicted itself");
                 if self.evidence.len() < MAX_EVIDENCE && !self.evidence.contains(&evidence) {
+                    self.metrics.caught(evidence.first.validator, evidence.first.kind.name());
                     self.evidence.push(*evidence);
                 }
             }
             Effect::Fault { from, fault } => {
                 tracing::warn!(peer = %from, %fault, "a faulty message");
-                if let Some(count) = self.faults.get_mut(from.as_usize()) {
-                    *count += 1;
-                }
+                self.metrics.peer_fault(from, fault.kind());
+                self.count_fault(from);
             }
         }
         Ok(())
+    }
+
+    fn count_fault(&mut self, peer: ValidatorIndex) {
+        if let Some(count) = self.faults.get_mut(peer.as_usize()) {
+            *count += 1;
+        }
     }
 
     fn fire_timers(&mut self) -> Result<(), NodeError> {
@@ -257,6 +330,13 @@ impl Core {
         let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
+            if timer == Timer::ViewChange {
+                tracing::warn!(view = self.pbft.view(), primary = %self.pbft.primary(), "the view timed out");
+            }
+            self.metrics.timer(match timer {
+                Timer::Retransmit => "retransmit",
+                Timer::ViewChange => "view_change",
+            });
             self.input(Input::Timer(timer))?;
         }
         Ok(())
@@ -264,105 +344,78 @@ impl Core {
 
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
-        if self.wanted != Some(self.ledger.tip().height + 1) {
-            return Ok(());
+        while let Some((height, parent)) = self.wanted.filter(|_| self.ledger.has_proposable()) {
+            let under_way = height > self.ledger.tip().height + 1;
+            let since = *self.batching.get_or_insert_with(Instant::now);
+            let half_full = 2 * self.ledger.ready().bytes as u64 > self.genesis.max_block_bytes;
+            if under_way && !half_full && since.elapsed() < BATCH_DELAY {
+                return Ok(());
+            }
+            self.batching = None;
+            let proposer = self.key.address();
+            let ledger = &mut self.ledger;
+            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS);
+            let Some(block) = self.metrics.timed(Step::Propose, propose) else { return Ok(()) };
+            self.metrics.proposals.inc();
+            self.wanted = None;
+            self.began.insert(height, (block.header.hash(), Instant::now()));
+            self.input(Input::Proposal(block))?;
         }
-        let Some(block) = self.ledger.propose(now_ms(), self.key.address(), MAX_BLOCK_TRANSACTIONS) else {
-            return Ok(());
-        };
-        self.wanted = None;
-        self.began = Some((block.header.hash(), Instant::now()));
-        self.input(Input::Proposal(Arc::new(block)))
+        self.batching = None;
+        Ok(())
     }
 
     // The ledger.
 
-    fn commit(&mut self, block: CheckedBlock, certificate: Certificate) -> Result<(), NodeError> {
-        let (height, block_hash) = (block.block().header.height, block.hash());
-        let transactions: Vec<_> = block.transaction_hashes().to_vec();
-        let content = block.block().clone();
-        self.ledger.commit(block, &certificate)?;
-        tracing::info!(height, %block_hash, transactions = transactions.len(), "final");
-        if let Some((_, began)) = self.began.take().filter(|(hash, _)| *hash == block_hash) {
+    /// Makes a block final. It need not be durable before something is said that rests on it: the quorum's prepared
+    /// certificates are.
+    fn commit(&mut self, block: Arc<Block>, certificate: Certificate) -> Result<(), LedgerError> {
+        let (height, block_hash) = (block.header.height, certificate.block_hash);
+        let ledger = &mut self.ledger;
+        let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
+        let Committed { transaction_hashes: transactions, .. } = committed;
+        self.metrics.decided_blocks.inc();
+        self.metrics.decided_transactions.inc_by(transactions.len() as u64);
+        tracing::info!(height, %block_hash, view = certificate.view, transactions = transactions.len(), "final");
+        if let Some((_, began)) = self.began.remove(&height).filter(|(hash, _)| *hash == block_hash) {
+            self.metrics.decide_latency.observe(began.elapsed().as_secs_f64());
             self.latencies.insert(height, began.elapsed());
             if self.latencies.len() > MAX_LATENCIES {
                 self.latencies.pop_first();
             }
         }
-        self.broadcast(&Frame::Height(height));
-        for hash in transactions {
-            if let Some(waiters) = self.waiters.remove(&hash) {
-                let reply = self.sign_reply(hash, height, block_hash);
-                // A client that no longer waits is no concern.
-                waiters.into_iter().for_each(|waiter| drop(waiter.send(reply.clone())));
+        self.began.retain(|above, _| *above > height);
+        if self.memory == Memory::Lost && !self.pbft.is_silent() {
+            self.remember()?;
+        }
+        for hash in transactions.iter() {
+            for waiter in self.waiters.remove(hash).into_iter().flatten() {
+                self.outbox.replies.push((waiter, self.sign_reply(*hash, height, block_hash)));
             }
         }
-        for transaction in &content.transactions {
-            if let Payload::Claim(claim) = &transaction.payload {
-                self.miner.leave(claim.order);
-            }
+        self.follow_races(&block, &transactions);
+        if height.is_multiple_of(CHECKPOINT_INTERVAL) {
+            let state_root = self.ledger.checkpoint()?;
+            self.inputs.push_back(Input::Checkpoint { height, state_root });
         }
-        self.enter_open_races();
+        Ok(())
+    }
+
+    /// A quorum has executed everything up to this checkpoint. A peer that has not takes the blocks or the state from
+    /// the others.
+    fn stable(&mut self, checkpoint: CheckpointCertificate) -> Result<(), NodeError> {
+        let height = checkpoint.height;
+        tracing::info!(height, state_root = %checkpoint.state_root, "a stable checkpoint");
+        if height <= self.ledger.tip().height {
+            self.ledger.stable(&checkpoint)?;
+        } else {
+            self.fetch();
+        }
         Ok(())
     }
 
     fn sign_reply(&self, transaction: B256, height: u64, block_hash: B256) -> Reply {
         Reply::sign(transaction, height, block_hash, self.me, &self.key, &self.domain)
-    }
-
-    // Work.
-
-    fn enter_open_races(&mut self) {
-        let claimed: HashSet<_> =
-            self.ledger.pending_transactions().filter_map(|(_, transaction)| claimed_order(transaction)).collect();
-        let mut open: Vec<_> = self
-            .ledger
-            .open_orders()
-            .filter(|(hash, _)| !claimed.contains(hash))
-            .filter_map(|(hash, order)| Some((self.opened_at(hash), order.nonce, hash, order.work?)))
-            .collect();
-        open.sort_unstable_by_key(|(height, nonce, hash, _)| (*height, *nonce, *hash));
-        for (_, _, order, work) in open {
-            match Puzzle::new(self.domain.network_id, order, self.key.address(), work.expected_hashes) {
-                Ok(puzzle) => self.miner.enter(puzzle),
-                Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
-            }
-        }
-    }
-
-    fn opened_at(&self, order: B256) -> Option<u64> {
-        match self.ledger.order(order)? {
-            OrderStatus::Open { height, .. } => Some(*height),
-            _ => None,
-        }
-    }
-
-    fn turn_ended(&mut self, turn: Turn) {
-        let Some(mined) = self.miner.ended(turn) else { return };
-        let Mined { order, solution, started_at_us, ended_at_us, duration_us } = mined;
-        let claim = Claim {
-            order,
-            payee: self.payee,
-            nonce: solution.nonce,
-            hash: solution.hash,
-            started_at_us,
-            ended_at_us,
-            duration_us,
-        };
-        tracing::info!(%order, nonce = claim.nonce, duration_us = claim.duration_us, "solved");
-        let transaction = Transaction::sign(Payload::Claim(claim), &self.key, &self.domain);
-        if let Err(error) = self.submit(transaction) {
-            tracing::debug!(%order, %error, "the solution came too late");
-        }
-    }
-
-    fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let claimed = claimed_order(&transaction);
-        let hash = self.ledger.admit(transaction)?;
-        if let Some(order) = claimed {
-            self.miner.leave(order);
-        }
-        Ok(hash)
     }
 
     // The network.
@@ -376,8 +429,7 @@ impl Core {
             }
             Event::Disconnected(Remote::Validator(peer)) => {
                 self.connected.remove(&peer);
-                self.heights.remove(&peer);
-                self.sync = self.sync.take().filter(|sync| sync.from != peer);
+                self.follow.disconnected(Remote::Validator(peer));
             }
             Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
             // An observer passes on what its clients hand in.
@@ -386,28 +438,35 @@ impl Core {
                     self.submit(transaction).ok();
                 }
             }
-            Event::Requested { request, from } => self.respond(&request, from)?,
-            Event::Response { from: Remote::Validator(from), response } => self.take_response(from, response)?,
+            Event::Requested { request, from } => {
+                self.outbox.commands.push(follow::respond(&self.ledger, &request, from)?);
+            }
+            Event::Response { from, response } => self.answered(from, response)?,
             Event::Connected(Remote::Observer(_))
             | Event::Disconnected(Remote::Observer(_))
-            | Event::Frame { from: Remote::Observer(_), .. }
-            | Event::Response { from: Remote::Observer(_), .. } => {}
+            | Event::Frame { from: Remote::Observer(_), .. } => {}
         }
         Ok(())
     }
 
     fn frame(&mut self, from: ValidatorIndex, frame: Frame) -> Result<(), NodeError> {
         match frame {
-            Frame::Consensus(message) => self.input(Input::Message { from, message: *message })?,
+            Frame::Consensus(message) => {
+                self.metrics.vote_received(message.kind());
+                self.input(Input::Message { from, message: *message })?;
+            }
             Frame::Height(height) => {
-                self.heights.insert(from, height);
-                if height > self.ledger.tip().height + 1 {
-                    self.catch_up();
+                self.follow.heard(Remote::Validator(from), height);
+                self.recall()?;
+                if height > self.ledger.tip().height + 2 * PIPELINE {
+                    self.fetch();
                 }
             }
             Frame::Transactions(transactions) => {
                 for transaction in transactions {
-                    self.received(transaction, from);
+                    if let Err(error) = self.admit(transaction) {
+                        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
+                    }
                 }
             }
             Frame::Addresses(_) => {}
@@ -415,237 +474,157 @@ impl Core {
         Ok(())
     }
 
-    fn received(&mut self, transaction: Transaction, from: ValidatorIndex) {
-        if let Err(error) = self.admit(transaction) {
-            tracing::debug!(peer = %from, %error, "a transaction was not admitted");
+    /// With a new store this validator does not know what it has voted for. It may have voted on what was under way
+    /// above the highest height that one of a quorum's correct members knows to be decided, which is at most
+    /// [`PIPELINE`] below what was decided at the time. In a network that has decided nothing, it just begins.
+    fn recall(&mut self) -> Result<(), NodeError> {
+        if self.memory != Memory::Unknown || self.follow.heights().count() + 1 < self.validators.quorum() {
+            return Ok(());
+        }
+        match self.follow.heights().max().unwrap_or_default() {
+            0 => {
+                self.remember()?;
+                self.input(Input::VoteFrom(0))
+            }
+            highest => {
+                self.memory = Memory::Lost;
+                let from = highest.saturating_add(2 * PIPELINE + 1);
+                tracing::warn!(
+                    from,
+                    "the store is new and the network is not: this validator votes again from here on"
+                );
+                self.input(Input::VoteFrom(from))
+            }
         }
     }
 
-    fn send(&self, to: ValidatorIndex, frame: &Frame) {
-        self.command(Command::Send { to, frame: frame.encode() });
+    /// From here on the store knows everything that this validator may have said and that still matters.
+    fn remember(&mut self) -> Result<(), StoreError> {
+        self.memory = Memory::Whole;
+        self.ledger.end_fresh()
     }
 
-    fn broadcast(&self, frame: &Frame) {
-        self.command(Command::Broadcast(frame.encode()));
+    // Catching up.
+
+    fn fetch(&mut self) {
+        self.outbox.commands.extend(self.follow.fetch(&self.ledger));
     }
 
-    fn command(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
-            tracing::debug!("the network is busy; a message was dropped");
+    fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
+        let before = self.ledger.tip().height;
+        let helped = match self.follow.answered(&mut self.ledger, from, response)? {
+            Answer::Nothing => false,
+            Answer::Part => true,
+            Answer::Offence(what) => {
+                self.cut_off(from, &what);
+                false
+            }
+            Answer::Installed => {
+                self.metrics.sync_snapshots.inc();
+                self.enter_open_races();
+                // Consensus learns of the checkpoint as from anybody else, with its proof.
+                if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
+                    self.input(Input::Message { from: self.me, message: Message::Stable(stable) })?;
+                }
+                true
+            }
+            Answer::Blocks(blocks) => {
+                for CertifiedBlock { block, certificate } in blocks {
+                    let height = block.header.height;
+                    if height <= self.ledger.tip().height {
+                        continue;
+                    }
+                    match self.commit(Arc::new(block), certificate) {
+                        Ok(()) => self.metrics.sync_blocks.inc(),
+                        // The store's, not the peer's fault.
+                        Err(error @ LedgerError::Store(_)) => return Err(error.into()),
+                        Err(error) => {
+                            self.cut_off(from, &format!("a bad block {height}: {error}"));
+                            break;
+                        }
+                    };
+                }
+                self.ledger.tip().height > before
+            }
+        };
+        let height = self.ledger.tip().height;
+        if height > before {
+            tracing::info!(peer = %from, from_height = before, height, "caught up");
+            if let Some(certificate) = self.ledger.certificate(height)? {
+                self.input(Input::CaughtUp(certificate))?;
+            }
         }
+        self.follow.judge(from, helped);
+        self.fetch();
+        Ok(())
+    }
+
+    fn cut_off(&mut self, peer: Remote, what: &str) {
+        tracing::warn!(%peer, what, "a peer sent what no correct peer sends");
+        if let Some(validator) = peer.validator() {
+            self.count_fault(validator);
+        }
+        self.outbox.commands.push(Command::CutOff { peer, offence: Offence::BadBlocks });
+    }
+
+    // Transactions.
+
+    fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+        let claimed = claimed_order(&transaction);
+        let ledger = &mut self.ledger;
+        let hash = self.metrics.timed(Step::Admit, || ledger.admit(transaction));
+        let hash = hash.inspect_err(|_| _ = self.metrics.refused_transactions.inc())?;
+        if let Some(order) = claimed {
+            self.miner.leave(order);
+        }
+        Ok(hash)
+    }
+
+    fn send(&mut self, to: ValidatorIndex, frame: &Frame) {
+        self.outbox.commands.push(Command::Send { to, frame: frame.encode() });
+    }
+
+    fn broadcast(&mut self, frame: &Frame) {
+        self.outbox.commands.push(Command::Broadcast(frame.encode()));
     }
 
     fn housekeeping(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
+        self.measure();
         self.broadcast(&Frame::Height(height));
-        if let Some(sync) = &mut self.sync {
-            sync.rounds += 1;
-            if sync.rounds > SYNC_PATIENCE {
-                self.unhelpful = Some(sync.from);
-                self.sync = None;
-            }
-        }
+        self.follow.lose_patience();
         let stalled = height == self.last_height;
         self.last_height = height;
         if stalled {
-            self.catch_up();
+            self.fetch();
         }
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
-        let waiting = self.ledger.proposable(MAX_RESENT_TRANSACTIONS);
-        let (is_waiting, primary) = (!waiting.is_empty(), self.pbft.primary());
-        if self.was_waiting && is_waiting && primary != self.me {
-            for frame in wire::batches(waiting) {
-                self.command(Command::Send { to: primary, frame });
+        let (is_waiting, primary) = (self.ledger.has_executable(), self.pbft.primary());
+        if self.was_waiting && is_waiting && stalled && primary != self.me {
+            for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
+                self.outbox.commands.push(Command::Send { to: primary, frame });
             }
         }
         self.was_waiting = is_waiting;
         self.input(Input::Waiting(is_waiting))
     }
+}
 
-    // Catching up.
-
-    /// Asks a peer that says it is ahead for the blocks that are missing, unless one is being asked.
-    fn catch_up(&mut self) {
-        let height = self.ledger.tip().height;
-        let ahead = self.heights.iter().filter(|(_, theirs)| **theirs > height);
-        let ahead = ahead.max_by_key(|(peer, theirs)| (Some(**peer) != self.unhelpful, **theirs));
-        let Some((from, _)) = ahead.filter(|_| self.sync.is_none()) else { return };
-        let from = *from;
-        self.sync = Some(Sync { from, rounds: 0 });
-        let request = codec::encode(&BlockRequest { from: height + 1 });
-        self.command(Command::Request { to: Remote::Validator(from), request });
-    }
-
-    fn respond(&mut self, request: &[u8], from: Requester) -> Result<(), NodeError> {
-        let Ok(request) = codec::decode::<BlockRequest>(request, MAX_SYNC_REQUEST) else {
-            self.command(Command::CutOff { peer: from.peer, offence: Offence::Malformed });
-            return Ok(());
-        };
-        let (mut blocks, mut size) = (Vec::new(), 0);
-        for height in request.from..=self.ledger.tip().height {
-            let (Some(block), Some(certificate)) = (self.ledger.block(height)?, self.ledger.certificate(height)?)
-            else {
-                break;
-            };
-            let certified = CertifiedBlock { block, certificate };
-            size += codec::encode(&certified).len();
-            blocks.push(certified);
-            if size >= wire::SYNC_RESPONSE_TARGET {
-                break;
-            }
-        }
-        self.command(Command::Respond { to: from, response: codec::encode(&blocks) });
-        Ok(())
-    }
-
-    fn take_response(&mut self, from: ValidatorIndex, response: Option<Vec<u8>>) -> Result<(), NodeError> {
-        let limit = wire::max_sync_response(self.genesis.max_block_bytes);
-        let blocks = response.map_or(Ok(Vec::new()), |response| codec::decode(&response, limit));
-        if blocks.is_err() {
-            self.command(Command::CutOff { peer: Remote::Validator(from), offence: Offence::BadBlocks });
-        }
-        self.take_blocks(from, blocks.unwrap_or_default())
-    }
-
-    /// Takes blocks from a peer as far as their certificates hold; never on its word alone.
-    fn take_blocks(&mut self, from: ValidatorIndex, blocks: Vec<CertifiedBlock>) -> Result<(), NodeError> {
-        self.sync = None;
-        let before = self.ledger.tip().height;
-        for CertifiedBlock { block, certificate } in blocks {
-            if block.header.height <= self.ledger.tip().height {
-                continue;
-            }
-            let block = Arc::new(block);
-            match self.check_certified(&block, &certificate) {
-                Ok(checked) => self.commit(checked, certificate)?,
-                Err(error) => {
-                    tracing::warn!(peer = %from, height = block.header.height, %error, "a peer sent a bad block");
-                    if let Some(count) = self.faults.get_mut(from.as_usize()) {
-                        *count += 1;
-                    }
-                    break;
-                }
-            }
-        }
-        let height = self.ledger.tip().height;
-        if height == before {
-            // Believed again when it next tells its height.
-            self.heights.remove(&from);
-            self.unhelpful = Some(from);
-            return Ok(());
-        }
-        tracing::info!(peer = %from, from_height = before, height, "caught up");
-        if let Some(certificate) = self.ledger.certificate(height)? {
-            self.input(Input::CaughtUp(certificate))?;
-        }
-        self.catch_up();
-        Ok(())
-    }
-
-    fn check_certified(&mut self, block: &Arc<Block>, certificate: &Certificate) -> Result<CheckedBlock, String> {
-        let hash = block.header.hash();
-        if certificate.block_hash != hash || certificate.height != block.header.height {
-            return Err("the certificate is for another block".into());
-        }
-        certificate.verify(&self.domain, &self.validators).map_err(|error| error.to_string())?;
-        self.ledger.check_decided(block.clone()).map_err(|error| error.to_string())
-    }
-
-    // Questions.
-
-    pub(crate) fn stop(&mut self) {
-        self.stopping = true;
-    }
-
-    pub(crate) fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    pub(crate) fn height(&self) -> u64 {
-        self.ledger.tip().height
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        let mut evidence: Vec<_> = self.evidence.iter().map(|evidence| evidence.first.validator.0).collect();
-        evidence.sort_unstable();
-        evidence.dedup();
-        Status {
-            network: self.genesis.name.clone(),
-            network_id: self.domain.network_id,
-            chain_id: self.domain.chain_id,
-            validator: Some(self.me.0),
-            address: self.key.address(),
-            nodes: self.validators.len(),
-            quorum: self.validators.quorum(),
-            view: self.pbft.view(),
-            primary: self.pbft.primary().0,
-            height: self.ledger.tip().height,
-            block_hash: self.ledger.tip().hash,
-            connected: self.connected.iter().map(|peer| peer.0).collect(),
-            pending_transactions: self.ledger.pending_count(),
-            open_orders: self.ledger.open_orders().count(),
-            working_on: self.miner.running(),
-            evidence,
-            faults: self.faults.clone(),
-        }
-    }
-
-    /// Takes a transaction from a client or from this peer itself, and tells the others.
-    pub(crate) fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let hash = self.admit(transaction.clone())?;
-        for frame in wire::batches(vec![transaction]) {
-            self.command(Command::Broadcast(frame));
-        }
-        Ok(hash)
-    }
-
-    pub(crate) fn wait_for_reply(
-        &mut self,
-        transaction: B256,
-        waiter: oneshot::Sender<Reply>,
-    ) -> Result<(), NodeError> {
-        if let Some(location) = self.ledger.transaction(transaction)? {
-            let height = location.height;
-            if let Some(certificate) = self.ledger.certificate(height)? {
-                // A client that no longer waits is no concern.
-                waiter.send(self.sign_reply(transaction, height, certificate.block_hash)).ok();
-            }
-            return Ok(());
-        }
-        self.waiters.retain(|_, waiters| {
-            waiters.retain(|waiter| !waiter.is_closed());
-            !waiters.is_empty()
-        });
-        if self.waiters.len() < MAX_WAITERS {
-            self.waiters.entry(transaction).or_default().push(waiter);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
-        let Some(block) = self.ledger.block(height)? else { return Ok(None) };
-        let transaction_hashes = block.transactions.iter().map(|transaction| transaction.hash(&self.domain)).collect();
-        Ok(Some(BlockView { hash: block.header.hash(), transaction_hashes, block }))
-    }
-
-    pub(crate) fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
-        let (block, certificate) = (self.ledger.block(height)?, self.ledger.certificate(height)?);
-        let certified = block.zip(certificate);
-        Ok(certified.map(|(block, certificate)| CertifiedHeader {
-            header: block.header,
-            certificate,
-            transactions: block.transactions.len(),
-            latency_us: self.latencies.get(&height).map(|latency| latency.as_micros() as u64),
-        }))
-    }
-
-    pub(crate) fn nonce(&self, account: Address) -> u64 {
-        self.ledger.next_nonce(account)
-    }
-
-    pub(crate) fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
-        Ok(self.ledger.finalized_results(from_height, limit)?)
+impl Core {
+    /// Tells Prometheus where this peer stands.
+    fn measure(&self) {
+        let metrics = &self.metrics;
+        metrics.view.set(self.pbft.view() as i64);
+        metrics.primary.set(i64::from(self.pbft.primary().0));
+        metrics.height.set(self.ledger.tip().height as i64);
+        metrics.stable_height.set(self.pbft.stable().map_or(0, |stable| stable.height as i64));
+        metrics.lowest_block.set(self.ledger.lowest_block().unwrap_or_default() as i64);
+        metrics.mempool_transactions.set(self.ledger.pending_count() as i64);
+        metrics.mempool_bytes.set(self.ledger.ready().bytes as i64);
+        metrics.waiters.set(self.waiters.len() as i64);
+        let writes = self.ledger.store().durable_writes();
+        metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }
 }
 
@@ -653,7 +632,7 @@ impl Core {
 fn claimed_order(transaction: &Transaction) -> Option<B256> {
     match &transaction.payload {
         Payload::Claim(claim) => Some(claim.order),
-        Payload::Order(_) | Payload::Data { .. } => None,
+        _ => None,
     }
 }
 

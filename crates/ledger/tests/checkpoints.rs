@@ -1,0 +1,329 @@
+//! Snapshots for peers that lag, and what is forgotten.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{fs, sync::Arc};
+
+use common::*;
+use dtn_ledger::{BlockError, Ledger, LedgerError, Manifest, Refusal, SnapshotError};
+use dtn_primitives::*;
+
+/// A ledger with accounts, an open order and a closed one.
+fn filled() -> Ledger {
+    let mut ledger = common::ledger();
+    let orders: Vec<_> = (0..2).map(order).collect();
+    commit_all(&mut ledger, orders.clone());
+    commit_all(&mut ledger, [claim(hash(&orders[0]), 2)]);
+    commit_all(&mut ledger, [note(5, 0), note(6, 0)]);
+    ledger
+}
+
+fn chunks(ledger: &Ledger, manifest: &Manifest) -> Vec<Vec<u8>> {
+    let count = manifest.chunks.len() as u32;
+    (0..count).map(|index| ledger.snapshot_chunk(manifest.header.height, index).unwrap().unwrap()).collect()
+}
+
+fn snapshot(ledger: &mut Ledger) -> (Manifest, Vec<Vec<u8>>) {
+    stabilize(ledger);
+    let manifest = ledger.snapshot_manifest().unwrap().expect("a snapshot");
+    let chunks = chunks(ledger, &manifest);
+    (manifest, chunks)
+}
+
+#[test]
+fn a_peer_that_takes_over_a_snapshot_has_the_same_root_and_takes_the_same_blocks() {
+    let mut ahead = filled();
+    let (manifest, chunks) = snapshot(&mut ahead);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let mut behind = open(&path);
+    commit(&mut behind, &ahead.block(1).unwrap().unwrap());
+    behind.store().append_journal([(2, b"old".as_slice()), (9, b"new")]).unwrap();
+    for transaction in [note(5, 0), note(5, 1), note(7, 0)] {
+        behind.admit(transaction).unwrap();
+    }
+    behind.install(&manifest, &chunks).unwrap();
+    assert_eq!(behind.pending_count(), 2, "what the blocks in between have executed waits no longer");
+
+    for reopened in [false, true] {
+        if reopened {
+            drop(behind);
+            behind = open(&path);
+        }
+        assert_eq!(behind.tip(), ahead.tip());
+        assert_eq!(behind.checkpoint(), Ok(manifest.checkpoint.state_root));
+        assert_eq!(behind.stable_checkpoint(), Some(&manifest.checkpoint));
+        assert_eq!(behind.snapshot_manifest(), Ok(Some(manifest.clone())), "it can help the next one");
+        assert_eq!(behind.lowest_block(), Ok(4));
+        assert_eq!(behind.certificate(3), ahead.certificate(3));
+        assert_eq!(behind.store().journal(), Ok(vec![(9, b"new".to_vec())]));
+        assert!(behind.open_orders().eq(ahead.open_orders()));
+    }
+    let (closed, open) = (hash(&order(0)), hash(&order(1)));
+    for (transaction, next) in [(note(5, 0), 1), (order(1), 2)] {
+        let block = forged(&behind, vec![transaction], &[]);
+        let refusal = Refusal::NonceTooLow { have: next - 1, next };
+        let refused = BlockError::Execution { index: 0, refusal };
+        assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+    }
+    let block = forged(&behind, vec![claim(closed, 3)], &[]);
+    let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(closed) };
+    assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+    let block = commit_all(&mut ahead, [claim(open, 4), note(5, 1)]);
+    commit(&mut behind, &block);
+    assert_eq!(ahead.checkpoint(), behind.checkpoint());
+}
+
+#[test]
+fn the_root_depends_on_every_part_of_the_state_and_on_nothing_else() {
+    let mut base = filled();
+    let root = base.checkpoint().unwrap();
+    assert_eq!(filled().checkpoint(), Ok(root));
+    let mut waiting = filled();
+    waiting.admit(note(7, 0)).unwrap();
+    assert_eq!(waiting.checkpoint(), Ok(root), "what waits is no part of the state");
+
+    // Snapshots of one block that differ in a nonce or in an order alone do not share the root.
+    let after = |transactions: Vec<Transaction>, results: &[WorkResult]| {
+        let mut ledger = filled();
+        let block = forged(&ledger, transactions, results);
+        commit(&mut ledger, &block);
+        let (manifest, chunks) = snapshot(&mut ledger);
+        (manifest.checkpoint.state_root, chunks.concat())
+    };
+    let claimed = claim(hash(&order(1)), 2);
+    let result =
+        WorkResult { id: hash(&order(1)), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let (note_root, with_note) = after(vec![note(5, 1)], &[]);
+    let (claim_root, with_claim) = after(vec![claimed], &[result]);
+    assert_ne!(note_root, claim_root);
+    let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    let (account, order) = (key(5).address(), hash(&order(1)));
+    assert!(contains(&with_note, account.as_slice()) && contains(&with_note, order.as_slice()));
+    assert!(contains(&with_claim, account.as_slice()) && !contains(&with_claim, order.as_slice()));
+}
+
+#[test]
+fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
+    let mut ahead = filled();
+    let (good, chunks) = snapshot(&mut ahead);
+    let mut behind = common::ledger();
+    commit(&mut behind, &ahead.block(1).unwrap().unwrap());
+    behind.admit(note(5, 0)).unwrap();
+    let mut refuse = |what: &str, manifest: &Manifest, chunks: &[Vec<u8>]| {
+        let (tip, root) = (behind.tip(), merkle_root(&mut behind));
+        match behind.install(manifest, chunks) {
+            Err(LedgerError::Snapshot(error)) => {
+                assert_eq!((behind.tip(), merkle_root(&mut behind)), (tip, root), "{what}");
+                assert_eq!((behind.pending_count(), behind.stable_checkpoint()), (1, None), "{what}");
+                error
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+    };
+    type Change = fn(&mut Manifest);
+    let changes: [(&str, Change); 26] = [
+        ("checkpoint epoch", |m| m.checkpoint.epoch += 1),
+        ("checkpoint height", |m| m.checkpoint.height += 1),
+        ("state root", |m| m.checkpoint.state_root.0[0] ^= 1),
+        ("checkpoint signature", |m| m.checkpoint.signatures[0].1.0[9] ^= 1),
+        ("checkpoint signer", |m| m.checkpoint.signatures[2].0 = ValidatorIndex(3)),
+        ("checkpoint below quorum", |m| _ = m.checkpoint.signatures.pop()),
+        ("checkpoint signer twice", |m| m.checkpoint.signatures[1] = m.checkpoint.signatures[0]),
+        ("header network", |m| m.header.network_id.0[0] ^= 1),
+        ("header chain", |m| m.header.chain_id += 1),
+        ("header epoch", |m| m.header.epoch += 1),
+        ("header height", |m| m.header.height += 1),
+        ("header timestamp", |m| m.header.timestamp += 1),
+        ("header proposer", |m| m.header.proposer.0.0[0] ^= 1),
+        ("header parent", |m| m.header.parent_hash.0[0] ^= 1),
+        ("header transactions", |m| m.header.transactions_root.0[0] ^= 1),
+        ("header results", |m| m.header.results_root.0[0] ^= 1),
+        ("certificate epoch", |m| m.certificate.epoch += 1),
+        ("certificate view", |m| m.certificate.view += 1),
+        ("certificate height", |m| m.certificate.height += 1),
+        ("certificate block", |m| m.certificate.block_hash.0[0] ^= 1),
+        ("certificate signature", |m| m.certificate.signatures[1].1.0[40] ^= 1),
+        ("certificate below quorum", |m| _ = m.certificate.signatures.pop()),
+        ("chunk hash", |m| m.chunks[0].0[0] ^= 1),
+        ("no chunk hashes", |m| m.chunks.clear()),
+        ("one more chunk hash", |m| m.chunks.push(B256::ZERO)),
+        ("too many chunk hashes", |m| m.chunks.resize(dtn_ledger::MAX_CHUNKS + 1, B256::ZERO)),
+    ];
+    for (what, change) in changes {
+        let mut manifest = good.clone();
+        change(&mut manifest);
+        refuse(what, &manifest, &chunks);
+    }
+    for byte in 0..chunks[0].len() {
+        let mut changed = chunks.clone();
+        changed[0][byte] ^= 1;
+        assert_eq!(refuse("a byte of a chunk", &good, &changed), SnapshotError::Chunk(0));
+    }
+    let truncated = vec![chunks[0][..chunks[0].len() - 1].to_vec()];
+    assert_eq!(refuse("a truncated chunk", &good, &truncated), SnapshotError::Chunk(0));
+    assert_eq!(refuse("no chunks", &good, &[]), SnapshotError::ChunkCount(0));
+    assert_eq!(
+        refuse("a chunk twice", &good, &[chunks.clone(), chunks.clone()].concat()),
+        SnapshotError::ChunkCount(2)
+    );
+
+    // A quorum's signature under another block of the same height, or under chunks that are no state, does not help.
+    let mut other = common::ledger();
+    for _ in 0..3 {
+        let nonce = other.next_nonce(key(7).address());
+        commit_all(&mut other, [note(7, nonce)]);
+    }
+    let (foreign, _) = snapshot(&mut other);
+    let mixed = Manifest { header: foreign.header, certificate: foreign.certificate, ..good.clone() };
+    assert_eq!(refuse("another block", &mixed, &chunks), SnapshotError::Mismatch);
+    let junk = b"no state".to_vec();
+    let leaf = merkle::leaf(&[0u64.to_be_bytes().as_slice(), &1u64.to_be_bytes(), &junk].concat());
+    let junk_manifest = Manifest { checkpoint: checkpoint_of(3, leaf), chunks: vec![leaf], ..good.clone() };
+    assert!(matches!(refuse("junk", &junk_manifest, &[junk]), SnapshotError::Encoding(_)));
+
+    behind.install(&good, &chunks).expect("unchanged, it is taken");
+    let again = behind.install(&good, &chunks);
+    assert_eq!(again, Err(SnapshotError::NotAhead { have: 3, tip: 3 }.into()));
+}
+
+/// The root of the state at the tip.
+fn merkle_root(ledger: &mut Ledger) -> B256 {
+    ledger.checkpoint().unwrap()
+}
+
+#[test]
+fn a_peer_whose_state_is_not_the_quorums_is_told_so() {
+    let mut ledger = filled();
+    ledger.checkpoint().unwrap();
+    let theirs = checkpoint_of(3, B256::repeat_byte(1));
+    assert!(matches!(ledger.stable(&theirs), Err(LedgerError::Diverged { height: 3, .. })));
+    assert_eq!(ledger.stable_checkpoint(), None);
+    let mut unsigned = stabilize(&mut ledger);
+    assert!(ledger.stable_checkpoint().is_some());
+    commit_all(&mut ledger, [note(5, 1)]);
+    unsigned.height = 4;
+    assert!(matches!(ledger.stable(&unsigned), Err(LedgerError::Certificate(_))));
+}
+
+#[test]
+fn snapshots_below_the_stable_checkpoint_before_the_last_are_dropped() {
+    let mut ledger = filled();
+    for nonce in 1..5 {
+        stabilize(&mut ledger);
+        commit_all(&mut ledger, [note(5, nonce)]);
+    }
+    let kept: Vec<_> = (0..9).filter(|height| ledger.snapshot_chunk(*height, 0).unwrap().is_some()).collect();
+    assert_eq!((kept, ledger.snapshot_manifest().unwrap().unwrap().header.height), (vec![5, 6], 6));
+}
+
+#[test]
+fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
+    let mut ledger = common::ledger().with_retention(3);
+    let orders: Vec<_> = (0..2).map(order).collect();
+    commit_all(&mut ledger, orders.clone());
+    let (claimed, closed) = (claim(hash(&orders[0]), 2), hash(&orders[0]));
+    commit_all(&mut ledger, [claimed.clone(), note(5, 0)]);
+    let proven = ledger.finalized_result(closed).unwrap().expect("closed");
+    for nonce in 1..20 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+        stabilize(&mut ledger);
+    }
+    let (tip, lowest) = (ledger.tip().height, ledger.lowest_block().unwrap());
+    assert_eq!((tip, lowest), (21, 17), "all but the retained below the checkpoint before the last commit");
+    for height in 1..=tip {
+        let (block, kept) = (ledger.block(height).unwrap(), height >= lowest);
+        assert_eq!(block.is_some(), kept);
+        assert_eq!(ledger.header(height).unwrap().is_some(), kept || height == 2);
+        assert_eq!(ledger.certificate(height).unwrap().is_some(), kept || height == 2);
+    }
+    assert_eq!((ledger.transaction(hash(&note(5, 0))), ledger.transaction(hash(&claimed))), (Ok(None), Ok(None)));
+    assert!(ledger.transaction(hash(&note(5, 19))).unwrap().is_some());
+    assert_eq!(ledger.finalized_result(closed), Ok(Some(proven.clone())));
+    assert_eq!(ledger.finalized_results(0, 9), Ok(vec![proven]));
+
+    // Nothing that is gone can be executed again, and what is open still can be.
+    assert!(ledger.admit(note(5, 0)).is_err() && ledger.admit(orders[0].clone()).is_err());
+    assert_eq!(ledger.admit(claimed.clone()), Err(Refusal::NotOpen(closed).into()));
+    for replayed in [note(5, 0), orders[0].clone(), claimed] {
+        let block = forged(&ledger, vec![replayed], &[]);
+        let refused = ledger.check_proposal(Arc::new(block), NOW);
+        assert!(matches!(refused, Err(BlockError::Execution { index: 0, .. })), "{refused:?}");
+    }
+    commit_all(&mut ledger, [claim(hash(&orders[1]), 3)]);
+}
+
+#[test]
+fn a_store_that_keeps_all_blocks_keeps_them() {
+    let mut ledger = common::ledger().with_retention(0);
+    for nonce in 0..10 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+        stabilize(&mut ledger);
+    }
+    assert_eq!(ledger.lowest_block(), Ok(1));
+    assert!((1..=10).all(|height| ledger.block(height).unwrap().is_some()));
+}
+
+#[test]
+fn the_state_grows_with_accounts_and_open_orders_and_not_with_transactions() {
+    let size = |ledger: &mut Ledger| snapshot(ledger).1.concat().len();
+    let mut ledger = common::ledger().with_retention(3);
+    commit_all(&mut ledger, [note(5, 0), order(0)]);
+    commit_all(&mut ledger, [claim(hash(&order(0)), 2)]);
+    let before = size(&mut ledger);
+    for round in 1..20u64 {
+        commit_all(&mut ledger, [order(round)]);
+        let notes = (0..50).map(|nonce| note(5, round * 50 - 49 + nonce));
+        commit_all(&mut ledger, notes.chain([claim(hash(&order(round)), 2)]));
+    }
+    assert_eq!(ledger.open_orders().len(), 0);
+    // The numbers themselves take a few bytes more.
+    let after = size(&mut ledger);
+    assert!(after <= before + 8, "{before} bytes became {after}");
+}
+
+#[test]
+fn a_store_is_fresh_until_its_peer_says_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    assert_eq!(open(&path).is_fresh(), Ok(true));
+    let mut again = open(&path);
+    assert_eq!(again.is_fresh(), Ok(true), "a restart does not bring back what is lost");
+    again.end_fresh().unwrap();
+    drop(again);
+    assert_eq!(open(&path).is_fresh(), Ok(false));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open(&path).is_fresh(), Ok(true));
+}
+
+#[test]
+fn a_snapshot_of_many_chunks_is_bound_to_their_order() {
+    let mut ledger = common::ledger();
+    let orders = 3_000;
+    for first in (0..orders).step_by(100) {
+        let block_of = |nonce| {
+            let long = "x".repeat(MAX_TEXT_BYTES);
+            let order = Order { dataset: long.clone(), model: long, ..order_of(nonce, 7, Some(EASY)) };
+            sign(Payload::Order(order), 10)
+        };
+        for transaction in (first..first + 100).map(block_of) {
+            ledger.admit(transaction).unwrap();
+        }
+        while let Some(block) = propose(&mut ledger, 1_000) {
+            ledger.commit(Arc::new(block.clone()), &certificate(&block)).unwrap();
+        }
+    }
+    let (manifest, mut chunks) = snapshot(&mut ledger);
+    assert_eq!(chunks.len(), 2);
+    chunks.swap(0, 1);
+    let mut swapped = manifest.clone();
+    swapped.chunks.swap(0, 1);
+    // The tree sorts siblings: the root alone would not notice.
+    assert_eq!(swapped.verify(ledger.domain(), ledger.validators()), Ok(()));
+    let mut behind = common::ledger();
+    assert_eq!(behind.install(&swapped, &chunks), Err(SnapshotError::Chunk(0).into()));
+    chunks.swap(0, 1);
+    behind.install(&manifest, &chunks).unwrap();
+    assert_eq!(behind.open_orders().len(), orders as usize);
+}

@@ -1,0 +1,104 @@
+//! What the outside asks of a peer.
+
+use dtn_ledger::AdmissionError;
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use tokio::sync::oneshot;
+
+use super::{Core, MAX_WAITERS};
+use crate::{
+    NodeError,
+    api::{BlockView, CertifiedHeader, Status},
+    host::Host,
+};
+
+impl Host for Core {
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn height(&self) -> u64 {
+        self.ledger.tip().height
+    }
+
+    fn status(&self) -> Status {
+        let mut evidence: Vec<_> = self.evidence.iter().map(|evidence| evidence.first.validator.0).collect();
+        evidence.sort_unstable();
+        evidence.dedup();
+        Status {
+            network: self.genesis.name.clone(),
+            network_id: self.domain.network_id,
+            chain_id: self.domain.chain_id,
+            validator: Some(self.me.0),
+            address: self.key.address(),
+            nodes: self.validators.len(),
+            quorum: self.validators.quorum(),
+            view: self.pbft.view(),
+            primary: self.pbft.primary().0,
+            height: self.ledger.tip().height,
+            block_hash: self.ledger.tip().hash,
+            checkpoint: self.pbft.stable().map_or(0, |stable| stable.height),
+            silent: self.pbft.is_silent(),
+            connected: self.connected.iter().map(|peer| peer.0).collect(),
+            pending_transactions: self.ledger.pending_count(),
+            open_orders: self.ledger.open_orders().count(),
+            working_on: self.miner.running(),
+            evidence,
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// Takes a transaction from a client or from this peer itself, and tells the others.
+    fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+        let hash = self.admit(transaction.clone())?;
+        self.outbox.transactions.push(transaction);
+        Ok(hash)
+    }
+
+    fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError> {
+        if let Some(location) = self.ledger.transaction(transaction)? {
+            let height = location.height;
+            if let Some(certificate) = self.ledger.certificate(height)? {
+                let reply = self.sign_reply(transaction, height, certificate.block_hash);
+                self.outbox.replies.push((waiter, reply));
+            }
+            return Ok(());
+        }
+        self.waiters.retain(|_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            !waiters.is_empty()
+        });
+        if self.waiters.len() < MAX_WAITERS {
+            self.waiters.entry(transaction).or_default().push(waiter);
+        }
+        Ok(())
+    }
+
+    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
+        let Some(block) = self.ledger.block(height)? else { return Ok(None) };
+        let transaction_hashes = block.transactions.iter().map(|transaction| transaction.hash(&self.domain)).collect();
+        Ok(Some(BlockView { hash: block.header.hash(), transaction_hashes, block }))
+    }
+
+    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
+        let (block, certificate) = (self.ledger.block(height)?, self.ledger.certificate(height)?);
+        let certified = block.zip(certificate);
+        Ok(certified.map(|(block, certificate)| CertifiedHeader {
+            header: block.header,
+            certificate,
+            transactions: block.transactions.len(),
+            latency_us: self.latencies.get(&height).map(|latency| latency.as_micros() as u64),
+        }))
+    }
+
+    fn nonce(&self, account: Address) -> u64 {
+        self.ledger.next_nonce(account)
+    }
+
+    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
+        Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+}

@@ -1,0 +1,64 @@
+//! This peer's part in the races for proofs of work.
+
+use dtn_pow::Puzzle;
+use dtn_primitives::{B256, Block, Claim, Payload, Transaction};
+
+use super::{Core, claimed_order};
+use crate::{
+    host::Host,
+    miner::{Mined, Turn},
+};
+
+impl Core {
+    /// After a start: enters every open race that nobody seems to have won yet, the oldest first.
+    pub(super) fn enter_open_races(&mut self) {
+        let mut open: Vec<_> = self
+            .ledger
+            .open_orders()
+            .filter_map(|(hash, open)| Some((open.height, open.order.nonce, hash, open.order.work?.expected_hashes)))
+            .collect();
+        open.sort_unstable();
+        open.into_iter().for_each(|(_, _, order, expected_hashes)| self.enter_race(order, expected_hashes));
+    }
+
+    fn enter_race(&mut self, order: B256, expected_hashes: u64) {
+        if self.ledger.has_claim(order) {
+            return;
+        }
+        match Puzzle::new(self.domain.network_id, order, self.key.address(), expected_hashes) {
+            Ok(puzzle) => self.miner.enter(puzzle),
+            Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
+        }
+    }
+
+    /// Enters the races that a final block opens and leaves those that it closes.
+    pub(super) fn follow_races(&mut self, block: &Block, transactions: &[B256]) {
+        for (transaction, hash) in block.transactions.iter().zip(transactions) {
+            if let Payload::Order(order) = &transaction.payload
+                && let Some(work) = order.work
+            {
+                self.enter_race(*hash, work.expected_hashes);
+            }
+        }
+        block.transactions.iter().filter_map(claimed_order).for_each(|order| self.miner.leave(order));
+    }
+
+    pub(super) fn turn_ended(&mut self, turn: Turn) {
+        let Some(mined) = self.miner.ended(turn) else { return };
+        let Mined { order, solution, started_at_us, ended_at_us, duration_us } = mined;
+        let claim = Claim {
+            order,
+            payee: self.payee,
+            nonce: solution.nonce,
+            hash: solution.hash,
+            started_at_us,
+            ended_at_us,
+            duration_us,
+        };
+        tracing::info!(%order, nonce = claim.nonce, duration_us = claim.duration_us, "solved");
+        let transaction = Transaction::sign(Payload::Claim(claim), &self.key, &self.domain);
+        if let Err(error) = self.submit(transaction) {
+            tracing::debug!(%order, %error, "the solution came too late");
+        }
+    }
+}
