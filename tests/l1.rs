@@ -178,6 +178,15 @@ fn the_demo_pays_every_reward_once_and_cast_reads_the_same() {
     let certified = scene.json(&["l1", "certificate", &height]);
     assert_eq!(certified["certificate"]["block_hash"], on_chain.as_str(), "registry and peers agree on the block");
 
+    let paid = &settlement["payouts"][0];
+    let read = scene.json(&["l1", "read", "order", string(&paid["result"])]);
+    assert!(read["answers"].as_u64() >= Some(3), "a quorum answers alike: {read}");
+    assert!(read["answer"]["closed-order"]["claim"].is_string(), "{read}");
+    let unknown = format!("0x{}", "ab".repeat(32));
+    assert_eq!(scene.json(&["l1", "read", "order", &unknown])["answer"], "unknown-order");
+    let nobody = format!("0x{}", "ab".repeat(20));
+    assert_eq!(scene.json(&["l1", "read", "nonce", &nobody])["answer"]["nonce"], 0);
+
     let statuses = scene.json(&["l1", "status"]);
     let heights: Vec<_> = statuses.as_array().unwrap().iter().map(|status| &status["height"]).collect();
     assert_eq!(heights.len(), 4);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_ledger::AdmissionError;
 use dtn_node::{ApiClient, CertifiedHeader};
-use dtn_primitives::{B256, Domain, Genesis, Order, Payload, SecretKey, Transaction, ValidatorSet};
+use dtn_primitives::{Answer, B256, Domain, Genesis, Order, Payload, Question, SecretKey, Transaction, ValidatorSet};
 use dtn_settlement::keystore::{KeyInfo, Password};
 use futures::{
     StreamExt, TryStreamExt,
@@ -69,6 +69,16 @@ pub(crate) struct Accepted {
     pub(crate) replies: usize,
 }
 
+/// An answer to a read-only question.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Read {
+    pub(crate) answer: Answer,
+    /// No peer that gave it was below this height.
+    pub(crate) height: u64,
+    /// How many peers signed it.
+    pub(crate) answers: usize,
+}
+
 impl Client {
     pub(crate) fn open(home: &Home) -> Result<Self> {
         let genesis = home.genesis()?;
@@ -112,6 +122,34 @@ impl Client {
         let account = key.address();
         let nonce = async |peer: &HttpClient| peer.nonce(account).await.ok();
         self.believed(join_all(self.peers.iter().map(nonce)).await)
+    }
+
+    /// Asks all peers a read-only question until a quorum signs the same answer (OSDI '99, §5.1). Answers differ while
+    /// some peers are a block ahead of others, so they are asked again for a while.
+    pub(crate) async fn read(&self, question: Question) -> Result<Read> {
+        let began = Instant::now();
+        loop {
+            let answers = join_all(self.peers.iter().map(|peer| peer.read(question))).await;
+            let mut said: HashMap<Answer, HashMap<u16, u64>> = HashMap::new();
+            for signed in answers.into_iter().flatten() {
+                if signed.verify(&question, &self.domain, &self.validators).is_ok() {
+                    said.entry(signed.answer).or_default().insert(signed.validator.0, signed.height);
+                }
+            }
+            let answered: usize = said.values().map(HashMap::len).sum();
+            let agreed = said.into_iter().find(|(_, by)| by.len() >= self.validators.quorum());
+            if let Some((answer, by)) = agreed {
+                let height = by.values().min().copied().unwrap_or_default();
+                return Ok(Read { answer, height, answers: by.len() });
+            }
+            ensure!(
+                began.elapsed() < SUBMIT_TIMEOUT,
+                "{answered} of {} peers answered, and no quorum of {} alike; look at `dtn-cli l1 status`",
+                self.peers.len(),
+                self.validators.quorum()
+            );
+            sleep(PAUSE).await;
+        }
     }
 
     /// The height that the network has reached.

@@ -12,7 +12,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_node::{ApiClient, BlockView, Status};
-use dtn_primitives::{Order, Payload, Work};
+use dtn_primitives::{Address, Answer, B256, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
@@ -73,8 +73,29 @@ pub(crate) enum Command {
         /// The block's height.
         height: u64,
     },
+    /// Ask about an account or an order; the answer is one that a quorum of peers signs.
+    #[command(after_help = "Examples:\n  dtn-cli l1 read nonce 0xf39F...2266\n  dtn-cli l1 read order 0x5c1f...9a0e")]
+    Read {
+        #[command(subcommand)]
+        what: Subject,
+    },
     /// Stop all peers.
     Down,
+}
+
+/// What can be asked about.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subject {
+    /// The nonce of an account's next transaction.
+    Nonce {
+        /// The account's address.
+        account: Address,
+    },
+    /// What became of an order.
+    Order {
+        /// Its transaction hash.
+        order: B256,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -152,10 +173,30 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let certified = client.certificate(height).await?;
             print(json, &certified, || certificate_table(&client, &certified))
         }
+        Command::Read { what } => {
+            let question = match what {
+                Subject::Nonce { account } => Question::Nonce(account),
+                Subject::Order { order } => Question::Order(order),
+            };
+            let read = Client::open(&home)?.read(question).await?;
+            print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
+        }
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
         }
+    }
+}
+
+fn described(answer: &Answer) -> String {
+    match answer {
+        Answer::Nonce(nonce) => format!("nonce {nonce}"),
+        Answer::UnknownOrder => "no block that is kept contains this order".into(),
+        Answer::RecordedOrder { height } => format!("in block {height}; it asks for no work"),
+        Answer::OpenOrder { height } => {
+            format!("in block {height}, open: it takes the first claim that shows its work")
+        }
+        Answer::ClosedOrder { height, claim } => format!("closed in block {height} by claim {claim}"),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use dtn_primitives::{Address, B256, Block, Certificate, FinalizedResult, Genesis, Header, Reply, Transaction};
+use dtn_primitives::{
+    Address, B256, Block, Certificate, FinalizedResult, Genesis, Header, Question, Reply, SignedAnswer, Transaction,
+};
 use jsonrpsee::{
     core::RpcResult,
     proc_macros::rpc,
@@ -131,6 +133,10 @@ pub trait Api {
     #[method(name = "nonce")]
     async fn nonce(&self, account: Address) -> RpcResult<u64>;
 
+    /// A signed answer from the final state of this peer; believed if a quorum answers alike.
+    #[method(name = "read")]
+    async fn read(&self, question: Question) -> RpcResult<SignedAnswer>;
+
     /// Results of final blocks from a height on, in order, each with certificate and proof; whole blocks only, and
     /// no further block once there are [`MAX_RESULTS`].
     #[method(name = "results")]
@@ -181,6 +187,10 @@ impl ApiServer for NodeHandle {
 
     async fn nonce(&self, account: Address) -> RpcResult<u64> {
         self.ask(move |core| core.nonce(account)).await.map_err(unavailable)
+    }
+
+    async fn read(&self, question: Question) -> RpcResult<SignedAnswer> {
+        self.ask(move |core| core.read(&question)).await.map_err(unavailable)?.map_err(unavailable)
     }
 
     async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>> {

@@ -1,7 +1,7 @@
 //! What the API asks of whoever owns the ledger: a validator's core, or an observer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -32,6 +32,8 @@ pub(crate) trait Host {
     fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError>;
     /// The nonce of an account's next order.
     fn nonce(&self, account: Address) -> u64;
+    /// Answers a read-only request from the final state.
+    fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError>;
     /// Results of final blocks from a height on.
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
 }

@@ -76,7 +76,7 @@ pub enum NodeError {
     #[error("{0} is a validator of this network and cannot be an observer")]
     IsAValidator(Address),
     /// An observer is asked for what only validators sign.
-    #[error("an observer signs no replies: ask validators")]
+    #[error("an observer signs no answers: ask validators")]
     NoReplies,
     /// An address that no peer can be reached at.
     #[error("{0} is no bootstrap address: /ip4/ADDRESS/tcp/PORT/p2p/ID or /ip4/ADDRESS/udp/PORT/quic-v1/p2p/ID")]

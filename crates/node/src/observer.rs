@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger, LedgerError};
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -242,6 +242,10 @@ impl Host for Observer {
 
     fn nonce(&self, account: Address) -> u64 {
         self.ledger.next_nonce(account)
+    }
+
+    fn read(&self, _: &Question) -> Result<SignedAnswer, NodeError> {
+        Err(NodeError::NoReplies)
     }
 
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {

@@ -1,7 +1,7 @@
 //! What the outside asks of a peer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, Answer, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use super::{Core, MAX_WAITERS};
@@ -98,7 +98,29 @@ impl Host for Core {
         self.ledger.next_nonce(account)
     }
 
+    fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError> {
+        let answer = match question {
+            Question::Nonce(account) => Answer::Nonce(self.ledger.next_nonce(*account)),
+            Question::Order(order) => self.order(*order)?,
+        };
+        let height = self.ledger.tip().height;
+        Ok(SignedAnswer::sign(question, answer, height, self.me, (&self.key, &self.domain)))
+    }
+
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
         Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+}
+
+impl Core {
+    fn order(&self, order: B256) -> Result<Answer, NodeError> {
+        if let Some(open) = self.ledger.open_order(order) {
+            return Ok(Answer::OpenOrder { height: open.height });
+        }
+        if let Some(FinalizedResult { header, result, .. }) = self.ledger.finalized_result(order)? {
+            return Ok(Answer::ClosedOrder { height: header.height, claim: result.digest });
+        }
+        let location = self.ledger.transaction(order)?;
+        Ok(location.map_or(Answer::UnknownOrder, |location| Answer::RecordedOrder { height: location.height }))
     }
 }
