@@ -220,7 +220,7 @@ impl Queue {
             let oldest = if let Some(oldest) = waiting.bulk.pop_front() {
                 dropped.bulk += 1;
                 oldest
-            } else if let Some(oldest) = waiting.urgent.pop_front().filter(|_| urgent) {
+            } else if urgent && let Some(oldest) = waiting.urgent.pop_front() {
                 // Of what is urgent the newest counts: it is what retransmission would say.
                 dropped.urgent += 1;
                 oldest
