@@ -220,7 +220,7 @@ impl Queue {
             let oldest = if let Some(oldest) = waiting.bulk.pop_front() {
                 dropped.bulk += 1;
                 oldest
-            } else if let Some(oldest) = waiting.urgent.pop_front().filter(|_| urgent) {
+            } else if urgent && let Some(oldest) = waiting.urgent.pop_front() {
                 // Of what is urgent the newest counts: it is what retransmission would say.
                 dropped.urgent += 1;
                 oldest
@@ -406,5 +406,221 @@ fn check(peer: Remote, frame: &Frame, length: usize) -> Result<(), Offence> {
         (_, Class::Transactions) if length > MAX_BATCH_BYTES => Err(Offence::Oversized),
         (Remote::Observer(_), Class::Consensus) => Err(Offence::NotForObservers),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::ValidatorIndex;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio_util::compat::TokioAsyncReadCompatExt;
+
+    use super::*;
+    use crate::metrics::Watched;
+
+    fn limits() -> LinkLimits {
+        LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(1024 * 1024) }
+    }
+
+    fn frame(class: Class, byte: u8, length: usize) -> EncodedFrame {
+        EncodedFrame { class, bytes: vec![byte; length].into() }
+    }
+
+    fn waiting(queue: &Queue) -> Vec<u8> {
+        let mut waiting = queue.lock();
+        std::iter::from_fn(|| waiting.pop()).map(|frame| frame[0]).collect()
+    }
+
+    #[test]
+    fn what_is_urgent_overtakes_and_the_oldest_of_the_rest_makes_room() {
+        let queue = Queue::new(&LinkLimits { queued_frames: 4, ..limits() });
+        let nothing = Dropped::default();
+        for byte in [1, 2] {
+            assert_eq!(queue.push(frame(Class::Transactions, byte, 10)), nothing);
+        }
+        assert_eq!(queue.push(frame(Class::Consensus, 11, 10)), nothing);
+        assert_eq!(queue.push(frame(Class::Height, 3, 10)), nothing);
+        assert_eq!(queue.push(frame(Class::Consensus, 12, 10)), Dropped { urgent: 0, bulk: 1 });
+        assert_eq!(queue.push(frame(Class::Transactions, 4, 10)), Dropped { urgent: 0, bulk: 1 });
+        assert_eq!(waiting(&queue), [11, 12, 3, 4]);
+
+        // With nothing else to drop, what is urgent makes room for what is urgent, and the rest finds none.
+        for byte in 11..=14 {
+            assert_eq!(queue.push(frame(Class::Consensus, byte, 10)), nothing);
+        }
+        assert_eq!(queue.push(frame(Class::Transactions, 1, 10)), Dropped { urgent: 0, bulk: 1 });
+        assert_eq!(queue.push(frame(Class::Consensus, 15, 10)), Dropped { urgent: 1, bulk: 0 });
+        assert_eq!(waiting(&queue), [12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn the_queue_never_holds_more_bytes_than_it_may() {
+        let queue = Queue::new(&LinkLimits { queued_bytes: 1000, ..limits() });
+        let mut dropped = 0;
+        for round in 0..100usize {
+            let class = if round % 3 == 0 { Class::Consensus } else { Class::Transactions };
+            let Dropped { urgent, bulk } = queue.push(frame(class, 1, 50 + round * 7));
+            dropped += urgent + bulk;
+            let waiting = queue.lock();
+            let actual: usize = waiting.urgent.iter().chain(&waiting.bulk).map(Bytes::len).sum();
+            assert_eq!(actual, waiting.bytes);
+            assert!(waiting.bytes <= 1000, "{} bytes wait", waiting.bytes);
+        }
+        assert!(dropped > 80);
+        assert_eq!(queue.push(frame(Class::Consensus, 1, 1001)).urgent, 1, "what never fits is not kept");
+    }
+
+    struct Test {
+        link: Link,
+        events: mpsc::Receiver<Event>,
+        closed: mpsc::Receiver<Closed>,
+        metrics: Metrics,
+    }
+
+    impl Test {
+        fn new(peer: Remote, limits: LinkLimits, stream: DuplexStream) -> Self {
+            let (events, events_in) = mpsc::channel(100_000);
+            let (closed, closed_in) = mpsc::channel(1);
+            let (addresses, _) = mpsc::channel(1);
+            let metrics = Metrics::new(4, Watched::default());
+            let reports = Reports { events, closed, addresses, metrics: metrics.clone() };
+            let link = Link::spawn(stream.compat(), peer, 1, limits, reports);
+            Self { link, events: events_in, closed: closed_in, metrics }
+        }
+
+        async fn ends(mut self) -> &'static str {
+            let closed = tokio::time::timeout(Duration::from_secs(30), self.closed.recv()).await;
+            closed.expect("the link goes on").unwrap().reason.label()
+        }
+    }
+
+    const VALIDATOR: Remote = Remote::Validator(ValidatorIndex(1));
+
+    fn height() -> Vec<u8> {
+        let frame = Frame::Height(7).encode().bytes;
+        [&(frame.len() as u32).to_be_bytes()[..], &frame].concat()
+    }
+
+    #[tokio::test]
+    async fn garbage_and_a_frame_that_is_too_long_end_the_link_each_with_its_reason() {
+        for (sent, reason) in [
+            (&[0, 0, 0, 3, 0xff, 0xff, 0xff][..], "malformed_frame"),
+            (&[0x7f, 0, 0, 0][..], "oversized_frame"),
+            (&[0, 0, 0, 3, 0xff][..], "closed_there"),
+        ] {
+            let (near, mut far) = duplex(1 << 20);
+            let test = Test::new(VALIDATOR, limits(), near);
+            far.write_all(sent).await.unwrap();
+            far.shutdown().await.unwrap();
+            let ended = test.ends().await;
+            assert!(ended == reason || (reason == "closed_there" && ended == "failed"), "{sent:?}: {ended}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_observer_may_tell_its_height_but_not_take_part_in_consensus() {
+        let vote = Frame::Consensus(Box::new(dtn_consensus::Message::Vote(dtn_primitives::Vote::sign(
+            dtn_primitives::VoteKind::Prepare,
+            (0, 0, 1),
+            dtn_primitives::B256::ZERO,
+            ValidatorIndex(0),
+            &dtn_primitives::SecretKey::from_bytes(&[1; 32]).unwrap(),
+            &dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1),
+        ))));
+        let vote = vote.encode().bytes;
+        let vote = [&(vote.len() as u32).to_be_bytes()[..], &vote].concat();
+        let observer = Remote::Observer(libp2p::PeerId::random());
+        for (peer, reason) in [(observer, "not_for_observers"), (VALIDATOR, "silent")] {
+            let (near, mut far) = duplex(1 << 20);
+            let mut test = Test::new(peer, LinkLimits { silence: Duration::from_millis(200), ..limits() }, near);
+            far.write_all(&height()).await.unwrap();
+            far.write_all(&vote).await.unwrap();
+            assert!(matches!(test.events.recv().await, Some(Event::Frame { frame: Frame::Height(7), .. })));
+            assert_eq!(test.ends().await, reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_too_much_is_first_slowed_down_and_then_cut_off() {
+        let (near, mut far) = duplex(1 << 10);
+        let limits = LinkLimits { frames_per_second: 1000, burst: Duration::from_millis(50), ..limits() };
+        let mut test = Test::new(VALIDATOR, limits, near);
+        let frame = height();
+        let began = Instant::now();
+        let flood = tokio::spawn(async move { while far.write_all(&frame).await.is_ok() {} });
+        let mut taken = 0;
+        while test.events.recv().await.is_some() {
+            taken += 1;
+        }
+        // It got what the rate allows, and not more.
+        assert!(f64::from(taken) < 100.0 + 1000.0 * began.elapsed().as_secs_f64(), "{taken} frames were read");
+        assert_eq!(test.ends().await, "flood");
+        flood.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_not_a_flood() {
+        let (near, mut far) = duplex(1 << 20);
+        let limits = LinkLimits { frames_per_second: 1000, silence: Duration::from_millis(900), ..limits() };
+        let mut test = Test::new(VALIDATOR, limits, near);
+        for _ in 0..2100 {
+            far.write_all(&height()).await.unwrap();
+        }
+        for _ in 0..2100 {
+            test.events.recv().await.unwrap();
+        }
+        assert_eq!(test.ends().await, "silent");
+    }
+
+    #[tokio::test]
+    async fn what_the_core_has_not_dealt_with_is_bounded() {
+        let (near, mut far) = duplex(1 << 10);
+        let test = Test::new(VALIDATOR, LinkLimits { unread_bytes: 10 * FRAME_CHARGE, ..limits() }, near);
+        let frame = height();
+        tokio::spawn(async move { while far.write_all(&frame).await.is_ok() {} });
+        // Until nothing more is taken.
+        let mut before = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if test.events.len() == before && before > 0 {
+                break;
+            }
+            before = test.events.len();
+        }
+        assert_eq!(before, 10);
+        let mut test = test;
+        for _ in 0..1000 {
+            test.events.recv().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn two_idle_peers_stay_linked_and_one_that_takes_nothing_is_given_up() {
+        let limits =
+            LinkLimits { heartbeat: Duration::from_millis(20), silence: Duration::from_millis(400), ..limits() };
+        let (near, far) = duplex(1 << 10);
+        let mut near = Test::new(VALIDATOR, limits.clone(), near);
+        let mut far = Test::new(VALIDATOR, limits.clone(), far);
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert!(near.closed.try_recv().is_err() && far.closed.try_recv().is_err());
+        let text = near.metrics.encode();
+        assert!(text.contains("dtn_frames_in_total{peer=\"1\"}"), "{text}");
+        drop(near.link);
+        assert_eq!(near.closed.recv().await.unwrap().reason.label(), "closed_here");
+
+        // The other end speaks, but never reads.
+        let (near, mut far) = duplex(1 << 10);
+        let test = Test::new(VALIDATOR, limits, near);
+        test.link.send(frame(Class::Height, 0, 1 << 16));
+        let speaking = tokio::spawn(async move {
+            while far.write_all(&height()).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            far.read_u8().await.ok();
+        });
+        assert_eq!(test.ends().await, "stalled");
+        speaking.await.unwrap();
     }
 }

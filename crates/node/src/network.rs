@@ -67,6 +67,12 @@ const SERVED_BYTES_PER_SECOND: u64 = 64 * 1024 * 1024;
 /// The same for an observer.
 const SERVED_BYTES_PER_SECOND_TO_OBSERVERS: u64 = 8 * 1024 * 1024;
 
+/// The least that a response counts for: looking for nothing is work, too.
+const RESPONSE_CHARGE: usize = 16 * 1024;
+
+/// Links that one peer may open in a second, on average.
+const LINKS_PER_SECOND: u64 = 5;
+
 /// Another peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Remote {
@@ -159,6 +165,7 @@ struct Peer {
     dial_at: Instant,
     unanswered: usize,
     served: TokenBucket,
+    links: TokenBucket,
 }
 
 impl Peer {
@@ -178,6 +185,7 @@ impl Peer {
             dial_at: now,
             unanswered: 0,
             served: TokenBucket::new(served, Duration::from_secs(1), now),
+            links: TokenBucket::new(LINKS_PER_SECOND, Duration::from_secs(4), now),
         }
     }
 
@@ -296,7 +304,7 @@ impl Network {
         loop {
             match swarm.select_next_some().await {
                 SwarmEvent::NewListenAddr { address, .. } => {
-                    tracing::info!(%address, "listening to peers");
+                    tracing::info!(%address, id = %swarm.local_peer_id(), "listening to peers");
                     break;
                 }
                 SwarmEvent::ListenerClosed { reason, .. } => {
@@ -391,7 +399,7 @@ impl Network {
             },
             Command::Respond { to, response } => {
                 let wait = match self.id_of(to.peer).and_then(|id| self.peers.get_mut(&id)) {
-                    Some(peer) => peer.served.take(response.len(), Instant::now()),
+                    Some(peer) => peer.served.take(response.len().max(RESPONSE_CHARGE), Instant::now()),
                     None => return,
                 };
                 if wait.is_zero() {
@@ -521,6 +529,10 @@ impl Network {
         self.next_link += 1;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (remote, dialed) = (peer.remote, self.dials.contains(&id));
+        if !peer.links.take(1, Instant::now()).is_zero() {
+            self.cut_off(remote, CloseReason::Offence(Offence::Flood)).await;
+            return;
+        }
         let limits = match remote {
             Remote::Observer(_) if !dialed => LinkLimits::of_observers(),
             _ => LinkLimits::of_validators(self.max_frame),

@@ -3,138 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, future::Future, net::TcpListener, num::NonZeroUsize, path::Path, time::Duration};
+mod common;
 
-use dtn_node::{ApiClient, Node, NodeConfig, NodeError, Role, Status};
+use std::path::Path;
+
+use common::*;
+use dtn_node::{ApiClient, Node, NodeConfig, NodeError};
 use dtn_primitives::*;
-use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
-use tempfile::TempDir;
+use jsonrpsee::http_client::HttpClientBuilder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn key(seed: u8) -> SecretKey {
-    SecretKey::from_bytes(&[seed; 32]).unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits until `condition` gives a value, however long the machine takes within reason.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
-    let waiting = async {
-        loop {
-            if let Some(value) = condition().await {
-                return value;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited too long for: {what}"))
-}
-
-struct Cluster {
-    genesis: Genesis,
-    keys: Vec<SecretKey>,
-    ports: Vec<u16>,
-    folder: TempDir,
-    nodes: Vec<Option<Node>>,
-    requester: SecretKey,
-}
-
-impl Cluster {
-    async fn start(n: u8) -> Self {
-        tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init().ok();
-        let mut keys: Vec<_> = (1..=n).map(key).collect();
-        keys.sort_by_key(SecretKey::address);
-        let requester = key(200);
-        let genesis = Genesis {
-            name: "cluster".into(),
-            chain_id: 31337,
-            timestamp: 1_700_000_000_000,
-            max_block_bytes: 1 << 20,
-            validators: keys.iter().map(SecretKey::public_key).collect(),
-            requesters: vec![requester.address()],
-        };
-        let ports = keys.iter().map(|_| free_port()).collect();
-        let folder = TempDir::new().unwrap();
-        let mut cluster = Self { genesis, keys, ports, folder, nodes: Vec::new(), requester };
-        for index in 0..n.into() {
-            let node = Node::start(cluster.config(index)).await.unwrap();
-            cluster.nodes.push(Some(node));
-        }
-        cluster
-    }
-
-    fn config(&self, index: usize) -> NodeConfig {
-        let peers: BTreeMap<Address, dtn_node::Multiaddr> = self
-            .keys
-            .iter()
-            .zip(&self.ports)
-            .map(|(key, port)| (key.address(), format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()))
-            .collect();
-        let key = self.keys[index].clone();
-        NodeConfig {
-            genesis: self.genesis.clone(),
-            role: Role::Validator,
-            bootstrap: Vec::new(),
-            max_observers: 4,
-            listen: peers[&key.address()].clone(),
-            payee: Address::repeat_byte(index as u8 + 1),
-            key,
-            peers,
-            api: "127.0.0.1:0".parse().unwrap(),
-            store: self.store(index),
-            threads: NonZeroUsize::MIN,
-            view_timeout: Duration::from_secs(2),
-        }
-    }
-
-    fn store(&self, index: usize) -> std::path::PathBuf {
-        self.folder.path().join(format!("{index}.redb"))
-    }
-
-    fn client(&self, index: usize) -> HttpClient {
-        let api = self.nodes[index].as_ref().unwrap().api();
-        HttpClientBuilder::default().build(format!("http://{api}")).unwrap()
-    }
-
-    async fn status(&self, index: usize) -> Status {
-        self.client(index).status().await.unwrap()
-    }
-
-    fn order(&self, nonce: u64, expected_hashes: Option<u64>) -> Transaction {
-        let order = Order {
-            nonce,
-            dataset: "MNIST".into(),
-            model: "LeNet-5".into(),
-            metric: "accuracy >= 0.99".into(),
-            reward: expected_hashes.map_or(U256::ZERO, |_| U256::from(1_000)),
-            work: expected_hashes.map(|expected_hashes| Work { expected_hashes }),
-        };
-        Transaction::sign(Payload::Order(order), &self.requester, &self.genesis.domain())
-    }
-
-    async fn stop(&mut self, index: usize) {
-        self.nodes[index].take().unwrap().shutdown().await;
-    }
-
-    async fn shutdown(mut self) {
-        for node in self.nodes.drain(..).flatten() {
-            node.shutdown().await;
-        }
-    }
-
-    async fn all_reach(&self, height: u64) {
-        for index in (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()) {
-            until(&format!("peer {index} at height {height}"), || async {
-                (self.status(index).await.height >= height).then_some(())
-            })
-            .await;
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_finalize_orders_race_for_work_and_certify_every_block() {
