@@ -3,6 +3,7 @@
 //! Exit codes: 0 when it is done, 1 when it failed, 2 when the arguments are wrong.
 
 mod anvil;
+mod bench;
 mod compile;
 mod context;
 mod demo;
@@ -103,6 +104,11 @@ enum Command {
     Show(OnChain<multisig::Show>),
     /// Report what transactions cost
     Gas(OnChain<gas::Gas>),
+    /// Measure how fast it is
+    Bench {
+        #[command(subcommand)]
+        command: bench::Command,
+    },
     /// Run a development chain
     Anvil(OnChain<anvil::Anvil>),
     /// Print a script that completes commands in a shell
@@ -128,7 +134,7 @@ impl Command {
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
-            Self::Demo(_) | Self::Completions { .. } => None,
+            Self::Demo(_) | Self::Bench { .. } | Self::Completions { .. } => None,
         }
     }
 }
@@ -160,6 +166,7 @@ async fn run(command: Command) -> Result<()> {
     let context = &context;
     match command {
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Bench { command } => bench::run(command).await,
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,
         Command::Compile(on) => compile::run(on.command, context).await,

@@ -3,20 +3,38 @@
 use std::net::SocketAddr;
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, FinalizedResult, Genesis, Header, Question, Reply, SignedAnswer, Transaction,
+    Address, B256, Block, Bytes, Certificate, FinalizedResult, Genesis, Header, Question, Reply, SignedAnswer,
+    Transaction, codec,
 };
 use jsonrpsee::{
-    core::RpcResult,
+    PendingSubscriptionSink,
+    core::{RpcResult, SubscriptionResult},
     proc_macros::rpc,
     server::{Server, ServerConfig, ServerHandle},
-    types::ErrorObjectOwned,
+    types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeError, NodeHandle, monitoring::MonitoringLayer};
+use crate::{
+    NodeError, NodeHandle,
+    feed::{self, FinalizedBlock},
+    monitoring::MonitoringLayer,
+};
 
 /// The longest request body, in bytes.
-const MAX_REQUEST: u32 = 256 * 1024;
+const MAX_REQUEST: u32 = 8 * 1024 * 1024;
+
+/// The most transactions that are handed in at once.
+pub const MAX_SUBMITTED: usize = 4096;
+
+/// Transactions that are admitted in one step of the core, so that consensus waits for milliseconds at most.
+const ADMITTED_AT_ONCE: usize = 64;
+
+/// Messages that may wait for a slow client of one connection.
+const MAX_BUFFERED: u32 = 16;
+
+/// Subscriptions of one connection.
+const MAX_SUBSCRIPTIONS: u32 = 4;
 
 /// Connections at a time. A call that waits for a reply holds one.
 const MAX_CONNECTIONS: u32 = 1024;
@@ -102,6 +120,16 @@ pub struct CertifiedHeader {
     pub latency_us: Option<u64>,
 }
 
+/// What became of one of several transactions that were handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubmitOutcome {
+    /// It was admitted and has this hash.
+    Hash(B256),
+    /// It was not admitted, for this reason.
+    Error(String),
+}
+
 /// The calls that a peer answers.
 #[rpc(server, client, namespace = "dtn")]
 pub trait Api {
@@ -116,6 +144,19 @@ pub trait Api {
     /// Hands in a signed transaction; gives its hash.
     #[method(name = "submit")]
     async fn submit(&self, transaction: Transaction) -> RpcResult<B256>;
+
+    /// Hands in up to [`MAX_SUBMITTED`] signed transactions; says what became of each.
+    #[method(name = "submitMany")]
+    async fn submit_many(&self, transactions: Vec<Transaction>) -> RpcResult<Vec<SubmitOutcome>>;
+
+    /// The same for transactions in their wire encoding, which takes less time to read.
+    #[method(name = "submitEncoded")]
+    async fn submit_encoded(&self, transactions: Bytes) -> RpcResult<Vec<SubmitOutcome>>;
+
+    /// Every final block from a height on, by default the next one, in order and without a gap. Who takes nothing for
+    /// too long is cut off.
+    #[subscription(name = "subscribeFinalized" => "finalized", unsubscribe = "unsubscribeFinalized", item = FinalizedBlock)]
+    async fn subscribe_finalized(&self, from_height: Option<u64>) -> SubscriptionResult;
 
     /// The signed reply to a transaction, once its block is final; waits up to `wait_ms` (at most a minute) for it.
     #[method(name = "reply")]
@@ -146,7 +187,12 @@ pub trait Api {
 /// Serves the API until the handle is dropped or stopped.
 pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(ServerHandle, SocketAddr), NodeError> {
     let failed = |error: std::io::Error| NodeError::Api { address, error: error.to_string() };
-    let config = ServerConfig::builder().max_request_body_size(MAX_REQUEST).max_connections(MAX_CONNECTIONS).build();
+    let config = ServerConfig::builder()
+        .max_request_body_size(MAX_REQUEST)
+        .max_connections(MAX_CONNECTIONS)
+        .set_message_buffer_capacity(MAX_BUFFERED)
+        .max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
+        .build();
     let pages = tower::ServiceBuilder::new().layer(MonitoringLayer { node: node.clone() });
     let server =
         Server::builder().set_config(config).set_http_middleware(pages).build(address).await.map_err(failed)?;
@@ -155,7 +201,15 @@ pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(Serv
 }
 
 fn unavailable(error: NodeError) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(UNAVAILABLE, error.to_string(), None::<()>)
+    unavailable_because(&error.to_string())
+}
+
+pub(crate) fn unavailable_because(reason: &str) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(UNAVAILABLE, reason, None::<()>)
+}
+
+fn invalid(reason: impl std::fmt::Display) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(INVALID_PARAMS_CODE, reason.to_string(), None::<()>)
 }
 
 #[jsonrpsee::core::async_trait]
@@ -171,6 +225,32 @@ impl ApiServer for NodeHandle {
     async fn submit(&self, transaction: Transaction) -> RpcResult<B256> {
         let admitted = self.ask(|core| core.submit(transaction)).await.map_err(unavailable)?;
         admitted.map_err(|error| ErrorObjectOwned::owned(NOT_ADMITTED, error.to_string(), None::<()>))
+    }
+
+    async fn submit_many(&self, transactions: Vec<Transaction>) -> RpcResult<Vec<SubmitOutcome>> {
+        if transactions.len() > MAX_SUBMITTED {
+            return Err(invalid(format_args!("{} transactions; at most {MAX_SUBMITTED} at once", transactions.len())));
+        }
+        let (mut outcomes, mut left) = (Vec::with_capacity(transactions.len()), transactions);
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(ADMITTED_AT_ONCE));
+            outcomes.extend(self.ask(|host| host.submit_many(left)).await.map_err(unavailable)?);
+            left = rest;
+        }
+        Ok(outcomes)
+    }
+
+    async fn submit_encoded(&self, transactions: Bytes) -> RpcResult<Vec<SubmitOutcome>> {
+        let transactions = codec::decode(&transactions, MAX_REQUEST as usize).map_err(invalid)?;
+        self.submit_many(transactions).await
+    }
+
+    async fn subscribe_finalized(
+        &self,
+        pending: PendingSubscriptionSink,
+        from_height: Option<u64>,
+    ) -> SubscriptionResult {
+        feed::serve(self.clone(), pending, from_height).await
     }
 
     async fn reply(&self, transaction: B256, wait_ms: u64) -> RpcResult<Option<Reply>> {

@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
+    api::{BlockView, CertifiedHeader, Status, SubmitOutcome},
+    feed::FinalizedBlock,
 };
 
 /// A question, run between two steps of the thread that owns the ledger.
@@ -36,4 +37,21 @@ pub(crate) trait Host {
     fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError>;
     /// Results of final blocks from a height on.
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
+
+    /// Takes several transactions from a client.
+    fn submit_many(&mut self, transactions: Vec<Transaction>) -> Vec<SubmitOutcome> {
+        let submit = |transaction| match self.submit(transaction) {
+            Ok(hash) => SubmitOutcome::Hash(hash),
+            Err(error) => SubmitOutcome::Error(error.to_string()),
+        };
+        transactions.into_iter().map(submit).collect()
+    }
+
+    /// A final block as subscribers get it.
+    fn finalized(&self, height: u64) -> Result<Option<FinalizedBlock>, NodeError> {
+        let certified = self.block(height)?.zip(self.certificate(height)?);
+        Ok(certified.map(|(view, CertifiedHeader { certificate, .. })| {
+            FinalizedBlock::new(&view.block, &certificate, &view.transaction_hashes)
+        }))
+    }
 }

@@ -8,6 +8,7 @@ mod admission;
 mod api;
 mod bucket;
 mod core;
+mod feed;
 mod follow;
 mod host;
 mod identity;
@@ -23,7 +24,11 @@ mod sync;
 mod transport;
 mod wire;
 
-pub use api::{ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, NOT_ADMITTED, Status, UNAVAILABLE};
+pub use api::{
+    ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, NOT_ADMITTED, Status,
+    SubmitOutcome, UNAVAILABLE,
+};
+pub use feed::FinalizedBlock;
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};

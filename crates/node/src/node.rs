@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
     core::{Core, CoreConfig},
+    feed::Feed,
     host::{Host, Query},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
@@ -165,18 +166,19 @@ impl Node {
         };
         let network = Network::bind(network_config, commands_in, events).await?;
 
-        let handle = NodeHandle { queries, me, metrics: metrics.clone() };
+        let feed = Feed::new();
+        let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone() };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
 
         let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
-                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics };
+                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics, feed };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))
             }
             None => {
-                let observer = Observer::new(address, ledger, commands, metrics);
+                let observer = Observer::new(address, ledger, commands, metrics, feed);
                 Box::new(move || observer.run(events_in, queries_in))
             }
         };
@@ -225,6 +227,7 @@ pub struct NodeHandle {
     queries: mpsc::Sender<Query>,
     me: Option<ValidatorIndex>,
     metrics: Metrics,
+    feed: Feed,
 }
 
 impl NodeHandle {
@@ -259,6 +262,10 @@ impl NodeHandle {
         self.ask(move |core| core.wait_for_reply(transaction, waiter)).await??;
         let wait = Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
         Ok(tokio::time::timeout(wait, reply).await.ok().and_then(Result::ok))
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Runs a function on the thread that owns the ledger, between two of its steps.

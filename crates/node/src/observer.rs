@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
+    feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
     link::Offence,
@@ -27,19 +28,27 @@ pub(crate) struct Observer {
     ledger: Ledger,
     commands: mpsc::Sender<Command>,
     metrics: Metrics,
+    feed: Feed,
     connected: BTreeSet<Remote>,
     follow: Follow,
     stopping: bool,
 }
 
 impl Observer {
-    pub(crate) fn new(address: Address, ledger: Ledger, commands: mpsc::Sender<Command>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        address: Address,
+        ledger: Ledger,
+        commands: mpsc::Sender<Command>,
+        metrics: Metrics,
+        feed: Feed,
+    ) -> Self {
         metrics.height.set(ledger.tip().height as i64);
         Self {
             address,
             ledger,
             commands,
             metrics,
+            feed,
             connected: BTreeSet::new(),
             follow: Follow::default(),
             stopping: false,
@@ -136,8 +145,10 @@ impl Observer {
                     if height <= self.ledger.tip().height {
                         continue;
                     }
-                    match self.ledger.commit(Arc::new(block), &certificate) {
+                    let block = Arc::new(block);
+                    match self.ledger.commit(block.clone(), &certificate) {
                         Ok(committed) => {
+                            self.feed.publish(&block, &certificate, &committed.transaction_hashes);
                             self.metrics.sync_blocks.inc();
                             self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
                         }

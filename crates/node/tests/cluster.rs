@@ -8,9 +8,9 @@ mod common;
 use std::path::Path;
 
 use common::*;
-use dtn_node::{ApiClient, Node, NodeConfig, NodeError};
+use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, SubmitOutcome};
 use dtn_primitives::*;
-use jsonrpsee::http_client::HttpClientBuilder;
+use jsonrpsee::{http_client::HttpClientBuilder, ws_client::WsClientBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,4 +225,68 @@ async fn a_peer_that_cannot_start_says_why() {
 
 fn corrupt(store: &Path) {
     std::fs::write(store, [0x5a; 9000]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_gets_every_block_once_in_order_and_can_check_each() {
+    let cluster = Cluster::start(4).await;
+    let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
+    let client = cluster.client(0);
+    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![vec![7; 512].into()] }, &key(50), &domain);
+    let url = format!("ws://{}", cluster.nodes[1].as_ref().unwrap().api());
+    let subscriber = WsClientBuilder::default().build(url).await.unwrap();
+
+    let mut sent = Vec::new();
+    for nonce in 0..4 {
+        let hash = client.submit(data(nonce)).await.unwrap();
+        until("its reply", || async { client.reply(hash, 1_000).await.unwrap() }).await;
+        sent.push(hash);
+    }
+    // From the first block: what is stored, then what comes; from the next on: only what comes.
+    let height = cluster.status(1).await.height;
+    let mut all = subscriber.subscribe_finalized(Some(1)).await.unwrap();
+    let mut next = subscriber.subscribe_finalized(None).await.unwrap();
+    let outcomes = client.submit_many((4..8).map(data).collect()).await.unwrap();
+    sent.extend(outcomes.iter().map(|outcome| match outcome {
+        SubmitOutcome::Hash(hash) => *hash,
+        SubmitOutcome::Error(error) => panic!("{error}"),
+    }));
+
+    let (mut seen, mut at) = (Vec::new(), 0);
+    while seen.len() < sent.len() {
+        let block = tokio::time::timeout(PATIENCE, all.next()).await.unwrap().unwrap().unwrap();
+        at += 1;
+        assert_eq!(block.header.height, at, "no gap and no duplicate");
+        assert_eq!(block.certificate.block_hash, block.header.hash());
+        block.certificate.verify(&domain, &validators).unwrap();
+        assert_eq!(block.transactions_root(), block.header.transactions_root);
+        seen.extend(block.transactions.iter().map(|(hash, _)| *hash));
+    }
+    assert_eq!(seen, sent);
+    let first = tokio::time::timeout(PATIENCE, next.next()).await.unwrap().unwrap().unwrap();
+    assert!(first.header.height > height, "{} is not new", first.header.height);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_transactions_are_handed_in_at_once_and_each_has_its_own_outcome() {
+    let cluster = Cluster::start(4).await;
+    let domain = cluster.genesis.domain();
+    let client = cluster.client(0);
+    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![vec![7; 512].into()] }, &key(50), &domain);
+    let mut forged = data(1);
+    forged.sender = Address::repeat_byte(9);
+    let transactions = vec![data(0), forged, data(0), data(1)];
+    let outcomes = client.submit_encoded(codec::encode(&transactions).into()).await.unwrap();
+    assert_eq!(outcomes[0], SubmitOutcome::Hash(data(0).hash(&domain)));
+    assert!(matches!(&outcomes[1], SubmitOutcome::Error(error) if error.contains("signature")), "{outcomes:?}");
+    // By now the first may be final, which refuses its copy as well.
+    assert!(matches!(&outcomes[2], SubmitOutcome::Error(_)), "{outcomes:?}");
+    assert_eq!(outcomes[3], SubmitOutcome::Hash(data(1).hash(&domain)));
+
+    let many = vec![data(2); MAX_SUBMITTED + 1];
+    assert!(client.submit_encoded(codec::encode(&many).into()).await.unwrap_err().to_string().contains("at most"));
+    assert!(client.submit_encoded(vec![0xff; 100].into()).await.is_err());
+    assert_eq!(client.submit_many(Vec::new()).await.unwrap(), Vec::new());
+    cluster.shutdown().await;
 }

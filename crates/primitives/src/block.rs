@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, Transaction, merkle};
+use crate::{Domain, Signature, Transaction, merkle};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -81,9 +81,12 @@ impl Block {
 
     /// The same for transactions whose hashes are known.
     pub fn transactions_root_of<'a>(transactions: impl IntoIterator<Item = (B256, &'a Transaction)>) -> B256 {
-        let leaf = |(hash, transaction): (B256, &Transaction)| {
-            merkle::leaf(&[hash.as_slice(), &transaction.signature.0].concat())
-        };
+        Self::root_of_signed_hashes(transactions.into_iter().map(|(hash, transaction)| (hash, transaction.signature)))
+    }
+
+    /// The same from the transactions' hashes and signatures alone.
+    pub fn root_of_signed_hashes(transactions: impl IntoIterator<Item = (B256, Signature)>) -> B256 {
+        let leaf = |(hash, signature): (B256, Signature)| merkle::leaf(&[hash.as_slice(), &signature.0].concat());
         let leaves: Vec<_> = transactions.into_iter().map(leaf).collect();
         merkle::root(&leaves)
     }

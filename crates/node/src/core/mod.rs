@@ -30,6 +30,7 @@ use tokio::{
 
 use crate::{
     NodeError,
+    feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
     link::Offence,
@@ -70,6 +71,7 @@ pub(crate) struct CoreConfig {
     pub(crate) threads: NonZeroUsize,
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
+    pub(crate) feed: Feed,
 }
 
 /// Everything that a peer knows.
@@ -107,6 +109,7 @@ pub(crate) struct Core {
     began: BTreeMap<u64, (B256, Instant)>,
     /// How long recent heights took here, from the proposal to finality.
     latencies: BTreeMap<u64, Duration>,
+    feed: Feed,
     stopping: bool,
 }
 
@@ -134,7 +137,7 @@ struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics } = config;
+        let CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics, feed } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -174,6 +177,7 @@ impl Core {
             evidence: Vec::new(),
             began: BTreeMap::new(),
             latencies: BTreeMap::new(),
+            feed,
             stopping: false,
         };
         core.enter_open_races();
@@ -374,6 +378,7 @@ impl Core {
         let ledger = &mut self.ledger;
         let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
         let Committed { transaction_hashes: transactions, .. } = committed;
+        self.feed.publish(&block, &certificate, &transactions);
         self.metrics.decided_blocks.inc();
         self.metrics.decided_transactions.inc_by(transactions.len() as u64);
         tracing::info!(height, %block_hash, view = certificate.view, transactions = transactions.len(), "final");

@@ -1,0 +1,64 @@
+//! Watching what becomes final, and believing none of it unverified.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::{Context, Result, bail, ensure};
+use dtn_node::{ApiClient, FinalizedBlock};
+use dtn_primitives::{B256, Domain, ValidatorSet};
+use tokio::time::{Duration, Instant, sleep};
+
+use super::load::{Commit, Load, connect};
+
+/// The pause before the next peer is asked.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Where a follower stands.
+pub(crate) struct Follower<'a> {
+    pub(crate) load: &'a Load,
+    pub(crate) domain: &'a Domain,
+    pub(crate) validators: &'a ValidatorSet,
+    /// The peer that is asked first.
+    pub(crate) peer: usize,
+    /// The last block that is known.
+    pub(crate) height: u64,
+    pub(crate) hash: B256,
+}
+
+impl Follower<'_> {
+    /// Takes every final block in order and notes when its transactions were done. Runs until it is dropped; what does
+    /// not hold is an error.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        loop {
+            if !self.load.dead[self.peer].load(Relaxed)
+                && let Ok(client) = connect(self.load.peers[self.peer]).await
+                && let Ok(mut blocks) = client.subscribe_finalized(Some(self.height + 1)).await
+            {
+                while let Some(Ok(block)) = blocks.next().await {
+                    self.take(&block).with_context(|| format!("peer {} lies", self.peer))?;
+                }
+            }
+            // Not the peer, then, but the next one.
+            self.peer = (self.peer + 1) % self.load.peers.len();
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn take(&mut self, block: &FinalizedBlock) -> Result<()> {
+        let FinalizedBlock { header, certificate, transactions } = block;
+        let hash = header.hash();
+        ensure!(header.height == self.height + 1, "height {} follows {}", header.height, self.height);
+        ensure!(header.parent_hash == self.hash, "block {} does not follow the one before it", header.height);
+        if (certificate.block_hash, certificate.height) != (hash, header.height) {
+            bail!("the certificate at height {} is for another block", header.height);
+        }
+        certificate.verify(self.domain, self.validators)?;
+        ensure!(block.transactions_root() == header.transactions_root, "other transactions at {}", header.height);
+        (self.height, self.hash) = (header.height, hash);
+        let at = Instant::now();
+        for place in transactions.iter().filter_map(|(hash, _)| self.load.workload.places.get(hash)) {
+            self.load.finalized(*place, at);
+        }
+        self.load.committed(Commit { view: certificate.view, transactions: transactions.len(), at });
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! `dtn-cli bench`: how fast it is, measured on real processes.
+
+mod document;
+mod follow;
+mod l1;
+mod load;
+mod machine;
+mod primitives;
+mod workload;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load a network of peers on this machine and measure it
+    L1(l1::L1),
+    /// Measure what everything else rests on: signatures, hashes and forced writes
+    Primitives(primitives::Measure),
+}
+
+/// Runs a `bench` command.
+pub(crate) async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::L1(bench) => l1::run(bench).await,
+        Command::Primitives(measure) => primitives::run(measure),
+    }
+}

@@ -1,0 +1,111 @@
+//! Tells subscribers of final blocks, each height once and in order.
+//!
+//! The core publishes the last block alone, so that nothing piles up in it: who is behind reads the store.
+
+use std::{sync::Arc, time::Duration};
+
+use dtn_primitives::{B256, Block, Certificate, Header, Signature};
+use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink, core::SubscriptionError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::NodeHandle;
+
+/// Subscribers at a time.
+const MAX_SUBSCRIBERS: usize = 64;
+
+/// How long a subscriber may take nothing before it is cut off.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A final block as a subscriber needs it to convince itself: the header's hash is what the certificate signs, and the
+/// root of the transactions is in the header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizedBlock {
+    /// The header.
+    pub header: Header,
+    /// Its commit certificate.
+    pub certificate: Certificate,
+    /// The hash and the signature of each transaction, in order.
+    pub transactions: Vec<(B256, Signature)>,
+}
+
+impl FinalizedBlock {
+    /// From a block whose transactions' hashes are known.
+    pub(crate) fn new(block: &Block, certificate: &Certificate, hashes: &[B256]) -> Self {
+        let signatures = block.transactions.iter().map(|transaction| transaction.signature);
+        let transactions = hashes.iter().copied().zip(signatures).collect();
+        Self { header: block.header.clone(), certificate: certificate.clone(), transactions }
+    }
+
+    /// The root that the header has to name.
+    pub fn transactions_root(&self) -> B256 {
+        Block::root_of_signed_hashes(self.transactions.iter().copied())
+    }
+}
+
+/// Where the core publishes and subscribers begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    latest: watch::Sender<Option<Arc<FinalizedBlock>>>,
+    seats: Arc<Semaphore>,
+}
+
+impl Feed {
+    pub(crate) fn new() -> Self {
+        Self { latest: watch::Sender::new(None), seats: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)) }
+    }
+
+    /// Tells of a block that was committed, if anybody listens.
+    pub(crate) fn publish(&self, block: &Block, certificate: &Certificate, hashes: &[B256]) {
+        if self.latest.receiver_count() > 0 {
+            self.latest.send_replace(Some(Arc::new(FinalizedBlock::new(block, certificate, hashes))));
+        }
+    }
+}
+
+/// Serves one subscriber until it leaves, is too slow or asks for what is gone.
+pub(crate) async fn serve(
+    node: NodeHandle,
+    pending: PendingSubscriptionSink,
+    from_height: Option<u64>,
+) -> Result<(), SubscriptionError> {
+    let seat: Result<OwnedSemaphorePermit, _> = node.feed().seats.clone().try_acquire_owned();
+    let Ok(_seat) = seat else {
+        pending.reject(crate::api::unavailable_because("there are too many subscribers")).await;
+        return Ok(());
+    };
+    // From here on every commit is seen, so nothing is missed between the store and what is live.
+    let mut latest = node.feed().latest.subscribe();
+    let height = node.height().await?;
+    let sink = pending.accept().await?;
+    let mut next = from_height.unwrap_or(height + 1).max(1);
+    loop {
+        let live = latest.borrow_and_update().clone();
+        let (block, height) = match live.filter(|block| block.header.height == next) {
+            Some(block) => (Some(block), next),
+            None => {
+                let (block, height) = node.ask(move |host| (host.finalized(next), host.height())).await?;
+                (block?.map(Arc::new), height)
+            }
+        };
+        match block {
+            Some(block) => {
+                send(&sink, &block).await?;
+                next += 1;
+            }
+            None if height >= next => return Err(format!("the block at height {next} is gone").into()),
+            None => tokio::select! {
+                changed = latest.changed() => changed?,
+                () = sink.closed() => return Ok(()),
+            },
+        }
+    }
+}
+
+async fn send(sink: &SubscriptionSink, block: &FinalizedBlock) -> Result<(), SubscriptionError> {
+    let message = serde_json::value::to_raw_value(block)?;
+    sink.send_timeout(message, PATIENCE).await.map_err(|_| {
+        tracing::debug!(height = block.header.height, "a subscriber left or was too slow");
+        format!("nothing was taken for {} s", PATIENCE.as_secs()).into()
+    })
+}
