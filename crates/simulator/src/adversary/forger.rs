@@ -6,7 +6,13 @@ use rand::Rng;
 
 use super::{Adversary, Context, Outgoing};
 
-pub(super) struct Forger;
+/// Messages that it answers with forgeries between two looks at itself, lest two forgers forge each other's for ever.
+const FORGED_AT_ONCE: usize = 32;
+
+#[derive(Default)]
+pub(super) struct Forger {
+    forged: usize,
+}
 
 impl Adversary<Message> for Forger {
     fn instead(&mut self, to: ValidatorIndex, message: Message, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
@@ -14,6 +20,10 @@ impl Adversary<Message> for Forger {
     }
 
     fn heard(&mut self, _from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
+        if self.forged == FORGED_AT_ONCE {
+            return Vec::new();
+        }
+        self.forged += 1;
         let mut bytes = codec::encode(message);
         let position = context.rng.random_range(0..bytes.len());
         bytes[position] ^= 1 << context.rng.random_range(0..8);
@@ -35,5 +45,10 @@ impl Adversary<Message> for Forger {
             }
         }
         lies
+    }
+
+    fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
+        self.forged = 0;
+        Vec::new()
     }
 }

@@ -61,7 +61,7 @@ impl Kind {
             Self::Silent => Box::new(silent::Silent),
             Self::Slow => Box::new(slow::Slow),
             Self::Replayer => Box::new(replayer::Replayer::default()),
-            Self::Forger => Box::new(forger::Forger),
+            Self::Forger => Box::new(forger::Forger::default()),
             Self::WrongViewSpammer => Box::new(spammer::WrongViewSpammer),
             Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
             Self::LyingState => Box::new(stale::LyingState::default()),
