@@ -25,7 +25,7 @@ const FAIR_ROUNDS: usize = 12;
 const FAIR_DELIVERIES: usize = 2_000;
 
 /// The heights that may be proposed, so that a scenario ends.
-const HEIGHTS: u64 = 3;
+const HEIGHTS: u64 = 2;
 
 /// What is lost in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,10 +188,13 @@ impl<'a> Play<'a> {
             self.input(instance, Input::Waiting(true))?;
             self.input(instance, Input::Start)?;
         }
-        for round in &self.scenario.rounds {
-            self.round(round)?;
+        for (number, round) in self.scenario.rounds.iter().enumerate() {
+            if number > 0 {
+                self.retransmit()?;
+            }
+            self.round(round, HEIGHTS)?;
         }
-        let before = self.decided.len() as u64;
+        let goal = HEIGHTS.min(self.decided.len() as u64 + 1);
         let fair = Round {
             groups: [0; INSTANCES],
             lost: Lost::Nothing,
@@ -199,29 +202,33 @@ impl<'a> Play<'a> {
             expire: [true; INSTANCES],
         };
         for _ in 0..FAIR_ROUNDS {
-            let goal = HEIGHTS.min(before + 1);
-            if (0..INSTANCES)
-                .filter(|instance| self.is_correct(*instance))
-                .all(|instance| self.height(instance) >= goal)
-            {
+            self.catch_up()?;
+            if self.all_decided(goal) {
                 return Ok(());
             }
-            self.catch_up()?;
-            self.round(&fair)?;
+            self.retransmit()?;
+            self.round(&fair, goal)?;
         }
         Err(Outcome::NoProgress)
+    }
+
+    /// Whether all replicas without a twin have decided up to a height.
+    fn all_decided(&self, height: u64) -> bool {
+        (0..INSTANCES).filter(|instance| self.is_correct(*instance)).all(|instance| self.height(instance) >= height)
+    }
+
+    fn retransmit(&mut self) -> Result<(), Outcome> {
+        (0..INSTANCES).try_for_each(|instance| self.input(instance, Input::Timer(Timer::Retransmit)))
     }
 
     fn height(&self, instance: usize) -> u64 {
         self.instances[instance].chain.height()
     }
 
-    fn round(&mut self, round: &Round) -> Result<(), Outcome> {
-        for instance in 0..INSTANCES {
-            self.input(instance, Input::Timer(Timer::Retransmit))?;
-        }
+    /// Plays one round, which ends early once all have decided up to a height.
+    fn round(&mut self, round: &Round, goal: u64) -> Result<(), Outcome> {
         for _ in 0..round.deliveries {
-            if self.in_flight.is_empty() {
+            if self.in_flight.is_empty() || self.all_decided(goal) {
                 break;
             }
             let pick = self.rng.random_range(0..self.in_flight.len());

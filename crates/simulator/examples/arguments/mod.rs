@@ -1,7 +1,7 @@
 //! Arguments of the long runs: `--name number`.
 
 /// The numbers given by these names, or the defaults; none, with a message, if there is anything else.
-pub fn read<const N: usize>(names: [&str; N], defaults: [u64; N]) -> Option<[u64; N]> {
+pub(crate) fn read<const N: usize>(names: [&str; N], defaults: [u64; N]) -> Option<[u64; N]> {
     let mut values = defaults;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -17,6 +17,6 @@ pub fn read<const N: usize>(names: [&str; N], defaults: [u64; N]) -> Option<[u64
 }
 
 /// The cores of this machine.
-pub fn cores() -> u64 {
+pub(crate) fn cores() -> u64 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
