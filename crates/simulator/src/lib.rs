@@ -1,1 +1,36 @@
 //! A deterministic network for the protocols of the `consensus` crate: virtual time, faults and adversaries.
+//!
+//! [`run`] plays one [`Scenario`] of any protocol that is a [`Subject`], unchanged, and judges it: replicas with disks
+//! that lose power, links that delay, lose, repeat and part, and adversaries among the replicas. A run is a function of
+//! its scenario, and a scenario one of its seed, so a verdict is replayed by its seed and made smaller by [`shrink()`].
+//! [`twins`] is the same idea in rounds instead of time, thousands of times faster.
+
+pub mod adversary;
+mod chain;
+mod disk;
+mod host;
+mod members;
+mod oracle;
+mod packet;
+mod pbft;
+mod scenario;
+mod shrink;
+mod subject;
+mod trace;
+pub mod twins;
+mod world;
+
+pub use chain::Chain;
+pub use disk::Survival;
+pub use host::Durability;
+pub use members::Members;
+pub use oracle::Violation;
+pub use scenario::{Crash, Links, Partition, Scenario, When};
+pub use shrink::shrink;
+pub use subject::{Statement, Subject};
+pub use world::{Report, Verdict, run};
+
+/// The seed of a test: `DTN_SEED` if it is set, to replay a failure, and `default` otherwise.
+pub fn seed_or(default: u64) -> u64 {
+    std::env::var("DTN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default)
+}

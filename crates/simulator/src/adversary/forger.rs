@@ -1,0 +1,54 @@
+//! Changes what others say, and signs in their names.
+
+use dtn_consensus::Message;
+use dtn_primitives::{Signature, ValidatorIndex, Vote, VoteKind, codec};
+use rand::Rng;
+
+use super::{Adversary, Context, Outgoing};
+
+/// Messages that it answers with forgeries between two looks at itself, lest two forgers forge each other's for ever.
+const FORGED_AT_ONCE: usize = 32;
+
+#[derive(Default)]
+pub(super) struct Forger {
+    forged: usize,
+}
+
+impl Adversary<Message> for Forger {
+    fn instead(&mut self, to: ValidatorIndex, message: Message, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
+        vec![Outgoing::new(to, message)]
+    }
+
+    fn heard(&mut self, _from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
+        if self.forged == FORGED_AT_ONCE {
+            return Vec::new();
+        }
+        self.forged += 1;
+        let mut bytes = codec::encode(message);
+        let position = context.rng.random_range(0..bytes.len());
+        bytes[position] ^= 1 << context.rng.random_range(0..8);
+        let changed = codec::decode::<Message>(&bytes, bytes.len()).into_iter();
+        let mut lies: Vec<_> = changed.flat_map(|changed| Outgoing::to_all(&changed, context)).collect();
+        // What another replica "said", with its own signature under it or none.
+        if let Message::Vote(vote) = message {
+            let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
+            let kind = if context.rng.random() { VoteKind::Commit } else { VoteKind::Prepare };
+            let mut forged = context.members.vote(kind, (vote.view, vote.height), vote.block_hash, context.me);
+            forged.validator = victim;
+            let mut garbage = [0; 65];
+            context.rng.fill(&mut garbage[..]);
+            let unsigned = Vote { signature: Signature(garbage), ..forged.clone() };
+            for lie in [forged, unsigned] {
+                if lie.validator != context.me {
+                    lies.extend(Outgoing::to_all(&Message::Vote(lie), context));
+                }
+            }
+        }
+        lies
+    }
+
+    fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
+        self.forged = 0;
+        Vec::new()
+    }
+}

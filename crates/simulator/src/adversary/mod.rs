@@ -1,0 +1,147 @@
+//! Liars among the replicas.
+//!
+//! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
+//! knows what a correct one knows and is where the others are, and its lies are about what happens.
+
+mod equivocator;
+mod exhauster;
+mod forger;
+mod replayer;
+mod silent;
+mod slow;
+mod spammer;
+mod stale;
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use dtn_consensus::Message;
+use dtn_primitives::ValidatorIndex;
+use rand::rngs::StdRng;
+
+use crate::Members;
+
+/// Which lie an adversary tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Says different things to different replicas: as the primary two blocks, otherwise votes for both.
+    Equivocator,
+    /// Says nothing.
+    Silent,
+    /// Says everything as late as it may.
+    Slow,
+    /// Says again what it and others said long ago, to everyone.
+    Replayer,
+    /// Changes others' messages, and signs in their names.
+    Forger,
+    /// Votes in all views but the one that the others are in.
+    WrongViewSpammer,
+    /// Sends as much as it can that has to be kept: every height, every view, huge messages.
+    MemoryExhauster,
+    /// Leaves views as if it had decided and prepared nothing, and begins its own with that.
+    LyingState,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Equivocator,
+        Self::Silent,
+        Self::Slow,
+        Self::Replayer,
+        Self::Forger,
+        Self::WrongViewSpammer,
+        Self::MemoryExhauster,
+        Self::LyingState,
+    ];
+
+    /// Such a liar, for PBFT.
+    pub fn create(self) -> Box<dyn Adversary<Message>> {
+        match self {
+            Self::Equivocator => Box::new(equivocator::Equivocator::default()),
+            Self::Silent => Box::new(silent::Silent),
+            Self::Slow => Box::new(slow::Slow),
+            Self::Replayer => Box::new(replayer::Replayer::default()),
+            Self::Forger => Box::new(forger::Forger::default()),
+            Self::WrongViewSpammer => Box::new(spammer::WrongViewSpammer),
+            Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
+            Self::LyingState => Box::new(stale::LyingState::default()),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equivocator => "equivocator",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Replayer => "replayer",
+            Self::Forger => "forger",
+            Self::WrongViewSpammer => "wrong-view-spammer",
+            Self::MemoryExhauster => "memory-exhauster",
+            Self::LyingState => "lying-state",
+        })
+    }
+}
+
+/// There is no adversary of that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no adversary {0}")]
+pub struct UnknownKind(String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.to_string() == name).ok_or_else(|| UnknownKind(name.into()))
+    }
+}
+
+/// What an adversary has to lie with.
+pub struct Context<'a> {
+    /// In whose place it is; the only key that it uses.
+    pub me: ValidatorIndex,
+    /// Everyone.
+    pub members: &'a Members,
+    /// Its dice.
+    pub rng: &'a mut StdRng,
+}
+
+/// A message that an adversary sends.
+#[derive(Debug, Clone)]
+pub struct Outgoing<M> {
+    /// To whom.
+    pub to: ValidatorIndex,
+    /// What.
+    pub message: M,
+    /// What the link takes longer than it would.
+    pub delay: Duration,
+}
+
+impl<M: Clone> Outgoing<M> {
+    /// Without delay.
+    pub fn new(to: ValidatorIndex, message: M) -> Self {
+        Self { to, message, delay: Duration::ZERO }
+    }
+
+    /// To every other replica.
+    pub fn to_all(message: &M, context: &Context<'_>) -> Vec<Self> {
+        context.members.others(context.me).map(|to| Self::new(to, message.clone())).collect()
+    }
+}
+
+/// A liar that speaks a protocol.
+pub trait Adversary<M> {
+    /// What it says instead of what a correct replica would.
+    fn instead(&mut self, to: ValidatorIndex, message: M, context: &mut Context<'_>) -> Vec<Outgoing<M>>;
+
+    /// What it says when it hears something.
+    fn heard(&mut self, _from: ValidatorIndex, _message: &M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
+        Vec::new()
+    }
+
+    /// What it says unasked, now and then, given the height and view that it is at.
+    fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
+        Vec::new()
+    }
+}

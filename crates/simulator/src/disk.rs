@@ -1,0 +1,110 @@
+//! A disk that may lose power before it has written everything.
+
+use std::{fmt, str::FromStr};
+
+use dtn_consensus::Decision;
+use dtn_primitives::CheckpointCertificate;
+use rand::{Rng, rngs::StdRng};
+
+use crate::Chain;
+
+/// Which of the writes that were not synced yet are found after a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// None.
+    Nothing,
+    /// All: the power failed just before anyone learned of them.
+    Everything,
+    /// Any of them; of blocks, which follow each other, the first so many.
+    Any,
+}
+
+impl fmt::Display for Survival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Everything => "everything",
+            Self::Any => "any",
+        })
+    }
+}
+
+impl FromStr for Survival {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Nothing, Self::Everything, Self::Any];
+        all.into_iter().find(|survival| survival.to_string() == name).ok_or_else(|| format!("no survival {name}"))
+    }
+}
+
+/// Something to be made durable.
+#[derive(Debug, Clone)]
+pub(crate) enum Write<R> {
+    /// A protocol's record, which goes once its height is decided; one of height `u64::MAX` replaces the one before it.
+    Record { height: u64, record: R },
+    /// A decided block.
+    Block(Decision),
+    /// A stable checkpoint.
+    Stable(CheckpointCertificate),
+}
+
+/// What a replica finds when it restarts.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk<R> {
+    pub(crate) records: Vec<(u64, R)>,
+    pub(crate) chain: Chain,
+    pub(crate) stable: Option<CheckpointCertificate>,
+    unsynced: Vec<Write<R>>,
+}
+
+impl<R> Disk<R> {
+    pub(crate) fn new(chain: Chain, stable: Option<CheckpointCertificate>) -> Self {
+        Self { records: Vec::new(), chain, stable, unsynced: Vec::new() }
+    }
+
+    pub(crate) fn write(&mut self, write: Write<R>) {
+        self.unsynced.push(write);
+    }
+
+    pub(crate) fn sync(&mut self) {
+        for write in std::mem::take(&mut self.unsynced) {
+            self.apply(write);
+        }
+    }
+
+    /// The power fails.
+    pub(crate) fn cut(&mut self, survival: Survival, rng: &mut StdRng) {
+        let mut blocks_survive = true;
+        for write in std::mem::take(&mut self.unsynced) {
+            let survives = match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Any => rng.random_bool(0.5),
+            };
+            let is_block = matches!(write, Write::Block(_));
+            blocks_survive &= survives || !is_block;
+            if survives && (blocks_survive || !is_block) {
+                self.apply(write);
+            }
+        }
+    }
+
+    fn apply(&mut self, write: Write<R>) {
+        match write {
+            Write::Record { height, record } => {
+                if height == u64::MAX {
+                    self.records.retain(|(known, _)| *known != u64::MAX);
+                }
+                self.records.push((height, record));
+            }
+            Write::Block(decision) => {
+                let height = decision.certificate.height;
+                if self.chain.append(decision) {
+                    self.records.retain(|(known, _)| *known > height);
+                }
+            }
+            Write::Stable(certificate) => self.stable = Some(certificate),
+        }
+    }
+}

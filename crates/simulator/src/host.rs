@@ -1,0 +1,335 @@
+//! What surrounds a replica: its ledger, its disk and the order in which things reach them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
+use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
+use rand::rngs::StdRng;
+
+use crate::{
+    Members, Subject, Survival,
+    disk::{Disk, Write},
+    members::state_root,
+    packet::Packet,
+};
+
+/// Decided blocks in one answer to a peer that fell behind.
+const BLOCKS_AT_ONCE: usize = 16;
+
+/// When a host makes durable what its replica asks it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything that a batch of inputs leads to in one write, before anything of it is sent.
+    Together,
+    /// Each effect by itself, in order; what stands before a write is sent before it.
+    Each,
+}
+
+/// What reaches a host.
+pub(crate) enum Arrival<P: Protocol> {
+    Input(Input<P::Message, P::Timer>),
+    Packet {
+        from: ValidatorIndex,
+        packet: Packet<P::Message>,
+    },
+    /// The host looks after itself and finds so many new requests to propose.
+    Housekeeping {
+        requests: u64,
+    },
+}
+
+/// What a host's batch of work led to inside of it.
+pub(crate) enum Outcome<P: Protocol> {
+    Decided(Decision),
+    /// A decision that does not follow the last one.
+    Misordered(Decision),
+    Stable(CheckpointCertificate),
+    Timer {
+        timer: P::Timer,
+        after: std::time::Duration,
+        generation: u64,
+    },
+    Evidence(Box<Evidence>),
+    Fault {
+        from: ValidatorIndex,
+        fault: P::Fault,
+    },
+}
+
+/// What a batch of work leads to outside, in the order in which the replica asked for it.
+enum Action<P: Protocol> {
+    Write(Write<P::Record>),
+    Send(ValidatorIndex, Packet<P::Message>),
+}
+
+/// One replica and its machine.
+pub(crate) struct Host<P: Subject> {
+    pub(crate) me: ValidatorIndex,
+    pub(crate) protocol: P,
+    pub(crate) disk: Disk<P::Record>,
+    pub(crate) chain: crate::Chain,
+    pub(crate) up: bool,
+    /// A batch is being worked on; what arrives waits.
+    pub(crate) busy: bool,
+    /// Counts restarts, so that what was scheduled before a crash is recognized.
+    pub(crate) incarnation: u32,
+    pub(crate) inbox: VecDeque<Arrival<P>>,
+    /// Writes so far.
+    pub(crate) steps: u64,
+    /// The writes at which the power fails: before they are durable, or after.
+    pub(crate) cuts: BTreeMap<u64, bool>,
+    actions: Vec<Action<P>>,
+    timers: BTreeMap<P::Timer, u64>,
+    generation: u64,
+    /// What the replica may propose on, and how many blocks there is something for.
+    wish: Option<(u64, dtn_primitives::B256)>,
+    requests: u64,
+    /// Every proposal is another block, also after a restart.
+    proposals: u64,
+    /// A peer that said that it is ahead, and the height at the last look.
+    ahead: Option<(ValidatorIndex, u64)>,
+    last_height: u64,
+}
+
+impl<P: Subject> Host<P> {
+    pub(crate) fn new(members: &Members, me: ValidatorIndex, disk: Disk<P::Record>) -> Self {
+        let protocol = P::create(members, me, disk.chain.last(), disk.stable.clone(), Vec::new());
+        Self {
+            me,
+            protocol,
+            chain: disk.chain.clone(),
+            last_height: disk.chain.height(),
+            disk,
+            up: true,
+            busy: false,
+            incarnation: 0,
+            inbox: VecDeque::new(),
+            steps: 0,
+            cuts: BTreeMap::new(),
+            actions: Vec::new(),
+            timers: BTreeMap::new(),
+            generation: 0,
+            wish: None,
+            requests: 0,
+            proposals: 0,
+            ahead: None,
+        }
+    }
+
+    /// Power is cut: what was not synced is gone, or some of it is not.
+    pub(crate) fn crash(&mut self, survival: Survival, rng: &mut StdRng) {
+        for action in std::mem::take(&mut self.actions) {
+            if let Action::Write(write) = action {
+                self.disk.write(write);
+            }
+        }
+        self.disk.cut(survival, rng);
+        self.up = false;
+        self.incarnation += 1;
+    }
+
+    /// Starts again from what the disk holds.
+    pub(crate) fn restart(&mut self, members: &Members) {
+        let records = self.disk.records.iter().map(|(_, record)| record.clone()).collect();
+        self.protocol = P::create(members, self.me, self.disk.chain.last(), self.disk.stable.clone(), records);
+        self.chain = self.disk.chain.clone();
+        self.chain.forget_valid();
+        self.inbox.clear();
+        self.timers.clear();
+        (self.up, self.busy, self.wish, self.ahead) = (true, false, None, None);
+        self.inbox.push_back(Arrival::Input(Input::Start));
+    }
+
+    /// Whether this timer, set at that time, still runs; it does not any more then.
+    pub(crate) fn expires(&mut self, timer: P::Timer, generation: u64) -> bool {
+        let runs = self.timers.get(&timer) == Some(&generation);
+        if runs {
+            self.timers.remove(&timer);
+        }
+        runs
+    }
+
+    /// Works off everything that has arrived, and proposes what there is to propose.
+    pub(crate) fn work(&mut self, members: &Members) -> Vec<Outcome<P>> {
+        let mut outcomes = Vec::new();
+        while let Some(arrival) = self.inbox.pop_front() {
+            match arrival {
+                Arrival::Input(input) => self.input(input, members, &mut outcomes),
+                Arrival::Packet { from, packet } => self.packet(from, packet, members, &mut outcomes),
+                Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
+            }
+        }
+        while self.requests > 0 {
+            let Some((height, parent)) = self.wish.take() else { break };
+            self.requests -= 1;
+            self.proposals += 1;
+            let block = members.block(height, parent, self.me, self.proposals);
+            if self.chain.judge(&block, members) {
+                self.input(Input::Proposal(block), members, &mut outcomes);
+            }
+        }
+        outcomes
+    }
+
+    fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.protocol.handle(input) {
+                inputs.extend(self.carry_out(effect, members, outcomes));
+            }
+        }
+    }
+
+    /// Carries out one effect and gives the answer that it asks for, if any.
+    fn carry_out(
+        &mut self,
+        effect: Effect<P::Message, P::Record, P::Timer, P::Fault>,
+        members: &Members,
+        outcomes: &mut Vec<Outcome<P>>,
+    ) -> Option<Input<P::Message, P::Timer>> {
+        match effect {
+            Effect::Send { to, message } => self.actions.push(Action::Send(to, Packet::Consensus(message))),
+            Effect::Broadcast(message) => {
+                let send = |to| Action::Send(to, Packet::Consensus(message.clone()));
+                self.actions.extend(members.others(self.me).map(send));
+            }
+            Effect::SetTimer { timer, after } => {
+                self.generation += 1;
+                self.timers.insert(timer, self.generation);
+                outcomes.push(Outcome::Timer { timer, after, generation: self.generation });
+            }
+            Effect::CancelTimer(timer) => _ = self.timers.remove(&timer),
+            Effect::Persist(record) => {
+                let height = P::record_height(&record);
+                self.actions.push(Action::Write(Write::Record { height, record }));
+            }
+            Effect::Propose { height, parent } => self.wish = Some((height, parent)),
+            Effect::Validate(block) => {
+                let valid = self.chain.judge(&block, members);
+                return Some(Input::Validated { block_hash: block.header.hash(), valid });
+            }
+            Effect::Decide(decision) => return self.commit(decision, outcomes),
+            Effect::Stable(certificate) => {
+                self.actions.push(Action::Write(Write::Stable(certificate.clone())));
+                outcomes.push(Outcome::Stable(certificate));
+            }
+            Effect::Evidence(evidence) => outcomes.push(Outcome::Evidence(evidence)),
+            Effect::Fault { from, fault } => outcomes.push(Outcome::Fault { from, fault }),
+        }
+        None
+    }
+
+    /// Appends a decided block; at a checkpoint the replica is told the state.
+    fn commit(&mut self, decision: Decision, outcomes: &mut Vec<Outcome<P>>) -> Option<Input<P::Message, P::Timer>> {
+        if !self.chain.append(decision.clone()) {
+            outcomes.push(Outcome::Misordered(decision));
+            return None;
+        }
+        let (height, block_hash) = (decision.certificate.height, decision.certificate.block_hash);
+        self.actions.push(Action::Write(Write::Block(decision.clone())));
+        outcomes.push(Outcome::Decided(decision));
+        let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
+        at_checkpoint.then(|| Input::Checkpoint { height, state_root: state_root(height, block_hash) })
+    }
+
+    fn packet(
+        &mut self,
+        from: ValidatorIndex,
+        packet: Packet<P::Message>,
+        members: &Members,
+        outcomes: &mut Vec<Outcome<P>>,
+    ) {
+        match packet {
+            Packet::Consensus(message) => self.input(Input::Message { from, message }, members, outcomes),
+            Packet::Height(height) => {
+                if height > self.chain.height() && self.ahead.is_none_or(|(_, known)| height >= known) {
+                    self.ahead = Some((from, height));
+                }
+            }
+            Packet::Request(height) => {
+                let blocks = self.chain.above(height, BLOCKS_AT_ONCE).to_vec();
+                if !blocks.is_empty() {
+                    self.actions.push(Action::Send(from, Packet::Blocks(blocks)));
+                }
+            }
+            Packet::Blocks(blocks) => self.take(blocks, members, outcomes),
+        }
+    }
+
+    /// Takes over what others decided, as far as it is certified.
+    fn take(&mut self, blocks: Vec<Decision>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        let mut inputs = Vec::new();
+        let mut last = None;
+        for decision in blocks {
+            let header = &decision.block.header;
+            if header.height <= self.chain.height() {
+                continue;
+            }
+            let certificate = decision.certificate.clone();
+            let certified = (certificate.height, certificate.block_hash) == (header.height, header.hash())
+                && certificate.verify(members.domain(), members.validators()).is_ok();
+            if !certified || header.height != self.chain.height() + 1 {
+                break;
+            }
+            inputs.extend(self.commit(decision, outcomes));
+            last = Some(certificate);
+        }
+        for input in last.map(Input::CaughtUp).into_iter().chain(inputs) {
+            self.input(input, members, outcomes);
+        }
+    }
+
+    fn look_after_itself(&mut self, requests: u64, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        let height = self.chain.height();
+        self.requests = requests;
+        self.actions.extend(members.others(self.me).map(|to| Action::Send(to, Packet::Height(height))));
+        let stalled = height == std::mem::replace(&mut self.last_height, height);
+        if let Some((peer, _)) = self.ahead.take().filter(|(_, theirs)| stalled && *theirs > height) {
+            self.actions.push(Action::Send(peer, Packet::Request(height)));
+        }
+        self.input(Input::Waiting(true), members, outcomes);
+    }
+
+    /// Whether the work that was done asks for a write.
+    pub(crate) fn writes(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Write(_)))
+    }
+
+    /// Makes durable what is to be, and gives what may be sent then. If the power fails at one of these writes, what
+    /// comes after it is never sent, and the second value is true.
+    pub(crate) fn release(
+        &mut self,
+        durability: Durability,
+        survival: Survival,
+        rng: &mut StdRng,
+    ) -> (Vec<(ValidatorIndex, Packet<P::Message>)>, bool) {
+        let mut actions = std::mem::take(&mut self.actions);
+        if durability == Durability::Together {
+            actions.sort_by_key(|action| matches!(action, Action::Send(..)));
+        }
+        let mut sends = Vec::new();
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
+            match action {
+                Action::Send(to, packet) => sends.push((to, packet)),
+                Action::Write(write) => {
+                    self.disk.write(write);
+                    let more = matches!(actions.peek(), Some(Action::Write(_)));
+                    if durability == Durability::Together && more {
+                        continue;
+                    }
+                    self.steps += 1;
+                    let cut = self.cuts.remove(&self.steps);
+                    if cut != Some(false) {
+                        self.disk.sync();
+                    }
+                    if cut.is_some() {
+                        self.crash(survival, rng);
+                        return (sends, true);
+                    }
+                }
+            }
+        }
+        (sends, false)
+    }
+}

@@ -1,0 +1,116 @@
+//! Who takes part in a run.
+
+use std::{sync::Arc, time::Duration};
+
+use dtn_consensus::{Decision, PbftConfig};
+use dtn_primitives::{
+    B256, Block, Certificate, CheckpointCertificate, Domain, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote,
+    VoteKind, keccak256,
+};
+
+/// The validators of a simulated network with their keys, the same in every run of a size.
+#[derive(Debug, Clone)]
+pub struct Members {
+    keys: Vec<SecretKey>,
+    domain: Domain,
+    validators: ValidatorSet,
+    view_timeout: Duration,
+}
+
+impl Members {
+    /// A network of `n` validators.
+    pub fn new(n: usize, view_timeout: Duration) -> Self {
+        let secret = |number: usize| keccak256((number as u64).to_be_bytes()).0;
+        let mut keys: Vec<_> = (0..).map_while(|number| SecretKey::from_bytes(&secret(number)).ok()).take(n).collect();
+        keys.sort_by_key(SecretKey::address);
+        let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
+        Self { keys, domain: Domain::new(B256::repeat_byte(7), 31337), validators, view_timeout }
+    }
+
+    /// What signatures are bound to.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// All validators.
+    pub fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
+
+    /// The number of validators.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no validator.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// A validator's key.
+    pub fn key(&self, validator: ValidatorIndex) -> &SecretKey {
+        &self.keys[validator.as_usize()]
+    }
+
+    /// What a replica of PBFT needs to know.
+    pub fn config(&self, me: ValidatorIndex) -> PbftConfig {
+        PbftConfig {
+            me,
+            key: self.key(me).clone(),
+            domain: self.domain,
+            validators: self.validators.clone(),
+            view_timeout: self.view_timeout,
+        }
+    }
+
+    /// Every validator but one.
+    pub fn others(&self, me: ValidatorIndex) -> impl Iterator<Item = ValidatorIndex> + use<> {
+        (0..self.keys.len()).map(|index| ValidatorIndex(index as u16)).filter(move |index| *index != me)
+    }
+
+    /// A block without transactions. Another salt makes another block.
+    pub fn block(&self, height: u64, parent_hash: B256, proposer: ValidatorIndex, salt: u64) -> Arc<Block> {
+        let header = Header {
+            network_id: self.domain.network_id,
+            chain_id: self.domain.chain_id,
+            epoch: self.validators.epoch(),
+            height,
+            timestamp: height,
+            proposer: self.key(proposer).address(),
+            parent_hash,
+            transactions_root: Block::transactions_root(&[], &self.domain),
+            results_root: B256::left_padding_from(&salt.to_be_bytes()),
+        };
+        Arc::new(Block { header, transactions: vec![] })
+    }
+
+    /// A vote of a validator.
+    pub fn vote(&self, kind: VoteKind, (view, height): (u64, u64), block_hash: B256, by: ValidatorIndex) -> Vote {
+        let place = (self.validators.epoch(), view, height);
+        Vote::sign(kind, place, block_hash, by, self.key(by), &self.domain)
+    }
+
+    /// Votes of the first quorum of validators.
+    fn quorum(&self, kind: VoteKind, height: u64, hash: B256) -> Vec<Vote> {
+        let vote = |index| self.vote(kind, (0, height), hash, ValidatorIndex(index as u16));
+        (0..self.validators.quorum()).map(vote).collect()
+    }
+
+    /// A block that was decided in view 0 before the run begins; nothing at height 0.
+    pub fn base(&self, height: u64) -> Option<Decision> {
+        let block = self.block(height, B256::ZERO, ValidatorIndex(0), 0);
+        let certificate = Certificate::from_votes(&self.quorum(VoteKind::Commit, height, block.header.hash()))?;
+        (height > 0).then_some(Decision { block, certificate })
+    }
+
+    /// A checkpoint that was stable before the run begins; nothing at height 0.
+    pub fn checkpoint(&self, height: u64) -> Option<CheckpointCertificate> {
+        let votes = self.quorum(VoteKind::Checkpoint, height, state_root(height, B256::ZERO));
+        CheckpointCertificate::from_votes(&votes).filter(|_| height > 0)
+    }
+}
+
+/// The root of the state after a block: that of a ledger whose state is its chain.
+pub(crate) fn state_root(height: u64, block_hash: B256) -> B256 {
+    keccak256([height.to_be_bytes().as_slice(), block_hash.as_slice()].concat())
+}

@@ -1,0 +1,229 @@
+//! What must never happen.
+
+use std::collections::{BTreeMap, HashMap};
+
+use dtn_consensus::{Decision, Evidence};
+use dtn_primitives::{B256, CertificateError, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
+
+use crate::{Members, Statement};
+
+/// How a run broke a promise of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Two correct replicas decided differently.
+    #[error("replicas {first} and {second} decided different blocks at height {height}")]
+    Forked {
+        /// The height.
+        height: u64,
+        /// One of them.
+        first: ValidatorIndex,
+        /// The other.
+        second: ValidatorIndex,
+    },
+    /// A correct replica decided a block that does not follow its last one.
+    #[error("replica {replica} decided height {height} out of order")]
+    Misordered {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The height.
+        height: u64,
+    },
+    /// A correct replica decided without proof, or holds a checkpoint without proof.
+    #[error("a certificate of replica {replica} for height {height} does not hold: {error}")]
+    Unproven {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The height.
+        height: u64,
+        /// What is wrong with the certificate.
+        error: CertificateError,
+    },
+    /// A certificate is for something else than the block that it came with.
+    #[error("replica {replica} decided height {height} with the certificate of another block")]
+    Mismatched {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The height.
+        height: u64,
+    },
+    /// Two checkpoints of one height are stable with different states.
+    #[error("two states are stable at height {0}")]
+    TwoStates(u64),
+    /// A correct replica sent two votes that contradict each other.
+    #[error("replica {} voted twice at height {}, view {}", .first.validator, .first.height, .first.view)]
+    Contradicted {
+        /// What it said first.
+        first: Box<Vote>,
+        /// What it said later.
+        second: Box<Vote>,
+    },
+    /// A correct replica voted in a view that it had left.
+    #[error("replica {} voted in view {} after it had left for view {left_for}", .vote.validator, .vote.view)]
+    Returned {
+        /// Its vote.
+        vote: Box<Vote>,
+        /// The view that it had asked for before.
+        left_for: u64,
+    },
+    /// A correct replica committed to a block and did not say so when it left the view.
+    #[error("replica {replica} asked for view {view} and forgot that it had committed at height {height}")]
+    Forgot {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The view that it asked for.
+        view: u64,
+        /// The height.
+        height: u64,
+    },
+    /// There is evidence against a correct replica, or what is said to be evidence is none.
+    #[error("replica {0} was accused")]
+    Accused(ValidatorIndex),
+    /// A correct replica found fault with a message of another, though all are correct.
+    #[error("replica {by} finds fault with replica {of}: {fault}")]
+    Blamed {
+        /// Who.
+        by: ValidatorIndex,
+        /// With whom.
+        of: ValidatorIndex,
+        /// What.
+        fault: String,
+    },
+}
+
+/// Watches what correct replicas do and say.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    correct: Vec<bool>,
+    decided: BTreeMap<u64, (B256, ValidatorIndex)>,
+    stable: BTreeMap<u64, B256>,
+    votes: HashMap<(ValidatorIndex, VoteKind, u64, u64), Vote>,
+    /// The highest view that each has asked for.
+    left_for: BTreeMap<ValidatorIndex, u64>,
+    /// By validator and height, the highest view in which it committed, and to what.
+    commits: BTreeMap<(ValidatorIndex, u64), u64>,
+}
+
+impl Oracle {
+    pub(crate) fn new(correct: Vec<bool>) -> Self {
+        Self {
+            correct,
+            decided: BTreeMap::new(),
+            stable: BTreeMap::new(),
+            votes: HashMap::new(),
+            left_for: BTreeMap::new(),
+            commits: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_correct(&self, replica: ValidatorIndex) -> bool {
+        self.correct.get(replica.as_usize()).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn decides(
+        &mut self,
+        replica: ValidatorIndex,
+        decision: &Decision,
+        members: &Members,
+    ) -> Result<(), Violation> {
+        let Decision { block, certificate } = decision;
+        let height = block.header.height;
+        if (certificate.height, certificate.block_hash) != (height, block.header.hash()) {
+            return Err(Violation::Mismatched { replica, height });
+        }
+        match self.decided.get(&height) {
+            Some((hash, first)) if *hash != certificate.block_hash => {
+                return Err(Violation::Forked { height, first: *first, second: replica });
+            }
+            _ => _ = self.decided.entry(height).or_insert((certificate.block_hash, replica)),
+        }
+        let proven = certificate.verify(members.domain(), members.validators());
+        proven.map_err(|error| Violation::Unproven { replica, height, error })
+    }
+
+    pub(crate) fn stable(
+        &mut self,
+        replica: ValidatorIndex,
+        certificate: &CheckpointCertificate,
+        members: &Members,
+    ) -> Result<(), Violation> {
+        let CheckpointCertificate { height, state_root, .. } = *certificate;
+        if *self.stable.entry(height).or_insert(state_root) != state_root {
+            return Err(Violation::TwoStates(height));
+        }
+        let proven = certificate.verify(members.domain(), members.validators());
+        proven.map_err(|error| Violation::Unproven { replica, height, error })
+    }
+
+    /// A correct replica sends a message that states these things.
+    pub(crate) fn says(&mut self, sender: ValidatorIndex, statements: Vec<Statement>) -> Result<(), Violation> {
+        for statement in statements {
+            match statement {
+                Statement::Vote(vote) if vote.validator == sender => self.votes_once(vote)?,
+                Statement::Leave { validator, view, decided, prepared } if validator == sender => {
+                    let left_for = self.left_for.entry(sender).or_default();
+                    *left_for = view.max(*left_for);
+                    self.remembers(sender, view, decided, &prepared)?;
+                }
+                // Passed on.
+                Statement::Vote(_) | Statement::Leave { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn votes_once(&mut self, vote: Vote) -> Result<(), Violation> {
+        let left_for = self.left_for.get(&vote.validator).copied().unwrap_or(0);
+        let known = self.votes.entry((vote.validator, vote.kind, vote.view, vote.height)).or_insert(vote.clone());
+        if *known != vote {
+            return Err(Violation::Contradicted { first: Box::new(known.clone()), second: Box::new(vote) });
+        }
+        if vote.view < left_for && vote.kind != VoteKind::Checkpoint {
+            return Err(Violation::Returned { vote: Box::new(vote), left_for });
+        }
+        if vote.kind == VoteKind::Commit {
+            let committed = self.commits.entry((vote.validator, vote.height)).or_default();
+            *committed = vote.view.max(*committed);
+        }
+        Ok(())
+    }
+
+    /// What it committed to above the decided height it has prepared, in that view or later; unless another block took
+    /// the place of one below, in a later view.
+    fn remembers(
+        &self,
+        replica: ValidatorIndex,
+        view: u64,
+        decided: u64,
+        prepared: &[(u64, u64, B256)],
+    ) -> Result<(), Violation> {
+        let committed = self.commits.range((replica, decided.saturating_add(1))..=(replica, u64::MAX));
+        for ((_, height), committed_in) in committed {
+            let kept = prepared.iter().any(|(in_view, at, _)| {
+                (at == height && in_view >= committed_in) || (at < height && in_view > committed_in)
+            });
+            if !kept {
+                return Err(Violation::Forgot { replica, view, height: *height });
+            }
+        }
+        Ok(())
+    }
+
+    /// A correct replica has evidence.
+    pub(crate) fn accuses(&self, evidence: &Evidence, members: &Members) -> Result<(), Violation> {
+        let accused = evidence.first.validator;
+        let holds = evidence.verify(members.domain(), members.validators()) == Ok(true);
+        if holds && !self.is_correct(accused) { Ok(()) } else { Err(Violation::Accused(accused)) }
+    }
+
+    /// A correct replica finds fault with a message. What a liar says may be passed on, so this tells something only
+    /// if there is none.
+    pub(crate) fn blames(&self, by: ValidatorIndex, of: ValidatorIndex, fault: String) -> Result<(), Violation> {
+        let all_correct = self.correct.iter().all(|correct| *correct);
+        if all_correct { Err(Violation::Blamed { by, of, fault }) } else { Ok(()) }
+    }
+
+    /// The highest height that a correct replica has decided.
+    pub(crate) fn height(&self) -> u64 {
+        self.decided.last_key_value().map_or(0, |(height, _)| *height)
+    }
+}

@@ -1,0 +1,51 @@
+//! PBFT as a subject.
+
+use dtn_consensus::{Decision, Message, Pbft, PreparedCertificate, Record};
+use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
+
+use crate::{
+    Members, Statement, Subject,
+    adversary::{Adversary, Kind},
+};
+
+impl Subject for Pbft {
+    fn create(
+        members: &Members,
+        me: ValidatorIndex,
+        last: Option<&Decision>,
+        stable: Option<CheckpointCertificate>,
+        records: Vec<Record>,
+    ) -> Self {
+        Pbft::new(members.config(me), last.map(|last| last.certificate.clone()), stable, records)
+    }
+
+    fn record_height(record: &Record) -> u64 {
+        record.height()
+    }
+
+    fn statements(message: &Message) -> Vec<Statement> {
+        match message {
+            Message::PrePrepare { vote, .. } | Message::Vote(vote) | Message::Checkpoint(vote) => {
+                vec![Statement::Vote(vote.clone())]
+            }
+            Message::ViewChange { change, .. } => vec![Statement::Leave {
+                validator: change.validator,
+                view: change.view,
+                decided: change.height(),
+                prepared: change.prepared.iter().map(PreparedCertificate::prepared).collect(),
+            }],
+            Message::NewView(new_view) => {
+                new_view.proposals.iter().map(|(vote, _)| Statement::Vote(vote.clone())).collect()
+            }
+            Message::Stable(_) => Vec::new(),
+        }
+    }
+
+    fn view(&self) -> u64 {
+        self.view()
+    }
+
+    fn adversary(kind: Kind) -> Box<dyn Adversary<Message>> {
+        kind.create()
+    }
+}

@@ -1,0 +1,67 @@
+//! What the simulator has to know of a protocol beside how to run it.
+
+use std::fmt::Debug;
+
+use dtn_consensus::{Decision, Protocol};
+use dtn_primitives::{B256, CheckpointCertificate, ValidatorIndex, Vote};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Members,
+    adversary::{Adversary, Kind},
+};
+
+/// A protocol that can be simulated.
+pub trait Subject:
+    Protocol<
+        Message: Clone + Debug + Serialize + DeserializeOwned,
+        Record: Clone + Debug,
+        Timer: Copy + Ord + Debug,
+        Fault: Debug,
+    > + Clone
+    + Debug
+{
+    /// A replica, new or after a restart with what it had made durable.
+    fn create(
+        members: &Members,
+        me: ValidatorIndex,
+        last: Option<&Decision>,
+        stable: Option<CheckpointCertificate>,
+        records: Vec<Self::Record>,
+    ) -> Self;
+
+    /// The height with whose decision a record goes.
+    fn record_height(record: &Self::Record) -> u64;
+
+    /// What a message states that its sender may never contradict. Others' statements may be among them.
+    fn statements(message: &Self::Message) -> Vec<Statement>;
+
+    /// The view that it is in.
+    fn view(&self) -> u64;
+
+    /// A liar of this protocol.
+    fn adversary(kind: Kind) -> Box<dyn Adversary<Self::Message>>;
+
+    /// A measure of the memory that it takes: the length of everything that it holds, written out.
+    fn size(&self) -> usize {
+        format!("{self:?}").len()
+    }
+}
+
+/// Something that a correct replica stands by, also after a crash.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// It votes for no other block at this height, in this view.
+    Vote(Vote),
+    /// It has left all views below one, and shows what it prepared in them.
+    Leave {
+        /// Who leaves.
+        validator: ValidatorIndex,
+        /// The first view in which it may vote from now on.
+        view: u64,
+        /// What it says is decided.
+        decided: u64,
+        /// What it has prepared above, as views, heights and blocks.
+        prepared: Vec<(u64, u64, B256)>,
+    },
+}
