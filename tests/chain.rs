@@ -369,6 +369,7 @@ impl Ledger {
             .enumerate()
             .map(|(index, payee)| WorkResult {
                 id: keccak256(format!("{height} {index}")),
+                worker: validators[0].address(),
                 payee: *payee,
                 amount: U256::from(1_000_000 * height + index as u64),
                 digest: keccak256("evidence"),

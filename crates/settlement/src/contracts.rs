@@ -74,6 +74,7 @@ header_for!(RewardDistributor);
 
 impl From<&WorkResult> for RewardDistributor::Result {
     fn from(result: &WorkResult) -> Self {
-        Self { id: result.id, payee: result.payee, amount: result.amount, digest: result.digest }
+        let WorkResult { id, worker, payee, amount, digest } = *result;
+        Self { id, worker, payee, amount, digest }
     }
 }

@@ -130,7 +130,8 @@ fn finalized(genesis: &Genesis, keys: &[SecretKey], payees: &[Address]) -> Vec<F
     let mut results = Vec::new();
     for (height, payee) in (1..).zip(payees) {
         let id = keccak256(format!("{height}"));
-        let result = WorkResult { id, payee: *payee, amount: U256::from(height), digest: B256::ZERO };
+        let result =
+            WorkResult { id, worker: keys[0].address(), payee: *payee, amount: U256::from(height), digest: B256::ZERO };
         let header = Header {
             network_id: domain.network_id,
             chain_id: domain.chain_id,
