@@ -58,7 +58,7 @@ contract GasTest is Fixture {
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
         check("finalize, 3 of 4, later", 76_000);
 
-        run(address(distributor), 0, abi.encodeCall(distributor.pay, (header, result, proof)), 57_000, 90_500);
+        run(address(distributor), 0, abi.encodeCall(distributor.pay, (header, result, proof)), 56_700, 89_700);
         assertEq(PAYEE.balance, 1 ether + 1);
         assertEq(over, "");
     }

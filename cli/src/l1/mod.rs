@@ -1,6 +1,7 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
 pub(crate) mod client;
+mod evidence;
 pub(crate) mod home;
 pub(crate) mod init;
 mod node;
@@ -73,6 +74,8 @@ pub(crate) enum Command {
         /// The block's height.
         height: u64,
     },
+    /// Show which validators are proven to have contradicted themselves, and have the registry bar them.
+    Evidence(evidence::Command),
     /// Stop all peers.
     Down,
 }
@@ -152,6 +155,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let certified = client.certificate(height).await?;
             print(json, &certified, || certificate_table(&client, &certified))
         }
+        Command::Evidence(command) => evidence::run(command, &home, context).await,
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))

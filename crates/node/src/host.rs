@@ -1,7 +1,7 @@
 //! What the API asks of whoever owns the ledger: a validator's core, or an observer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Reply, Transaction};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -34,4 +34,6 @@ pub(crate) trait Host {
     fn nonce(&self, account: Address) -> u64;
     /// Results of final blocks from a height on.
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
+    /// Proofs that validators contradicted themselves.
+    fn evidence(&self) -> Vec<Evidence>;
 }

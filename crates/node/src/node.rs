@@ -176,7 +176,7 @@ impl Node {
                 Box::new(move || core.run(events_in, queries_in))
             }
             None => {
-                let observer = Observer::new(address, ledger, commands, metrics);
+                let observer = Observer::new(address, ledger, commands, metrics)?;
                 Box::new(move || observer.run(events_in, queries_in))
             }
         };

@@ -4,12 +4,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger, LedgerError};
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Reply, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
+    evidence::{EvidencePool, EvidenceRefusal},
     follow::{self, Answer, Follow},
     host::{Host, Query},
     link::Offence,
@@ -25,6 +26,7 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 pub(crate) struct Observer {
     address: Address,
     ledger: Ledger,
+    evidence: EvidencePool,
     commands: mpsc::Sender<Command>,
     metrics: Metrics,
     connected: BTreeSet<Remote>,
@@ -33,17 +35,25 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(address: Address, ledger: Ledger, commands: mpsc::Sender<Command>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        address: Address,
+        ledger: Ledger,
+        commands: mpsc::Sender<Command>,
+        metrics: Metrics,
+    ) -> Result<Self, NodeError> {
         metrics.height.set(ledger.tip().height as i64);
-        Self {
+        let (store, domain, validators) = (ledger.store().clone(), *ledger.domain(), ledger.validators().clone());
+        let evidence = EvidencePool::open(store, domain, validators)?;
+        Ok(Self {
             address,
             ledger,
+            evidence,
             commands,
             metrics,
             connected: BTreeSet::new(),
             follow: Follow::default(),
             stopping: false,
-        }
+        })
     }
 
     /// Follows until it is told to stop, or its store fails.
@@ -94,11 +104,29 @@ impl Observer {
                     self.submit(transaction).ok();
                 }
             }
+            Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, from)?,
             Event::Frame { .. } => {}
             Event::Requested { request, from } => {
                 self.command(follow::respond(&self.ledger, &request, from)?);
             }
             Event::Response { from, response } => self.answered(from, response)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps evidence that holds, and passes it on if it is news.
+    fn take_evidence(&mut self, evidence: Evidence, from: Remote) -> Result<(), NodeError> {
+        match self.evidence.add(&evidence) {
+            Ok(true) => {
+                self.metrics.caught(evidence.validator(), evidence.kind().name());
+                self.command(Command::Broadcast(Frame::Evidence(Box::new(evidence)).encode()));
+            }
+            Ok(false) => {}
+            Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
+            Err(EvidenceRefusal::Invalid(error)) => {
+                tracing::warn!(peer = %from, %error, "evidence that proves nothing");
+                self.command(Command::CutOff { peer: from, offence: Offence::BadEvidence });
+            }
         }
         Ok(())
     }
@@ -206,7 +234,7 @@ impl Host for Observer {
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
             working_on: None,
-            evidence: Vec::new(),
+            evidence: self.evidence.validators(),
             faults: vec![0; validators.len()],
         }
     }
@@ -246,5 +274,9 @@ impl Host for Observer {
 
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
         Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.all().cloned().collect()
     }
 }

@@ -150,7 +150,6 @@ impl Job {
             self.since = Instant::now();
         }
     }
-
 }
 
 /// Results of one height that were put away: only their ids are kept, and the ledger has the rest.
@@ -575,7 +574,9 @@ impl Desk {
             Stage::Unposted => self.account.send(&self.finalize(&job.result, council.quorum)).await?,
             Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
             Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
-            Stage::Executable | Stage::Paid | Stage::Forfeited => self.multisig.execute(&self.account, &job.transaction).await?,
+            Stage::Executable | Stage::Paid | Stage::Forfeited => {
+                self.multisig.execute(&self.account, &job.transaction).await?
+            }
         };
         Ok(record)
     }

@@ -214,7 +214,7 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
     let task = tokio::spawn(async move {
         relayer.run().await;
     });
-    reached(&mut status, |status| *status == RelayerStatus { cursor: 41, paid: 40, open: 0 }).await;
+    reached(&mut status, |status| *status == RelayerStatus { cursor: 41, paid: 40, ..RelayerStatus::default() }).await;
     assert_eq!(
         bench.balance(refusing).await,
         (1..=40u64).filter(|height| height % 4 == 1).map(U256::from).sum::<U256>()

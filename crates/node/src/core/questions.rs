@@ -1,7 +1,7 @@
 //! What the outside asks of a peer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Reply, Transaction};
+use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Reply, Transaction};
 use tokio::sync::oneshot;
 
 use super::{Core, MAX_WAITERS};
@@ -25,9 +25,6 @@ impl Host for Core {
     }
 
     fn status(&self) -> Status {
-        let mut evidence: Vec<_> = self.evidence.iter().map(|evidence| evidence.first.validator.0).collect();
-        evidence.sort_unstable();
-        evidence.dedup();
         Status {
             network: self.genesis.name.clone(),
             network_id: self.domain.network_id,
@@ -46,7 +43,7 @@ impl Host for Core {
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
             working_on: self.miner.running(),
-            evidence,
+            evidence: self.evidence.validators(),
             faults: self.faults.clone(),
         }
     }
@@ -100,5 +97,9 @@ impl Host for Core {
 
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
         Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.all().cloned().collect()
     }
 }
