@@ -16,15 +16,17 @@ use alloy::{
     providers::Provider,
 };
 use dtn_primitives::{
-    Certificate, FinalizedResult, Genesis, Header, SecretKey, ValidatorSet, Vote, VoteKind, WorkResult, merkle,
+    Certificate, Evidence, FinalizedResult, Genesis, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
+    WorkResult, merkle,
 };
 use dtn_settlement::{
     Account, Chain, Network,
     amount::parse_amount,
     connection::{AnvilOptions, start_anvil},
-    contracts::RewardDistributor,
+    contracts::{ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, Deployment, deploy, fund, top_up},
     dev_keys::dev_key,
+    evidence,
     gas_ledger::{GasLedger, TransactionStatus, summarize},
     keystore::{Keystore, Password},
     multisig::{Multisig, ProposalStatus, WalletTransaction},
@@ -369,6 +371,7 @@ impl Ledger {
             .enumerate()
             .map(|(index, payee)| WorkResult {
                 id: keccak256(format!("{height} {index}")),
+                worker: validators[index % validators.len()].address(),
                 payee: *payee,
                 amount: U256::from(1_000_000 * height + index as u64),
                 digest: keccak256("evidence"),
@@ -607,4 +610,120 @@ async fn payouts_wait_for_money_and_for_enough_owners() {
         let _ = peer.task.await;
     }
     council.check_gas(4).await;
+}
+
+/// Two votes of a validator for two blocks at one height.
+fn contradiction(council: &Council, validator: usize, kind: VoteKind) -> Evidence {
+    let (domain, key) = (council.genesis.domain(), &council.keys[validator]);
+    let vote = |hash| Vote::sign(kind, (0, 0, 7), hash, ValidatorIndex(validator as u16), key, &domain);
+    Evidence::new(vote(keccak256("one")), vote(keccak256("another")))
+}
+
+/// Answers `dtn_evidence` as a peer does, and is the only peer of the network in the bench's home.
+async fn showing_peer(council: &Council, shown: Vec<Evidence>) -> jsonrpsee::server::ServerHandle {
+    let mut module = jsonrpsee::RpcModule::new(shown);
+    module.register_method("dtn_evidence", |_, shown, _| shown.clone()).expect("a new name");
+    let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("bound");
+    let home = council.bench.path(".dtn");
+    fs::create_dir_all(home.join("deployments")).expect("writable");
+    let genesis = serde_json::to_string(&council.genesis).expect("JSON");
+    fs::write(home.join("genesis.json"), genesis).expect("writable");
+    let deployment = serde_json::to_string(&council.deployment).expect("JSON");
+    fs::write(home.join("deployments/local.json"), deployment).expect("writable");
+    let client = format!("keystore = \"none\"\npassword_file = \"none\"\npeers = [\"{address}\"]\n");
+    fs::write(home.join("client.toml"), client).expect("writable");
+    server.start(module)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_contradicted_itself_is_barred_and_not_paid() {
+    let council = Council::new(4).await;
+    council.fund_distributor().await;
+    let mut lie = contradiction(&council, 2, VoteKind::Commit);
+    lie.second.signature = lie.first.signature;
+    let shown =
+        [VoteKind::Prepare, VoteKind::Commit, VoteKind::Checkpoint].map(|kind| contradiction(&council, 1, kind));
+    let peer = showing_peer(&council, [&shown[..], &[lie]].concat()).await;
+
+    // The client believes signatures, not the peer.
+    let barred = council.keys[1].address();
+    let listed = council.bench.json(&["l1", "evidence"]);
+    let listed = listed["evidence"].as_array().expect("a list");
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert!(listed.iter().all(|entry| text(&entry["address"]).parse() == Ok(barred)));
+    assert_eq!(text(&listed[0]["id"]).parse(), Ok(shown[0].id()));
+    let table = String::from_utf8(council.bench.run(&["l1", "evidence"]).stdout).expect("text");
+    for part in ["prepare", "commit", "checkpoint", &barred.to_string(), &keccak256("one").to_string()] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+
+    // One report is enough, and a second one finds nothing to do.
+    let reported = council.bench.json(&["l1", "evidence", "--report"]);
+    assert_eq!(reported["reports"].as_array().map(Vec::len), Some(1), "{reported}");
+    assert!(reported["reports"][0]["transaction"]["tx"].is_string(), "{reported}");
+    let again = council.bench.json(&["l1", "evidence", "--report"]);
+    assert!(again["reports"][0]["transaction"].is_null(), "{again}");
+    let is_barred = async |validator| {
+        let call = ResultRegistry::isBarredCall { validator };
+        council.chain.read(council.deployment.addresses.registry, &call).await.expect("answered")
+    };
+    assert!(is_barred(barred).await);
+    assert!(!is_barred(council.keys[2].address()).await);
+
+    // The worker counts, not the payee, and a relayer is done with what it forfeits.
+    council.finalize(&[Address::repeat_byte(0x91), Address::repeat_byte(0x92), Address::repeat_byte(0x93)]);
+    council.finalize(&[Address::repeat_byte(0x91)]);
+    let mut peers: Vec<_> = (0..4).map(|index| council.start(index)).collect();
+    let settled = RelayerStatus { cursor: 3, paid: 3, forfeited: 1, open: 0 };
+    for peer in &mut peers {
+        let reached = tokio::time::timeout(PATIENCE, peer.status.wait_for(|status| *status == settled)).await;
+        reached.expect("in time").expect("alive");
+    }
+    let results = council.ledger.all();
+    let forfeited = results.iter().find(|result| result.result.worker == barred).expect("its work");
+    assert!(!council.is_paid(forfeited.result.id).await);
+    assert_eq!(payouts(&council.chain, council.deployment.addresses.distributor, 0).await.expect("read").len(), 3);
+    for peer in peers {
+        peer.task.abort();
+        let _ = peer.task.await;
+    }
+
+    // Not even when all owners agree to pay.
+    let multisig = Multisig::new(council.chain.clone(), council.deployment.addresses.multisig);
+    let transaction = WalletTransaction::payout(council.deployment.addresses.distributor, forfeited);
+    let id = multisig.check_id(&transaction).await.expect("both compute the same id");
+    let owner =
+        |index: usize| Account::new(council.chain.clone(), council.keys[index].clone(), council.gas_ledger(index));
+    multisig.propose(&owner(0), &transaction).await.expect("proposed");
+    for index in 1..4 {
+        multisig.confirm(&owner(index), id).await.expect("confirmed");
+    }
+    let refused = multisig.execute(&owner(0), &transaction).await.expect_err("barred").to_string();
+    assert!(refused.contains(&format!("WorkerBarred(id: {}, worker: {barred})", forfeited.result.id)), "{refused}");
+    peer.stop().expect("running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_refuses_what_proves_nothing_by_name() {
+    let council = Council::new(4).await;
+    let registry = council.deployment.addresses.registry;
+    let accused = council.keys[3].address();
+    let good = contradiction(&council, 3, VoteKind::Prepare);
+    let elsewhere = dtn_primitives::Domain::new(B256::ZERO, 31337);
+    let foreign =
+        |hash| Vote::sign(VoteKind::Prepare, (0, 0, 7), hash, ValidatorIndex(3), &council.keys[3], &elsewhere);
+    let mut forged = good.clone();
+    forged.second.signature = contradiction(&council, 2, VoteKind::Prepare).second.signature;
+    let cases = [
+        (Evidence::new(good.first.clone(), good.first.clone()), "NoContradiction"),
+        (forged, "NotSignedBy"),
+        (Evidence::new(foreign(keccak256("one")), foreign(keccak256("another"))), "NotSignedBy"),
+    ];
+    for (evidence, name) in cases {
+        let error = evidence::report(&council.deployer, registry, accused, &evidence).await.expect_err("refused");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("taken").is_some());
+    assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("known").is_none());
 }

@@ -27,14 +27,46 @@ struct Header {
 
 /// @notice One piece of finished work and what it is worth.
 /// @param id What is being paid for: the hash of the order. It is paid at most once.
+/// @param worker Account that did the work: the signer of the winning claim.
 /// @param payee Account that receives the reward.
 /// @param amount Reward in wei.
-/// @param digest Evidence: the hash of the winning claim.
+/// @param digest Hash of the winning claim.
 struct Result {
     bytes32 id;
+    address worker;
     address payee;
     uint256 amount;
     bytes32 digest;
+}
+
+/// @notice What a vote says. The order is part of the format.
+enum VoteKind {
+    PrePrepare,
+    Prepare,
+    Commit,
+    Checkpoint
+}
+
+/// @notice Two votes of one validator for the same slot that no correct validator casts together.
+/// @param kind What both votes say.
+/// @param epoch The validator set's epoch.
+/// @param view_ The view in which both are cast; 0 for checkpoints.
+/// @param height The height that both are about.
+/// @param validator The validator's place in the set, in ascending order of address.
+/// @param firstHash The block hash of one vote, or its state root; the lower of the two.
+/// @param secondHash That of the other vote.
+/// @param firstSignature The validator's signature of the first vote: r, s, v.
+/// @param secondSignature The validator's signature of the second vote.
+struct Evidence {
+    VoteKind kind;
+    uint64 epoch;
+    uint64 view_;
+    uint64 height;
+    uint16 validator;
+    bytes32 firstHash;
+    bytes32 secondHash;
+    bytes firstSignature;
+    bytes secondSignature;
 }
 
 /// @title Hashes of the structures that the L1 and the contracts share
@@ -44,9 +76,21 @@ library Formats {
     bytes32 internal constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)");
 
+    /// @notice Type of the vote by which a primary proposes a block.
+    bytes32 internal constant PRE_PREPARE_TYPEHASH =
+        keccak256("PrePrepare(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)");
+
+    /// @notice Type of the vote by which a replica accepts a proposal.
+    bytes32 internal constant PREPARE_TYPEHASH =
+        keccak256("Prepare(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)");
+
     /// @notice Type of the vote that finalizes a block.
     bytes32 internal constant COMMIT_TYPEHASH =
         keccak256("Commit(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)");
+
+    /// @notice Type of the vote on the state after a block. It is bound to no view.
+    bytes32 internal constant CHECKPOINT_TYPEHASH =
+        keccak256("Checkpoint(uint64 epoch,uint64 height,bytes32 stateRoot)");
 
     /// @notice The block hash of a header.
     function hash(Header calldata header) internal pure returns (bytes32) {
@@ -69,7 +113,46 @@ library Formats {
         pure
         returns (bytes32)
     {
-        bytes32 structHash = keccak256(abi.encode(COMMIT_TYPEHASH, epoch, view_, height, blockHash));
+        return _voteDigest(separator, COMMIT_TYPEHASH, epoch, view_, height, blockHash);
+    }
+
+    /// @notice The digest that a validator signs for one of the two votes of an evidence.
+    function voteDigest(Evidence calldata evidence, bytes32 separator, bytes32 voted) internal pure returns (bytes32) {
+        VoteKind kind = evidence.kind;
+        if (kind == VoteKind.Checkpoint) {
+            bytes32 structHash = keccak256(abi.encode(CHECKPOINT_TYPEHASH, evidence.epoch, evidence.height, voted));
+            return MessageHashUtils.toTypedDataHash(separator, structHash);
+        }
+        bytes32 typehash = kind == VoteKind.PrePrepare
+            ? PRE_PREPARE_TYPEHASH
+            : kind == VoteKind.Prepare ? PREPARE_TYPEHASH : COMMIT_TYPEHASH;
+        return _voteDigest(separator, typehash, evidence.epoch, evidence.view_, evidence.height, voted);
+    }
+
+    /// @notice What identifies a contradiction. The signatures are left out, since one vote has many.
+    function id(Evidence calldata evidence) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                evidence.kind,
+                evidence.epoch,
+                evidence.view_,
+                evidence.height,
+                evidence.validator,
+                evidence.firstHash,
+                evidence.secondHash
+            )
+        );
+    }
+
+    function _voteDigest(
+        bytes32 separator,
+        bytes32 typehash,
+        uint64 epoch,
+        uint64 view_,
+        uint64 height,
+        bytes32 blockHash
+    ) private pure returns (bytes32) {
+        bytes32 structHash = keccak256(abi.encode(typehash, epoch, view_, height, blockHash));
         return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 }

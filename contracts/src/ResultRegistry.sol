@@ -2,14 +2,18 @@
 pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {Formats, Header} from "./Formats.sol";
+import {Evidence, Formats, Header, VoteKind} from "./Formats.sol";
 import {ValidatorSet} from "./ValidatorSet.sol";
 
 /// @title Finality of one network's blocks, as its validators' commit votes prove it
 /// @notice Anyone may post a header together with its commit certificate: the votes that finalized the block on the L1
 /// are the signatures that are checked here. A registry serves one network and one validator set; a new set gets a
 /// new registry with the next epoch. Heights may be posted in any order and with gaps.
+///
+/// Anyone may also post the proof that a validator contradicted itself. The registry then bars that validator for good,
+/// and who pays for results asks it. A barred validator's votes still count: a quorum already allows for faulty ones.
 contract ResultRegistry {
+    using Formats for Evidence;
     using Formats for Header;
 
     /// @notice Below four validators, none may be faulty.
@@ -31,9 +35,13 @@ contract ResultRegistry {
     uint64 public latestHeight;
     /// @notice Hash of the block finalized at a height, or zero.
     mapping(uint64 height => bytes32 blockHash) public finalizedHash;
+    /// @notice Whether a validator is proven to have contradicted itself.
+    mapping(address validator => bool) public isBarred;
 
     /// @notice A block is final.
     event Finalized(uint64 indexed height, bytes32 indexed blockHash, uint64 view_);
+    /// @notice A validator is proven to have contradicted itself.
+    event ValidatorBarred(address indexed validator, bytes32 evidence);
 
     /// @notice There are too few or too many validators.
     error InvalidValidatorCount(uint256 count);
@@ -61,6 +69,16 @@ contract ResultRegistry {
     error SignersNotAscending(uint256 index);
     /// @notice The signer is no validator. A signature over anything but this commit vote ends here, too.
     error UnknownSigner(address signer);
+    /// @notice No validator has this place in the set.
+    error UnknownValidator(uint256 index);
+    /// @notice This validator is barred already.
+    error AlreadyBarred(address validator);
+    /// @notice The two hashes are equal, which is no contradiction, or not in ascending order.
+    error NoContradiction(bytes32 firstHash, bytes32 secondHash);
+    /// @notice Checkpoints are cast in no view, which is written as view 0.
+    error CheckpointInView(uint64 view_);
+    /// @notice The vote for this hash is not signed by the validator: forged, malformed, or of another slot or network.
+    error NotSignedBy(address validator, bytes32 hash);
 
     /// @param networkId_ Hash of the network's genesis.
     /// @param epoch_ Number of the validator set.
@@ -105,6 +123,26 @@ contract ResultRegistry {
         emit Finalized(height, blockHash, view_);
     }
 
+    /// @notice Bars a validator that signed two votes of one kind, epoch, view and height for different hashes.
+    /// @dev The slot is stated once, so both signatures are checked over the same one.
+    /// @param evidence The votes.
+    function reportEvidence(Evidence calldata evidence) external {
+        if (evidence.epoch != epoch) revert WrongEpoch(epoch, evidence.epoch);
+        address[] memory set = validators();
+        if (evidence.validator >= set.length) revert UnknownValidator(evidence.validator);
+        address validator = set[evidence.validator];
+        if (isBarred[validator]) revert AlreadyBarred(validator);
+        if (evidence.firstHash >= evidence.secondHash) {
+            revert NoContradiction(evidence.firstHash, evidence.secondHash);
+        }
+        if (evidence.kind == VoteKind.Checkpoint && evidence.view_ != 0) revert CheckpointInView(evidence.view_);
+        _checkVote(evidence, validator, evidence.firstHash, evidence.firstSignature);
+        _checkVote(evidence, validator, evidence.secondHash, evidence.secondSignature);
+
+        isBarred[validator] = true;
+        emit ValidatorBarred(validator, evidence.id());
+    }
+
     /// @notice Whether this block is final. False for the zero hash, at every height.
     function isFinalized(uint64 height, bytes32 blockHash) external view returns (bool) {
         return blockHash != 0 && finalizedHash[height] == blockHash;
@@ -129,6 +167,17 @@ contract ResultRegistry {
     /// right when the chain forks and one side takes a new chain id.
     function domainSeparator() public view returns (bytes32) {
         return Formats.domainSeparator(networkId, block.chainid);
+    }
+
+    /// @dev Takes the signature to memory: a second caller of the calldata variant would keep it from being inlined
+    /// where a certificate is checked, which costs gas for each signature there.
+    function _checkVote(Evidence calldata evidence, address validator, bytes32 hash, bytes memory signature)
+        private
+        view
+    {
+        (address signer, ECDSA.RecoverError failure,) =
+            ECDSA.tryRecover(evidence.voteDigest(domainSeparator(), hash), signature);
+        if (failure != ECDSA.RecoverError.NoError || signer != validator) revert NotSignedBy(validator, hash);
     }
 
     /// @dev Signers and validators both ascend, so one pass over both lists checks membership and distinctness.

@@ -5,15 +5,18 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {Formats, Header, Result} from "./Formats.sol";
 
 /// @notice What the distributor asks of a registry.
-interface IFinality {
+interface IRegistry {
     /// @notice Whether this block is final.
     function isFinalized(uint64 height, bytes32 blockHash) external view returns (bool);
+
+    /// @notice Whether this account is a validator that is proven to have contradicted itself.
+    function isBarred(address account) external view returns (bool);
 }
 
 /// @title The money of the rewards, behind two locks
 /// @notice A reward leaves only when the registry holds a certificate for the block and the result is proven to be in
 /// it (the validators' lock), and when the multisig makes the call (the owners' lock). Neither can move money
-/// alone, and no result is paid twice.
+/// alone, no result is paid twice, and none whose worker the registry has barred is paid at all.
 ///
 /// There is no other way out, on purpose: no withdrawal, no owner, no upgrade. A second exit would have only one lock,
 /// and the weaker of two exits is the one that gets used. What is sent here can only become rewards, so send what the
@@ -22,8 +25,8 @@ contract RewardDistributor {
     using Formats for Header;
     using Formats for Result;
 
-    /// @notice The first lock: it knows which blocks are final.
-    IFinality public immutable registry;
+    /// @notice The first lock: it knows which blocks are final, and who is barred from payouts.
+    IRegistry public immutable registry;
     /// @notice The second lock: the only account that may pay.
     address public immutable multisig;
 
@@ -47,6 +50,8 @@ contract RewardDistributor {
     error NotFinalized(uint64 height, bytes32 blockHash);
     /// @notice The proof does not lead from the result to the header's results root.
     error NotIncluded(bytes32 leaf);
+    /// @notice The result is the work of a validator that is proven to have contradicted itself.
+    error WorkerBarred(bytes32 id, address worker);
     /// @notice The distributor holds less than the reward.
     error InsufficientFunds(uint256 have, uint256 need);
     /// @notice The payee did not take the money. Nothing has changed, and the payment can be tried again.
@@ -54,7 +59,7 @@ contract RewardDistributor {
 
     /// @param registry_ The registry of the network whose results are paid.
     /// @param multisig_ The wallet whose owners approve payments.
-    constructor(IFinality registry_, address multisig_) {
+    constructor(IRegistry registry_, address multisig_) {
         if (address(registry_).code.length == 0) revert NoCode(address(registry_));
         if (multisig_.code.length == 0) revert NoCode(multisig_);
         registry = registry_;
@@ -80,6 +85,7 @@ contract RewardDistributor {
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
         bytes32 leaf = result.leaf();
         if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
+        if (registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
         if (result.amount > address(this).balance) revert InsufficientFunds(address(this).balance, result.amount);
 
         isPaid[result.id] = true;

@@ -2,10 +2,10 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {Formats, Header, Result} from "../src/Formats.sol";
+import {Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice What the tests share: validators with keys, a 3-of-5 wallet, headers, results, trees and certificates.
 abstract contract Fixture is Test {
@@ -63,15 +63,7 @@ abstract contract Fixture is Test {
 
     /// @dev Written out anew rather than taken from the library under test.
     function digestOf(Header memory header, uint64 view_) internal pure returns (bytes32) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)"),
-                keccak256("DTN"),
-                keccak256("1"),
-                uint256(header.chainId),
-                header.networkId
-            )
-        );
+        bytes32 domain = domainOf(header.networkId, header.chainId);
         bytes32 vote = keccak256(
             abi.encode(
                 keccak256("Commit(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)"),
@@ -99,6 +91,54 @@ abstract contract Fixture is Test {
         for (uint256 i; i < count; ++i) {
             signatures = bytes.concat(signatures, signatureOf(signers[from + i], digest));
         }
+    }
+
+    /// @dev Two votes of one validator that contradict each other, for a slot that all kinds can have.
+    function makeEvidence(VoteKind kind, address[] memory signers, uint16 validator)
+        internal
+        view
+        returns (Evidence memory evidence)
+    {
+        evidence.kind = kind;
+        evidence.epoch = EPOCH;
+        evidence.view_ = kind == VoteKind.Checkpoint ? 0 : VIEW;
+        evidence.height = 128;
+        evidence.validator = validator;
+        (evidence.firstHash, evidence.secondHash) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        sign(evidence, signers[validator]);
+    }
+
+    /// @dev Signs both votes of the evidence, whatever it says.
+    function sign(Evidence memory evidence, address signer) internal view {
+        evidence.firstSignature = signatureOf(signer, voteDigestOf(evidence, evidence.firstHash));
+        evidence.secondSignature = signatureOf(signer, voteDigestOf(evidence, evidence.secondHash));
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function voteDigestOf(Evidence memory evidence, bytes32 hash) internal view returns (bytes32) {
+        bytes32 vote;
+        if (evidence.kind == VoteKind.Checkpoint) {
+            bytes32 typehash = keccak256("Checkpoint(uint64 epoch,uint64 height,bytes32 stateRoot)");
+            vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.height, hash));
+        } else {
+            string[3] memory names = ["PrePrepare", "Prepare", "Commit"];
+            string memory fields = "(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)";
+            bytes32 typehash = keccak256(abi.encodePacked(names[uint256(evidence.kind)], fields));
+            vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.view_, evidence.height, hash));
+        }
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), vote));
+    }
+
+    function domainOf(bytes32 network, uint256 chainId) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)"),
+                keccak256("DTN"),
+                keccak256("1"),
+                chainId,
+                network
+            )
+        );
     }
 
     function leafOf(Result memory result) internal pure returns (bytes32) {

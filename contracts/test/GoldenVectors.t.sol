@@ -3,9 +3,9 @@ pragma solidity ^0.8.30;
 
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
-import {Formats, Header, Result} from "../src/Formats.sol";
+import {Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice The structure whose hash is the network id. No contract reads it; only the format is checked here.
 struct Genesis {
@@ -81,7 +81,7 @@ contract GoldenVectorsTest is Test {
         ResultRegistry registry = new ResultRegistry(
             json.readBytes32(".network.network_id"), header.epoch, json.readAddressArray(".network.validators")
         );
-        RewardDistributor distributor = new RewardDistributor(IFinality(address(registry)), address(this));
+        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), address(this));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -93,6 +93,7 @@ contract GoldenVectorsTest is Test {
             string memory entry = item(".results", count);
             Result memory result = Result({
                 id: json.readBytes32(string.concat(entry, ".id")),
+                worker: json.readAddress(string.concat(entry, ".worker")),
                 payee: json.readAddress(string.concat(entry, ".payee")),
                 amount: vm.parseUint(json.readString(string.concat(entry, ".amount"))),
                 digest: json.readBytes32(string.concat(entry, ".digest"))
@@ -103,6 +104,35 @@ contract GoldenVectorsTest is Test {
             assertEq(result.payee.balance - before, result.amount);
         }
         assertGt(count, 0, "the vectors have a result");
+    }
+
+    /// @dev Evidence made in Rust, one of each kind, bars the validator that it accuses.
+    function test_GoldenVectors_Evidence() public {
+        uint256 count;
+        for (; json.keyExists(item(".evidence", count)); ++count) {
+            string memory entry = item(".evidence", count);
+            Evidence memory evidence = Evidence({
+                kind: VoteKind(json.readUint(string.concat(entry, ".kind"))),
+                epoch: uint64(json.readUint(string.concat(entry, ".epoch"))),
+                view_: uint64(json.readUint(string.concat(entry, ".view"))),
+                height: uint64(json.readUint(string.concat(entry, ".height"))),
+                validator: uint16(json.readUint(string.concat(entry, ".validator"))),
+                firstHash: json.readBytes32(string.concat(entry, ".first_hash")),
+                secondHash: json.readBytes32(string.concat(entry, ".second_hash")),
+                firstSignature: json.readBytes(string.concat(entry, ".first_signature")),
+                secondSignature: json.readBytes(string.concat(entry, ".second_signature"))
+            });
+            assertEq(uint256(evidence.kind), count);
+            address accused = json.readAddress(string.concat(entry, ".address"));
+            ResultRegistry registry = new ResultRegistry(
+                json.readBytes32(".network.network_id"), evidence.epoch, json.readAddressArray(".network.validators")
+            );
+            vm.expectEmit();
+            emit ResultRegistry.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
+            registry.reportEvidence(evidence);
+            assertTrue(registry.isBarred(accused));
+        }
+        assertEq(count, 4, "one of each kind");
     }
 
     function hashHeader(Header calldata header_) external pure returns (bytes32) {

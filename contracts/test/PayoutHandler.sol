@@ -6,7 +6,7 @@ import {Fixture} from "./Fixture.sol";
 import {Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice Makes blocks, finalizes some of them, and tries to get rewards out of a distributor: by the book, with one
 /// of the two locks missing, twice, and with results that are not in the block.
@@ -40,7 +40,7 @@ contract PayoutHandler is Fixture {
         validators = makeValidators(4);
         wallet = new MultiSigWallet(owners, 3);
         registry = new ResultRegistry(NETWORK, EPOCH, validators);
-        distributor = new RewardDistributor(IFinality(address(registry)), address(wallet));
+        distributor = new RewardDistributor(IRegistry(address(registry)), address(wallet));
         for (uint256 i; i < 4; ++i) {
             payees.push(address(uint160(0x2000 + i)));
         }
@@ -63,8 +63,13 @@ contract PayoutHandler is Fixture {
         bytes32[] memory leaves = new bytes32[](size);
         for (uint256 i; i < size; ++i) {
             uint256 random = uint256(keccak256(abi.encode(seed, i)));
-            Result memory result =
-                Result(bytes32(random % 12), payees[random % 4], random % 3 ether, bytes32(random % 2));
+            Result memory result = Result(
+                bytes32(random % 12),
+                validators[random % 5 % 4],
+                payees[random % 4],
+                random % 3 ether,
+                bytes32(random % 2)
+            );
             made.results.push(result);
             leaves[i] = leafOf(result);
         }

@@ -24,7 +24,7 @@ contract ResultRegistryTest is Fixture {
         }
         assertFalse(registry.isValidator(address(this)));
         assertFalse(registry.isValidator(address(0)));
-        assertEq(registry.domainSeparator(), separator(block.chainid));
+        assertEq(registry.domainSeparator(), domainOf(NETWORK, block.chainid));
     }
 
     function test_QuorumsOfTheFormatDocument() public {
@@ -130,7 +130,7 @@ contract ResultRegistryTest is Fixture {
         Header memory old = makeHeader(1, 0);
         bytes memory oldVotes = certificate(old, validators, 0, 5);
         vm.chainId(4242);
-        assertEq(registry.domainSeparator(), separator(4242));
+        assertEq(registry.domainSeparator(), domainOf(NETWORK, 4242));
         vm.expectRevert(abi.encodeWithSelector(ResultRegistry.WrongChain.selector, 4242, old.chainId));
         registry.finalize(old, VIEW, oldVotes);
         finalize(makeHeader(1, 0));
@@ -292,17 +292,5 @@ contract ResultRegistryTest is Fixture {
         for (uint256 i; i < n; ++i) {
             set[i] = address(uint160(1000 + i));
         }
-    }
-
-    function separator(uint256 chainId) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)"),
-                keccak256("DTN"),
-                keccak256("1"),
-                chainId,
-                NETWORK
-            )
-        );
     }
 }

@@ -3,10 +3,10 @@ pragma solidity ^0.8.30;
 
 import {Fixture} from "./Fixture.sol";
 import {Reentrant, Stubborn} from "./Mocks.sol";
-import {Header, Result} from "../src/Formats.sol";
+import {Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IFinality, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 contract RewardDistributorTest is Fixture {
     MultiSigWallet private wallet;
@@ -21,7 +21,7 @@ contract RewardDistributorTest is Fixture {
         validators = makeValidators(4);
         wallet = new MultiSigWallet(owners, 3);
         registry = new ResultRegistry(NETWORK, EPOCH, validators);
-        distributor = new RewardDistributor(IFinality(address(registry)), address(wallet));
+        distributor = new RewardDistributor(IRegistry(address(registry)), address(wallet));
         vm.deal(address(distributor), 100 ether);
     }
 
@@ -32,9 +32,9 @@ contract RewardDistributorTest is Fixture {
 
     function test_RevertWhen_ALockIsNoContract() public {
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
-        new RewardDistributor(IFinality(address(0)), address(wallet));
+        new RewardDistributor(IRegistry(address(0)), address(wallet));
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
-        new RewardDistributor(IFinality(address(registry)), owners[0]);
+        new RewardDistributor(IRegistry(address(registry)), owners[0]);
     }
 
     function test_TakesFunds() public {
@@ -83,11 +83,53 @@ contract RewardDistributorTest is Fixture {
         assertEq(PAYEE.balance, 2 ether);
     }
 
+    /// @dev The worker counts, whoever is paid. Others go on being paid, and what was paid before stays.
+    function test_RevertWhen_WorkerIsBarred() public {
+        bytes32[] memory leaves = new bytes32[](5);
+        for (uint256 i; i < 5; ++i) {
+            leaves[i] = leafOf(resultAt(i, PAYEE, 1 ether));
+        }
+        (bytes32 root,) = merkle(leaves, 0);
+        Header memory header = makeHeader(1, root);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        (, bytes32[] memory proof) = merkle(leaves, 0);
+        pay(header, resultAt(0, PAYEE, 1 ether), proof);
+
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 0));
+        for (uint256 i = 1; i < 5; ++i) {
+            (, proof) = merkle(leaves, i);
+            Result memory result = resultAt(i, PAYEE, 1 ether);
+            if (i == 4) {
+                assertEq(result.worker, validators[0]);
+                bytes memory reason =
+                    abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, result.worker);
+                expectRefusal(header, result, proof, reason);
+                assertFalse(distributor.isPaid(result.id));
+            } else {
+                pay(header, result, proof);
+            }
+        }
+        assertEq(PAYEE.balance, 4 ether);
+    }
+
+    /// @dev Barring comes in time even when the owners have agreed to pay before.
+    function test_RevertWhen_WorkerIsBarredAfterTheOwnersAgreed() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes32 id = approve(data, result.id);
+        registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 3));
+        bytes memory inner = abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, validators[3]);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(MultiSigWallet.ExecutionFailed.selector, id, inner));
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(PAYEE.balance, 0);
+    }
+
     /// @dev The id counts, whatever else the second result says and whichever block it is in.
     function test_RevertWhen_IdIsPaidInAnotherBlock() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
         pay(header, result, proof);
-        Result memory again = Result(result.id, address(0xD00D), 3 ether, keccak256("another claim"));
+        Result memory again = Result(result.id, validators[0], address(0xD00D), 3 ether, keccak256("another claim"));
         bytes32[] memory leaves = new bytes32[](1);
         leaves[0] = leafOf(again);
         Header memory later = makeHeader(2, leaves[0]);
@@ -115,10 +157,11 @@ contract RewardDistributorTest is Fixture {
     function testFuzz_RevertWhen_ResultIsNotTheProvenOne(uint8 field, uint256 delta) public {
         delta = bound(delta, 1, 10 ether);
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
-        field = field % 4;
+        field = field % 5;
         if (field == 0) result.id = keccak256(abi.encode(result.id, delta));
         else if (field == 1) result.payee = address(uint160(result.payee) + uint160(delta));
         else if (field == 2) result.amount += delta;
+        else if (field == 3) result.worker = address(uint160(result.worker) ^ uint160(delta));
         else result.digest = keccak256(abi.encode(result.digest, delta));
         expectRefusal(
             header, result, proof, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
@@ -141,7 +184,7 @@ contract RewardDistributorTest is Fixture {
     function test_RevertWhen_BlockHasNoResults() public {
         Header memory header = makeHeader(1, 0);
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
-        Result memory result = Result(keccak256("order"), PAYEE, 1, 0);
+        Result memory result = Result(keccak256("order"), validators[0], PAYEE, 1, 0);
         expectRefusal(
             header,
             result,
@@ -211,7 +254,7 @@ contract RewardDistributorTest is Fixture {
     /// @dev The payee is the multisig itself here, the strongest position from which to call back.
     function test_ReentrantMultisigIsPaidOnce() public {
         Reentrant payee = new Reentrant();
-        distributor = new RewardDistributor(IFinality(address(registry)), address(payee));
+        distributor = new RewardDistributor(IRegistry(address(registry)), address(payee));
         vm.deal(address(distributor), 100 ether);
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
         payee.prepare(address(distributor), abi.encodeCall(distributor.pay, (header, result, proof)));
@@ -240,8 +283,14 @@ contract RewardDistributorTest is Fixture {
         assertEq(PAYEE.balance, uint256(amount) * size);
     }
 
-    function resultAt(uint256 index, address payee, uint256 amount) private pure returns (Result memory) {
-        return Result(keccak256(abi.encode("order", index)), payee, amount, keccak256(abi.encode("claim", index)));
+    function resultAt(uint256 index, address payee, uint256 amount) private view returns (Result memory) {
+        return Result(
+            keccak256(abi.encode("order", index)),
+            validators[index % 4],
+            payee,
+            amount,
+            keccak256(abi.encode("claim", index))
+        );
     }
 
     /// @dev A block with one result of interest among others.

@@ -1,6 +1,7 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
 pub(crate) mod client;
+mod evidence;
 pub(crate) mod home;
 pub(crate) mod init;
 mod node;
@@ -79,6 +80,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Subject,
     },
+    /// Show which validators are proven to have contradicted themselves, and have the registry bar them.
+    Evidence(evidence::Command),
     /// Stop all peers.
     Down,
 }
@@ -181,6 +184,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let read = Client::open(&home)?.read(question).await?;
             print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
         }
+        Command::Evidence(command) => evidence::run(command, &home, context).await,
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))

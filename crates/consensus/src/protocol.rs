@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dtn_primitives::{
-    B256, Block, Certificate, CheckpointCertificate, Domain, KeyError, ValidatorIndex, ValidatorSet, Vote,
-};
-use serde::{Deserialize, Serialize};
+use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, Evidence, ValidatorIndex};
 
 /// A deterministic state machine that agrees on blocks with its peers.
 ///
@@ -126,23 +123,4 @@ pub struct Decision {
     pub block: Arc<Block>,
     /// A quorum of commit votes for it.
     pub certificate: Certificate,
-}
-
-/// Two votes of one validator that no correct validator casts together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// The vote seen first.
-    pub first: Vote,
-    /// The same kind, epoch, view and height for another block.
-    pub second: Vote,
-}
-
-impl Evidence {
-    /// Succeeds only if both votes are signed by the validator and contradict each other.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<bool, KeyError> {
-        let slot = |vote: &Vote| (vote.kind, vote.epoch, vote.view, vote.height, vote.validator);
-        self.first.verify(domain, validators)?;
-        self.second.verify(domain, validators)?;
-        Ok(slot(&self.first) == slot(&self.second) && self.first.block_hash != self.second.block_hash)
-    }
 }

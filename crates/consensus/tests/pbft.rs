@@ -371,7 +371,7 @@ proptest! {
             prop_assert!(!evidence.is_empty());
             for evidence in evidence {
                 prop_assert_eq!(evidence.first.validator.as_usize(), liar);
-                prop_assert_eq!(evidence.verify(&network.domain, &network.validators), Ok(true));
+                prop_assert_eq!(evidence.verify(&network.domain, &network.validators), Ok(()));
             }
         }
     }

@@ -140,7 +140,7 @@ impl<'a> Execution<'a> {
             None => self.parent.order(claim.order),
         };
         let amount = self.rules.allow_claim(sender, claim, open)?.reward;
-        self.results.push(WorkResult { id: claim.order, payee: claim.payee, amount, digest: hash });
+        self.results.push(WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash });
         self.changes.orders.insert(claim.order, None);
         Ok(())
     }

@@ -22,7 +22,9 @@ use std::{
     },
 };
 
-use dtn_primitives::{Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, WorkResult, codec};
+use dtn_primitives::{
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, WorkResult, codec,
+};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -66,9 +68,24 @@ const JOURNAL: Table = Table::new("journal");
 const SNAPSHOTS: Table = Table::new("snapshots");
 /// The chunks of snapshots, by height and index.
 const CHUNKS: Table = Table::new("chunks");
+/// Proofs that validators contradicted themselves, by id.
+const EVIDENCE: Table = Table::new("evidence");
 
-const TABLES: [Table; 12] =
-    [META, HEADERS, BLOCKS, CERTIFICATES, RESULTS, RESULT_OF, TRANSACTIONS, NONCES, ORDERS, JOURNAL, SNAPSHOTS, CHUNKS];
+const TABLES: [Table; 13] = [
+    META,
+    HEADERS,
+    BLOCKS,
+    CERTIFICATES,
+    RESULTS,
+    RESULT_OF,
+    TRANSACTIONS,
+    NONCES,
+    ORDERS,
+    JOURNAL,
+    SNAPSHOTS,
+    CHUNKS,
+    EVIDENCE,
+];
 
 /// Keys of the table of the store's own facts.
 const SCHEMA_KEY: &[u8] = b"schema";
@@ -438,6 +455,25 @@ impl Store {
                 records.push((height(key.value())?, bytes.to_vec()));
             }
             Ok(records)
+        })
+    }
+
+    /// Makes evidence durable.
+    pub fn add_evidence(&self, evidence: &Evidence) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            put(&mut transaction.open_table(EVIDENCE)?, EVIDENCE, evidence.id().as_slice(), evidence)
+        })
+    }
+
+    /// All evidence, in the order of its ids.
+    pub fn evidence(&self) -> Result<Vec<Evidence>, StoreError> {
+        guard(&self.name, || {
+            let table = self.database.begin_read()?.open_table(EVIDENCE)?;
+            let records = table.iter()?.map(|record| {
+                let (key, value) = record?;
+                unseal(EVIDENCE, key.value(), value.value())
+            });
+            records.collect()
         })
     }
 

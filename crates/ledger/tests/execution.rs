@@ -31,11 +31,12 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
     assert_eq!(ledger.open_orders().map(|(hash, _)| hash).collect::<Vec<_>>(), [hash(&ordered)]);
     assert_eq!(ledger.finalized_result(hash(&ordered)), Ok(None));
 
-    let claimed = claim(hash(&ordered), 2);
+    // The account that is paid need not be the one that did the work.
+    let (worker, payee) = (key(2).address(), key(3).address());
+    let claimed = sign(Payload::Claim(Claim { payee, ..claim_of(hash(&ordered), 2) }), 2);
     let block = commit_all(&mut ledger, [claimed.clone()]);
     let proven = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
-    let result =
-        WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let result = WorkResult { id: hash(&ordered), worker, payee, amount: U256::from(7), digest: hash(&claimed) };
     assert_eq!(proven.result, result);
     assert_eq!(proven.header, block.header);
     assert!(merkle::verify(proven.header.results_root, result.leaf(), &proven.proof));
@@ -49,8 +50,8 @@ fn an_order_can_be_claimed_in_its_own_block() {
     let mut ledger = common::ledger();
     let ordered = order(0);
     let claimed = claim(hash(&ordered), 2);
-    let result =
-        WorkResult { id: hash(&ordered), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let (worker, payee) = (key(2).address(), key(2).address());
+    let result = WorkResult { id: hash(&ordered), worker, payee, amount: U256::from(7), digest: hash(&claimed) };
     let block = forged(&ledger, vec![ordered, claimed], &[result]);
     commit(&mut ledger, &block);
     assert_eq!(ledger.results_in(1).unwrap().len(), 1);
@@ -222,10 +223,12 @@ fn left_out_exchanged_or_invented_results_are_refused() {
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
     let claimed = claim(order, 2);
-    let right = WorkResult { id: order, payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let (worker, payee) = (key(2).address(), key(2).address());
+    let right = WorkResult { id: order, worker, payee, amount: U256::from(7), digest: hash(&claimed) };
     let wrong = [
         vec![],
         vec![right.clone(), right.clone()],
+        vec![WorkResult { worker: key(3).address(), ..right.clone() }],
         vec![WorkResult { payee: key(3).address(), ..right.clone() }],
         vec![WorkResult { amount: U256::from(8), ..right.clone() }],
         vec![WorkResult { digest: B256::ZERO, ..right.clone() }],

@@ -132,7 +132,13 @@ fn an_order_of_a_block_that_is_not_final_can_be_claimed_in_the_next() {
     ledger.admit(ordered).unwrap();
     let first = propose(&mut ledger, 9).unwrap();
     let claimed = claim(order, 2);
-    let result = WorkResult { id: order, payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let result = WorkResult {
+        id: order,
+        worker: key(2).address(),
+        payee: key(2).address(),
+        amount: U256::from(7),
+        digest: hash(&claimed),
+    };
     let mut second = forged(&ledger, vec![claimed], &[result]);
     (second.header.height, second.header.parent_hash) = (2, first.header.hash());
     second.header.timestamp += 1;

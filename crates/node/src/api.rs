@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use dtn_primitives::{
-    Address, B256, Block, Bytes, Certificate, FinalizedResult, Genesis, Header, Question, Reply, SignedAnswer,
-    Transaction, codec,
+    Address, B256, Block, Bytes, Certificate, Evidence, FinalizedResult, Genesis, Header, Question, Reply,
+    SignedAnswer, Transaction, codec,
 };
 use jsonrpsee::{
     PendingSubscriptionSink,
@@ -88,7 +88,7 @@ pub struct Status {
     pub open_orders: usize,
     /// The order that this peer is working on.
     pub working_on: Option<B256>,
-    /// Validators caught contradicting themselves since this peer started.
+    /// Validators that are proven to have contradicted themselves.
     pub evidence: Vec<u16>,
     /// Messages since this peer started that no correct peer sends, by validator.
     pub faults: Vec<u64>,
@@ -182,6 +182,10 @@ pub trait Api {
     /// no further block once there are [`MAX_RESULTS`].
     #[method(name = "results")]
     async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>>;
+
+    /// Proofs that validators contradicted themselves, at most one for each validator and kind of vote.
+    #[method(name = "evidence")]
+    async fn evidence(&self) -> RpcResult<Vec<Evidence>>;
 }
 
 /// Serves the API until the handle is dropped or stopped.
@@ -275,5 +279,9 @@ impl ApiServer for NodeHandle {
 
     async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>> {
         NodeHandle::results(self, from_height).await.map_err(unavailable)
+    }
+
+    async fn evidence(&self) -> RpcResult<Vec<Evidence>> {
+        self.ask(|core| core.evidence()).await.map_err(unavailable)
     }
 }

@@ -1,7 +1,7 @@
 //! What the API asks of whoever owns the ledger: a validator's core, or an observer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
+use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -37,6 +37,8 @@ pub(crate) trait Host {
     fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError>;
     /// Results of final blocks from a height on.
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
+    /// Proofs that validators contradicted themselves.
+    fn evidence(&self) -> Vec<Evidence>;
 
     /// Takes several transactions from a client.
     fn submit_many(&mut self, transactions: Vec<Transaction>) -> Vec<SubmitOutcome> {

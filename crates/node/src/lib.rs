@@ -8,6 +8,7 @@ mod admission;
 mod api;
 mod bucket;
 mod core;
+mod evidence;
 mod feed;
 mod follow;
 mod host;

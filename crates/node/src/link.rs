@@ -98,6 +98,8 @@ pub(crate) enum Offence {
     NotForObservers,
     /// Blocks that are not certified, or not what was asked for.
     BadBlocks,
+    /// Evidence that proves nothing.
+    BadEvidence,
 }
 
 impl Offence {
@@ -109,6 +111,7 @@ impl Offence {
             Self::Flood => "flood",
             Self::NotForObservers => "not_for_observers",
             Self::BadBlocks => "bad_blocks",
+            Self::BadEvidence => "bad_evidence",
         }
     }
 }

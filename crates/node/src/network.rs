@@ -382,7 +382,7 @@ impl Network {
             Command::Broadcast(frame) => {
                 for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.link.is_some()) {
                     let concerned = match frame.class {
-                        Class::Height => true,
+                        Class::Height | Class::Evidence => true,
                         Class::Consensus => peer.remote.validator().is_some(),
                         // Towards the validators.
                         Class::Transactions => peer.remote.validator().is_some() || self.dials.contains(id),

@@ -178,7 +178,7 @@ impl Node {
                 Box::new(move || core.run(events_in, queries_in))
             }
             None => {
-                let observer = Observer::new(address, ledger, commands, metrics, feed);
+                let observer = Observer::new(address, ledger, commands, metrics, feed)?;
                 Box::new(move || observer.run(events_in, queries_in))
             }
         };

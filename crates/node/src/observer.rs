@@ -4,12 +4,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger, LedgerError};
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
+use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status},
+    evidence::{EvidencePool, EvidenceRefusal},
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
@@ -26,6 +27,7 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 pub(crate) struct Observer {
     address: Address,
     ledger: Ledger,
+    evidence: EvidencePool,
     commands: mpsc::Sender<Command>,
     metrics: Metrics,
     feed: Feed,
@@ -41,18 +43,21 @@ impl Observer {
         commands: mpsc::Sender<Command>,
         metrics: Metrics,
         feed: Feed,
-    ) -> Self {
+    ) -> Result<Self, NodeError> {
         metrics.height.set(ledger.tip().height as i64);
-        Self {
+        let (store, domain, validators) = (ledger.store().clone(), *ledger.domain(), ledger.validators().clone());
+        let evidence = EvidencePool::open(store, domain, validators)?;
+        Ok(Self {
             address,
             ledger,
+            evidence,
             commands,
             metrics,
             feed,
             connected: BTreeSet::new(),
             follow: Follow::default(),
             stopping: false,
-        }
+        })
     }
 
     /// Follows until it is told to stop, or its store fails.
@@ -103,11 +108,29 @@ impl Observer {
                     self.submit(transaction).ok();
                 }
             }
+            Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, from)?,
             Event::Frame { .. } => {}
             Event::Requested { request, from } => {
                 self.command(follow::respond(&self.ledger, &request, from)?);
             }
             Event::Response { from, response } => self.answered(from, response)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps evidence that holds, and passes it on if it is news.
+    fn take_evidence(&mut self, evidence: Evidence, from: Remote) -> Result<(), NodeError> {
+        match self.evidence.add(&evidence) {
+            Ok(true) => {
+                self.metrics.caught(evidence.validator(), evidence.kind().name());
+                self.command(Command::Broadcast(Frame::Evidence(Box::new(evidence)).encode()));
+            }
+            Ok(false) => {}
+            Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
+            Err(EvidenceRefusal::Invalid(error)) => {
+                tracing::warn!(peer = %from, %error, "evidence that proves nothing");
+                self.command(Command::CutOff { peer: from, offence: Offence::BadEvidence });
+            }
         }
         Ok(())
     }
@@ -217,7 +240,7 @@ impl Host for Observer {
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
             working_on: None,
-            evidence: Vec::new(),
+            evidence: self.evidence.validators(),
             faults: vec![0; validators.len()],
         }
     }
@@ -261,5 +284,9 @@ impl Host for Observer {
 
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
         Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.all().cloned().collect()
     }
 }

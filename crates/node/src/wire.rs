@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dtn_consensus::{Message, PIPELINE};
 use dtn_ledger::{CHUNK_BYTES, Manifest};
-use dtn_primitives::{Block, Certificate, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
+use dtn_primitives::{Block, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,8 @@ pub(crate) enum Frame {
     Transactions(Vec<Transaction>),
     /// Where validators listen, for observers. Only a hint: who answers there has to prove that it is that validator.
     Addresses(Vec<(ValidatorIndex, Multiaddr)>),
+    /// Proof that a validator contradicted itself. Passed on by whom it is news to.
+    Evidence(Box<Evidence>),
 }
 
 /// What a frame is about, which decides whom it concerns and what it may overtake.
@@ -74,6 +76,8 @@ pub(crate) enum Class {
     Transactions,
     /// Addresses: the observers'.
     Addresses,
+    /// Evidence: everybody's.
+    Evidence,
 }
 
 impl Frame {
@@ -84,6 +88,7 @@ impl Frame {
             Self::Height(_) => Class::Height,
             Self::Transactions(_) => Class::Transactions,
             Self::Addresses(_) => Class::Addresses,
+            Self::Evidence(_) => Class::Evidence,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{Certificate, Header, merkle};
 
 mod abi {
     alloy_sol_types::sol! {
-        struct Result { bytes32 id; address payee; uint256 amount; bytes32 digest; }
+        struct Result { bytes32 id; address worker; address payee; uint256 amount; bytes32 digest; }
     }
 }
 
@@ -17,18 +17,21 @@ mod abi {
 pub struct WorkResult {
     /// What is being paid for, the order's transaction hash. It is paid at most once.
     pub id: B256,
+    /// Who did the work: the signer of the winning claim. Not paid while the registry bars it.
+    pub worker: Address,
     /// The only account that can receive it.
     pub payee: Address,
     /// The reward in wei.
     pub amount: U256,
-    /// The evidence, the winning claim's transaction hash.
+    /// The winning claim's transaction hash.
     pub digest: B256,
 }
 
 impl WorkResult {
     /// The leaf of this result in a block's results tree.
     pub fn leaf(&self) -> B256 {
-        let result = abi::Result { id: self.id, payee: self.payee, amount: self.amount, digest: self.digest };
+        let Self { id, worker, payee, amount, digest } = *self;
+        let result = abi::Result { id, worker, payee, amount, digest };
         merkle::leaf(&result.abi_encode())
     }
 

@@ -26,12 +26,26 @@ fn genesis() -> Genesis {
     }
 }
 
+const KINDS: [VoteKind; 4] = [VoteKind::PrePrepare, VoteKind::Prepare, VoteKind::Commit, VoteKind::Checkpoint];
+
+/// A vote of one of the validators in view 2 at height 128; a checkpoint is cast in none.
+fn vote(kind: VoteKind, validator: u16, hash: u8) -> Vote {
+    let view = if kind == VoteKind::Checkpoint { 0 } else { 2 };
+    let (key, hash) = (&keys()[usize::from(validator)], B256::repeat_byte(hash));
+    Vote::sign(kind, (0, view, 128), hash, ValidatorIndex(validator), key, &genesis().domain())
+}
+
+fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
+    Evidence::new(vote(kind, validator, 0xe1), vote(kind, validator, 0xe0))
+}
+
 fn vectors() -> Value {
     let (genesis, keys) = (genesis(), keys());
     let domain = genesis.domain();
     let results: Vec<_> = (1..=3u8)
         .map(|i| WorkResult {
             id: B256::repeat_byte(i),
+            worker: keys[usize::from(i)].address(),
             payee: Address::repeat_byte(0xa0 + i),
             amount: U256::from(u64::from(i) * 10u64.pow(16)),
             digest: B256::repeat_byte(0xd0 + i),
@@ -84,6 +98,7 @@ fn vectors() -> Value {
         .map(|(index, key)| Vote::sign(VoteKind::Commit, (0, 2, 9), hash, ValidatorIndex(index as u16), key, &domain))
         .collect();
     let certificate = Certificate::from_votes(&commits).unwrap();
+    let evidence = KINDS.map(|kind| contradiction(kind, 3));
     let reply = Reply::sign(transactions[0].hash(&domain), 9, hash, ValidatorIndex(0), &keys[0], &domain);
     let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
     let block = Block { header: header.clone(), transactions: transactions.clone() };
@@ -127,6 +142,20 @@ fn vectors() -> Value {
             "signature": vote.signature,
             "encoded": hex::encode_prefixed(codec::encode(vote)),
         })).collect::<Vec<_>>(),
+        "evidence": evidence.iter().map(|evidence| json!({
+            "kind": evidence.kind() as u8,
+            "epoch": evidence.first.epoch,
+            "view": evidence.first.view,
+            "height": evidence.first.height,
+            "validator": evidence.validator(),
+            "address": keys[evidence.validator().as_usize()].address(),
+            "first_hash": evidence.first.block_hash,
+            "second_hash": evidence.second.block_hash,
+            "first_signature": evidence.first.signature,
+            "second_signature": evidence.second.signature,
+            "id": evidence.id(),
+            "encoded": hex::encode_prefixed(codec::encode(evidence)),
+        })).collect::<Vec<_>>(),
         "reply": { "signature": reply.signature, "encoded": hex::encode_prefixed(codec::encode(&reply)) },
         "view_change": view_change_digest(&domain, 0, 3, (8, B256::repeat_byte(0x0a)), &[(2, hash), (1, B256::repeat_byte(0x0b))]),
         "view_change_with_nothing": view_change_digest(&domain, 0, 1, (0, B256::ZERO), &[]),
@@ -140,6 +169,7 @@ fn vectors() -> Value {
         },
         "results": results.iter().zip(&leaves).map(|(result, leaf)| json!({
             "id": result.id,
+            "worker": result.worker,
             "payee": result.payee,
             "amount": result.amount.to_string(),
             "digest": result.digest,
@@ -214,6 +244,67 @@ fn a_certificate_needs_a_quorum_of_distinct_signers_over_the_same_thing() {
         ..good
     };
     assert!(matches!(unknown.verify(&domain, &validators), Err(CertificateError::Signature { .. })));
+}
+
+#[test]
+fn two_votes_of_one_kind_for_one_slot_and_two_hashes_are_evidence() {
+    let (domain, validators) = (genesis().domain(), genesis().validator_set().unwrap());
+    let mut ids = std::collections::BTreeSet::new();
+    for kind in KINDS {
+        for validator in 0..4 {
+            let evidence = contradiction(kind, validator);
+            assert_eq!(evidence.verify(&domain, &validators), Ok(()));
+            assert_eq!((evidence.kind(), evidence.validator()), (kind, ValidatorIndex(validator)));
+            let turned = Evidence::new(evidence.second.clone(), evidence.first.clone());
+            assert_eq!(turned, evidence, "one contradiction has one form");
+            let bytes = codec::encode(&evidence);
+            assert_eq!(codec::decode::<Evidence>(&bytes, bytes.len()).as_ref(), Ok(&evidence));
+            ids.insert(evidence.id());
+        }
+    }
+    assert_eq!(ids.len(), 16, "other contradictions have other identities");
+}
+
+#[test]
+fn votes_that_a_correct_validator_casts_together_are_no_evidence() {
+    let (keys, domain, validators) = (keys(), genesis().domain(), genesis().validator_set().unwrap());
+    let refused = |one: Vote, other| Evidence::new(one, other).verify(&domain, &validators).unwrap_err();
+    let sign = |kind, slot, hash| Vote::sign(kind, slot, B256::repeat_byte(hash), ValidatorIndex(1), &keys[1], &domain);
+    let commit = sign(VoteKind::Commit, (0, 2, 9), 1);
+    for other in [
+        sign(VoteKind::Prepare, (0, 2, 9), 2),
+        sign(VoteKind::Commit, (1, 2, 9), 2),
+        sign(VoteKind::Commit, (0, 3, 9), 2),
+        sign(VoteKind::Commit, (0, 2, 8), 2),
+        Vote::sign(VoteKind::Commit, (0, 2, 9), B256::repeat_byte(2), ValidatorIndex(2), &keys[2], &domain),
+    ] {
+        assert_eq!(refused(commit.clone(), other), EvidenceError::DifferentSlots);
+    }
+    assert_eq!(refused(commit.clone(), commit.clone()), EvidenceError::NoContradiction);
+    let second = sign(VoteKind::Commit, (0, 2, 9), 2);
+    let mut turned = Evidence::new(commit.clone(), second.clone());
+    std::mem::swap(&mut turned.first, &mut turned.second);
+    assert_eq!(turned.verify(&domain, &validators), Err(EvidenceError::NoContradiction));
+
+    let is_signature = |error| matches!(error, EvidenceError::Signature { .. });
+    let unsigned = Vote { signature: commit.signature, ..second.clone() };
+    assert!(is_signature(refused(commit.clone(), unsigned)), "the second vote is forged");
+    let unsigned = Vote { signature: second.signature, ..commit.clone() };
+    assert!(is_signature(refused(unsigned, second.clone())), "the first vote is forged");
+    let accused = |vote: &Vote, index| Vote { validator: ValidatorIndex(index), ..vote.clone() };
+    for index in [0, 2, 4, u16::MAX] {
+        assert!(is_signature(refused(accused(&commit, index), accused(&second, index))), "{index} said nothing");
+    }
+    let evidence = Evidence::new(commit, second);
+    for elsewhere in [Domain::new(B256::repeat_byte(9), CHAIN_ID), Domain::new(domain.network_id, 97)] {
+        assert!(is_signature(evidence.verify(&elsewhere, &validators).unwrap_err()));
+    }
+    let later = ValidatorSet::new(1, genesis().validators);
+    assert!(is_signature(evidence.verify(&domain, &later).unwrap_err()), "another epoch");
+
+    let in_view = |vote| Vote { view: 1, ..vote };
+    let (one, other) = (vote(VoteKind::Checkpoint, 1, 1), vote(VoteKind::Checkpoint, 1, 2));
+    assert!(is_signature(refused(in_view(one), in_view(other))), "a checkpoint has no view");
 }
 
 #[test]

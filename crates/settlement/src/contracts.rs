@@ -2,7 +2,7 @@
 //! `dtn-cli compile` puts them. Users of the command line need no compiler.
 
 use alloy::primitives::Address;
-use dtn_primitives::{Header, WorkResult};
+use dtn_primitives::{Evidence, Header, WorkResult};
 use serde::{Deserialize, Serialize};
 
 /// The generated bindings, one module a contract, because each brings its own copy of the shared structs.
@@ -74,6 +74,25 @@ header_for!(RewardDistributor);
 
 impl From<&WorkResult> for RewardDistributor::Result {
     fn from(result: &WorkResult) -> Self {
-        Self { id: result.id, payee: result.payee, amount: result.amount, digest: result.digest }
+        let WorkResult { id, worker, payee, amount, digest } = *result;
+        Self { id, worker, payee, amount, digest }
+    }
+}
+
+impl From<&Evidence> for ResultRegistry::Evidence {
+    /// The contract takes the slot once: evidence that holds has the same one in both votes.
+    fn from(evidence: &Evidence) -> Self {
+        let (first, second) = (&evidence.first, &evidence.second);
+        Self {
+            kind: first.kind as u8,
+            epoch: first.epoch,
+            view_: first.view,
+            height: first.height,
+            validator: first.validator.0,
+            firstHash: first.block_hash,
+            secondHash: second.block_hash,
+            firstSignature: first.signature.0.into(),
+            secondSignature: second.signature.0.into(),
+        }
     }
 }

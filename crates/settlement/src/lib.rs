@@ -10,6 +10,7 @@ pub mod connection;
 pub mod contracts;
 pub mod deploy;
 pub mod dev_keys;
+pub mod evidence;
 pub mod gas_ledger;
 pub mod keystore;
 pub mod multisig;

@@ -11,7 +11,8 @@
 //! and "already done" is as good as done.
 //!
 //! A result that cannot be paid, say because its payee is a contract that refuses the money, keeps no other one
-//! waiting: it is tried again at growing intervals, and put away when too many like it pile up.
+//! waiting: it is tried again at growing intervals, and put away when too many like it pile up. One whose worker the
+//! registry bars will never be paid, and is done with.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
-use dtn_primitives::FinalizedResult;
+use dtn_primitives::{FinalizedResult, WorkResult};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
@@ -78,11 +79,13 @@ impl RelayerOptions {
 /// How far a relayer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RelayerStatus {
-    /// Everything below this height is paid, irrevocably.
+    /// Everything below this height is settled, irrevocably.
     pub cursor: u64,
     /// Results with a reward that this process has seen paid.
     pub paid: u64,
-    /// Results with a reward that are known and not paid.
+    /// Results with a reward that this process has seen forfeited: their worker is barred.
+    pub forfeited: u64,
+    /// Results with a reward that are known and neither paid nor forfeited.
     pub open: u64,
 }
 
@@ -94,6 +97,14 @@ enum Stage {
     Confirming { confirmations: usize },
     Executable,
     Paid,
+    Forfeited,
+}
+
+impl Stage {
+    /// Whether nothing is left to do.
+    fn is_settled(self) -> bool {
+        matches!(self, Self::Paid | Self::Forfeited)
+    }
 }
 
 /// One result on its way.
@@ -138,10 +149,6 @@ impl Job {
             self.stage = Some(stage);
             self.since = Instant::now();
         }
-    }
-
-    fn is_paid(&self) -> bool {
-        self.stage == Some(Stage::Paid)
     }
 }
 
@@ -233,7 +240,9 @@ pub struct Relayer<S> {
     /// How many jobs there may be before reading stops.
     limit: usize,
     is_full: bool,
+    /// Jobs that are done, irrevocably.
     paid: u64,
+    forfeited: u64,
     status: watch::Sender<RelayerStatus>,
 }
 
@@ -252,6 +261,7 @@ impl<S: ResultSource> Relayer<S> {
             limit: OPEN_LIMIT,
             is_full: false,
             paid: 0,
+            forfeited: 0,
             status,
         }
     }
@@ -311,12 +321,16 @@ impl<S: ResultSource> Relayer<S> {
         }
         let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
 
-        let before = self.open();
+        for job in self.jobs.values().flatten().filter(|job| job.irrevocable) {
+            match job.stage {
+                Some(Stage::Forfeited) => self.forfeited += 1,
+                _ => self.paid += 1,
+            }
+        }
         self.jobs.retain(|_, jobs| {
             jobs.retain(|job| !job.irrevocable);
             !jobs.is_empty()
         });
-        self.paid += (before - self.open()) as u64;
         self.publish();
         Ok(steps.into_iter().sum::<usize>() > 0)
     }
@@ -389,17 +403,19 @@ impl<S: ResultSource> Relayer<S> {
         self.jobs.values().map(Vec::len).sum()
     }
 
-    /// Everything below is paid, irrevocably.
+    /// Everything below is settled, irrevocably.
     fn cursor(&self) -> u64 {
         let lowest = [self.jobs.keys().next(), self.shelf.keys().next()].into_iter().flatten().min();
         lowest.copied().unwrap_or(self.next)
     }
 
     fn publish(&self) {
-        let paid = self.jobs.values().flatten().filter(|job| job.is_paid()).count() as u64;
+        let count = |stage| self.jobs.values().flatten().filter(|job| job.stage == Some(stage)).count() as u64;
+        let (paid, forfeited) = (count(Stage::Paid), count(Stage::Forfeited));
         let shelved: usize = self.shelf.values().map(|shelved| shelved.ids.len()).sum();
-        let open = (self.open() + shelved) as u64 - paid;
-        let status = RelayerStatus { cursor: self.cursor(), paid: self.paid + paid, open };
+        let open = (self.open() + shelved) as u64 - paid - forfeited;
+        let (paid, forfeited) = (self.paid + paid, self.forfeited + forfeited);
+        let status = RelayerStatus { cursor: self.cursor(), paid, forfeited, open };
         self.status.send_if_modified(|current| std::mem::replace(current, status) != status);
     }
 }
@@ -471,8 +487,12 @@ impl Desk {
         loop {
             let (stage, confirmed) = self.look(job, council).await?;
             job.observe(stage);
-            if stage == Stage::Paid {
-                job.irrevocable = self.is_irrevocable(job).await;
+            if stage.is_settled() {
+                job.irrevocable = self.is_irrevocable(job, stage).await;
+                if job.irrevocable && stage == Stage::Forfeited {
+                    let WorkResult { id, worker, .. } = job.result.result;
+                    tracing::warn!(height, result = %id, %worker, "forfeited: the worker is barred");
+                }
                 return Ok(steps);
             }
             if !self.is_due(height, job, stage, &confirmed, council) {
@@ -491,13 +511,15 @@ impl Desk {
     /// Where a result stands, and who confirms its payout if that matters.
     async fn look(&self, job: &Job, council: &Council) -> Result<(Stage, Vec<Address>), StepError> {
         let chain = self.account.chain();
-        let paid = RewardDistributor::isPaidCall { id: job.result.result.id };
-        let (status, paid) =
-            futures::try_join!(async { Ok::<_, StepError>(self.multisig.status(job.id).await?) }, async {
-                Ok(chain.read(self.contracts.distributor, &paid).await?)
-            },)?;
-        if paid {
-            return Ok((Stage::Paid, Vec::new()));
+        let WorkResult { id, worker, .. } = job.result.result;
+        let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
+        let (status, paid, barred) = futures::try_join!(
+            async { Ok::<_, StepError>(self.multisig.status(job.id).await?) },
+            async { Ok(chain.read(self.contracts.distributor, &paid).await?) },
+            async { Ok(chain.read(self.contracts.registry, &barred).await?) },
+        )?;
+        if paid || barred {
+            return Ok((if paid { Stage::Paid } else { Stage::Forfeited }, Vec::new()));
         }
         if status == ProposalStatus::Pending {
             let confirmed = self.multisig.confirmations(job.id).await?;
@@ -511,20 +533,31 @@ impl Desk {
         Ok((if posted { Stage::Unproposed } else { Stage::Unposted }, Vec::new()))
     }
 
-    async fn is_irrevocable(&self, job: &Job) -> bool {
+    async fn is_irrevocable(&self, job: &Job, stage: Stage) -> bool {
         let chain = self.account.chain();
         if chain.network().finality == Finality::Latest {
             return true;
         }
-        let paid = RewardDistributor::isPaidCall { id: job.result.result.id };
-        chain.read_at(self.contracts.distributor, &paid, chain.final_block()).await.unwrap_or(false)
+        let WorkResult { id, worker, .. } = job.result.result;
+        let block = chain.final_block();
+        let settled = match stage {
+            Stage::Forfeited => {
+                let barred = ResultRegistry::isBarredCall { validator: worker };
+                chain.read_at(self.contracts.registry, &barred, block).await
+            }
+            _ => {
+                let paid = RewardDistributor::isPaidCall { id };
+                chain.read_at(self.contracts.distributor, &paid, block).await
+            }
+        };
+        settled.unwrap_or(false)
     }
 
     /// Whether the next step is this relayer's: by rotation, or because those before it let their time pass.
     fn is_due(&self, height: u64, job: &Job, stage: Stage, confirmed: &[Address], council: &Council) -> bool {
         let own = self.account.address();
         let delays = match stage {
-            Stage::Paid => None,
+            Stage::Paid | Stage::Forfeited => None,
             Stage::Confirming { confirmations } => {
                 let missing = council.threshold.saturating_sub(confirmations);
                 let rank = council.rank_among_missing(own, height, confirmed);
@@ -541,7 +574,9 @@ impl Desk {
             Stage::Unposted => self.account.send(&self.finalize(&job.result, council.quorum)).await?,
             Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
             Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
-            Stage::Executable | Stage::Paid => self.multisig.execute(&self.account, &job.transaction).await?,
+            Stage::Executable | Stage::Paid | Stage::Forfeited => {
+                self.multisig.execute(&self.account, &job.transaction).await?
+            }
         };
         Ok(record)
     }

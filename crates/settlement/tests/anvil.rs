@@ -130,7 +130,8 @@ fn finalized(genesis: &Genesis, keys: &[SecretKey], payees: &[Address]) -> Vec<F
     let mut results = Vec::new();
     for (height, payee) in (1..).zip(payees) {
         let id = keccak256(format!("{height}"));
-        let result = WorkResult { id, payee: *payee, amount: U256::from(height), digest: B256::ZERO };
+        let result =
+            WorkResult { id, worker: keys[0].address(), payee: *payee, amount: U256::from(height), digest: B256::ZERO };
         let header = Header {
             network_id: domain.network_id,
             chain_id: domain.chain_id,
@@ -213,7 +214,7 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
     let task = tokio::spawn(async move {
         relayer.run().await;
     });
-    reached(&mut status, |status| *status == RelayerStatus { cursor: 41, paid: 40, open: 0 }).await;
+    reached(&mut status, |status| *status == RelayerStatus { cursor: 41, paid: 40, ..RelayerStatus::default() }).await;
     assert_eq!(
         bench.balance(refusing).await,
         (1..=40u64).filter(|height| height % 4 == 1).map(U256::from).sum::<U256>()

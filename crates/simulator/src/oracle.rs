@@ -211,7 +211,7 @@ impl Oracle {
     /// A correct replica has evidence.
     pub(crate) fn accuses(&self, evidence: &Evidence, members: &Members) -> Result<(), Violation> {
         let accused = evidence.first.validator;
-        let holds = evidence.verify(members.domain(), members.validators()) == Ok(true);
+        let holds = evidence.verify(members.domain(), members.validators()).is_ok();
         if holds && !self.is_correct(accused) { Ok(()) } else { Err(Violation::Accused(accused)) }
     }
 

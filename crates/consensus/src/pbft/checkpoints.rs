@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dtn_primitives::{B256, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, CheckpointCertificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
     CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Pbft, Record,
     votes::{Added, VoteSet},
 };
-use crate::protocol::{Effect, Evidence};
+use crate::protocol::Effect;
 
 /// The last stable checkpoint, and the votes for those above it.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl Pbft {
             Added::New => self.stabilize(height, state_root, effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence { first, second: vote })));
+                effects.push(Effect::Evidence(Box::new(Evidence::new(first, vote))));
             }
         }
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use dtn_primitives::{B256, Block, Certificate, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, Block, Certificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
     Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, Prepared, PreparedCertificate, Record, View,
     slot::Validity, votes::Added,
 };
-use crate::protocol::{Decision, Effect, Evidence};
+use crate::protocol::{Decision, Effect};
 
 impl Pbft {
     pub(super) fn receive_pre_prepare(
@@ -46,7 +46,7 @@ impl Pbft {
         let slot = self.slots.entry(height).or_default();
         if let Some((first, _)) = &slot.accepted {
             if first.block_hash != vote.block_hash {
-                let evidence = Evidence { first: first.clone(), second: vote };
+                let evidence = Evidence::new(first.clone(), vote);
                 effects.push(Effect::Evidence(Box::new(evidence)));
             }
             return Ok(());
@@ -75,7 +75,7 @@ impl Pbft {
             Added::New => self.advance(effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence { first, second: vote })));
+                effects.push(Effect::Evidence(Box::new(Evidence::new(first, vote))));
             }
         }
         Ok(())

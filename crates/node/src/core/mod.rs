@@ -30,6 +30,7 @@ use tokio::{
 
 use crate::{
     NodeError,
+    evidence::{EvidencePool, EvidenceRefusal},
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
@@ -58,9 +59,6 @@ const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
 
 /// Heights whose latency is remembered.
 const MAX_LATENCIES: usize = 4096;
-
-/// Pieces of evidence kept in memory.
-const MAX_EVIDENCE: usize = 64;
 
 /// What a [`Core`] needs to know.
 pub(crate) struct CoreConfig {
@@ -103,7 +101,7 @@ pub(crate) struct Core {
     /// Transactions could be executed at the last housekeeping.
     was_waiting: bool,
     waiters: HashMap<B256, Vec<oneshot::Sender<Reply>>>,
-    evidence: Vec<Evidence>,
+    evidence: EvidencePool,
     faults: Vec<u64>,
     /// The proposals under way by height, and when this peer first held them.
     began: BTreeMap<u64, (B256, Instant)>,
@@ -148,6 +146,7 @@ impl Core {
         let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
         let certificate = ledger.certificate(ledger.tip().height)?;
         let stable = ledger.stable_checkpoint().cloned();
+        let evidence = EvidencePool::open(ledger.store().clone(), domain, validators.clone())?;
         let (report, turns) = mpsc::unbounded_channel();
         let mut core = Self {
             pbft: Pbft::new(config, certificate, stable, records),
@@ -174,7 +173,7 @@ impl Core {
             follow: Follow::default(),
             metrics,
             waiters: HashMap::new(),
-            evidence: Vec::new(),
+            evidence,
             began: BTreeMap::new(),
             latencies: BTreeMap::new(),
             feed,
@@ -307,13 +306,7 @@ impl Core {
             }
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
             Effect::Stable(checkpoint) => self.stable(checkpoint)?,
-            Effect::Evidence(evidence) => {
-                tracing::error!(validator = %evidence.first.validator, ?evidence, "a validator contradicted itself");
-                if self.evidence.len() < MAX_EVIDENCE && !self.evidence.contains(&evidence) {
-                    self.metrics.caught(evidence.first.validator, evidence.first.kind.name());
-                    self.evidence.push(*evidence);
-                }
-            }
+            Effect::Evidence(evidence) => self.take_evidence(*evidence, None)?,
             Effect::Fault { from, fault } => {
                 tracing::warn!(peer = %from, %fault, "a faulty message");
                 self.metrics.peer_fault(from, fault.kind());
@@ -430,12 +423,15 @@ impl Core {
             Event::Connected(Remote::Validator(peer)) => {
                 self.connected.insert(peer);
                 self.send(peer, &Frame::Height(self.ledger.tip().height));
+                let known = self.evidence.all().map(|evidence| Frame::Evidence(Box::new(evidence.clone())).encode());
+                self.outbox.commands.extend(known.map(|frame| Command::Send { to: peer, frame }));
                 self.input(Input::Connected(peer))?;
             }
             Event::Disconnected(Remote::Validator(peer)) => {
                 self.connected.remove(&peer);
                 self.follow.disconnected(Remote::Validator(peer));
             }
+            Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, Some(from))?,
             Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
             // An observer passes on what its clients hand in.
             Event::Frame { from: Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
@@ -474,7 +470,29 @@ impl Core {
                     }
                 }
             }
-            Frame::Addresses(_) => {}
+            Frame::Addresses(_) | Frame::Evidence(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps evidence that holds, and passes it on if it is news.
+    fn take_evidence(&mut self, evidence: Evidence, from: Option<Remote>) -> Result<(), NodeError> {
+        match self.evidence.add(&evidence) {
+            Ok(true) => {
+                tracing::error!(validator = %evidence.validator(), ?evidence, "a validator contradicted itself");
+                self.metrics.caught(evidence.validator(), evidence.kind().name());
+                self.broadcast(&Frame::Evidence(Box::new(evidence)));
+            }
+            Ok(false) => {}
+            Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
+            Err(EvidenceRefusal::Invalid(error)) => {
+                tracing::warn!(?from, %error, "evidence that proves nothing");
+                if let Some(validator) = from.and_then(|peer| peer.validator()) {
+                    self.count_fault(validator);
+                }
+                let offence = Offence::BadEvidence;
+                self.outbox.commands.extend(from.map(|peer| Command::CutOff { peer, offence }));
+            }
         }
         Ok(())
     }

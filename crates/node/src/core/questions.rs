@@ -1,7 +1,9 @@
 //! What the outside asks of a peer.
 
 use dtn_ledger::AdmissionError;
-use dtn_primitives::{Address, Answer, B256, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
+use dtn_primitives::{
+    Address, Answer, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction,
+};
 use tokio::sync::oneshot;
 
 use super::{Core, MAX_WAITERS};
@@ -25,9 +27,6 @@ impl Host for Core {
     }
 
     fn status(&self) -> Status {
-        let mut evidence: Vec<_> = self.evidence.iter().map(|evidence| evidence.first.validator.0).collect();
-        evidence.sort_unstable();
-        evidence.dedup();
         Status {
             network: self.genesis.name.clone(),
             network_id: self.domain.network_id,
@@ -46,7 +45,7 @@ impl Host for Core {
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
             working_on: self.miner.running(),
-            evidence,
+            evidence: self.evidence.validators(),
             faults: self.faults.clone(),
         }
     }
@@ -109,6 +108,10 @@ impl Host for Core {
 
     fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
         Ok(self.ledger.finalized_results(from_height, limit)?)
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.all().cloned().collect()
     }
 }
 

@@ -1,0 +1,143 @@
+//! `dtn-cli l1 evidence`: who contradicted itself, and telling the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+use anyhow::{Result, ensure};
+use clap::Args;
+use dtn_node::ApiClient;
+use dtn_primitives::{B256, Evidence};
+use dtn_report::{Table, left, right};
+use dtn_settlement::{evidence, gas_ledger::GasRecord};
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::{client::Client, home::Home};
+use crate::{
+    context::{Context, KeyChoice},
+    output,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli l1 evidence
+  dtn-cli l1 evidence --report --from dev:0
+
+Evidence is two votes of one validator that contradict each other. Both signatures are verified here against the
+genesis, so it does not matter which peer showed them. --report has the registry on --network verify them too; it then
+bars the validator from all later payouts.")]
+pub(crate) struct Command {
+    /// Report each validator that the registry does not bar yet
+    #[arg(long)]
+    report: bool,
+    /// The key that pays for reports: a name, an address, a file, or dev:N [default on a development chain: dev:0]
+    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    from: Option<KeyChoice>,
+}
+
+/// Evidence that holds.
+#[derive(Debug, Serialize)]
+struct Entry {
+    id: B256,
+    address: Address,
+    #[serde(flatten)]
+    evidence: Evidence,
+}
+
+/// What the registry says of a validator after it was told.
+#[derive(Debug, Serialize)]
+struct Report {
+    address: Address,
+    /// The transaction that barred it; none if it was barred before.
+    transaction: Option<GasRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct Output {
+    evidence: Vec<Entry>,
+    /// One for each accused validator, if reports were asked for.
+    reports: Vec<Report>,
+}
+
+pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Result<()> {
+    let client = Client::open(home)?;
+    let evidence = gather(&client).await?;
+    let reports = if command.report { report(&evidence, command.from.as_ref(), context).await? } else { Vec::new() };
+    let output = Output { evidence, reports };
+    if context.json {
+        return output::json(&output);
+    }
+    output::line(table(&output))
+}
+
+/// What the peers show and holds against the genesis, each contradiction once, by validator. One honest peer is enough.
+async fn gather(client: &Client) -> Result<Vec<Entry>> {
+    let answers = join_all(client.peers.iter().map(async |peer| peer.evidence().await)).await;
+    ensure!(answers.iter().any(Result::is_ok), "no peer answers; is the network up (`dtn-cli l1 status`)?");
+    let mut entries = BTreeMap::new();
+    for evidence in answers.into_iter().flatten().flatten() {
+        if let Err(error) = evidence.verify(&client.domain, &client.validators) {
+            eprintln!("warning: a peer shows evidence that does not hold: {error}");
+            continue;
+        }
+        if let Some(validator) = client.validators.get(evidence.validator()) {
+            let (id, address) = (evidence.id(), validator.address);
+            entries.insert((evidence.validator(), evidence.kind(), id), Entry { id, address, evidence });
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+/// Reports each accused validator once: the registry bars it for good.
+async fn report(entries: &[Entry], from: Option<&KeyChoice>, context: &Context) -> Result<Vec<Report>> {
+    let chain = context.connect().await?;
+    let registry = context.deployment(&chain)?.addresses.registry;
+    let account = context.account(&chain, from).await?;
+    let (mut reports, mut done) = (Vec::new(), BTreeSet::new());
+    for Entry { address, evidence, .. } in entries {
+        if done.insert(*address) {
+            let transaction = evidence::report(&account, registry, *address, evidence).await?;
+            reports.push(Report { address: *address, transaction });
+        }
+    }
+    Ok(reports)
+}
+
+fn table(output: &Output) -> String {
+    if output.evidence.is_empty() {
+        return "no validator is known to have contradicted itself".into();
+    }
+    let columns = [
+        right("validator"),
+        left("address"),
+        left("kind"),
+        right("epoch"),
+        right("view"),
+        right("height"),
+        left("one hash"),
+        left("another hash"),
+    ];
+    let mut table = Table::new("Validators that contradicted themselves; every signature holds", columns);
+    for Entry { address, evidence, .. } in &output.evidence {
+        let (first, second) = (&evidence.first, &evidence.second);
+        table.row([
+            first.validator.to_string(),
+            address.to_string(),
+            first.kind.name().into(),
+            first.epoch.to_string(),
+            first.view.to_string(),
+            first.height.to_string(),
+            first.block_hash.to_string(),
+            second.block_hash.to_string(),
+        ]);
+    }
+    let mut text = table.to_string();
+    for Report { address, transaction } in &output.reports {
+        let how = match transaction {
+            Some(record) => format!("barred in {}, {} gas", record.tx, record.gas_used.unwrap_or(0)),
+            None => "was barred already".into(),
+        };
+        text += &format!("\n{address}: {how}");
+    }
+    text
+}
