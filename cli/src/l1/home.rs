@@ -17,13 +17,24 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+    value::Value,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::log::LogConfig;
+
+/// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
+const NODE_VARIABLES: &str = "DTN_NODE_";
 
 /// The folder of a local network.
 #[derive(Debug, Clone)]
@@ -59,6 +70,9 @@ pub(crate) struct PeerConfig {
     /// Observers that this observer may follow, as multiaddresses that end in `/p2p/` and the peer's id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) bootstrap: Vec<Multiaddr>,
+    /// What is logged, how and where.
+    #[serde(default)]
+    pub(crate) log: LogConfig,
     /// Where validators listen: an observer needs to know one.
     pub(crate) peers: BTreeMap<Address, Multiaddr>,
     /// Where results are paid; without it the peer does not settle.
@@ -185,13 +199,46 @@ impl PeerHome {
         self.0.join("gas.jsonl")
     }
 
-    /// The configuration, with its paths made absolute.
-    pub(crate) fn config(&self) -> Result<PeerConfig> {
-        let mut config: PeerConfig = read_toml(&self.config_file())?;
-        for path in [&mut config.genesis, &mut config.keystore, &mut config.password_file] {
+    /// What is logged by a peer that `l1 up` started.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The configuration: `node.toml`, under variables like `DTN_NODE_LOG__LEVEL`, under settings as `log.level=debug`.
+    /// Paths are made absolute.
+    pub(crate) fn config(&self, settings: &[Setting]) -> Result<PeerConfig> {
+        let file = self.config_file();
+        ensure!(file.is_file(), "there is no peer in {}: {} is absent", self.0.display(), file.display());
+        let mut figment = Figment::from(Toml::file_exact(&file)).merge(Env::prefixed(NODE_VARIABLES).split("__"));
+        for Setting { key, value } in settings {
+            figment = figment.merge((key, value));
+        }
+        let mut config: PeerConfig = figment.extract().with_context(|| format!("{} is not valid", file.display()))?;
+        let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
+        for path in files.into_iter().chain(&mut config.log.file) {
             *path = self.0.join(&path);
         }
         Ok(config)
+    }
+}
+
+/// A key of `node.toml` and its value for this run, as `KEY=VALUE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    key: String,
+    value: Value,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE, as log.level=debug")?;
+        // Keys are lower case in the file; only addresses under `peers` could be written otherwise.
+        Ok(Self {
+            key: key.trim().to_ascii_lowercase(),
+            value: Value::from_str(value.trim()).unwrap_or_else(|e| match e {}),
+        })
     }
 }
 

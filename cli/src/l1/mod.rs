@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{context::Context, output};
 use client::Client;
-use home::{Home, PeerHome};
+use home::Home;
 use init::{Plan, Ports, Transport};
 
 #[derive(Debug, Subcommand)]
@@ -50,12 +50,11 @@ pub(crate) enum Command {
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     Up,
     /// Run one peer in this process.
-    #[command(after_help = "Example:\n  dtn-cli l1 node .dtn/peers/0")]
-    Node {
-        /// The peer's folder, with its node.toml.
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-    },
+    #[command(after_help = "Examples:\n  dtn-cli l1 node .dtn/peers/0\n  \
+        dtn-cli l1 node .dtn/peers/0 --log-format json --set view_timeout_ms=500\n\n\
+        Every key of node.toml can be overridden: by a variable, as DTN_NODE_LOG__LEVEL=debug, and by --set, as\n\
+        --set log.level=debug; the later wins. docs/operation.md lists the keys.")]
+    Node(node::Options),
     /// Sign orders, hand them in and wait until they are final (f + 1 peers say so).
     #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
         dtn-cli l1 submit --dataset MNIST --model LeNet-5 --metric 'accuracy >= 0.99' \\\n      \
@@ -137,7 +136,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             bar.finish_and_clear();
             print_statuses(json, &home, statuses.into_iter().map(Some).collect())
         }
-        Command::Node { folder } => node::run(&PeerHome::new(folder)).await,
+        Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
         Command::Status => {
             let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;

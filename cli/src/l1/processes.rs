@@ -46,7 +46,9 @@ pub(crate) struct Service {
 impl Service {
     /// A peer.
     pub(crate) fn peer(peer: &PeerHome) -> Self {
-        Self { folder: peer.path().into(), arguments: vec!["l1".into(), "node".into(), peer.path().into()] }
+        // The log file is named, so that the peer keeps its size within limits.
+        let arguments = ["l1".into(), "node".into(), peer.path().into(), "--log-file".into(), peer.log().into()];
+        Self { folder: peer.path().into(), arguments: arguments.into() }
     }
 
     /// The development chain of a network.
@@ -124,7 +126,7 @@ impl Service {
     }
 
     /// The last lines of the log.
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         const TAIL: u64 = 2_000;
         let read = || -> std::io::Result<String> {
             let mut file = fs::File::open(self.log_file())?;

@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dtn_primitives::ValidatorIndex;
@@ -26,6 +26,8 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use tokio::sync::mpsc;
+
+use crate::api::Vitals;
 
 /// The content type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +64,11 @@ pub(crate) enum ViewChangeReason {
     Timeout,
     /// Others asked for a higher view, f + 1 of them or a quorum.
     Joined,
+}
+
+impl ViewChangeReason {
+    /// By discriminant.
+    const NAMES: [&'static str; 2] = ["timeout", "joined"];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -188,7 +195,7 @@ pub(crate) struct Inner {
     pub(crate) waiters: Gauge,
     votes_sent: Family<Kind, Counter>,
     votes_received: Family<Kind, Counter>,
-    view_changes: Family<Reason, Counter>,
+    view_changes: [Counter; ViewChangeReason::NAMES.len()],
     timers: Family<Kind, Counter>,
     steps: [Histogram; Step::NAMES.len()],
     peers: Vec<PeerMetrics>,
@@ -274,7 +281,7 @@ impl Metrics {
         let waiters = new.new("pending_waiters", "Calls that wait for a transaction to become final.");
         let votes_sent = new.new("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
         let votes_received = new.new("votes_received", "Consensus messages from others, by kind.");
-        let view_changes = new.new(
+        let view_changes: Family<Reason, Counter> = new.new(
             "view_changes",
             "Views that this peer asked for, by reason: timeout (nothing was decided in time) or joined (others did).",
         );
@@ -337,7 +344,7 @@ impl Metrics {
             waiters,
             votes_sent,
             votes_received,
-            view_changes,
+            view_changes: ViewChangeReason::NAMES.map(|reason| view_changes.get_or_create_owned(&Reason { reason })),
             timers,
             peers,
         };
@@ -357,13 +364,31 @@ impl Metrics {
         &self.descriptions
     }
 
+    /// How the process is doing.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Vitals {
+            version: crate::VERSION.into(),
+            time_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+            uptime_s: self.started.elapsed().as_secs(),
+            memory_bytes: resident_memory().unwrap_or(0),
+            store_bytes: self.store_size().unwrap_or(0),
+            stable_height: self.stable_height.get() as u64,
+            view_changes: self.view_changes.iter().map(Counter::get).sum(),
+        }
+    }
+
+    fn store_size(&self) -> Option<u64> {
+        Some(std::fs::metadata(&self.watched.store).ok()?.len())
+    }
+
     fn read_watched(&self) {
         for queue in &self.watched.queues {
             let depth = (queue.depth)();
             self.queue_depth.get_or_create(&Queue { queue: queue.name }).set(depth as i64);
         }
-        if let Ok(metadata) = std::fs::metadata(&self.watched.store) {
-            self.store_bytes.set(metadata.len() as i64);
+        if let Some(bytes) = self.store_size() {
+            self.store_bytes.set(bytes as i64);
         }
         self.uptime.set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_memory() {
@@ -437,11 +462,7 @@ impl Metrics {
 
     /// This peer asked for a higher view.
     pub(crate) fn view_change(&self, reason: ViewChangeReason) {
-        let reason = match reason {
-            ViewChangeReason::Timeout => "timeout",
-            ViewChangeReason::Joined => "joined",
-        };
-        self.view_changes.get_or_create(&Reason { reason }).inc();
+        self.view_changes[reason as usize].inc();
     }
 
     /// A consensus timer expired.

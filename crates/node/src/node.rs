@@ -243,7 +243,8 @@ impl NodeHandle {
 
     /// How this peer is doing.
     pub async fn status(&self) -> Result<Status, NodeError> {
-        self.ask(|core| core.status()).await
+        let status = self.ask(|core| core.status()).await?;
+        Ok(Status { vitals: self.metrics.vitals(), ..status })
     }
 
     /// Results of final blocks from a height on; see the API call of the same name.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{Core, MAX_WAITERS};
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
+    api::{BlockView, CertifiedHeader, Status, Vitals},
     host::Host,
 };
 
@@ -48,6 +48,7 @@ impl Host for Core {
             working_on: self.miner.running(),
             evidence,
             faults: self.faults.clone(),
+            vitals: Vitals::default(),
         }
     }
 
