@@ -1,13 +1,14 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
 pub(crate) mod client;
+mod doctor;
 pub(crate) mod home;
 pub(crate) mod init;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod processes;
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
@@ -62,6 +63,16 @@ pub(crate) enum Command {
     Submit(Submit),
     /// Show how every peer is doing.
     Status,
+    /// Say what is wrong with the network or a peer, and what to do about it.
+    #[command(after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operation.md explains each check.")]
+    Doctor {
+        /// Only what concerns this peer.
+        #[arg(long, value_name = "N")]
+        peer: Option<usize>,
+        /// How long to watch the network for.
+        #[arg(long, default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME")]
+        watch: Duration,
+    },
     /// Show a final block.
     Block {
         /// Its height; 1 is the first.
@@ -142,6 +153,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
             print_statuses(json, &home, processes::statuses(&clients).await)
         }
+        Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
             let block = block(&Client::open(&home)?, height).await?;
             print(json, &block, || block_table(&block))
