@@ -7,12 +7,13 @@ pub(crate) mod init;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod processes;
+mod status;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use dtn_node::{ApiClient, BlockView, Status};
+use dtn_node::{ApiClient, BlockView};
 use dtn_primitives::{Order, Payload, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
@@ -62,7 +63,12 @@ pub(crate) enum Command {
         --reward '0.01 ether' --expected-hashes 1000000")]
     Submit(Submit),
     /// Show how every peer is doing.
-    Status,
+    Status {
+        /// Show it again and again, until Ctrl-C; every second, or as often as given.
+        #[arg(long, num_args = 0..=1, default_missing_value = "1s", value_name = "TIME")]
+        #[arg(value_parser = humantime::parse_duration)]
+        watch: Option<Duration>,
+    },
     /// Say what is wrong with the network or a peer, and what to do about it.
     #[command(after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operation.md explains each check.")]
     Doctor {
@@ -145,14 +151,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
             bar.finish_and_clear();
-            print_statuses(json, &home, statuses.into_iter().map(Some).collect())
+            status::print(json, &home, &statuses.into_iter().map(Some).collect::<Vec<_>>())
         }
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
-        Command::Status => {
-            let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
-            print_statuses(json, &home, processes::statuses(&clients).await)
-        }
+        Command::Status { watch } => status::run(&home, watch, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
             let block = block(&Client::open(&home)?, height).await?;
@@ -197,55 +200,6 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
         }
         table.to_string()
     })
-}
-
-fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Result<()> {
-    let down = statuses.iter().filter(|status| status.is_none()).count();
-    let n = statuses.len();
-    print(json, &statuses, || {
-        let columns = [
-            right("peer"),
-            left("address"),
-            right("view"),
-            right("height"),
-            left("block"),
-            right("connected"),
-            right("pending"),
-            right("open orders"),
-            left("remarks"),
-        ];
-        let mut table = Table::new(format!("Peers of {}", home.path().display()), columns);
-        for (index, status) in statuses.iter().enumerate() {
-            let Some(status) = status else {
-                table.row([index.to_string(), "does not answer".into()]);
-                continue;
-            };
-            let mut remarks = Vec::new();
-            if Some(status.primary) == status.validator {
-                remarks.push("primary".to_string());
-            }
-            if !status.evidence.is_empty() {
-                remarks.push(format!("caught lying: {:?}", status.evidence));
-            }
-            if status.faults.iter().any(|count| *count > 0) {
-                remarks.push(format!("faulty messages by peer: {:?}", status.faults));
-            }
-            table.row([
-                index.to_string(),
-                status.address.to_string(),
-                status.view.to_string(),
-                status.height.to_string(),
-                units::short(status.block_hash),
-                format!("{}/{}", status.connected.len(), n - 1),
-                status.pending_transactions.to_string(),
-                status.open_orders.to_string(),
-                remarks.join("; "),
-            ]);
-        }
-        table.to_string()
-    })?;
-    ensure!(down < n, "no peer answers: start them with `dtn-cli l1 up --home {}`", home.path().display());
-    Ok(())
 }
 
 /// A final block, its content checked against a certificate that holds.
