@@ -206,6 +206,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             view_timeout_ms: 2_000,
             max_observers: plan.observers,
             bootstrap: Vec::new(),
+            log: LogConfig::default(),
             peers: peers.clone(),
             settlement: None,
         };

@@ -8,6 +8,7 @@ mod node;
 pub(crate) mod orders;
 pub(crate) mod processes;
 mod status;
+mod tail;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -68,6 +69,13 @@ pub(crate) enum Command {
         #[arg(long, num_args = 0..=1, default_missing_value = "1s", value_name = "TIME")]
         #[arg(value_parser = humantime::parse_duration)]
         watch: Option<Duration>,
+    },
+    /// Print final blocks as they come, each verified here against the genesis, until Ctrl-C.
+    #[command(after_help = "Example:\n  dtn-cli l1 tail --from 1 --json | jq .height")]
+    Tail {
+        /// Begin with this height instead of the next one.
+        #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+        from: Option<u64>,
     },
     /// Say what is wrong with the network or a peer, and what to do about it.
     #[command(after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operation.md explains each check.")]
@@ -156,6 +164,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
         Command::Status { watch } => status::run(&home, watch, json).await,
+        Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
             let block = block(&Client::open(&home)?, height).await?;

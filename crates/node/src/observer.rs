@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
+    api::{BlockView, CertifiedHeader, Status, Vitals},
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
@@ -219,6 +219,7 @@ impl Host for Observer {
             working_on: None,
             evidence: Vec::new(),
             faults: vec![0; validators.len()],
+            vitals: Vitals::default(),
         }
     }
 

@@ -126,8 +126,9 @@ fn genesis(seen: &Observation) -> Vec<Finding> {
             let next =
                 format!("is {} another network's port? Else give it this genesis.json and a new store", peer.api);
             findings.push(finding(Problem, peer.index, "genesis", what, next));
-        } else if usize::from(status.validator) != peer.index {
-            let what = format!("{} answers as validator {}", peer.api, status.validator);
+        } else if status.validator.map(usize::from) != Some(peer.index) {
+            let who = status.validator.map_or("an observer".into(), |index| format!("validator {index}"));
+            let what = format!("{} answers as {who}", peer.api);
             let next = "order the addresses in client.toml by the validators' addresses";
             findings.push(finding(Problem, peer.index, "genesis", what, next));
         }
@@ -438,7 +439,7 @@ mod tests {
             network: "test".into(),
             network_id: B256::repeat_byte(1),
             chain_id: 31_337,
-            validator: index as u16,
+            validator: Some(index as u16),
             address: Address::repeat_byte(index as u8),
             nodes: n,
             quorum: dtn_primitives::quorum(n),
@@ -612,8 +613,11 @@ mod tests {
     fn a_peer_of_another_network_or_place_is_found() {
         let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).network_id = B256::repeat_byte(9));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
-        let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).validator = 2);
+        let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).validator = Some(2));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
+        let (found, text) = diagnose(|seen| second(&mut seen.peers[0]).validator = None);
+        assert_eq!(found, [(Problem, Some(0), "genesis")]);
+        assert!(text.contains("answers as an observer"), "{text}");
         let (found, _) = diagnose(|seen| config(&mut seen.peers[0]).network_id = Ok(B256::repeat_byte(9)));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
         let (found, _) = diagnose(|seen| config(&mut seen.peers[0]).network_id = Err("no such file".into()));
