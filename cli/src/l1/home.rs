@@ -237,7 +237,7 @@ impl FromStr for Setting {
         // Keys are lower case in the file; only addresses under `peers` could be written otherwise.
         Ok(Self {
             key: key.trim().to_ascii_lowercase(),
-            value: Value::from_str(value.trim()).unwrap_or_else(|e| match e {}),
+            value: Value::from_str(value.trim()).unwrap_or_else(|never| match never {}),
         })
     }
 }
@@ -263,4 +263,84 @@ pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
 pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
     let text = toml::to_string_pretty(value).context("a configuration that TOML cannot express")?;
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_settlement::Network as Chain;
+
+    use super::*;
+
+    fn full() -> PeerConfig {
+        let address = Address::repeat_byte(1);
+        let contracts = ContractAddresses { registry: address, multisig: address, distributor: address };
+        let mut chain = Chain::local("http://127.0.0.1:8545");
+        chain.explorer = Some("https://example.org".into());
+        PeerConfig {
+            genesis: "../../genesis.json".into(),
+            role: Role::Validator,
+            keystore: "key.json".into(),
+            password_file: "password".into(),
+            listen: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
+            api: "127.0.0.1:2".parse().unwrap(),
+            payee: address,
+            threads: NonZeroUsize::MIN,
+            view_timeout_ms: 2_000,
+            max_observers: 0,
+            bootstrap: vec!["/ip4/127.0.0.1/tcp/3".parse().unwrap()],
+            log: LogConfig { file: Some("log".into()), ..LogConfig::default() },
+            peers: BTreeMap::from([(Address::repeat_byte(0xab), "/ip4/127.0.0.1/tcp/4".parse().unwrap())]),
+            settlement: Some(SettlementConfig { name: "local".into(), contracts, chain }),
+        }
+    }
+
+    fn with(settings: &[&str]) -> Result<PeerConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let home = PeerHome::new(folder.path());
+        write_toml(&home.config_file(), &full()).unwrap();
+        let settings: Vec<Setting> = settings.iter().map(|setting| setting.parse().unwrap()).collect();
+        home.config(&settings)
+    }
+
+    #[test]
+    fn a_setting_overrides_one_key_and_leaves_the_others() {
+        let config =
+            with(&["view_timeout_ms=500", "log.level=debug", "settlement.chain.rpc=http://127.0.0.1:9"]).unwrap();
+        assert_eq!((config.view_timeout_ms, config.log.level.as_str()), (500, "debug"));
+        assert_eq!(config.settlement.unwrap().chain.rpc, "http://127.0.0.1:9");
+        assert_eq!(config.log.max_bytes, LogConfig::default().max_bytes);
+        let moved = with(&["peers.0xABabababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
+        let moved: Vec<_> = moved.peers.into_values().map(|address| address.to_string()).collect();
+        assert_eq!(moved, ["/ip4/10.0.0.1/tcp/4"], "the same peer, however its address is spelled");
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_and_a_value_that_does_not_fit_are_named() {
+        let unknown = format!("{:#}", with(&["lisen=/ip4/127.0.0.1/tcp/1"]).unwrap_err());
+        assert!(unknown.contains("lisen"), "{unknown}");
+        let wrong = format!("{:#}", with(&["threads=many"]).unwrap_err());
+        assert!(wrong.contains("threads"), "{wrong}");
+        assert!("no-value".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key() {
+        fn keys(prefix: &str, table: &toml::Table, all: &mut Vec<String>) {
+            for (key, value) in table {
+                let path = format!("{prefix}{key}");
+                match value {
+                    toml::Value::Table(table) if path != "peers" => keys(&format!("{path}."), table, all),
+                    _ => all.push(path),
+                }
+            }
+        }
+        let mut all = Vec::new();
+        keys("", &toml::Table::try_from(full()).unwrap(), &mut all);
+        let text = include_str!("../../../docs/operation.md");
+        for key in all {
+            assert!(text.contains(&format!("| `{key}` |")), "docs/operation.md does not list the key {key}");
+        }
+    }
 }

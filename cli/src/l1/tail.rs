@@ -61,7 +61,7 @@ pub(super) async fn run(home: &Home, from: Option<u64>, json: bool) -> Result<()
         None => client.height().await? + 1,
     };
     let verifier = Verifier { domain: client.domain, validators: client.validators };
-    follow(&home.client()?.peers, from, &verifier, subscribe, |block| show(block, json)).await
+    follow(&home.client()?.peers, from, &verifier, PAUSE, subscribe, |block| show(block, json)).await
 }
 
 /// A source of final blocks.
@@ -97,6 +97,7 @@ async fn follow<B: Blocks>(
     peers: &[SocketAddr],
     mut next: u64,
     verifier: &Verifier,
+    pause: Duration,
     mut subscribe: impl AsyncFnMut(SocketAddr, u64) -> Result<B>,
     mut show: impl FnMut(&FinalizedBlock) -> Result<()>,
 ) -> Result<()> {
@@ -130,7 +131,7 @@ async fn follow<B: Blocks>(
             };
             tracing::debug!(%peer, reason, next, "going on at another peer");
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
     bail!("no peer serves block {next}; is the network up (`dtn-cli l1 status`)? Was the block pruned?")
 }
@@ -210,7 +211,7 @@ mod tests {
             };
             let vote = |(index, key): (usize, &SecretKey)| {
                 let index = ValidatorIndex(index as u16);
-                Vote::sign(VoteKind::Commit, 0, 0, height, header.hash(), index, key, &self.verifier.domain)
+                Vote::sign(VoteKind::Commit, (0, 0, height), header.hash(), index, key, &self.verifier.domain)
             };
             let votes: Vec<_> = self.keys.iter().take(signers).enumerate().map(vote).collect();
             FinalizedBlock { certificate: Certificate::from_votes(&votes).unwrap(), header, transactions }
@@ -228,7 +229,7 @@ mod tests {
                 shown.push(block.header.height);
                 Ok(())
             };
-            let error = follow(&addresses, from, &self.verifier, subscribe, show).await.unwrap_err();
+            let error = follow(&addresses, from, &self.verifier, Duration::ZERO, subscribe, show).await.unwrap_err();
             assert!(error.to_string().contains("no peer serves block"), "{error}");
             shown
         }
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn when_a_peer_ends_another_goes_on_without_gap_or_repetition() {
         let network = Network::new();
         let blocks = |heights: std::ops::RangeInclusive<u64>| heights.map(|height| network.block(height, 3)).collect();
@@ -250,7 +251,7 @@ mod tests {
         assert_eq!(shown, [5, 6, 7, 8, 9, 10]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_does_not_hold_is_not_shown() {
         let network = Network::new();
         let good = network.block(1, 3);

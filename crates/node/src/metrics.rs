@@ -172,6 +172,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     registry: Registry,
+    #[cfg(test)]
     descriptions: Vec<Description>,
     watched: Watched,
     started: Instant,
@@ -322,6 +323,7 @@ impl Metrics {
             resident_memory: new.new("process_resident_memory_bytes", "Memory of the process that is in RAM."),
             cpu: new.new("process_cpu_seconds", "CPU time that the process has used."),
             registry: new.registry,
+            #[cfg(test)]
             descriptions: new.descriptions,
             watched,
             started: Instant::now(),
@@ -360,6 +362,7 @@ impl Metrics {
     }
 
     /// What there is, for the documentation.
+    #[cfg(test)]
     pub(crate) fn descriptions(&self) -> &[Description] {
         &self.descriptions
     }
@@ -577,6 +580,25 @@ mod tests {
         let began = Instant::now();
         while cpu_seconds().unwrap() < value(&text, "dtn_process_cpu_seconds_total") + 0.02 {
             assert!(began.elapsed() < Duration::from_secs(20), "CPU time stands still while this loop spins");
+        }
+    }
+
+    /// Set `UPDATE_DOCS=1` to write the table.
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operation.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let (begin, end) = ("<!-- metrics -->\n", "<!-- end of metrics -->");
+        let (before, rest) = text.split_once(begin).unwrap();
+        let (listed, after) = rest.split_once(end).unwrap();
+        let mut table = String::from("| metric | kind | what it tells |\n|---|---|---|\n");
+        for Description { name, kind, help } in Metrics::new(4, Watched::default()).descriptions() {
+            table += &format!("| `{name}` | {kind} | {help} |\n");
+        }
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(file, format!("{before}{begin}{table}{end}{after}")).unwrap();
+        } else {
+            assert_eq!(listed, table, "docs/operation.md is out of date: UPDATE_DOCS=1 writes it");
         }
     }
 }

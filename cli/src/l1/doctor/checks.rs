@@ -11,26 +11,35 @@ use super::{
 /// One check.
 pub(super) type Check = fn(&Observation) -> Vec<Finding>;
 
-/// All checks, the most telling first.
-pub(super) const ALL: &[Check] = &[
-    answers,
-    configuration,
-    genesis,
-    quorum,
-    progress,
-    primary,
-    views,
-    behind,
-    links,
-    clocks,
-    evidence,
-    faults,
-    disk,
-    secrets,
-    exposure,
-    settlement,
-    versions,
+/// All checks by name, the most telling first.
+pub(super) const ALL: &[(&str, Check)] = &[
+    ("answers", answers),
+    ("configuration", configuration),
+    ("genesis", genesis),
+    ("quorum", quorum),
+    ("progress", progress),
+    ("primary", primary),
+    ("views", views),
+    ("behind", behind),
+    ("links", links),
+    ("clocks", clocks),
+    ("evidence", evidence),
+    ("faults", faults),
+    ("disk", disk),
+    ("secrets", secrets),
+    ("exposure", exposure),
+    ("settlement", settlement),
+    ("versions", versions),
 ];
+
+/// Everything that is wrong.
+pub(super) fn diagnose(seen: &Observation) -> Vec<Finding> {
+    let named = |(name, check): &(&'static str, Check)| {
+        let name = *name;
+        check(seen).into_iter().map(move |finding| Finding { check: name, ..finding })
+    };
+    ALL.iter().flat_map(named).collect()
+}
 
 /// Peers refuse blocks whose time is further ahead than this; see `MAX_CLOCK_DRIFT_MS` of the ledger.
 const CLOCKS_PROBLEM_MS: i64 = dtn_ledger::MAX_CLOCK_DRIFT_MS as i64;
@@ -50,11 +59,10 @@ const SETTLED_S: u64 = 300;
 fn finding(
     severity: Severity,
     peer: impl Into<Option<usize>>,
-    check: &'static str,
     what: impl Into<String>,
     next: impl Into<String>,
 ) -> Finding {
-    Finding { severity, peer: peer.into(), check, what: what.into(), next: next.into() }
+    Finding { severity, peer: peer.into(), check: "", what: what.into(), next: next.into() }
 }
 
 /// The peers that answered last, with their answers.
@@ -82,7 +90,7 @@ fn answers(seen: &Observation) -> Vec<Finding> {
         let mut what = format!("it does not answer at {}", peer.api);
         let Some(local) = &peer.local else {
             let next = format!("look at its host: is the process running, is {} reachable from here?", peer.api);
-            return finding(Problem, peer.index, "answers", format!("{what}: {error}"), next);
+            return finding(Problem, peer.index, format!("{what}: {error}"), next);
         };
         let log = local.folder.join("log");
         let last_error = local.last_error.as_ref().map(|error| format!("; the last error in its log: {error}"));
@@ -90,15 +98,15 @@ fn answers(seen: &Observation) -> Vec<Finding> {
         if local.running {
             what += &format!(": {error}, though its process is running{last_error}");
             let next = format!("look at {}; if it hangs, `dtn-cli l1 down` and `{up}`", log.display());
-            return finding(Problem, peer.index, "answers", what, next);
+            return finding(Problem, peer.index, what, next);
         }
         what += &format!(": its process is not running{last_error}");
         match local.config.as_ref().map(|config| config.taken.as_slice()) {
             Ok(taken @ [_, ..]) => {
                 what += &format!("; another program has {}", list(taken));
-                finding(Problem, peer.index, "answers", what, "end that program, or choose another port in node.toml")
+                finding(Problem, peer.index, what, "end that program, or choose another port in node.toml")
             }
-            _ => finding(Problem, peer.index, "answers", what, format!("start it: {up}")),
+            _ => finding(Problem, peer.index, what, format!("start it: {up}")),
         }
     };
     silent.map(explain).collect()
@@ -108,7 +116,7 @@ fn answers(seen: &Observation) -> Vec<Finding> {
 fn configuration(seen: &Observation) -> Vec<Finding> {
     let invalid = seen.peers.iter().filter_map(|peer| Some((peer, peer.local.as_ref()?.config.as_ref().err()?)));
     let next = "correct it; docs/operation.md lists the keys";
-    invalid.map(|(peer, error)| finding(Problem, peer.index, "configuration", error.clone(), next)).collect()
+    invalid.map(|(peer, error)| finding(Problem, peer.index, error.clone(), next)).collect()
 }
 
 /// A peer of another network, or another validator than its place says.
@@ -125,12 +133,12 @@ fn genesis(seen: &Observation) -> Vec<Finding> {
             );
             let next =
                 format!("is {} another network's port? Else give it this genesis.json and a new store", peer.api);
-            findings.push(finding(Problem, peer.index, "genesis", what, next));
+            findings.push(finding(Problem, peer.index, what, next));
         } else if status.validator.map(usize::from) != Some(peer.index) {
             let who = status.validator.map_or("an observer".into(), |index| format!("validator {index}"));
             let what = format!("{} answers as {who}", peer.api);
             let next = "order the addresses in client.toml by the validators' addresses";
-            findings.push(finding(Problem, peer.index, "genesis", what, next));
+            findings.push(finding(Problem, peer.index, what, next));
         }
     }
     for (peer, _, config) in configured(seen) {
@@ -142,7 +150,7 @@ fn genesis(seen: &Observation) -> Vec<Finding> {
             ),
             Err(error) => (error.clone(), "restore the file; every peer's is the same"),
         };
-        findings.push(finding(Problem, peer.index, "genesis", what, next));
+        findings.push(finding(Problem, peer.index, what, next));
     }
     findings
 }
@@ -156,14 +164,14 @@ fn quorum(seen: &Observation) -> Vec<Finding> {
             seen.peers.len(),
             seen.quorum
         );
-        return vec![finding(Problem, None, "quorum", what, "start those that are down")];
+        return vec![finding(Problem, None, what, "start those that are down")];
     }
     let short = answering(seen).filter(|(_, sample)| sample.status.connected.len() + 1 < seen.quorum);
     let next = "see who is not linked to whom below; are the addresses in node.toml right, is a firewall between them?";
     let explain = |(peer, sample): (&Peer, &Sample)| {
         let linked = sample.status.connected.len() + 1;
         let what = format!("it is linked to {linked} validators, itself counted, of the {} that decide", seen.quorum);
-        finding(Problem, peer.index, "quorum", what, next)
+        finding(Problem, peer.index, what, next)
     };
     short.map(explain).collect()
 }
@@ -190,7 +198,7 @@ fn progress(seen: &Observation) -> Vec<Finding> {
     let height = answering(seen).map(|(_, sample)| sample.status.height).max().unwrap_or(0);
     let what = format!("transactions wait at peers {} and nothing becomes final above height {height}", list(waiting));
     let next = "deal with the other findings first; without any, the transactions may wait for earlier nonces";
-    vec![finding(Problem, None, "progress", what, next)]
+    vec![finding(Problem, None, what, next)]
 }
 
 /// The primary of the view does not answer.
@@ -202,7 +210,7 @@ fn primary(seen: &Observation) -> Vec<Finding> {
         if silent && findings.iter().all(|finding| finding.peer != Some(index)) {
             let what = format!("it is the primary of view {view} and does not answer");
             let next = "start it; the others move on as soon as a transaction waits for longer than view_timeout_ms";
-            findings.push(finding(Problem, index, "primary", what, next));
+            findings.push(finding(Problem, index, what, next));
         }
     }
     findings
@@ -224,7 +232,7 @@ fn views(seen: &Observation) -> Vec<Finding> {
         );
         let next =
             "start the peers that are down; if all answer, their machines or links are slower than view_timeout_ms";
-        findings.push(finding(Problem, None, "views", what, next));
+        findings.push(finding(Problem, None, what, next));
     }
     for (peer, sample) in answering(seen) {
         let vitals = &sample.status.vitals;
@@ -236,7 +244,7 @@ fn views(seen: &Observation) -> Vec<Finding> {
                 humantime::format_duration(std::time::Duration::from_secs(vitals.uptime_s))
             );
             let next = "is a primary overloaded or badly linked? Compare the peers' dtn_step_seconds, or raise view_timeout_ms";
-            findings.push(finding(Notice, peer.index, "views", what, next));
+            findings.push(finding(Notice, peer.index, what, next));
         }
     }
     findings
@@ -261,10 +269,10 @@ fn behind(seen: &Observation) -> Vec<Finding> {
             format!("it is {} blocks behind, at height {height}", reached.checked_sub(height).filter(|n| *n > 0)?);
         Some(if height > before {
             let next = "wait, and look again";
-            finding(Notice, peer.index, "behind", format!("{what}, and catching up"), next)
+            finding(Notice, peer.index, format!("{what}, and catching up"), next)
         } else {
             let next = "is it linked to peers that are ahead? Look in its log for bad blocks and store errors";
-            finding(Problem, peer.index, "behind", format!("{what}, and does not catch up"), next)
+            finding(Problem, peer.index, format!("{what}, and does not catch up"), next)
         })
     };
     samples.filter_map(explain).collect()
@@ -281,7 +289,7 @@ fn links(seen: &Observation) -> Vec<Finding> {
         if !missing.is_empty() {
             let what = format!("it has no link to peers {}, which answer", list(&missing));
             let next = "do the others have its `listen` address under [peers]? dtn_disconnections_total has the reason";
-            findings.push(finding(Problem, peer.index, "links", what, next));
+            findings.push(finding(Problem, peer.index, what, next));
         }
     }
     findings
@@ -305,7 +313,7 @@ fn clocks(seen: &Observation) -> Vec<Finding> {
             "its clock is {} ms {direction} the others'; blocks more than {CLOCKS_PROBLEM_MS} ms ahead are refused",
             apart.abs()
         );
-        Some(finding(severity, peer.index, "clocks", what, "synchronize the clock of its host (NTP)"))
+        Some(finding(severity, peer.index, what, "synchronize the clock of its host (NTP)"))
     };
     answering(seen).filter_map(explain).collect()
 }
@@ -317,7 +325,7 @@ fn evidence(seen: &Observation) -> Vec<Finding> {
     caught.dedup();
     let next = "stop it: it is Byzantine, or two processes sign with its key; `dtn-cli l1 evidence` has the proof";
     let what = "it was caught signing two contradicting votes";
-    caught.into_iter().map(|peer| finding(Problem, usize::from(peer), "evidence", what, next)).collect()
+    caught.into_iter().map(|peer| finding(Problem, usize::from(peer), what, next)).collect()
 }
 
 /// Peers that send what no correct peer sends.
@@ -344,7 +352,7 @@ fn faults(seen: &Observation) -> Vec<Finding> {
         );
         let next =
             "dtn_faults_total has the kinds, the others' logs the details; does it run the same version and genesis?";
-        findings.push(finding(severity, peer.index, "faults", what, next));
+        findings.push(finding(severity, peer.index, what, next));
     }
     findings
 }
@@ -355,7 +363,7 @@ fn disk(seen: &Observation) -> Vec<Finding> {
     let full = locals.filter_map(|(peer, local)| {
         let free = local.free_bytes.filter(|free| *free < MIN_FREE_BYTES)?;
         let what = format!("{} are free where its store is; a peer that cannot write stops", units::bytes(free));
-        Some(finding(Problem, peer.index, "disk", what, format!("make room on the disk of {}", local.folder.display())))
+        Some(finding(Problem, peer.index, what, format!("make room on the disk of {}", local.folder.display())))
     });
     full.collect()
 }
@@ -378,7 +386,7 @@ fn secrets(seen: &Observation) -> Vec<Finding> {
             };
             // Peers may share a password file.
             if findings.iter().all(|finding| !finding.what.contains(&shown.to_string())) {
-                findings.push(finding(Problem, peer.index, "secrets", what, next));
+                findings.push(finding(Problem, peer.index, what, next));
             }
         }
     }
@@ -391,7 +399,7 @@ fn exposure(seen: &Observation) -> Vec<Finding> {
     let explain = |(peer, _, config): (&Peer, &Local, &Configured)| {
         let what = format!("its API listens on {}, beyond this machine, and asks nobody who they are", config.api);
         let next = "set `api` to a loopback address; let others in through a proxy that authenticates";
-        finding(Problem, peer.index, "exposure", what, next)
+        finding(Problem, peer.index, what, next)
     };
     open.map(explain).collect()
 }
@@ -401,7 +409,7 @@ fn settlement(seen: &Observation) -> Vec<Finding> {
     let failing =
         configured(seen).filter_map(|(peer, _, config)| Some((peer, config.settlement.as_ref()?.as_ref().err()?)));
     let next = "start that node or correct [settlement.chain] in node.toml; meanwhile the peer pays nobody";
-    failing.map(|(peer, error)| finding(Problem, peer.index, "settlement", error.clone(), next)).collect()
+    failing.map(|(peer, error)| finding(Problem, peer.index, error.clone(), next)).collect()
 }
 
 /// Peers of different versions.
@@ -420,7 +428,7 @@ fn versions(seen: &Observation) -> Vec<Finding> {
         "the peers run different versions: {}",
         versions.iter().map(|version| of(version)).collect::<Vec<_>>().join(", ")
     );
-    vec![finding(Notice, None, "versions", what, "finish the upgrade, one peer after the other")]
+    vec![finding(Notice, None, what, "finish the upgrade, one peer after the other")]
 }
 
 #[cfg(test)]
@@ -482,10 +490,10 @@ mod tests {
     }
 
     /// What all checks find when something is changed, as severity, peer and check; and all that they say.
-    fn diagnose(change: impl FnOnce(&mut Observation)) -> (Vec<(Severity, Option<usize>, &'static str)>, String) {
+    fn after(change: impl FnOnce(&mut Observation)) -> (Vec<(Severity, Option<usize>, &'static str)>, String) {
         let mut seen = healthy();
         change(&mut seen);
-        let findings: Vec<_> = ALL.iter().flat_map(|check| check(&seen)).collect();
+        let findings = diagnose(&seen);
         let text = findings.iter().map(|finding| format!("{} -> {}\n", finding.what, finding.next)).collect();
         (findings.iter().map(|finding| (finding.severity, finding.peer, finding.check)).collect(), text)
     }
@@ -517,9 +525,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_explains_every_check() {
+        let text = include_str!("../../../../docs/operation.md");
+        for (name, _) in ALL {
+            assert!(text.contains(&format!("| `{name}` |")), "docs/operation.md does not explain the check {name}");
+        }
+    }
+
+    #[test]
     fn a_healthy_network_gives_no_finding_idle_or_at_work() {
-        assert_eq!(diagnose(|_| ()), (vec![], String::new()));
-        let (found, _) = diagnose(|seen| {
+        assert_eq!(after(|_| ()), (vec![], String::new()));
+        let (found, _) = after(|seen| {
             for peer in &mut seen.peers {
                 first(peer).pending_transactions = 9;
                 second(peer).pending_transactions = 9;
@@ -531,7 +547,7 @@ mod tests {
 
     #[test]
     fn a_dead_peer_is_named_with_the_last_error_of_its_log() {
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             silence(seen, 1);
             local(&mut seen.peers[1]).last_error = Some("error: the disk is full".into());
         });
@@ -541,7 +557,7 @@ mod tests {
 
     #[test]
     fn a_dead_peer_whose_port_another_program_has_is_told_so() {
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             silence(seen, 1);
             config(&mut seen.peers[1]).taken.push("127.0.0.1:26603".into());
         });
@@ -551,12 +567,12 @@ mod tests {
 
     #[test]
     fn a_hanging_peer_and_one_elsewhere_are_told_apart() {
-        let (_, text) = diagnose(|seen| {
+        let (_, text) = after(|seen| {
             silence(seen, 1);
             local(&mut seen.peers[1]).running = true;
         });
         assert!(text.contains("though its process is running"), "{text}");
-        let (_, text) = diagnose(|seen| {
+        let (_, text) = after(|seen| {
             silence(seen, 1);
             seen.peers[1].local = None;
         });
@@ -565,14 +581,14 @@ mod tests {
 
     #[test]
     fn a_dead_primary_is_said_to_be_the_primary() {
-        let (found, text) = diagnose(|seen| silence(seen, 3));
+        let (found, text) = after(|seen| silence(seen, 3));
         assert_eq!(found, [(Problem, Some(3), "answers"), (Problem, Some(3), "primary")]);
         assert!(text.contains("primary of view 3"), "{text}");
     }
 
     #[test]
     fn fewer_than_a_quorum_is_said_once_for_the_network() {
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             silence(seen, 0);
             silence(seen, 1);
         });
@@ -583,7 +599,7 @@ mod tests {
 
     #[test]
     fn a_cut_off_peer_is_without_quorum_and_links() {
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             second(&mut seen.peers[2]).connected.clear();
             for other in [0, 1, 3] {
                 second(&mut seen.peers[other]).connected.retain(|peer| *peer != 2);
@@ -604,29 +620,29 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_not_valid_is_quoted() {
-        let (found, text) = diagnose(|seen| local(&mut seen.peers[0]).config = Err("unknown field `lisen`".into()));
+        let (found, text) = after(|seen| local(&mut seen.peers[0]).config = Err("unknown field `lisen`".into()));
         assert_eq!(found, [(Problem, Some(0), "configuration")]);
         assert!(text.contains("lisen"), "{text}");
     }
 
     #[test]
     fn a_peer_of_another_network_or_place_is_found() {
-        let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).network_id = B256::repeat_byte(9));
+        let (found, _) = after(|seen| second(&mut seen.peers[0]).network_id = B256::repeat_byte(9));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
-        let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).validator = Some(2));
+        let (found, _) = after(|seen| second(&mut seen.peers[0]).validator = Some(2));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
-        let (found, text) = diagnose(|seen| second(&mut seen.peers[0]).validator = None);
+        let (found, text) = after(|seen| second(&mut seen.peers[0]).validator = None);
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
         assert!(text.contains("answers as an observer"), "{text}");
-        let (found, _) = diagnose(|seen| config(&mut seen.peers[0]).network_id = Ok(B256::repeat_byte(9)));
+        let (found, _) = after(|seen| config(&mut seen.peers[0]).network_id = Ok(B256::repeat_byte(9)));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
-        let (found, _) = diagnose(|seen| config(&mut seen.peers[0]).network_id = Err("no such file".into()));
+        let (found, _) = after(|seen| config(&mut seen.peers[0]).network_id = Err("no such file".into()));
         assert_eq!(found, [(Problem, Some(0), "genesis")]);
     }
 
     #[test]
     fn transactions_that_wait_while_nothing_becomes_final_are_a_problem() {
-        let (found, _) = diagnose(|seen| {
+        let (found, _) = after(|seen| {
             first(&mut seen.peers[1]).pending_transactions = 1;
             second(&mut seen.peers[1]).pending_transactions = 1;
         });
@@ -635,26 +651,26 @@ mod tests {
 
     #[test]
     fn views_that_change_without_a_decision_are_a_problem_and_many_changes_are_a_notice() {
-        let (found, text) = diagnose(|seen| seen.peers.iter_mut().for_each(|peer| second(peer).view = 5));
+        let (found, text) = after(|seen| seen.peers.iter_mut().for_each(|peer| second(peer).view = 5));
         assert_eq!(found, [(Problem, None, "views")]);
         assert!(text.contains("from view 3 to 5"), "{text}");
-        let (found, _) = diagnose(|seen| {
+        let (found, _) = after(|seen| {
             for peer in &mut seen.peers {
                 (second(peer).view, second(peer).height) = (4, 101);
             }
         });
         assert_eq!(found, [], "one view change and the network goes on");
         // The uptime is two hours.
-        let (found, text) = diagnose(|seen| second(&mut seen.peers[1]).vitals.view_changes = 25);
+        let (found, text) = after(|seen| second(&mut seen.peers[1]).vitals.view_changes = 25);
         assert_eq!(found, [(Notice, Some(1), "views")]);
         assert!(text.contains("25 new views in 2h"), "{text}");
-        assert_eq!(diagnose(|seen| second(&mut seen.peers[1]).vitals.view_changes = 24).0, []);
+        assert_eq!(after(|seen| second(&mut seen.peers[1]).vitals.view_changes = 24).0, []);
     }
 
     #[test]
     fn a_peer_that_is_behind_is_a_problem_only_if_it_does_not_catch_up() {
         let at = |first_height, second_height| {
-            diagnose(|seen| {
+            after(|seen| {
                 first(&mut seen.peers[1]).height = first_height;
                 second(&mut seen.peers[1]).height = second_height;
             })
@@ -664,7 +680,7 @@ mod tests {
         assert!(text.contains("60 blocks behind, at height 40"), "{text}");
         assert_eq!(at(40, 90).0, [(Notice, Some(1), "behind")]);
         assert_eq!(at(40, 100).0, []);
-        let (found, _) = diagnose(|seen| {
+        let (found, _) = after(|seen| {
             first(&mut seen.peers[1]).height = 1_000_000;
             second(&mut seen.peers[1]).height = 1_000_000;
         });
@@ -674,7 +690,7 @@ mod tests {
     #[test]
     fn clocks_apart_are_found_unless_the_answer_was_slow() {
         let apart = |ahead, uncertain| {
-            diagnose(|seen| {
+            after(|seen| {
                 let sample = seen.peers[1].second.as_mut().unwrap();
                 (sample.clock_ahead_ms, sample.uncertain_ms) = (ahead, uncertain);
             })
@@ -685,7 +701,7 @@ mod tests {
         assert_eq!(apart(1_500, 10).0, [(Notice, Some(1), "clocks")]);
         assert_eq!(apart(6_000, 5_900).0, []);
         // This machine's own clock is nobody's.
-        let (found, _) = diagnose(|seen| {
+        let (found, _) = after(|seen| {
             seen.peers.iter_mut().for_each(|peer| peer.second.as_mut().unwrap().clock_ahead_ms = 60_000);
         });
         assert_eq!(found, []);
@@ -693,44 +709,44 @@ mod tests {
 
     #[test]
     fn evidence_and_faults_name_the_peer_they_are_against() {
-        let (found, _) = diagnose(|seen| {
+        let (found, _) = after(|seen| {
             second(&mut seen.peers[0]).evidence.push(2);
             second(&mut seen.peers[1]).evidence.push(2);
         });
         assert_eq!(found, [(Problem, Some(2), "evidence")]);
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             first(&mut seen.peers[0]).faults[3] = 7;
             second(&mut seen.peers[0]).faults[3] = 7;
         });
         assert_eq!(found, [(Notice, Some(3), "faults")]);
         assert!(text.contains("up to 7 faulty messages"), "{text}");
-        let (found, _) = diagnose(|seen| second(&mut seen.peers[0]).faults[3] = 1);
+        let (found, _) = after(|seen| second(&mut seen.peers[0]).faults[3] = 1);
         assert_eq!(found, [(Problem, Some(3), "faults")]);
     }
 
     #[test]
     fn a_full_disk_is_found() {
-        let (found, text) = diagnose(|seen| local(&mut seen.peers[1]).free_bytes = Some(5 << 20));
+        let (found, text) = after(|seen| local(&mut seen.peers[1]).free_bytes = Some(5 << 20));
         assert_eq!(found, [(Problem, Some(1), "disk")]);
         assert!(text.contains("/net/peers/1"), "{text}");
     }
 
     #[test]
     fn secrets_that_are_open_or_unreadable_are_found_once_each() {
-        let (found, text) = diagnose(|seen| {
+        let (found, text) = after(|seen| {
             for peer in &mut seen.peers {
                 config(peer).password = Secret { path: "/net/password".into(), mode: Ok(0o644) };
             }
         });
         assert_eq!(found, [(Problem, Some(0), "secrets")], "the file that they share");
         assert!(text.contains("mode 644") && text.contains("chmod 600 /net/password"), "{text}");
-        let (found, _) = diagnose(|seen| config(&mut seen.peers[1]).keystore.mode = Err("no such file".into()));
+        let (found, _) = after(|seen| config(&mut seen.peers[1]).keystore.mode = Err("no such file".into()));
         assert_eq!(found, [(Problem, Some(1), "secrets")]);
     }
 
     #[test]
     fn an_api_beyond_loopback_is_a_problem() {
-        let (found, text) = diagnose(|seen| config(&mut seen.peers[1]).api = "0.0.0.0:26603".parse().unwrap());
+        let (found, text) = after(|seen| config(&mut seen.peers[1]).api = "0.0.0.0:26603".parse().unwrap());
         assert_eq!(found, [(Problem, Some(1), "exposure")]);
         assert!(text.contains("0.0.0.0:26603"), "{text}");
     }
@@ -738,15 +754,15 @@ mod tests {
     #[test]
     fn a_wrong_settlement_chain_is_quoted_and_none_is_fine() {
         let wrong = "http://127.0.0.1:8545 is chain 31337, but network `testnet` is chain 97";
-        let (found, text) = diagnose(|seen| config(&mut seen.peers[1]).settlement = Some(Err(wrong.into())));
+        let (found, text) = after(|seen| config(&mut seen.peers[1]).settlement = Some(Err(wrong.into())));
         assert_eq!(found, [(Problem, Some(1), "settlement")]);
         assert!(text.contains(wrong), "{text}");
-        assert_eq!(diagnose(|seen| config(&mut seen.peers[1]).settlement = None).0, []);
+        assert_eq!(after(|seen| config(&mut seen.peers[1]).settlement = None).0, []);
     }
 
     #[test]
     fn different_versions_are_a_notice() {
-        let (found, text) = diagnose(|seen| second(&mut seen.peers[1]).vitals.version = "1.1.0".into());
+        let (found, text) = after(|seen| second(&mut seen.peers[1]).vitals.version = "1.1.0".into());
         assert_eq!(found, [(Notice, None, "versions")]);
         assert!(text.contains("1.0.0 (peers 0, 2, 3), 1.1.0 (peers 1)"), "{text}");
     }

@@ -45,7 +45,7 @@ pub(super) async fn run(home: &Home, peer: Option<usize>, watch: Duration, json:
         ensure!(peer < n, "there is no peer {peer}: they are 0 to {}", n - 1);
     }
     let observation = observe::observe(home, watch).await?;
-    let mut findings: Vec<_> = checks::ALL.iter().flat_map(|check| check(&observation)).collect();
+    let mut findings = checks::diagnose(&observation);
     findings.retain(|finding| peer.is_none() || finding.peer.is_none() || finding.peer == peer);
     findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.peer));
     let problems = findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
