@@ -64,6 +64,9 @@ pub(crate) struct PeerConfig {
     /// How long a primary may take before the others move to the next view, in milliseconds.
     #[serde(default = "view_timeout_ms")]
     pub(crate) view_timeout_ms: u64,
+    /// How many blocks below a stable checkpoint are kept; 0 for all.
+    #[serde(default = "retain_blocks")]
+    pub(crate) retain_blocks: u64,
     /// How many observers may follow this peer.
     #[serde(default)]
     pub(crate) max_observers: usize,
@@ -82,6 +85,10 @@ pub(crate) struct PeerConfig {
 
 fn view_timeout_ms() -> u64 {
     2_000
+}
+
+fn retain_blocks() -> u64 {
+    dtn_ledger::RETAIN_BLOCKS
 }
 
 /// Where a peer settles.
@@ -288,6 +295,7 @@ mod tests {
             payee: address,
             threads: NonZeroUsize::MIN,
             view_timeout_ms: 2_000,
+            retain_blocks: 0,
             max_observers: 0,
             bootstrap: vec!["/ip4/127.0.0.1/tcp/3".parse().unwrap()],
             log: LogConfig { file: Some("log".into()), ..LogConfig::default() },

@@ -151,6 +151,7 @@ impl Peer {
             payee,
             threads,
             view_timeout_ms,
+            retain_blocks,
             max_observers,
             bootstrap,
             log: _,
@@ -175,6 +176,7 @@ impl Peer {
             payee,
             threads,
             view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
+            retain_blocks,
         };
         let settlement = match settlement {
             Some(settlement) => Some(Settlement::new(settlement).await?),

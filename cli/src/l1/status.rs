@@ -76,7 +76,7 @@ fn table(home: &Home, statuses: &[Option<Status>]) -> Table {
             status.height.to_string(),
             (best - status.height).to_string(),
             units::short(status.block_hash),
-            status.vitals.stable_height.to_string(),
+            status.checkpoint.to_string(),
             format!("{}/{}", status.connected.len(), statuses.len() - 1),
             status.pending_transactions.to_string(),
             status.open_orders.to_string(),
@@ -91,6 +91,9 @@ fn remarks(status: &Status) -> Vec<String> {
     let mut remarks = Vec::new();
     if Some(status.primary) == status.validator {
         remarks.push("primary".to_string());
+    }
+    if status.silent {
+        remarks.push("does not vote yet: its store was lost".to_string());
     }
     if !status.evidence.is_empty() {
         remarks.push(format!("evidence against {:?}", status.evidence));

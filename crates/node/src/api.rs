@@ -109,8 +109,6 @@ pub struct Vitals {
     pub memory_bytes: u64,
     /// The size of its store, in bytes.
     pub store_bytes: u64,
-    /// The height of the last stable checkpoint.
-    pub stable_height: u64,
     /// Views that it asked for since it started.
     pub view_changes: u64,
 }

@@ -194,6 +194,7 @@ pub(crate) struct Inner {
     pub(crate) sync_blocks: Counter,
     pub(crate) sync_snapshots: Counter,
     pub(crate) waiters: Gauge,
+    pub(crate) silent: Gauge,
     votes_sent: Family<Kind, Counter>,
     votes_received: Family<Kind, Counter>,
     view_changes: [Counter; ViewChangeReason::NAMES.len()],
@@ -280,6 +281,8 @@ impl Metrics {
         let sync_blocks = new.new("sync_blocks", "Certified blocks that were taken from another peer.");
         let sync_snapshots = new.new("sync_snapshots", "Snapshots that were taken from another peer.");
         let waiters = new.new("pending_waiters", "Calls that wait for a transaction to become final.");
+        let silent =
+            new.new("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
         let votes_sent = new.new("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
         let votes_received = new.new("votes_received", "Consensus messages from others, by kind.");
         let view_changes: Family<Reason, Counter> = new.new(
@@ -344,6 +347,7 @@ impl Metrics {
             sync_blocks,
             sync_snapshots,
             waiters,
+            silent,
             votes_sent,
             votes_received,
             view_changes: ViewChangeReason::NAMES.map(|reason| view_changes.get_or_create_owned(&Reason { reason })),
@@ -376,7 +380,6 @@ impl Metrics {
             uptime_s: self.started.elapsed().as_secs(),
             memory_bytes: resident_memory().unwrap_or(0),
             store_bytes: self.store_size().unwrap_or(0),
-            stable_height: self.stable_height.get() as u64,
             view_changes: self.view_changes.iter().map(Counter::get).sum(),
         }
     }

@@ -21,6 +21,7 @@ pub(super) const ALL: &[(&str, Check)] = &[
     ("primary", primary),
     ("views", views),
     ("behind", behind),
+    ("silent", silent),
     ("links", links),
     ("clocks", clocks),
     ("evidence", evidence),
@@ -278,6 +279,14 @@ fn behind(seen: &Observation) -> Vec<Finding> {
     samples.filter_map(explain).collect()
 }
 
+/// Validators that do not vote because they lost their stores.
+fn silent(seen: &Observation) -> Vec<Finding> {
+    let silent = answering(seen).filter(|(_, sample)| sample.status.silent);
+    let what = "its store was lost, so it does not vote for heights that it may have voted for";
+    let next = "wait until the network has decided those; until then it counts as down for the quorum";
+    silent.map(|(peer, _)| finding(Notice, peer.index, what, next)).collect()
+}
+
 /// Who is not linked to whom though both answer.
 fn links(seen: &Observation) -> Vec<Finding> {
     let linked =
@@ -456,6 +465,8 @@ mod tests {
             height: 100,
             block_hash: B256::repeat_byte(2),
             connected: (0..n as u16).filter(|peer| usize::from(*peer) != index).collect(),
+            checkpoint: 0,
+            silent: false,
             pending_transactions: 0,
             open_orders: 0,
             working_on: None,
@@ -722,6 +733,12 @@ mod tests {
         assert!(text.contains("up to 7 faulty messages"), "{text}");
         let (found, _) = after(|seen| second(&mut seen.peers[0]).faults[3] = 1);
         assert_eq!(found, [(Problem, Some(3), "faults")]);
+    }
+
+    #[test]
+    fn a_validator_that_lost_its_store_is_a_notice() {
+        let (found, _) = after(|seen| second(&mut seen.peers[1]).silent = true);
+        assert_eq!(found, [(Notice, Some(1), "silent")]);
     }
 
     #[test]
