@@ -312,7 +312,7 @@ async fn new_winners(client: &Client, height: &mut u64) -> Result<Vec<B256>> {
 async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, U256>> {
     let mut balances = BTreeMap::new();
     for peer in home.peers()? {
-        let payee = peer.config()?.payee;
+        let payee = peer.config(&[])?.payee;
         balances.insert(payee, chain.provider().get_balance(payee).await?);
     }
     Ok(balances)

@@ -11,19 +11,16 @@ mod deploy;
 mod gas;
 mod keys;
 mod l1;
+mod log;
 mod multisig;
 mod output;
 
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use context::{Context, Globals};
-use tracing_subscriber::EnvFilter;
 
 /// Work off chain, agree on it, get paid on chain.
 #[derive(Debug, Parser)]
@@ -139,18 +136,13 @@ impl Command {
     }
 }
 
-impl Command {
-    /// How much is logged: a peer logs what it does, other commands only what goes wrong.
-    fn verbosity(&self) -> u8 {
-        let asked = self.globals().map_or(0, |globals| globals.verbose);
-        if let Self::L1(L1 { command: l1::Command::Node { .. }, .. }) = self { asked.max(1) } else { asked }
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    start_log(command.verbosity());
+    // A peer logs as its configuration says, which is not read yet.
+    if !matches!(&command, Command::L1(L1 { command: l1::Command::Node(_), .. })) {
+        log::start_for_command(command.globals().map_or(0, |globals| globals.verbose));
+    }
     match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -186,19 +178,6 @@ async fn run(command: Command) -> Result<()> {
             output::line(String::from_utf8_lossy(&script).trim_end())
         }
     }
-}
-
-/// Logs to standard error. `RUST_LOG` decides when it is set, else `-v` for the commands that have it.
-fn start_log(verbosity: u8) {
-    let level = match verbosity {
-        0 => "warn",
-        1 => "info",
-        2 => "debug,hyper=info",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
 }
 
 /// Returns when the process is asked to end.

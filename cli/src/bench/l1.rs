@@ -228,7 +228,7 @@ async fn start(bench: &L1, home: &Home) -> Result<Network> {
         validators: genesis.validator_set()?,
         peers: home.client()?.peers,
         pids: pids.collect::<Result<_>>()?,
-        view_timeout: Duration::from_millis(folders[0].config()?.view_timeout_ms),
+        view_timeout: Duration::from_millis(folders[0].config(&[])?.view_timeout_ms),
         genesis,
     })
 }

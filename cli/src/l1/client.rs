@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// The height that the network has reached.
-    async fn height(&self) -> Result<u64> {
+    pub(crate) async fn height(&self) -> Result<u64> {
         let height = async |peer: &HttpClient| peer.status().await.ok().map(|status| status.height);
         self.believed(join_all(self.peers.iter().map(height)).await)
     }

@@ -17,13 +17,24 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+    value::Value,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::log::LogConfig;
+
+/// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
+const NODE_VARIABLES: &str = "DTN_NODE_";
 
 /// The folder of a local network.
 #[derive(Debug, Clone)]
@@ -53,12 +64,18 @@ pub(crate) struct PeerConfig {
     /// How long a primary may take before the others move to the next view, in milliseconds.
     #[serde(default = "view_timeout_ms")]
     pub(crate) view_timeout_ms: u64,
+    /// How many blocks below a stable checkpoint are kept; 0 for all.
+    #[serde(default = "retain_blocks")]
+    pub(crate) retain_blocks: u64,
     /// How many observers may follow this peer.
     #[serde(default)]
     pub(crate) max_observers: usize,
     /// Observers that this observer may follow, as multiaddresses that end in `/p2p/` and the peer's id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) bootstrap: Vec<Multiaddr>,
+    /// What is logged, how and where.
+    #[serde(default)]
+    pub(crate) log: LogConfig,
     /// Where validators listen: an observer needs to know one.
     pub(crate) peers: BTreeMap<Address, Multiaddr>,
     /// Where results are paid; without it the peer does not settle.
@@ -68,6 +85,10 @@ pub(crate) struct PeerConfig {
 
 fn view_timeout_ms() -> u64 {
     2_000
+}
+
+fn retain_blocks() -> u64 {
+    dtn_ledger::RETAIN_BLOCKS
 }
 
 /// Where a peer settles.
@@ -185,13 +206,46 @@ impl PeerHome {
         self.0.join("gas.jsonl")
     }
 
-    /// The configuration, with its paths made absolute.
-    pub(crate) fn config(&self) -> Result<PeerConfig> {
-        let mut config: PeerConfig = read_toml(&self.config_file())?;
-        for path in [&mut config.genesis, &mut config.keystore, &mut config.password_file] {
+    /// What is logged by a peer that `l1 up` started.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The configuration: `node.toml`, under variables like `DTN_NODE_LOG__LEVEL`, under settings as `log.level=debug`.
+    /// Paths are made absolute.
+    pub(crate) fn config(&self, settings: &[Setting]) -> Result<PeerConfig> {
+        let file = self.config_file();
+        ensure!(file.is_file(), "there is no peer in {}: {} is absent", self.0.display(), file.display());
+        let mut figment = Figment::from(Toml::file_exact(&file)).merge(Env::prefixed(NODE_VARIABLES).split("__"));
+        for Setting { key, value } in settings {
+            figment = figment.merge((key, value));
+        }
+        let mut config: PeerConfig = figment.extract().with_context(|| format!("{} is not valid", file.display()))?;
+        let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
+        for path in files.into_iter().chain(&mut config.log.file) {
             *path = self.0.join(&path);
         }
         Ok(config)
+    }
+}
+
+/// A key of `node.toml` and its value for this run, as `KEY=VALUE`.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    key: String,
+    value: Value,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE, as log.level=debug")?;
+        // Keys are lower case in the file; only addresses under `peers` could be written otherwise.
+        Ok(Self {
+            key: key.trim().to_ascii_lowercase(),
+            value: Value::from_str(value.trim()).unwrap_or_else(|never| match never {}),
+        })
     }
 }
 
@@ -216,4 +270,85 @@ pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
 pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
     let text = toml::to_string_pretty(value).context("a configuration that TOML cannot express")?;
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_settlement::Network as Chain;
+
+    use super::*;
+
+    fn full() -> PeerConfig {
+        let address = Address::repeat_byte(1);
+        let contracts = ContractAddresses { registry: address, multisig: address, distributor: address };
+        let mut chain = Chain::local("http://127.0.0.1:8545");
+        chain.explorer = Some("https://example.org".into());
+        PeerConfig {
+            genesis: "../../genesis.json".into(),
+            role: Role::Validator,
+            keystore: "key.json".into(),
+            password_file: "password".into(),
+            listen: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
+            api: "127.0.0.1:2".parse().unwrap(),
+            payee: address,
+            threads: NonZeroUsize::MIN,
+            view_timeout_ms: 2_000,
+            retain_blocks: 0,
+            max_observers: 0,
+            bootstrap: vec!["/ip4/127.0.0.1/tcp/3".parse().unwrap()],
+            log: LogConfig { file: Some("log".into()), ..LogConfig::default() },
+            peers: BTreeMap::from([(Address::repeat_byte(0xab), "/ip4/127.0.0.1/tcp/4".parse().unwrap())]),
+            settlement: Some(SettlementConfig { name: "local".into(), contracts, chain }),
+        }
+    }
+
+    fn with(settings: &[&str]) -> Result<PeerConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let home = PeerHome::new(folder.path());
+        write_toml(&home.config_file(), &full()).unwrap();
+        let settings: Vec<Setting> = settings.iter().map(|setting| setting.parse().unwrap()).collect();
+        home.config(&settings)
+    }
+
+    #[test]
+    fn a_setting_overrides_one_key_and_leaves_the_others() {
+        let config =
+            with(&["view_timeout_ms=500", "log.level=debug", "settlement.chain.rpc=http://127.0.0.1:9"]).unwrap();
+        assert_eq!((config.view_timeout_ms, config.log.level.as_str()), (500, "debug"));
+        assert_eq!(config.settlement.unwrap().chain.rpc, "http://127.0.0.1:9");
+        assert_eq!(config.log.max_bytes, LogConfig::default().max_bytes);
+        let moved = with(&["peers.0xABabababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
+        let moved: Vec<_> = moved.peers.into_values().map(|address| address.to_string()).collect();
+        assert_eq!(moved, ["/ip4/10.0.0.1/tcp/4"], "the same peer, however its address is spelled");
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_and_a_value_that_does_not_fit_are_named() {
+        let unknown = format!("{:#}", with(&["lisen=/ip4/127.0.0.1/tcp/1"]).unwrap_err());
+        assert!(unknown.contains("lisen"), "{unknown}");
+        let wrong = format!("{:#}", with(&["threads=many"]).unwrap_err());
+        assert!(wrong.contains("threads"), "{wrong}");
+        assert!("no-value".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key() {
+        fn keys(prefix: &str, table: &toml::Table, all: &mut Vec<String>) {
+            for (key, value) in table {
+                let path = format!("{prefix}{key}");
+                match value {
+                    toml::Value::Table(table) if path != "peers" => keys(&format!("{path}."), table, all),
+                    _ => all.push(path),
+                }
+            }
+        }
+        let mut all = Vec::new();
+        keys("", &toml::Table::try_from(full()).unwrap(), &mut all);
+        let text = include_str!("../../../docs/operation.md");
+        for key in all {
+            assert!(text.contains(&format!("| `{key}` |")), "docs/operation.md does not list the key {key}");
+        }
+    }
 }

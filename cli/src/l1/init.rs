@@ -15,8 +15,9 @@ use anyhow::{Context, Result, bail, ensure};
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey};
 use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
-
 use zeroize::Zeroizing;
+
+use crate::log::LogConfig;
 
 use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, write_toml};
 
@@ -181,8 +182,10 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             payee: payee.address(),
             threads: plan.threads,
             view_timeout_ms: 2_000,
+            retain_blocks: dtn_ledger::RETAIN_BLOCKS,
             max_observers: plan.observers,
             bootstrap: Vec::new(),
+            log: LogConfig::default(),
             peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
             settlement: None,
         };
@@ -202,8 +205,10 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             payee: key.address(),
             threads: NonZeroUsize::MIN,
             view_timeout_ms: 2_000,
+            retain_blocks: dtn_ledger::RETAIN_BLOCKS,
             max_observers: plan.observers,
             bootstrap: Vec::new(),
+            log: LogConfig::default(),
             peers: peers.clone(),
             settlement: None,
         };

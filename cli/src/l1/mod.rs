@@ -1,25 +1,28 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
 pub(crate) mod client;
+mod doctor;
 mod evidence;
 pub(crate) mod home;
 pub(crate) mod init;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod processes;
+mod status;
+mod tail;
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use dtn_node::{ApiClient, BlockView, Status};
+use dtn_node::{ApiClient, BlockView};
 use dtn_primitives::{Address, Answer, B256, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output};
 use client::Client;
-use home::{Home, PeerHome};
+use home::Home;
 use init::{Plan, Ports, Transport};
 
 #[derive(Debug, Subcommand)]
@@ -51,19 +54,40 @@ pub(crate) enum Command {
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     Up,
     /// Run one peer in this process.
-    #[command(after_help = "Example:\n  dtn-cli l1 node .dtn/peers/0")]
-    Node {
-        /// The peer's folder, with its node.toml.
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-    },
+    #[command(after_help = "Examples:\n  dtn-cli l1 node .dtn/peers/0\n  \
+        dtn-cli l1 node .dtn/peers/0 --log-format json --set view_timeout_ms=500\n\n\
+        Every key of node.toml can be overridden: by a variable, as DTN_NODE_LOG__LEVEL=debug, and by --set, as\n\
+        --set log.level=debug; the later wins. docs/operation.md lists the keys.")]
+    Node(node::Options),
     /// Sign orders, hand them in and wait until they are final (f + 1 peers say so).
     #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
         dtn-cli l1 submit --dataset MNIST --model LeNet-5 --metric 'accuracy >= 0.99' \\\n      \
         --reward '0.01 ether' --expected-hashes 1000000")]
     Submit(Submit),
     /// Show how every peer is doing.
-    Status,
+    Status {
+        /// Show it again and again, until Ctrl-C; every second, or as often as given.
+        #[arg(long, num_args = 0..=1, default_missing_value = "1s", value_name = "TIME")]
+        #[arg(value_parser = humantime::parse_duration)]
+        watch: Option<Duration>,
+    },
+    /// Print final blocks as they come, each verified here against the genesis, until Ctrl-C.
+    #[command(after_help = "Example:\n  dtn-cli l1 tail --from 1 --json | jq .height")]
+    Tail {
+        /// Begin with this height instead of the next one.
+        #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+        from: Option<u64>,
+    },
+    /// Say what is wrong with the network or a peer, and what to do about it.
+    #[command(after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operation.md explains each check.")]
+    Doctor {
+        /// Only what concerns this peer.
+        #[arg(long, value_name = "N")]
+        peer: Option<usize>,
+        /// How long to watch the network for.
+        #[arg(long, default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME")]
+        watch: Duration,
+    },
     /// Show a final block.
     Block {
         /// Its height; 1 is the first.
@@ -159,14 +183,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
             bar.finish_and_clear();
-            print_statuses(json, &home, statuses.into_iter().map(Some).collect())
+            status::print(json, &home, &statuses.into_iter().map(Some).collect::<Vec<_>>())
         }
-        Command::Node { folder } => node::run(&PeerHome::new(folder)).await,
+        Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
-        Command::Status => {
-            let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
-            print_statuses(json, &home, processes::statuses(&clients).await)
-        }
+        Command::Status { watch } => status::run(&home, watch, json).await,
+        Command::Tail { from } => tail::run(&home, from, json).await,
+        Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
             let block = block(&Client::open(&home)?, height).await?;
             print(json, &block, || block_table(&block))
@@ -231,55 +254,6 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
         }
         table.to_string()
     })
-}
-
-fn print_statuses(json: bool, home: &Home, statuses: Vec<Option<Status>>) -> Result<()> {
-    let down = statuses.iter().filter(|status| status.is_none()).count();
-    let n = statuses.len();
-    print(json, &statuses, || {
-        let columns = [
-            right("peer"),
-            left("address"),
-            right("view"),
-            right("height"),
-            left("block"),
-            right("connected"),
-            right("pending"),
-            right("open orders"),
-            left("remarks"),
-        ];
-        let mut table = Table::new(format!("Peers of {}", home.path().display()), columns);
-        for (index, status) in statuses.iter().enumerate() {
-            let Some(status) = status else {
-                table.row([index.to_string(), "does not answer".into()]);
-                continue;
-            };
-            let mut remarks = Vec::new();
-            if Some(status.primary) == status.validator {
-                remarks.push("primary".to_string());
-            }
-            if !status.evidence.is_empty() {
-                remarks.push(format!("caught lying: {:?}", status.evidence));
-            }
-            if status.faults.iter().any(|count| *count > 0) {
-                remarks.push(format!("faulty messages by peer: {:?}", status.faults));
-            }
-            table.row([
-                index.to_string(),
-                status.address.to_string(),
-                status.view.to_string(),
-                status.height.to_string(),
-                units::short(status.block_hash),
-                format!("{}/{}", status.connected.len(), n - 1),
-                status.pending_transactions.to_string(),
-                status.open_orders.to_string(),
-                remarks.join("; "),
-            ]);
-        }
-        table.to_string()
-    })?;
-    ensure!(down < n, "no peer answers: start them with `dtn-cli l1 up --home {}`", home.path().display());
-    Ok(())
 }
 
 /// A final block, its content checked against a certificate that holds.

@@ -1,8 +1,9 @@
 //! One peer in this process: the node, and the relayer that settles what it finalizes.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use dtn_node::{Node, NodeConfig, NodeHandle};
 use dtn_primitives::{FinalizedResult, SecretKey};
 use dtn_settlement::{
@@ -12,9 +13,10 @@ use dtn_settlement::{
     keystore::{KeyInfo, Password},
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::home::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
+use super::home::{PeerConfig, PeerHome, Setting, SettlementConfig, read_genesis};
+use crate::log::{self, Format, LogConfig};
 
 /// How long a peer waits for its settlement chain before it starts without it.
 const FIRST_CONTACT: Duration = Duration::from_secs(2);
@@ -31,50 +33,60 @@ impl ResultSource for OwnLedger {
     }
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The peer's folder, with its node.toml.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// What is logged: a level, or directives as info,dtn_node=debug. Else RUST_LOG, -v and node.toml decide.
+    #[arg(long, env = "DTN_LOG", value_name = "LEVEL")]
+    log: Option<String>,
+    /// How a line of the log is written.
+    #[arg(long, env = "DTN_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<Format>,
+    /// Log to this file, whose size is limited, in place of standard error.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Override a key of node.toml.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Setting>,
+}
+
+impl Options {
+    /// How to log, in the order in which the ways to say so count.
+    fn log(&self, configured: &LogConfig, verbosity: u8) -> LogConfig {
+        let asked = self.log.clone().or_else(|| std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty()));
+        let asked = asked.or_else(|| (verbosity > 0).then(|| log::level(verbosity).into()));
+        LogConfig {
+            level: asked.unwrap_or_else(|| configured.level.clone()),
+            format: self.log_format.unwrap_or(configured.format),
+            file: self.log_file.clone().or_else(|| configured.file.clone()),
+            ..configured.clone()
+        }
+    }
+}
+
 /// Runs a peer until it is told to stop (SIGTERM or Ctrl-C) or its store fails.
-pub(crate) async fn run(home: &PeerHome) -> Result<()> {
-    let config = home.config()?;
-    let PeerConfig {
-        genesis,
-        role,
-        keystore,
-        password_file,
-        listen,
-        api,
-        payee,
-        threads,
-        view_timeout_ms,
-        max_observers,
-        bootstrap,
-        peers,
-        settlement,
-    } = config;
-    let genesis = read_genesis(&genesis)?;
-    let password = Password::from_file(&password_file)
-        .with_context(|| format!("cannot read the password file {}", password_file.display()))?;
-    let key = KeyInfo::at(&keystore)?.unlock(&password)?;
-    let view_timeout = std::time::Duration::from_millis(view_timeout_ms.max(1));
-    let node_config = NodeConfig {
-        genesis,
-        role,
-        key: key.clone(),
-        listen,
-        peers,
-        bootstrap,
-        max_observers,
-        api,
-        store: home.store(),
-        payee,
-        threads,
-        view_timeout,
+pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
+    let home = PeerHome::new(&options.folder);
+    let config = home.config(&options.set)?;
+    let log_config = options.log(&config.log, verbosity);
+    log::start(&log_config)?;
+    let outcome = run_peer(&home, config).await;
+    if let (Err(error), Format::Json) = (&outcome, log_config.format) {
+        // What the command prints at its end is no JSON.
+        tracing::error!(error = format!("{error:#}"), "the peer failed");
+    }
+    outcome
+}
+
+async fn run_peer(home: &PeerHome, config: PeerConfig) -> Result<()> {
+    let mut stop = StopSignals::new()?;
+    let peer = tokio::select! {
+        peer = Peer::start(home, config) => peer?,
+        () = stop.next() => return Ok(()),
     };
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let settlement = match settlement {
-        Some(settlement) => Some(Settlement::new(settlement).await?),
-        None => None,
-    };
-    let mut node = Node::start(node_config).await?;
-    tracing::info!(api = %node.api(), role = ?role, validator = ?node.handle().validator(), "the peer is up");
+    let Peer { mut node, key, settlement } = peer;
     let (source, ledger) = (OwnLedger(node.handle().clone()), GasLedger::new(home.gas_ledger()));
     let settling = async {
         match settlement {
@@ -84,13 +96,97 @@ pub(crate) async fn run(home: &PeerHome) -> Result<()> {
     };
     let outcome = tokio::select! {
         error = node.stopped() => return Err(error.into()),
-        _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = stop.next() => Ok(()),
         Err(error) = settling => Err(error),
     };
-    tracing::info!("stopping");
-    node.shutdown().await;
+    tracing::info!("stopping; a second signal ends the process at once");
+    tokio::select! {
+        () = node.shutdown() => tracing::info!("stopped"),
+        () = stop.next() => {
+            // What a vote promised is durable already, so nothing is lost but what was being answered.
+            tracing::warn!("asked a second time; ending at once");
+            std::process::exit(1);
+        }
+    }
     outcome
+}
+
+/// What asks a process to end: SIGTERM and Ctrl-C. From when this exists, neither ends it by itself.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A node that is up, and what its relayer needs.
+struct Peer {
+    node: Node,
+    key: SecretKey,
+    settlement: Option<Settlement>,
+}
+
+impl Peer {
+    async fn start(home: &PeerHome, config: PeerConfig) -> Result<Self> {
+        let PeerConfig {
+            genesis,
+            role,
+            keystore,
+            password_file,
+            listen,
+            api,
+            payee,
+            threads,
+            view_timeout_ms,
+            retain_blocks,
+            max_observers,
+            bootstrap,
+            log: _,
+            peers,
+            settlement,
+        } = config;
+        let genesis = read_genesis(&genesis)?;
+        let password = Password::from_file(&password_file)
+            .with_context(|| format!("cannot read the password file {}", password_file.display()))?;
+        // It takes a while, in which signals are to be heard.
+        let key = tokio::task::spawn_blocking(move || KeyInfo::at(&keystore)?.unlock(&password)).await??;
+        let config = NodeConfig {
+            genesis,
+            role,
+            key: key.clone(),
+            listen,
+            peers,
+            bootstrap,
+            max_observers,
+            api,
+            store: home.store(),
+            payee,
+            threads,
+            view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
+            retain_blocks,
+        };
+        let settlement = match settlement {
+            Some(settlement) => Some(Settlement::new(settlement).await?),
+            None => None,
+        };
+        let node = Node::start(config).await?;
+        let (api, validator) = (node.api(), node.handle().validator());
+        tracing::info!(%api, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
+        Ok(Self { node, key, settlement })
+    }
 }
 
 /// Where this peer settles.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -46,7 +46,9 @@ pub(crate) struct Service {
 impl Service {
     /// A peer.
     pub(crate) fn peer(peer: &PeerHome) -> Self {
-        Self { folder: peer.path().into(), arguments: vec!["l1".into(), "node".into(), peer.path().into()] }
+        // The log file is named, so that the peer keeps its size within limits.
+        let arguments = ["l1".into(), "node".into(), peer.path().into(), "--log-file".into(), peer.log().into()];
+        Self { folder: peer.path().into(), arguments: arguments.into() }
     }
 
     /// The development chain of a network.
@@ -125,17 +127,33 @@ impl Service {
 
     /// The last lines of the log.
     fn log_tail(&self) -> String {
-        const TAIL: u64 = 2_000;
-        let read = || -> std::io::Result<String> {
-            let mut file = fs::File::open(self.log_file())?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        read().unwrap_or_else(|error| format!("({} cannot be read: {error})", self.log_file().display()))
+        let tail = read_tail(&self.log_file(), 2_000);
+        tail.unwrap_or_else(|error| format!("({} cannot be read: {error})", self.log_file().display()))
     }
+
+    /// The last error in the log, if there is one near its end.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        let tail = read_tail(&self.log_file(), 64 * 1024).ok()?;
+        tail.lines().rev().find(|line| is_error(line)).map(|line| line.trim().to_string())
+    }
+}
+
+fn read_tail(file: &Path, bytes: u64) -> std::io::Result<String> {
+    let mut file = fs::File::open(file)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    Ok(String::from_utf8_lossy(&tail).into_owned())
+}
+
+/// Whether a line of a log tells of an error: one that was logged, as text or JSON, or what ended the process.
+fn is_error(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("error: ")
+        || line.contains("panicked at")
+        || line.contains("\"level\":\"ERROR\"")
+        || line.split_whitespace().nth(1) == Some("ERROR")
 }
 
 /// Starts every peer that is not running and waits until all are connected to all. `ready` is told how many are. When

@@ -92,6 +92,26 @@ pub struct Status {
     pub evidence: Vec<u16>,
     /// Messages since this peer started that no correct peer sends, by validator.
     pub faults: Vec<u64>,
+    /// How its process is doing.
+    #[serde(flatten)]
+    pub vitals: Vitals,
+}
+
+/// How a peer's process is doing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Vitals {
+    /// The version of the program.
+    pub version: String,
+    /// Its clock, in milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// How long it has been running, in seconds.
+    pub uptime_s: u64,
+    /// Its memory in RAM, in bytes; 0 where the system does not tell.
+    pub memory_bytes: u64,
+    /// The size of its store, in bytes.
+    pub store_bytes: u64,
+    /// Views that it asked for since it started.
+    pub view_changes: u64,
 }
 
 /// A final block with the hashes that identify it and its transactions.

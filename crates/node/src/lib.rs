@@ -27,7 +27,7 @@ mod wire;
 
 pub use api::{
     ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, NOT_ADMITTED, Status,
-    SubmitOutcome, UNAVAILABLE,
+    SubmitOutcome, UNAVAILABLE, Vitals,
 };
 pub use feed::FinalizedBlock;
 pub use identity::peer_id;

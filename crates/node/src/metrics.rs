@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dtn_primitives::ValidatorIndex;
@@ -26,6 +26,8 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use tokio::sync::mpsc;
+
+use crate::api::Vitals;
 
 /// The content type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +64,11 @@ pub(crate) enum ViewChangeReason {
     Timeout,
     /// Others asked for a higher view, f + 1 of them or a quorum.
     Joined,
+}
+
+impl ViewChangeReason {
+    /// By discriminant.
+    const NAMES: [&'static str; 2] = ["timeout", "joined"];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -165,6 +172,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     registry: Registry,
+    #[cfg(test)]
     descriptions: Vec<Description>,
     watched: Watched,
     started: Instant,
@@ -186,9 +194,10 @@ pub(crate) struct Inner {
     pub(crate) sync_blocks: Counter,
     pub(crate) sync_snapshots: Counter,
     pub(crate) waiters: Gauge,
+    pub(crate) silent: Gauge,
     votes_sent: Family<Kind, Counter>,
     votes_received: Family<Kind, Counter>,
-    view_changes: Family<Reason, Counter>,
+    view_changes: [Counter; ViewChangeReason::NAMES.len()],
     timers: Family<Kind, Counter>,
     steps: [Histogram; Step::NAMES.len()],
     peers: Vec<PeerMetrics>,
@@ -272,9 +281,11 @@ impl Metrics {
         let sync_blocks = new.new("sync_blocks", "Certified blocks that were taken from another peer.");
         let sync_snapshots = new.new("sync_snapshots", "Snapshots that were taken from another peer.");
         let waiters = new.new("pending_waiters", "Calls that wait for a transaction to become final.");
+        let silent =
+            new.new("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
         let votes_sent = new.new("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
         let votes_received = new.new("votes_received", "Consensus messages from others, by kind.");
-        let view_changes = new.new(
+        let view_changes: Family<Reason, Counter> = new.new(
             "view_changes",
             "Views that this peer asked for, by reason: timeout (nothing was decided in time) or joined (others did).",
         );
@@ -315,6 +326,7 @@ impl Metrics {
             resident_memory: new.new("process_resident_memory_bytes", "Memory of the process that is in RAM."),
             cpu: new.new("process_cpu_seconds", "CPU time that the process has used."),
             registry: new.registry,
+            #[cfg(test)]
             descriptions: new.descriptions,
             watched,
             started: Instant::now(),
@@ -335,9 +347,10 @@ impl Metrics {
             sync_blocks,
             sync_snapshots,
             waiters,
+            silent,
             votes_sent,
             votes_received,
-            view_changes,
+            view_changes: ViewChangeReason::NAMES.map(|reason| view_changes.get_or_create_owned(&Reason { reason })),
             timers,
             peers,
         };
@@ -353,8 +366,26 @@ impl Metrics {
     }
 
     /// What there is, for the documentation.
+    #[cfg(test)]
     pub(crate) fn descriptions(&self) -> &[Description] {
         &self.descriptions
+    }
+
+    /// How the process is doing.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Vitals {
+            version: crate::VERSION.into(),
+            time_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+            uptime_s: self.started.elapsed().as_secs(),
+            memory_bytes: resident_memory().unwrap_or(0),
+            store_bytes: self.store_size().unwrap_or(0),
+            view_changes: self.view_changes.iter().map(Counter::get).sum(),
+        }
+    }
+
+    fn store_size(&self) -> Option<u64> {
+        Some(std::fs::metadata(&self.watched.store).ok()?.len())
     }
 
     fn read_watched(&self) {
@@ -362,8 +393,8 @@ impl Metrics {
             let depth = (queue.depth)();
             self.queue_depth.get_or_create(&Queue { queue: queue.name }).set(depth as i64);
         }
-        if let Ok(metadata) = std::fs::metadata(&self.watched.store) {
-            self.store_bytes.set(metadata.len() as i64);
+        if let Some(bytes) = self.store_size() {
+            self.store_bytes.set(bytes as i64);
         }
         self.uptime.set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_memory() {
@@ -437,11 +468,7 @@ impl Metrics {
 
     /// This peer asked for a higher view.
     pub(crate) fn view_change(&self, reason: ViewChangeReason) {
-        let reason = match reason {
-            ViewChangeReason::Timeout => "timeout",
-            ViewChangeReason::Joined => "joined",
-        };
-        self.view_changes.get_or_create(&Reason { reason }).inc();
+        self.view_changes[reason as usize].inc();
     }
 
     /// A consensus timer expired.
@@ -556,6 +583,25 @@ mod tests {
         let began = Instant::now();
         while cpu_seconds().unwrap() < value(&text, "dtn_process_cpu_seconds_total") + 0.02 {
             assert!(began.elapsed() < Duration::from_secs(20), "CPU time stands still while this loop spins");
+        }
+    }
+
+    /// Set `UPDATE_DOCS=1` to write the table.
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operation.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let (begin, end) = ("<!-- metrics -->\n", "<!-- end of metrics -->");
+        let (before, rest) = text.split_once(begin).unwrap();
+        let (listed, after) = rest.split_once(end).unwrap();
+        let mut table = String::from("| metric | kind | what it tells |\n|---|---|---|\n");
+        for Description { name, kind, help } in Metrics::new(4, Watched::default()).descriptions() {
+            table += &format!("| `{name}` | {kind} | {help} |\n");
+        }
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(file, format!("{before}{begin}{table}{end}{after}")).unwrap();
+        } else {
+            assert_eq!(listed, table, "docs/operation.md is out of date: UPDATE_DOCS=1 writes it");
         }
     }
 }

@@ -79,16 +79,14 @@ where
     }
 }
 
-/// Whether a peer can take part: it answers and has links to a quorum, itself counted. An observer takes part if it
-/// answers.
+/// Whether a peer can take part: it answers and has links to a quorum, itself counted. An observer needs one to follow.
 fn health(status: &Status) -> HttpResponse {
-    let Status { height, view, nodes, quorum, .. } = status;
-    if status.validator.is_none() {
-        return page(200, PLAIN, format!("height {height}, an observer\n"));
-    }
-    let linked = status.connected.len() + 1;
-    if linked < *quorum {
-        return page(503, PLAIN, format!("no quorum: linked to {linked} validators, itself counted, of {quorum}\n"));
+    let Status { height, view, nodes, .. } = status;
+    let is_validator = status.validator.is_some();
+    let linked = status.connected.len() + usize::from(is_validator);
+    let needed = if is_validator { status.quorum } else { 1 };
+    if linked < needed {
+        return page(503, PLAIN, format!("linked to {linked} validators of the {needed} that it needs\n"));
     }
     page(200, PLAIN, format!("height {height}, view {view}, linked to {linked} of {nodes} validators\n"))
 }

@@ -62,6 +62,8 @@ pub struct NodeConfig {
     pub threads: NonZeroUsize,
     /// How long a primary may take before the others move to the next; see [`dtn_consensus::PbftConfig`].
     pub view_timeout: Duration,
+    /// How many blocks below a stable checkpoint are kept; 0 for all.
+    pub retain_blocks: u64,
 }
 
 /// Why a peer does not start, or stopped.
@@ -143,7 +145,7 @@ impl Node {
             (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
             _ => {}
         }
-        let ledger = Ledger::open(&config.store, config.genesis.clone())?;
+        let ledger = Ledger::open(&config.store, config.genesis.clone())?.with_retention(config.retain_blocks);
 
         let (commands, commands_in) = mpsc::channel(CHANNEL);
         let (events, events_in) = mpsc::channel(CHANNEL);
@@ -243,7 +245,8 @@ impl NodeHandle {
 
     /// How this peer is doing.
     pub async fn status(&self) -> Result<Status, NodeError> {
-        self.ask(|core| core.status()).await
+        let status = self.ask(|core| core.status()).await?;
+        Ok(Status { vitals: self.metrics.vitals(), ..status })
     }
 
     /// Results of final blocks from a height on; see the API call of the same name.

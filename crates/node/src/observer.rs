@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
+    api::{BlockView, CertifiedHeader, Status, Vitals},
     evidence::{EvidencePool, EvidenceRefusal},
     feed::Feed,
     follow::{self, Answer, Follow},
@@ -242,6 +242,7 @@ impl Host for Observer {
             working_on: None,
             evidence: self.evidence.validators(),
             faults: vec![0; validators.len()],
+            vitals: Vitals::default(),
         }
     }
 

@@ -229,7 +229,8 @@ impl Core {
                 self.propose()?;
                 self.let_out()?;
             }
-            Ok(())
+            // Blocks become durable with the next votes, and there are none.
+            Ok(self.ledger.store().sync()?)
         })
     }
 
@@ -646,6 +647,7 @@ impl Core {
         metrics.mempool_transactions.set(self.ledger.pending_count() as i64);
         metrics.mempool_bytes.set(self.ledger.ready().bytes as i64);
         metrics.waiters.set(self.waiters.len() as i64);
+        metrics.silent.set(i64::from(self.pbft.is_silent()));
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }

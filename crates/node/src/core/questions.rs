@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{Core, MAX_WAITERS};
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status},
+    api::{BlockView, CertifiedHeader, Status, Vitals},
     host::Host,
 };
 
@@ -47,6 +47,7 @@ impl Host for Core {
             working_on: self.miner.running(),
             evidence: self.evidence.validators(),
             faults: self.faults.clone(),
+            vitals: Vitals::default(),
         }
     }
 

@@ -93,6 +93,7 @@ impl Cluster {
             store: self.store(index),
             threads: NonZeroUsize::MIN,
             view_timeout: Duration::from_secs(2),
+            retain_blocks: 0,
         }
     }
 

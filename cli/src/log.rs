@@ -1,0 +1,159 @@
+//! Where the log goes: to standard error, or to a file of bounded size.
+
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]` in `node.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// What is logged: a level, or directives as `info,dtn_node=debug`.
+    pub(crate) level: String,
+    /// How.
+    pub(crate) format: Format,
+    /// Where to; standard error without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<PathBuf>,
+    /// The file's size, in bytes, at which its content moves to `FILE.1`, whose content is dropped.
+    pub(crate) max_bytes: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), format: Format::Text, file: None, max_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// Starts the log of a command that is not a peer. `RUST_LOG` decides when it is set, else the number of `-v`.
+pub(crate) fn start_for_command(verbosity: u8) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level(verbosity)));
+    subscribe(filter, Format::Text, io::stderr().is_terminal(), io::stderr);
+}
+
+/// Starts a peer's log.
+pub(crate) fn start(config: &LogConfig) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.level).with_context(|| format!("`{}` is no log level", config.level))?;
+    match &config.file {
+        Some(file) => {
+            let file = CappedFile::open(file, config.max_bytes)
+                .with_context(|| format!("cannot write the log {}", file.display()))?;
+            subscribe(filter, config.format, false, Mutex::new(file));
+        }
+        None => subscribe(filter, config.format, io::stderr().is_terminal(), io::stderr),
+    }
+    Ok(())
+}
+
+/// What so many `-v` ask for.
+pub(crate) fn level(verbosity: u8) -> &'static str {
+    match verbosity {
+        0 => "warn",
+        1 => "info",
+        2 => "debug,hyper=info",
+        _ => "trace",
+    }
+}
+
+fn subscribe(
+    filter: EnvFilter,
+    format: Format,
+    colours: bool,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) {
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
+    match format {
+        Format::Text => log.init(),
+        Format::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// A file that is appended to, and whose content moves to a second one when it is full. It is copied and cut, not
+/// renamed: whoever else appends to it (a process's standard error) goes on in the same file.
+struct CappedFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    max: u64,
+}
+
+impl CappedFile {
+    fn open(path: &Path, max: u64) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        Ok(Self { path: path.into(), length: file.metadata()?.len(), file, max })
+    }
+
+    fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+        if self.length > 0 && self.length.saturating_add(bytes as u64) > self.max {
+            let mut older = self.path.clone().into_os_string();
+            older.push(".1");
+            fs::copy(&self.path, older)?;
+            self.file.set_len(0)?;
+            self.length = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Write for CappedFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.make_room(line.len())?;
+        let written = self.file.write(line)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_log_takes_no_more_than_twice_its_limit_and_keeps_the_newest_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = CappedFile::open(&path, 100).unwrap();
+        // What else writes there, as a panic would.
+        let mut beside = File::options().append(true).open(&path).unwrap();
+        for line in 0..100 {
+            writeln!(log, "line {line:03}").unwrap();
+            if line == 50 {
+                writeln!(beside, "panicked").unwrap();
+            }
+        }
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let (older, newer) = (read("log.1"), read("log"));
+        assert!(older.len() <= 120 && newer.len() <= 120, "{} {}", older.len(), newer.len());
+        let lines: Vec<_> = older.lines().chain(newer.lines()).filter(|line| line.starts_with("line")).collect();
+        let expected: Vec<_> = (100 - lines.len()..100).map(|line| format!("line {line:03}")).collect();
+        assert_eq!(lines, expected);
+        // A restart goes on where it ended.
+        drop(log);
+        writeln!(CappedFile::open(&path, 100).unwrap(), "again").unwrap();
+        assert!(read("log").ends_with("line 099\nagain\n"), "{}", read("log"));
+    }
+}
