@@ -2,110 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::{
     collections::HashMap,
     fs,
     io::BufRead,
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// A folder of its own; every peer that was started in it is stopped in the end, whatever the test did.
-struct Scene {
-    folder: TempDir,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn home(&self) -> PathBuf {
-        self.path("net")
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dtn-cli"));
-        command.current_dir(ROOT).env("DTN_HOME", self.home()).env_remove("RUST_LOG").args(arguments);
-        command.output().unwrap()
-    }
-
-    /// Runs a command that must succeed and gives its standard output.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "dtn-cli {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
-        stdout
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
-    }
-
-    /// Runs a command that must fail with exit code 1 and gives its standard error.
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "dtn-cli {arguments:?}\n{}\n{stderr}", text(&output.stdout));
-        assert!(!stderr.contains("panicked"), "{stderr}");
-        stderr
-    }
-
-    fn init(&self, nodes: usize) {
-        let port = free_port_range(2 * nodes as u16);
-        self.ok(&["l1", "init", "--nodes", &nodes.to_string(), "--base-port", &port.to_string()]);
-    }
-
-    /// Writes orders and gives the file.
-    fn orders(&self, name: &str, lines: &[&str]) -> String {
-        let file = self.path(name);
-        fs::write(&file, lines.join("\n")).unwrap();
-        file.to_str().unwrap().to_string()
-    }
-
-    fn peer(&self, index: usize) -> PathBuf {
-        self.home().join("peers").join(index.to_string())
-    }
-
-    fn kill(&self, index: usize) {
-        let pid = fs::read_to_string(self.peer(index).join("pid")).unwrap();
-        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        if self.home().join("client.toml").exists() {
-            self.run(&["l1", "down"]);
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The first of a run of ports that are free now.
-fn free_port_range(count: u16) -> u16 {
-    loop {
-        let base = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if base < u16::MAX - count && (base..base + count).all(free) {
-            return base;
-        }
-    }
-}
+use common::{ORDER, ROOT, Scene, free_port_range, text};
 
 fn cast(arguments: &[&str]) -> String {
     let output = Command::new(Path::new(ROOT).join("node_modules/.bin/cast")).args(arguments).output();
@@ -217,11 +128,8 @@ fn with_one_peer_killed_in_mid_run_every_reward_is_still_paid_once() {
 
 #[test]
 fn killed_peers_are_restarted_rejoin_and_catch_up() {
-    let scene = Scene::new();
-    scene.init(4);
-    scene.ok(&["l1", "up"]);
-    let order = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99"}"#;
-    let orders = scene.orders("orders.jsonl", &[order; 5]);
+    let scene = Scene::up(4);
+    let orders = scene.orders("orders.jsonl", &[ORDER; 5]);
     scene.ok(&["l1", "submit", &orders]);
     scene.kill(3);
     let accepted = scene.json(&["l1", "submit", &orders]);
@@ -252,11 +160,8 @@ fn killed_peers_are_restarted_rejoin_and_catch_up() {
 
 #[test]
 fn hundreds_of_orders_are_handed_in_at_once() {
-    let scene = Scene::new();
-    scene.init(4);
-    scene.ok(&["l1", "up"]);
-    let order = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99"}"#;
-    let orders = scene.orders("orders.jsonl", &[order; 300]);
+    let scene = Scene::up(4);
+    let orders = scene.orders("orders.jsonl", &[ORDER; 300]);
     let accepted = scene.json(&["l1", "submit", &orders]);
     let heights: Vec<_> = accepted.as_array().unwrap().iter().map(|order| order["height"].as_u64().unwrap()).collect();
     assert_eq!(heights.len(), 300);
@@ -265,9 +170,7 @@ fn hundreds_of_orders_are_handed_in_at_once() {
 
 #[test]
 fn a_network_that_is_down_is_not_waited_for_for_ever() {
-    let scene = Scene::new();
-    scene.init(4);
-    scene.ok(&["l1", "up"]);
+    let scene = Scene::up(4);
     (0..3).for_each(|peer| scene.kill(peer));
     let order = scene.orders("order.jsonl", &[r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy"}"#]);
     let message = scene.refused(&["l1", "submit", &order]);
@@ -276,9 +179,7 @@ fn a_network_that_is_down_is_not_waited_for_for_ever() {
 
 #[test]
 fn peers_that_run_survive_one_that_cannot_start_and_a_second_demo() {
-    let scene = Scene::new();
-    scene.init(4);
-    scene.ok(&["l1", "up"]);
+    let scene = Scene::up(4);
     scene.kill(3);
     let store = scene.peer(3).join("ledger.redb");
     fs::write(&store, vec![0x5a; 10_000]).unwrap();
