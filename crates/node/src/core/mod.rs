@@ -200,6 +200,7 @@ impl Core {
                 self.input(Input::VoteFrom(u64::MAX))?;
             }
             self.input(Input::Start)?;
+            self.checkpoint()?; // the crash may have come between the block and the vote
             while !self.stopping {
                 let next_timer =
                     self.timers.values().copied().chain(self.batching.map(|since| since + BATCH_DELAY)).min();
@@ -393,7 +394,14 @@ impl Core {
             }
         }
         self.follow_races(&block, &transactions);
-        if height.is_multiple_of(CHECKPOINT_INTERVAL) {
+        self.checkpoint()?;
+        Ok(())
+    }
+
+    /// Has consensus vote on the state where that is due.
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let height = self.ledger.tip().height;
+        if height > 0 && height.is_multiple_of(CHECKPOINT_INTERVAL) {
             let state_root = self.ledger.checkpoint()?;
             self.inputs.push_back(Input::Checkpoint { height, state_root });
         }
