@@ -93,8 +93,13 @@ fn the_root_depends_on_every_part_of_the_state_and_on_nothing_else() {
         (manifest.checkpoint.state_root, chunks.concat())
     };
     let claimed = claim(hash(&order(1)), 2);
-    let result =
-        WorkResult { id: hash(&order(1)), payee: key(2).address(), amount: U256::from(7), digest: hash(&claimed) };
+    let result = WorkResult {
+        id: hash(&order(1)),
+        worker: key(2).address(),
+        payee: key(2).address(),
+        amount: U256::from(7),
+        digest: hash(&claimed),
+    };
     let (note_root, with_note) = after(vec![note(5, 1)], &[]);
     let (claim_root, with_claim) = after(vec![claimed], &[result]);
     assert_ne!(note_root, claim_root);
