@@ -68,7 +68,7 @@ contract GasTest is Fixture {
         ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
         Header memory header = makeHeader(1, 0);
         registry.finalize(header, VIEW, certificate(header, validators, 0, 67));
-        check("finalize, 67 of 100", 446_000);
+        check("finalize, 67 of 100", 446_500);
         assertEq(over, "");
     }
 

@@ -95,7 +95,7 @@ fn the_root_depends_on_every_part_of_the_state_and_on_nothing_else() {
     let claimed = claim(hash(&order(1)), 2);
     let result = WorkResult {
         id: hash(&order(1)),
-        worker: claimed.sender,
+        worker: key(2).address(),
         payee: key(2).address(),
         amount: U256::from(7),
         digest: hash(&claimed),
