@@ -1,0 +1,115 @@
+//! What is said is durable first, and said again after a restart.
+
+use super::*;
+
+#[test]
+fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
+    let (mut network, block) = one_replica();
+    let hash = block.header.hash();
+    let vote = |kind, by: u16| {
+        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
+    };
+    let (pre_prepare, prepare) = (vote(VoteKind::PrePrepare, 0), vote(VoteKind::Prepare, 2));
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let mut effects = replica
+        .handle(Input::Message { from: ValidatorIndex(0), message: Message::PrePrepare { vote: pre_prepare, block } });
+    effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+    effects.extend(replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::Vote(prepare) }));
+
+    let (mut records, mut sent) = (Vec::new(), Vec::new());
+    for effect in effects {
+        match effect {
+            Effect::Persist(record) => records.push(record),
+            Effect::Broadcast(Message::Vote(vote)) => {
+                sent.push(Message::Vote(vote.clone()));
+                let mut restarted = Pbft::new(network.config(1), None, None, records.clone());
+                let said: Vec<_> = restarted.handle(Input::Connected(ValidatorIndex(0)));
+                let repeats = said.iter().any(
+                    |effect| matches!(effect, Effect::Send { message, .. } if *message == Message::Vote(vote.clone())),
+                );
+                assert!(repeats, "a crash right after sending {:?} loses it", vote.kind);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(sent.len(), 2, "a prepare and a commit");
+
+    // After the restart another pre-prepare of the same primary changes nothing.
+    let another = network.block(1, network.domain.network_id, 9);
+    let conflicting = Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 0, 1),
+        another.header.hash(),
+        ValidatorIndex(0),
+        &network.keys[0],
+        &network.domain,
+    );
+    let mut restarted = Pbft::new(network.config(1), None, None, records);
+    let effects = restarted.handle(Input::Message {
+        from: ValidatorIndex(0),
+        message: Message::PrePrepare { vote: conflicting, block: another },
+    });
+    assert!(matches!(effects.as_slice(), [Effect::Evidence(_), Effect::SetTimer { .. }]), "{effects:?}");
+    network.crash(1);
+}
+
+#[test]
+fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() {
+    let (mut network, block) = one_replica();
+    let vote = Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 0, 1),
+        block.header.hash(),
+        ValidatorIndex(0),
+        &network.keys[0],
+        &network.domain,
+    );
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let mut effects = replica.handle(Input::Waiting(true));
+    effects.extend(replica.handle(Input::Timer(Timer::ViewChange)));
+    let persisted = effects.iter().position(|effect| matches!(effect, Effect::Persist(Record::View(_))));
+    let sent = effects.iter().position(|effect| matches!(effect, Effect::Broadcast(Message::ViewChange { .. })));
+    assert!(persisted.is_some() && persisted < sent, "durable before it is sent: {effects:?}");
+    let records: Vec<_> = effects
+        .into_iter()
+        .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record) } else { None })
+        .collect();
+    for mut replica in [replica, Pbft::new(network.config(1), None, None, records)] {
+        assert_eq!(replica.view(), 1);
+        let message = Message::PrePrepare { vote: vote.clone(), block: block.clone() };
+        assert!(replica.handle(Input::Message { from: ValidatorIndex(0), message }).is_empty());
+    }
+    network.crash(1);
+}
+
+#[test]
+fn a_replica_that_forgot_what_it_said_is_silent_until_it_cannot_matter() {
+    let (network, block) = one_replica();
+    let hash = block.header.hash();
+    let vote = |kind, by: usize| {
+        let index = ValidatorIndex(by as u16);
+        Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+    };
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let mut effects = replica.handle(Input::VoteFrom(2));
+    let from = ValidatorIndex(0);
+    let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block: block.clone() };
+    effects.extend(replica.handle(Input::Message { from, message: pre_prepare }));
+    effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+    for by in [0, 2, 3] {
+        for kind in
+            [VoteKind::Prepare, VoteKind::Commit].into_iter().filter(|kind| (by, *kind) != (0, VoteKind::Prepare))
+        {
+            effects.extend(replica.handle(Input::Message { from, message: Message::Vote(vote(kind, by)) }));
+        }
+    }
+    assert_eq!(replica.decided(), 1, "it follows");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Broadcast(_) | Effect::Persist(_))), "{effects:?}");
+    let next = network.block(2, hash, 0);
+    let next_vote =
+        Vote::sign(VoteKind::PrePrepare, (0, 0, 2), next.header.hash(), from, &network.keys[0], &network.domain);
+    let message = Message::PrePrepare { vote: next_vote, block: next.clone() };
+    replica.handle(Input::Message { from, message }).into_iter().for_each(drop);
+    let effects = replica.handle(Input::Validated { block_hash: next.header.hash(), valid: true });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Message::Vote(_)))), "{effects:?}");
+}
