@@ -218,6 +218,11 @@ impl Queue {
     fn push(&self, frame: EncodedFrame) -> Dropped {
         let (urgent, frame) = (frame.class == Class::Consensus, frame.bytes);
         let mut dropped = Dropped::default();
+        if frame.len() > self.max_bytes {
+            // It would clear the queue and still not fit.
+            *(if urgent { &mut dropped.urgent } else { &mut dropped.bulk }) += 1;
+            return dropped;
+        }
         let mut waiting = self.lock();
         while waiting.frames() >= self.max_frames || waiting.bytes + frame.len() > self.max_bytes {
             let oldest = if let Some(oldest) = waiting.bulk.pop_front() {
@@ -471,8 +476,10 @@ mod tests {
             assert_eq!(actual, waiting.bytes);
             assert!(waiting.bytes <= 1000, "{} bytes wait", waiting.bytes);
         }
-        assert!(dropped > 80);
-        assert_eq!(queue.push(frame(Class::Consensus, 1, 1001)).urgent, 1, "what never fits is not kept");
+        assert!(dropped > 80, "{dropped} were dropped");
+        let before = queue.lock().frames();
+        assert_eq!(queue.push(frame(Class::Consensus, 1, 1001)).urgent, 1);
+        assert_eq!(queue.lock().frames(), before, "what never fits drives nothing out");
     }
 
     struct Test {
