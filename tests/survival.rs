@@ -19,7 +19,7 @@ use std::{
 use dtn_node::Status;
 use tempfile::TempDir;
 
-use common::{Load, Scene, lan::Lan, skip, text, wait_until};
+use common::{Accepted, Load, Scene, lan::Lan, skip, text, wait_until};
 
 #[test]
 fn orders_go_on_being_final_when_one_primary_after_the_other_is_killed_under_load() {
@@ -323,52 +323,49 @@ fn a_peer_that_lost_its_store_is_silent_until_it_cannot_contradict_itself_and_th
     accepted.extend(scene.submit(5));
     let lost = scene.status(0).height;
     scene.ok(&["l1", "up"]);
-    let from: u64 = wait_until("peer 3 says from where on it votes again", || {
-        let log = scene.log(3);
-        let line = log.lines().find(|line| line.contains("votes again from here on"))?;
-        let from = line.split("from=").nth(1)?;
-        Some(from.split_whitespace().next()?.parse().unwrap())
-    });
-    assert!(from > lost + 1, "it votes from {from} on, and lost its store at {lost}");
-    while scene.status(0).height < from {
-        accepted.extend(scene.submit(5));
-    }
+    let from = assert_votes_again(&scene, 3, &mut accepted);
+    assert!(from > lost + 1, "it lost its store at height {lost}");
     for height in lost + 1..from {
         let signers = scene.certificate(height).certificate.signatures;
         assert!(signers.iter().all(|(signer, _)| signer.as_usize() != 3), "it voted at {height}, before {from}");
     }
-    scene.assert_agreement(&[]);
-
-    // It is needed now.
-    scene.kill(2);
-    accepted.extend(scene.submit(5));
-    scene.ok(&["l1", "up"]);
-    scene.assert_agreement(&[]);
     scene.assert_final_once(&accepted);
 }
 
 #[test]
-fn a_peer_that_starts_empty_takes_over_the_state_when_the_blocks_are_gone() {
-    const BLOCKS: u64 = 300;
+fn a_peer_that_starts_empty_takes_over_the_state_where_the_blocks_are_gone() {
     let scene = Scene::new();
     scene.init(4);
-    (0..4).for_each(|peer| scene.add_key(peer, "retain_blocks = 16"));
+    (0..4).for_each(|peer| scene.set_key(peer, "retain_blocks", "16"));
     scene.ok(&["l1", "up"]);
     scene.kill(3);
     fs::remove_file(scene.peer(3).join("ledger.redb")).unwrap();
-    let mut accepted = Vec::new();
-    while scene.status(0).height < BLOCKS {
-        accepted.extend(scene.submit(100));
-    }
-    scene.wait_for("the first blocks are pruned", |_| {
-        let output = scene.run(&["l1", "block", "1"]);
-        !output.status.success() && !text(&output.stderr).is_empty()
-    });
+    // Beyond the first checkpoint.
+    let mut accepted = scene.submit_one_by_one(150);
+    wait_until("the first block is pruned", || (!scene.run(&["l1", "block", "1"]).status.success()).then_some(()));
     scene.ok(&["l1", "up"]);
     scene.assert_agreement(&[]);
-    scene.kill(2);
+    assert!(scene.log(3).contains("took over the state"), "{}", scene.log(3));
+    assert_votes_again(&scene, 3, &mut accepted);
+    scene.assert_final_once(&accepted);
+}
+
+/// Has the network go on until a peer that lost its store votes again, and then makes sure that it does: its vote is
+/// needed. Gives the height from which on it votes.
+fn assert_votes_again(scene: &Scene, peer: usize, accepted: &mut Vec<Accepted>) -> u64 {
+    let from: u64 = wait_until("the peer says from where on it votes again", || {
+        let log = scene.log(peer);
+        let line = log.lines().find(|line| line.contains("votes again from here on"))?;
+        Some(line.split("from=").nth(1)?.split_whitespace().next()?.parse().unwrap())
+    });
+    while scene.status((peer + 1) % 4).height < from {
+        accepted.extend(scene.submit(5));
+    }
+    scene.assert_agreement(&[]);
+    let other = (peer + 2) % 4;
+    scene.kill(other);
     accepted.extend(scene.submit(5));
     scene.ok(&["l1", "up"]);
     scene.assert_agreement(&[]);
-    scene.assert_final_once(&accepted);
+    from
 }

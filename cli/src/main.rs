@@ -15,7 +15,10 @@ mod log;
 mod multisig;
 mod output;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -147,7 +150,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Standard error may be a file on a full disk; that is no reason to panic.
+            writeln!(io::stderr(), "error: {error:#}").ok();
             ExitCode::FAILURE
         }
     }

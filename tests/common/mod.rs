@@ -21,8 +21,9 @@ use std::{
 };
 
 use dtn_ledger::Ledger;
-use dtn_node::{CertifiedHeader, Status};
-use dtn_primitives::{B256, Genesis};
+use dtn_node::{ApiClient, CertifiedHeader, MAX_WAIT_MS, Status};
+use dtn_primitives::{B256, Genesis, Payload, SecretKey, Transaction};
+use jsonrpsee::http_client::HttpClientBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -146,25 +147,39 @@ impl Scene {
         accepted
     }
 
+    /// Hands in so many transactions to the first peer, each after the one before it is final: each has its own block.
+    pub(crate) fn submit_one_by_one(&self, count: u64) -> Vec<Accepted> {
+        let domain = self.genesis().domain();
+        let key = SecretKey::from_bytes(&[7; 32]).unwrap();
+        let config = fs::read_to_string(self.peer(0).join("node.toml")).unwrap();
+        let api = config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"').to_string();
+        let submit = async move {
+            let peer = HttpClientBuilder::default().build(format!("http://{api}")).unwrap();
+            let mut accepted = Vec::new();
+            for nonce in 0..count {
+                let payload = Payload::Data { nonce, items: vec![vec![1].into()] };
+                let hash = peer.submit(Transaction::sign(payload, &key, &domain)).await.unwrap();
+                let reply = peer.reply(hash, MAX_WAIT_MS).await.unwrap().expect("it is final within a minute");
+                accepted.push(Accepted { transaction: hash, height: reply.height });
+            }
+            accepted
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(submit)
+    }
+
     // Peers.
 
     pub(crate) fn nodes(&self) -> usize {
         self.genesis().validators.len()
     }
 
-    /// Changes a text in a peer's `node.toml` that must be there.
-    pub(crate) fn configure(&self, index: usize, from: &str, to: &str) {
+    /// Sets a key that a peer's `node.toml` has.
+    pub(crate) fn set_key(&self, index: usize, key: &str, value: &str) {
         let file = self.peer(index).join("node.toml");
         let config = fs::read_to_string(&file).unwrap();
-        assert!(config.contains(from), "no {from} in {config}");
-        fs::write(&file, config.replace(from, to)).unwrap();
-    }
-
-    /// Adds a key to a peer's `node.toml`.
-    pub(crate) fn add_key(&self, index: usize, line: &str) {
-        let file = self.peer(index).join("node.toml");
-        let config = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("{line}\n{config}")).unwrap();
+        let is_key = |line: &&str| line.split(" = ").next() == Some(key);
+        let line = config.lines().find(is_key).unwrap_or_else(|| panic!("no {key} in {config}"));
+        fs::write(&file, config.replace(line, &format!("{key} = {value}"))).unwrap();
     }
 
     /// Starts one peer by itself, run by another command and with more variables, as `l1 up` does otherwise. The other

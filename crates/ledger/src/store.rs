@@ -132,6 +132,17 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
+    /// Its disk is full.
+    #[error(
+        "there is no room for the store {store} ({reason}): free space on its disk and start the peer again; it goes on \
+         where it stopped"
+    )]
+    Full {
+        /// The file.
+        store: String,
+        /// What the system says.
+        reason: String,
+    },
     /// The system refused to read or write it.
     #[error("the store {store}: {reason}")]
     Io {
@@ -595,6 +606,9 @@ fn guard<T>(name: &str, work: impl FnOnce() -> Result<T, redb::Error>) -> Result
         Ok(Err(redb::Error::Io(error))) => Err(match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 StoreError::Corrupt { store, reason: error.to_string() }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StoreError::Full { store, reason: error.to_string() }
             }
             _ => StoreError::Io { store, reason: error.to_string() },
         }),
