@@ -2,130 +2,32 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+use common::{Scene, signal, succeed, text, wait_until};
 
-/// How long anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Four peers in a folder of their own, stopped in the end, whatever the test did.
-struct Scene {
-    folder: TempDir,
+/// Asks a peer for a page: the status and the body.
+fn get(scene: &Scene, index: usize, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(scene.api(index)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_string())
 }
 
-impl Scene {
-    fn new() -> Self {
-        let scene = Self { folder: TempDir::new().unwrap() };
-        scene.ok(&["l1", "init", "--nodes", "4", "--base-port", &free_port_range(8).to_string()]);
-        scene
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dtn-cli"));
-        command.current_dir(ROOT).env("DTN_HOME", self.folder.path()).env_remove("RUST_LOG").args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs a command that must succeed and gives its standard output.
-    fn ok(&self, arguments: &[&str]) -> String {
-        succeed(&mut self.command(arguments))
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
-    }
-
-    /// Hands in so many orders and waits until they are final.
-    fn submit(&self, count: usize) {
-        let file = self.folder.path().join("orders.jsonl");
-        let order = r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99"}"#;
-        fs::write(&file, vec![order; count].join("\n")).unwrap();
-        self.ok(&["l1", "submit", file.to_str().unwrap()]);
-    }
-
-    fn peer(&self, index: usize) -> PathBuf {
-        self.folder.path().join("peers").join(index.to_string())
-    }
-
-    fn kill(&self, index: usize) {
-        let pid = fs::read_to_string(self.peer(index).join("pid")).unwrap();
-        signal("-9", pid.trim());
-    }
-
-    fn api(&self, index: usize) -> String {
-        let config = fs::read_to_string(self.peer(index).join("node.toml")).unwrap();
-        config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"').to_string()
-    }
-
-    /// Asks a peer for a page: the status and the body.
-    fn get(&self, index: usize, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.api(index)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_string())
-    }
-
-    fn height(&self, index: usize) -> Option<u64> {
-        let output = self.run(&["l1", "status", "--json"]);
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()[index]["height"].as_u64()
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.run(&["l1", "down"]);
-    }
-}
-
-fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
-    stdout
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
-}
-
-/// The first of a run of ports that are free now.
-fn free_port_range(count: u16) -> u16 {
-    loop {
-        let base = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if base < u16::MAX - count && (base..base + count).all(free) {
-            return base;
-        }
-    }
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn height(scene: &Scene, index: usize) -> Option<u64> {
+    scene.statuses()[index].as_ref().map(|status| status.height)
 }
 
 /// Checks that a page is OpenMetrics text and gives a sample's value.
@@ -146,16 +48,17 @@ fn sample(page: &str, name: &str) -> f64 {
 fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
     const LIMIT: u64 = 20_000;
     let scene = Scene::new();
+    scene.init(4);
     let limit = LIMIT.to_string();
     succeed(scene.command(&["l1", "up"]).env("DTN_NODE_LOG__MAX_BYTES", limit).env("DTN_LOG", "debug"));
     scene.submit(20);
     wait_until("metrics and status agree", || {
-        let (status, page) = scene.get(0, "/metrics");
+        let (status, page) = get(&scene, 0, "/metrics");
         assert_eq!(status, 200);
         let height = sample(&page, "dtn_height");
-        height > 0.0 && Some(height as u64) == scene.height(0)
+        height > 0.0 && Some(height as u64) == height(&scene, 0)
     });
-    let (_, page) = scene.get(0, "/metrics");
+    let (_, page) = get(&scene, 0, "/metrics");
     assert_eq!(sample(&page, "dtn_decided_blocks_total"), sample(&page, "dtn_height"));
     assert_eq!(sample(&page, "dtn_decided_transactions_total"), 20.0);
     for name in [
@@ -173,7 +76,7 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
     ] {
         assert!(sample(&page, name) > 0.0, "{name}");
     }
-    let (status, body) = scene.get(0, "/health");
+    let (status, body) = get(&scene, 0, "/health");
     assert!(status == 200 && body.contains("linked to 4 of 4"), "{status} {body}");
 
     let log = |name: &str| fs::metadata(scene.peer(0).join(name)).map(|metadata| metadata.len());
@@ -182,7 +85,7 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
 
     (1..3).for_each(|peer| scene.kill(peer));
     wait_until("two of four are no quorum", || {
-        let (status, body) = scene.get(0, "/health");
+        let (status, body) = get(&scene, 0, "/health");
         status == 503 && body.contains("linked to 2 validators of the 3")
     });
 }
@@ -210,8 +113,7 @@ impl Drop for Lines {
 
 #[test]
 fn tail_prints_certified_blocks_in_order_and_goes_on_when_a_peer_dies() {
-    let scene = Scene::new();
-    scene.ok(&["l1", "up"]);
+    let scene = Scene::up(4);
     scene.submit(3);
     let mut process = scene.command(&["l1", "tail", "--from", "1", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(process.stdout.take().unwrap());
@@ -240,8 +142,7 @@ fn tail_prints_certified_blocks_in_order_and_goes_on_when_a_peer_dies() {
 
 #[test]
 fn doctor_names_a_killed_peer_and_what_is_misconfigured() {
-    let scene = Scene::new();
-    scene.ok(&["l1", "up"]);
+    let scene = Scene::up(4);
     let report = scene.json(&["l1", "doctor"]);
     assert_eq!(report["healthy"], true, "{report}");
     assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report}");
@@ -256,7 +157,7 @@ fn doctor_names_a_killed_peer_and_what_is_misconfigured() {
 
     // Its port is taken, its password is everybody's, and it listens to the world.
     let _taken = TcpListener::bind(scene.api(2)).unwrap();
-    let password = scene.folder.path().join("password");
+    let password = scene.home().join("password");
     fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let file = scene.peer(3).join("node.toml");
     let config = fs::read_to_string(&file).unwrap();
@@ -279,13 +180,12 @@ fn doctor_names_a_killed_peer_and_what_is_misconfigured() {
 
 #[test]
 fn a_peer_that_is_asked_to_end_ends_well_and_its_store_opens_again() {
-    let scene = Scene::new();
-    scene.ok(&["l1", "up"]);
+    let scene = Scene::up(4);
     scene.submit(5);
     wait_until("peer 2 has what was submitted", || {
-        scene.height(2).is_some_and(|height| Some(height) == scene.height(0))
+        height(&scene, 2).is_some_and(|height| Some(height) == height(&scene, 0))
     });
-    let height = scene.height(2);
+    let height = height(&scene, 2);
     assert!(scene.ok(&["l1", "down"]).contains("4 peers stopped"));
     let log = fs::read_to_string(scene.peer(2).join("log")).unwrap();
     assert!(log.lines().last().unwrap().ends_with("stopped"), "{log}");
@@ -304,9 +204,9 @@ fn a_peer_that_is_asked_to_end_ends_well_and_its_store_opens_again() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_until("peer 2 is up", || scene.height(2).is_some());
-    assert_eq!(scene.height(2), height, "what was final is final after a clean stop");
-    signal("-TERM", &child.id().to_string());
+    wait_until("peer 2 is up", || height(&scene, 2).is_some());
+    assert_eq!(height(&scene, 2), height, "what was final is final after a clean stop");
+    signal("-TERM", &[child.id().to_string()]);
     let began = Instant::now();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

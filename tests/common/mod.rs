@@ -88,7 +88,7 @@ impl Scene {
 
     // Commands.
 
-    fn command(&self, inside: &[String]) -> Command {
+    fn program(&self, inside: &[String]) -> Command {
         let program = env!("CARGO_BIN_EXE_dtn-cli");
         let mut command = match inside {
             [] => Command::new(program),
@@ -102,16 +102,19 @@ impl Scene {
         command
     }
 
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program(&self.inside);
+        command.args(arguments);
+        command
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(&self.inside).args(arguments).output().unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// Runs a command that must succeed and gives its standard output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "dtn-cli {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
-        stdout
+        succeed(&mut self.command(arguments))
     }
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
@@ -151,8 +154,7 @@ impl Scene {
     pub(crate) fn submit_one_by_one(&self, count: u64) -> Vec<Accepted> {
         let domain = self.genesis().domain();
         let key = SecretKey::from_bytes(&[7; 32]).unwrap();
-        let config = fs::read_to_string(self.peer(0).join("node.toml")).unwrap();
-        let api = config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"').to_string();
+        let api = self.api(0);
         let submit = async move {
             let peer = HttpClientBuilder::default().build(format!("http://{api}")).unwrap();
             let mut accepted = Vec::new();
@@ -173,6 +175,12 @@ impl Scene {
         self.genesis().validators.len()
     }
 
+    /// Where a peer serves its API.
+    pub(crate) fn api(&self, index: usize) -> String {
+        let config = fs::read_to_string(self.peer(index).join("node.toml")).unwrap();
+        config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"').to_string()
+    }
+
     /// Sets a key that a peer's `node.toml` has.
     pub(crate) fn set_key(&self, index: usize, key: &str, value: &str) {
         let file = self.peer(index).join("node.toml");
@@ -187,7 +195,7 @@ impl Scene {
     pub(crate) fn start(&self, index: usize, inside: &[String], variables: &[(&str, &str)]) -> Child {
         let folder = self.peer(index);
         let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
-        let mut command = self.command(inside);
+        let mut command = self.program(inside);
         command.args(["l1", "node"]).arg(&folder).envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
@@ -198,11 +206,11 @@ impl Scene {
     fn signal(&self, signal: &str, peers: &[usize]) {
         let pid = |peer: &usize| fs::read_to_string(self.peer(*peer).join("pid")).unwrap().trim().to_string();
         let pids: Vec<_> = peers.iter().map(pid).collect();
-        assert!(Command::new("kill").arg(signal).args(&pids).status().unwrap().success(), "{signal} {pids:?}");
+        self::signal(signal, &pids);
         // A process that nobody waits for stays as a zombie, whose command line is empty.
         wait_until("the processes are gone", || {
             let gone = |pid: &String| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty();
-            pids.iter().all(gone).then_some(())
+            pids.iter().all(gone)
         });
     }
 
@@ -240,11 +248,11 @@ impl Scene {
     /// Waits for what the statuses of all peers must tell.
     pub(crate) fn wait_for(&self, what: &str, condition: impl Fn(&[Option<Status>]) -> bool) {
         let mut last = Vec::new();
-        let came = try_until(|| {
+        let came = comes_true(|| {
             last = self.statuses();
-            condition(&last).then_some(())
+            condition(&last)
         });
-        if came.is_none() {
+        if !came {
             let logs: Vec<_> =
                 (0..self.nodes()).map(|peer| format!("peer {peer}:\n{}", tail(&self.log(peer)))).collect();
             panic!("never: {what}\n{last:#?}\n{}", logs.join("\n"));
@@ -370,7 +378,7 @@ impl Load {
         let goal = self.count() + orders;
         wait_until("orders go on being final", || {
             assert!(!self.stop.load(Ordering::Relaxed), "the orders' thread has failed");
-            (self.count() >= goal).then_some(())
+            self.count() >= goal
         });
     }
 }
@@ -393,22 +401,33 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// Waits until something is there; fails if it never comes.
-pub(crate) fn wait_until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
-    try_until(condition).unwrap_or_else(|| panic!("never: {what}"))
+/// Runs a command that must succeed and gives its standard output.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
+    stdout
 }
 
-fn try_until<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+/// Sends a signal to processes.
+pub(crate) fn signal(signal: &str, pids: &[String]) {
+    assert!(Command::new("kill").arg(signal).args(pids).status().unwrap().success(), "{signal} {pids:?}");
+}
+
+/// Waits until something holds; fails if it never does.
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(comes_true(holds), "never: {what}");
+}
+
+fn comes_true(mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(came) = condition() {
-            return Some(came);
-        }
+    while !holds() {
         if Instant::now() > deadline {
-            return None;
+            return false;
         }
         thread::sleep(POLL);
     }
+    true
 }
 
 /// Says that a test does not run here, past what the harness captures of a test that passes.

@@ -285,6 +285,9 @@ impl Client {
         match bad {
             Some(error) => Err(error),
             None if answers < self.convincing() => Err(self.too_few(answers)),
+            None if self.height().await.is_ok_and(|reached| reached >= height) => {
+                bail!("no peer keeps the block at height {height} any more (`retain_blocks` in node.toml)")
+            }
             None => bail!("there is no final block at height {height} yet"),
         }
     }
