@@ -62,9 +62,9 @@ impl Chain {
         follows
     }
 
-    /// Up to `limit` decided blocks above a height.
+    /// Up to `limit` decided blocks above a height, and above the base.
     pub fn above(&self, height: u64, limit: usize) -> &[Decision] {
-        let Some(skip) = height.checked_sub(self.base_height()) else { return &[] };
+        let skip = height.saturating_sub(self.base_height());
         let above = self.decided.get(skip as usize..).unwrap_or_default();
         &above[..above.len().min(limit)]
     }

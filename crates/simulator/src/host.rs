@@ -62,6 +62,9 @@ enum Action<P: Protocol> {
     Send(ValidatorIndex, Packet<P::Message>),
 }
 
+/// Packets to be sent, and to whom.
+pub(crate) type Sends<P> = Vec<(ValidatorIndex, Packet<<P as Protocol>::Message>)>;
+
 /// One replica and its machine.
 pub(crate) struct Host<P: Subject> {
     pub(crate) me: ValidatorIndex,
@@ -138,6 +141,10 @@ impl<P: Subject> Host<P> {
         self.timers.clear();
         (self.up, self.busy, self.wish, self.ahead) = (true, false, None, None);
         self.inbox.push_back(Arrival::Input(Input::Start));
+        // The block of a checkpoint may have become durable and the vote for it not.
+        let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
+        let checkpoints = self.chain.above(stable, usize::MAX).iter().filter_map(at_checkpoint).map(Arrival::Input);
+        self.inbox.extend(checkpoints);
     }
 
     /// Whether this timer, set at that time, still runs; it does not any more then.
@@ -225,11 +232,10 @@ impl<P: Subject> Host<P> {
             outcomes.push(Outcome::Misordered(decision));
             return None;
         }
-        let (height, block_hash) = (decision.certificate.height, decision.certificate.block_hash);
+        let answer = at_checkpoint(&decision);
         self.actions.push(Action::Write(Write::Block(decision.clone())));
         outcomes.push(Outcome::Decided(decision));
-        let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
-        at_checkpoint.then(|| Input::Checkpoint { height, state_root: state_root(height, block_hash) })
+        answer
     }
 
     fn packet(
@@ -297,12 +303,7 @@ impl<P: Subject> Host<P> {
 
     /// Makes durable what is to be, and gives what may be sent then. If the power fails at one of these writes, what
     /// comes after it is never sent, and the second value is true.
-    pub(crate) fn release(
-        &mut self,
-        durability: Durability,
-        survival: Survival,
-        rng: &mut StdRng,
-    ) -> (Vec<(ValidatorIndex, Packet<P::Message>)>, bool) {
+    pub(crate) fn release(&mut self, durability: Durability, survival: Survival, rng: &mut StdRng) -> (Sends<P>, bool) {
         let mut actions = std::mem::take(&mut self.actions);
         if durability == Durability::Together {
             actions.sort_by_key(|action| matches!(action, Action::Send(..)));
@@ -332,4 +333,11 @@ impl<P: Subject> Host<P> {
         }
         (sends, false)
     }
+}
+
+/// What a replica is told of the state after a block, if it is a checkpoint.
+fn at_checkpoint<M, T>(decision: &Decision) -> Option<Input<M, T>> {
+    let (height, block_hash) = (decision.certificate.height, decision.certificate.block_hash);
+    let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
+    at_checkpoint.then(|| Input::Checkpoint { height, state_root: state_root(height, block_hash) })
 }
