@@ -146,8 +146,9 @@ impl Report {
     }
 
     fn machine(&self) -> String {
-        let Machine { cpu, cores, memory_bytes, kernel } = &self.machine;
-        format!("{cores} cores of {cpu}, {}, Linux {kernel}", units::bytes(*memory_bytes))
+        let Machine { cpu, cores, memory_bytes, kernel, load_average } = &self.machine;
+        let memory = units::bytes(*memory_bytes);
+        format!("{cores} cores of {cpu}, {memory}, Linux {kernel}; load average before: {load_average}")
     }
 
     fn title(&self) -> String {

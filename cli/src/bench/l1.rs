@@ -35,8 +35,9 @@ const ACCOUNTS_PER_PEER: usize = 16;
 const WINDOW: usize = 8_192;
 const WINDOW_BYTES: usize = 16 << 20;
 
-/// How long after the last is due the network may take to finish.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long after the last is due the network may take to finish. What is due but not sent yet by then is sent until
+/// then too: left out, the slowest would be missing from the latencies.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -155,9 +156,9 @@ pub(crate) async fn run(bench: L1) -> Result<()> {
 }
 
 async fn measure(bench: &L1, shape: &Shape, mut rates: Vec<f64>, home: &Home) -> Result<()> {
+    let machine = Machine::this();
     let network = start(bench, home).await?;
     let costs = tokio::task::block_in_place(|| primitives::costs(bench.size, home.path()))?;
-    let machine = Machine::this();
     let accounts = ACCOUNTS_PER_PEER * bench.nodes;
     let window = WINDOW.min(WINDOW_BYTES / shape.transaction_bytes()).max(bench.nodes);
     let parameters = Parameters {
@@ -266,10 +267,9 @@ async fn load(bench: &L1, shape: &Shape, rate: f64, window: usize, accounts: usi
     };
     let (begin, end) = (start + warm_up, start + warm_up + measured);
     let bar = output::progress(count as u64, "final");
+    let late = end + DRAIN;
     let senders = async {
-        futures::future::try_join_all((0..n).map(|sender| load.send(sender, end))).await?;
-        // What was handed in is waited for; what was not will never be.
-        let late = Instant::now() + DRAIN;
+        futures::future::try_join_all((0..n).map(|sender| load.send(sender, late))).await?;
         while load.done.load(Relaxed) < load.taken.load(Relaxed) && Instant::now() < late {
             sleep(LOOK / 4).await;
         }

@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) kernel: String,
+    /// How many processes wanted a core in the minute before: above zero, the figures are those of a shared machine.
+    pub(crate) load_average: f64,
 }
 
 impl Machine {
@@ -38,8 +40,21 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kilobytes(&line("/proc/meminfo", "MemTotal")),
             kernel: kernel.trim().to_string(),
+            load_average: load_average(),
         }
     }
+}
+
+/// The processes that ran or waited for a core over the last minute; 0 where the system does not say.
+pub(crate) fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// The processor time of this thread, which waiting for a core is not part of; nothing where the system does not say.
+pub(crate) fn thread_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// What a process has used since it began.

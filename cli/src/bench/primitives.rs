@@ -14,7 +14,10 @@ use dtn_primitives::{B256, Domain, SecretKey, keccak256};
 use dtn_report::{Table, left, right};
 use serde::Serialize;
 
-use super::workload::{self, Shape};
+use super::{
+    machine,
+    workload::{self, Shape},
+};
 use crate::output;
 
 /// How long each operation is repeated.
@@ -32,7 +35,7 @@ pub(crate) struct Measure {
     json: bool,
 }
 
-/// Microseconds an operation, by one thread.
+/// Microseconds an operation, by one thread: processor time, but for the forced write.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Costs {
     /// Signing a digest.
@@ -87,7 +90,7 @@ pub(crate) fn costs(size: usize, folder: &Path) -> Result<Costs> {
     let mut log = OpenOptions::new().create(true).append(true).open(&file);
     let log = log.as_mut().map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
     let bytes = vec![0xa5; size];
-    let sync_us = time(|| log.write_all(&bytes).and_then(|()| log.sync_data()));
+    let sync_us = wall_time(|| log.write_all(&bytes).and_then(|()| log.sync_data()));
     std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     Ok(Costs {
         sign_us: time(|| key.sign(digest)),
@@ -101,12 +104,22 @@ pub(crate) fn costs(size: usize, folder: &Path) -> Result<Costs> {
     })
 }
 
-/// The mean time of an operation in microseconds.
-fn time<T>(mut operation: impl FnMut() -> T) -> f64 {
-    let (began, mut count) = (Instant::now(), 0u32);
+/// The mean processor time of a computation in microseconds: on a busy machine its cost is not the time that it waits.
+fn time<T>(operation: impl FnMut() -> T) -> f64 {
+    mean(machine::thread_time, operation)
+}
+
+/// The mean time of an operation in microseconds, with all that it waits for.
+fn wall_time<T>(operation: impl FnMut() -> T) -> f64 {
+    mean(|| None, operation)
+}
+
+fn mean<T>(clock: impl Fn() -> Option<Duration>, mut operation: impl FnMut() -> T) -> f64 {
+    let (began, before, mut count) = (Instant::now(), clock(), 0u32);
     while began.elapsed() < MEASURED_FOR {
         black_box(operation());
         count += 1;
     }
-    began.elapsed().as_secs_f64() * 1e6 / f64::from(count)
+    let spent = clock().zip(before).map(|(after, before)| after.saturating_sub(before));
+    spent.unwrap_or_else(|| began.elapsed()).as_secs_f64() * 1e6 / f64::from(count)
 }
