@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_signed_transaction_has_the_size_that_was_asked_for_and_is_valid() {
         let key = new_key();
-        for (size, nonce) in [(160, 0), (512, 0), (512, 127), (512, 128), (512, 100_000), (1_000, 1), (16_384, 1)] {
+        for (size, nonce) in [(200, 0), (512, 0), (512, 127), (512, 128), (512, 100_000), (1_000, 1), (16_384, 1)] {
             let shape = Shape::signed(size).unwrap();
             let transaction = transaction(&shape, nonce, &key, &domain());
             transaction.validate(&domain()).unwrap();

@@ -319,7 +319,7 @@ mod tests {
         assert_eq!((config.view_timeout_ms, config.log.level.as_str()), (500, "debug"));
         assert_eq!(config.settlement.unwrap().chain.rpc, "http://127.0.0.1:9");
         assert_eq!(config.log.max_bytes, LogConfig::default().max_bytes);
-        let moved = with(&["peers.0xABabababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
+        let moved = with(&["peers.0xABababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
         let moved: Vec<_> = moved.peers.into_values().map(|address| address.to_string()).collect();
         assert_eq!(moved, ["/ip4/10.0.0.1/tcp/4"], "the same peer, however its address is spelled");
     }

@@ -183,8 +183,10 @@ async fn start_missing(home: &Home, ready: impl Fn(usize), started: &mut Vec<(Se
             service.check_alive(child)?;
         }
         let statuses = statuses(&clients).await;
-        let connected: Vec<_> =
-            statuses.into_iter().flatten().filter(|status| status.connected.len() + 1 == peers.len()).collect();
+        // A new validator votes once the others have told it that they are new too.
+        let begun =
+            |status: &Status| status.connected.len() + 1 == peers.len() && !(status.silent && status.height == 0);
+        let connected: Vec<_> = statuses.into_iter().flatten().filter(begun).collect();
         ready(connected.len());
         if connected.len() == peers.len() {
             return Ok(connected);

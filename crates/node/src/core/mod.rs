@@ -633,7 +633,7 @@ impl Core {
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
         let (is_waiting, primary) = (self.ledger.has_executable(), self.pbft.primary());
-        if self.was_waiting && is_waiting && stalled && primary != self.me {
+        if self.was_waiting && is_waiting && primary != self.me {
             for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
                 self.outbox.commands.push(Command::Send { to: primary, frame });
             }

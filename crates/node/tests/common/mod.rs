@@ -69,7 +69,15 @@ impl Cluster {
             let node = Node::start(config).await.unwrap();
             cluster.nodes.push(Some(node));
         }
+        for index in 0..n.into() {
+            cluster.votes(index).await;
+        }
         cluster
+    }
+
+    /// Waits until a validator votes: the others have told it that they are as new as it is.
+    pub async fn votes(&self, index: usize) {
+        until("a validator that votes", || async { (!self.status(index).await.silent).then_some(()) }).await;
     }
 
     pub fn config(&self, index: usize) -> NodeConfig {
