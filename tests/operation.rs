@@ -26,7 +26,7 @@ fn get(scene: &Scene, index: usize, path: &str) -> (u16, String) {
     (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_string())
 }
 
-fn height(scene: &Scene, index: usize) -> Option<u64> {
+fn height_of(scene: &Scene, index: usize) -> Option<u64> {
     scene.statuses()[index].as_ref().map(|status| status.height)
 }
 
@@ -56,7 +56,7 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
         let (status, page) = get(&scene, 0, "/metrics");
         assert_eq!(status, 200);
         let height = sample(&page, "dtn_height");
-        height > 0.0 && Some(height as u64) == height(&scene, 0)
+        height > 0.0 && Some(height as u64) == height_of(&scene, 0)
     });
     let (_, page) = get(&scene, 0, "/metrics");
     assert_eq!(sample(&page, "dtn_decided_blocks_total"), sample(&page, "dtn_height"));
@@ -186,9 +186,9 @@ fn a_peer_that_is_asked_to_end_ends_well_and_its_store_opens_again() {
     let scene = Scene::up(4);
     scene.submit(5);
     wait_until("peer 2 has what was submitted", || {
-        height(&scene, 2).is_some_and(|height| Some(height) == height(&scene, 0))
+        height_of(&scene, 2).is_some_and(|height| Some(height) == height_of(&scene, 0))
     });
-    let height = height(&scene, 2);
+    let height = height_of(&scene, 2);
     assert!(scene.ok(&["l1", "down"]).contains("4 peers stopped"));
     let log = fs::read_to_string(scene.peer(2).join("log")).unwrap();
     assert!(log.lines().last().unwrap().ends_with("stopped"), "{log}");
@@ -207,8 +207,8 @@ fn a_peer_that_is_asked_to_end_ends_well_and_its_store_opens_again() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_until("peer 2 is up", || height(&scene, 2).is_some());
-    assert_eq!(height(&scene, 2), height, "what was final is final after a clean stop");
+    wait_until("peer 2 is up", || height_of(&scene, 2).is_some());
+    assert_eq!(height_of(&scene, 2), height, "what was final is final after a clean stop");
     signal("-TERM", &[child.id().to_string()]);
     let began = Instant::now();
     let mut said = String::new();

@@ -82,7 +82,7 @@ fn a_network_that_is_cut_in_two_never_splits_and_goes_on_once_a_quorum_is_connec
     scene.ok(&["l1", "init"]);
     spread_over(&scene);
     for peer in 0..4 {
-        scene.start(peer, &lan.on_host(peer), &[]);
+        drop(scene.start(peer, &lan.on_host(peer), &[]));
     }
     scene.wait_for_links();
     let mut accepted = scene.submit(5);
@@ -310,7 +310,7 @@ impl Clocks {
             // What a machine's clock is set to does not change how long anything takes.
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ];
-        scene.start(peer, &[], &variables);
+        drop(scene.start(peer, &[], &variables));
     }
 }
 

@@ -250,9 +250,9 @@ impl Report {
         let mut page = Page::new(self.title());
         page.paragraph(&self.machine());
         let mut chart = Chart::new(format!("{} a second, verified to be final", self.what()), "latency, ms");
-        let lines: [(&str, fn(&Latency) -> f64); 3] =
-            [("p50", |latency| latency.p50), ("p90", |latency| latency.p90), ("p99", |latency| latency.p99)];
-        for (name, figure) in lines {
+        type Figure = fn(&Latency) -> f64;
+        let figures: [Figure; 3] = [|latency| latency.p50, |latency| latency.p90, |latency| latency.p99];
+        for (name, figure) in ["p50", "p90", "p99"].into_iter().zip(figures) {
             chart.line(name, self.runs.iter().map(|run| (run.throughput, figure(&run.latency))));
         }
         page.chart(&chart);

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn evidence_is_news_once_and_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Ledger::open(&folder.path().join("store"), genesis()).unwrap();
+        let open = || Ledger::open(folder.path().join("store"), genesis()).unwrap();
         let (first, second) = (evidence(2, VoteKind::Commit, 1), evidence(0, VoteKind::Checkpoint, 128));
         {
             let ledger = open();

@@ -239,7 +239,7 @@ impl Registrar {
         metric
     }
 
-    fn new<M: Metric + Clone + Default>(&mut self, name: &'static str, help: &'static str) -> M {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &'static str, help: &'static str) -> M {
         self.add(name, help, M::default())
     }
 }
@@ -258,50 +258,51 @@ impl Metrics {
     /// The metrics of a peer among so many validators.
     pub(crate) fn new(validators: usize, watched: Watched) -> Self {
         let mut new = Registrar { registry: Registry::with_prefix("dtn"), descriptions: Vec::new() };
-        let build: Family<Build, Gauge> = new.new("build_info", "Always 1; its label is the version of the program.");
+        let build: Family<Build, Gauge> =
+            new.metric("build_info", "Always 1; its label is the version of the program.");
         build.get_or_create(&Build { version: crate::VERSION }).set(1);
-        let view = new.new("view", "The view that the peer is in.");
-        let primary = new.new("primary", "The index of the view's primary.");
-        let height = new.new("height", "The height of the last final block.");
-        let stable_height = new.new("stable_checkpoint_height", "The height of the last stable checkpoint.");
-        let lowest_block = new.new("lowest_block", "The lowest height whose block is still stored.");
-        let decided_blocks = new.new("decided_blocks", "Blocks that became final here.");
-        let decided_transactions = new.new("decided_transactions", "Transactions in blocks that became final here.");
-        let proposals = new.new("proposals", "Blocks that this peer proposed.");
+        let view = new.metric("view", "The view that the peer is in.");
+        let primary = new.metric("primary", "The index of the view's primary.");
+        let height = new.metric("height", "The height of the last final block.");
+        let stable_height = new.metric("stable_checkpoint_height", "The height of the last stable checkpoint.");
+        let lowest_block = new.metric("lowest_block", "The lowest height whose block is still stored.");
+        let decided_blocks = new.metric("decided_blocks", "Blocks that became final here.");
+        let decided_transactions = new.metric("decided_transactions", "Transactions in blocks that became final here.");
+        let proposals = new.metric("proposals", "Blocks that this peer proposed.");
         let decide_latency = new.add(
             "decide_latency_seconds",
             "Time from holding a proposal to its block being final here.",
             Buckets.new_metric(),
         );
-        let mempool_transactions = new.new("mempool_transactions", "Transactions that wait for a block.");
-        let mempool_bytes = new.new("mempool_bytes", "Bytes of transactions that wait for a block.");
-        let refused_transactions = new.new("refused_transactions", "Transactions that were not admitted.");
-        let durable_writes = new.new("durable_writes", "Writes that were forced to disk (fsync).");
-        let journal_records = new.new("journal_records", "Consensus records that were made durable.");
-        let sync_blocks = new.new("sync_blocks", "Certified blocks that were taken from another peer.");
-        let sync_snapshots = new.new("sync_snapshots", "Snapshots that were taken from another peer.");
-        let waiters = new.new("pending_waiters", "Calls that wait for a transaction to become final.");
-        let silent =
-            new.new("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
-        let votes_sent = new.new("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
-        let votes_received = new.new("votes_received", "Consensus messages from others, by kind.");
-        let view_changes: Family<Reason, Counter> = new.new(
+        let mempool_transactions = new.metric("mempool_transactions", "Transactions that wait for a block.");
+        let mempool_bytes = new.metric("mempool_bytes", "Bytes of transactions that wait for a block.");
+        let refused_transactions = new.metric("refused_transactions", "Transactions that were not admitted.");
+        let durable_writes = new.metric("durable_writes", "Writes that were forced to disk (fsync).");
+        let journal_records = new.metric("journal_records", "Consensus records that were made durable.");
+        let sync_blocks = new.metric("sync_blocks", "Certified blocks that were taken from another peer.");
+        let sync_snapshots = new.metric("sync_snapshots", "Snapshots that were taken from another peer.");
+        let waiters = new.metric("pending_waiters", "Calls that wait for a transaction to become final.");
+        let silent = new
+            .metric("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
+        let votes_sent = new.metric("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
+        let votes_received = new.metric("votes_received", "Consensus messages from others, by kind.");
+        let view_changes: Family<Reason, Counter> = new.metric(
             "view_changes",
             "Views that this peer asked for, by reason: timeout (nothing was decided in time) or joined (others did).",
         );
-        let timers = new.new("timers", "Consensus timers that expired, by kind.");
+        let timers = new.metric("timers", "Consensus timers that expired, by kind.");
         let steps: Family<StepLabel, Histogram, Buckets> = new.add(
             "step_seconds",
             "How long the core's steps take, by step: admit, propose, validate, consensus, persist, commit.",
             Family::new_with_constructor(Buckets),
         );
         let connected: Family<PeerLabel, Gauge> =
-            new.new("connected", "Whether there is a link to the peer (1) or not (0).");
-        let frames_in: Family<PeerLabel, Counter> = new.new("frames_in", "Messages that arrived, by peer.");
-        let frames_out: Family<PeerLabel, Counter> = new.new("frames_out", "Messages that were written, by peer.");
-        let bytes_in: Family<PeerLabel, Counter> = new.new("bytes_in", "Bytes of messages that arrived, by peer.");
+            new.metric("connected", "Whether there is a link to the peer (1) or not (0).");
+        let frames_in: Family<PeerLabel, Counter> = new.metric("frames_in", "Messages that arrived, by peer.");
+        let frames_out: Family<PeerLabel, Counter> = new.metric("frames_out", "Messages that were written, by peer.");
+        let bytes_in: Family<PeerLabel, Counter> = new.metric("bytes_in", "Bytes of messages that arrived, by peer.");
         let bytes_out: Family<PeerLabel, Counter> =
-            new.new("bytes_out", "Bytes of messages that were written, by peer.");
+            new.metric("bytes_out", "Bytes of messages that were written, by peer.");
         let peers = (0..validators as u16)
             .map(|peer| PeerMetrics {
                 connected: connected.get_or_create_owned(&PeerLabel { peer }),
@@ -313,18 +314,18 @@ impl Metrics {
             .collect();
         let inner = Inner {
             steps: Step::NAMES.map(|step| steps.get_or_create_owned(&StepLabel { step })),
-            frames_dropped: new.new("frames_dropped", "Messages that were dropped, by peer and reason."),
-            disconnections: new.new("disconnections", "Links that ended, by peer and reason."),
-            refused_connections: new.new("refused_connections", "Connections that were refused, by reason."),
-            observer_faults: new.new("observer_faults", "What observers did that no correct peer does, by reason."),
-            observers: new.new("observers", "Peers with a link that are not validators."),
-            faults: new.new("faults", "Messages that no correct peer sends, by peer and kind."),
-            evidence: new.new("evidence", "Proofs that a validator contradicted itself, by peer and kind."),
-            queue_depth: new.new("queue_depth", "What waits between the peer's tasks, by queue."),
-            store_bytes: new.new("store_bytes", "The size of the store's file."),
-            uptime: new.new("uptime_seconds", "How long the peer has been running."),
-            resident_memory: new.new("process_resident_memory_bytes", "Memory of the process that is in RAM."),
-            cpu: new.new("process_cpu_seconds", "CPU time that the process has used."),
+            frames_dropped: new.metric("frames_dropped", "Messages that were dropped, by peer and reason."),
+            disconnections: new.metric("disconnections", "Links that ended, by peer and reason."),
+            refused_connections: new.metric("refused_connections", "Connections that were refused, by reason."),
+            observer_faults: new.metric("observer_faults", "What observers did that no correct peer does, by reason."),
+            observers: new.metric("observers", "Peers with a link that are not validators."),
+            faults: new.metric("faults", "Messages that no correct peer sends, by peer and kind."),
+            evidence: new.metric("evidence", "Proofs that a validator contradicted itself, by peer and kind."),
+            queue_depth: new.metric("queue_depth", "What waits between the peer's tasks, by queue."),
+            store_bytes: new.metric("store_bytes", "The size of the store's file."),
+            uptime: new.metric("uptime_seconds", "How long the peer has been running."),
+            resident_memory: new.metric("process_resident_memory_bytes", "Memory of the process that is in RAM."),
+            cpu: new.metric("process_cpu_seconds", "CPU time that the process has used."),
             registry: new.registry,
             #[cfg(test)]
             descriptions: new.descriptions,

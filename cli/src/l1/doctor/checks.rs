@@ -501,7 +501,9 @@ mod tests {
     }
 
     /// What all checks find when something is changed, as severity, peer and check; and all that they say.
-    fn after(change: impl FnOnce(&mut Observation)) -> (Vec<(Severity, Option<usize>, &'static str)>, String) {
+    type Found = (Severity, Option<usize>, &'static str);
+
+    fn after(change: impl FnOnce(&mut Observation)) -> (Vec<Found>, String) {
         let mut seen = healthy();
         change(&mut seen);
         let findings = diagnose(&seen);
