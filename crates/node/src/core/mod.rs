@@ -510,10 +510,16 @@ impl Core {
     /// above the highest height that one of a quorum's correct members knows to be decided, which is at most
     /// [`PIPELINE`] below what was decided at the time. In a network that has decided nothing, it just begins.
     fn recall(&mut self) -> Result<(), NodeError> {
-        if self.memory != Memory::Unknown || self.follow.heights().count() + 1 < self.validators.quorum() {
+        if self.memory != Memory::Unknown {
             return Ok(());
         }
-        match self.follow.heights().max().unwrap_or_default() {
+        let (heard, highest) = (self.follow.heights().count(), self.follow.heights().max().unwrap_or_default());
+        // A new network begins with a quorum, this validator included.
+        let needed = self.validators.quorum() - usize::from(highest == 0);
+        if heard < needed {
+            return Ok(());
+        }
+        match highest {
             0 => {
                 self.remember()?;
                 self.input(Input::VoteFrom(0))
