@@ -1,10 +1,10 @@
 //! How a peer that fell behind, starts empty or only follows takes what the others have decided: certified blocks, or
 //! the state at a stable checkpoint where the blocks below it are gone. Nothing is taken on one peer's word.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_ledger::{Ledger, LedgerError, Manifest, StoreError};
-use dtn_primitives::codec;
+use dtn_primitives::{Block, Certificate, codec};
 
 use crate::{
     link::Offence,
@@ -152,6 +152,27 @@ impl Follow {
             self.unhelpful = Some(peer);
         }
     }
+}
+
+/// Commits blocks above the tip in their order, as far as they hold. Gives what is wrong with the first that does not; an
+/// error is the store's, not the peer's fault.
+pub(crate) fn commit_all(
+    mut tip: u64,
+    blocks: Vec<CertifiedBlock>,
+    mut commit: impl FnMut(Arc<Block>, Certificate) -> Result<(), LedgerError>,
+) -> Result<Option<String>, LedgerError> {
+    for CertifiedBlock { block, certificate } in blocks {
+        let height = block.header.height;
+        if height <= tip {
+            continue;
+        }
+        match commit(Arc::new(block), certificate) {
+            Ok(()) => tip = height,
+            Err(error @ LedgerError::Store(_)) => return Err(error),
+            Err(error) => return Ok(Some(format!("a bad block {height}: {error}"))),
+        }
+    }
+    Ok(None)
 }
 
 /// Answers what another peer wants to know.

@@ -1,9 +1,9 @@
 //! A peer that follows without voting: it takes certified blocks from others, verifies and stores them, and serves them
 //! on. It believes nobody: a block counts only with a quorum's certificate.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use dtn_ledger::{AdmissionError, Ledger, LedgerError};
+use dtn_ledger::{AdmissionError, Ledger};
 use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +17,7 @@ use crate::{
     link::Offence,
     metrics::Metrics,
     network::{Command, Event, Remote},
-    wire::{self, CertifiedBlock, Frame},
+    wire::{self, Frame},
 };
 
 /// How often an observer tells its height and looks whether it fell behind.
@@ -163,25 +163,15 @@ impl Observer {
                 true
             }
             Answer::Blocks(blocks) => {
-                for CertifiedBlock { block, certificate } in blocks {
-                    let height = block.header.height;
-                    if height <= self.ledger.tip().height {
-                        continue;
-                    }
-                    let block = Arc::new(block);
-                    match self.ledger.commit(block.clone(), &certificate) {
-                        Ok(committed) => {
-                            self.feed.publish(&block, &certificate, &committed.transaction_hashes);
-                            self.metrics.sync_blocks.inc();
-                            self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
-                        }
-                        // The store's, not the peer's fault.
-                        Err(error @ LedgerError::Store(_)) => return Err(error.into()),
-                        Err(error) => {
-                            self.cut_off(from, &format!("a bad block {height}: {error}"));
-                            break;
-                        }
-                    }
+                let wrong = follow::commit_all(before, blocks, |block, certificate| {
+                    let committed = self.ledger.commit(block.clone(), &certificate)?;
+                    self.feed.publish(&block, &certificate, &committed.transaction_hashes);
+                    self.metrics.sync_blocks.inc();
+                    self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
+                    Ok(())
+                })?;
+                if let Some(what) = wrong {
+                    self.cut_off(from, &what);
                 }
                 self.ledger.tip().height > before
             }

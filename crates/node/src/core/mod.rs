@@ -38,7 +38,7 @@ use crate::{
     metrics::{Metrics, Step, ViewChangeReason},
     miner::{Miner, Turn},
     network::{Command, Event, Remote},
-    wire::{self, CertifiedBlock, Frame, MAX_RESENT_TRANSACTIONS},
+    wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
@@ -567,20 +567,13 @@ impl Core {
                 true
             }
             Answer::Blocks(blocks) => {
-                for CertifiedBlock { block, certificate } in blocks {
-                    let height = block.header.height;
-                    if height <= self.ledger.tip().height {
-                        continue;
-                    }
-                    match self.commit(Arc::new(block), certificate) {
-                        Ok(()) => self.metrics.sync_blocks.inc(),
-                        // The store's, not the peer's fault.
-                        Err(error @ LedgerError::Store(_)) => return Err(error.into()),
-                        Err(error) => {
-                            self.cut_off(from, &format!("a bad block {height}: {error}"));
-                            break;
-                        }
-                    };
+                let wrong = follow::commit_all(before, blocks, |block, certificate| {
+                    self.commit(block, certificate)?;
+                    self.metrics.sync_blocks.inc();
+                    Ok(())
+                })?;
+                if let Some(what) = wrong {
+                    self.cut_off(from, &what);
                 }
                 self.ledger.tip().height > before
             }
