@@ -260,11 +260,14 @@ pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
             Ok((0..count).map(|offset| base + offset as u16).collect())
         }
         Ports::Free => {
-            // All are held until all are known, so that no port is given twice.
-            let listeners = (0..count)
-                .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-                .collect::<std::io::Result<Vec<_>>>()
-                .context("no free ports")?;
+            // Below the ports that systems give to outgoing connections (RFC 6335 section 6, Linux from 32768 on): there
+            // a peer that restarts could find its port taken. All are held until all are known.
+            let first = rand::random_range(10_000..30_000);
+            let listeners: Vec<_> = (first..32_768)
+                .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+                .take(count)
+                .collect();
+            ensure!(listeners.len() == count, "only {} ports of {count} are free from {first} on", listeners.len());
             listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
         }
     }

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
-use std::{collections::BTreeMap, future::Future, net::TcpListener, num::NonZeroUsize, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::TcpListener,
+    num::NonZeroUsize,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use dtn_node::{ApiClient, Node, NodeConfig, Role, Status};
 use dtn_primitives::*;
@@ -15,8 +22,17 @@ pub fn key(seed: u8) -> SecretKey {
     SecretKey::from_bytes(&[seed; 32]).unwrap()
 }
 
+/// A port that is free now, that no other test of this process is given, and that no outgoing connection takes while a
+/// peer restarts (Linux: those are from 32768 on).
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id() as u16).wrapping_mul(64).wrapping_add(offset) % 22_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `condition` gives a value, however long the machine takes within reason.
