@@ -100,14 +100,17 @@ impl Pbft {
     }
 
     /// The new primary begins the view once a quorum asks for it. The required blocks are at hand, since each view change
-    /// brings the blocks that it says are prepared.
+    /// brings the blocks that it says are prepared. One that has decided more than this replica does not count until this
+    /// replica has caught up with it: a view may only begin above blocks that a correct replica has and gives to others,
+    /// and a liar may keep to itself what it alone has seen decided.
     pub(super) fn begin_view(&mut self, effects: &mut Effects) {
         if !self.view.changing || !self.is_primary() || self.is_silent() {
             return;
         }
         let view = self.view.number;
-        let asking = self.view_changes.values().filter(|(change, _)| change.view == view);
-        let changes: Vec<_> = asking.map(|(change, _)| change.clone()).collect();
+        let counts = |change: &ViewChange| change.view == view && change.height() <= self.decided;
+        let changes = self.view_changes.values().filter(|(change, _)| counts(change));
+        let changes: Vec<_> = changes.map(|(change, _)| change.clone()).collect();
         if changes.len() < self.config.validators.quorum() {
             return;
         }

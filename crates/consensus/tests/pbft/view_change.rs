@@ -304,3 +304,30 @@ fn in_a_new_view_nothing_is_accepted_at_heights_that_were_decided_when_it_began(
     let effects = behind.handle(Input::Message { from, message: Message::PrePrepare { vote, block } });
     assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotRequired, .. }]), "{effects:?}");
 }
+
+#[test]
+fn a_view_does_not_begin_above_a_block_that_its_primary_cannot_get() {
+    let network = Network::new(4, 1, 0);
+    let decided = decided_first_block(&network);
+    let ask = |by: u16, decided: Option<&Certificate>| {
+        let from = ValidatorIndex(by);
+        let signer = (&network.keys[usize::from(by)], &network.domain, 0);
+        let change = ViewChange::sign(1, from, decided.cloned(), vec![], signer);
+        Input::Message { from, message: Message::ViewChange { change, blocks: vec![] } }
+    };
+    let base = |effects: Vec<_>| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Broadcast(Message::NewView(new_view)) => Some(required(&new_view.view_changes, &network.domain).0),
+            _ => None,
+        })
+    };
+    // Replica 3 alone knows of the decision, and may keep the block from all others for ever.
+    let mut primary = Pbft::new(network.config(1), None, None, []);
+    assert_eq!(base(primary.handle(ask(3, Some(&decided)))), None);
+    assert_eq!(base(primary.handle(ask(0, None))), None, "a quorum asks, but one of it is ahead");
+    let mut other = primary.clone();
+    assert_eq!(base(primary.handle(ask(2, None))), Some(0), "a quorum asks without it");
+
+    // What the primary has, the others can have from it.
+    assert_eq!(base(other.handle(Input::CaughtUp(decided))), Some(1));
+}
