@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dtn_consensus::{Decision, Evidence};
-use dtn_primitives::{B256, CertificateError, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, Certificate, CertificateError, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
 
 use crate::{Members, Statement};
 
@@ -100,7 +100,9 @@ pub(crate) struct Oracle {
     /// The highest view that each has asked for.
     left_for: BTreeMap<ValidatorIndex, u64>,
     /// By validator and height, the highest view in which it committed, and to what.
-    commits: BTreeMap<(ValidatorIndex, u64), u64>,
+    commits: BTreeMap<(ValidatorIndex, u64), (u64, B256)>,
+    /// Of every block that a correct replica passed on.
+    parents: HashMap<B256, B256>,
 }
 
 impl Oracle {
@@ -112,6 +114,7 @@ impl Oracle {
             votes: HashMap::new(),
             left_for: BTreeMap::new(),
             commits: BTreeMap::new(),
+            parents: HashMap::new(),
         }
     }
 
@@ -159,10 +162,11 @@ impl Oracle {
         for statement in statements {
             match statement {
                 Statement::Vote(vote) if vote.validator == sender => self.votes_once(vote)?,
+                Statement::Block { hash, parent } => _ = self.parents.insert(hash, parent),
                 Statement::Leave { validator, view, decided, prepared } if validator == sender => {
                     let left_for = self.left_for.entry(sender).or_default();
                     *left_for = view.max(*left_for);
-                    self.remembers(sender, view, decided, &prepared)?;
+                    self.remembers(sender, view, decided.as_ref(), &prepared)?;
                 }
                 // Passed on.
                 Statement::Vote(_) | Statement::Leave { .. } => {}
@@ -182,7 +186,9 @@ impl Oracle {
         }
         if vote.kind == VoteKind::Commit {
             let committed = self.commits.entry((vote.validator, vote.height)).or_default();
-            *committed = vote.view.max(*committed);
+            if vote.view >= committed.0 {
+                *committed = (vote.view, vote.block_hash);
+            }
         }
         Ok(())
     }
@@ -193,19 +199,30 @@ impl Oracle {
         &self,
         replica: ValidatorIndex,
         view: u64,
-        decided: u64,
+        decided: Option<&Certificate>,
         prepared: &[(u64, u64, B256)],
     ) -> Result<(), Violation> {
-        let committed = self.commits.range((replica, decided.saturating_add(1))..=(replica, u64::MAX));
-        for ((_, height), committed_in) in committed {
+        let above = decided.map_or(1, |decided| decided.height.saturating_add(1));
+        for ((_, height), (committed_in, block_hash)) in self.commits.range((replica, above)..=(replica, u64::MAX)) {
             let kept = prepared.iter().any(|(in_view, at, _)| {
                 (at == height && in_view >= committed_in) || (at < height && in_view > committed_in)
             });
-            if !kept {
+            let decided_otherwise = || {
+                decided.is_some_and(|decided| {
+                    decided.view > *committed_in
+                        && self.ancestor(*block_hash, height - decided.height) != Some(decided.block_hash)
+                })
+            };
+            if !kept && !decided_otherwise() {
                 return Err(Violation::Forgot { replica, view, height: *height });
             }
         }
         Ok(())
+    }
+
+    /// The block so many below another, if all between them are known.
+    fn ancestor(&self, block_hash: B256, generations: u64) -> Option<B256> {
+        (0..generations).try_fold(block_hash, |hash, _| self.parents.get(&hash).copied())
     }
 
     /// A correct replica has evidence.

@@ -25,13 +25,15 @@ impl Subject for Pbft {
 
     fn statements(message: &Message) -> Vec<Statement> {
         match message {
-            Message::PrePrepare { vote, .. } | Message::Vote(vote) | Message::Checkpoint(vote) => {
-                vec![Statement::Vote(vote.clone())]
+            Message::PrePrepare { vote, block } => {
+                let (hash, parent) = (vote.block_hash, block.header.parent_hash);
+                vec![Statement::Vote(vote.clone()), Statement::Block { hash, parent }]
             }
+            Message::Vote(vote) | Message::Checkpoint(vote) => vec![Statement::Vote(vote.clone())],
             Message::ViewChange { change, .. } => vec![Statement::Leave {
                 validator: change.validator,
                 view: change.view,
-                decided: change.height(),
+                decided: change.decided.clone(),
                 prepared: change.prepared.iter().map(PreparedCertificate::prepared).collect(),
             }],
             Message::NewView(new_view) => {

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use dtn_consensus::{Decision, Protocol};
-use dtn_primitives::{B256, CheckpointCertificate, ValidatorIndex, Vote};
+use dtn_primitives::{B256, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -53,14 +53,21 @@ pub trait Subject:
 pub enum Statement {
     /// It votes for no other block at this height, in this view.
     Vote(Vote),
+    /// A block, and the one that it is on top of.
+    Block {
+        /// Its hash.
+        hash: B256,
+        /// Its parent's.
+        parent: B256,
+    },
     /// It has left all views below one, and shows what it prepared in them.
     Leave {
         /// Who leaves.
         validator: ValidatorIndex,
         /// The first view in which it may vote from now on.
         view: u64,
-        /// What it says is decided.
-        decided: u64,
+        /// The certificate of what it has decided, if that is not the genesis.
+        decided: Option<Certificate>,
         /// What it has prepared above, as views, heights and blocks.
         prepared: Vec<(u64, u64, B256)>,
     },

@@ -406,18 +406,26 @@ impl Pbft {
         }
         prepared.sort_by_key(|certificate| (certificate.header.height, certificate.pre_prepare.view));
         for certificate in prepared {
-            let (prepared_view, height, block_hash) = certificate.prepared();
-            let block = accepted.iter().find(|(vote, _)| vote.block_hash == block_hash).map(|(_, block)| block.clone());
-            let Some(block) = block else { continue };
-            if prepared_view == view && !self.view.changing {
-                let commit = self.sign(VoteKind::Commit, height, block_hash);
-                let slot = self.slots.entry(height).or_default();
+            let block_hash = certificate.pre_prepare.block_hash;
+            let accepted = accepted.iter().find(|(vote, _)| vote.block_hash == block_hash);
+            let Some(block) = accepted.map(|(_, block)| block.clone()) else { continue };
+            self.prepared.insert(certificate.header.height, Prepared { certificate, block });
+        }
+        self.unchain();
+        if self.view.changing {
+            return;
+        }
+        // Only what a view change would show: a certificate whose write the crash cut short, the block below lost, was
+        // never spoken for.
+        for (height, Prepared { certificate, .. }) in &self.prepared {
+            let (prepared_view, _, block_hash) = certificate.prepared();
+            if prepared_view == view {
+                let commit = self.sign(VoteKind::Commit, *height, block_hash);
+                let slot = self.slots.entry(*height).or_default();
                 slot.prepares.extend(certificate.prepares.iter().cloned());
                 slot.commits.extend([commit]);
             }
-            self.prepared.insert(height, Prepared { certificate, block });
         }
-        self.unchain();
     }
 
     /// Drops what is prepared on top of nothing: a block that was prepared in a higher view took the place of its parent.

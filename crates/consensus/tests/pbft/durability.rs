@@ -113,3 +113,34 @@ fn a_replica_that_forgot_what_it_said_is_silent_until_it_cannot_matter() {
     let effects = replica.handle(Input::Validated { block_hash: next.header.hash(), valid: true });
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Message::Vote(_)))), "{effects:?}");
 }
+
+#[test]
+fn a_certificate_whose_block_below_was_lost_in_the_crash_is_not_spoken_for() {
+    let network = Network::new(4, 2, 0);
+    let first = network.block(1, network.domain.network_id, 0);
+    let second = network.block(2, first.header.hash(), 0);
+    let vote = |kind, by: u16, block: &Arc<Block>| {
+        let (height, hash) = (block.header.height, block.header.hash());
+        Vote::sign(kind, (0, 0, height), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
+    };
+    let records = |block: &Arc<Block>| {
+        let pre_prepare = vote(VoteKind::PrePrepare, 0, block);
+        let certificate = PreparedCertificate {
+            header: block.header.clone(),
+            pre_prepare: pre_prepare.clone(),
+            prepares: vec![vote(VoteKind::Prepare, 1, block), vote(VoteKind::Prepare, 2, block)],
+        };
+        [Record::Accepted { vote: pre_prepare, block: block.clone() }, Record::Prepared(certificate)]
+    };
+    let commits = |records: Vec<Record>| {
+        let said = Pbft::new(network.config(1), None, None, records).handle(Input::Connected(ValidatorIndex(0)));
+        let height = |effect: Effect<Message, Record, Timer, Fault>| match effect {
+            Effect::Send { message: Message::Vote(vote), .. } => (vote.kind == VoteKind::Commit).then_some(vote.height),
+            _ => None,
+        };
+        said.into_iter().filter_map(height).collect::<Vec<_>>()
+    };
+    assert_eq!(commits([records(&first), records(&second)].concat()), [1, 2]);
+    // Of writes that were not forced any may survive. What a view change would not show, a commit must not rest on.
+    assert!(commits(records(&second).to_vec()).is_empty());
+}
