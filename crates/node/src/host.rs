@@ -1,44 +1,85 @@
 //! What the API asks of whoever owns the ledger: a validator's core, or an observer.
 
-use dtn_ledger::AdmissionError;
+use dtn_ledger::{AdmissionError, Ledger};
 use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use crate::{
     NodeError,
     api::{BlockView, CertifiedHeader, Status, SubmitOutcome},
+    evidence::EvidencePool,
     feed::FinalizedBlock,
 };
 
 /// A question, run between two steps of the thread that owns the ledger.
 pub(crate) type Query = Box<dyn FnOnce(&mut dyn Host) + Send>;
 
-/// Answers questions.
+/// Answers questions: those about what is final from the ledger, the same for all who have one.
 pub(crate) trait Host {
+    /// What is final.
+    fn ledger(&self) -> &Ledger;
+    /// Proofs that validators contradicted themselves.
+    fn evidence_pool(&self) -> &EvidencePool;
     /// Ends the thread.
     fn stop(&mut self);
-    /// The genesis.
-    fn genesis(&self) -> &Genesis;
-    /// The height of the last final block.
-    fn height(&self) -> u64;
     /// How this peer is doing.
     fn status(&self) -> Status;
     /// Takes a transaction from a client and tells the others.
     fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError>;
     /// Has the signed reply to a transaction sent once its block is final.
     fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError>;
-    /// A final block.
-    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError>;
-    /// The certificate of a final block.
-    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError>;
-    /// The nonce of an account's next order.
-    fn nonce(&self, account: Address) -> u64;
     /// Answers a read-only request from the final state.
     fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError>;
+
+    /// How long a block took here from its proposal to finality, in microseconds, if that was seen.
+    fn latency_us(&self, _height: u64) -> Option<u64> {
+        None
+    }
+
+    /// The genesis.
+    fn genesis(&self) -> &Genesis {
+        self.ledger().genesis()
+    }
+
+    /// The height of the last final block.
+    fn height(&self) -> u64 {
+        self.ledger().tip().height
+    }
+
+    /// A final block.
+    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
+        let ledger = self.ledger();
+        let Some(block) = ledger.block(height)? else { return Ok(None) };
+        let hash = |transaction: &Transaction| transaction.hash(ledger.domain());
+        let transaction_hashes = block.transactions.iter().map(hash).collect();
+        Ok(Some(BlockView { hash: block.header.hash(), transaction_hashes, block }))
+    }
+
+    /// The certificate of a final block.
+    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
+        let certified = self.ledger().block(height)?.zip(self.ledger().certificate(height)?);
+        Ok(certified.map(|(block, certificate)| CertifiedHeader {
+            header: block.header,
+            certificate,
+            transactions: block.transactions.len(),
+            latency_us: self.latency_us(height),
+        }))
+    }
+
+    /// The nonce of an account's next order.
+    fn nonce(&self, account: Address) -> u64 {
+        self.ledger().next_nonce(account)
+    }
+
     /// Results of final blocks from a height on.
-    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError>;
+    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
+        Ok(self.ledger().finalized_results(from_height, limit)?)
+    }
+
     /// Proofs that validators contradicted themselves.
-    fn evidence(&self) -> Vec<Evidence>;
+    fn evidence(&self) -> Vec<Evidence> {
+        self.evidence_pool().all().cloned().collect()
+    }
 
     /// Takes several transactions from a client.
     fn submit_many(&mut self, transactions: Vec<Transaction>) -> Vec<SubmitOutcome> {

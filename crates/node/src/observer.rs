@@ -4,12 +4,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger};
-use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
+use dtn_primitives::{Address, B256, Evidence, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status, Vitals},
+    api::{Status, Vitals},
     evidence::{EvidencePool, EvidenceRefusal},
     feed::Feed,
     follow::{self, Answer, Follow},
@@ -195,16 +195,16 @@ impl Observer {
 }
 
 impl Host for Observer {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn evidence_pool(&self) -> &EvidencePool {
+        &self.evidence
+    }
+
     fn stop(&mut self) {
         self.stopping = true;
-    }
-
-    fn genesis(&self) -> &Genesis {
-        self.ledger.genesis()
-    }
-
-    fn height(&self) -> u64 {
-        self.ledger.tip().height
     }
 
     fn status(&self) -> Status {
@@ -248,36 +248,8 @@ impl Host for Observer {
         Err(NodeError::NoReplies)
     }
 
-    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
-        let Some(block) = self.ledger.block(height)? else { return Ok(None) };
-        let domain = self.ledger.domain();
-        let transaction_hashes = block.transactions.iter().map(|transaction| transaction.hash(domain)).collect();
-        Ok(Some(BlockView { hash: block.header.hash(), transaction_hashes, block }))
-    }
-
-    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
-        let certified = self.ledger.block(height)?.zip(self.ledger.certificate(height)?);
-        Ok(certified.map(|(block, certificate)| CertifiedHeader {
-            header: block.header,
-            certificate,
-            transactions: block.transactions.len(),
-            latency_us: None,
-        }))
-    }
-
-    fn nonce(&self, account: Address) -> u64 {
-        self.ledger.next_nonce(account)
-    }
-
     fn read(&self, _: &Question) -> Result<SignedAnswer, NodeError> {
         Err(NodeError::NoReplies)
     }
 
-    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
-        Ok(self.ledger.finalized_results(from_height, limit)?)
-    }
-
-    fn evidence(&self) -> Vec<Evidence> {
-        self.evidence.all().cloned().collect()
-    }
 }

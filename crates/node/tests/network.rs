@@ -118,11 +118,11 @@ fn framed(frame: &[u8]) -> Vec<u8> {
     [&u32::try_from(frame.len()).unwrap().to_be_bytes()[..], frame].concat()
 }
 
-/// A link's frame of consensus: the first kind of frame, then the message.
-fn vote_frame(cluster: &Cluster, key: &SecretKey) -> Vec<u8> {
-    let validator = ValidatorIndex(3);
-    let (kind, block_hash) = (VoteKind::Prepare, B256::repeat_byte(7));
-    let vote = Vote::sign(kind, (0, 0, 1), block_hash, validator, key, &cluster.genesis.domain());
+/// A link's frame of consensus, the first kind of frame: the fourth validator prepares a block at the next height.
+fn vote_frame(cluster: &Cluster, key: &SecretKey, height: u64, block: u8) -> Vec<u8> {
+    let (kind, validator) = (VoteKind::Prepare, ValidatorIndex(3));
+    let block_hash = B256::repeat_byte(block);
+    let vote = Vote::sign(kind, (0, 0, height), block_hash, validator, key, &cluster.genesis.domain());
     framed(&codec::encode(&(0u8, Message::Vote(vote))))
 }
 
@@ -156,13 +156,44 @@ async fn a_validator_that_breaks_the_rules_is_cut_off_for_a_while_its_reason_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_contradiction_of_a_validator_that_one_peer_hears_becomes_evidence_at_all_and_outlives_a_restart() {
+    let mut cluster = Cluster::start(4).await;
+    finalizes(&cluster, 0, [0, 1]).await;
+    cluster.stop(3).await;
+    let height = cluster.status(0).await.height;
+    cluster.all_reach(height).await;
+    let (victim, at) = address(&cluster, 0);
+    let contradiction = [7, 8].map(|block| vote_frame(&cluster, &cluster.keys[3], height + 1, block)).concat();
+    // Garbage after it, so that the peer hangs up.
+    let said = [contradiction, framed(&[0xff; 64])].concat();
+    Attacker::new(&cluster.keys[3]).say_once_let_in(victim, &at, &said).await;
+
+    let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
+    for index in [0, 1, 2] {
+        let client = cluster.client(index);
+        let evidence = until("evidence at every peer", || async {
+            let evidence = client.evidence().await.unwrap();
+            (!evidence.is_empty()).then_some(evidence)
+        })
+        .await;
+        assert_eq!(evidence.len(), 1, "the same contradiction is told once");
+        evidence[0].verify(&domain, &validators).unwrap();
+        assert_eq!(evidence[0].validator(), ValidatorIndex(3));
+    }
+    cluster.stop(1).await;
+    cluster.nodes[1] = Some(Node::start(cluster.config(1)).await.unwrap());
+    assert_eq!(cluster.status(1).await.evidence, [3]);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_refused_where_observers_are_not_served() {
     let cluster = Cluster::start_with(4, |_, config| config.max_observers = 0).await;
     let api = cluster.nodes[0].as_ref().unwrap().api();
     let (victim, at) = address(&cluster, 0);
     let stranger = key(77);
     let mut attacker = Attacker::new(&stranger);
-    assert!(!attacker.say(victim, &at, &vote_frame(&cluster, &stranger)).await, "a stranger is listened to");
+    assert!(!attacker.say(victim, &at, &vote_frame(&cluster, &stranger, 1, 7)).await, "a stranger is listened to");
     counts(api, r#"dtn_refused_connections_total{reason="stranger"}"#, 1.0).await;
     finalizes(&cluster, 0, [0, 1]).await;
     cluster.shutdown().await;
@@ -175,7 +206,7 @@ async fn an_observer_that_takes_part_in_consensus_is_cut_off() {
     let (victim, at) = address(&cluster, 0);
     let mut attacker = Attacker::new(&key(77));
     // Signed by a validator, it would be a good vote of a validator.
-    attacker.say_once_let_in(victim, &at, &vote_frame(&cluster, &cluster.keys[3])).await;
+    attacker.say_once_let_in(victim, &at, &vote_frame(&cluster, &cluster.keys[3], 1, 7)).await;
     counts(api, r#"dtn_observer_faults_total{reason="not_for_observers"}"#, 1.0).await;
     finalizes(&cluster, 0, [0, 1]).await;
     cluster.shutdown().await;

@@ -27,7 +27,7 @@ fn survive(kind: Kind) {
             largest = largest.max(report.size);
             match kind {
                 Kind::Equivocator if seed == 0 => assert!(!report.evidence.is_empty(), "it was not found out"),
-                Kind::Forger => assert!(report.faults > 0, "its forgeries were not counted"),
+                Kind::Forger | Kind::FalseCertifier => assert!(report.faults > 0, "its forgeries were not counted"),
                 _ => {}
             }
         }
@@ -55,5 +55,6 @@ adversaries! {
     a_forger_counts_for_nothing_and_is_counted: Forger,
     a_spammer_of_other_views_moves_nobody: WrongViewSpammer,
     an_exhauster_of_memory_finds_it_bounded: MemoryExhauster,
+    a_certifier_of_what_nobody_prepared_is_believed_by_nobody_and_counted: FalseCertifier,
     a_liar_about_its_state_undoes_nothing: LyingState,
 }

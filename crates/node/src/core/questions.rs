@@ -1,29 +1,32 @@
 //! What the outside asks of a peer.
 
-use dtn_ledger::AdmissionError;
-use dtn_primitives::{
-    Address, Answer, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction,
-};
+use dtn_ledger::{AdmissionError, Ledger};
+use dtn_primitives::{Answer, B256, FinalizedResult, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use super::{Core, MAX_WAITERS};
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status, Vitals},
+    api::{Status, Vitals},
+    evidence::EvidencePool,
     host::Host,
 };
 
 impl Host for Core {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn evidence_pool(&self) -> &EvidencePool {
+        &self.evidence
+    }
+
+    fn latency_us(&self, height: u64) -> Option<u64> {
+        self.latencies.get(&height).map(|latency| latency.as_micros() as u64)
+    }
+
     fn stop(&mut self) {
         self.stopping = true;
-    }
-
-    fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    fn height(&self) -> u64 {
-        self.ledger.tip().height
     }
 
     fn status(&self) -> Status {
@@ -77,27 +80,6 @@ impl Host for Core {
         Ok(())
     }
 
-    fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
-        let Some(block) = self.ledger.block(height)? else { return Ok(None) };
-        let transaction_hashes = block.transactions.iter().map(|transaction| transaction.hash(&self.domain)).collect();
-        Ok(Some(BlockView { hash: block.header.hash(), transaction_hashes, block }))
-    }
-
-    fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
-        let (block, certificate) = (self.ledger.block(height)?, self.ledger.certificate(height)?);
-        let certified = block.zip(certificate);
-        Ok(certified.map(|(block, certificate)| CertifiedHeader {
-            header: block.header,
-            certificate,
-            transactions: block.transactions.len(),
-            latency_us: self.latencies.get(&height).map(|latency| latency.as_micros() as u64),
-        }))
-    }
-
-    fn nonce(&self, account: Address) -> u64 {
-        self.ledger.next_nonce(account)
-    }
-
     fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError> {
         let answer = match question {
             Question::Nonce(account) => Answer::Nonce(self.ledger.next_nonce(*account)),
@@ -107,13 +89,6 @@ impl Host for Core {
         Ok(SignedAnswer::sign(question, answer, height, self.me, (&self.key, &self.domain)))
     }
 
-    fn results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, NodeError> {
-        Ok(self.ledger.finalized_results(from_height, limit)?)
-    }
-
-    fn evidence(&self) -> Vec<Evidence> {
-        self.evidence.all().cloned().collect()
-    }
 }
 
 impl Core {

@@ -3,6 +3,7 @@
 //! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
 //! knows what a correct one knows and is where the others are, and its lies are about what happens.
 
+mod certifier;
 mod equivocator;
 mod exhauster;
 mod forger;
@@ -37,13 +38,15 @@ pub enum Kind {
     WrongViewSpammer,
     /// Sends as much as it can that has to be kept: every height, every view, huge messages.
     MemoryExhauster,
+    /// Leaves views with certificates of what nobody prepared, and begins its own with that.
+    FalseCertifier,
     /// Leaves views as if it had decided and prepared nothing, and begins its own with that.
     LyingState,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Equivocator,
         Self::Silent,
         Self::Slow,
@@ -51,6 +54,7 @@ impl Kind {
         Self::Forger,
         Self::WrongViewSpammer,
         Self::MemoryExhauster,
+        Self::FalseCertifier,
         Self::LyingState,
     ];
 
@@ -64,6 +68,7 @@ impl Kind {
             Self::Forger => Box::new(forger::Forger::default()),
             Self::WrongViewSpammer => Box::new(spammer::WrongViewSpammer),
             Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
+            Self::FalseCertifier => Box::new(certifier::FalseCertifier),
             Self::LyingState => Box::new(stale::LyingState::default()),
         }
     }
@@ -79,6 +84,7 @@ impl fmt::Display for Kind {
             Self::Forger => "forger",
             Self::WrongViewSpammer => "wrong-view-spammer",
             Self::MemoryExhauster => "memory-exhauster",
+            Self::FalseCertifier => "false-certifier",
             Self::LyingState => "lying-state",
         })
     }
