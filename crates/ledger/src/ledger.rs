@@ -374,7 +374,7 @@ impl Ledger {
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
             let refused = |refusal| BlockError::Execution { index, refusal };
             execution.apply(transaction, *hash).map_err(refused)?;
-            let valid = self.verified.validate(transaction, *hash, &self.rules.domain);
+            let valid = self.verified.validate(transaction, *hash);
             valid.map_err(Refusal::Invalid).map_err(refused)?;
         }
         let Execution { changes, results, .. } = execution;

@@ -231,7 +231,7 @@ impl Mempool {
         if self.accounts.get(&sender).is_some_and(|account| account.pending >= self.limits.per_sender) {
             return Err(AdmissionError::SenderFull(sender));
         }
-        verified.validate(&transaction, hash, &rules.domain).map_err(Refusal::Invalid)?;
+        verified.validate(&transaction, hash).map_err(Refusal::Invalid)?;
         self.make_room(&transaction, bytes, early, view)?;
         self.insert(hash, transaction, bytes, early, view);
         Ok(hash)

@@ -27,6 +27,7 @@ use dtn_primitives::{
 };
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     Manifest, Tip,
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -682,16 +683,15 @@ fn unseal<T: DeserializeOwned>(table: Table, key: &[u8], sealed: &[u8]) -> Resul
         .map_err(|error| corrupt(&format!("a record of table {} does not decode: {error}", table.name())))
 }
 
+/// Against a failing disk, not against an attacker: whoever writes the file can write the checksum.
 fn checksum(table: Table, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let mut hasher = alloy_primitives::Keccak256::new();
+    let mut hasher = Xxh3::new();
     for part in [table.name().as_bytes(), key] {
-        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
     hasher.update(value);
-    let mut sum = [0; CHECKSUM_BYTES];
-    sum.copy_from_slice(&hasher.finalize()[..CHECKSUM_BYTES]);
-    sum
+    hasher.digest().to_be_bytes()
 }
 
 /// Orders by height, then by sequence.

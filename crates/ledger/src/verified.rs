@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use dtn_primitives::{B256, Domain, Signature, Transaction, TransactionError};
+use dtn_primitives::{B256, Signature, Transaction, TransactionError};
 
 /// How many are remembered, the oldest forgotten first.
 const REMEMBERED: usize = 32 * 1024;
@@ -17,18 +17,14 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
-    /// [`Transaction::validate`], at most once for each transaction that is remembered. `hash` is the transaction's.
-    pub(crate) fn validate(
-        &mut self,
-        transaction: &Transaction,
-        hash: B256,
-        domain: &Domain,
-    ) -> Result<(), TransactionError> {
+    /// [`Transaction::validate`] for a transaction whose hash is known, at most once for each that is remembered.
+    pub(crate) fn validate(&mut self, transaction: &Transaction, hash: B256) -> Result<(), TransactionError> {
         let key = (hash, transaction.signature);
         if self.known.contains(&key) {
             return Ok(());
         }
-        transaction.validate(domain)?;
+        transaction.payload.validate()?;
+        transaction.signature.verify(hash, transaction.sender)?;
         if self.oldest_first.len() == REMEMBERED
             && let Some(oldest) = self.oldest_first.pop_front()
         {

@@ -251,5 +251,4 @@ impl Host for Observer {
     fn read(&self, _: &Question) -> Result<SignedAnswer, NodeError> {
         Err(NodeError::NoReplies)
     }
-
 }

@@ -1,9 +1,9 @@
-//! A memo of signatures, for programs that sign and check the same messages millions of times: simulators and model
-//! checkers, in which replicas replay one schedule after another with the same keys.
+//! A memo of signatures, for threads that meet the same ones again: a peer, which assembles certificates from votes that
+//! it has just checked, and simulators and model checkers, in which replicas replay one schedule after another.
 //!
 //! Signing and recovering a signer are pure functions, so remembering what they gave, errors included, changes no
-//! answer. It is off unless a thread turns it on for itself: a peer meets few signatures twice, and what attackers send
-//! it is not worth remembering.
+//! answer. It is off unless a thread turns it on for itself. Its size is bounded: whoever floods it with new signatures
+//! makes a peer forget older ones and check them again.
 
 use std::{cell::RefCell, collections::HashMap, marker::PhantomData};
 

@@ -21,7 +21,7 @@ use dtn_consensus::{
 use dtn_ledger::{AdmissionError, Committed, Ledger, LedgerError, StoreError};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, Reply, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, codec,
+    ValidatorIndex, ValidatorSet, codec, memo,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -50,6 +50,9 @@ const STEP: usize = 512;
 /// While blocks are under way, the next one is proposed this long after there is something for it, or once it is half
 /// full: small blocks cost as many votes and writes as large ones.
 const BATCH_DELAY: Duration = Duration::from_millis(4);
+
+/// How many checked signatures are remembered: a certificate is made of votes that were checked one by one just before.
+const REMEMBERED_SIGNATURES: usize = 8 * 1024;
 
 /// Transactions for whose reply someone may wait at a time.
 const MAX_WAITERS: usize = 10_000;
@@ -189,6 +192,7 @@ impl Core {
         mut events: mpsc::Receiver<Event>,
         mut queries: mpsc::Receiver<Query>,
     ) -> Result<(), NodeError> {
+        let _remembering = memo::remember(REMEMBERED_SIGNATURES);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

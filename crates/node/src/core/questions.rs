@@ -88,7 +88,6 @@ impl Host for Core {
         let height = self.ledger.tip().height;
         Ok(SignedAnswer::sign(question, answer, height, self.me, (&self.key, &self.domain)))
     }
-
 }
 
 impl Core {

@@ -54,9 +54,8 @@ impl FalseCertifier {
             let mut known = honest.proposals.iter().map(|(_, block)| block).chain([&block]);
             known.find(|block| block.header.hash() == hash).cloned()
         };
-        let propose = |(height, hash)| {
-            Some((members.vote(VoteKind::PrePrepare, (honest.view, height), hash, me), known(hash)?))
-        };
+        let propose =
+            |(height, hash)| Some((members.vote(VoteKind::PrePrepare, (honest.view, height), hash, me), known(hash)?));
         let Some(proposals) = (base + 1..).zip(blocks).map(propose).collect() else { return honest };
         let signer = (members.key(me), members.domain(), members.validators().epoch());
         NewView::sign(honest.view, changes, proposals, signer)
