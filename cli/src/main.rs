@@ -14,6 +14,7 @@ mod l1;
 mod log;
 mod multisig;
 mod output;
+mod sim;
 
 use std::{
     io::{self, Write},
@@ -109,6 +110,11 @@ enum Command {
         #[command(subcommand)]
         command: bench::Command,
     },
+    /// Simulate a network in virtual time
+    Sim {
+        #[command(subcommand)]
+        command: sim::Command,
+    },
     /// Run a development chain
     Anvil(OnChain<anvil::Anvil>),
     /// Print a script that completes commands in a shell
@@ -134,7 +140,7 @@ impl Command {
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
-            Self::Demo(_) | Self::Bench { .. } | Self::Completions { .. } => None,
+            Self::Demo(_) | Self::Bench { .. } | Self::Sim { .. } | Self::Completions { .. } => None,
         }
     }
 }
@@ -163,6 +169,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Bench { command } => bench::run(command).await,
+        Command::Sim { command } => sim::run(command),
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,
         Command::Compile(on) => compile::run(on.command, context).await,

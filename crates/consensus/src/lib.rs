@@ -9,6 +9,6 @@ mod protocol;
 pub use dtn_primitives::Evidence;
 pub use pbft::{
     CHECKPOINT_INTERVAL, Fault, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
-    PreparedCertificate, RETRANSMIT, Record, STANDING, Timer, ViewChange, ViewChangeError, required,
+    PreparedCertificate, Record, STANDING, Timer, ViewChange, ViewChangeError, required,
 };
 pub use protocol::{Decision, Effect, Input, Protocol};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Holds the domain separator, so that a digest costs two hashes. Two networks, or one network settling on two chains,
 /// have different separators: a signature of one is noise in the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Domain {
     /// The Keccak-256 of the genesis.
     pub network_id: B256,

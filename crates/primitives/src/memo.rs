@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::HashMap, marker::PhantomData};
 
 use alloy_primitives::{Address, B256};
 
-use crate::{KeyError, Signature};
+use crate::{Domain, KeyError, Signature, VoteKind};
 
 thread_local! {
     static MEMO: RefCell<Option<Memo>> = const { RefCell::new(None) };
@@ -19,7 +19,12 @@ thread_local! {
 struct Memo {
     signed: Cache<(Address, B256), Signature>,
     recovered: Cache<(Signature, B256), Result<Address, KeyError>>,
+    /// The votes of a phase are over one digest.
+    digests: Cache<Said, B256>,
 }
+
+/// What a vote says: its domain, kind, epoch, view, height and block.
+pub(crate) type Said = (Domain, VoteKind, (u64, u64, u64), B256);
 
 /// Answers in two generations: when the younger is full, the older is forgotten.
 #[derive(Debug)]
@@ -60,7 +65,7 @@ pub struct Remembering {
 /// from now on until the guard is dropped.
 #[must_use = "the memo lasts as long as the guard"]
 pub fn remember(capacity: usize) -> Remembering {
-    let memo = Memo { signed: Cache::new(capacity), recovered: Cache::new(capacity) };
+    let memo = Memo { signed: Cache::new(capacity), recovered: Cache::new(capacity), digests: Cache::new(capacity) };
     Remembering { before: MEMO.replace(Some(memo)), not_send: PhantomData }
 }
 
@@ -82,6 +87,11 @@ pub(crate) fn signer(
     recover: impl FnOnce() -> Result<Address, KeyError>,
 ) -> Result<Address, KeyError> {
     recall(|memo| &mut memo.recovered, (*signature, digest), recover)
+}
+
+/// The digest of what a vote says.
+pub(crate) fn digest(said: Said, compute: impl FnOnce() -> B256) -> B256 {
+    recall(|memo| &mut memo.digests, said, compute)
 }
 
 fn recall<K: std::hash::Hash + Eq, V: Copy>(

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet};
+use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet, memo};
 
 /// The typed structs of EIP-712, named and ordered as in `docs/formats.md`.
 mod typed {
@@ -84,15 +84,16 @@ impl Vote {
     }
 
     /// The EIP-712 digest that a vote signs. The kind is part of the type hash, so no phase's signature serves another.
-    pub fn digest(domain: &Domain, kind: VoteKind, (epoch, view, height): (u64, u64, u64), block_hash: B256) -> B256 {
+    pub fn digest(domain: &Domain, kind: VoteKind, place: (u64, u64, u64), block_hash: B256) -> B256 {
+        let (epoch, view, height) = place;
         #[allow(non_snake_case)] // Solidity's name of the field
         let blockHash = block_hash;
-        match kind {
+        memo::digest((*domain, kind, place, block_hash), || match kind {
             VoteKind::PrePrepare => domain.digest(&typed::PrePrepare { epoch, view, height, blockHash }),
             VoteKind::Prepare => domain.digest(&typed::Prepare { epoch, view, height, blockHash }),
             VoteKind::Commit => domain.digest(&typed::Commit { epoch, view, height, blockHash }),
             VoteKind::Checkpoint => domain.digest(&typed::Checkpoint { epoch, height, stateRoot: block_hash }),
-        }
+        })
     }
 
     /// Succeeds only if the vote is signed by the validator that it names, in this set and domain.

@@ -43,8 +43,8 @@ impl Chain {
 
     /// Whether a block may follow its parent; if so, others may follow it.
     pub fn judge(&mut self, block: &Arc<Block>, members: &Members) -> bool {
-        let Block { header, transactions } = block.as_ref();
-        let whole = header.transactions_root == Block::transactions_root(transactions, members.domain());
+        let header = &block.header;
+        let whole = members.is_whole(block);
         let chained = header.parent_hash == self.tip() || self.valid.contains(&header.parent_hash);
         if whole && chained {
             self.valid.insert(header.hash());

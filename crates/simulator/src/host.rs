@@ -1,6 +1,9 @@
 //! What surrounds a replica: its ledger, its disk and the order in which things reach them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
 use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
@@ -10,7 +13,7 @@ use crate::{
     Members, Subject, Survival,
     disk::{Disk, Write},
     members::state_root,
-    packet::Packet,
+    packet::{Packet, Sent},
 };
 
 /// Decided blocks in one answer to a peer that fell behind.
@@ -30,11 +33,11 @@ pub(crate) enum Arrival<P: Protocol> {
     Input(Input<P::Message, P::Timer>),
     Packet {
         from: ValidatorIndex,
-        packet: Packet<P::Message>,
+        sent: Rc<Sent<P::Message>>,
     },
-    /// The host looks after itself and finds so many new requests to propose.
+    /// The host looks after itself; where there is no client, it finds so many new requests to propose.
     Housekeeping {
-        requests: u64,
+        requests: Option<u64>,
     },
 }
 
@@ -59,11 +62,20 @@ pub(crate) enum Outcome<P: Protocol> {
 /// What a batch of work leads to outside, in the order in which the replica asked for it.
 enum Action<P: Protocol> {
     Write(Write<P::Record>),
-    Send(ValidatorIndex, Packet<P::Message>),
+    Send(To, Packet<P::Message>),
+}
+
+/// To whom a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    One(ValidatorIndex),
+    /// All other replicas.
+    Others,
+    Client,
 }
 
 /// Packets to be sent, and to whom.
-pub(crate) type Sends<P> = Vec<(ValidatorIndex, Packet<<P as Protocol>::Message>)>;
+pub(crate) type Sends<P> = Vec<(To, Packet<<P as Protocol>::Message>)>;
 
 /// One replica and its machine.
 pub(crate) struct Host<P: Subject> {
@@ -87,21 +99,30 @@ pub(crate) struct Host<P: Subject> {
     /// What the replica may propose on, and how many blocks there is something for.
     wish: Option<(u64, dtn_primitives::B256)>,
     requests: u64,
+    /// The height up to which a client has handed in what fills blocks.
+    ordered: u64,
+    /// The length of the replies that a client waits for.
+    reply_bytes: Option<usize>,
     /// Every proposal is another block, also after a restart.
     proposals: u64,
     /// A peer that said that it is ahead, and the height at the last look.
     ahead: Option<(ValidatorIndex, u64)>,
-    last_height: u64,
+    last_height: Option<u64>,
 }
 
 impl<P: Subject> Host<P> {
-    pub(crate) fn new(members: &Members, me: ValidatorIndex, disk: Disk<P::Record>) -> Self {
+    pub(crate) fn new(
+        members: &Members,
+        me: ValidatorIndex,
+        disk: Disk<P::Record>,
+        reply_bytes: Option<usize>,
+    ) -> Self {
         let protocol = P::create(members, me, disk.chain.last(), disk.stable.clone(), Vec::new());
         Self {
             me,
             protocol,
             chain: disk.chain.clone(),
-            last_height: disk.chain.height(),
+            last_height: None,
             disk,
             up: true,
             busy: false,
@@ -114,6 +135,8 @@ impl<P: Subject> Host<P> {
             generation: 0,
             wish: None,
             requests: 0,
+            ordered: 0,
+            reply_bytes,
             proposals: 0,
             ahead: None,
         }
@@ -162,13 +185,14 @@ impl<P: Subject> Host<P> {
         while let Some(arrival) = self.inbox.pop_front() {
             match arrival {
                 Arrival::Input(input) => self.input(input, members, &mut outcomes),
-                Arrival::Packet { from, packet } => self.packet(from, packet, members, &mut outcomes),
+                Arrival::Packet { from, sent } => self.packet(from, &sent.packet, members, &mut outcomes),
                 Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
             }
         }
-        while self.requests > 0 {
-            let Some((height, parent)) = self.wish.take() else { break };
-            self.requests -= 1;
+        while let Some((height, parent)) = self.wish.filter(|(height, _)| self.requests > 0 || *height <= self.ordered)
+        {
+            self.wish = None;
+            self.requests = self.requests.saturating_sub(1);
             self.proposals += 1;
             let block = members.block(height, parent, self.me, self.proposals);
             if self.chain.judge(&block, members) {
@@ -179,11 +203,12 @@ impl<P: Subject> Host<P> {
     }
 
     fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        let (mut next, mut more) = (Some(input), VecDeque::new());
+        while let Some(input) = next {
             for effect in self.protocol.handle(input) {
-                inputs.extend(self.carry_out(effect, members, outcomes));
+                more.extend(self.carry_out(effect, members, outcomes));
             }
+            next = more.pop_front();
         }
     }
 
@@ -195,11 +220,8 @@ impl<P: Subject> Host<P> {
         outcomes: &mut Vec<Outcome<P>>,
     ) -> Option<Input<P::Message, P::Timer>> {
         match effect {
-            Effect::Send { to, message } => self.actions.push(Action::Send(to, Packet::Consensus(message))),
-            Effect::Broadcast(message) => {
-                let send = |to| Action::Send(to, Packet::Consensus(message.clone()));
-                self.actions.extend(members.others(self.me).map(send));
-            }
+            Effect::Send { to, message } => self.send(To::One(to), Packet::Consensus(message)),
+            Effect::Broadcast(message) => self.send(To::Others, Packet::Consensus(message)),
             Effect::SetTimer { timer, after } => {
                 self.generation += 1;
                 self.timers.insert(timer, self.generation);
@@ -233,37 +255,55 @@ impl<P: Subject> Host<P> {
             return None;
         }
         let answer = at_checkpoint(&decision);
+        let height = decision.certificate.height;
         self.actions.push(Action::Write(Write::Block(decision.clone())));
         outcomes.push(Outcome::Decided(decision));
+        if let Some(bytes) = self.reply_bytes {
+            self.send(To::Client, Packet::Reply { height, bytes });
+        }
         answer
+    }
+
+    fn send(&mut self, to: To, packet: Packet<P::Message>) {
+        self.actions.push(Action::Send(to, packet));
     }
 
     fn packet(
         &mut self,
         from: ValidatorIndex,
-        packet: Packet<P::Message>,
+        packet: &Packet<P::Message>,
         members: &Members,
         outcomes: &mut Vec<Outcome<P>>,
     ) {
         match packet {
-            Packet::Consensus(message) => self.input(Input::Message { from, message }, members, outcomes),
-            Packet::Height(height) => {
-                if height > self.chain.height() && self.ahead.is_none_or(|(_, known)| height >= known) {
-                    self.ahead = Some((from, height));
+            Packet::Consensus(message) => {
+                self.input(Input::Message { from, message: message.clone() }, members, outcomes);
+            }
+            Packet::Height(theirs) if *theirs < self.chain.height() => {
+                self.send(To::One(from), Packet::Height(self.chain.height()));
+            }
+            Packet::Height(theirs) => {
+                if *theirs > self.chain.height() && self.ahead.is_none_or(|(_, known)| *theirs >= known) {
+                    self.ahead = Some((from, *theirs));
                 }
             }
             Packet::Request(height) => {
-                let blocks = self.chain.above(height, BLOCKS_AT_ONCE).to_vec();
+                let blocks = self.chain.above(*height, BLOCKS_AT_ONCE).to_vec();
                 if !blocks.is_empty() {
-                    self.actions.push(Action::Send(from, Packet::Blocks(blocks)));
+                    self.send(To::One(from), Packet::Blocks(blocks));
                 }
             }
             Packet::Blocks(blocks) => self.take(blocks, members, outcomes),
+            Packet::Order { up_to, .. } => {
+                self.ordered = self.ordered.max(*up_to);
+                self.input(Input::Waiting(self.ordered > self.chain.height()), members, outcomes);
+            }
+            Packet::Reply { .. } => {}
         }
     }
 
     /// Takes over what others decided, as far as it is certified.
-    fn take(&mut self, blocks: Vec<Decision>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+    fn take(&mut self, blocks: &[Decision], members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let mut inputs = Vec::new();
         let mut last = None;
         for decision in blocks {
@@ -277,7 +317,7 @@ impl<P: Subject> Host<P> {
             if !certified || header.height != self.chain.height() + 1 {
                 break;
             }
-            inputs.extend(self.commit(decision, outcomes));
+            inputs.extend(self.commit(decision.clone(), outcomes));
             last = Some(certificate);
         }
         for input in last.map(Input::CaughtUp).into_iter().chain(inputs) {
@@ -285,15 +325,18 @@ impl<P: Subject> Host<P> {
         }
     }
 
-    fn look_after_itself(&mut self, requests: u64, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+    /// A host that stands still tells its height, and who is further answers; then it asks for what it lacks.
+    fn look_after_itself(&mut self, requests: Option<u64>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let height = self.chain.height();
-        self.requests = requests;
-        self.actions.extend(members.others(self.me).map(|to| Action::Send(to, Packet::Height(height))));
-        let stalled = height == std::mem::replace(&mut self.last_height, height);
-        if let Some((peer, _)) = self.ahead.take().filter(|(_, theirs)| stalled && *theirs > height) {
-            self.actions.push(Action::Send(peer, Packet::Request(height)));
+        let stalled = self.last_height.replace(height) == Some(height);
+        if stalled {
+            self.send(To::Others, Packet::Height(height));
         }
-        self.input(Input::Waiting(true), members, outcomes);
+        if let Some((peer, _)) = self.ahead.take().filter(|(_, theirs)| stalled && *theirs > height) {
+            self.send(To::One(peer), Packet::Request(height));
+        }
+        self.requests = requests.unwrap_or_default();
+        self.input(Input::Waiting(requests.is_some() || self.ordered > height), members, outcomes);
     }
 
     /// Whether the work that was done asks for a write.

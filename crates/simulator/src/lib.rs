@@ -6,9 +6,12 @@
 //! [`twins`] is the same idea in rounds instead of time, thousands of times faster.
 
 pub mod adversary;
+mod agenda;
 mod chain;
 mod disk;
 mod host;
+mod links;
+mod measured;
 mod members;
 mod oracle;
 mod packet;
@@ -23,9 +26,11 @@ mod world;
 pub use chain::Chain;
 pub use disk::Survival;
 pub use host::Durability;
+pub use links::{Bandwidth, Latency, Links};
+pub use measured::{Measured, Traffic};
 pub use members::Members;
 pub use oracle::Violation;
-pub use scenario::{Crash, Links, Partition, Scenario, When};
+pub use scenario::{Crash, Load, Pace, Partition, Scenario, When};
 pub use shrink::shrink;
 pub use subject::{Statement, Subject};
 pub use world::{Report, Verdict, run};

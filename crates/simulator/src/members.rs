@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dtn_consensus::{Decision, PbftConfig};
 use dtn_primitives::{
-    B256, Block, Certificate, CheckpointCertificate, Domain, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote,
-    VoteKind, keccak256,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Payload, SecretKey, Signature,
+    Transaction, ValidatorIndex, ValidatorSet, Vote, VoteKind, codec, keccak256,
 };
 
 /// The validators of a simulated network with their keys, the same in every run of a size.
@@ -15,16 +15,52 @@ pub struct Members {
     domain: Domain,
     validators: ValidatorSet,
     view_timeout: Duration,
+    /// Signs transactions.
+    client: SecretKey,
+    /// What every block holds, and its root.
+    transactions: Vec<Transaction>,
+    transactions_root: B256,
 }
 
 impl Members {
     /// A network of `n` validators.
     pub fn new(n: usize, view_timeout: Duration) -> Self {
-        let secret = |number: usize| keccak256((number as u64).to_be_bytes()).0;
-        let mut keys: Vec<_> = (0..).map_while(|number| SecretKey::from_bytes(&secret(number)).ok()).take(n).collect();
+        let key = |number: u64| SecretKey::from_bytes(&keccak256(number.to_be_bytes()).0);
+        let client = key(u64::MAX).expect("its hash is below the order of the curve");
+        let mut keys: Vec<_> = (0..).map_while(|number| key(number).ok()).take(n).collect();
         keys.sort_by_key(SecretKey::address);
         let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
-        Self { keys, domain: Domain::new(B256::repeat_byte(7), 31337), validators, view_timeout }
+        let domain = Domain::new(B256::repeat_byte(7), 31337);
+        let transactions_root = Block::transactions_root(&[], &domain);
+        Self { keys, domain, validators, view_timeout, client, transactions: Vec::new(), transactions_root }
+    }
+
+    /// The same network, with so many signed transactions in every block, each of so many bytes as it is encoded, if
+    /// that is not less than a transaction takes.
+    #[must_use]
+    pub fn with_transactions(mut self, count: usize, bytes: usize) -> Self {
+        let payload = |nonce: u64, length: usize| {
+            let items = vec![vec![nonce as u8; length.max(1)].into()];
+            Payload::Data { nonce, items }
+        };
+        let filled = |nonce: u64| {
+            let (payload_of, signature) = (payload(nonce, bytes), Signature([0; 65]));
+            let unsigned = Transaction { sender: Address::ZERO, payload: payload_of, signature };
+            let overhead = codec::encode(&unsigned).len() - bytes.max(1);
+            Transaction::sign(payload(nonce, bytes.saturating_sub(overhead)), &self.client, &self.domain)
+        };
+        self.transactions = (0..count as u64).map(filled).collect();
+        self.transactions_root = Block::transactions_root(&self.transactions, &self.domain);
+        self
+    }
+
+    /// Whether a block holds the transactions that its header names.
+    pub fn is_whole(&self, block: &Block) -> bool {
+        let Block { header, transactions } = block;
+        if *transactions == self.transactions {
+            return header.transactions_root == self.transactions_root;
+        }
+        header.transactions_root == Block::transactions_root(transactions, &self.domain)
     }
 
     /// What signatures are bound to.
@@ -68,7 +104,7 @@ impl Members {
         (0..self.keys.len()).map(|index| ValidatorIndex(index as u16)).filter(move |index| *index != me)
     }
 
-    /// A block without transactions. Another salt makes another block.
+    /// A block. Another salt makes another one.
     pub fn block(&self, height: u64, parent_hash: B256, proposer: ValidatorIndex, salt: u64) -> Arc<Block> {
         let header = Header {
             network_id: self.domain.network_id,
@@ -78,10 +114,10 @@ impl Members {
             timestamp: height,
             proposer: self.key(proposer).address(),
             parent_hash,
-            transactions_root: Block::transactions_root(&[], &self.domain),
+            transactions_root: self.transactions_root,
             results_root: B256::left_padding_from(&salt.to_be_bytes()),
         };
-        Arc::new(Block { header, transactions: vec![] })
+        Arc::new(Block { header, transactions: self.transactions.clone() })
     }
 
     /// A vote of a validator.

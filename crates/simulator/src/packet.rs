@@ -1,8 +1,14 @@
-//! What travels between hosts.
+//! What travels between hosts, and between them and their client.
 
 use dtn_consensus::Decision;
+use dtn_primitives::codec;
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// One message on a link: the protocol's, or the host's own for catching up.
+/// What each of a message's ends needs beside it: a frame's length, and addresses.
+const FRAMING_BYTES: usize = 8;
+
+/// One message: the protocol's, the host's own for catching up, or a client's.
 #[derive(Debug, Clone)]
 pub(crate) enum Packet<M> {
     Consensus(M),
@@ -12,4 +18,46 @@ pub(crate) enum Packet<M> {
     Request(u64),
     /// Answers with some of them.
     Blocks(Vec<Decision>),
+    /// A client hands in what fills the blocks up to a height.
+    Order {
+        up_to: u64,
+        bytes: usize,
+    },
+    /// A replica tells the client that a block is final.
+    Reply {
+        height: u64,
+        bytes: usize,
+    },
+}
+
+/// A packet on its way, to one or to many: what there is to know of it is found out once.
+#[derive(Debug)]
+pub(crate) struct Sent<M> {
+    pub(crate) packet: Packet<M>,
+    /// As counters name it.
+    pub(crate) kind: &'static str,
+    /// On the wire.
+    pub(crate) bytes: usize,
+    /// Of its content.
+    pub(crate) digest: u64,
+}
+
+impl<M: Serialize> Sent<M> {
+    /// `name` names the protocol's messages.
+    pub(crate) fn new(packet: Packet<M>, name: impl Fn(&M) -> &'static str) -> Self {
+        let (kind, encoded, payload) = match &packet {
+            Packet::Consensus(message) => (name(message), codec::encode(message), 0),
+            Packet::Height(height) => ("height", codec::encode(height), 0),
+            Packet::Request(height) => ("block_request", codec::encode(height), 0),
+            Packet::Blocks(blocks) => {
+                let blocks: Vec<_> =
+                    blocks.iter().map(|Decision { block, certificate }| (block.as_ref(), certificate)).collect();
+                ("blocks", codec::encode(&blocks), 0)
+            }
+            Packet::Order { up_to, bytes } => ("order", codec::encode(up_to), *bytes),
+            Packet::Reply { height, bytes } => ("reply", codec::encode(height), *bytes),
+        };
+        let (bytes, digest) = (encoded.len() + payload + FRAMING_BYTES, xxh3_64(&encoded));
+        Self { packet, kind, bytes, digest }
+    }
 }

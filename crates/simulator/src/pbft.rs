@@ -19,6 +19,10 @@ impl Subject for Pbft {
         Pbft::new(members.config(me), last.map(|last| last.certificate.clone()), stable, records)
     }
 
+    fn kind(message: &Message) -> &'static str {
+        message.kind()
+    }
+
     fn record_height(record: &Record) -> u64 {
         record.height()
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use dtn_primitives::max_faulty;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::{Durability, Survival, adversary::Kind};
+use crate::{Bandwidth, Durability, Latency, Links, Survival, adversary::Kind};
 
 /// A run before it is played. Times count from its start.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +22,12 @@ pub struct Scenario {
     pub durability: Durability,
     /// What a power cut leaves of what was not durable.
     pub survival: Survival,
-    /// The links before the stabilization time.
+    /// The links.
     pub links: Links,
+    /// The replicas' machines.
+    pub pace: Pace,
+    /// What there is to decide.
+    pub load: Load,
     /// Replicas whose power fails.
     pub crashes: Vec<Crash>,
     /// Times in which the network is parted.
@@ -38,17 +42,49 @@ pub struct Scenario {
     pub patience: Duration,
 }
 
-/// How links treat messages.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Links {
-    /// The shortest delay.
-    pub least: Duration,
-    /// The longest delay, which holds also after the stabilization time.
-    pub most: Duration,
-    /// The share of messages that is lost.
-    pub loss: f64,
-    /// The share of messages that arrives twice.
-    pub repetition: f64,
+/// What is handed in to be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// Every replica finds some requests now and then.
+    Random,
+    /// A client hands all to the primary at the start, and to everyone once it has waited for a view's time. It is
+    /// content once enough replicas say that each block is final.
+    Client {
+        /// Blocks that it fills.
+        blocks: u64,
+        /// The transactions of each.
+        transactions: usize,
+        /// The encoded length of a transaction.
+        transaction_bytes: usize,
+        /// Replies to each block that it waits for; the f + 1 of OSDI '99, §4.1, without.
+        replies: Option<usize>,
+        /// Whether a reply is as long as its block.
+        long_replies: bool,
+    },
+}
+
+/// How long things take at a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How long a view lasts in which nothing is decided, before it doubles.
+    pub view_timeout: Duration,
+    /// How often hosts look after themselves.
+    pub housekeeping: Duration,
+    /// The longest that a host gathers inputs before it works on them.
+    pub gathering: Duration,
+    /// The longest that a write takes.
+    pub writing: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            view_timeout: Duration::from_secs(1),
+            housekeeping: Duration::from_millis(250),
+            gathering: Duration::from_millis(1),
+            writing: Duration::from_millis(3),
+        }
+    }
 }
 
 /// A power cut.
@@ -91,6 +127,7 @@ impl Scenario {
     /// Nothing happens: everyone is correct and reachable.
     pub fn calm(n: usize, seed: u64) -> Self {
         let (least, most) = (Duration::from_millis(1), Duration::from_millis(40));
+        let latency = Latency::Uniform { least, most };
         Self {
             seed,
             n,
@@ -98,7 +135,9 @@ impl Scenario {
             stable: 0,
             durability: Durability::Together,
             survival: Survival::Nothing,
-            links: Links { least, most, loss: 0.0, repetition: 0.0 },
+            links: Links { latency, bandwidth: Bandwidth::Unlimited, loss: 0.0, repetition: 0.0 },
+            pace: Pace::default(),
+            load: Load::Random,
             crashes: Vec::new(),
             partitions: Vec::new(),
             adversaries: BTreeMap::new(),
@@ -106,6 +145,13 @@ impl Scenario {
             goal: 8,
             patience: Duration::from_secs(600),
         }
+    }
+
+    /// A client hands in what fills so many blocks, on links that are stable from the start; the replicas have all that
+    /// decided. The transactions are of `transaction_bytes` each.
+    pub fn client(n: usize, seed: u64, blocks: u64, transactions: usize, transaction_bytes: usize) -> Self {
+        let load = Load::Client { blocks, transactions, transaction_bytes, replies: None, long_replies: false };
+        Self { load, goal: blocks, ..Self::calm(n, seed) }
     }
 
     /// The scenario of a seed: power cuts at any moment and any write, losses, repetitions, partitions, liars, or none
@@ -119,7 +165,8 @@ impl Scenario {
         scenario.durability = *pick(&mut rng, &[Durability::Together, Durability::Each]);
         scenario.survival = *pick(&mut rng, &[Survival::Nothing, Survival::Everything, Survival::Any]);
         scenario.stabilization = Duration::from_millis(rng.random_range(1_000..6_000));
-        scenario.links.most = Duration::from_millis(rng.random_range(2..200));
+        let (least, most) = (Duration::from_millis(1), Duration::from_millis(rng.random_range(2..200)));
+        scenario.links.latency = Latency::Uniform { least, most };
         scenario.links.loss = if rng.random() { rng.random_range(0.0..0.3) } else { 0.0 };
         scenario.links.repetition = if rng.random() { rng.random_range(0.0..0.2) } else { 0.0 };
         let end = scenario.stabilization.as_millis() as u64;

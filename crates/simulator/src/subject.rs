@@ -30,6 +30,9 @@ pub trait Subject:
         records: Vec<Self::Record>,
     ) -> Self;
 
+    /// What a message is, as counters name it.
+    fn kind(message: &Self::Message) -> &'static str;
+
     /// The height with whose decision a record goes.
     fn record_height(record: &Self::Record) -> u64;
 

@@ -37,7 +37,7 @@
 //!   no more than it and the block. A view change carries such a certificate where the paper has a stable checkpoint,
 //!   and a replica enters a view without its `NEW-VIEW` once it holds a certificate of that view: a quorum entered it
 //!   through the `NEW-VIEW`, so no block but a required one can be prepared there.
-//! - What a peer may have missed is said again when its channel opens and every [`RETRANSMIT`] while a height is
+//! - What a peer may have missed is said again when its channel opens and four times a view timeout while a height is
 //!   undecided. What a replica missed altogether it fetches from its peers as certified blocks, or as the state of a
 //!   stable checkpoint.
 
@@ -81,8 +81,9 @@ pub const STANDING: u64 = u64::MAX;
 /// The timeout of a view doubles at most this many times while nothing is decided.
 const MAX_DOUBLINGS: u32 = 10;
 
-/// How often a replica says again what it said about an undecided height.
-pub const RETRANSMIT: Duration = Duration::from_millis(500);
+/// A replica says again what it said about an undecided height this often while a view lasts: seldom enough that links
+/// which are slow, as the view timeout then says, are not filled with repetitions.
+const RETRANSMISSIONS: u32 = 4;
 
 /// What replicas say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,6 +261,13 @@ pub struct PbftConfig {
     pub view_timeout: Duration,
 }
 
+impl PbftConfig {
+    /// After how long a replica says again what may have been lost.
+    pub fn retransmit_after(&self) -> Duration {
+        self.view_timeout / RETRANSMISSIONS
+    }
+}
+
 type Effects = Vec<Effect<Message, Record, Timer, Fault>>;
 
 /// What a replica has prepared at a height.
@@ -308,7 +316,7 @@ impl Protocol for Pbft {
         let mut effects = Vec::new();
         match input {
             Input::Start => {
-                effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: RETRANSMIT });
+                effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: self.config.retransmit_after() });
                 if self.view.changing && !self.is_silent() {
                     self.view_changes.insert(self.config.me, self.own_view_change());
                 }
@@ -325,7 +333,7 @@ impl Protocol for Pbft {
             }
             Input::Timer(Timer::Retransmit) => {
                 effects.extend(self.said().into_iter().map(Effect::Broadcast));
-                effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: RETRANSMIT });
+                effects.push(Effect::SetTimer { timer: Timer::Retransmit, after: self.config.retransmit_after() });
                 self.advance(&mut effects);
             }
             Input::Timer(Timer::ViewChange) => {

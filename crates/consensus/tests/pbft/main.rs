@@ -18,7 +18,7 @@ use std::{
 
 use dtn_consensus::{
     CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, LOG_WINDOW, Message, NewView, PIPELINE, Pbft,
-    PbftConfig, PreparedCertificate, Protocol, RETRANSMIT, Record, Timer, ViewChange, ViewChangeError, required,
+    PbftConfig, PreparedCertificate, Protocol, Record, Timer, ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;
 use network::*;

@@ -128,7 +128,7 @@ impl Network {
                 }
             }
             Effect::SetTimer { timer: Timer::ViewChange, after } => {
-                let rounds = after.as_millis() / RETRANSMIT.as_millis();
+                let rounds = after.as_millis() / self.config(index).retransmit_after().as_millis();
                 self.hosts[index].expires = Some(self.round + rounds as u32);
             }
             Effect::SetTimer { timer: Timer::Retransmit, .. } => {}
