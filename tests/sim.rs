@@ -50,6 +50,7 @@ fn impossible_networks_are_refused_by_name() {
         ("--behaviour=kind", "equivocator"),
         ("--blocks=0", "at most 10,000 blocks"),
         ("--view-timeout=0s", "a view must last"),
+        ("--view-timeout=500000000years", "30 days at most"),
         ("--transaction-bytes=99999999999", "1 GiB"),
     ] {
         let refused = sim(&["pbft", argument]);

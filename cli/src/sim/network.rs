@@ -10,11 +10,10 @@ use dtn_simulator::{Bandwidth, Latency, Links};
 const MAX_LATENCY: Duration = Duration::from_secs(60);
 
 /// The longest virtual time that a run may wait for a view to change.
-const MAX_VIEW_TIMEOUT: f64 = 30.0 * 24.0 * 3600.0;
+pub(crate) const MAX_VIEW_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How replicas share the bandwidth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Model {
     /// Each replica has one uplink and one downlink, which all its messages share
     Shared,
@@ -67,7 +66,7 @@ impl NetworkOptions {
             mbps => ((block_bytes + 1000) * copies + votes) as f64 * 8.0 / (mbps * 1e6),
         };
         let seconds = 2.0 + 10.0 * self.latency.as_secs_f64() + 4.0 * sending;
-        Duration::from_secs_f64(seconds.min(MAX_VIEW_TIMEOUT))
+        Duration::from_secs_f64(seconds.min(MAX_VIEW_TIMEOUT.as_secs_f64()))
     }
 }
 

@@ -13,7 +13,7 @@ use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Load, Measured, Scenario, Verdict, adversary::Kind};
 use serde::Serialize;
 
-use super::network::{NetworkOptions, parse_latency};
+use super::network::{MAX_VIEW_TIMEOUT, NetworkOptions, parse_latency};
 use crate::output;
 
 /// The most replicas, which 16 bits number, that a run of seconds can hold.
@@ -171,6 +171,7 @@ impl Simulate {
         let patient = self.network.patient_view_timeout(nodes, transactions * transaction_bytes);
         scenario.pace.view_timeout = self.view_timeout.unwrap_or(patient);
         ensure!(!scenario.pace.view_timeout.is_zero(), "--view-timeout 0: a view must last some time");
+        ensure!(scenario.pace.view_timeout <= MAX_VIEW_TIMEOUT, "--view-timeout: a view lasts 30 days at most");
         scenario.pace.housekeeping = scenario.pace.view_timeout / 4;
         scenario.adversaries = (0..byzantine).map(|liar| (liar, self.behaviour)).collect();
         scenario.stabilization = self.stable_after;

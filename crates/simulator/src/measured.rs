@@ -27,8 +27,8 @@ pub struct Measured {
     pub sent: Vec<Traffic>,
     /// What each replica received.
     pub received: Vec<Traffic>,
-    /// Bytes that were sent, by the second.
-    pub bytes_by_second: Vec<u64>,
+    /// Bytes that were sent, by the second; seconds in which none were are left out.
+    pub bytes_by_second: BTreeMap<u64, u64>,
     /// When each replica decided each height, in the order in which it happened.
     pub decisions: Vec<(Duration, u16, u64)>,
     /// When the client had the replies that convince it, by height.
@@ -47,11 +47,7 @@ impl Measured {
         if let Some(traffic) = self.sent.get_mut(from) {
             traffic.add(bytes);
         }
-        let second = now.as_secs() as usize;
-        if self.bytes_by_second.len() <= second {
-            self.bytes_by_second.resize(second + 1, 0);
-        }
-        self.bytes_by_second[second] += bytes as u64;
+        *self.bytes_by_second.entry(now.as_secs()).or_default() += bytes as u64;
     }
 
     pub(crate) fn received(&mut self, to: usize, bytes: usize) {
