@@ -18,6 +18,7 @@ pub mod memo;
 pub mod merkle;
 mod read;
 mod result;
+pub mod signatures;
 mod transaction;
 mod validators;
 mod vote;

@@ -5,9 +5,9 @@
 //! answer. It is off unless a thread turns it on for itself. Its size is bounded: whoever floods it with new signatures
 //! makes a peer forget older ones and check them again.
 
-use std::{cell::RefCell, collections::HashMap, marker::PhantomData};
+use std::{cell::RefCell, marker::PhantomData};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, map::HashMap};
 
 use crate::{Domain, KeyError, Signature, VoteKind};
 
@@ -36,7 +36,7 @@ struct Cache<K, V> {
 
 impl<K: std::hash::Hash + Eq, V: Copy> Cache<K, V> {
     fn new(capacity: usize) -> Self {
-        Self { generation: capacity / 2, young: HashMap::new(), old: HashMap::new() }
+        Self { generation: capacity / 2, young: HashMap::default(), old: HashMap::default() }
     }
 
     fn get(&self, key: &K) -> Option<V> {
@@ -67,6 +67,11 @@ pub struct Remembering {
 pub fn remember(capacity: usize) -> Remembering {
     let memo = Memo { signed: Cache::new(capacity), recovered: Cache::new(capacity), digests: Cache::new(capacity) };
     Remembering { before: MEMO.replace(Some(memo)), not_send: PhantomData }
+}
+
+/// Whether this thread remembers signatures.
+pub fn is_remembering() -> bool {
+    MEMO.with_borrow(Option::is_some)
 }
 
 impl Drop for Remembering {
