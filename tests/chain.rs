@@ -616,7 +616,7 @@ async fn payouts_wait_for_money_and_for_enough_owners() {
 fn contradiction(council: &Council, validator: usize, kind: VoteKind) -> Evidence {
     let (domain, key) = (council.genesis.domain(), &council.keys[validator]);
     let vote = |hash| Vote::sign(kind, (0, 0, 7), hash, ValidatorIndex(validator as u16), key, &domain);
-    Evidence::new(vote(keccak256("one")), vote(keccak256("another")))
+    Evidence::new(&vote(keccak256("one")), &vote(keccak256("another")))
 }
 
 /// Answers `dtn_evidence` as a peer does, and is the only peer of the network in the bench's home.
@@ -716,9 +716,9 @@ async fn the_registry_refuses_what_proves_nothing_by_name() {
     let mut forged = good.clone();
     forged.second.signature = contradiction(&council, 2, VoteKind::Prepare).second.signature;
     let cases = [
-        (Evidence::new(good.first.clone(), good.first.clone()), "NoContradiction"),
+        (Evidence::new(&good.first, &good.first), "NoContradiction"),
         (forged, "NotSignedBy"),
-        (Evidence::new(foreign(keccak256("one")), foreign(keccak256("another"))), "NotSignedBy"),
+        (Evidence::new(&foreign(keccak256("one")), &foreign(keccak256("another"))), "NotSignedBy"),
     ];
     for (evidence, name) in cases {
         let error = evidence::report(&council.deployer, registry, accused, &evidence).await.expect_err("refused");

@@ -101,7 +101,7 @@ mod tests {
             let (key, hash) = (&keys()[usize::from(validator)], B256::repeat_byte(hash));
             Vote::sign(kind, (0, 0, height), hash, ValidatorIndex(validator), key, &genesis().domain())
         };
-        Evidence::new(vote(1), vote(2))
+        Evidence::new(&vote(1), &vote(2))
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let ledger = Ledger::in_memory(genesis()).unwrap();
         let mut pool = pool(&ledger);
         let good = evidence(1, VoteKind::Prepare, 1);
-        let same = Evidence::new(good.first.clone(), good.first.clone());
+        let same = Evidence::new(&good.first, &good.first);
         assert_eq!(pool.add(&same), Err(EvidenceError::NoContradiction.into()));
         // Nor is it where there is true evidence of its kind already.
         for known in [false, true] {

@@ -123,7 +123,7 @@ fn vote_frame(cluster: &Cluster, key: &SecretKey, height: u64, block: u8) -> Vec
     let (kind, validator) = (VoteKind::Prepare, ValidatorIndex(3));
     let block_hash = B256::repeat_byte(block);
     let vote = Vote::sign(kind, (0, 0, height), block_hash, validator, key, &cluster.genesis.domain());
-    framed(&codec::encode(&(0u8, Message::Vote(vote))))
+    framed(&codec::encode(&(0u8, Message::Vote(vote.into()))))
 }
 
 fn address(cluster: &Cluster, index: usize) -> (PeerId, Multiaddr) {

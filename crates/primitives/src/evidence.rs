@@ -55,9 +55,9 @@ pub enum EvidenceError {
 
 impl Evidence {
     /// Puts two votes in their order. Nothing is checked; [`Evidence::verify`] does.
-    pub fn new(one: Vote, other: Vote) -> Self {
+    pub fn new(one: &Vote, other: &Vote) -> Self {
         let (first, second) = if one.block_hash <= other.block_hash { (one, other) } else { (other, one) };
-        Self { first, second }
+        Self { first: first.clone(), second: second.clone() }
     }
 
     /// The accused.

@@ -36,7 +36,7 @@ fn vote(kind: VoteKind, validator: u16, hash: u8) -> Vote {
 }
 
 fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
-    Evidence::new(vote(kind, validator, 0xe1), vote(kind, validator, 0xe0))
+    Evidence::new(&vote(kind, validator, 0xe1), &vote(kind, validator, 0xe0))
 }
 
 fn vectors() -> Value {
@@ -255,7 +255,7 @@ fn two_votes_of_one_kind_for_one_slot_and_two_hashes_are_evidence() {
             let evidence = contradiction(kind, validator);
             assert_eq!(evidence.verify(&domain, &validators), Ok(()));
             assert_eq!((evidence.kind(), evidence.validator()), (kind, ValidatorIndex(validator)));
-            let turned = Evidence::new(evidence.second.clone(), evidence.first.clone());
+            let turned = Evidence::new(&evidence.second, &evidence.first);
             assert_eq!(turned, evidence, "one contradiction has one form");
             let bytes = codec::encode(&evidence);
             assert_eq!(codec::decode::<Evidence>(&bytes, bytes.len()).as_ref(), Ok(&evidence));
@@ -268,7 +268,7 @@ fn two_votes_of_one_kind_for_one_slot_and_two_hashes_are_evidence() {
 #[test]
 fn votes_that_a_correct_validator_casts_together_are_no_evidence() {
     let (keys, domain, validators) = (keys(), genesis().domain(), genesis().validator_set().unwrap());
-    let refused = |one: Vote, other| Evidence::new(one, other).verify(&domain, &validators).unwrap_err();
+    let refused = |one: Vote, other| Evidence::new(&one, &other).verify(&domain, &validators).unwrap_err();
     let sign = |kind, slot, hash| Vote::sign(kind, slot, B256::repeat_byte(hash), ValidatorIndex(1), &keys[1], &domain);
     let commit = sign(VoteKind::Commit, (0, 2, 9), 1);
     for other in [
@@ -282,7 +282,7 @@ fn votes_that_a_correct_validator_casts_together_are_no_evidence() {
     }
     assert_eq!(refused(commit.clone(), commit.clone()), EvidenceError::NoContradiction);
     let second = sign(VoteKind::Commit, (0, 2, 9), 2);
-    let mut turned = Evidence::new(commit.clone(), second.clone());
+    let mut turned = Evidence::new(&commit, &second);
     std::mem::swap(&mut turned.first, &mut turned.second);
     assert_eq!(turned.verify(&domain, &validators), Err(EvidenceError::NoContradiction));
 
@@ -295,7 +295,7 @@ fn votes_that_a_correct_validator_casts_together_are_no_evidence() {
     for index in [0, 2, 4, u16::MAX] {
         assert!(is_signature(refused(accused(&commit, index), accused(&second, index))), "{index} said nothing");
     }
-    let evidence = Evidence::new(commit, second);
+    let evidence = Evidence::new(&commit, &second);
     for elsewhere in [Domain::new(B256::repeat_byte(9), CHAIN_ID), Domain::new(domain.network_id, 97)] {
         assert!(is_signature(evidence.verify(&elsewhere, &validators).unwrap_err()));
     }

@@ -1,6 +1,9 @@
 //! What must never happen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use dtn_consensus::{Decision, Evidence};
 use dtn_primitives::{B256, Certificate, CertificateError, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
@@ -53,15 +56,15 @@ pub enum Violation {
     #[error("replica {} voted twice at height {}, view {}", .first.validator, .first.height, .first.view)]
     Contradicted {
         /// What it said first.
-        first: Box<Vote>,
+        first: Arc<Vote>,
         /// What it said later.
-        second: Box<Vote>,
+        second: Arc<Vote>,
     },
     /// A correct replica voted in a view that it had left.
     #[error("replica {} voted in view {} after it had left for view {left_for}", .vote.validator, .vote.view)]
     Returned {
         /// Its vote.
-        vote: Box<Vote>,
+        vote: Arc<Vote>,
         /// The view that it had asked for before.
         left_for: u64,
     },
@@ -96,7 +99,7 @@ pub(crate) struct Oracle {
     correct: Vec<bool>,
     decided: BTreeMap<u64, (B256, ValidatorIndex)>,
     stable: BTreeMap<u64, B256>,
-    votes: HashMap<(ValidatorIndex, VoteKind, u64, u64), Vote>,
+    votes: HashMap<(ValidatorIndex, VoteKind, u64, u64), Arc<Vote>>,
     /// The highest view that each has asked for.
     left_for: BTreeMap<ValidatorIndex, u64>,
     /// By validator and height, the highest view in which it committed, and to what.
@@ -175,14 +178,14 @@ impl Oracle {
         Ok(())
     }
 
-    fn votes_once(&mut self, vote: Vote) -> Result<(), Violation> {
+    fn votes_once(&mut self, vote: Arc<Vote>) -> Result<(), Violation> {
         let left_for = self.left_for.get(&vote.validator).copied().unwrap_or(0);
         let known = self.votes.entry((vote.validator, vote.kind, vote.view, vote.height)).or_insert(vote.clone());
         if *known != vote {
-            return Err(Violation::Contradicted { first: Box::new(known.clone()), second: Box::new(vote) });
+            return Err(Violation::Contradicted { first: known.clone(), second: vote });
         }
         if vote.view < left_for && vote.kind != VoteKind::Checkpoint {
-            return Err(Violation::Returned { vote: Box::new(vote), left_for });
+            return Err(Violation::Returned { vote, left_for });
         }
         if vote.kind == VoteKind::Commit {
             let committed = self.commits.entry((vote.validator, vote.height)).or_default();

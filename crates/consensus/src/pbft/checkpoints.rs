@@ -1,6 +1,6 @@
 //! Agreement on the state itself, every [`CHECKPOINT_INTERVAL`] heights (Castro & Liskov, OSDI '99, §4.3).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_primitives::{B256, CheckpointCertificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
@@ -23,7 +23,7 @@ impl Checkpoints {
     }
 
     /// Takes back a vote of this replica after a restart.
-    pub(super) fn restore(&mut self, vote: Vote) {
+    pub(super) fn restore(&mut self, vote: Arc<Vote>) {
         if self.in_window(vote.height) {
             self.votes.entry(vote.height).or_default().extend([vote]);
         }
@@ -39,7 +39,7 @@ impl Checkpoints {
     }
 
     /// What a replica has said about checkpoints that are not stable yet.
-    pub(super) fn own(&self, me: ValidatorIndex) -> impl Iterator<Item = Vote> {
+    pub(super) fn own(&self, me: ValidatorIndex) -> impl Iterator<Item = Arc<Vote>> {
         self.votes.values().filter_map(move |votes| votes.of(me).cloned())
     }
 
@@ -56,7 +56,7 @@ impl Pbft {
         }
         let epoch = self.config.validators.epoch();
         let (me, key, domain) = (self.config.me, &self.config.key, &self.config.domain);
-        let vote = Vote::sign(VoteKind::Checkpoint, (epoch, 0, height), state_root, me, key, domain);
+        let vote = Arc::new(Vote::sign(VoteKind::Checkpoint, (epoch, 0, height), state_root, me, key, domain));
         effects.push(Effect::Persist(Record::Checkpoint(vote.clone())));
         effects.push(Effect::Broadcast(Message::Checkpoint(vote.clone())));
         // A replica that catches up is far beyond the window that it knows of; the others tell it what is stable.
@@ -69,10 +69,10 @@ impl Pbft {
     pub(super) fn receive_checkpoint(
         &mut self,
         from: ValidatorIndex,
-        vote: Vote,
+        vote: Arc<Vote>,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
-        let Vote { kind, height, block_hash: state_root, .. } = vote;
+        let Vote { kind, height, block_hash: state_root, .. } = *vote;
         if kind != VoteKind::Checkpoint {
             return Err(Fault::WrongKind);
         }
@@ -94,7 +94,7 @@ impl Pbft {
             Added::New => self.stabilize(height, state_root, effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence::new(first, vote))));
+                effects.push(Effect::Evidence(Box::new(Evidence::new(&first, &vote))));
             }
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Pbft {
     fn stabilize(&mut self, height: u64, state_root: B256, effects: &mut Effects) {
         let quorum = self.config.validators.quorum();
         let votes = self.checkpoints.votes.get(&height).filter(|votes| votes.count(state_root) >= quorum);
-        let votes = votes.map(|votes| votes.votes_for(state_root).take(quorum));
+        let votes = votes.map(|votes| votes.votes_for(state_root).take(quorum).map(Arc::as_ref));
         if let Some(certificate) = votes.and_then(CheckpointCertificate::from_votes) {
             self.set_stable(certificate, effects);
         }

@@ -91,12 +91,12 @@ pub enum Message {
     /// The primary's assignment of a height to a block.
     PrePrepare {
         /// Signed by the primary of its view.
-        vote: Vote,
+        vote: Arc<Vote>,
         /// The block that it names.
         block: Arc<Block>,
     },
     /// A `PREPARE` or `COMMIT`.
-    Vote(Vote),
+    Vote(Arc<Vote>),
     /// A replica asks for a new view.
     ViewChange {
         /// What it has decided and prepared.
@@ -107,7 +107,7 @@ pub enum Message {
     /// A new view begins.
     NewView(NewView),
     /// A `CHECKPOINT`.
-    Checkpoint(Vote),
+    Checkpoint(Arc<Vote>),
     /// Tells a replica that still asks for an old checkpoint which one is stable.
     Stable(CheckpointCertificate),
 }
@@ -132,7 +132,7 @@ pub enum Record {
     /// The `PRE-PREPARE` that this replica sent or accepted; it sends or accepts no other for that view and height.
     Accepted {
         /// Signed by the primary.
-        vote: Vote,
+        vote: Arc<Vote>,
         /// The block that it names.
         block: Arc<Block>,
     },
@@ -141,7 +141,7 @@ pub enum Record {
     /// The view that this replica is in; it votes in none below.
     View(View),
     /// The `CHECKPOINT` that this replica sent.
-    Checkpoint(Vote),
+    Checkpoint(Arc<Vote>),
 }
 
 impl Record {
@@ -401,7 +401,7 @@ impl Pbft {
 
     /// After a restart: what it had accepted and prepared, and the votes that follow from that. Signatures are
     /// deterministic, so they are the same votes as before the crash.
-    fn restore(&mut self, accepted: Vec<(Vote, Arc<Block>)>, mut prepared: Vec<PreparedCertificate>) {
+    fn restore(&mut self, accepted: Vec<(Arc<Vote>, Arc<Block>)>, mut prepared: Vec<PreparedCertificate>) {
         let (me, primary, view) = (self.config.me, self.primary(), self.view.number);
         if !self.view.changing {
             for (vote, block) in accepted.iter().filter(|(vote, _)| vote.view == view) {
@@ -483,9 +483,9 @@ impl Pbft {
         self.primary() == self.config.me
     }
 
-    fn sign(&self, kind: VoteKind, height: u64, block_hash: B256) -> Vote {
+    fn sign(&self, kind: VoteKind, height: u64, block_hash: B256) -> Arc<Vote> {
         let PbftConfig { me, key, domain, validators, .. } = &self.config;
-        Vote::sign(kind, (validators.epoch(), self.view.number, height), block_hash, *me, key, domain)
+        Arc::new(Vote::sign(kind, (validators.epoch(), self.view.number, height), block_hash, *me, key, domain))
     }
 
     /// Everything this replica has said about undecided heights, and what it accepted, which a peer may have missed

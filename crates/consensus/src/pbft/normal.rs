@@ -14,7 +14,7 @@ impl Pbft {
     pub(super) fn receive_pre_prepare(
         &mut self,
         from: ValidatorIndex,
-        vote: Vote,
+        vote: Arc<Vote>,
         block: Arc<Block>,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
@@ -46,7 +46,7 @@ impl Pbft {
         let slot = self.slots.entry(height).or_default();
         if let Some((first, _)) = &slot.accepted {
             if first.block_hash != vote.block_hash {
-                let evidence = Evidence::new(first.clone(), vote);
+                let evidence = Evidence::new(first, &vote);
                 effects.push(Effect::Evidence(Box::new(evidence)));
             }
             return Ok(());
@@ -56,8 +56,8 @@ impl Pbft {
         Ok(())
     }
 
-    pub(super) fn receive_vote(&mut self, vote: Vote, effects: &mut Effects) -> Result<(), Fault> {
-        let Vote { height, kind, .. } = vote;
+    pub(super) fn receive_vote(&mut self, vote: Arc<Vote>, effects: &mut Effects) -> Result<(), Fault> {
+        let Vote { height, kind, .. } = *vote;
         if vote.view != self.view.number || height <= self.decided || height > self.high_water_mark() {
             return Ok(());
         }
@@ -75,7 +75,7 @@ impl Pbft {
             Added::New => self.advance(effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence::new(first, vote))));
+                effects.push(Effect::Evidence(Box::new(Evidence::new(&first, &vote))));
             }
         }
         Ok(())

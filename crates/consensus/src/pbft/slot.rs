@@ -22,7 +22,7 @@ pub(super) enum Validity {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     /// The one pre-prepare that counts, and its block.
-    pub(super) accepted: Option<(Vote, Arc<Block>)>,
+    pub(super) accepted: Option<(Arc<Vote>, Arc<Block>)>,
     pub(super) validity: Validity,
     /// This replica has made its acceptance durable; it never accepts another block here.
     pub(super) voted: bool,
@@ -31,7 +31,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn accept(&mut self, vote: Vote, block: Arc<Block>) {
+    pub(super) fn accept(&mut self, vote: Arc<Vote>, block: Arc<Block>) {
         self.accepted = Some((vote, block));
     }
 

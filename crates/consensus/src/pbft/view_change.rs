@@ -16,9 +16,9 @@ pub struct PreparedCertificate {
     /// The block's header, which names the parent on which it can be proposed again.
     pub header: Header,
     /// Signed by the primary of its view.
-    pub pre_prepare: Vote,
+    pub pre_prepare: Arc<Vote>,
     /// Matching, of distinct other replicas.
-    pub prepares: Vec<Vote>,
+    pub prepares: Vec<Arc<Vote>>,
 }
 
 /// A replica's `VIEW-CHANGE`: it votes in no view below this one any more.
@@ -46,7 +46,7 @@ pub struct NewView {
     /// The view changes of a quorum for it, in ascending order of validator.
     pub view_changes: Vec<ViewChange>,
     /// What has to be proposed first, in ascending order of height: the `PRE-PREPARE` in the new view, and its block.
-    pub proposals: Vec<(Vote, Arc<Block>)>,
+    pub proposals: Vec<(Arc<Vote>, Arc<Block>)>,
     /// Of the view's primary.
     pub signature: Signature,
 }
@@ -87,7 +87,7 @@ impl PreparedCertificate {
             return Err(ViewChangeError::Prepared("the pre-prepare is not the primary's"));
         }
         let slot = |vote: &Vote| (vote.epoch, vote.view, vote.height, vote.block_hash);
-        let matching = |vote: &Vote| vote.kind == VoteKind::Prepare && slot(vote) == slot(pre_prepare);
+        let matching = |vote: &Arc<Vote>| vote.kind == VoteKind::Prepare && slot(vote) == slot(pre_prepare);
         if !prepares.iter().all(matching) {
             return Err(ViewChangeError::Prepared("a prepare does not match"));
         }
@@ -196,7 +196,7 @@ impl NewView {
     pub fn sign(
         view: u64,
         view_changes: Vec<ViewChange>,
-        proposals: Vec<(Vote, Arc<Block>)>,
+        proposals: Vec<(Arc<Vote>, Arc<Block>)>,
         (key, domain, epoch): (&SecretKey, &Domain, u64),
     ) -> Self {
         let mut unsigned = Self { view, view_changes, proposals, signature: Signature([0; 65]) };

@@ -1,6 +1,6 @@
 //! The vote count.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_primitives::{B256, Certificate, ValidatorIndex, Vote};
 
@@ -8,7 +8,7 @@ use dtn_primitives::{B256, Certificate, ValidatorIndex, Vote};
 #[derive(Debug, Clone, Default)]
 pub(super) struct VoteSet {
     /// By validator. Only votes of members of the set get here, so it is no longer than the set.
-    votes: Vec<Option<Vote>>,
+    votes: Vec<Option<Arc<Vote>>>,
     /// How many are for each block: counting costs the same in a network of a thousand.
     counts: BTreeMap<B256, usize>,
 }
@@ -21,12 +21,12 @@ pub(super) enum Added {
     /// It was there already.
     Duplicate,
     /// The validator has voted for another block; that vote is returned and still the one that counts.
-    Conflicting(Vote),
+    Conflicting(Arc<Vote>),
 }
 
 impl VoteSet {
     /// Counts a vote whose signature was verified.
-    pub(super) fn add(&mut self, vote: Vote) -> Added {
+    pub(super) fn add(&mut self, vote: Arc<Vote>) -> Added {
         let index = vote.validator.as_usize();
         if self.votes.len() <= index {
             self.votes.resize(index + 1, None);
@@ -43,17 +43,17 @@ impl VoteSet {
     }
 
     /// Counts votes that were verified before.
-    pub(super) fn extend(&mut self, votes: impl IntoIterator<Item = Vote>) {
+    pub(super) fn extend(&mut self, votes: impl IntoIterator<Item = Arc<Vote>>) {
         votes.into_iter().for_each(|vote| _ = self.add(vote));
     }
 
     /// The vote of a validator, if it has cast one.
-    pub(super) fn of(&self, validator: ValidatorIndex) -> Option<&Vote> {
+    pub(super) fn of(&self, validator: ValidatorIndex) -> Option<&Arc<Vote>> {
         self.votes.get(validator.as_usize())?.as_ref()
     }
 
     /// The votes for a block.
-    pub(super) fn votes_for(&self, block_hash: B256) -> impl Iterator<Item = &Vote> {
+    pub(super) fn votes_for(&self, block_hash: B256) -> impl Iterator<Item = &Arc<Vote>> {
         self.votes.iter().flatten().filter(move |vote| vote.block_hash == block_hash)
     }
 
@@ -67,6 +67,6 @@ impl VoteSet {
         if self.count(block_hash) < quorum {
             return None;
         }
-        Certificate::from_votes(self.votes_for(block_hash).take(quorum))
+        Certificate::from_votes(self.votes_for(block_hash).take(quorum).map(Arc::as_ref))
     }
 }

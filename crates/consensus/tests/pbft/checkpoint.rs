@@ -8,7 +8,8 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
     let vote = |by: usize, height: u64, root: u8| {
         let index = ValidatorIndex(by as u16);
         let root = B256::repeat_byte(root);
-        let vote = Vote::sign(VoteKind::Checkpoint, (0, 0, height), root, index, &network.keys[by], &network.domain);
+        let vote =
+            Arc::new(Vote::sign(VoteKind::Checkpoint, (0, 0, height), root, index, &network.keys[by], &network.domain));
         Input::Message { from: index, message: Message::Checkpoint(vote) }
     };
     let stable = |replica: &Pbft| replica.stable().map(|stable| (stable.height, stable.state_root));
@@ -62,8 +63,14 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
 
     // Votes count up to the window above it.
     let mark = |height| {
-        let vote =
-            Vote::sign(VoteKind::Commit, (0, 0, height), B256::repeat_byte(9), from, &network.keys[1], &network.domain);
+        let vote = Arc::new(Vote::sign(
+            VoteKind::Commit,
+            (0, 0, height),
+            B256::repeat_byte(9),
+            from,
+            &network.keys[1],
+            &network.domain,
+        ));
         Input::Message { from, message: Message::Vote(vote) }
     };
     let kept = |replica: &Pbft| format!("{replica:?}").contains(&B256::repeat_byte(9).to_string());

@@ -7,7 +7,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
     let (mut network, block) = one_replica();
     let hash = block.header.hash();
     let vote = |kind, by: u16| {
-        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
+        Arc::new(Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain))
     };
     let (pre_prepare, prepare) = (vote(VoteKind::PrePrepare, 0), vote(VoteKind::Prepare, 2));
     let mut replica = Pbft::new(network.config(1), None, None, []);
@@ -36,14 +36,14 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
 
     // After the restart another pre-prepare of the same primary changes nothing.
     let another = network.block(1, network.domain.network_id, 9);
-    let conflicting = Vote::sign(
+    let conflicting = Arc::new(Vote::sign(
         VoteKind::PrePrepare,
         (0, 0, 1),
         another.header.hash(),
         ValidatorIndex(0),
         &network.keys[0],
         &network.domain,
-    );
+    ));
     let mut restarted = Pbft::new(network.config(1), None, None, records);
     let effects = restarted.handle(Input::Message {
         from: ValidatorIndex(0),
@@ -56,14 +56,14 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
 #[test]
 fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() {
     let (mut network, block) = one_replica();
-    let vote = Vote::sign(
+    let vote = Arc::new(Vote::sign(
         VoteKind::PrePrepare,
         (0, 0, 1),
         block.header.hash(),
         ValidatorIndex(0),
         &network.keys[0],
         &network.domain,
-    );
+    ));
     let mut replica = Pbft::new(network.config(1), None, None, []);
     let mut effects = replica.handle(Input::Waiting(true));
     effects.extend(replica.handle(Input::Timer(Timer::ViewChange)));
@@ -88,7 +88,7 @@ fn a_replica_that_forgot_what_it_said_is_silent_until_it_cannot_matter() {
     let hash = block.header.hash();
     let vote = |kind, by: usize| {
         let index = ValidatorIndex(by as u16);
-        Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+        Arc::new(Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain))
     };
     let mut replica = Pbft::new(network.config(1), None, None, []);
     let mut effects = replica.handle(Input::VoteFrom(2));
@@ -106,8 +106,14 @@ fn a_replica_that_forgot_what_it_said_is_silent_until_it_cannot_matter() {
     assert_eq!(replica.decided(), 1, "it follows");
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Broadcast(_) | Effect::Persist(_))), "{effects:?}");
     let next = network.block(2, hash, 0);
-    let next_vote =
-        Vote::sign(VoteKind::PrePrepare, (0, 0, 2), next.header.hash(), from, &network.keys[0], &network.domain);
+    let next_vote = Arc::new(Vote::sign(
+        VoteKind::PrePrepare,
+        (0, 0, 2),
+        next.header.hash(),
+        from,
+        &network.keys[0],
+        &network.domain,
+    ));
     let message = Message::PrePrepare { vote: next_vote, block: next.clone() };
     replica.handle(Input::Message { from, message }).into_iter().for_each(drop);
     let effects = replica.handle(Input::Validated { block_hash: next.header.hash(), valid: true });
@@ -121,7 +127,14 @@ fn a_certificate_whose_block_below_was_lost_in_the_crash_is_not_spoken_for() {
     let second = network.block(2, first.header.hash(), 0);
     let vote = |kind, by: u16, block: &Arc<Block>| {
         let (height, hash) = (block.header.height, block.header.hash());
-        Vote::sign(kind, (0, 0, height), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
+        Arc::new(Vote::sign(
+            kind,
+            (0, 0, height),
+            hash,
+            ValidatorIndex(by),
+            &network.keys[usize::from(by)],
+            &network.domain,
+        ))
     };
     let records = |block: &Arc<Block>| {
         let pre_prepare = vote(VoteKind::PrePrepare, 0, block);

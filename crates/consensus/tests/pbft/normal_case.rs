@@ -67,7 +67,7 @@ fn a_commit_rests_on_the_prepares_of_a_quorum() {
         let hash = block.header.hash();
         let vote = |kind, by: usize| {
             let index = ValidatorIndex(by as u16);
-            Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+            Arc::new(Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[by], &network.domain))
         };
         let mut replica = Pbft::new(network.config(1), None, None, []);
         let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block };
@@ -105,7 +105,7 @@ fn several_blocks_are_under_way_at_once_and_committed_in_order() {
     assert_eq!(blocks.len() as u64, PIPELINE);
     let vote = |kind, height: usize, by: usize| {
         let (hash, index) = (blocks[height - 1].header.hash(), ValidatorIndex(by as u16));
-        let vote = Vote::sign(kind, (0, 0, height as u64), hash, index, &network.keys[by], &network.domain);
+        let vote = Arc::new(Vote::sign(kind, (0, 0, height as u64), hash, index, &network.keys[by], &network.domain));
         Input::Message { from: index, message: Message::Vote(vote) }
     };
     // The second block has every vote that it needs; the first has none.

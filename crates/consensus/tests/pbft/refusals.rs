@@ -14,7 +14,7 @@ proptest! {
         let blocks = [network.block(1, network.domain.network_id, 1), network.block(1, network.domain.network_id, 2)];
         for (side, block) in blocks.iter().enumerate() {
             let hash = block.header.hash();
-            let sign = |kind| Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(liar as u16), &network.keys[liar], &network.domain);
+            let sign = |kind| Arc::new(Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(liar as u16), &network.keys[liar], &network.domain));
             let (pre_prepare, commit) = (sign(VoteKind::PrePrepare), sign(VoteKind::Commit));
             for to in (0..n).filter(|to| *to != liar) {
                 let to_index = ValidatorIndex(to as u16);
@@ -49,7 +49,7 @@ fn forged_votes_are_faults_and_count_for_nothing() {
     let (mut network, block) = one_replica();
     let hash = block.header.hash();
     let vote = |kind, by: u16, key: usize| {
-        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[key], &network.domain)
+        Arc::new(Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[key], &network.domain))
     };
     let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0, 0), block: block.clone() };
     // Validator 3 alone speaks, in its own name and in the others'.
@@ -77,7 +77,7 @@ fn what_no_correct_replica_sends_is_refused_by_name() {
     let (mut network, block) = one_replica();
     let hash = block.header.hash();
     let vote = |kind, by: u16| {
-        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain)
+        Arc::new(Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by), &network.keys[usize::from(by)], &network.domain))
     };
     let other = network.block(2, network.domain.network_id, 0);
     let cases = [
@@ -95,14 +95,14 @@ fn what_no_correct_replica_sends_is_refused_by_name() {
         assert_eq!(network.hosts[1].faults.pop().map(|(_, fault)| fault), Some(fault));
     }
     let unchained = network.block(1, B256::ZERO, 0);
-    let pre_prepare = Vote::sign(
+    let pre_prepare = Arc::new(Vote::sign(
         VoteKind::PrePrepare,
         (0, 0, 1),
         unchained.header.hash(),
         ValidatorIndex(0),
         &network.keys[0],
         &network.domain,
-    );
+    ));
     network.input(
         1,
         Input::Message {
@@ -117,14 +117,14 @@ fn what_no_correct_replica_sends_is_refused_by_name() {
 #[test]
 fn a_pre_prepare_in_the_primarys_name_by_somebody_else_is_a_fault() {
     let (mut network, block) = one_replica();
-    let forged = Vote::sign(
+    let forged = Arc::new(Vote::sign(
         VoteKind::PrePrepare,
         (0, 0, 1),
         block.header.hash(),
         ValidatorIndex(0),
         &network.keys[3],
         &network.domain,
-    );
+    ));
     let message = Message::PrePrepare { vote: forged, block };
     network.input(1, Input::Message { from: ValidatorIndex(3), message });
     assert!(matches!(network.hosts[1].faults.as_slice(), [(_, Fault::Signature(_))]), "{:?}", network.hosts[1].faults);
@@ -136,14 +136,14 @@ fn a_thousand_heights_ahead_cost_no_memory() {
     let (mut network, block) = one_replica();
     let mut replica = Pbft::new(network.config(1), None, None, []);
     for height in [LOG_WINDOW + 1, 1_000_000, u64::MAX] {
-        let vote = Vote::sign(
+        let vote = Arc::new(Vote::sign(
             VoteKind::Commit,
             (0, 0, height),
             block.header.hash(),
             ValidatorIndex(2),
             &network.keys[2],
             &network.domain,
-        );
+        ));
         assert!(replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::Vote(vote) }).is_empty());
     }
     assert!(!format!("{replica:?}").contains(&block.header.hash().to_string()), "a vote beyond the window is kept");

@@ -60,7 +60,7 @@ proptest! {
             let block = network.block(1, network.domain.network_id, salt);
             let hash = block.header.hash();
             let index = ValidatorIndex(liar as u16);
-            let sign = |kind| Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[liar], &network.domain);
+            let sign = |kind| Arc::new(Vote::sign(kind, (0, 0, 1), hash, index, &network.keys[liar], &network.domain));
             let (pre_prepare, commit) = (sign(VoteKind::PrePrepare), sign(VoteKind::Commit));
             for to in (0..n).filter(|to| *to != liar && (*to < split) == (salt == 1)) {
                 let to = ValidatorIndex(to as u16);
@@ -79,7 +79,7 @@ proptest! {
 fn prepared_view_changes(network: &Network, block: &Arc<Block>) -> Vec<(ViewChange, Vec<Arc<Block>>)> {
     let hash = block.header.hash();
     let vote = |kind, by: usize| {
-        Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by as u16), &network.keys[by], &network.domain)
+        Arc::new(Vote::sign(kind, (0, 0, 1), hash, ValidatorIndex(by as u16), &network.keys[by], &network.domain))
     };
     let prepared = PreparedCertificate {
         header: block.header.clone(),
@@ -119,14 +119,14 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
     let signer = (&network.keys[1], &network.domain, 0);
     let silent = NewView::sign(1, new_view.view_changes.clone(), vec![], signer);
     let other = network.block(1, network.domain.network_id, 8);
-    let vote = Vote::sign(
+    let vote = Arc::new(Vote::sign(
         VoteKind::PrePrepare,
         (0, 1, 1),
         other.header.hash(),
         ValidatorIndex(1),
         &network.keys[1],
         &network.domain,
-    );
+    ));
     let exchanged = NewView::sign(1, new_view.view_changes.clone(), vec![(vote.clone(), other.clone())], signer);
     let too_few = NewView::sign(1, new_view.view_changes[..2].to_vec(), vec![], signer);
     let usurped = NewView::sign(
@@ -181,7 +181,7 @@ fn view_changes_that_do_not_hold_are_faults_and_move_nobody() {
     let twice = &mut counted_twice.prepared[0];
     twice.prepares[1] = twice.prepares[0].clone();
     let mut stolen = good.clone();
-    stolen.prepared[0].pre_prepare.signature = network.keys[3].sign(B256::ZERO);
+    Arc::make_mut(&mut stolen.prepared[0].pre_prepare).signature = network.keys[3].sign(B256::ZERO);
     let mut another_header = good.clone();
     another_header.prepared[0].header.timestamp += 1;
     let mut off_chain = good.clone();
@@ -236,7 +236,8 @@ fn stated(network: &Network, by: usize, decided: Option<Certificate>, prepared: 
         parent = block.header.hash();
         let primary = network.validators.primary(*view);
         let key = &network.keys[primary.as_usize()];
-        let pre_prepare = Vote::sign(VoteKind::PrePrepare, (0, *view, height), parent, primary, key, &network.domain);
+        let pre_prepare =
+            Arc::new(Vote::sign(VoteKind::PrePrepare, (0, *view, height), parent, primary, key, &network.domain));
         PreparedCertificate { header: block.header.clone(), pre_prepare, prepares: vec![] }
     };
     let prepared = (1..).zip(prepared).map(prepare).collect();
@@ -247,9 +248,9 @@ fn decided_first_block(network: &Network) -> Certificate {
     let hash = network.block(1, network.domain.network_id, 0).header.hash();
     let commit = |by: usize| {
         let index = ValidatorIndex(by as u16);
-        Vote::sign(VoteKind::Commit, (0, 0, 1), hash, index, &network.keys[by], &network.domain)
+        Arc::new(Vote::sign(VoteKind::Commit, (0, 0, 1), hash, index, &network.keys[by], &network.domain))
     };
-    Certificate::from_votes(&[commit(0), commit(1), commit(2)]).unwrap()
+    Certificate::from_votes([commit(0), commit(1), commit(2)].iter().map(Arc::as_ref)).unwrap()
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn in_a_new_view_nothing_is_accepted_at_heights_that_were_decided_when_it_began(
     assert_eq!(behind.view(), 1, "{entered:?}");
     let block = network.block(1, network.domain.network_id, 9);
     let hash = block.header.hash();
-    let vote = Vote::sign(VoteKind::PrePrepare, (0, 1, 1), hash, from, &network.keys[1], &network.domain);
+    let vote = Arc::new(Vote::sign(VoteKind::PrePrepare, (0, 1, 1), hash, from, &network.keys[1], &network.domain));
     let effects = behind.handle(Input::Message { from, message: Message::PrePrepare { vote, block } });
     assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotRequired, .. }]), "{effects:?}");
 }

@@ -21,7 +21,7 @@ impl FalseCertifier {
         let hash = block.header.hash();
         let in_the_name_of = |kind, by| {
             let mut vote = members.vote(kind, (view, height), hash, me);
-            vote.validator = by;
+            Arc::make_mut(&mut vote).validator = by;
             vote
         };
         let primary = members.validators().primary(view);

@@ -27,7 +27,7 @@ impl Equivocator {
         Arc::new(other)
     }
 
-    fn vote(vote: &Vote, kind: VoteKind, block_hash: B256, context: &Context<'_>) -> Vote {
+    fn vote(vote: &Vote, kind: VoteKind, block_hash: B256, context: &Context<'_>) -> Arc<Vote> {
         context.members.vote(kind, (vote.view, vote.height), block_hash, context.me)
     }
 }

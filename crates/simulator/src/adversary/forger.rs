@@ -1,5 +1,7 @@
 //! Changes what others say, and signs in their names.
 
+use std::sync::Arc;
+
 use dtn_consensus::Message;
 use dtn_primitives::{Signature, ValidatorIndex, Vote, VoteKind, codec};
 use rand::Rng;
@@ -34,11 +36,11 @@ impl Adversary<Message> for Forger {
             let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
             let kind = if context.rng.random() { VoteKind::Commit } else { VoteKind::Prepare };
             let mut forged = context.members.vote(kind, (vote.view, vote.height), vote.block_hash, context.me);
-            forged.validator = victim;
+            Arc::make_mut(&mut forged).validator = victim;
             let mut garbage = [0; 65];
             context.rng.fill(&mut garbage[..]);
-            let unsigned = Vote { signature: Signature(garbage), ..forged.clone() };
-            for lie in [forged, unsigned] {
+            let unsigned = Vote { signature: Signature(garbage), ..Vote::clone(&forged) };
+            for lie in [forged, unsigned.into()] {
                 if lie.validator != context.me {
                     lies.extend(Outgoing::to_all(&Message::Vote(lie), context));
                 }

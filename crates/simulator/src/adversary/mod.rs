@@ -18,11 +18,12 @@ use std::{fmt, str::FromStr, time::Duration};
 use dtn_consensus::Message;
 use dtn_primitives::ValidatorIndex;
 use rand::rngs::StdRng;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::Members;
 
 /// Which lie an adversary tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
 pub enum Kind {
     /// Says different things to different replicas: as the primary two blocks, otherwise votes for both.
     Equivocator,
@@ -92,14 +93,46 @@ impl fmt::Display for Kind {
 
 /// There is no adversary of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no adversary {0}")]
+#[error("there is no adversary {0}; there are {names}", names = Kind::ALL.map(|kind| kind.to_string()).join(", "))]
 pub struct UnknownKind(String);
+
+/// Liars in a file: a list of who lies, and how.
+pub(crate) mod list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::Kind;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Liar {
+        replica: usize,
+        behaviour: Kind,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(liars: &BTreeMap<usize, Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_seq(liars.iter().map(|(replica, behaviour)| Liar { replica: *replica, behaviour: *behaviour }))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<usize, Kind>, D::Error> {
+        let mut liars = BTreeMap::new();
+        for Liar { replica, behaviour } in Vec::deserialize(deserializer)? {
+            if liars.insert(replica, behaviour).is_some() {
+                return Err(D::Error::custom(format!("replica {replica} lies in one way only")));
+            }
+        }
+        Ok(liars)
+    }
+}
 
 impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.into_iter().find(|kind| kind.to_string() == name).ok_or_else(|| UnknownKind(name.into()))
+        let known = |kind: &Kind| kind.to_string() == name || (name == "equivocate" && *kind == Self::Equivocator);
+        Self::ALL.into_iter().find(known).ok_or_else(|| UnknownKind(name.into()))
     }
 }
 
