@@ -1,19 +1,32 @@
-//! What people and programs read: tables that fit the terminal, amounts in units, and the JSON document of a run.
+//! What people and programs read: tables that fit the terminal, amounts in units, the JSON document of a run,
+//! and pages with charts.
 //!
 //! Nothing here prints: a caller decides where the text goes. No output carries colour codes, so that a pipe, a log
 //! and a terminal show the same.
 
+mod bars;
 mod chart;
+mod distribution;
 mod document;
 mod gas;
+mod map;
 mod page;
+mod palette;
+mod plot;
 mod run;
+mod sequence;
+mod steps;
 mod table;
 pub mod units;
 
+pub use bars::Bars;
 pub use chart::Chart;
+pub use distribution::Distribution;
 pub use document::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Settlement, WorkEntry};
 pub use gas::gas_table;
-pub use page::Page;
+pub use map::{NetworkMap, Sign};
+pub use page::{Figure, Page};
 pub use run::{agreement_table, settlement_table, work_table};
+pub use sequence::Sequence;
+pub use steps::Steps;
 pub use table::{Align, Column, Table, left, right};

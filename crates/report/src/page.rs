@@ -2,12 +2,63 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Chart, Table};
+use crate::{Bars, Chart, Distribution, NetworkMap, Sequence, Steps, Table};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
-    color:#1d2733;background:#fff}pre{overflow-x:auto;font-size:13px;line-height:1.35;background:#f4f6f8;padding:1rem}\
-    svg{width:100%;height:auto}@media(prefers-color-scheme:dark){body{color:#dde4ec;background:#12171d}\
-    pre{background:#1b222b}}";
+const STYLE: &str = "
+:root{color-scheme:light dark;--ground:#f5f7f9;--card:#fff;--text:#1d2733;--muted:#596675;--line:#dbe1e8}
+@media(prefers-color-scheme:dark){
+:root{--ground:#0f1419;--card:#151b22;--text:#dde4ec;--muted:#9aa7b5;--line:#2b3540}}
+*{box-sizing:border-box}
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:1.5rem auto 3rem;padding:0 1rem;color:var(--text);
+background:var(--ground);display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem;
+grid-auto-flow:dense}
+body>*{grid-column:1/-1;margin:0;min-width:0;overflow-wrap:break-word}
+body>.narrow,body>.tall{grid-column:auto}
+body>.tall{grid-row:span 2}
+h1{font-size:1.7rem;line-height:1.25}
+h2{font-size:1.25rem;margin-top:1.25rem}
+h3{font-size:1rem;margin:0 0 .5rem}
+p{max-width:46rem}
+figure,section,.facts div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem}
+figcaption{margin-bottom:.75rem;font-weight:600}
+.note,.facts dt{color:var(--muted);font-size:.875rem}
+.note{margin:.5rem 0 0}
+.box{overflow-x:auto}
+svg{display:block;width:100%;height:auto;margin:auto;font-variant-numeric:tabular-nums}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem}
+.facts div{padding:.625rem .875rem}
+.facts dd{margin:0;font-size:1.3rem;font-weight:600;line-height:1.3}
+table{border-collapse:collapse;width:100%;font-size:.9rem}
+th,td{padding:.3rem .75rem;text-align:left;vertical-align:top}
+th{color:var(--muted);font-weight:600;vertical-align:bottom}
+td{border-top:1px solid var(--line)}
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+@media(max-width:30rem){body{padding:0 .5rem}figure,section{padding:.75rem .5rem}}
+";
+
+/// What a page can show as a chart: all the charts of this crate.
+pub trait Figure: fmt::Display + sealed::Shaped {}
+
+mod sealed {
+    /// How much room a chart takes.
+    pub trait Shaped {
+        /// The class of its box.
+        fn class(&self) -> &'static str;
+    }
+}
+
+macro_rules! figures {
+    ($($chart:ty: $class:literal),*) => {$(
+        impl Figure for $chart {}
+        impl sealed::Shaped for $chart {
+            fn class(&self) -> &'static str {
+                $class
+            }
+        }
+    )*};
+}
+
+figures!(Bars: "narrow", Chart: "wide", Distribution: "narrow", NetworkMap: "tall", Sequence: "wide", Steps: "narrow");
 
 /// A page under construction. `Display` gives the HTML.
 #[derive(Debug, Clone)]
@@ -22,19 +73,41 @@ impl Page {
         Self { title: title.into(), body: String::new() }
     }
 
+    /// Adds a heading.
+    pub fn heading(&mut self, text: &str) -> &mut Self {
+        self.add(format_args!("<h2>{}</h2>\n", escape(text)))
+    }
+
     /// Adds a paragraph.
     pub fn paragraph(&mut self, text: &str) -> &mut Self {
         self.add(format_args!("<p>{}</p>\n", escape(text)))
     }
 
-    /// Adds a table as its text shows it.
+    /// Adds key figures, each with what it tells: a row of cards.
+    pub fn facts<K: AsRef<str>, V: AsRef<str>>(&mut self, facts: impl IntoIterator<Item = (K, V)>) -> &mut Self {
+        let card = |(name, value): (K, V)| {
+            format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name.as_ref()), escape(value.as_ref()))
+        };
+        let cards: String = facts.into_iter().map(card).collect();
+        self.add(format_args!("<dl class=\"facts\">\n{cards}</dl>\n"))
+    }
+
+    /// Adds a table.
     pub fn table(&mut self, table: &Table) -> &mut Self {
-        self.add(format_args!("<pre>{}</pre>\n", escape(&table.to_string())))
+        self.add(format_args!("{}\n", table.html()))
     }
 
     /// Adds a chart.
-    pub fn chart(&mut self, chart: &Chart) -> &mut Self {
-        self.add(format_args!("{chart}\n"))
+    pub fn chart(&mut self, chart: &dyn Figure) -> &mut Self {
+        self.figure("", chart)
+    }
+
+    /// Adds a chart below its caption. Charts that are not wide stand side by side where there is room.
+    pub fn figure(&mut self, caption: &str, chart: &dyn Figure) -> &mut Self {
+        let class = chart.class();
+        let caption =
+            if caption.is_empty() { String::new() } else { format!("<figcaption>{}</figcaption>\n", escape(caption)) };
+        self.add(format_args!("<figure class=\"{class}\">{caption}<div class=\"box\">{chart}</div></figure>\n"))
     }
 
     fn add(&mut self, html: fmt::Arguments<'_>) -> &mut Self {
@@ -49,8 +122,8 @@ impl fmt::Display for Page {
         write!(
             f,
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
-             <h1>{title}</h1>\n{}</html>\n",
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{title}</title>\n\
+             <style>{STYLE}</style>\n<h1>{title}</h1>\n{}</html>\n",
             self.body
         )
     }
@@ -75,5 +148,19 @@ mod tests {
         assert!(html.contains("&lt;script&gt;") && html.contains("a &lt; b") && html.contains("1 &gt; 0"), "{html}");
         assert!(html.contains("&quot;this&quot; &amp; that"), "{html}");
         assert!(!html.contains("http") && !html.contains("<script"), "{html}");
+    }
+
+    #[test]
+    fn headings_facts_and_captions_are_escaped_and_stand_in_their_order() {
+        let mut bars = Bars::new(["<b>"]);
+        bars.row("<i>", [(1.0, "<u>")]);
+        let mut page = Page::new("");
+        page.heading("<h>").facts([("<k>", "<v>")]).figure("<c>", &bars).chart(&bars).paragraph("<p>");
+        let html = page.to_string();
+        let shown =
+            ["&lt;h&gt;", "&lt;k&gt;", "&lt;v&gt;", "&lt;c&gt;", "&lt;b&gt;", "&lt;i&gt;", "&lt;u&gt;", "&lt;p&gt;"];
+        let places: Vec<_> = shown.iter().map(|part| html.find(part).expect(part)).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!(html.matches("<figcaption>").count(), 1, "only one chart has a caption");
     }
 }

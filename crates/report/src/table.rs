@@ -4,6 +4,8 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, presets};
 
+use crate::page::escape;
+
 /// Which edge of its column a cell keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -35,6 +37,7 @@ pub fn right(heading: impl Into<String>) -> Column {
 #[derive(Debug, Clone)]
 pub struct Table {
     title: String,
+    aligns: Vec<Align>,
     table: comfy_table::Table,
     notes: Vec<String>,
 }
@@ -54,7 +57,8 @@ impl Table {
                 Align::Right => CellAlignment::Right,
             });
         }
-        Self { title: title.into(), table, notes: Vec::new() }
+        let aligns = columns.iter().map(|column| column.align).collect();
+        Self { title: title.into(), aligns, table, notes: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
@@ -83,6 +87,25 @@ impl Table {
     /// Whether it has no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The table as HTML, in a box that scrolls when it is too narrow.
+    pub(crate) fn html(&self) -> String {
+        let row = |row: &comfy_table::Row, tag: &str| -> String {
+            let cell = |(column, cell): (usize, &comfy_table::Cell)| {
+                let number = if self.aligns.get(column) == Some(&Align::Right) { " class=\"n\"" } else { "" };
+                format!("<{tag}{number}>{}</{tag}>", escape(&cell.content()))
+            };
+            format!("<tr>{}</tr>\n", row.cell_iter().enumerate().map(cell).collect::<String>())
+        };
+        let title = if self.title.is_empty() { String::new() } else { format!("<h3>{}</h3>\n", escape(&self.title)) };
+        let head: String = self.table.header().map(|header| row(header, "th")).into_iter().collect();
+        let rows: String = self.table.row_iter().map(|cells| row(cells, "td")).collect();
+        let notes: String = self.notes.iter().map(|note| format!("<p class=\"note\">{}</p>\n", escape(note))).collect();
+        format!(
+            "<section>{title}<div class=\"box\"><table><thead>{head}</thead><tbody>\n{rows}</tbody>\
+             </table></div>\n{notes}</section>"
+        )
     }
 }
 
@@ -142,6 +165,20 @@ mod tests {
         let text = table.to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn as_html_numbers_have_their_class_and_all_text_is_escaped() {
+        let mut table = Table::new("a & b", [left("<name>"), right("gas")]);
+        table.row(["a < b", "1,000"]).note("1 > 0");
+        let html = table.html();
+        let expected = [
+            "<h3>a &amp; b</h3>",
+            "<th>&lt;name&gt;</th><th class=\"n\">gas</th>",
+            "<td>a &lt; b</td><td class=\"n\">1,000</td>",
+            "1 &gt; 0",
+        ];
+        assert!(expected.iter().all(|part| html.contains(part)), "{html}");
     }
 
     #[test]
