@@ -48,7 +48,18 @@ fn impossible_networks_are_refused_by_name() {
         ("--bandwidth=fast", "no bandwidth"),
         ("--loss=1", "share"),
         ("--behaviour=kind", "equivocator"),
-        ("--blocks=0", "at most 10,000 blocks"),
+        ("--region=sydney", "write sydney:3"),
+        ("--region=atlantis:4", "there are virginia"),
+        ("--region=sydney:3", "4 to 1000"),
+        ("--crash=9@1s", "there is no replica 9"),
+        ("--crash=0@soon", "write a time"),
+        ("--partition=3s..1s:0", "ends before it begins"),
+        ("--partition=1s..3s:sydney", "no replica is in"),
+        ("--synchrony=synchronous", "delta is needed"),
+        ("--scheduler=target-primary", "delta is needed"),
+        ("--synchrony=sometimes", "unknown variant"),
+        ("--max-events=0", "shows nothing"),
+        ("--blocks=0", "1 to 10,000 blocks"),
         ("--view-timeout=0s", "a view must last"),
         ("--view-timeout=500000000years", "30 days at most"),
         ("--transaction-bytes=99999999999", "1 GiB"),
@@ -58,6 +69,174 @@ fn impossible_networks_are_refused_by_name() {
         assert!(!refused.status.success() && said.contains(reason), "{argument}: {said}");
         assert!(!said.contains("panicked"), "{said}");
     }
+}
+
+/// A file that is removed with its folder.
+fn temporary(name: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join(name).to_str().expect("a path of text").to_string();
+    (folder, path)
+}
+
+#[test]
+fn three_of_ten_replicas_in_sydney_on_a_thin_link_are_late_and_hold_nobody_up() {
+    let run = json(&[
+        "pbft",
+        "--nodes",
+        "10",
+        "--region",
+        "frankfurt:7",
+        "--region",
+        "sydney:3@10mbps",
+        "--transactions=1000",
+    ]);
+    assert_eq!(run["verdict"], "pass");
+    let [first, all] = ["decided_first_ms", "decided_all_ms"].map(|figure| run[figure].as_f64().expect("a number"));
+    // 133 ms one way and 310,000 B at 10 Mbit/s.
+    assert!(first < 30.0 && (381.0..420.0).contains(&all), "{first} {all}");
+}
+
+#[test]
+fn every_scenario_of_the_folder_ends_as_it_says() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() >= 10, "{}", files.len());
+    for file in files {
+        let output = sim(&["pbft", file.to_str().expect("text"), "--json"]);
+        let run: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let expected = if file.ends_with("target-primary.toml") { "no progress" } else { "pass" };
+        assert_eq!(run["verdict"], expected, "{}: {run}", file.display());
+        assert_eq!(output.status.success(), expected == "pass");
+        assert!(run["about"].as_str().is_some_and(|about| about.len() > 40), "{} teaches nothing", file.display());
+    }
+}
+
+#[test]
+fn a_file_and_options_say_the_same_and_options_win() {
+    let options = ["pbft", "--nodes=7", "--latency=normal:40ms,5ms", "--crash=0@1s+2s", "--blocks=9", "--every=300ms"];
+    let printed = sim(&[&options[..], &["--print-scenario"]].concat());
+    let (_folder, file) = temporary("scenario.toml");
+    std::fs::write(&file, &printed.stdout).expect("written");
+    let [by_options, by_file] = [json(&options), json(&["pbft", &file])];
+    assert_eq!(by_options["digest"], by_file["digest"]);
+    let changed = json(&["pbft", &file, "--nodes=10", "--seed=3"]);
+    assert_eq!((&changed["nodes"], &changed["seed"]), (&10.into(), &3.into()));
+
+    let broken = String::from_utf8(printed.stdout).expect("text").replace("replica = 0", "replica = 70");
+    std::fs::write(&file, &broken).expect("written");
+    let refused = sim(&["pbft", &file]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    let line = broken.lines().position(|line| line.contains("replica = 70")).expect("it is there") + 1;
+    assert!(said.contains(&format!("line {line}: crash.0.replica: there is no replica 70")), "{said}");
+}
+
+#[test]
+fn a_recorded_run_is_shown_message_by_message_and_another_one_is_told() {
+    let (_folder, file) = temporary("run.toml");
+    let run = json(&["pbft", "--nodes=4", "--byzantine=1", "--behaviour=equivocate", "--record", &file]);
+    let shown = sim(&["replay", &file]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(
+        shown.status.success() && text.contains("decides height 1") && text.contains("-> 2      prepare"),
+        "{text}"
+    );
+    assert!(text.trim_end().ends_with(&format!("digest {})", run["digest"].as_str().expect("text"))), "{text}");
+    let commits = sim(&["replay", &file, "--kind", "commit", "--replica", "2", "--json"]);
+    let commits: Vec<Value> = String::from_utf8_lossy(&commits.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(!commits.is_empty());
+    for commit in commits {
+        let message = &commit["what"]["delivered"];
+        assert!(message["kind"] == "commit" && (message["from"] == 2 || message["to"] == 2), "{commit}");
+    }
+    assert_eq!(String::from_utf8_lossy(&sim(&["replay", &file, "--last", "3"]).stdout).lines().count(), 4);
+
+    let recorded = std::fs::read_to_string(&file).expect("a file");
+    for (from, to, reason) in [
+        ("seed = 0", "seed = 1", "records another run"),
+        ("events = ", "events = x", "is no scenario"),
+        ("[recorded]", "[recordet]", "unknown field"),
+        ("verdict = \"pass\"\n", "", "missing field"),
+    ] {
+        assert!(recorded.contains(from), "{from}");
+        std::fs::write(&file, recorded.replacen(from, to, 1)).expect("written");
+        let refused = sim(&["replay", &file, "--last", "1"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && said.contains(reason), "{to}: {said}");
+    }
+    std::fs::write(&file, [0xff, 0xfe, 0]).expect("written");
+    assert!(String::from_utf8_lossy(&sim(&["replay", &file]).stderr).contains("cannot read"));
+}
+
+#[test]
+fn a_page_of_several_runs_needs_nothing_but_itself() {
+    let (_folder, file) = temporary("page.html");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let [sydney, attack] = ["sydney", "equivocation"].map(|name| format!("{folder}/{name}.toml"));
+    let output = sim(&["pbft", &sydney, &attack, "--html", &file]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("sydney") && table.contains("equivocation"), "{table}");
+    let page = std::fs::read_to_string(&file).expect("a file");
+    for shown in ["Comparison", "Messages one by one", "Sent over time", "Bytes by type", "frankfurt", "decides 1"] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    assert!(!page.contains("http") && !page.contains("<script"), "it refers to something outside");
+}
+
+#[test]
+fn a_sweep_that_was_stopped_goes_on_where_it_stopped() {
+    let (_folder, file) = temporary("runs.csv");
+    let sweep = |seeds: &str| {
+        let network = ["sweep", "--nodes=7", "--byzantine=2", "--loss=0.2", "--gst=3s", "--blocks=3"];
+        json(&[&network[..], &["--seeds", seeds, "--csv", &file]].concat())
+    };
+    assert_eq!(sweep("5")["verdicts"]["pass"], 5);
+    let before = std::fs::read_to_string(&file).expect("a file");
+    // A run that is in the file is not played again.
+    let marked = before.replacen(&digest_of(&before), "not played again", 1);
+    std::fs::write(&file, &marked).expect("written");
+    assert_eq!(sweep("8")["runs"], 8);
+    let after = std::fs::read_to_string(&file).expect("a file");
+    assert!(after.starts_with(&marked) && after.lines().count() == 9, "{after}");
+    let seeds: std::collections::BTreeSet<_> = after.lines().skip(1).filter_map(|row| row.split(',').next()).collect();
+    assert_eq!(seeds.len(), 8, "each once: {after}");
+
+    std::fs::write(&file, "not,a,sweep\n1,2,3\n").expect("written");
+    let refused = sim(&["sweep", "--seeds", "1", "--csv", &file]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not a sweep's file"));
+}
+
+/// The last column of the first run.
+fn digest_of(runs: &str) -> String {
+    let row = runs.lines().nth(1).expect("a run");
+    row.rsplit(',').next().expect("a column").to_string()
+}
+
+#[test]
+fn a_sweep_makes_the_first_run_that_fails_small_and_a_replay_shows_it() {
+    let (_folder, file) = temporary("failed.toml");
+    let network = ["sweep", "--nodes=7", "--synchrony=asynchronous", "--scheduler=target-primary", "--blocks=8"];
+    let more = ["--loss=0.1", "--jitter=20ms", "--crash=3@1s+1s", "--stop-after=30s", "--seeds=2", "--failed", &file];
+    let failed = sim(&[&network[..], &more].concat());
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert!(failed.status.code() == Some(1) && said.contains("seed 0 fails") && said.contains("no progress"), "{said}");
+    let smallest = std::fs::read_to_string(&file).expect("a file");
+    assert!(smallest.contains("blocks = 1\n") && smallest.contains("loss = 0.0"), "{smallest}");
+    assert!(!smallest.contains("[[crash]]") && smallest.contains("target-primary"), "{smallest}");
+    let shown = sim(&["replay", &file, "--last", "5"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("nothing was decided"), "{shown:?}");
+    assert!(shown.status.success(), "it is the run that was recorded");
+}
+
+#[test]
+fn chance_may_choose_everything() {
+    let summary = json(&["sweep", "--random", "--seeds", "30"]);
+    assert_eq!((&summary["runs"], &summary["verdicts"]["pass"]), (&30.into(), &30.into()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod l1;
 mod load;
 mod machine;
 mod primitives;
+mod sim;
 mod workload;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     L1(l1::L1),
     /// Measure what everything else rests on: signatures, hashes and forced writes
     Primitives(primitives::Measure),
+    /// Measure the simulator on one thread
+    Sim(sim::Sim),
 }
 
 /// Runs a `bench` command.
@@ -24,5 +27,6 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::L1(bench) => l1::run(bench).await,
         Command::Primitives(measure) => primitives::run(measure),
+        Command::Sim(bench) => sim::run(&bench),
     }
 }

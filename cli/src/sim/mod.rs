@@ -1,8 +1,12 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time.
 
-mod network;
+mod options;
+mod outcome;
+mod page;
 mod pbft;
 mod pot_table;
+mod replay;
+mod sweep;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -10,7 +14,11 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Have a client's transactions decided in a network of so many replicas
-    Pbft(pbft::Simulate),
+    Pbft(Box<pbft::Simulate>),
+    /// Play one network under many seeds, on all cores
+    Sweep(Box<sweep::Sweep>),
+    /// Show a recorded run, message by message
+    Replay(replay::Replay),
     /// Reproduce the table that the Proof of Training prototype published
     PotTable(pot_table::PotTable),
 }
@@ -19,6 +27,14 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Pbft(simulate) => pbft::run(&simulate),
+        Command::Sweep(sweep) => sweep::run(&sweep),
+        Command::Replay(replay) => replay::run(&replay),
         Command::PotTable(table) => pot_table::run(&table),
     }
+}
+
+/// The regions that there are, for a message.
+fn regions() -> String {
+    let names = dtn_simulator::REGIONS.map(|(name, azure)| format!("{name} ({azure})"));
+    names.join(", ")
 }

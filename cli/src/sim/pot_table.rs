@@ -1,14 +1,14 @@
 //! `dtn-cli sim pot-table`: the prototype's published table, by its model and by that of shared links.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Args;
 use dtn_report::{Table, left, right};
+use dtn_simulator::{Load, Pace, Rate, Scenario, Sharing};
 use serde::Serialize;
 
-use super::{
-    network::{Model, NetworkOptions, parse_latency},
-    pbft,
-};
+use super::outcome::play;
 use crate::output;
 
 /// Reproduce the published table.
@@ -50,21 +50,32 @@ struct Cell {
 }
 
 pub(crate) fn run(options: &PotTable) -> Result<()> {
-    let _remembering = pbft::remembering();
     let mut cells = Vec::new();
     for (transactions, nodes, published) in PUBLISHED {
         for (mbps, published_s) in RATES.into_iter().zip(published) {
             let seconds = |model| {
-                let latency = parse_latency("350ms").ok()?;
-                let network = NetworkOptions { latency, bandwidth: mbps, model, loss: 0.0 };
-                let outcome = pbft::play(&pbft::prototype(nodes, transactions, &network, options.seed));
+                let (outcome, _) = play(&prototype(nodes, transactions, mbps, model, options.seed));
                 outcome.replied_ms.map(|ms| ms / 1e3)
             };
-            let (fpbft_s, shared_s) = (seconds(Model::Fpbft), seconds(Model::Shared));
+            let (fpbft_s, shared_s) = (seconds(Sharing::Fpbft), seconds(Sharing::Shared));
             cells.push(Cell { transactions, nodes, mbps, published_s, fpbft_s, shared_s });
         }
     }
     if options.json { output::json(&cells) } else { output::line(table(&cells)) }
+}
+
+/// An experiment of the prototype: its client waits for the replies of all, which are as long as the request, and its
+/// machines take no time.
+fn prototype(nodes: usize, transactions: usize, mbps: f64, model: Sharing, seed: u64) -> Scenario {
+    let mut scenario = Scenario { n: nodes, seed, ..Scenario::default() };
+    let load = Load { transactions, replies: Some(nodes), long_replies: true, ..Load::default() };
+    (scenario.load, scenario.links.model, scenario.links.bandwidth) = (load, model, Rate::mbps(mbps));
+    let pace = Pace { gathering: Duration::ZERO, writing: Duration::ZERO, ..Pace::default() };
+    scenario.pace = Pace { signing: Duration::ZERO, verifying: Duration::ZERO, ..pace };
+    // Nobody says anything twice.
+    let patient = scenario.view_timeout() * 4;
+    (scenario.pace.view_timeout, scenario.pace.housekeeping) = (Some(patient), Some(patient));
+    scenario
 }
 
 fn table(cells: &[Cell]) -> Table {

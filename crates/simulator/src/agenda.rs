@@ -1,86 +1,71 @@
 //! What is going to happen, and when.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
 /// Microseconds of a stretch, as a power of two.
-const STRETCH: u32 = 6;
+const STRETCH: u32 = 10;
 
-/// Events by time in microseconds, and within one in the order in which they were foreseen. Only the stretch of time that
-/// has begun is in order; what comes later is put where its stretch is. So an event costs the same whether a hundred or a
-/// million are to come.
+const WORDS: usize = 1 << (STRETCH - u64::BITS.ilog2());
+
+/// Events by time in microseconds, and within one in the order in which they were foreseen. The stretch of time that has
+/// begun has a queue for each microsecond; what comes later is put where its stretch is. So nothing is ever compared, and
+/// an event costs the same whether a hundred or a million are to come.
 #[derive(Debug)]
 pub(crate) struct Agenda<E> {
-    begun: BinaryHeap<Reverse<Scheduled<E>>>,
-    /// The first stretch that has not begun.
-    next: u64,
-    later: BTreeMap<u64, Vec<Scheduled<E>>>,
-    foreseen: u64,
-}
-
-#[derive(Debug)]
-struct Scheduled<E> {
-    at: u64,
-    number: u64,
-    event: E,
-}
-
-impl<E> Scheduled<E> {
-    fn place(&self) -> (u64, u64) {
-        (self.at, self.number)
-    }
-}
-
-impl<E> PartialEq for Scheduled<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl<E> Eq for Scheduled<E> {}
-
-impl<E> PartialOrd for Scheduled<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Scheduled<E> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
+    /// The microseconds of the stretch that has begun.
+    queues: Vec<VecDeque<E>>,
+    /// Which of them hold something, a bit each.
+    occupied: [u64; WORDS],
+    /// The stretch that has begun.
+    stretch: u64,
+    later: BTreeMap<u64, Vec<(u64, E)>>,
 }
 
 impl<E> Default for Agenda<E> {
     fn default() -> Self {
-        Self { begun: BinaryHeap::new(), next: 0, later: BTreeMap::new(), foreseen: 0 }
+        let queues = (0..1 << STRETCH).map(|_| VecDeque::new()).collect();
+        Self { queues, occupied: [0; WORDS], stretch: 0, later: BTreeMap::new() }
     }
 }
 
 impl<E> Agenda<E> {
+    /// Foresees an event, no earlier than the last one that has happened.
     pub(crate) fn add(&mut self, at: Duration, event: E) {
         let at = at.as_micros() as u64;
-        self.foreseen += 1;
-        let scheduled = Scheduled { at, number: self.foreseen, event };
         let stretch = at >> STRETCH;
-        if stretch < self.next {
-            self.begun.push(Reverse(scheduled));
+        if stretch == self.stretch {
+            self.enqueue(at, event);
         } else {
-            self.later.entry(stretch).or_default().push(scheduled);
+            self.later.entry(stretch).or_default().push((at, event));
         }
     }
 
     pub(crate) fn next(&mut self) -> Option<(Duration, E)> {
-        if self.begun.is_empty() {
+        loop {
+            if let Some(word) = self.occupied.iter().position(|word| *word != 0) {
+                let bit = self.occupied[word].trailing_zeros();
+                let place = (word << u64::BITS.ilog2()) + bit as usize;
+                let event = self.queues[place].pop_front();
+                if self.queues[place].is_empty() {
+                    self.occupied[word] &= !(1 << bit);
+                }
+                return Some((Duration::from_micros((self.stretch << STRETCH) + place as u64), event?));
+            }
             let (stretch, events) = self.later.pop_first()?;
-            self.next = stretch + 1;
-            self.begun.extend(events.into_iter().map(Reverse));
+            self.stretch = stretch;
+            for (at, event) in events {
+                self.enqueue(at, event);
+            }
         }
-        let Reverse(Scheduled { at, event, .. }) = self.begun.pop()?;
-        Some((Duration::from_micros(at), event))
+    }
+
+    fn enqueue(&mut self, at: u64, event: E) {
+        let place = (at & ((1 << STRETCH) - 1)) as usize;
+        self.occupied[place >> u64::BITS.ilog2()] |= 1 << (place & 63);
+        self.queues[place].push_back(event);
     }
 }
 

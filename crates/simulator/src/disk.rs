@@ -1,15 +1,15 @@
 //! A disk that may lose power before it has written everything.
 
-use std::{fmt, str::FromStr};
-
 use dtn_consensus::Decision;
 use dtn_primitives::CheckpointCertificate;
 use rand::{Rng, rngs::StdRng};
+use serde::{Deserialize, Serialize};
 
 use crate::Chain;
 
 /// Which of the writes that were not synced yet are found after a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Survival {
     /// None.
     Nothing,
@@ -17,25 +17,6 @@ pub enum Survival {
     Everything,
     /// Any of them; of blocks, which follow each other, the first so many.
     Any,
-}
-
-impl fmt::Display for Survival {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "nothing",
-            Self::Everything => "everything",
-            Self::Any => "any",
-        })
-    }
-}
-
-impl FromStr for Survival {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::Nothing, Self::Everything, Self::Any];
-        all.into_iter().find(|survival| survival.to_string() == name).ok_or_else(|| format!("no survival {name}"))
-    }
 }
 
 /// Something to be made durable.

@@ -8,6 +8,7 @@ use std::{
 use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Members, Subject, Survival,
@@ -20,7 +21,8 @@ use crate::{
 const BLOCKS_AT_ONCE: usize = 16;
 
 /// When a host makes durable what its replica asks it to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Durability {
     /// Everything that a batch of inputs leads to in one write, before anything of it is sent.
     Together,
@@ -30,7 +32,7 @@ pub enum Durability {
 
 /// What reaches a host.
 pub(crate) enum Arrival<P: Protocol> {
-    Input(Input<P::Message, P::Timer>),
+    Input(Box<Input<P::Message, P::Timer>>),
     Packet {
         from: ValidatorIndex,
         sent: Rc<Sent<P::Message>>,
@@ -39,6 +41,12 @@ pub(crate) enum Arrival<P: Protocol> {
     Housekeeping {
         requests: Option<u64>,
     },
+}
+
+impl<P: Protocol> Arrival<P> {
+    pub(crate) fn input(input: Input<P::Message, P::Timer>) -> Self {
+        Self::Input(Box::new(input))
+    }
 }
 
 /// What a host's batch of work led to inside of it.
@@ -163,10 +171,10 @@ impl<P: Subject> Host<P> {
         self.inbox.clear();
         self.timers.clear();
         (self.up, self.busy, self.wish, self.ahead) = (true, false, None, None);
-        self.inbox.push_back(Arrival::Input(Input::Start));
+        self.inbox.push_back(Arrival::input(Input::Start));
         // The block of a checkpoint may have become durable and the vote for it not.
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
-        let checkpoints = self.chain.above(stable, usize::MAX).iter().filter_map(at_checkpoint).map(Arrival::Input);
+        let checkpoints = self.chain.above(stable, usize::MAX).iter().filter_map(at_checkpoint).map(Arrival::input);
         self.inbox.extend(checkpoints);
     }
 
@@ -184,7 +192,7 @@ impl<P: Subject> Host<P> {
         let mut outcomes = Vec::new();
         while let Some(arrival) = self.inbox.pop_front() {
             match arrival {
-                Arrival::Input(input) => self.input(input, members, &mut outcomes),
+                Arrival::Input(input) => self.input(*input, members, &mut outcomes),
                 Arrival::Packet { from, sent } => self.packet(from, &sent.packet, members, &mut outcomes),
                 Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
             }
@@ -294,8 +302,14 @@ impl<P: Subject> Host<P> {
                 }
             }
             Packet::Blocks(blocks) => self.take(blocks, members, outcomes),
-            Packet::Order { up_to, .. } => {
+            Packet::Order { above, up_to, .. } => {
                 self.ordered = self.ordered.max(*up_to);
+                // §4.1: who has executed a request that comes again sends its reply again.
+                if let Some(bytes) = self.reply_bytes {
+                    for height in *above + 1..=self.chain.height().min(*up_to) {
+                        self.send(To::Client, Packet::Reply { height, bytes });
+                    }
+                }
                 self.input(Input::Waiting(self.ordered > self.chain.height()), members, outcomes);
             }
             Packet::Reply { .. } => {}
@@ -342,6 +356,11 @@ impl<P: Subject> Host<P> {
     /// Whether the work that was done asks for a write.
     pub(crate) fn writes(&self) -> bool {
         self.actions.iter().any(|action| matches!(action, Action::Write(_)))
+    }
+
+    /// Whether the work that was done leads to anything.
+    pub(crate) fn acts(&self) -> bool {
+        !self.actions.is_empty()
     }
 
     /// Makes durable what is to be, and gives what may be sent then. If the power fails at one of these writes, what

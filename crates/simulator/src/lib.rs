@@ -8,14 +8,21 @@
 pub mod adversary;
 mod agenda;
 mod chain;
+mod check;
 mod disk;
+mod file;
+mod happening;
 mod host;
 mod links;
 mod measured;
 mod members;
+mod network;
 mod oracle;
 mod packet;
 mod pbft;
+mod port;
+mod random;
+mod regions;
 mod scenario;
 mod shrink;
 mod subject;
@@ -24,16 +31,24 @@ pub mod twins;
 mod world;
 
 pub use chain::Chain;
+pub use check::{Impossible, MAX_LATENCY, MAX_NODES, MIN_NODES};
 pub use disk::Survival;
+pub use file::FileError;
+pub use happening::{Happening, Observer, What};
 pub use host::Durability;
-pub use links::{Bandwidth, Latency, Links};
+pub use links::{Latency, Rate};
 pub use measured::{Measured, Traffic};
 pub use members::Members;
 pub use oracle::Violation;
-pub use scenario::{Crash, Load, Pace, Partition, Scenario, When};
+pub use pbft::{observe_pbft, run_pbft};
+pub use regions::REGIONS;
+pub use scenario::{
+    Crash, Group, Links, Load, Model, Pace, Partition, Recorded, Region, Route, Scenario, Scheduler, Sharing,
+    Signatures, Source, Stop, Synchrony, When,
+};
 pub use shrink::shrink;
 pub use subject::{Statement, Subject};
-pub use world::{Report, Verdict, run};
+pub use world::{Offence, Report, Verdict, observe, run};
 
 /// The seed of a test: `DTN_SEED` if it is set, to replay a failure, and `default` otherwise.
 pub fn seed_or(default: u64) -> u64 {

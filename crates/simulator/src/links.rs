@@ -1,25 +1,14 @@
-//! What the network does to a message: how long it is under way, whether it arrives, and how often.
+//! How long messages are under way, and what a link carries.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use rand::{Rng, rngs::StdRng};
 use rand_distr::{Distribution, LogNormal, Normal};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
-/// How links treat messages.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Links {
-    /// How long a message is under way, whatever its length.
-    pub latency: Latency,
-    /// How long its length takes.
-    pub bandwidth: Bandwidth,
-    /// The share of messages that is lost before the stabilization time.
-    pub loss: f64,
-    /// The share of messages that arrives twice before the stabilization time.
-    pub repetition: f64,
-}
-
-/// The propagation delay of messages.
-#[derive(Debug, Clone, PartialEq)]
+/// The propagation delay of messages. As text: `constant:40ms`, `uniform:35ms..350ms`, `normal:250ms,50ms`,
+/// `log-normal:100ms,0.5`, `regions`; `350ms` alone is `uniform:35ms..350ms`, as the FPBFT simulator has it.
+#[derive(Debug, Clone, Copy, PartialEq, SerializeDisplay, DeserializeFromStr)]
 pub enum Latency {
     /// The same for all.
     Constant(Duration),
@@ -45,18 +34,28 @@ pub enum Latency {
         sigma: f64,
     },
     /// That between the regions of sender and receiver.
-    Regions {
-        /// The region of each replica; who is beyond the list is in the first.
-        of: Vec<usize>,
-        /// One-way delays, by the sender's and the receiver's region.
-        one_way: Vec<Vec<Duration>>,
-        /// The share by which a delay may be longer, any up to this.
-        jitter: f64,
-    },
+    Regions,
 }
 
 impl Latency {
-    pub(crate) fn sample(&self, from: usize, to: usize, rng: &mut StdRng) -> Duration {
+    /// Any time from a tenth of the longest up, as the FPBFT simulator has it.
+    pub fn up_to(most: Duration) -> Self {
+        Self::Uniform { least: most / 10, most }
+    }
+
+    /// A time that few messages exceed.
+    pub(crate) fn most(&self) -> Duration {
+        match self {
+            Self::Constant(delay) => *delay,
+            Self::Uniform { most, .. } => *most,
+            Self::Normal { mean, deviation } => *mean + *deviation * 3,
+            Self::LogNormal { median, sigma } => seconds(median.as_secs_f64() * (3.0 * sigma).exp()),
+            Self::Regions => Duration::from_millis(200),
+        }
+    }
+
+    /// The delay of one message; that between regions is the caller's business.
+    pub(crate) fn sample(&self, rng: &mut StdRng) -> Duration {
         match self {
             Self::Constant(delay) => *delay,
             Self::Uniform { least, most } => between(*least, *most, rng),
@@ -68,160 +67,145 @@ impl Latency {
                 let distribution = LogNormal::new(median.as_secs_f64().ln(), *sigma);
                 seconds(distribution.map_or(median.as_secs_f64(), |distribution| distribution.sample(rng)))
             }
-            Self::Regions { of, one_way, jitter } => {
-                let region = |replica: usize| of.get(replica).copied().unwrap_or_default();
-                let row = one_way.get(region(from));
-                let delay = row.and_then(|row| row.get(region(to))).copied().unwrap_or_default();
-                delay + between(Duration::ZERO, delay.mul_f64(*jitter), rng)
-            }
+            Self::Regions => Duration::ZERO,
         }
     }
 }
 
-/// What of a link's capacity a message takes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Bandwidth {
-    /// Nothing.
-    Unlimited,
-    /// The model of the FPBFT simulator: every message has a connection of its own with all the bandwidth, and is sent in
-    /// chunks of a tenth of a second's worth, each after a pause of 100 ms. So none takes less than 100 ms, and a
-    /// thousand at a time take no longer than one.
-    PerConnection {
-        /// Bytes a second.
-        bytes_per_second: f64,
-    },
-    /// Each replica has one uplink and one downlink, which all its messages share: frame by frame, each message in its
-    /// turn. Who is beyond the lists has no limit.
-    Shared {
-        /// Bytes a second that each replica can send.
-        up: Vec<f64>,
-        /// Bytes a second that each replica can receive.
-        down: Vec<f64>,
-    },
-}
-
-/// The pause of the FPBFT model before each chunk, and the share of a second that a chunk is.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// What a replica sends at a time: an Ethernet frame's worth.
-const FRAME: usize = 1500;
-
-impl Bandwidth {
-    /// What a message takes by itself, apart from what it shares.
-    pub(crate) fn own_time(&self, bytes: usize) -> Duration {
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |duration: &Duration| humantime::format_duration(*duration).to_string().replace(' ', "");
         match self {
-            Self::PerConnection { bytes_per_second } => {
-                let chunks = (bytes as f64 / (bytes_per_second * PAUSE.as_secs_f64())).ceil().max(1.0);
-                PAUSE.mul_f64(chunks)
-            }
-            Self::Unlimited | Self::Shared { .. } => Duration::ZERO,
+            Self::Constant(delay) => write!(f, "constant:{}", text(delay)),
+            Self::Uniform { least, most } => write!(f, "uniform:{}..{}", text(least), text(most)),
+            Self::Normal { mean, deviation } => write!(f, "normal:{},{}", text(mean), text(deviation)),
+            Self::LogNormal { median, sigma } => write!(f, "log-normal:{},{sigma}", text(median)),
+            Self::Regions => f.write_str("regions"),
         }
     }
-
-    fn up(&self, replica: usize) -> Option<f64> {
-        if let Self::Shared { up, .. } = self { up.get(replica).copied() } else { None }
-    }
-
-    fn down(&self, replica: usize) -> Option<f64> {
-        if let Self::Shared { down, .. } = self { down.get(replica).copied() } else { None }
-    }
 }
 
-/// A message that waits for its next frame.
-struct Flow<T> {
-    left: usize,
-    message: T,
-}
+impl FromStr for Latency {
+    type Err = String;
 
-/// One replica's end of the network.
-pub(crate) struct Port<T> {
-    up: Option<f64>,
-    down: Option<f64>,
-    sending: VecDeque<Flow<T>>,
-    /// A frame is on its way out.
-    busy: bool,
-    /// Until when the downlink is taken.
-    receiving_until: Duration,
-}
-
-/// What a port does once it has sent a frame.
-pub(crate) struct Turn<T> {
-    /// The message whose last frame is out.
-    pub(crate) sent: Option<T>,
-    /// After how long the next frame is.
-    pub(crate) next: Option<Duration>,
-}
-
-impl<T> Port<T> {
-    pub(crate) fn new(bandwidth: &Bandwidth, replica: usize) -> Self {
-        let (up, down) = (bandwidth.up(replica), bandwidth.down(replica));
-        Self { up, down, sending: VecDeque::new(), busy: false, receiving_until: Duration::ZERO }
-    }
-
-    /// Whether what it sends waits for its uplink.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.up.is_some()
-    }
-
-    /// Takes a message to be sent; after how long its first frame is out, if none was on its way before.
-    pub(crate) fn send(&mut self, bytes: usize, message: T) -> Option<Duration> {
-        self.sending.push_back(Flow { left: bytes.max(1), message });
-        if std::mem::replace(&mut self.busy, true) { None } else { self.frame_time() }
-    }
-
-    fn frame_time(&self) -> Option<Duration> {
-        let flow = self.sending.front()?;
-        Some(seconds(flow.left.min(FRAME) as f64 / self.up?))
-    }
-
-    /// A frame is out.
-    pub(crate) fn frame_sent(&mut self) -> Turn<T> {
-        let mut sent = None;
-        if let Some(mut flow) = self.sending.pop_front() {
-            flow.left -= flow.left.min(FRAME);
-            if flow.left == 0 {
-                sent = Some(flow.message);
-            } else {
-                self.sending.push_back(flow);
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (name, rest) = text.split_once(':').unwrap_or((text, ""));
+        let pair = |separator| rest.split_once(separator).ok_or_else(|| format!("{text}: two values are needed"));
+        Ok(match name {
+            "regions" if rest.is_empty() => Self::Regions,
+            "constant" => Self::Constant(delay(rest)?),
+            "uniform" => {
+                let (least, most) = pair("..")?;
+                Self::Uniform { least: delay(least)?, most: delay(most)? }
             }
-        }
-        let next = self.frame_time();
-        self.busy = next.is_some();
-        Turn { sent, next }
-    }
-
-    /// A message's last bit is here; after how long the downlink has let it through. It came in while it was sent, as far
-    /// as the downlink was free.
-    pub(crate) fn receive(&mut self, bytes: usize, now: Duration) -> Duration {
-        let Some(rate) = self.down else { return Duration::ZERO };
-        let takes = seconds(bytes as f64 / rate);
-        let begins = self.receiving_until.max(now.saturating_sub(takes));
-        self.receiving_until = begins + takes;
-        self.receiving_until.saturating_sub(now)
+            "normal" => {
+                let (mean, deviation) = pair(",")?;
+                Self::Normal { mean: delay(mean)?, deviation: delay(deviation)? }
+            }
+            "log-normal" => {
+                let (median, sigma) = pair(",")?;
+                let sigma = sigma.trim().parse().map_err(|_| format!("{text}: {sigma} is no number"))?;
+                Self::LogNormal { median: delay(median)?, sigma }
+            }
+            _ => Self::up_to(delay(text).map_err(|error| {
+                format!(
+                    "{error}; write 350ms, constant:40ms, uniform:35ms..350ms, normal:250ms,50ms, log-normal:100ms,0.5 \
+                     or regions"
+                )
+            })?),
+        })
     }
 }
 
-fn between(least: Duration, most: Duration, rng: &mut StdRng) -> Duration {
+/// A duration; a number alone is milliseconds.
+fn delay(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let not = |reason: &dyn fmt::Display| format!("{text:?} is no latency: {reason}");
+    match text.parse::<f64>() {
+        Ok(ms) if ms.is_finite() && ms >= 0.0 => Duration::try_from_secs_f64(ms / 1e3).map_err(|error| not(&error)),
+        Ok(_) => Err(not(&"give 0 or more")),
+        Err(_) => humantime::parse_duration(text).map_err(|error| not(&error)),
+    }
+}
+
+/// What a link carries in bits a second; 0 for no limit. As text: `30mbps`, `1gbps`, `100kbps`, `unlimited`; a number
+/// alone is Mbit/s.
+#[derive(Debug, Clone, Copy, PartialEq, SerializeDisplay, DeserializeFromStr)]
+pub struct Rate(f64);
+
+impl Rate {
+    /// No limit.
+    pub const UNLIMITED: Self = Self(0.0);
+
+    /// So many megabits a second.
+    pub fn mbps(mbps: f64) -> Self {
+        Self(mbps * 1e6)
+    }
+
+    /// Megabits a second; 0 for no limit.
+    pub fn as_mbps(self) -> f64 {
+        self.0 / 1e6
+    }
+
+    /// Bytes a second, if there is a limit.
+    pub fn bytes_per_second(self) -> Option<f64> {
+        (self.0 > 0.0).then_some(self.0 / 8.0)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0.0 => f.write_str("unlimited"),
+            bits if bits >= 1e9 => write!(f, "{}gbps", bits / 1e9),
+            bits if bits >= 1e6 => write!(f, "{}mbps", bits / 1e6),
+            bits => write!(f, "{}kbps", bits / 1e3),
+        }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let lower = text.trim().to_ascii_lowercase();
+        if lower == "unlimited" {
+            return Ok(Self::UNLIMITED);
+        }
+        let units = [("gbps", 1e9), ("mbps", 1e6), ("kbps", 1e3), ("", 1e6)];
+        let split = units.iter().find_map(|(name, unit)| Some((lower.strip_suffix(name)?.trim(), unit)));
+        let number = split.and_then(|(number, unit)| Some(number.parse::<f64>().ok()? * unit));
+        let Some(bits) = number.filter(|bits| bits.is_finite() && *bits >= 0.0) else {
+            return Err(format!("{text:?} is no bandwidth: write 30mbps, 1gbps, 100kbps, or 0 for no limit"));
+        };
+        if bits != 0.0 && !(1e3..=1e12).contains(&bits) {
+            return Err(format!("{text:?} is outside of 1 kbps to 1 Tbps"));
+        }
+        Ok(Self(bits))
+    }
+}
+
+pub(crate) fn between(least: Duration, most: Duration, rng: &mut StdRng) -> Duration {
     let span = most.saturating_sub(least).as_micros() as u64;
     least + Duration::from_micros(rng.random_range(0..=span))
 }
 
 /// Never negative, and no longer than a century.
-fn seconds(seconds: f64) -> Duration {
+pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 3.2e9))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use rand::SeedableRng;
 
     use super::*;
 
-    fn statistics(latency: &Latency) -> (f64, f64) {
+    fn statistics(latency: &str) -> (f64, f64) {
+        let latency: Latency = latency.parse().expect("a latency");
         let mut rng = StdRng::seed_from_u64(1);
-        let samples: Vec<_> = (0..100_000).map(|_| latency.sample(0, 1, &mut rng).as_secs_f64()).collect();
+        let samples: Vec<_> = (0..100_000).map(|_| latency.sample(&mut rng).as_secs_f64()).collect();
         let mean = samples.iter().sum::<f64>() / samples.len() as f64;
         let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / samples.len() as f64;
         (mean, variance.sqrt())
@@ -233,54 +217,40 @@ mod tests {
 
     #[test]
     fn every_latency_has_the_mean_and_the_spread_that_it_says() {
-        let ms = Duration::from_millis;
-        let (mean, spread) = statistics(&Latency::Constant(ms(40)));
+        let (mean, spread) = statistics("constant:40ms");
         assert!(near(mean, 0.040) && spread < 1e-9, "{mean} {spread}");
-        let (mean, spread) = statistics(&Latency::Uniform { least: ms(35), most: ms(350) });
-        assert!(near(mean, 0.1925) && near(spread, 0.315 / 12f64.sqrt()), "{mean} {spread}");
-        let (mean, spread) = statistics(&Latency::Normal { mean: ms(250), deviation: ms(50) });
+        for uniform in ["350ms", "350", "uniform:35ms..350ms"] {
+            let (mean, spread) = statistics(uniform);
+            assert!(near(mean, 0.1925) && near(spread, 0.315 / 12f64.sqrt()), "{mean} {spread}");
+        }
+        let (mean, spread) = statistics("normal:250ms,50ms");
         assert!(near(mean, 0.250) && near(spread, 0.050), "{mean} {spread}");
-        let (mean, _) = statistics(&Latency::LogNormal { median: ms(100), sigma: 0.5 });
-        assert!(near(mean, 0.1 * (0.125f64).exp()), "{mean}");
-        let one_way = vec![vec![ms(1), ms(80)], vec![ms(90), ms(1)]];
-        let (mean, _) = statistics(&Latency::Regions { of: vec![0, 1], one_way, jitter: 0.1 });
-        assert!(near(mean, 0.084), "{mean}");
+        let (mean, spread) = statistics("log-normal:100ms,0.5");
+        let expected = 0.1 * 0.125f64.exp();
+        assert!(near(mean, expected) && near(spread, expected * (0.25f64.exp() - 1.0).sqrt()), "{mean} {spread}");
     }
 
     #[test]
-    fn a_message_of_the_fpbft_model_takes_100_ms_a_chunk_however_many_are_sent() {
-        let slow = Bandwidth::PerConnection { bytes_per_second: 13_107.2 };
-        for (bytes, chunks) in [(0, 1), (1, 1), (1310, 1), (1311, 2), (31_100, 24)] {
-            assert_eq!(slow.own_time(bytes), PAUSE * chunks, "{bytes} bytes");
+    fn latencies_and_rates_are_written_as_they_are_read() {
+        for text in ["constant:40ms", "uniform:35ms..350ms", "normal:250ms,50ms", "log-normal:100ms,0.5", "regions"] {
+            assert_eq!(text.parse::<Latency>().map(|latency| latency.to_string()), Ok(text.into()));
         }
-    }
-
-    #[test]
-    fn an_uplink_is_shared_in_frames_and_is_as_fast_as_it_says() {
-        let bandwidth = Bandwidth::Shared { up: vec![1e6], down: vec![1e6, 5e5] };
-        let mut port = Port::new(&bandwidth, 0);
-        // A long and many short messages: 3 MB take three seconds, and the short ones do not wait for the long one.
-        let mut next = port.send(2_000_000, "long");
-        for _ in 0..1000 {
-            assert_eq!(port.send(1000, "short"), None, "a frame is under way");
+        for bad in ["-1", "nan", "inf", "far", "uniform:35ms", "normal:1ms", "log-normal:1ms,x", "constant:", "region"]
+        {
+            assert!(bad.parse::<Latency>().is_err(), "{bad}");
         }
-        let (mut now, mut done) = (Duration::ZERO, Vec::new());
-        while let Some(after) = next {
-            now += after;
-            let turn = port.frame_sent();
-            done.extend(turn.sent.map(|message| (message, now)));
-            next = turn.next;
+        for (text, mbps, written) in [
+            ("30mbps", 30.0, "30mbps"),
+            ("30", 30.0, "30mbps"),
+            ("1Gbps", 1000.0, "1gbps"),
+            ("100 kbps", 0.1, "100kbps"),
+            ("0", 0.0, "unlimited"),
+        ] {
+            let rate: Rate = text.parse().expect("a rate");
+            assert_eq!((rate.as_mbps(), rate.to_string().as_str()), (mbps, written), "{text}");
         }
-        assert!(near(now.as_secs_f64(), 3.0), "{now:?}");
-        assert_eq!(done.last().unwrap().0, "long");
-        assert!(done[0].1 < Duration::from_millis(3));
-
-        // A downlink half as fast takes twice as long, and what comes meanwhile waits.
-        let mut port = Port::<()>::new(&bandwidth, 1);
-        let second = Duration::from_secs(1);
-        assert_eq!(port.receive(250_000, second), Duration::ZERO, "it came in while it was sent");
-        assert_eq!(port.receive(250_000, second), second / 2);
-        assert_eq!(port.receive(250_000, second), second);
-        assert_eq!(Port::<()>::new(&bandwidth, 7).receive(1, second), Duration::ZERO);
+        for bad in ["-1", "nan", "fast", "1e9gbps", "0.1kbps", "mbps"] {
+            assert!(bad.parse::<Rate>().is_err(), "{bad}");
+        }
     }
 }

@@ -12,9 +12,9 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes as u64;
+    fn add(&mut self, messages: u64, bytes: usize) {
+        self.messages += messages;
+        self.bytes += messages * bytes as u64;
     }
 }
 
@@ -27,33 +27,54 @@ pub struct Measured {
     pub sent: Vec<Traffic>,
     /// What each replica received.
     pub received: Vec<Traffic>,
-    /// Bytes that were sent, by the second; seconds in which none were are left out.
-    pub bytes_by_second: BTreeMap<u64, u64>,
+    /// Bytes that left their senders, by the number of the [`Measured::BUCKET`] in which they did, where there are any.
+    pub bytes_over_time: BTreeMap<u64, u64>,
     /// When each replica decided each height, in the order in which it happened.
     pub decisions: Vec<(Duration, u16, u64)>,
     /// When the client had the replies that convince it, by height.
     pub replies: BTreeMap<u64, Duration>,
-    /// The highest view that a correct replica was in.
+    /// When the client had handed in what fills each height.
+    pub submitted: BTreeMap<u64, Duration>,
+    /// The highest view in which a correct replica decided something.
     pub view: u64,
+    /// How often a correct replica left a view.
+    pub view_changes: u64,
 }
 
 impl Measured {
+    /// A stretch of time in which bytes are counted together.
+    pub const BUCKET: Duration = Duration::from_millis(10);
+
     pub(crate) fn new(n: usize) -> Self {
         Self { sent: vec![Traffic::default(); n], received: vec![Traffic::default(); n], ..Self::default() }
     }
 
-    pub(crate) fn sent(&mut self, from: usize, kind: &'static str, bytes: usize, now: Duration) {
-        self.kinds.entry(kind).or_default().add(bytes);
+    /// Counts a message of `bytes` that is sent to so many.
+    pub(crate) fn sent(&mut self, from: usize, kind: &'static str, receivers: u64, bytes: usize) {
+        self.kinds.entry(kind).or_default().add(receivers, bytes);
         if let Some(traffic) = self.sent.get_mut(from) {
-            traffic.add(bytes);
+            traffic.add(receivers, bytes);
         }
-        *self.bytes_by_second.entry(now.as_secs()).or_default() += bytes as u64;
+    }
+
+    /// Counts bytes that leave a sender now.
+    pub(crate) fn left(&mut self, bytes: u64, now: Duration) {
+        let bucket = (now.as_micros() / Self::BUCKET.as_micros()) as u64;
+        *self.bytes_over_time.entry(bucket).or_default() += bytes;
     }
 
     pub(crate) fn received(&mut self, to: usize, bytes: usize) {
         if let Some(traffic) = self.received.get_mut(to) {
-            traffic.add(bytes);
+            traffic.add(1, bytes);
         }
+    }
+
+    /// How long each correct replica took to decide each block since it was handed in: the replica, and that.
+    pub fn decision_latencies(&self) -> impl Iterator<Item = (u16, Duration)> {
+        self.decisions.iter().map(|(at, replica, height)| {
+            let submitted = self.submitted.range(height..).next().map_or(Duration::ZERO, |(_, at)| *at);
+            (*replica, at.saturating_sub(submitted))
+        })
     }
 
     /// Everything that was sent.

@@ -1,6 +1,11 @@
 //! Who takes part in a run.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
 
 use dtn_consensus::{Decision, PbftConfig};
 use dtn_primitives::{
@@ -8,10 +13,27 @@ use dtn_primitives::{
     Transaction, ValidatorIndex, ValidatorSet, Vote, VoteKind, codec, keccak256,
 };
 
+/// Keys and the set of their validators.
+type Identities = (Arc<[SecretKey]>, ValidatorSet);
+
+/// What fills a block, of so many transactions of so many bytes.
+struct Filling {
+    of: (usize, usize, Signature),
+    transactions: Vec<Transaction>,
+    root: B256,
+}
+
+thread_local! {
+    /// By the number of validators: making them takes longer than many a run.
+    static DERIVED: RefCell<HashMap<usize, Identities>> = RefCell::default();
+    /// Of the last run.
+    static FILLING: Cell<Option<Filling>> = const { Cell::new(None) };
+}
+
 /// The validators of a simulated network with their keys, the same in every run of a size.
 #[derive(Debug, Clone)]
 pub struct Members {
-    keys: Vec<SecretKey>,
+    keys: Arc<[SecretKey]>,
     domain: Domain,
     validators: ValidatorSet,
     view_timeout: Duration,
@@ -25,11 +47,8 @@ pub struct Members {
 impl Members {
     /// A network of `n` validators.
     pub fn new(n: usize, view_timeout: Duration) -> Self {
-        let key = |number: u64| SecretKey::from_bytes(&keccak256(number.to_be_bytes()).0);
-        let client = key(u64::MAX).expect("its hash is below the order of the curve");
-        let mut keys: Vec<_> = (0..).map_while(|number| key(number).ok()).take(n).collect();
-        keys.sort_by_key(SecretKey::address);
-        let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
+        let (keys, validators) = identities(n);
+        let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
         let transactions_root = Block::transactions_root(&[], &domain);
         Self { keys, domain, validators, view_timeout, client, transactions: Vec::new(), transactions_root }
@@ -39,19 +58,24 @@ impl Members {
     /// that is not less than a transaction takes.
     #[must_use]
     pub fn with_transactions(mut self, count: usize, bytes: usize) -> Self {
-        let payload = |nonce: u64, length: usize| {
-            let items = vec![vec![nonce as u8; length.max(1)].into()];
-            Payload::Data { nonce, items }
-        };
-        let filled = |nonce: u64| {
-            let (payload_of, signature) = (payload(nonce, bytes), Signature([0; 65]));
-            let unsigned = Transaction { sender: Address::ZERO, payload: payload_of, signature };
-            let overhead = codec::encode(&unsigned).len() - bytes.max(1);
-            Transaction::sign(payload(nonce, bytes.saturating_sub(overhead)), &self.client, &self.domain)
-        };
-        self.transactions = (0..count as u64).map(filled).collect();
-        self.transactions_root = Block::transactions_root(&self.transactions, &self.domain);
+        // Another signature means that signatures are made in another way.
+        let wanted = (count, bytes, self.client.sign(B256::ZERO));
+        let known = FILLING.take().filter(|known| known.of == wanted);
+        let filling = known.unwrap_or_else(|| {
+            let transactions: Vec<_> = (0..count as u64).map(|nonce| self.filled(nonce, bytes)).collect();
+            let root = Block::transactions_root(&transactions, &self.domain);
+            Filling { of: wanted, transactions, root }
+        });
+        (self.transactions, self.transactions_root) = (filling.transactions.clone(), filling.root);
+        FILLING.set(Some(filling));
         self
+    }
+
+    fn filled(&self, nonce: u64, bytes: usize) -> Transaction {
+        let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)].into()] };
+        let unsigned = Transaction { sender: Address::ZERO, payload: payload(bytes), signature: Signature([0; 65]) };
+        let overhead = codec::encode(&unsigned).len() - bytes.max(1);
+        Transaction::sign(payload(bytes.saturating_sub(overhead)), &self.client, &self.domain)
     }
 
     /// Whether a block holds the transactions that its header names.
@@ -121,13 +145,13 @@ impl Members {
     }
 
     /// A vote of a validator.
-    pub fn vote(&self, kind: VoteKind, (view, height): (u64, u64), block_hash: B256, by: ValidatorIndex) -> Vote {
+    pub fn vote(&self, kind: VoteKind, (view, height): (u64, u64), block_hash: B256, by: ValidatorIndex) -> Arc<Vote> {
         let place = (self.validators.epoch(), view, height);
-        Vote::sign(kind, place, block_hash, by, self.key(by), &self.domain)
+        Arc::new(Vote::sign(kind, place, block_hash, by, self.key(by), &self.domain))
     }
 
     /// Votes of the first quorum of validators.
-    fn quorum(&self, kind: VoteKind, height: u64, hash: B256) -> Vec<Vote> {
+    fn quorum(&self, kind: VoteKind, height: u64, hash: B256) -> Vec<Arc<Vote>> {
         let vote = |index| self.vote(kind, (0, height), hash, ValidatorIndex(index as u16));
         (0..self.validators.quorum()).map(vote).collect()
     }
@@ -135,15 +159,32 @@ impl Members {
     /// A block that was decided in view 0 before the run begins; nothing at height 0.
     pub fn base(&self, height: u64) -> Option<Decision> {
         let block = self.block(height, B256::ZERO, ValidatorIndex(0), 0);
-        let certificate = Certificate::from_votes(&self.quorum(VoteKind::Commit, height, block.header.hash()))?;
+        let certificate = Certificate::from_votes(
+            self.quorum(VoteKind::Commit, height, block.header.hash()).iter().map(Arc::as_ref),
+        )?;
         (height > 0).then_some(Decision { block, certificate })
     }
 
     /// A checkpoint that was stable before the run begins; nothing at height 0.
     pub fn checkpoint(&self, height: u64) -> Option<CheckpointCertificate> {
         let votes = self.quorum(VoteKind::Checkpoint, height, state_root(height, B256::ZERO));
-        CheckpointCertificate::from_votes(&votes).filter(|_| height > 0)
+        CheckpointCertificate::from_votes(votes.iter().map(Arc::as_ref)).filter(|_| height > 0)
     }
+}
+
+fn key(number: u64) -> SecretKey {
+    SecretKey::from_bytes(&keccak256(number.to_be_bytes()).0).expect("a hash is below the order of the curve")
+}
+
+/// The keys of a network's validators in the order of their addresses, derived once a thread and size.
+fn identities(n: usize) -> Identities {
+    let derive = || {
+        let mut keys: Vec<_> = (0..n as u64).map(key).collect();
+        keys.sort_by_key(SecretKey::address);
+        let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
+        (keys.into(), validators)
+    };
+    DERIVED.with_borrow_mut(|derived| derived.entry(n).or_insert_with(derive).clone())
 }
 
 /// The root of the state after a block: that of a ledger whose state is its chain.

@@ -1,7 +1,9 @@
 //! What travels between hosts, and between them and their client.
 
+use std::time::Duration;
+
 use dtn_consensus::Decision;
-use dtn_primitives::codec;
+use dtn_primitives::{VoteKind, codec};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -18,8 +20,9 @@ pub(crate) enum Packet<M> {
     Request(u64),
     /// Answers with some of them.
     Blocks(Vec<Decision>),
-    /// A client hands in what fills the blocks up to a height.
+    /// A client hands in what fills the blocks above a height up to another, or asks what has become of it.
     Order {
+        above: u64,
         up_to: u64,
         bytes: usize,
     },
@@ -40,6 +43,10 @@ pub(crate) struct Sent<M> {
     pub(crate) bytes: usize,
     /// Of its content.
     pub(crate) digest: u64,
+    /// Whether it is a vote of the protocol.
+    pub(crate) is_vote: bool,
+    /// What a liar has it take longer.
+    pub(crate) delay: Duration,
 }
 
 impl<M: Serialize> Sent<M> {
@@ -54,10 +61,11 @@ impl<M: Serialize> Sent<M> {
                     blocks.iter().map(|Decision { block, certificate }| (block.as_ref(), certificate)).collect();
                 ("blocks", codec::encode(&blocks), 0)
             }
-            Packet::Order { up_to, bytes } => ("order", codec::encode(up_to), *bytes),
+            Packet::Order { above, up_to, bytes } => ("order", codec::encode(&(above, up_to)), *bytes),
             Packet::Reply { height, bytes } => ("reply", codec::encode(height), *bytes),
         };
         let (bytes, digest) = (encoded.len() + payload + FRAMING_BYTES, xxh3_64(&encoded));
-        Self { packet, kind, bytes, digest }
+        let is_vote = [VoteKind::Prepare, VoteKind::Commit].map(VoteKind::name).contains(&kind);
+        Self { packet, kind, bytes, digest, is_vote, delay: Duration::ZERO }
     }
 }

@@ -4,9 +4,20 @@ use dtn_consensus::{Decision, Message, Pbft, PreparedCertificate, Record};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Members, Statement, Subject,
+    Members, Observer, Report, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
+    observe, run,
 };
+
+/// Plays a scenario of PBFT to its end.
+pub fn run_pbft(scenario: &Scenario) -> Report {
+    run::<Pbft>(scenario)
+}
+
+/// Plays a scenario of PBFT to its end and tells what happens.
+pub fn observe_pbft<'a>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
+    observe::<Pbft>(scenario, observer)
+}
 
 impl Subject for Pbft {
     fn create(

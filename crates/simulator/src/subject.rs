@@ -1,6 +1,6 @@
 //! What the simulator has to know of a protocol beside how to run it.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use dtn_consensus::{Decision, Protocol};
 use dtn_primitives::{B256, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
@@ -55,7 +55,7 @@ pub trait Subject:
 #[derive(Debug, Clone)]
 pub enum Statement {
     /// It votes for no other block at this height, in this view.
-    Vote(Vote),
+    Vote(Arc<Vote>),
     /// A block, and the one that it is on top of.
     Block {
         /// Its hash.

@@ -8,30 +8,35 @@ use std::{
 };
 
 use dtn_consensus::{Evidence, Input, Protocol};
-use dtn_primitives::ValidatorIndex;
+use dtn_primitives::{ValidatorIndex, memo, signatures};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Chain, Load, Measured, Members, Scenario, Subject, Violation, When,
+    Chain, Happening, Load, Measured, Members, Observer, Pace, Scenario, Scheduler, Signatures, Source, Stop, Subject,
+    Violation, What, When,
     adversary::{Adversary, Context, Outgoing},
     agenda::Agenda,
     disk::Disk,
     host::{Arrival, Host, Outcome, To},
-    links::{Port, Turn},
+    network::{Network, Passage},
     oracle::Oracle,
     packet::{Packet, Sent},
+    port::{Port, Turn},
     trace::Trace,
 };
 
 /// What a signed reply takes on the wire.
 const REPLY_BYTES: usize = 160;
 
+/// Signatures that are remembered, so that each is made and checked once although a thousand replicas do.
+const REMEMBERED_SIGNATURES: usize = 1 << 20;
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Everyone correct decided what there was to decide, and alike.
     Pass,
-    /// In time, some correct replica did not.
+    /// Some correct replica did not, before the run's bound on time or on events.
     NoProgress,
     /// A promise was broken.
     Diverged(Violation),
@@ -52,6 +57,9 @@ impl fmt::Display for Verdict {
 pub struct Report {
     /// How it ended.
     pub verdict: Verdict,
+    /// Of a run that does not pass: the first event that breaks a promise, or the last after which nothing was decided,
+    /// and what was wrong then.
+    pub offence: Option<Offence>,
     /// The number of events until it did; of a violation, the event that it is.
     pub events: u64,
     /// The fingerprint of all of them.
@@ -72,21 +80,39 @@ pub struct Report {
     pub measured: Measured,
 }
 
+/// Where a run went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offence {
+    /// The number of the event.
+    pub event: u64,
+    /// Its time.
+    pub at: Duration,
+    /// What was wrong.
+    pub what: String,
+}
+
 /// Something that is going to happen.
 enum Event<P: Protocol> {
     Deliver {
         letter: Letter<P::Message>,
     },
-    /// The last frame of it has come the way.
+    /// The last frame of it has come the way, so many microseconds after the first.
     Arrive {
         letter: Letter<P::Message>,
+        leaving: u32,
     },
     /// The uplink of a replica has sent a frame.
     FrameSent {
         host: usize,
     },
-    /// A client waits no longer for the primary.
-    Impatient,
+    /// A client hands in what fills the blocks up to this number.
+    Order {
+        blocks: u64,
+    },
+    /// A client that has waited for a view's time tells everyone, and asks for replies again.
+    Impatient {
+        blocks: u64,
+    },
     Timer {
         host: usize,
         incarnation: u32,
@@ -106,7 +132,7 @@ enum Event<P: Protocol> {
     },
     Crash {
         host: usize,
-        down: Duration,
+        down: Option<Duration>,
     },
     Restart {
         host: usize,
@@ -119,19 +145,19 @@ struct Letter<M> {
     from: ValidatorIndex,
     to: ValidatorIndex,
     sent: Rc<Sent<M>>,
-    /// What a liar has it take longer.
-    delay: Duration,
+    at: Duration,
 }
 
 impl<M> Clone for Letter<M> {
     fn clone(&self) -> Self {
-        Self { from: self.from, to: self.to, sent: self.sent.clone(), delay: self.delay }
+        Self { from: self.from, to: self.to, sent: self.sent.clone(), at: self.at }
     }
 }
 
 /// Who hands in what there is to decide, and waits for replies.
 struct Client {
-    blocks: u64,
+    /// How many blocks it has handed in.
+    handed_in: u64,
     block_bytes: usize,
     /// Replies to each block that it waits for.
     needed: usize,
@@ -153,18 +179,37 @@ struct World<'a, P: Subject> {
     size: usize,
     faults: u64,
     evidence: Vec<Evidence>,
+    network: Network,
     ports: Vec<Port<Letter<P::Message>>>,
+    /// The view that each replica was last seen in.
+    views: Vec<u64>,
+    /// The last event at which something was decided.
+    progress: (u64, Duration),
+    observer: Option<Observer<'a>>,
     client: Option<Client>,
     measured: Measured,
     /// Something was decided, or the client heard of it, since the end was last looked for.
     advanced: bool,
 }
 
-/// Plays a scenario to its end.
+/// Plays a scenario to its end. Signatures are remembered while it runs, or longer if the thread does so already
+/// ([`memo`]).
 pub fn run<P: Subject>(scenario: &Scenario) -> Report {
-    let mut world = World::<P>::new(scenario);
+    play::<P>(scenario, None)
+}
+
+/// Plays a scenario to its end and tells what happens: the same run as [`run`] plays.
+pub fn observe<'a, P: Subject>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
+    play::<P>(scenario, Some(observer))
+}
+
+fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) -> Report {
+    let _remembering = (!memo::is_remembering()).then(|| memo::remember(REMEMBERED_SIGNATURES));
+    let _stand_in = (scenario.signatures == Signatures::Counted).then(signatures::stand_in);
+    let mut world = World::<P>::new(scenario, observer);
     let verdict = world.play();
     Report {
+        offence: world.offence(&verdict),
         verdict,
         events: world.trace.events(),
         digest: world.trace.digest(),
@@ -179,15 +224,16 @@ pub fn run<P: Subject>(scenario: &Scenario) -> Report {
 }
 
 impl<'a, P: Subject> World<'a, P> {
-    fn new(scenario: &'a Scenario) -> Self {
-        let mut members = Members::new(scenario.n, scenario.pace.view_timeout);
+    fn new(scenario: &'a Scenario, observer: Option<Observer<'a>>) -> Self {
+        let mut members = Members::new(scenario.n, scenario.view_timeout());
         let mut client = None;
         let mut reply_bytes = None;
-        if let Load::Client { blocks, transactions, transaction_bytes, replies, long_replies } = scenario.load {
+        let Load { source, transactions, transaction_bytes, replies, long_replies, .. } = scenario.load;
+        if source == Source::Client {
             members = members.with_transactions(transactions, transaction_bytes);
             let block_bytes = transactions * transaction_bytes;
             let needed = replies.unwrap_or(members.validators().max_faulty() + 1);
-            client = Some(Client { blocks, block_bytes, needed, heard: BTreeMap::new() });
+            client = Some(Client { handed_in: 0, block_bytes, needed, heard: BTreeMap::new() });
             reply_bytes = Some(if long_replies { block_bytes } else { REPLY_BYTES });
         }
         let chain = Chain::new(&members, members.base(scenario.base));
@@ -212,24 +258,32 @@ impl<'a, P: Subject> World<'a, P> {
             size: 0,
             faults: 0,
             evidence: Vec::new(),
-            ports: (0..=scenario.n).map(|index| Port::new(&scenario.links.bandwidth, index)).collect(),
+            network: Network::new(scenario),
+            ports: (0..=scenario.n).map(|index| Network::port(scenario, index)).collect(),
+            views: vec![0; scenario.n],
+            progress: (0, Duration::ZERO),
+            observer,
             client,
             measured: Measured::new(scenario.n),
             advanced: true,
         };
         for host in 0..scenario.n {
-            world.arrive(host, Arrival::Input(Input::Start));
-            let after = world.at_most(scenario.pace.housekeeping);
+            world.arrive(host, Arrival::input(Input::Start));
+            let after = world.at_most(scenario.housekeeping());
             world.schedule(after, Event::Housekeeping { host });
         }
-        if let Some(order) = world.order() {
-            let primary = world.members.validators().primary(0);
-            world.dispatch(world.client_number(), [primary], &order, Duration::ZERO);
-            world.schedule(scenario.pace.view_timeout, Event::Impatient);
+        if world.client.is_some() {
+            let Load { blocks, every, .. } = scenario.load;
+            if every.is_zero() {
+                world.hand_in(blocks);
+            } else {
+                world.hand_in(1);
+                (1..blocks).for_each(|block| world.schedule(every * block as u32, Event::Order { blocks: block + 1 }));
+            }
         }
         // What liars suffer proves nothing.
         for crash in scenario.crashes.iter().filter(|crash| crash.replica < scenario.n && !is_liar(&crash.replica)) {
-            match crash.when {
+            match crash.at {
                 When::At(time) => world.schedule(time, Event::Crash { host: crash.replica, down: crash.down }),
                 When::Write { number, durable } => _ = world.hosts[crash.replica].cuts.insert(number, durable),
             }
@@ -241,16 +295,19 @@ impl<'a, P: Subject> World<'a, P> {
     }
 
     fn play(&mut self) -> Verdict {
-        let end = self.scenario.stabilization + self.scenario.patience;
+        let Scenario { base, load: Load { source, blocks, .. }, stop: Stop { events, .. }, .. } = *self.scenario;
+        let (settled, end) = (self.scenario.settled(), self.scenario.end());
         let mut target = None;
         while let Some((at, event)) = self.agenda.next() {
             self.now = at;
-            let newly_stable = self.now >= self.scenario.stabilization && target.is_none();
+            let newly_stable = self.now >= settled && target.is_none();
             if newly_stable {
                 self.hosts.iter_mut().for_each(|host| host.cuts.clear());
-                target = Some(self.oracle.height().max(self.scenario.base) + self.scenario.goal);
+                let decided = if source == Source::Random { self.oracle.height().max(base) } else { base };
+                target = Some(decided + blocks);
             }
             if let Err(violation) = self.happen(event) {
+                self.tell(|| What::Violated(violation.to_string()));
                 return Verdict::Diverged(violation);
             }
             if let Some(target) = target
@@ -259,7 +316,7 @@ impl<'a, P: Subject> World<'a, P> {
             {
                 return Verdict::Pass;
             }
-            if self.now > end {
+            if self.now > end || self.trace.events() >= events {
                 break;
             }
         }
@@ -269,7 +326,8 @@ impl<'a, P: Subject> World<'a, P> {
     /// All correct replicas have decided up to a height, and the client, if there is one, has heard of all that it
     /// handed in.
     fn is_done(&self, target: u64) -> bool {
-        let mut correct = self.hosts.iter().filter(|host| self.oracle.is_correct(host.me));
+        let lost = |host: &&Host<P>| !host.up && self.scenario.lost().any(|lost| lost == host.me.as_usize());
+        let mut correct = self.hosts.iter().filter(|host| self.oracle.is_correct(host.me) && !lost(host));
         correct.all(|host| host.chain.height() >= target) && self.is_content()
     }
 
@@ -277,11 +335,59 @@ impl<'a, P: Subject> World<'a, P> {
         ValidatorIndex(self.hosts.len() as u16)
     }
 
-    /// What the client hands in.
-    fn order(&self) -> Option<Rc<Sent<P::Message>>> {
-        let Client { blocks, block_bytes, .. } = self.client.as_ref()?;
-        let bytes = block_bytes.saturating_mul(*blocks as usize);
-        Some(Rc::new(Sent::new(Packet::Order { up_to: self.scenario.base + blocks, bytes }, P::kind)))
+    /// The client hands in what fills the blocks up to this number.
+    fn hand_in(&mut self, blocks: u64) {
+        let number = self.client_number();
+        // Replies tell it the view.
+        let primary = self.members.validators().primary(self.measured.view);
+        let Some(client) = &mut self.client else { return };
+        let known = std::mem::replace(&mut client.handed_in, blocks);
+        let order = self.order(known, blocks);
+        self.measured.submitted.insert(self.scenario.base + blocks, self.now);
+        self.dispatch(number, [primary], &order);
+        self.schedule(self.scenario.view_timeout(), Event::Impatient { blocks });
+    }
+
+    /// What fills the blocks above a number up to another.
+    fn order(&self, known: u64, blocks: u64) -> Rc<Sent<P::Message>> {
+        let block_bytes = self.client.as_ref().map_or(0, |client| client.block_bytes);
+        let bytes = block_bytes.saturating_mul((blocks - known) as usize);
+        let [above, up_to] = [known, blocks].map(|number| self.scenario.base + number);
+        Rc::new(Sent::new(Packet::Order { above, up_to, bytes }, P::kind))
+    }
+
+    /// Where a run that did not pass went wrong.
+    fn offence(&self, verdict: &Verdict) -> Option<Offence> {
+        match verdict {
+            Verdict::Pass => None,
+            Verdict::Diverged(violation) => {
+                Some(Offence { event: self.trace.events(), at: self.now, what: violation.to_string() })
+            }
+            Verdict::NoProgress => {
+                let correct = || self.hosts.iter().filter(|host| self.oracle.is_correct(host.me));
+                let least = correct().map(|host| host.chain.height()).min().unwrap_or_default();
+                let behind = correct().filter(|host| host.chain.height() == least);
+                let names: Vec<_> =
+                    behind.map(|host| format!("{} in view {}", host.me, host.protocol.view())).collect();
+                let (event, at) = self.progress;
+                let shown = names.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if names.len() > 4 { format!(" and {} more", names.len() - 4) } else { String::new() };
+                let bound = if self.now > self.scenario.end() { "time" } else { "events" };
+                let replied = self.measured.replies.len();
+                let client = if self.is_content() { String::new() } else { format!("; the client knows of {replied}") };
+                let what = format!(
+                    "nothing was decided after this, until the run's bound on {bound}; at height {least}: replica \
+                     {shown}{more}{client}"
+                );
+                Some(Offence { event, at, what })
+            }
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce() -> What) {
+        if let Some(observer) = &mut self.observer {
+            observer(&Happening { at: self.now, event: self.trace.events(), what: what() });
+        }
     }
 
     fn schedule(&mut self, after: Duration, event: Event<P>) {
@@ -295,30 +401,40 @@ impl<'a, P: Subject> World<'a, P> {
     fn happen(&mut self, event: Event<P>) -> Result<(), Violation> {
         match event {
             Event::Deliver { letter } => self.deliver(letter),
-            Event::Arrive { letter } => {
-                let after = self.ports[letter.to.as_usize()].receive(letter.sent.bytes, self.now);
+            Event::Arrive { letter, leaving } => {
+                let leaving = Duration::from_micros(leaving.into());
+                let after = self.ports[letter.to.as_usize()].receive(letter.sent.bytes, self.now, leaving);
                 if after.is_zero() { self.deliver(letter) } else { self.schedule(after, Event::Deliver { letter }) }
             }
             Event::FrameSent { host } => {
-                let Turn { sent, next } = self.ports[host].frame_sent();
-                if let Some(letter) = sent {
-                    self.travel(letter);
+                let Turn { sent, bytes, next } = self.ports[host].frame_sent(self.now);
+                self.measured.left(bytes as u64, self.now);
+                if let Some((letter, leaving)) = sent {
+                    self.travel(letter, leaving);
                 }
                 if let Some(after) = next {
                     self.schedule(after, Event::FrameSent { host });
                 }
             }
-            Event::Impatient => {
-                if let Some(order) = self.order().filter(|_| !self.is_content()) {
+            Event::Order { blocks } => self.hand_in(blocks),
+            Event::Impatient { blocks } => {
+                // The first that it has not heard enough of.
+                let base = self.scenario.base;
+                let missing = (1..=blocks).find(|block| !self.measured.replies.contains_key(&(base + block)));
+                if let Some(missing) = missing {
+                    let order = self.order(missing - 1, blocks);
                     let all = (0..self.hosts.len()).map(|index| ValidatorIndex(index as u16));
-                    self.dispatch(self.client_number(), all, &order, Duration::ZERO);
+                    self.dispatch(self.client_number(), all, &order);
+                    self.schedule(self.scenario.view_timeout(), Event::Impatient { blocks });
                 }
             }
             Event::Timer { host, incarnation, timer, generation } => {
                 let known = &mut self.hosts[host];
                 if known.up && known.incarnation == incarnation && known.expires(timer, generation) {
-                    self.trace.add(&("timer", host, format!("{timer:?}")));
-                    self.arrive(host, Arrival::Input(Input::Timer(timer)));
+                    let name = format!("{timer:?}");
+                    self.trace.add("timer", self.now, host, name.as_bytes());
+                    self.tell(|| What::Timer { replica: host as u16, timer: name });
+                    self.arrive(host, Arrival::input(Input::Timer(timer)));
                 }
             }
             Event::Work { host, incarnation } if self.is_current(host, incarnation) => self.work(host)?,
@@ -327,20 +443,25 @@ impl<'a, P: Subject> World<'a, P> {
             Event::Housekeeping { host } => self.look_after(host),
             Event::Crash { host, down } => {
                 // It may be down already, and power does not fail after the stabilization time.
-                if self.hosts[host].up && self.now < self.scenario.stabilization {
-                    self.trace.add(&("crash", host));
+                if self.hosts[host].up && self.scenario.gst.is_none_or(|gst| self.now < gst) {
+                    self.trace.add("crash", self.now, host, &[]);
+                    self.tell(|| What::Crashed(host as u16));
                     self.hosts[host].crash(self.scenario.survival, &mut self.rng);
-                    self.restart_after(host, down);
+                    if let Some(down) = down {
+                        self.restart_after(host, down);
+                    }
                 }
             }
             Event::Restart { host } => {
-                self.trace.add(&("restart", host));
+                self.trace.add("restart", self.now, host, &[]);
+                self.tell(|| What::Restarted(host as u16));
                 self.hosts[host].restart(&self.members);
                 self.wake(host);
                 self.connect(|from, to| from == host || to == host);
             }
             Event::Healed => {
-                self.trace.add(&"healed");
+                self.trace.add("healed", self.now, 0, &[]);
+                self.tell(|| What::Healed);
                 self.connect(|_, _| true);
             }
         }
@@ -352,7 +473,7 @@ impl<'a, P: Subject> World<'a, P> {
     }
 
     fn restart_after(&mut self, host: usize, down: Duration) {
-        let latest = self.scenario.stabilization.saturating_sub(self.now);
+        let latest = self.scenario.gst.map_or(down, |gst| gst.saturating_sub(self.now));
         self.schedule(down.min(latest), Event::Restart { host });
     }
 
@@ -361,16 +482,14 @@ impl<'a, P: Subject> World<'a, P> {
         for from in 0..self.hosts.len() {
             for to in (0..self.hosts.len()).filter(|to| *to != from) {
                 if between(from, to) && self.hosts[from].up && self.hosts[to].up && self.reaches(from, to) {
-                    self.arrive(from, Arrival::Input(Input::Connected(ValidatorIndex(to as u16))));
+                    self.arrive(from, Arrival::input(Input::Connected(ValidatorIndex(to as u16))));
                 }
             }
         }
     }
 
     fn reaches(&self, from: usize, to: usize) -> bool {
-        let parted =
-            self.scenario.partitions.iter().filter(|parted| parted.from <= self.now && self.now < parted.until);
-        parted.into_iter().all(|parted| parted.groups.get(from) == parted.groups.get(to))
+        self.network.reaches(from, to, self.now)
     }
 
     fn arrive(&mut self, host: usize, arrival: Arrival<P>) {
@@ -391,8 +510,10 @@ impl<'a, P: Subject> World<'a, P> {
         if self.hosts[host].busy {
             return Ok(());
         }
+        let before = signatures::counts();
         let outcomes = self.hosts[host].work(&self.members);
-        self.trace.add(&("work", host));
+        let signatures = signatures::counts();
+        self.trace.add("work", self.now, host, &[]);
         let (me, incarnation) = (self.hosts[host].me, self.hosts[host].incarnation);
         let correct = self.oracle.is_correct(me);
         for outcome in outcomes {
@@ -403,10 +524,14 @@ impl<'a, P: Subject> World<'a, P> {
                 _ if !correct => {}
                 Outcome::Decided(decision) => {
                     let height = decision.certificate.height;
-                    self.trace.add(&("decided", host, height, decision.certificate.block_hash));
+                    let (height_bytes, hash) = (height.to_le_bytes(), decision.certificate.block_hash);
+                    self.trace.add("decided", self.now, host, &[&height_bytes, &hash[..]].concat());
                     self.measured.decisions.push((self.now, me.0, height));
-                    self.measured.view = self.measured.view.max(self.hosts[host].protocol.view());
+                    self.measured.view = self.measured.view.max(decision.certificate.view);
                     self.advanced = true;
+                    self.progress = (self.trace.events(), self.now);
+                    let block = &decision.certificate.block_hash;
+                    self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.oracle.decides(me, &decision, &self.members)?;
                 }
                 Outcome::Misordered(decision) => {
@@ -423,8 +548,21 @@ impl<'a, P: Subject> World<'a, P> {
                 }
             }
         }
+        let view = self.hosts[host].protocol.view();
+        if correct && std::mem::replace(&mut self.views[host], view) != view {
+            self.measured.view_changes += 1;
+            self.tell(|| What::View { replica: me.0, view });
+        }
+        let Pace { signing, verifying, writing, .. } = self.scenario.pace;
+        let (made, checked) = (signatures.made - before.made, signatures.checked - before.checked);
+        let mut after = signing * made as u32 + verifying * checked as u32;
+        if self.hosts[host].writes() {
+            after += self.at_most(writing);
+        }
+        if after.is_zero() && !self.hosts[host].acts() {
+            return Ok(());
+        }
         self.hosts[host].busy = true;
-        let after = if self.hosts[host].writes() { self.at_most(self.scenario.pace.writing) } else { Duration::ZERO };
         self.schedule(after, Event::Written { host, incarnation });
         Ok(())
     }
@@ -437,9 +575,10 @@ impl<'a, P: Subject> World<'a, P> {
             self.let_out(me, to, packet)?;
         }
         if crashed {
-            self.trace.add(&("cut", host));
+            self.trace.add("cut", self.now, host, &[]);
+            self.tell(|| What::Crashed(host as u16));
             let planned = self.scenario.crashes.iter().find(|crash| crash.replica == host);
-            self.restart_after(host, planned.map_or(Duration::ZERO, |crash| crash.down));
+            self.restart_after(host, planned.and_then(|crash| crash.down).unwrap_or_default());
             return Ok(());
         }
         self.hosts[host].busy = false;
@@ -472,11 +611,11 @@ impl<'a, P: Subject> World<'a, P> {
         }
         let sent = Rc::new(Sent::new(packet, P::kind));
         match to {
-            To::One(to) => self.dispatch(me, [to], &sent, Duration::ZERO),
-            To::Client => self.dispatch(me, [self.client_number()], &sent, Duration::ZERO),
+            To::One(to) => self.dispatch(me, [to], &sent),
+            To::Client => self.dispatch(me, [self.client_number()], &sent),
             To::Others => {
                 let others = self.members.others(me);
-                self.dispatch(me, others, &sent, Duration::ZERO);
+                self.dispatch(me, others, &sent);
             }
         }
         Ok(())
@@ -484,8 +623,8 @@ impl<'a, P: Subject> World<'a, P> {
 
     fn lie(&mut self, from: ValidatorIndex, messages: Vec<Outgoing<P::Message>>) {
         for Outgoing { to, message, delay } in messages {
-            let sent = Rc::new(Sent::new(Packet::Consensus(message), P::kind));
-            self.dispatch(from, [to], &sent, delay);
+            let sent = Rc::new(Sent { delay, ..Sent::new(Packet::Consensus(message), P::kind) });
+            self.dispatch(from, [to], &sent);
         }
     }
 
@@ -495,52 +634,66 @@ impl<'a, P: Subject> World<'a, P> {
         from: ValidatorIndex,
         to: impl IntoIterator<Item = ValidatorIndex>,
         sent: &Rc<Sent<P::Message>>,
-        delay: Duration,
     ) {
-        let unstable = self.now < self.scenario.stabilization;
-        let links = &self.scenario.links;
+        let (now, mut receivers) = (self.now, 0);
         for to in to {
             let known = to.as_usize() < self.hosts.len() || (self.client.is_some() && to == self.client_number());
             if !known {
                 continue;
             }
-            self.measured.sent(from.as_usize(), sent.kind, sent.bytes, self.now);
-            if unstable && self.rng.random_bool(links.loss) {
-                continue;
+            receivers += 1;
+            let copies = self.network.copies(from.as_usize(), to.as_usize(), self.now, &mut self.rng);
+            if copies == 0 {
+                self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: now });
             }
-            let copies = if unstable && self.rng.random_bool(links.repetition) { 2 } else { 1 };
             for _ in 0..copies {
-                let letter = Letter { from, to, sent: sent.clone(), delay };
+                let letter = Letter { from, to, sent: sent.clone(), at: self.now };
                 let port = &mut self.ports[from.as_usize()];
                 if !port.is_limited() {
-                    self.travel(letter);
+                    self.travel(letter, Duration::ZERO);
                 } else if let Some(after) = port.send(sent.bytes, letter) {
                     self.schedule(after, Event::FrameSent { host: from.as_usize() });
                 }
             }
         }
+        if receivers > 0 {
+            self.measured.sent(from.as_usize(), sent.kind, receivers, sent.bytes);
+            if from.as_usize() < self.hosts.len() && !self.ports[from.as_usize()].is_limited() {
+                self.measured.left(receivers * sent.bytes as u64, self.now);
+            }
+        }
     }
 
-    /// A packet has left its sender.
-    fn travel(&mut self, letter: Letter<P::Message>) {
-        let links = &self.scenario.links;
+    /// A packet has left its sender, which took so long.
+    fn travel(&mut self, letter: Letter<P::Message>, leaving: Duration) {
         let (from, to) = (letter.from.as_usize(), letter.to.as_usize());
-        let after =
-            letter.delay + links.bandwidth.own_time(letter.sent.bytes) + links.latency.sample(from, to, &mut self.rng);
-        self.schedule(after, Event::Arrive { letter });
+        let Sent { bytes, is_vote, delay, .. } = *letter.sent;
+        let mut passage = Passage { from, to, bytes, is_vote, primary: None };
+        if self.scenario.synchrony.scheduler == Scheduler::TargetPrimary {
+            // A client's view is that of whom it talks to.
+            let view = self.hosts.get(from).or(self.hosts.get(to)).map_or(0, |host| host.protocol.view());
+            passage.primary = Some(self.members.validators().primary(view).as_usize());
+        }
+        let after = delay + self.network.delay(&passage, self.now, &mut self.rng);
+        let limited = self.ports[to].limits_receiving();
+        let leaving = leaving.as_micros().try_into().unwrap_or(u32::MAX);
+        self.schedule(after, if limited { Event::Arrive { letter, leaving } } else { Event::Deliver { letter } });
     }
 
     fn deliver(&mut self, letter: Letter<P::Message>) {
-        let Letter { from, to, sent, .. } = letter;
+        let Letter { from, to, sent, at } = letter;
+        let arrived = || What::Delivered { from: from.0, to: to.0, kind: sent.kind, bytes: sent.bytes, sent: at };
         if to == self.client_number() {
+            self.tell(arrived);
             return self.reply(from, &sent.packet);
         }
         let host = to.as_usize();
         let reached = from == self.client_number() || self.reaches(from.as_usize(), host);
         if !self.hosts[host].up || !reached {
-            return;
+            return self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: at });
         }
-        self.trace.delivered(sent.kind, self.now, from.0, to.0, sent.digest);
+        self.trace.delivered(sent.kind, self.now, [from.0, to.0], sent.digest);
+        self.tell(arrived);
         self.measured.received(host, sent.bytes);
         if let (Some(liar), Packet::Consensus(message)) = (&mut self.liars[host], &sent.packet) {
             let context = &mut Context { me: to, members: &self.members, rng: &mut self.rng };
@@ -551,7 +704,7 @@ impl<'a, P: Subject> World<'a, P> {
     }
 
     fn is_content(&self) -> bool {
-        self.client.as_ref().is_none_or(|client| self.measured.replies.len() as u64 >= client.blocks)
+        self.client.is_none() || self.measured.replies.len() as u64 >= self.scenario.load.blocks
     }
 
     /// The client hears from a replica.
@@ -560,17 +713,21 @@ impl<'a, P: Subject> World<'a, P> {
         let heard = client.heard.entry(*height).or_default();
         heard.insert(from);
         if heard.len() >= client.needed {
+            let first = !self.measured.replies.contains_key(height);
             self.measured.replies.entry(*height).or_insert(self.now);
             self.advanced = true;
+            if first {
+                self.tell(|| What::Replied { height: *height });
+            }
         }
     }
 
     fn look_after(&mut self, host: usize) {
-        self.schedule(self.scenario.pace.housekeeping, Event::Housekeeping { host });
+        self.schedule(self.scenario.housekeeping(), Event::Housekeeping { host });
         if !self.hosts[host].up {
             return;
         }
-        let random = self.scenario.load == Load::Random;
+        let random = self.scenario.load.source == Source::Random;
         let requests = random.then(|| self.rng.random_range(0..=dtn_consensus::PIPELINE));
         self.arrive(host, Arrival::Housekeeping { requests });
         let me = self.hosts[host].me;

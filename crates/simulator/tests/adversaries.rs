@@ -18,9 +18,9 @@ fn survive(kind: Kind) {
             let mut scenario = Scenario::calm(n, seed);
             scenario.adversaries = liars.into_iter().map(|liar| (liar, kind)).collect();
             scenario.base = if seed % 2 == 0 { 0 } else { 120 };
-            scenario.stabilization = Duration::from_secs(3);
+            scenario.gst = Some(Duration::from_secs(3));
             scenario.links.loss = 0.05;
-            scenario.goal = 16;
+            scenario.load.blocks = 16;
             let report = run::<Pbft>(&scenario);
             assert_eq!(report.verdict, Verdict::Pass, "DTN_SEED={seed}, n = {n}, event {}", report.events);
             assert!(report.size < MOST * n / 4, "DTN_SEED={seed}, n = {n}: {} bytes", report.size);

@@ -9,6 +9,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -226,7 +227,7 @@ impl Height {
         }
         let (liar, members) = (ValidatorIndex(self.liar as u16), &self.members);
         let quorum = members.validators().quorum();
-        let mut votes: BTreeMap<(B256, VoteKind), BTreeMap<ValidatorIndex, Vote>> = BTreeMap::new();
+        let mut votes: BTreeMap<(B256, VoteKind), BTreeMap<ValidatorIndex, Arc<Vote>>> = BTreeMap::new();
         let mut changes: Vec<ViewChange> = Vec::new();
         for (_, message, _) in sent.iter().map(|number| &tables.messages[number]) {
             match message {
@@ -250,7 +251,7 @@ impl Height {
             }
             let commits = of(VoteKind::Commit);
             if commits.len() >= quorum {
-                let decided = Certificate::from_votes(commits.values().take(quorum));
+                let decided = Certificate::from_votes(commits.values().take(quorum).map(Arc::as_ref));
                 let change = ViewChange::sign(1, liar, decided, vec![], self.signer());
                 lies.push(Message::ViewChange { change, blocks: vec![] });
             }

@@ -52,7 +52,8 @@ fn messages(members: &Members) -> Vec<(ValidatorIndex, Message)> {
     let proposal = (vote(VoteKind::PrePrepare, 1, next), block.clone());
     let changes = [primary, next, other].map(change).to_vec();
     let new_view = NewView::sign(1, changes, vec![proposal], (members.key(next), members.domain(), 0));
-    let stable = CheckpointCertificate::from_votes(&[primary, next, other].map(checkpoint)).expect("checkpoints");
+    let stable = CheckpointCertificate::from_votes([primary, next, other].map(checkpoint).iter().map(Arc::as_ref))
+        .expect("checkpoints");
     vec![
         (primary, Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0, primary), block: block.clone() }),
         (other, Message::Vote(vote(VoteKind::Prepare, 0, other))),

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use dtn_consensus::Pbft;
-use dtn_primitives::memo;
-use dtn_simulator::{Bandwidth, Latency, Measured, Report, Scenario, Traffic, Verdict, run};
+use dtn_simulator::{
+    Happening, Latency, Measured, Rate, Region, Report, Scenario, Signatures, Traffic, Verdict, What, observe_pbft,
+    run_pbft,
+};
 
 /// Long enough that nobody says anything twice.
 fn patient(mut scenario: Scenario) -> Scenario {
-    scenario.pace.view_timeout = Duration::from_secs(1000);
-    scenario.pace.housekeeping = Duration::from_secs(1000);
+    scenario.pace.view_timeout = Some(Duration::from_secs(1000));
+    scenario.pace.housekeeping = Some(Duration::from_secs(1000));
     scenario
 }
 
 fn decided(scenario: &Scenario) -> Report {
-    let _remembering = memo::remember(1 << 16);
-    let report = run::<Pbft>(scenario);
+    let report = run_pbft(scenario);
     assert_eq!(report.verdict, Verdict::Pass);
     report
 }
@@ -45,27 +45,26 @@ fn a_run_is_the_same_on_every_machine_and_another_seed_is_another_run() {
     let scenario = |seed| {
         let mut scenario = patient(Scenario::client(10, seed, 3, 5, 310));
         let (least, most) = (Duration::from_millis(35), Duration::from_millis(350));
-        scenario.links.latency = Latency::Uniform { least, most };
-        scenario.links.bandwidth = Bandwidth::Shared { up: vec![1e6; 10], down: vec![1e6; 10] };
+        scenario.links.latency = Some(Latency::Uniform { least, most });
+        scenario.links.bandwidth = Rate::mbps(8.0);
         scenario
     };
     let [first, again, other] = [1, 1, 2].map(|seed| decided(&scenario(seed)));
     assert_eq!((first.digest, &first.measured), (again.digest, &again.measured));
     assert_ne!(first.digest, other.digest);
     let digest = format!("{:032x}", first.digest);
-    assert_eq!(digest, "d05cf53b7781bc1c8228c04068704800", "the trace of seed 1, as it was on another machine");
+    assert_eq!(digest, "1c45e4d14b558114ab4f6846610a1bc1", "the trace of seed 1, as it was on another machine");
 }
 
 #[test]
 fn a_saturated_uplink_sends_what_it_can_and_no_more() {
     let n = 7;
-    let rate = 1.25e6;
     let mut scenario = patient(Scenario::client(n, 3, 8, 100, 10_000));
-    scenario.links.bandwidth = Bandwidth::Shared { up: vec![rate; n], down: vec![f64::INFINITY; n] };
+    scenario.regions = vec![Region { name: "london".into(), nodes: n, up: Some(Rate::mbps(10.0)), down: None }];
     let report = decided(&scenario);
     // The primary's uplink is never idle once it has the order: what it sends takes its time.
     let sent = report.measured.sent.iter().map(|sent| sent.bytes).max().unwrap_or_default();
-    let expected = sent as f64 / rate;
+    let expected = sent as f64 / 1.25e6;
     let actual = report.elapsed.as_secs_f64();
     assert!((actual / expected - 1.0).abs() < 0.02, "{actual} s for {expected} s of bytes");
 }
@@ -77,6 +76,83 @@ fn a_silent_primary_costs_a_view_and_no_more() {
     let report = decided(&scenario);
     assert_eq!(report.measured.view, 1);
     // The client waits for a view's time and tells everyone, who then wait for another one.
-    let waited = report.elapsed.as_secs_f64() / scenario.pace.view_timeout.as_secs_f64();
+    let waited = report.elapsed.as_secs_f64() / scenario.view_timeout().as_secs_f64();
     assert!((2.0..3.0).contains(&waited), "{waited} timeouts");
+}
+
+#[test]
+fn a_run_whose_signatures_are_counted_takes_the_time_of_one_in_which_they_are_real() {
+    let mut scenario = patient(Scenario::client(7, 3, 3, 10, 310));
+    scenario.adversaries.insert(3, dtn_simulator::adversary::Kind::Forger);
+    (scenario.pace.signing, scenario.pace.verifying) = (Duration::from_micros(25), Duration::from_micros(45));
+    let real = decided(&scenario);
+    let counted = decided(&Scenario { signatures: Signatures::Counted, ..scenario.clone() });
+    assert_eq!(real.measured.decisions.len(), counted.measured.decisions.len());
+    assert_eq!(real.measured.kinds["commit"], counted.measured.kinds["commit"]);
+    assert!(real.faults > 0 && counted.faults > 0, "forgeries are found out either way");
+    scenario.adversaries.clear();
+    let real = decided(&scenario);
+    let counted = decided(&Scenario { signatures: Signatures::Counted, ..scenario.clone() });
+    assert_eq!(real.measured, counted.measured);
+    // Each checks its own pre-prepare, and of each quorum what it did not say itself, at the least.
+    (scenario.pace.signing, scenario.pace.verifying) = (Duration::ZERO, Duration::ZERO);
+    let free = decided(&scenario);
+    assert!(real.elapsed > free.elapsed, "{:?} {:?}", real.elapsed, free.elapsed);
+}
+
+#[test]
+fn who_watches_a_run_sees_every_message_that_it_counts_and_changes_nothing() {
+    let scenario = patient(Scenario::client(7, 3, 2, 10, 310));
+    let plain = decided(&scenario);
+    let (mut delivered, mut decisions, mut last) = (0, 0, (0, Duration::ZERO));
+    let watched = observe_pbft(&scenario, &mut |Happening { at, event, what }| {
+        assert!((*event, *at) >= last, "in order");
+        last = (*event, *at);
+        match what {
+            What::Delivered { sent, .. } => {
+                assert!(sent <= at);
+                delivered += 1;
+            }
+            What::Decided { .. } => decisions += 1,
+            _ => {}
+        }
+    });
+    assert_eq!((watched.digest, &watched.measured), (plain.digest, &plain.measured));
+    let received: u64 = plain.measured.received.iter().map(|traffic| traffic.messages).sum();
+    // Those that replicas received, and the replies of f + 1 or more.
+    assert!(delivered >= received + 2 * 3, "{delivered} {received}");
+    assert_eq!(decisions, 14);
+}
+
+#[test]
+fn a_client_that_hands_in_block_by_block_is_measured_from_each() {
+    let mut scenario = patient(Scenario::client(4, 1, 5, 10, 310));
+    scenario.links.latency = Some(Latency::Constant(Duration::from_millis(10)));
+    scenario.load.every = Duration::from_secs(1);
+    let report = decided(&scenario);
+    assert!(report.elapsed >= Duration::from_secs(4));
+    let latencies: Vec<_> = report.measured.decision_latencies().map(|(_, latency)| latency).collect();
+    assert_eq!(latencies.len(), 20);
+    // Order, pre-prepare, prepare, commit: four ways of 10 ms, and what the machines take.
+    assert!(latencies.iter().all(|latency| (40..80).contains(&latency.as_millis())), "{latencies:?}");
+}
+
+#[test]
+fn replicas_that_never_come_back_are_not_waited_for_if_they_are_tolerated() {
+    let mut scenario = Scenario::client(7, 5, 3, 10, 310);
+    let crash =
+        |replica| dtn_simulator::Crash { replica, at: dtn_simulator::When::At(Duration::from_millis(5)), down: None };
+    scenario.crashes = vec![crash(0), crash(1)];
+    let report = decided(&scenario);
+    assert!(report.heights[2..].iter().all(|height| *height == 3), "{:?}", report.heights);
+    scenario.crashes.push(crash(2));
+    assert!(scenario.check().is_err());
+    scenario.stop.after = Some(Duration::from_secs(60));
+    let report = run_pbft(&scenario);
+    let offence = report.offence.expect("it does not pass");
+    assert_eq!(report.verdict, Verdict::NoProgress);
+    assert!(offence.what.contains("bound on time") && offence.what.contains("at height 0"), "{}", offence.what);
+    scenario.stop.events = 100;
+    let offence = run_pbft(&scenario).offence.expect("it does not pass");
+    assert!(offence.what.contains("bound on events"), "{}", offence.what);
 }

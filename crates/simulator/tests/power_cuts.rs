@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use dtn_consensus::Pbft;
 use dtn_primitives::memo;
-use dtn_simulator::{Crash, Durability, Partition, Scenario, Survival, Verdict, When, run, seed_or};
+use dtn_simulator::{Crash, Durability, Group, Partition, Scenario, Survival, Verdict, When, run, seed_or};
 
 /// A run with a view change in it: the first primary is cut off while it proposes.
 fn small(seed: u64, durability: Durability, survival: Survival) -> Scenario {
     let mut scenario = Scenario::calm(4, seed);
     (scenario.durability, scenario.survival) = (durability, survival);
-    (scenario.stabilization, scenario.goal) = (Duration::from_millis(4_000), 2);
+    (scenario.gst, scenario.load.blocks) = (Some(Duration::from_millis(4_000)), 2);
     let [from, until] = [700, 3_000].map(Duration::from_millis);
-    scenario.partitions.push(Partition { from, until, groups: vec![1, 0, 0, 0] });
+    scenario.partitions.push(Partition { from, until, groups: vec![Group::Replicas(vec![0])] });
     scenario
 }
 
@@ -30,8 +30,8 @@ fn a_power_cut_at_any_write_of_any_replica_splits_nobody() {
                     [(false, Survival::Nothing), (false, Survival::Any), (true, Survival::Nothing)]
                 {
                     let mut scenario = small(seed, durability, survival);
-                    let (when, down) = (When::Write { number, durable }, Duration::from_millis(20));
-                    scenario.crashes.push(Crash { replica, when, down });
+                    let (at, down) = (When::Write { number, durable }, Some(Duration::from_millis(20)));
+                    scenario.crashes.push(Crash { replica, at, down });
                     let report = run::<Pbft>(&scenario);
                     assert_eq!(
                         report.verdict,
@@ -58,14 +58,14 @@ fn all_replicas_losing_power_at_once_lose_nothing_that_was_said() {
             for (time, replica) in
                 [300, 900, 1_500, 2_100, 3_500].into_iter().flat_map(|time| (0..4).map(move |replica| (time, replica)))
             {
-                let (when, down) = (When::At(Duration::from_millis(time)), Duration::from_millis(50));
-                scenario.crashes.push(Crash { replica, when, down });
+                let (at, down) = (When::At(Duration::from_millis(time)), Some(Duration::from_millis(50)));
+                scenario.crashes.push(Crash { replica, at, down });
             }
             let report = run::<Pbft>(&scenario);
             assert_eq!(
                 report.verdict,
                 Verdict::Pass,
-                "DTN_SEED={seed} with {survival} surviving, event {}",
+                "DTN_SEED={seed} with {survival:?} surviving, event {}",
                 report.events
             );
         }

@@ -1,0 +1,216 @@
+//! What came of a run, in figures and in tables.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use dtn_primitives::quorum;
+use dtn_report::{Table, left, right, units};
+use dtn_simulator::{Happening, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_pbft, run_pbft};
+use serde::Serialize;
+
+/// The figures of a run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outcome {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) about: String,
+    pub(crate) nodes: usize,
+    quorum: usize,
+    pub(crate) seed: u64,
+    pub(crate) verdict: String,
+    /// Of a run that does not pass: where it went wrong.
+    pub(crate) offence: Option<Place>,
+    /// Of everything that happened.
+    pub(crate) digest: String,
+    pub(crate) events: u64,
+    /// What the simulation took on this machine.
+    pub(crate) wall_ms: f64,
+    view_timeout_ms: f64,
+    /// The highest view in which something was decided.
+    pub(crate) view: u64,
+    /// How often a correct replica left a view.
+    pub(crate) view_changes: u64,
+    /// From the client's request until the first and the last correct replica had decided the last block.
+    decided_first_ms: Option<f64>,
+    pub(crate) decided_all_ms: Option<f64>,
+    /// Until the client was convinced of all blocks.
+    pub(crate) replied_ms: Option<f64>,
+    /// From handing in a block until a correct replica had decided it: over all blocks and correct replicas.
+    pub(crate) decision_ms: Option<Quantiles>,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) by_kind: BTreeMap<&'static str, Kinds>,
+    /// The least and the most that a replica sent.
+    sent_bytes: [u64; 2],
+    faults_found: u64,
+    evidence: usize,
+    signatures: String,
+}
+
+/// Messages of a kind.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Kinds {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// An event.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Place {
+    pub(crate) event: u64,
+    pub(crate) at_ms: f64,
+    pub(crate) what: String,
+}
+
+/// How values spread.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Quantiles {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let last = values.len().checked_sub(1)?;
+        let at = |share: f64| values[(last as f64 * share).round() as usize];
+        Some(Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: values[last] })
+    }
+}
+
+/// Milliseconds of a duration.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Plays a scenario.
+pub(crate) fn play(scenario: &Scenario) -> (Outcome, Report) {
+    timed(scenario, || run_pbft(scenario))
+}
+
+/// Plays a scenario and tells what happens.
+pub(crate) fn watch(scenario: &Scenario, observer: &mut dyn FnMut(&Happening)) -> (Outcome, Report) {
+    timed(scenario, || observe_pbft(scenario, observer))
+}
+
+fn timed(scenario: &Scenario, run: impl FnOnce() -> Report) -> (Outcome, Report) {
+    let began = Instant::now();
+    let report = run();
+    (Outcome::of(scenario, &report, began.elapsed()), report)
+}
+
+impl Outcome {
+    fn of(scenario: &Scenario, report: &Report, wall: Duration) -> Self {
+        let measured = &report.measured;
+        let last_block = measured.decisions.iter().map(|(_, _, height)| *height).max();
+        let of_last =
+            || measured.decisions.iter().filter(|(_, _, height)| Some(*height) == last_block).map(|(at, ..)| ms(*at));
+        let total = measured.total();
+        let bytes = || measured.sent.iter().map(|traffic| traffic.bytes);
+        let passed = |_: &f64| report.verdict == Verdict::Pass;
+        let place = |Offence { event, at, what }: &Offence| Place { event: *event, at_ms: ms(*at), what: what.clone() };
+        let text = humantime::format_duration;
+        let pace = scenario.pace;
+        Self {
+            about: scenario.about.clone(),
+            nodes: scenario.n,
+            quorum: quorum(scenario.n),
+            seed: scenario.seed,
+            verdict: kind_of(&report.verdict).into(),
+            offence: report.offence.as_ref().map(place),
+            digest: format!("{:032x}", report.digest),
+            events: report.events,
+            wall_ms: ms(wall),
+            view_timeout_ms: ms(scenario.view_timeout()),
+            view: measured.view,
+            view_changes: measured.view_changes,
+            decided_first_ms: of_last().reduce(f64::min),
+            decided_all_ms: of_last().reduce(f64::max).filter(passed),
+            replied_ms: measured.replies.values().max().map(|at| ms(*at)).filter(passed),
+            decision_ms: Quantiles::of(measured.decision_latencies().map(|(_, latency)| ms(latency))),
+            messages: total.messages,
+            bytes: total.bytes,
+            by_kind: measured
+                .kinds
+                .iter()
+                .map(|(kind, traffic)| (*kind, Kinds { messages: traffic.messages, bytes: traffic.bytes }))
+                .collect(),
+            sent_bytes: [bytes().min().unwrap_or_default(), bytes().max().unwrap_or_default()],
+            faults_found: report.faults,
+            evidence: report.evidence.len(),
+            signatures: format!(
+                "{}, {} to make and {} to check in virtual time",
+                if scenario.signatures == Signatures::Real { "real" } else { "counted" },
+                text(pace.signing),
+                text(pace.verifying)
+            ),
+        }
+    }
+
+    pub(crate) fn passes(&self) -> bool {
+        self.verdict == kind_of(&Verdict::Pass)
+    }
+
+    /// What identifies the run.
+    pub(crate) fn recorded(&self) -> Recorded {
+        Recorded { verdict: self.verdict.clone(), events: self.events, digest: self.digest.clone() }
+    }
+
+    /// One line on how it ended.
+    pub(crate) fn summary(&self) -> String {
+        match &self.offence {
+            None => self.verdict.clone(),
+            Some(Place { event, at_ms, what }) => {
+                format!("{}: event {event} at {}: {what}", self.verdict, virtual_time(*at_ms))
+            }
+        }
+    }
+
+    pub(crate) fn tables(&self) -> String {
+        let ms = |value: Option<f64>| value.map_or_else(|| units::NONE.into(), virtual_time);
+        let title = format!("PBFT, {} replicas, quorum {}", units::thousands(self.nodes), self.quorum);
+        let columns = ["first decides", "all decide", "client knows", "p50", "p99", "view", "view changes"];
+        let mut run = Table::new(title, [left("verdict")].into_iter().chain(columns.map(right)));
+        let decided = [self.decided_first_ms, self.decided_all_ms, self.replied_ms];
+        let quantiles = [|of: Quantiles| of.p50, |of: Quantiles| of.p99].map(|of| self.decision_ms.map(of));
+        let figures = decided.into_iter().chain(quantiles).map(ms);
+        let counts = [self.view, self.view_changes].map(units::thousands);
+        run.row([self.verdict.clone()].into_iter().chain(figures).chain(counts).collect::<Vec<_>>());
+        if self.offence.is_some() {
+            run.note(self.summary());
+        }
+        run.note(format!(
+            "Virtual time; p50 and p99 of a block's decision since it was handed in. {} events in {}, seed {}, digest {}.",
+            units::thousands(self.events),
+            virtual_time(self.wall_ms),
+            self.seed,
+            self.digest
+        ));
+        let mut kinds = Table::new("Messages", [left("kind"), right("messages"), right("bytes")]);
+        for (kind, Kinds { messages, bytes }) in &self.by_kind {
+            kinds.row([(*kind).to_string(), units::thousands(messages), units::bytes(*bytes)]);
+        }
+        kinds.row(["all".to_string(), units::thousands(self.messages), units::bytes(self.bytes)]);
+        let [least, most] = self.sent_bytes.map(units::bytes);
+        kinds.note(format!("A replica sent {least} to {most}. Signatures: {}.", self.signatures));
+        format!("{run}\n{kinds}")
+    }
+}
+
+/// A verdict without what was broken.
+fn kind_of(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::NoProgress => "no progress",
+        Verdict::Diverged(_) => "diverged",
+    }
+}
+
+/// A time in milliseconds as people write it.
+pub(crate) fn virtual_time(ms: f64) -> String {
+    units::duration((ms * 1e3) as u64)
+}

@@ -1,0 +1,227 @@
+//! `dtn-cli sim sweep`: one network under many seeds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{File, OpenOptions},
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use dtn_report::{Table, left, right, units};
+use dtn_simulator::{Scenario, Verdict, run_pbft, shrink};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    options::{self, Setup},
+    outcome::{Outcome, Quantiles, play, virtual_time},
+};
+use crate::output;
+
+/// The most runs of a sweep.
+const MAX_SEEDS: u64 = 10_000_000;
+
+/// Signatures that a thread remembers from run to run.
+const REMEMBERED_SIGNATURES: usize = 1 << 18;
+
+/// Failing seeds that are named one by one.
+const NAMED: usize = 10;
+
+/// The same network under many seeds.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli sim sweep --seeds 1000 --nodes 7 --byzantine 2 --behaviour equivocate --blocks 5
+  dtn-cli sim sweep --seeds 10000 --nodes 10 --loss 0.1 --gst 5s --csv runs.csv
+  dtn-cli sim sweep --seeds 10000 --random
+  dtn-cli sim sweep --seeds 100 scenarios/partition.toml
+
+With --csv each run is written down when it is done, and a sweep that was stopped goes on where it stopped. Exit code 1 if
+a run fails; the first that does is made as small as it gets and written to a file for `dtn-cli sim replay`.")]
+pub(crate) struct Sweep {
+    /// A scenario file
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    setup: Setup,
+    /// Let chance choose everything: power cuts, losses, partitions and liars among 4 to 7 replicas
+    #[arg(long, conflicts_with_all = ["file", "nodes", "region", "byzantine", "crash", "partition", "gst", "loss"])]
+    random: bool,
+    /// How many seeds
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Threads; all cores without
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Append each run to this file, and skip the seeds that are in it
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Where to write a run that fails
+    #[arg(long, value_name = "FILE", default_value = "failed.toml")]
+    failed: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A run, as the file has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Row {
+    seed: u64,
+    verdict: String,
+    decided_all_ms: Option<f64>,
+    replied_ms: Option<f64>,
+    view: u64,
+    messages: u64,
+    bytes: u64,
+    events: u64,
+    digest: String,
+}
+
+/// All runs together.
+#[derive(Debug, Serialize)]
+struct Summary {
+    runs: usize,
+    /// Runs by how they ended.
+    verdicts: BTreeMap<String, usize>,
+    /// The first seeds whose runs failed.
+    failed: Vec<u64>,
+    /// When all replicas had decided, over the runs that passed.
+    decided_all_ms: Option<Quantiles>,
+    /// Runs in which a view was left.
+    with_view_changes: usize,
+    mean_messages: f64,
+    mean_bytes: f64,
+}
+
+pub(crate) fn run(sweep: &Sweep) -> Result<()> {
+    ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
+    let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
+    sweep.scenario(sweep.from)?;
+    let wanted = sweep.from..end;
+    let mut rows: Vec<_> = sweep.known()?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
+    let known: BTreeSet<_> = rows.iter().map(|row| row.seed).collect();
+    let written = sweep.csv.as_ref().map(append).transpose()?.map(Mutex::new);
+    let bar = output::progress(sweep.seeds, "runs");
+    bar.set_position(known.len() as u64);
+
+    let next = AtomicU64::new(sweep.from);
+    let threads = sweep.threads.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let work = || -> Result<Vec<Row>> {
+        let _remembering = dtn_primitives::memo::remember(REMEMBERED_SIGNATURES);
+        let mut rows = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return Ok(rows);
+            }
+            if known.contains(&seed) {
+                continue;
+            }
+            let row = Row::of(play(&sweep.scenario(seed)?).0);
+            if let Some(file) = &written {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.serialize(&row)?;
+                file.flush()?;
+            }
+            rows.push(row);
+            bar.inc(1);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            rows.extend(worker.join().map_err(|_| anyhow::anyhow!("a run panicked"))??);
+        }
+        anyhow::Ok(())
+    })?;
+    bar.finish_and_clear();
+
+    rows.sort_by_key(|row| row.seed);
+    let summary = Summary::of(&rows);
+    if sweep.json {
+        output::json(&summary)?;
+    } else {
+        output::line(summary.table())?;
+    }
+    let Some(seed) = summary.failed.first() else { return Ok(()) };
+    let smallest =
+        shrink(sweep.scenario(*seed)?, |smaller| smaller.check().is_ok() && run_pbft(smaller).verdict != Verdict::Pass);
+    let outcome = play(&smallest).0;
+    options::write(&sweep.failed, &Scenario { recorded: Some(outcome.recorded()), ..smallest })?;
+    let file = sweep.failed.display();
+    bail!("seed {seed} fails; as small as it gets, {}\n`dtn-cli sim replay {file}` shows it", outcome.summary())
+}
+
+impl Sweep {
+    fn scenario(&self, seed: u64) -> Result<Scenario> {
+        if self.random { Ok(Scenario::random(seed)) } else { self.setup.scenario(self.file.as_deref(), Some(seed)) }
+    }
+
+    /// The runs that the file has already.
+    fn known(&self) -> Result<Vec<Row>> {
+        let Some(path) = self.csv.as_ref().filter(|path| path.exists()) else { return Ok(Vec::new()) };
+        let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let rows: Result<Vec<Row>, _> = reader.deserialize().collect();
+        rows.with_context(|| format!("{} is not a sweep's file: give another, or remove it", path.display()))
+    }
+}
+
+/// A file to append rows to; the headings come first in a new one.
+fn append(path: &PathBuf) -> Result<csv::Writer<File>> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    let is_new = file.metadata()?.len() == 0;
+    Ok(csv::WriterBuilder::new().has_headers(is_new).from_writer(file))
+}
+
+impl Row {
+    fn of(outcome: Outcome) -> Self {
+        let Outcome { seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest, .. } = outcome;
+        Self { seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest }
+    }
+}
+
+impl Summary {
+    fn of(rows: &[Row]) -> Self {
+        let mut verdicts = BTreeMap::<String, usize>::new();
+        rows.iter().for_each(|row| *verdicts.entry(row.verdict.clone()).or_default() += 1);
+        let passed = Verdict::Pass.to_string();
+        let failed = rows.iter().filter(|row| row.verdict != passed).map(|row| row.seed).take(NAMED).collect();
+        let mean =
+            |figure: fn(&Row) -> u64| rows.iter().map(|row| figure(row) as f64).sum::<f64>() / rows.len().max(1) as f64;
+        Self {
+            runs: rows.len(),
+            verdicts,
+            failed,
+            decided_all_ms: Quantiles::of(rows.iter().filter_map(|row| row.decided_all_ms)),
+            with_view_changes: rows.iter().filter(|row| row.view > 0).count(),
+            mean_messages: mean(|row| row.messages),
+            mean_bytes: mean(|row| row.bytes),
+        }
+    }
+
+    fn table(&self) -> String {
+        let mut table = Table::new("Sweep", [left("figure"), right("value")]);
+        table.row(["runs".to_string(), units::thousands(self.runs)]);
+        for (verdict, count) in &self.verdicts {
+            table.row([verdict.clone(), units::thousands(count)]);
+        }
+        if let Some(Quantiles { p50, p90, p99, max }) = self.decided_all_ms {
+            for (name, ms) in [("p50", p50), ("p90", p90), ("p99", p99), ("max", max)] {
+                table.row([format!("all decide, {name}"), virtual_time(ms)]);
+            }
+        }
+        table.row(["runs with a view change".to_string(), units::thousands(self.with_view_changes)]);
+        table.row(["messages, mean".to_string(), units::thousands(self.mean_messages as u64)]);
+        table.row(["bytes, mean".to_string(), units::bytes(self.mean_bytes as u64)]);
+        table.to_string()
+    }
+}

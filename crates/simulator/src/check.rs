@@ -1,0 +1,228 @@
+//! Scenarios that cannot be.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use crate::{Crash, Group, Latency, Model, REGIONS, Scenario, Scheduler, When};
+
+/// The fewest replicas that tolerate a liar.
+pub const MIN_NODES: usize = 4;
+
+/// The most replicas that a run of seconds can hold.
+pub const MAX_NODES: usize = 1000;
+
+/// The longest latency that is taken for meant.
+pub const MAX_LATENCY: Duration = Duration::from_secs(60);
+
+/// The longest view, which doubles while nothing is decided.
+const MAX_VIEW_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The longest time in a scenario.
+const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The longest that a machine takes for one thing.
+const MAX_WORK: Duration = Duration::from_secs(10);
+
+const MAX_BLOCKS: u64 = 10_000;
+
+/// The most bytes of transactions in a run, all blocks together.
+const MAX_BYTES: u128 = 1 << 30;
+
+/// What a scenario asks for that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Impossible {
+    /// Where it does: the names and numbers that lead there, such as `partition`, `1`, `until`.
+    pub place: Vec<String>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for Impossible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place.join("."), self.reason)
+    }
+}
+
+fn ensure(holds: bool, place: &str, reason: impl FnOnce() -> String) -> Result<(), Impossible> {
+    let place = || place.split('.').map(str::to_string).collect();
+    if holds { Ok(()) } else { Err(Impossible { place: place(), reason: reason() }) }
+}
+
+impl Scenario {
+    /// Succeeds if the scenario can be played and its outcome means something.
+    pub fn check(&self) -> Result<(), Impossible> {
+        let n = self.n;
+        ensure((MIN_NODES..=MAX_NODES).contains(&n), "nodes", || {
+            format!("{n}: a network has {MIN_NODES} to {MAX_NODES} replicas")
+        })?;
+        self.check_regions()?;
+        self.check_links()?;
+        self.check_machines()?;
+        self.check_load()?;
+        self.check_faults()?;
+        self.check_partitions()
+    }
+
+    fn check_regions(&self) -> Result<(), Impossible> {
+        for (number, region) in self.regions.iter().enumerate() {
+            ensure(crate::regions::find(&region.name).is_some(), &format!("region.{number}.name"), || {
+                let known: Vec<_> = REGIONS.iter().map(|(name, _)| *name).collect();
+                format!("there is no region {:?}; there are {}", region.name, known.join(", "))
+            })?;
+            ensure(region.nodes > 0, &format!("region.{number}.nodes"), || "a region has at least one replica".into())?;
+        }
+        let together = self.regions.iter().fold(0usize, |sum, region| sum.saturating_add(region.nodes));
+        ensure(self.regions.is_empty() || together == self.n, "nodes", || {
+            format!("{}: the regions have {together} replicas together", self.n)
+        })
+    }
+
+    fn check_links(&self) -> Result<(), Impossible> {
+        let latency = |latency: &Option<Latency>, place: &str| {
+            let Some(latency) = latency else { return Ok(()) };
+            ensure(latency.most() <= MAX_LATENCY, place, || {
+                format!("{latency}: more than {} s one way", MAX_LATENCY.as_secs())
+            })?;
+            let (ordered, regions) = match latency {
+                Latency::Uniform { least, most } => (least <= most, false),
+                Latency::LogNormal { sigma, median } => ((0.0..=5.0).contains(sigma) && !median.is_zero(), false),
+                Latency::Regions => (true, true),
+                _ => (true, false),
+            };
+            ensure(ordered, place, || format!("{latency}: the values do not fit each other"))?;
+            ensure(!regions || !self.regions.is_empty(), place, || "no regions are given".into())
+        };
+        let share = |share: f64, place: &str| {
+            ensure((0.0..1.0).contains(&share), place, || format!("{share} is not a share from 0 to below 1"))
+        };
+        latency(&self.links.latency, "links.latency")?;
+        ensure(self.links.jitter <= MAX_LATENCY, "links.jitter", || "more than a minute".into())?;
+        share(self.links.loss, "links.loss")?;
+        share(self.links.duplication, "links.duplication")?;
+        share(self.links.reordering, "links.reordering")?;
+        for (number, route) in self.routes.iter().enumerate() {
+            latency(&route.latency, &format!("link.{number}.latency"))?;
+            share(route.loss.unwrap_or_default(), &format!("link.{number}.loss"))?;
+            self.check_group(&route.from, &format!("link.{number}.from"))?;
+            self.check_group(&route.to, &format!("link.{number}.to"))?;
+        }
+        let synchrony = &self.synchrony;
+        ensure(synchrony.delta.unwrap_or_default() <= MAX_LATENCY, "synchrony.delta", || "more than a minute".into())?;
+        let bounded = synchrony.model != Model::Asynchronous;
+        let needed = synchrony.scheduler != Scheduler::Fair || synchrony.model == Model::Synchronous;
+        ensure(!bounded || !needed || synchrony.delta.is_some(), "synchrony", || {
+            "delta is needed: the longest that a message may take".into()
+        })?;
+        ensure(bounded || synchrony.delta.is_none(), "synchrony.delta", || "an asynchronous network has none".into())?;
+        let lasting = synchrony.model == Model::Partial && needed && self.gst.is_none();
+        ensure(!lasting, "synchrony", || "gst is needed: from when on delta holds".into())
+    }
+
+    fn check_machines(&self) -> Result<(), Impossible> {
+        let timeout = self.view_timeout();
+        ensure(!timeout.is_zero(), "pace.view_timeout", || "a view must last some time".into())?;
+        ensure(timeout <= MAX_VIEW_TIMEOUT, "pace.view_timeout", || "a view lasts 30 days at most".into())?;
+        let housekeeping = self.housekeeping();
+        ensure(!housekeeping.is_zero() && housekeeping <= MAX_VIEW_TIMEOUT, "pace.housekeeping", || {
+            "more than nothing and 30 days at most".into()
+        })?;
+        for (name, work) in [
+            ("gathering", self.pace.gathering),
+            ("writing", self.pace.writing),
+            ("signing", self.pace.signing),
+            ("verifying", self.pace.verifying),
+        ] {
+            ensure(work <= MAX_WORK, &format!("pace.{name}"), || "more than 10 s".into())?;
+        }
+        ensure(self.gst.unwrap_or_default() <= MAX_TIME, "gst", || "more than 10 years".into())?;
+        ensure(self.stop.after.unwrap_or_default() <= MAX_TIME, "stop.after", || "more than 10 years".into())?;
+        ensure(self.stop.events > 0, "stop.events", || "a run without events shows nothing".into())?;
+        ensure(self.stable <= self.base, "stable", || format!("nothing above the base, {}, is stable", self.base))?;
+        ensure(self.base <= 1 << 40, "base", || "more than 2⁴⁰".into())
+    }
+
+    fn check_load(&self) -> Result<(), Impossible> {
+        let load = &self.load;
+        let bytes = u128::from(load.blocks) * load.transactions as u128 * load.transaction_bytes as u128;
+        ensure((1..=MAX_BLOCKS).contains(&load.blocks), "load.blocks", || "1 to 10,000 blocks can be decided".into())?;
+        ensure(bytes <= MAX_BYTES, "load", || {
+            format!(
+                "{} blocks of {} transactions of {} B are more than 1 GiB",
+                load.blocks, load.transactions, load.transaction_bytes
+            )
+        })?;
+        ensure(load.every <= MAX_LATENCY, "load.every", || "more than a minute".into())?;
+        let replies = load.replies.unwrap_or(1);
+        ensure((1..=self.n).contains(&replies), "load.replies", || format!("{} replicas send a reply each", self.n))
+    }
+
+    fn check_faults(&self) -> Result<(), Impossible> {
+        for (number, liar) in self.adversaries.keys().enumerate() {
+            self.check_replica(*liar, &format!("byzantine.{number}.replica"))?;
+        }
+        for (number, Crash { replica, at, down }) in self.crashes.iter().enumerate() {
+            let place = |field: &str| format!("crash.{number}.{field}");
+            self.check_replica(*replica, &place("replica"))?;
+            ensure(!self.adversaries.contains_key(replica), &place("replica"), || {
+                format!("replica {replica} is Byzantine: what happens to it proves nothing")
+            })?;
+            ensure(down.unwrap_or_default() <= MAX_TIME, &place("down"), || "more than 10 years".into())?;
+            match at {
+                When::At(time) => {
+                    ensure(*time <= MAX_TIME, &place("at"), || "more than 10 years".into())?;
+                    ensure(self.gst.is_none_or(|gst| *time < gst), &place("at"), || {
+                        "from the gst on everyone runs: nobody crashes then".into()
+                    })?;
+                }
+                When::Write { number: write, .. } => {
+                    ensure(*write > 0, &place("at"), || "writes count from 1".into())?;
+                    ensure(self.gst.is_some(), &place("at"), || "gst is needed: until when it may happen".into())?;
+                }
+            }
+        }
+        let (faulty, tolerated) =
+            (self.adversaries.len() + self.lost().collect::<BTreeSet<_>>().len(), self.max_faulty());
+        let place = if self.adversaries.is_empty() { "crash" } else { "byzantine" };
+        ensure(faulty <= tolerated, place, || {
+            format!("{faulty} replicas lie or never come back: {} replicas tolerate {tolerated} at most", self.n)
+        })
+    }
+
+    fn check_partitions(&self) -> Result<(), Impossible> {
+        for (number, partition) in self.partitions.iter().enumerate() {
+            let place = |field: &str| format!("partition.{number}.{field}");
+            ensure(partition.from < partition.until, &place("until"), || "it ends before it begins".into())?;
+            ensure(partition.until <= MAX_TIME, &place("until"), || "more than 10 years".into())?;
+            ensure(self.gst.is_none_or(|gst| partition.until <= gst), &place("until"), || {
+                "from the gst on everyone hears everyone".into()
+            })?;
+            let overlaps = |other: &&crate::Partition| other.from < partition.until && partition.from < other.until;
+            let overlapped = self.partitions[..number].iter().position(|other| overlaps(&other));
+            ensure(overlapped.is_none(), &place("from"), || {
+                format!("it overlaps partition {}: one ends before the next begins", overlapped.unwrap_or_default())
+            })?;
+            let mut seen = BTreeSet::new();
+            for (index, group) in partition.groups.iter().enumerate() {
+                let place = format!("{}.{index}", place("groups"));
+                self.check_group(group, &place)?;
+                let twice = self.members(group).into_iter().find(|replica| !seen.insert(*replica));
+                ensure(twice.is_none(), &place, || {
+                    format!("replica {} is in it twice, or in two groups", twice.unwrap_or_default())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_replica(&self, replica: usize, place: &str) -> Result<(), Impossible> {
+        ensure(replica < self.n, place, || format!("there is no replica {replica}: the last of them is {}", self.n - 1))
+    }
+
+    fn check_group(&self, group: &Group, place: &str) -> Result<(), Impossible> {
+        match group {
+            Group::Region(name) => ensure(self.regions.iter().any(|region| region.name == *name), place, || {
+                format!("no replica is in {name:?}")
+            }),
+            Group::Replicas(replicas) => replicas.iter().try_for_each(|replica| self.check_replica(*replica, place)),
+        }
+    }
+}

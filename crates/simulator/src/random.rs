@@ -1,0 +1,85 @@
+//! Scenarios by chance, and smaller ones of any.
+
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::{Crash, Durability, Group, Latency, Partition, Scenario, Survival, When, adversary::Kind};
+
+impl Scenario {
+    /// The scenario of a seed: power cuts at any moment and any write, losses, repetitions, partitions, liars, or none
+    /// of them.
+    pub fn random(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let n = rng.random_range(4..=7);
+        let mut scenario = Self::calm(n, rng.random());
+        // Some cross the first checkpoint.
+        scenario.base = *pick(&mut rng, &[0, 0, 0, 124]);
+        scenario.durability = *pick(&mut rng, &[Durability::Together, Durability::Each]);
+        scenario.survival = *pick(&mut rng, &[Survival::Nothing, Survival::Everything, Survival::Any]);
+        let end = rng.random_range(1_000..6_000);
+        scenario.gst = Some(Duration::from_millis(end));
+        let (least, most) = (Duration::from_millis(1), Duration::from_millis(rng.random_range(2..200)));
+        scenario.links.latency = Some(Latency::Uniform { least, most });
+        scenario.links.loss = if rng.random() { rng.random_range(0.0..0.3) } else { 0.0 };
+        scenario.links.duplication = if rng.random() { rng.random_range(0.0..0.2) } else { 0.0 };
+        for _ in 0..rng.random_range(0..=5) {
+            let at = if rng.random() {
+                When::At(Duration::from_millis(rng.random_range(0..end)))
+            } else {
+                When::Write { number: rng.random_range(1..60), durable: rng.random() }
+            };
+            let down = Some(Duration::from_millis(rng.random_range(0..1_500)));
+            scenario.crashes.push(Crash { replica: rng.random_range(0..n), at, down });
+        }
+        for _ in 0..rng.random_range(0..=3) {
+            let from = rng.random_range(0..end);
+            let until = (from + rng.random_range(0..3_000)).min(end);
+            let mut groups = vec![Vec::new(); 3];
+            (0..n).for_each(|replica| groups[rng.random_range(0..3)].push(replica));
+            let [from, until] = [from, until].map(Duration::from_millis);
+            let groups = groups.into_iter().map(Group::Replicas).collect();
+            scenario.partitions.push(Partition { from, until, groups });
+        }
+        if rng.random() {
+            for _ in 0..rng.random_range(1..=scenario.max_faulty()) {
+                scenario.adversaries.insert(rng.random_range(0..n), *pick(&mut rng, &Kind::ALL));
+            }
+        }
+        scenario
+    }
+
+    /// Scenarios in which less happens than in this one, those with least first.
+    pub fn smaller(&self) -> Vec<Self> {
+        let change = |change: &dyn Fn(&mut Self)| {
+            let mut smaller = self.clone();
+            change(&mut smaller);
+            smaller
+        };
+        let mut all = vec![
+            change(&|scenario| scenario.crashes.clear()),
+            change(&|scenario| scenario.partitions.clear()),
+            change(&|scenario| scenario.adversaries.clear()),
+            change(&|scenario| scenario.routes.clear()),
+            change(&|scenario| scenario.synchrony = crate::Synchrony::default()),
+            change(&|scenario| scenario.links.loss = 0.0),
+            change(&|scenario| scenario.links.duplication = 0.0),
+            change(&|scenario| scenario.links.reordering = 0.0),
+            change(&|scenario| scenario.links.jitter = Duration::ZERO),
+            change(&|scenario| scenario.base = 0),
+            change(&|scenario| scenario.survival = Survival::Nothing),
+            change(&|scenario| scenario.gst = scenario.gst.map(|gst| gst / 2)),
+            change(&|scenario| scenario.load.blocks /= 2),
+            change(&|scenario| scenario.load.transactions /= 2),
+        ];
+        all.extend((0..self.crashes.len()).map(|index| change(&|scenario| _ = scenario.crashes.remove(index))));
+        all.extend((0..self.partitions.len()).map(|index| change(&|scenario| _ = scenario.partitions.remove(index))));
+        all.extend(self.adversaries.keys().map(|liar| change(&|scenario| _ = scenario.adversaries.remove(liar))));
+        all.retain(|smaller| smaller != self && smaller.load.blocks > 0);
+        all
+    }
+}
+
+fn pick<'a, T>(rng: &mut StdRng, choices: &'a [T]) -> &'a T {
+    &choices[rng.random_range(0..choices.len())]
+}
