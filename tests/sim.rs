@@ -48,6 +48,7 @@ fn impossible_networks_are_refused_by_name() {
         ("--bandwidth=fast", "no bandwidth"),
         ("--loss=1", "share"),
         ("--behaviour=kind", "equivocator"),
+        ("--behaviour=silent", "--byzantine"),
         ("--region=sydney", "write sydney:3"),
         ("--region=atlantis:4", "there are virginia"),
         ("--region=sydney:3", "4 to 1000"),
@@ -60,9 +61,10 @@ fn impossible_networks_are_refused_by_name() {
         ("--synchrony=sometimes", "unknown variant"),
         ("--max-events=0", "shows nothing"),
         ("--blocks=0", "1 to 10,000 blocks"),
-        ("--view-timeout=0s", "a view must last"),
+        ("--view-timeout=0s", "a millisecond at least"),
         ("--view-timeout=500000000years", "30 days at most"),
         ("--transaction-bytes=99999999999", "1 GiB"),
+        ("--transactions=1000000000000", "1000000 at most"),
     ] {
         let refused = sim(&["pbft", argument]);
         let said = String::from_utf8_lossy(&refused.stderr);
@@ -148,6 +150,8 @@ fn a_recorded_run_is_shown_message_by_message_and_another_one_is_told() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
+    let (ended, commits) = commits.split_last().expect("lines");
+    assert_eq!(ended["ended"]["run"]["digest"], run["digest"]);
     assert!(!commits.is_empty());
     for commit in commits {
         let message = &commit["what"]["delivered"];
@@ -203,9 +207,16 @@ fn a_sweep_that_was_stopped_goes_on_where_it_stopped() {
     assert_eq!(sweep("8")["runs"], 8);
     let after = std::fs::read_to_string(&file).expect("a file");
     assert!(after.starts_with(&marked) && after.lines().count() == 9, "{after}");
-    let seeds: std::collections::BTreeSet<_> = after.lines().skip(1).filter_map(|row| row.split(',').next()).collect();
+    let seeds: std::collections::BTreeSet<_> = after.lines().skip(1).filter_map(|row| row.split(',').nth(1)).collect();
     assert_eq!(seeds.len(), 8, "each once: {after}");
 
+    // The last line was not written to its end: its seed is played again.
+    std::fs::write(&file, &after[..after.len() - 7]).expect("written");
+    assert_eq!(sweep("8")["runs"], 8);
+    assert_eq!(std::fs::read_to_string(&file).expect("a file").lines().count(), 9);
+
+    let other = sim(&["sweep", "--nodes=10", "--seeds=1", "--csv", &file]);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("the runs of another scenario"));
     std::fs::write(&file, "not,a,sweep\n1,2,3\n").expect("written");
     let refused = sim(&["sweep", "--seeds", "1", "--csv", &file]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is not a sweep's file"));

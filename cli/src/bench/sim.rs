@@ -25,7 +25,7 @@ const TOOL_MS: [(usize, f64); 7] =
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dtn-cli bench sim
-  dtn-cli bench sim --nodes 4,1000 --signatures real --json
+  dtn-cli bench sim --nodes 4,1000 --real-signatures --json
 
 The normal case of PBFT, one block of 100 transactions until all replicas have decided it, under a delay of N(250, 50) ms,
 on one thread. The keys of a size are derived before it is measured.")]

@@ -3,8 +3,10 @@
 mod options;
 mod outcome;
 mod page;
+mod parquet;
 mod pbft;
 mod pot_table;
+mod regions;
 mod replay;
 mod sweep;
 
@@ -19,6 +21,8 @@ pub(crate) enum Command {
     Sweep(Box<sweep::Sweep>),
     /// Show a recorded run, message by message
     Replay(replay::Replay),
+    /// List the regions in which replicas may be
+    Regions(regions::Regions),
     /// Reproduce the table that the Proof of Training prototype published
     PotTable(pot_table::PotTable),
 }
@@ -29,12 +33,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Pbft(simulate) => pbft::run(&simulate),
         Command::Sweep(sweep) => sweep::run(&sweep),
         Command::Replay(replay) => replay::run(&replay),
+        Command::Regions(regions) => regions::run(&regions),
         Command::PotTable(table) => pot_table::run(&table),
     }
-}
-
-/// The regions that there are, for a message.
-fn regions() -> String {
-    let names = dtn_simulator::REGIONS.map(|(name, azure)| format!("{name} ({azure})"));
-    names.join(", ")
 }

@@ -1,6 +1,8 @@
 //! A scenario as files and options describe it.
 
 use std::{
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -23,8 +25,8 @@ pub(crate) struct Setup {
     /// Replicas, 4 to 1,000
     #[arg(long, help_heading = "Replicas")]
     nodes: Option<usize>,
-    /// So many of them in a region, and what each can send and receive there: sydney:3@10mbps (repeat; `--region list`
-    /// shows all)
+    /// So many of them in a region, and what each can send and receive there: sydney:3@10mbps (repeat; `dtn-cli sim
+    /// regions` shows all)
     #[arg(long, value_name = "NAME:NODES[@RATE]", help_heading = "Replicas")]
     region: Vec<String>,
     /// How long a view lasts without a decision; without it, longer than the network needs if all is well
@@ -88,14 +90,14 @@ pub(crate) struct Setup {
     /// How many replicas are liars, the primary first
     #[arg(long, help_heading = "Faults")]
     byzantine: Option<usize>,
-    /// What liars do: equivocate, silent, slow, replayer, forger, wrong-view-spammer, memory-exhauster, false-certifier,
-    /// lying-state
-    #[arg(long, default_value = "silent", help_heading = "Faults")]
-    behaviour: Kind,
-    /// A power cut: 3@2s for good, or 3@2s+5s until five seconds later (repeat)
+    /// What liars do, silent without: equivocate, silent, slow, replayer, forger, wrong-view-spammer, memory-exhauster,
+    /// false-certifier, lying-state
+    #[arg(long, requires = "byzantine", help_heading = "Faults")]
+    behaviour: Option<Kind>,
+    /// One more power cut: 3@2s for good, or 3@2s+5s until five seconds later (repeat)
     #[arg(long, value_name = "REPLICA@TIME[+DOWN]", value_parser = parse_crash, help_heading = "Faults")]
     crash: Vec<Crash>,
-    /// A time in which groups do not hear each other: 3s..6s:0,1/2,3, or of regions 3s..6s:sydney (repeat)
+    /// One more time in which groups do not hear each other: 3s..6s:0,1/2,3, or of regions 3s..6s:sydney (repeat)
     #[arg(long, value_name = "FROM..UNTIL:GROUP[/GROUP]", value_parser = parse_partition, help_heading = "Faults")]
     partition: Vec<Partition>,
 
@@ -131,7 +133,6 @@ impl Setup {
             }
         }
         if !self.region.is_empty() {
-            ensure!(self.region != ["list"], "there are {}", super::regions());
             scenario.regions = self.region.iter().map(|text| parse_region(text)).collect::<Result<_>>()?;
             let together = scenario.regions.iter().fold(0, |sum: usize, region| sum.saturating_add(region.nodes));
             scenario.n = self.nodes.unwrap_or(together);
@@ -161,8 +162,9 @@ impl Setup {
         scenario.stop.after = self.stop_after.or(scenario.stop.after);
         if let Some(count) = self.byzantine {
             let (n, tolerated) = (scenario.n, scenario.max_faulty());
+            ensure!(n <= dtn_simulator::MAX_NODES, "--nodes {n}: {} at most", dtn_simulator::MAX_NODES);
             ensure!(count <= tolerated, "--byzantine {count}: {n} replicas tolerate {tolerated} liars at most");
-            scenario.adversaries = (0..count).map(|liar| (liar, self.behaviour)).collect();
+            scenario.adversaries = (0..count).map(|liar| (liar, self.behaviour.unwrap_or(Kind::Silent))).collect();
         }
         scenario.crashes.extend(self.crash.iter().cloned());
         scenario.partitions.extend(self.partition.iter().cloned());
@@ -173,9 +175,10 @@ impl Setup {
 /// Reads a scenario file.
 pub(crate) fn read(path: &Path) -> Result<Scenario> {
     let name = path.display();
-    let length = std::fs::metadata(path).with_context(|| format!("cannot read {name}"))?.len();
-    ensure!(length <= MAX_FILE, "{name} has {length} bytes: a scenario has {MAX_FILE} at most");
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+    let length = read.with_context(|| format!("cannot read {name}"))? as u64;
+    ensure!(length <= MAX_FILE, "{name} has more than the {MAX_FILE} bytes that a scenario has at most");
     Scenario::from_toml(&text).map_err(|error| match error {
         FileError::Impossible { line, impossible } => anyhow!("{name}, line {line}: {impossible}"),
         FileError::Malformed(error) => anyhow!("{name} is no scenario\n{error}"),

@@ -41,8 +41,11 @@ pub(crate) struct Outcome {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) by_kind: BTreeMap<&'static str, Kinds>,
-    /// The least and the most that a replica sent.
-    sent_bytes: [u64; 2],
+    /// Rounds of messages until the first block was decided: order, pre-prepare, prepare, commit, if all was well.
+    rounds: Option<u32>,
+    /// The virtual time of the whole run.
+    elapsed_ms: f64,
+    replicas: Vec<Replica>,
     faults_found: u64,
     evidence: usize,
     signatures: String,
@@ -53,6 +56,17 @@ pub(crate) struct Outcome {
 pub(crate) struct Kinds {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
+}
+
+/// A replica's part.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Replica {
+    /// What it has decided.
+    height: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
+    received_messages: u64,
+    received_bytes: u64,
 }
 
 /// An event.
@@ -110,7 +124,14 @@ impl Outcome {
         let of_last =
             || measured.decisions.iter().filter(|(_, _, height)| Some(*height) == last_block).map(|(at, ..)| ms(*at));
         let total = measured.total();
-        let bytes = || measured.sent.iter().map(|traffic| traffic.bytes);
+        let traffic = measured.sent.iter().zip(&measured.received);
+        let replicas = report.heights.iter().zip(traffic).map(|(height, (sent, received))| Replica {
+            height: *height,
+            sent_messages: sent.messages,
+            sent_bytes: sent.bytes,
+            received_messages: received.messages,
+            received_bytes: received.bytes,
+        });
         let passed = |_: &f64| report.verdict == Verdict::Pass;
         let place = |Offence { event, at, what }: &Offence| Place { event: *event, at_ms: ms(*at), what: what.clone() };
         let text = humantime::format_duration;
@@ -139,7 +160,9 @@ impl Outcome {
                 .iter()
                 .map(|(kind, traffic)| (*kind, Kinds { messages: traffic.messages, bytes: traffic.bytes }))
                 .collect(),
-            sent_bytes: [bytes().min().unwrap_or_default(), bytes().max().unwrap_or_default()],
+            rounds: measured.rounds.values().next().copied(),
+            elapsed_ms: ms(report.elapsed),
+            replicas: replicas.collect(),
             faults_found: report.faults,
             evidence: report.evidence.len(),
             signatures: format!(
@@ -195,8 +218,10 @@ impl Outcome {
             kinds.row([(*kind).to_string(), units::thousands(messages), units::bytes(*bytes)]);
         }
         kinds.row(["all".to_string(), units::thousands(self.messages), units::bytes(self.bytes)]);
-        let [least, most] = self.sent_bytes.map(units::bytes);
-        kinds.note(format!("A replica sent {least} to {most}. Signatures: {}.", self.signatures));
+        let sent = || self.replicas.iter().map(|replica| replica.sent_bytes);
+        let [least, most] = [sent().min(), sent().max()].map(|bytes| units::bytes(bytes.unwrap_or_default()));
+        let rounds = self.rounds.map_or_else(String::new, |rounds| format!("{rounds} rounds to the first block. "));
+        kinds.note(format!("{rounds}A replica sent {least} to {most}. Signatures: {}.", self.signatures));
         format!("{run}\n{kinds}")
     }
 }

@@ -56,6 +56,11 @@ pub(crate) fn run(simulate: &Simulate) -> Result<()> {
         return scenarios.iter().try_for_each(|(_, scenario)| output::line(scenario.to_toml()));
     }
     ensure!(simulate.record.is_none() || scenarios.len() == 1, "--record takes one scenario, not {}", scenarios.len());
+    // What cannot be written is told before anything is played.
+    let created = [&simulate.html, &simulate.record].into_iter().flatten();
+    for path in created {
+        std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let bar = output::progress(scenarios.len() as u64, "runs");
     let (mut outcomes, mut pictures) = (Vec::new(), Vec::new());
     for (name, scenario) in &scenarios {
@@ -88,7 +93,7 @@ pub(crate) fn run(simulate: &Simulate) -> Result<()> {
     ensure!(
         failed.is_empty(),
         "{}",
-        failed.iter().map(|(name, outcome)| format!("{name}{}", outcome.summary())).collect::<Vec<_>>().join("\n")
+        failed.iter().map(|(name, outcome)| told(name, outcome)).collect::<Vec<_>>().join("\n")
     );
     Ok(())
 }
@@ -106,6 +111,10 @@ impl Simulate {
         };
         self.files.iter().map(named).collect()
     }
+}
+
+fn told(name: &str, outcome: &Outcome) -> String {
+    if name.is_empty() { outcome.summary() } else { format!("{name}: {}", outcome.summary()) }
 }
 
 /// Several runs side by side.

@@ -64,7 +64,9 @@ pub(crate) fn run(replay: &Replay) -> Result<()> {
     });
     failed.map_or(Ok(()), Err)?;
     shown.into_iter().try_for_each(output::line)?;
-    if !replay.json {
+    if replay.json {
+        output::line(json!({ "ended": { "offence": outcome.offence, "run": outcome.recorded() } }))?;
+    } else {
         output::line(format!("{} ({} events, digest {})", outcome.summary(), outcome.events, outcome.digest))?;
     }
     ensure!(

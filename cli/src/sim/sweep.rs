@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
+    io::Read,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
@@ -11,7 +12,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Scenario, Verdict, run_pbft, shrink};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     options::{self, Setup},
     outcome::{Outcome, Quantiles, play, virtual_time},
+    parquet,
 };
 use crate::output;
 
@@ -28,6 +30,9 @@ const MAX_SEEDS: u64 = 10_000_000;
 
 /// Signatures that a thread remembers from run to run.
 const REMEMBERED_SIGNATURES: usize = 1 << 18;
+
+/// The most threads that are started.
+const MAX_THREADS: usize = 1024;
 
 /// Failing seeds that are named one by one.
 const NAMED: usize = 10;
@@ -49,7 +54,7 @@ pub(crate) struct Sweep {
     #[command(flatten)]
     setup: Setup,
     /// Let chance choose everything: power cuts, losses, partitions and liars among 4 to 7 replicas
-    #[arg(long, conflicts_with_all = ["file", "nodes", "region", "byzantine", "crash", "partition", "gst", "loss"])]
+    #[arg(long, conflicts_with_all = ["file", "Setup"])]
     random: bool,
     /// How many seeds
     #[arg(long, default_value_t = 100)]
@@ -63,6 +68,9 @@ pub(crate) struct Sweep {
     /// Append each run to this file, and skip the seeds that are in it
     #[arg(long)]
     csv: Option<PathBuf>,
+    /// Write all runs to this file once they are done
+    #[arg(long)]
+    parquet: Option<PathBuf>,
     /// Where to write a run that fails
     #[arg(long, value_name = "FILE", default_value = "failed.toml")]
     failed: PathBuf,
@@ -73,16 +81,18 @@ pub(crate) struct Sweep {
 
 /// A run, as the file has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Row {
-    seed: u64,
-    verdict: String,
-    decided_all_ms: Option<f64>,
-    replied_ms: Option<f64>,
-    view: u64,
-    messages: u64,
-    bytes: u64,
-    events: u64,
-    digest: String,
+pub(super) struct Row {
+    /// Tells the scenario from another.
+    pub(super) scenario: String,
+    pub(super) seed: u64,
+    pub(super) verdict: String,
+    pub(super) decided_all_ms: Option<f64>,
+    pub(super) replied_ms: Option<f64>,
+    pub(super) view: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) events: u64,
+    pub(super) digest: String,
 }
 
 /// All runs together.
@@ -104,9 +114,9 @@ struct Summary {
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
-    sweep.scenario(sweep.from)?;
+    let scenario = sweep.fingerprint()?;
     let wanted = sweep.from..end;
-    let mut rows: Vec<_> = sweep.known()?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
+    let mut rows: Vec<_> = sweep.known(&scenario)?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
     let known: BTreeSet<_> = rows.iter().map(|row| row.seed).collect();
     let written = sweep.csv.as_ref().map(append).transpose()?.map(Mutex::new);
     let bar = output::progress(sweep.seeds, "runs");
@@ -114,6 +124,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 
     let next = AtomicU64::new(sweep.from);
     let threads = sweep.threads.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let threads = threads.min(MAX_THREADS).min(sweep.seeds as usize);
     let work = || -> Result<Vec<Row>> {
         let _remembering = dtn_primitives::memo::remember(REMEMBERED_SIGNATURES);
         let mut rows = Vec::new();
@@ -125,7 +136,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
             if known.contains(&seed) {
                 continue;
             }
-            let row = Row::of(play(&sweep.scenario(seed)?).0);
+            let row = Row::of(&scenario, play(&sweep.scenario(seed)?).0);
             if let Some(file) = &written {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.serialize(&row)?;
@@ -145,6 +156,9 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     bar.finish_and_clear();
 
     rows.sort_by_key(|row| row.seed);
+    if let Some(path) = &sweep.parquet {
+        parquet::write(path, &rows).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let summary = Summary::of(&rows);
     if sweep.json {
         output::json(&summary)?;
@@ -152,12 +166,18 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
         output::line(summary.table())?;
     }
     let Some(seed) = summary.failed.first() else { return Ok(()) };
-    let smallest =
-        shrink(sweep.scenario(*seed)?, |smaller| smaller.check().is_ok() && run_pbft(smaller).verdict != Verdict::Pass);
+    let (scenario, searching) = (sweep.scenario(*seed)?, output::progress(0, "making it small"));
+    let kind = std::mem::discriminant(&run_pbft(&scenario).verdict);
+    let smallest = shrink(scenario, |smaller| {
+        searching.inc(1);
+        std::mem::discriminant(&run_pbft(smaller).verdict) == kind
+    });
+    searching.finish_and_clear();
     let outcome = play(&smallest).0;
-    options::write(&sweep.failed, &Scenario { recorded: Some(outcome.recorded()), ..smallest })?;
-    let file = sweep.failed.display();
-    bail!("seed {seed} fails; as small as it gets, {}\n`dtn-cli sim replay {file}` shows it", outcome.summary())
+    let (summary, file) = (outcome.summary(), sweep.failed.display());
+    let recorded = Scenario { recorded: Some(outcome.recorded()), ..smallest };
+    options::write(&sweep.failed, &recorded).with_context(|| format!("seed {seed} fails, {summary}"))?;
+    bail!("seed {seed} fails; as small as it gets, {summary}\n`dtn-cli sim replay {file}` shows it")
 }
 
 impl Sweep {
@@ -165,13 +185,32 @@ impl Sweep {
         if self.random { Ok(Scenario::random(seed)) } else { self.setup.scenario(self.file.as_deref(), Some(seed)) }
     }
 
-    /// The runs that the file has already.
-    fn known(&self) -> Result<Vec<Row>> {
-        let Some(path) = self.csv.as_ref().filter(|path| path.exists()) else { return Ok(Vec::new()) };
-        let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let rows: Result<Vec<Row>, _> = reader.deserialize().collect();
-        rows.with_context(|| format!("{} is not a sweep's file: give another, or remove it", path.display()))
+    /// Tells a scenario from another, whatever the seed.
+    fn fingerprint(&self) -> Result<String> {
+        let scenario = Scenario { seed: 0, ..self.scenario(self.from)? }.to_toml();
+        Ok(if self.random { "random".into() } else { format!("{:.8}", hex(&dtn_primitives::keccak256(scenario))) })
     }
+
+    /// The runs that the file has already. A last line that was not written to its end is taken away.
+    fn known(&self, scenario: &str) -> Result<Vec<Row>> {
+        let Some(path) = self.csv.as_ref().filter(|path| path.exists()) else { return Ok(Vec::new()) };
+        let name = path.display();
+        let mut file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.as_mut().map_err(|error| anyhow!("cannot read {name}: {error}"))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64)?;
+        let rows: Result<Vec<Row>, _> = csv::Reader::from_reader(&text.as_bytes()[..whole]).deserialize().collect();
+        let rows = rows.with_context(|| format!("{name} is not a sweep's file: give another, or remove it"))?;
+        let other = rows.iter().find(|row| row.scenario != scenario);
+        ensure!(other.is_none(), "{name} has the runs of another scenario: give another file, or remove it");
+        Ok(rows)
+    }
+}
+
+fn hex(hash: &dtn_primitives::B256) -> String {
+    hash.to_string().trim_start_matches("0x").into()
 }
 
 /// A file to append rows to; the headings come first in a new one.
@@ -183,9 +222,10 @@ fn append(path: &PathBuf) -> Result<csv::Writer<File>> {
 }
 
 impl Row {
-    fn of(outcome: Outcome) -> Self {
+    fn of(scenario: &str, outcome: Outcome) -> Self {
+        let scenario = scenario.to_string();
         let Outcome { seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest, .. } = outcome;
-        Self { seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest }
+        Self { scenario, seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use crate::{Crash, Group, Latency, Model, REGIONS, Scenario, Scheduler, When};
+use dtn_consensus::{CHECKPOINT_INTERVAL, LOG_WINDOW};
+
+use crate::{Crash, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, When};
 
 /// The fewest replicas that tolerate a liar.
 pub const MIN_NODES: usize = 4;
@@ -22,7 +24,18 @@ const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// The longest that a machine takes for one thing.
 const MAX_WORK: Duration = Duration::from_secs(10);
 
+/// The shortest view, and the least time between two looks of a host after itself.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// The most links, crashes or partitions.
+const MAX_ENTRIES: usize = 1000;
+
 const MAX_BLOCKS: u64 = 10_000;
+
+const MAX_TRANSACTIONS: usize = 1_000_000;
+
+/// What a transaction takes beside its bytes.
+const TRANSACTION_OVERHEAD: u128 = 300;
 
 /// The most bytes of transactions in a run, all blocks together.
 const MAX_BYTES: u128 = 1 << 30;
@@ -54,12 +67,26 @@ impl Scenario {
         ensure((MIN_NODES..=MAX_NODES).contains(&n), "nodes", || {
             format!("{n}: a network has {MIN_NODES} to {MAX_NODES} replicas")
         })?;
+        self.check_lengths()?;
         self.check_regions()?;
         self.check_links()?;
-        self.check_machines()?;
         self.check_load()?;
+        self.check_machines()?;
         self.check_faults()?;
         self.check_partitions()
+    }
+
+    /// Each entry is looked at again and again.
+    fn check_lengths(&self) -> Result<(), Impossible> {
+        for (name, length, most) in [
+            ("region", self.regions.len(), MAX_NODES),
+            ("link", self.routes.len(), MAX_ENTRIES),
+            ("crash", self.crashes.len(), MAX_ENTRIES),
+            ("partition", self.partitions.len(), MAX_ENTRIES),
+        ] {
+            ensure(length <= most, name, || format!("{length} entries: {most} at most"))?;
+        }
+        Ok(())
     }
 
     fn check_regions(&self) -> Result<(), Impossible> {
@@ -79,17 +106,19 @@ impl Scenario {
     fn check_links(&self) -> Result<(), Impossible> {
         let latency = |latency: &Option<Latency>, place: &str| {
             let Some(latency) = latency else { return Ok(()) };
-            ensure(latency.most() <= MAX_LATENCY, place, || {
+            let (longest, sane) = match latency {
+                Latency::Constant(delay) => (*delay, true),
+                Latency::Uniform { least, most } => (*most, least <= most),
+                Latency::Normal { mean, deviation } => (*mean.max(deviation), true),
+                Latency::LogNormal { median, sigma } => (*median, (0.0..=5.0).contains(sigma) && !median.is_zero()),
+                Latency::Regions => (Duration::ZERO, true),
+            };
+            ensure(longest <= MAX_LATENCY, place, || {
                 format!("{latency}: more than {} s one way", MAX_LATENCY.as_secs())
             })?;
-            let (ordered, regions) = match latency {
-                Latency::Uniform { least, most } => (least <= most, false),
-                Latency::LogNormal { sigma, median } => ((0.0..=5.0).contains(sigma) && !median.is_zero(), false),
-                Latency::Regions => (true, true),
-                _ => (true, false),
-            };
-            ensure(ordered, place, || format!("{latency}: the values do not fit each other"))?;
-            ensure(!regions || !self.regions.is_empty(), place, || "no regions are given".into())
+            ensure(sane, place, || format!("{latency}: the values do not fit each other"))?;
+            let known = *latency != Latency::Regions || !self.regions.is_empty();
+            ensure(known, place, || "no regions are given".into())
         };
         let share = |share: f64, place: &str| {
             ensure((0.0..1.0).contains(&share), place, || format!("{share} is not a share from 0 to below 1"))
@@ -113,18 +142,21 @@ impl Scenario {
             "delta is needed: the longest that a message may take".into()
         })?;
         ensure(bounded || synchrony.delta.is_none(), "synchrony.delta", || "an asynchronous network has none".into())?;
+        let lossless = self.links.loss == 0.0 && self.routes.iter().all(|route| route.loss.unwrap_or_default() == 0.0);
+        let whole = lossless && self.partitions.is_empty();
+        ensure(synchrony.model != Model::Synchronous || whole, "synchrony.model", || {
+            "in a synchronous network nothing is lost, and it is not parted".into()
+        })?;
+        ensure(bounded || self.gst.is_none(), "gst", || "an asynchronous network has none".into())?;
+        let own = self.regions.iter().position(|region| region.up.or(region.down).is_some());
+        ensure(self.links.model == Sharing::Shared || own.is_none(), "links.model", || {
+            format!("fpbft has one bandwidth for all, and region {} its own", own.unwrap_or_default())
+        })?;
         let lasting = synchrony.model == Model::Partial && needed && self.gst.is_none();
         ensure(!lasting, "synchrony", || "gst is needed: from when on delta holds".into())
     }
 
     fn check_machines(&self) -> Result<(), Impossible> {
-        let timeout = self.view_timeout();
-        ensure(!timeout.is_zero(), "pace.view_timeout", || "a view must last some time".into())?;
-        ensure(timeout <= MAX_VIEW_TIMEOUT, "pace.view_timeout", || "a view lasts 30 days at most".into())?;
-        let housekeeping = self.housekeeping();
-        ensure(!housekeeping.is_zero() && housekeeping <= MAX_VIEW_TIMEOUT, "pace.housekeeping", || {
-            "more than nothing and 30 days at most".into()
-        })?;
         for (name, work) in [
             ("gathering", self.pace.gathering),
             ("writing", self.pace.writing),
@@ -133,20 +165,34 @@ impl Scenario {
         ] {
             ensure(work <= MAX_WORK, &format!("pace.{name}"), || "more than 10 s".into())?;
         }
+        let timeout = self.view_timeout();
+        ensure(timeout >= MIN_TIMEOUT, "pace.view_timeout", || "a view lasts a millisecond at least".into())?;
+        ensure(timeout <= MAX_VIEW_TIMEOUT, "pace.view_timeout", || "a view lasts 30 days at most".into())?;
+        ensure((MIN_TIMEOUT..=MAX_VIEW_TIMEOUT).contains(&self.housekeeping()), "pace.housekeeping", || {
+            "a millisecond at least and 30 days at most".into()
+        })?;
         ensure(self.gst.unwrap_or_default() <= MAX_TIME, "gst", || "more than 10 years".into())?;
         ensure(self.stop.after.unwrap_or_default() <= MAX_TIME, "stop.after", || "more than 10 years".into())?;
         ensure(self.stop.events > 0, "stop.events", || "a run without events shows nothing".into())?;
-        ensure(self.stable <= self.base, "stable", || format!("nothing above the base, {}, is stable", self.base))?;
+        let (step, stable) = (CHECKPOINT_INTERVAL, self.stable);
+        ensure(stable.is_multiple_of(step), "stable", || format!("{stable}: checkpoints are {step} heights apart"))?;
+        ensure(stable <= self.base && self.base - stable < LOG_WINDOW, "stable", || {
+            format!("{stable}: the base, {}, is below it or more than {LOG_WINDOW} above", self.base)
+        })?;
         ensure(self.base <= 1 << 40, "base", || "more than 2⁴⁰".into())
     }
 
     fn check_load(&self) -> Result<(), Impossible> {
         let load = &self.load;
-        let bytes = u128::from(load.blocks) * load.transactions as u128 * load.transaction_bytes as u128;
+        ensure(load.transactions <= MAX_TRANSACTIONS, "load.transactions", || {
+            format!("{}: {MAX_TRANSACTIONS} at most", load.transactions)
+        })?;
+        let each = load.transaction_bytes as u128 + TRANSACTION_OVERHEAD;
+        let bytes = u128::from(load.blocks) * load.transactions as u128 * each;
         ensure((1..=MAX_BLOCKS).contains(&load.blocks), "load.blocks", || "1 to 10,000 blocks can be decided".into())?;
         ensure(bytes <= MAX_BYTES, "load", || {
             format!(
-                "{} blocks of {} transactions of {} B are more than 1 GiB",
+                "{} blocks of {} transactions of {} B take more than 1 GiB",
                 load.blocks, load.transactions, load.transaction_bytes
             )
         })?;
@@ -156,8 +202,8 @@ impl Scenario {
     }
 
     fn check_faults(&self) -> Result<(), Impossible> {
-        for (number, liar) in self.adversaries.keys().enumerate() {
-            self.check_replica(*liar, &format!("byzantine.{number}.replica"))?;
+        for liar in self.adversaries.keys() {
+            self.check_replica(*liar, &format!("byzantine.replica={liar}.replica"))?;
         }
         for (number, Crash { replica, at, down }) in self.crashes.iter().enumerate() {
             let place = |field: &str| format!("crash.{number}.{field}");
@@ -209,6 +255,7 @@ impl Scenario {
                     format!("replica {} is in it twice, or in two groups", twice.unwrap_or_default())
                 })?;
             }
+            ensure(!seen.is_empty(), &place("groups"), || "nobody is in a group".into())?;
         }
         Ok(())
     }

@@ -54,7 +54,15 @@ fn find(table: &Spanned<DeTable<'_>>, place: &[String]) -> Range<usize> {
             None => table.get_ref().get_key_value(step.as_str()),
             Some(DeValue::Table(table)) => table.get_key_value(step.as_str()),
             Some(DeValue::Array(array)) => {
-                let Some(item) = step.parse().ok().and_then(|index: usize| array.get(index)) else { break };
+                // By its number, or as the one in which a key has a value.
+                let has = |item: &&Spanned<DeValue<'_>>| {
+                    let pair = step.split_once('=').zip(item.get_ref().as_table());
+                    pair.and_then(|((key, value), table)| {
+                        Some(table.get(key)?.get_ref().as_integer()?.as_str() == value)
+                    }) == Some(true)
+                };
+                let numbered = step.parse().ok().and_then(|index: usize| array.get(index));
+                let Some(item) = numbered.or_else(|| array.iter().find(has)) else { break };
                 found = Some(item.span());
                 value = Some(item.get_ref());
                 continue;
@@ -126,7 +134,7 @@ behaviour = "equivocate"
         for seed in 0..200 {
             let scenario = Scenario::random(seed);
             let text = scenario.to_toml();
-            assert_eq!(toml::from_str::<Scenario>(&text).as_ref(), Ok(&scenario), "{text}");
+            assert_eq!(Scenario::from_toml(&text).as_ref(), Ok(&scenario), "{text}");
         }
     }
 
@@ -142,6 +150,12 @@ behaviour = "equivocate"
             ("nodes = 7", "nodes = 3", "", "4 to 1000 replicas"),
             ("nodes = 7", "nodes = 0", "", "4 to 1000 replicas"),
             ("replica = 6", "replica = 7", "", "there is no replica 7"),
+            (
+                "replica = 6",
+                "replica = 9\nbehaviour = \"silent\"\n[[byzantine]]\nreplica = 0",
+                "",
+                "there is no replica 9",
+            ),
             ("groups = [[0, 1], [2]]", "groups = [[0, 1], [1]]", "", "replica 1 is in it twice"),
             ("until = \"6s\"", "until = \"2s\"", "", "ends before it begins"),
             ("loss = 0.5", "loss = 1.5", "", "not a share"),

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
+    time::Duration,
 };
 
 use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
@@ -51,13 +52,17 @@ impl<P: Protocol> Arrival<P> {
 
 /// What a host's batch of work led to inside of it.
 pub(crate) enum Outcome<P: Protocol> {
-    Decided(Decision),
+    Decided {
+        decision: Decision,
+        /// The round of the message that led to it.
+        round: u32,
+    },
     /// A decision that does not follow the last one.
     Misordered(Decision),
     Stable(CheckpointCertificate),
     Timer {
         timer: P::Timer,
-        after: std::time::Duration,
+        after: Duration,
         generation: u64,
     },
     Evidence(Box<Evidence>),
@@ -70,7 +75,8 @@ pub(crate) enum Outcome<P: Protocol> {
 /// What a batch of work leads to outside, in the order in which the replica asked for it.
 enum Action<P: Protocol> {
     Write(Write<P::Record>),
-    Send(To, Packet<P::Message>),
+    /// In a round: one more than that of what led to it.
+    Send(To, Packet<P::Message>, u32),
 }
 
 /// To whom a packet goes.
@@ -82,8 +88,17 @@ pub(crate) enum To {
     Client,
 }
 
-/// Packets to be sent, and to whom.
-pub(crate) type Sends<P> = Vec<(To, Packet<<P as Protocol>::Message>)>;
+/// Packets to be sent, to whom, and in which round.
+pub(crate) type Sends<P> = Vec<(To, Packet<<P as Protocol>::Message>, u32)>;
+
+/// A power cut at a write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    /// After the write is durable; before it otherwise.
+    pub(crate) durable: bool,
+    /// After how long the replica starts again, if it does.
+    pub(crate) down: Option<Duration>,
+}
 
 /// One replica and its machine.
 pub(crate) struct Host<P: Subject> {
@@ -99,8 +114,8 @@ pub(crate) struct Host<P: Subject> {
     pub(crate) inbox: VecDeque<Arrival<P>>,
     /// Writes so far.
     pub(crate) steps: u64,
-    /// The writes at which the power fails: before they are durable, or after.
-    pub(crate) cuts: BTreeMap<u64, bool>,
+    /// The writes at which the power fails.
+    pub(crate) cuts: BTreeMap<u64, Cut>,
     actions: Vec<Action<P>>,
     timers: BTreeMap<P::Timer, u64>,
     generation: u64,
@@ -113,6 +128,10 @@ pub(crate) struct Host<P: Subject> {
     reply_bytes: Option<usize>,
     /// Every proposal is another block, also after a restart.
     proposals: u64,
+    /// The round of what it works on: that of a message, or 0.
+    round: u32,
+    /// The round of the last order.
+    ordered_in: u32,
     /// A peer that said that it is ahead, and the height at the last look.
     ahead: Option<(ValidatorIndex, u64)>,
     last_height: Option<u64>,
@@ -146,6 +165,8 @@ impl<P: Subject> Host<P> {
             ordered: 0,
             reply_bytes,
             proposals: 0,
+            round: 0,
+            ordered_in: 0,
             ahead: None,
         }
     }
@@ -191,14 +212,22 @@ impl<P: Subject> Host<P> {
     pub(crate) fn work(&mut self, members: &Members) -> Vec<Outcome<P>> {
         let mut outcomes = Vec::new();
         while let Some(arrival) = self.inbox.pop_front() {
+            self.round = 0;
             match arrival {
                 Arrival::Input(input) => self.input(*input, members, &mut outcomes),
-                Arrival::Packet { from, sent } => self.packet(from, &sent.packet, members, &mut outcomes),
+                Arrival::Packet { from, sent } => {
+                    self.round = sent.round;
+                    if let Packet::Order { .. } = sent.packet {
+                        self.ordered_in = sent.round;
+                    }
+                    self.packet(from, &sent.packet, members, &mut outcomes);
+                }
                 Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
             }
         }
         while let Some((height, parent)) = self.wish.filter(|(height, _)| self.requests > 0 || *height <= self.ordered)
         {
+            self.round = self.ordered_in;
             self.wish = None;
             self.requests = self.requests.saturating_sub(1);
             self.proposals += 1;
@@ -265,7 +294,7 @@ impl<P: Subject> Host<P> {
         let answer = at_checkpoint(&decision);
         let height = decision.certificate.height;
         self.actions.push(Action::Write(Write::Block(decision.clone())));
-        outcomes.push(Outcome::Decided(decision));
+        outcomes.push(Outcome::Decided { decision, round: self.round });
         if let Some(bytes) = self.reply_bytes {
             self.send(To::Client, Packet::Reply { height, bytes });
         }
@@ -273,7 +302,7 @@ impl<P: Subject> Host<P> {
     }
 
     fn send(&mut self, to: To, packet: Packet<P::Message>) {
-        self.actions.push(Action::Send(to, packet));
+        self.actions.push(Action::Send(to, packet, self.round + 1));
     }
 
     fn packet(
@@ -364,8 +393,13 @@ impl<P: Subject> Host<P> {
     }
 
     /// Makes durable what is to be, and gives what may be sent then. If the power fails at one of these writes, what
-    /// comes after it is never sent, and the second value is true.
-    pub(crate) fn release(&mut self, durability: Durability, survival: Survival, rng: &mut StdRng) -> (Sends<P>, bool) {
+    /// comes after it is never sent, and the second value is that cut.
+    pub(crate) fn release(
+        &mut self,
+        durability: Durability,
+        survival: Survival,
+        rng: &mut StdRng,
+    ) -> (Sends<P>, Option<Cut>) {
         let mut actions = std::mem::take(&mut self.actions);
         if durability == Durability::Together {
             actions.sort_by_key(|action| matches!(action, Action::Send(..)));
@@ -374,7 +408,7 @@ impl<P: Subject> Host<P> {
         let mut actions = actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             match action {
-                Action::Send(to, packet) => sends.push((to, packet)),
+                Action::Send(to, packet, round) => sends.push((to, packet, round)),
                 Action::Write(write) => {
                     self.disk.write(write);
                     let more = matches!(actions.peek(), Some(Action::Write(_)));
@@ -383,17 +417,17 @@ impl<P: Subject> Host<P> {
                     }
                     self.steps += 1;
                     let cut = self.cuts.remove(&self.steps);
-                    if cut != Some(false) {
+                    if cut.is_none_or(|cut| cut.durable) {
                         self.disk.sync();
                     }
                     if cut.is_some() {
                         self.crash(survival, rng);
-                        return (sends, true);
+                        return (sends, cut);
                     }
                 }
             }
         }
-        (sends, false)
+        (sends, None)
     }
 }
 

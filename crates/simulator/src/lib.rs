@@ -41,7 +41,7 @@ pub use measured::{Measured, Traffic};
 pub use members::Members;
 pub use oracle::Violation;
 pub use pbft::{observe_pbft, run_pbft};
-pub use regions::REGIONS;
+pub use regions::{REGIONS, round_trip};
 pub use scenario::{
     Crash, Group, Links, Load, Model, Pace, Partition, Recorded, Region, Route, Scenario, Scheduler, Sharing,
     Signatures, Source, Stop, Synchrony, When,

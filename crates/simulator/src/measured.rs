@@ -35,6 +35,9 @@ pub struct Measured {
     pub replies: BTreeMap<u64, Duration>,
     /// When the client had handed in what fills each height.
     pub submitted: BTreeMap<u64, Duration>,
+    /// Rounds of messages until each height was decided: the length of the chain of them that ended with a decision, of
+    /// which each led to the next; the longest of any replica.
+    pub rounds: BTreeMap<u64, u32>,
     /// The highest view in which a correct replica decided something.
     pub view: u64,
     /// How often a correct replica left a view.

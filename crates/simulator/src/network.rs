@@ -7,7 +7,6 @@ use rand::{Rng, rngs::StdRng};
 use crate::{
     Latency, Links, Model, Rate, Scenario, Scheduler, Sharing, Synchrony,
     links::{between, seconds},
-    port::Port,
     regions,
 };
 
@@ -50,6 +49,13 @@ struct Parted {
     until: Duration,
     /// The group of each replica.
     groups: Vec<usize>,
+}
+
+/// The limits of a replica's links in bytes a second, if there are any.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) up: Option<f64>,
+    pub(crate) down: Option<f64>,
 }
 
 /// What there is to know of a message to say how long it takes.
@@ -103,14 +109,14 @@ impl Network {
         }
     }
 
-    /// The ends of a replica's links. The client's, who is beyond the replicas, have no limit.
-    pub(crate) fn port<T>(scenario: &Scenario, replica: usize) -> Port<T> {
+    /// What all messages of a replica share. The client's, who is beyond the replicas, share nothing.
+    pub(crate) fn rates(scenario: &Scenario, replica: usize) -> Rates {
         if scenario.links.model == Sharing::Fpbft || replica >= scenario.n {
-            return Port::new(None, None);
+            return Rates { up: None, down: None };
         }
         let region = scenario.region_of(replica);
         let limit = |own: Option<Rate>| own.unwrap_or(scenario.links.bandwidth).bytes_per_second();
-        Port::new(limit(region.and_then(|region| region.up)), limit(region.and_then(|region| region.down)))
+        Rates { up: limit(region.and_then(|region| region.up)), down: limit(region.and_then(|region| region.down)) }
     }
 
     /// Whether nothing is lost any more.
@@ -123,16 +129,15 @@ impl Network {
         self.routes.iter().rev().filter(move |route| marked(&route.from, from) && marked(&route.to, to))
     }
 
-    /// How many times a message that is sent now arrives.
-    pub(crate) fn copies(&self, from: usize, to: usize, now: Duration, rng: &mut StdRng) -> usize {
-        if self.is_stable(now) {
-            return 1;
-        }
+    /// Whether a message that leaves now does not arrive.
+    pub(crate) fn loses(&self, from: usize, to: usize, now: Duration, rng: &mut StdRng) -> bool {
         let loss = self.route(from, to).find_map(|route| route.loss).unwrap_or(self.links.loss);
-        if loss > 0.0 && rng.random_bool(loss) {
-            return 0;
-        }
-        if self.links.duplication > 0.0 && rng.random_bool(self.links.duplication) { 2 } else { 1 }
+        loss > 0.0 && !self.is_stable(now) && rng.random_bool(loss)
+    }
+
+    /// Whether a message that leaves now arrives once more.
+    pub(crate) fn doubles(&self, now: Duration, rng: &mut StdRng) -> bool {
+        self.links.duplication > 0.0 && !self.is_stable(now) && rng.random_bool(self.links.duplication)
     }
 
     /// How long a message that has left its sender now is under way.
@@ -210,8 +215,13 @@ mod tests {
         let passage = Passage { from, to, bytes: 1, is_vote: true, primary: Some(0) };
         let samples = 50_000;
         let total: Duration = (0..samples).map(|_| network.delay(&passage, at, &mut rng)).sum();
-        let copies: usize = (0..samples).map(|_| network.copies(from, to, at, &mut rng)).sum();
-        (total.as_secs_f64() / f64::from(samples), copies as f64 / f64::from(samples))
+        let mut copies = 0;
+        for _ in 0..samples {
+            if !network.loses(from, to, at, &mut rng) {
+                copies += 1 + u32::from(network.doubles(at, &mut rng));
+            }
+        }
+        (total.as_secs_f64() / f64::from(samples), f64::from(copies) / f64::from(samples))
     }
 
     fn near(actual: f64, expected: f64) -> bool {
@@ -247,10 +257,8 @@ mod tests {
         scenario.routes = vec![Route { from, to, latency: Some(Latency::Constant(ms(400))), loss: Some(0.5) }];
         assert!(near(delay(&scenario, 3, 1), 0.4) && near(delay(&scenario, 1, 3), 0.133));
         assert!(near(statistics(&scenario, (2, 1), Duration::ZERO).1, 0.5));
-        let mut port = Network::port::<()>(&scenario, 3);
-        assert!(
-            !port.is_limited() && port.receive(1_000_000, Duration::ZERO, Duration::ZERO) == Duration::from_secs(1)
-        );
+        assert_eq!(Network::rates(&scenario, 3), Rates { up: None, down: Some(1e6) });
+        assert_eq!(Network::rates(&scenario, 4), Rates { up: None, down: None }, "a client's");
     }
 
     #[test]
@@ -281,6 +289,6 @@ mod tests {
         for (bytes, chunks) in [(0, 1), (1, 1), (1310, 1), (1311, 2), (31_100, 24)] {
             assert_eq!(network.own_time(bytes), PAUSE * chunks, "{bytes} bytes");
         }
-        assert!(!Network::port::<()>(&scenario, 0).is_limited());
+        assert_eq!(Network::rates(&scenario, 0), Rates { up: None, down: None }, "nothing is shared");
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Sent<M> {
     pub(crate) is_vote: bool,
     /// What a liar has it take longer.
     pub(crate) delay: Duration,
+    /// One more than that of the message that led to it.
+    pub(crate) round: u32,
 }
 
 impl<M: Serialize> Sent<M> {
@@ -66,6 +68,6 @@ impl<M: Serialize> Sent<M> {
         };
         let (bytes, digest) = (encoded.len() + payload + FRAMING_BYTES, xxh3_64(&encoded));
         let is_vote = [VoteKind::Prepare, VoteKind::Commit].map(VoteKind::name).contains(&kind);
-        Self { packet, kind, bytes, digest, is_vote, delay: Duration::ZERO }
+        Self { packet, kind, bytes, digest, is_vote, delay: Duration::ZERO, round: 1 }
     }
 }

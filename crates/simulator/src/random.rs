@@ -32,20 +32,28 @@ impl Scenario {
             let down = Some(Duration::from_millis(rng.random_range(0..1_500)));
             scenario.crashes.push(Crash { replica: rng.random_range(0..n), at, down });
         }
+        let mut from = 0;
         for _ in 0..rng.random_range(0..=3) {
-            let from = rng.random_range(0..end);
-            let until = (from + rng.random_range(0..3_000)).min(end);
+            from += rng.random_range(0..end / 2);
+            let until = (from + rng.random_range(1..3_000)).min(end);
+            if from >= until {
+                break;
+            }
             let mut groups = vec![Vec::new(); 3];
             (0..n).for_each(|replica| groups[rng.random_range(0..3)].push(replica));
-            let [from, until] = [from, until].map(Duration::from_millis);
-            let groups = groups.into_iter().map(Group::Replicas).collect();
-            scenario.partitions.push(Partition { from, until, groups });
+            let [begin, finish] = [from, until].map(Duration::from_millis);
+            from = until;
+            let groups = groups.into_iter().filter(|group| !group.is_empty()).map(Group::Replicas).collect();
+            scenario.partitions.push(Partition { from: begin, until: finish, groups });
         }
         if rng.random() {
             for _ in 0..rng.random_range(1..=scenario.max_faulty()) {
                 scenario.adversaries.insert(rng.random_range(0..n), *pick(&mut rng, &Kind::ALL));
             }
         }
+        // What liars suffer proves nothing.
+        let Self { crashes, adversaries, .. } = &mut scenario;
+        crashes.retain(|crash| !adversaries.contains_key(&crash.replica));
         scenario
     }
 
@@ -71,11 +79,13 @@ impl Scenario {
             change(&|scenario| scenario.gst = scenario.gst.map(|gst| gst / 2)),
             change(&|scenario| scenario.load.blocks /= 2),
             change(&|scenario| scenario.load.transactions /= 2),
+            change(&|scenario| scenario.n /= 2),
+            change(&|scenario| scenario.n -= 1),
         ];
         all.extend((0..self.crashes.len()).map(|index| change(&|scenario| _ = scenario.crashes.remove(index))));
         all.extend((0..self.partitions.len()).map(|index| change(&|scenario| _ = scenario.partitions.remove(index))));
         all.extend(self.adversaries.keys().map(|liar| change(&|scenario| _ = scenario.adversaries.remove(liar))));
-        all.retain(|smaller| smaller != self && smaller.load.blocks > 0);
+        all.retain(|smaller| smaller != self && smaller.check().is_ok());
         all
     }
 }

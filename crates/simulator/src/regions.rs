@@ -1,5 +1,7 @@
 //! Where replicas may be, and how far that is apart.
 
+use std::time::Duration;
+
 /// The regions by their city or state, and as Azure names them.
 pub const REGIONS: [(&str, &str); 20] = [
     ("virginia", "East US"),
@@ -56,6 +58,11 @@ const ROUND_TRIP_MS: [[u16; 20]; 20] = [
 /// The place of a region in [`REGIONS`], if there is one of that name.
 pub(crate) fn find(name: &str) -> Option<usize> {
     REGIONS.iter().position(|(known, _)| *known == name)
+}
+
+/// The median round trip between two regions, if there are such.
+pub fn round_trip(from: &str, to: &str) -> Option<Duration> {
+    Some(Duration::from_micros(2 * one_way_micros(find(from)?, find(to)?)))
 }
 
 /// The microseconds of one way between two regions: half of the round trip.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use dtn_consensus::PIPELINE;
 use dtn_primitives::max_faulty;
 use serde::{Deserialize, Serialize};
 
@@ -431,15 +432,17 @@ impl Scenario {
     fn patient_view_timeout(&self) -> Duration {
         let limits = self.regions.iter().flat_map(|region| [region.up, region.down]).flatten();
         let slowest = limits.chain([self.links.bandwidth]).filter_map(Rate::bytes_per_second).reduce(f64::min);
-        let block_bytes = self.load.transactions as f64 * self.load.transaction_bytes as f64;
+        // As many blocks as are under way at a time.
+        let blocks = self.load.blocks.min(PIPELINE) as f64;
+        let block_bytes = blocks * self.load.transactions as f64 * self.load.transaction_bytes as f64;
         let copies = if self.links.model == Sharing::Shared { self.n as f64 } else { 4.0 };
         let votes = 4.0 * self.n as f64 * 200.0;
-        let sending = slowest.map_or(0.0, |rate| ((block_bytes + 1000.0) * copies + votes) / rate);
+        let sending = slowest.map_or(0.0, |rate| ((block_bytes + 1000.0) * copies + blocks * votes) / rate);
         let routes = self.routes.iter().filter_map(|route| route.latency.as_ref());
         let latencies = routes.chain([&self.latency()]).map(Latency::most).max().unwrap_or_default();
         let working = (self.pace.signing + self.pace.verifying * 4 * self.n as u32).as_secs_f64();
         let under_way = (latencies + self.links.jitter).as_secs_f64();
-        let seconds = 2.0 + 10.0 * under_way + 4.0 * sending + 4.0 * working;
+        let seconds = 2.0 + 10.0 * under_way + 8.0 * sending + 4.0 * working;
         Duration::from_secs_f64(seconds.min(MAX_PATIENT_TIMEOUT))
     }
 

@@ -8,7 +8,6 @@ use xxhash_rust::xxh3::Xxh3;
 #[derive(Clone, Default)]
 pub(crate) struct Trace {
     hasher: Xxh3,
-    events: u64,
 }
 
 impl Trace {
@@ -32,14 +31,9 @@ impl Trace {
         self.hasher.update(&head);
         self.hasher.update(name.as_bytes());
         self.hasher.update(content);
-        self.events += 1;
     }
 
     pub(crate) fn digest(&self) -> u128 {
         self.hasher.digest128()
-    }
-
-    pub(crate) fn events(&self) -> u64 {
-        self.events
     }
 }

@@ -17,11 +17,11 @@ use crate::{
     adversary::{Adversary, Context, Outgoing},
     agenda::Agenda,
     disk::Disk,
-    host::{Arrival, Host, Outcome, To},
+    host::{Arrival, Cut, Host, Outcome, To},
     network::{Network, Passage},
     oracle::Oracle,
     packet::{Packet, Sent},
-    port::{Port, Turn},
+    port::{Frame, Port},
     trace::Trace,
 };
 
@@ -96,10 +96,15 @@ enum Event<P: Protocol> {
     Deliver {
         letter: Letter<P::Message>,
     },
-    /// The last frame of it has come the way, so many microseconds after the first.
+    /// Bytes of it, a frame or all, have come to the receiver's downlink.
     Arrive {
         letter: Letter<P::Message>,
-        leaving: u32,
+        bytes: usize,
+        last: bool,
+    },
+    /// The downlink of a replica has taken in a frame.
+    FrameReceived {
+        host: usize,
     },
     /// The uplink of a replica has sent a frame.
     FrameSent {
@@ -109,10 +114,8 @@ enum Event<P: Protocol> {
     Order {
         blocks: u64,
     },
-    /// A client that has waited for a view's time tells everyone, and asks for replies again.
-    Impatient {
-        blocks: u64,
-    },
+    /// A client looks whether it has waited too long.
+    Impatient,
     Timer {
         host: usize,
         incarnation: u32,
@@ -154,10 +157,34 @@ impl<M> Clone for Letter<M> {
     }
 }
 
+/// A packet on a replica's uplink.
+struct Departing<M> {
+    letter: Letter<M>,
+    /// What becomes of it, once its first frame leaves.
+    fate: Option<Fate>,
+}
+
+impl<M> Clone for Departing<M> {
+    fn clone(&self) -> Self {
+        Self { letter: self.letter.clone(), fate: self.fate }
+    }
+}
+
+/// What the network does with a packet.
+#[derive(Clone, Copy)]
+enum Fate {
+    Lost,
+    Takes(Duration),
+}
+
 /// Who hands in what there is to decide, and waits for replies.
 struct Client {
     /// How many blocks it has handed in.
     handed_in: u64,
+    /// When it began to wait, last heard of a new block, or asked.
+    news: Duration,
+    /// How often it has asked since it heard of a new block.
+    asked: u32,
     block_bytes: usize,
     /// Replies to each block that it waits for.
     needed: usize,
@@ -174,13 +201,17 @@ struct World<'a, P: Subject> {
     oracle: Oracle,
     agenda: Agenda<Event<P>>,
     now: Duration,
+    /// How many have happened.
+    events: u64,
     rng: StdRng,
     trace: Trace,
     size: usize,
     faults: u64,
     evidence: Vec<Evidence>,
     network: Network,
-    ports: Vec<Port<Letter<P::Message>>>,
+    up: Vec<Port<Departing<P::Message>>>,
+    /// What came in, and whether a packet ends with it.
+    down: Vec<Port<(Letter<P::Message>, bool)>>,
     /// The view that each replica was last seen in.
     views: Vec<u64>,
     /// The last event at which something was decided.
@@ -211,7 +242,7 @@ fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) 
     Report {
         offence: world.offence(&verdict),
         verdict,
-        events: world.trace.events(),
+        events: world.events,
         digest: world.trace.digest(),
         elapsed: world.now,
         heights: world.hosts.iter().map(|host| host.chain.height()).collect(),
@@ -233,7 +264,8 @@ impl<'a, P: Subject> World<'a, P> {
             members = members.with_transactions(transactions, transaction_bytes);
             let block_bytes = transactions * transaction_bytes;
             let needed = replies.unwrap_or(members.validators().max_faulty() + 1);
-            client = Some(Client { handed_in: 0, block_bytes, needed, heard: BTreeMap::new() });
+            let heard = BTreeMap::new();
+            client = Some(Client { handed_in: 0, news: Duration::ZERO, asked: 0, block_bytes, needed, heard });
             reply_bytes = Some(if long_replies { block_bytes } else { REPLY_BYTES });
         }
         let chain = Chain::new(&members, members.base(scenario.base));
@@ -253,13 +285,15 @@ impl<'a, P: Subject> World<'a, P> {
             members,
             agenda: Agenda::default(),
             now: Duration::ZERO,
+            events: 0,
             rng: StdRng::seed_from_u64(scenario.seed),
             trace: Trace::default(),
             size: 0,
             faults: 0,
             evidence: Vec::new(),
             network: Network::new(scenario),
-            ports: (0..=scenario.n).map(|index| Network::port(scenario, index)).collect(),
+            up: (0..=scenario.n).map(|index| Port::new(Network::rates(scenario, index).up)).collect(),
+            down: (0..=scenario.n).map(|index| Port::new(Network::rates(scenario, index).down)).collect(),
             views: vec![0; scenario.n],
             progress: (0, Duration::ZERO),
             observer,
@@ -275,17 +309,20 @@ impl<'a, P: Subject> World<'a, P> {
         if world.client.is_some() {
             let Load { blocks, every, .. } = scenario.load;
             if every.is_zero() {
-                world.hand_in(blocks);
+                (1..=blocks).for_each(|block| world.hand_in(block));
             } else {
                 world.hand_in(1);
                 (1..blocks).for_each(|block| world.schedule(every * block as u32, Event::Order { blocks: block + 1 }));
             }
+            world.schedule(scenario.view_timeout(), Event::Impatient);
         }
         // What liars suffer proves nothing.
         for crash in scenario.crashes.iter().filter(|crash| crash.replica < scenario.n && !is_liar(&crash.replica)) {
             match crash.at {
                 When::At(time) => world.schedule(time, Event::Crash { host: crash.replica, down: crash.down }),
-                When::Write { number, durable } => _ = world.hosts[crash.replica].cuts.insert(number, durable),
+                When::Write { number, durable } => {
+                    world.hosts[crash.replica].cuts.insert(number, Cut { durable, down: crash.down });
+                }
             }
         }
         for partition in &scenario.partitions {
@@ -299,7 +336,7 @@ impl<'a, P: Subject> World<'a, P> {
         let (settled, end) = (self.scenario.settled(), self.scenario.end());
         let mut target = None;
         while let Some((at, event)) = self.agenda.next() {
-            self.now = at;
+            (self.now, self.events) = (at, self.events + 1);
             let newly_stable = self.now >= settled && target.is_none();
             if newly_stable {
                 self.hosts.iter_mut().for_each(|host| host.cuts.clear());
@@ -316,7 +353,7 @@ impl<'a, P: Subject> World<'a, P> {
             {
                 return Verdict::Pass;
             }
-            if self.now > end || self.trace.events() >= events {
+            if self.now > end || self.events >= events {
                 break;
             }
         }
@@ -342,10 +379,31 @@ impl<'a, P: Subject> World<'a, P> {
         let primary = self.members.validators().primary(self.measured.view);
         let Some(client) = &mut self.client else { return };
         let known = std::mem::replace(&mut client.handed_in, blocks);
+        if self.measured.replies.len() as u64 == known {
+            client.news = self.now;
+        }
         let order = self.order(known, blocks);
         self.measured.submitted.insert(self.scenario.base + blocks, self.now);
         self.dispatch(number, [primary], &order);
-        self.schedule(self.scenario.view_timeout(), Event::Impatient { blocks });
+    }
+
+    /// A client that has heard of no new block for a view's time tells everyone what is missing and asks for replies
+    /// (OSDI '99, §4.1); then it waits twice as long.
+    fn look_impatient(&mut self) {
+        let (base, timeout, number) = (self.scenario.base, self.scenario.view_timeout(), self.client_number());
+        let Some(client) = &mut self.client else { return };
+        let due = client.news.saturating_add(timeout.saturating_mul(1 << client.asked.min(16)));
+        let missing = (1..=client.handed_in).find(|block| !self.measured.replies.contains_key(&(base + block)));
+        let Some(missing) = missing.filter(|_| self.now >= due) else {
+            let after = if missing.is_some() { due.saturating_sub(self.now) } else { timeout };
+            return self.schedule(after, Event::Impatient);
+        };
+        (client.news, client.asked) = (self.now, client.asked + 1);
+        let handed_in = client.handed_in;
+        let order = self.order(missing - 1, handed_in);
+        let all = (0..self.hosts.len()).map(|index| ValidatorIndex(index as u16));
+        self.dispatch(number, all, &order);
+        self.schedule(timeout, Event::Impatient);
     }
 
     /// What fills the blocks above a number up to another.
@@ -361,7 +419,7 @@ impl<'a, P: Subject> World<'a, P> {
         match verdict {
             Verdict::Pass => None,
             Verdict::Diverged(violation) => {
-                Some(Offence { event: self.trace.events(), at: self.now, what: violation.to_string() })
+                Some(Offence { event: self.events, at: self.now, what: violation.to_string() })
             }
             Verdict::NoProgress => {
                 let correct = || self.hosts.iter().filter(|host| self.oracle.is_correct(host.me));
@@ -375,9 +433,9 @@ impl<'a, P: Subject> World<'a, P> {
                 let bound = if self.now > self.scenario.end() { "time" } else { "events" };
                 let replied = self.measured.replies.len();
                 let client = if self.is_content() { String::new() } else { format!("; the client knows of {replied}") };
+                let when = if event == 0 { "nothing was decided" } else { "nothing was decided after this" };
                 let what = format!(
-                    "nothing was decided after this, until the run's bound on {bound}; at height {least}: replica \
-                     {shown}{more}{client}"
+                    "{when}, until the run's bound on {bound}; at height {least}: replica {shown}{more}{client}"
                 );
                 Some(Offence { event, at, what })
             }
@@ -386,7 +444,7 @@ impl<'a, P: Subject> World<'a, P> {
 
     fn tell(&mut self, what: impl FnOnce() -> What) {
         if let Some(observer) = &mut self.observer {
-            observer(&Happening { at: self.now, event: self.trace.events(), what: what() });
+            observer(&Happening { at: self.now, event: self.events, what: what() });
         }
     }
 
@@ -401,33 +459,24 @@ impl<'a, P: Subject> World<'a, P> {
     fn happen(&mut self, event: Event<P>) -> Result<(), Violation> {
         match event {
             Event::Deliver { letter } => self.deliver(letter),
-            Event::Arrive { letter, leaving } => {
-                let leaving = Duration::from_micros(leaving.into());
-                let after = self.ports[letter.to.as_usize()].receive(letter.sent.bytes, self.now, leaving);
-                if after.is_zero() { self.deliver(letter) } else { self.schedule(after, Event::Deliver { letter }) }
-            }
-            Event::FrameSent { host } => {
-                let Turn { sent, bytes, next } = self.ports[host].frame_sent(self.now);
-                self.measured.left(bytes as u64, self.now);
-                if let Some((letter, leaving)) = sent {
-                    self.travel(letter, leaving);
+            Event::Arrive { letter, bytes, last } => {
+                let host = letter.to.as_usize();
+                if let Some(after) = self.down[host].add(letter.from.0, bytes, (letter, last)) {
+                    self.schedule(after, Event::FrameReceived { host });
                 }
+            }
+            Event::FrameReceived { host } => {
+                let (frame, next) = self.down[host].pass();
                 if let Some(after) = next {
-                    self.schedule(after, Event::FrameSent { host });
+                    self.schedule(after, Event::FrameReceived { host });
+                }
+                if let Some(Frame { message: (letter, true), last: true, .. }) = frame {
+                    self.deliver(letter);
                 }
             }
+            Event::FrameSent { host } => self.frame_sent(host),
             Event::Order { blocks } => self.hand_in(blocks),
-            Event::Impatient { blocks } => {
-                // The first that it has not heard enough of.
-                let base = self.scenario.base;
-                let missing = (1..=blocks).find(|block| !self.measured.replies.contains_key(&(base + block)));
-                if let Some(missing) = missing {
-                    let order = self.order(missing - 1, blocks);
-                    let all = (0..self.hosts.len()).map(|index| ValidatorIndex(index as u16));
-                    self.dispatch(self.client_number(), all, &order);
-                    self.schedule(self.scenario.view_timeout(), Event::Impatient { blocks });
-                }
-            }
+            Event::Impatient => self.look_impatient(),
             Event::Timer { host, incarnation, timer, generation } => {
                 let known = &mut self.hosts[host];
                 if known.up && known.incarnation == incarnation && known.expires(timer, generation) {
@@ -447,6 +496,7 @@ impl<'a, P: Subject> World<'a, P> {
                     self.trace.add("crash", self.now, host, &[]);
                     self.tell(|| What::Crashed(host as u16));
                     self.hosts[host].crash(self.scenario.survival, &mut self.rng);
+                    self.up[host].clear();
                     if let Some(down) = down {
                         self.restart_after(host, down);
                     }
@@ -488,8 +538,9 @@ impl<'a, P: Subject> World<'a, P> {
         }
     }
 
+    /// Whether messages pass between two replicas now; a client hears and is heard always.
     fn reaches(&self, from: usize, to: usize) -> bool {
-        self.network.reaches(from, to, self.now)
+        from.max(to) >= self.hosts.len() || self.network.reaches(from, to, self.now)
     }
 
     fn arrive(&mut self, host: usize, arrival: Arrival<P>) {
@@ -522,14 +573,16 @@ impl<'a, P: Subject> World<'a, P> {
                     self.schedule(after, Event::Timer { host, incarnation, timer, generation });
                 }
                 _ if !correct => {}
-                Outcome::Decided(decision) => {
+                Outcome::Decided { decision, round } => {
                     let height = decision.certificate.height;
                     let (height_bytes, hash) = (height.to_le_bytes(), decision.certificate.block_hash);
                     self.trace.add("decided", self.now, host, &[&height_bytes, &hash[..]].concat());
                     self.measured.decisions.push((self.now, me.0, height));
                     self.measured.view = self.measured.view.max(decision.certificate.view);
                     self.advanced = true;
-                    self.progress = (self.trace.events(), self.now);
+                    let rounds = self.measured.rounds.entry(height).or_default();
+                    *rounds = round.max(*rounds);
+                    self.progress = (self.events, self.now);
                     let block = &decision.certificate.block_hash;
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.oracle.decides(me, &decision, &self.members)?;
@@ -569,16 +622,18 @@ impl<'a, P: Subject> World<'a, P> {
 
     fn written(&mut self, host: usize) -> Result<(), Violation> {
         let Scenario { durability, survival, .. } = *self.scenario;
-        let (sends, crashed) = self.hosts[host].release(durability, survival, &mut self.rng);
+        let (sends, cut) = self.hosts[host].release(durability, survival, &mut self.rng);
         let me = self.hosts[host].me;
-        for (to, packet) in sends {
-            self.let_out(me, to, packet)?;
+        for (to, packet, round) in sends {
+            self.let_out(me, to, packet, round)?;
         }
-        if crashed {
+        if let Some(cut) = cut {
             self.trace.add("cut", self.now, host, &[]);
+            self.up[host].clear();
             self.tell(|| What::Crashed(host as u16));
-            let planned = self.scenario.crashes.iter().find(|crash| crash.replica == host);
-            self.restart_after(host, planned.and_then(|crash| crash.down).unwrap_or_default());
+            if let Some(down) = cut.down {
+                self.restart_after(host, down);
+            }
             return Ok(());
         }
         self.hosts[host].busy = false;
@@ -589,7 +644,7 @@ impl<'a, P: Subject> World<'a, P> {
     }
 
     /// Sends what a replica's machine lets out; in a liar's place, what the liar makes of it.
-    fn let_out(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>) -> Result<(), Violation> {
+    fn let_out(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>, round: u32) -> Result<(), Violation> {
         let host = me.as_usize();
         if self.liars[host].is_some() {
             // Liars do not help others to catch up, and owe clients nothing.
@@ -609,7 +664,7 @@ impl<'a, P: Subject> World<'a, P> {
         if let Packet::Consensus(message) = &packet {
             self.oracle.says(me, P::statements(message))?;
         }
-        let sent = Rc::new(Sent::new(packet, P::kind));
+        let sent = Rc::new(Sent { round, ..Sent::new(packet, P::kind) });
         match to {
             To::One(to) => self.dispatch(me, [to], &sent),
             To::Client => self.dispatch(me, [self.client_number()], &sent),
@@ -635,38 +690,75 @@ impl<'a, P: Subject> World<'a, P> {
         to: impl IntoIterator<Item = ValidatorIndex>,
         sent: &Rc<Sent<P::Message>>,
     ) {
-        let (now, mut receivers) = (self.now, 0);
+        let mut receivers = 0;
         for to in to {
             let known = to.as_usize() < self.hosts.len() || (self.client.is_some() && to == self.client_number());
             if !known {
                 continue;
             }
             receivers += 1;
-            let copies = self.network.copies(from.as_usize(), to.as_usize(), self.now, &mut self.rng);
-            if copies == 0 {
-                self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: now });
-            }
-            for _ in 0..copies {
-                let letter = Letter { from, to, sent: sent.clone(), at: self.now };
-                let port = &mut self.ports[from.as_usize()];
-                if !port.is_limited() {
-                    self.travel(letter, Duration::ZERO);
-                } else if let Some(after) = port.send(sent.bytes, letter) {
-                    self.schedule(after, Event::FrameSent { host: from.as_usize() });
-                }
+            let letter = Letter { from, to, sent: sent.clone(), at: self.now };
+            let port = &mut self.up[from.as_usize()];
+            if !port.is_limited() {
+                self.depart(letter);
+            } else if let Some(after) = port.add(to.0, sent.bytes, Departing { letter, fate: None }) {
+                self.schedule(after, Event::FrameSent { host: from.as_usize() });
             }
         }
         if receivers > 0 {
             self.measured.sent(from.as_usize(), sent.kind, receivers, sent.bytes);
-            if from.as_usize() < self.hosts.len() && !self.ports[from.as_usize()].is_limited() {
+            if from.as_usize() < self.hosts.len() && !self.up[from.as_usize()].is_limited() {
                 self.measured.left(receivers * sent.bytes as u64, self.now);
             }
         }
     }
 
-    /// A packet has left its sender, which took so long.
-    fn travel(&mut self, letter: Letter<P::Message>, leaving: Duration) {
+    /// A packet leaves its sender all at once.
+    fn depart(&mut self, letter: Letter<P::Message>) {
+        match self.fate(&letter) {
+            Fate::Lost => self.lose(&letter),
+            Fate::Takes(delay) => {
+                let bytes = letter.sent.bytes;
+                self.double(&letter);
+                self.travel(letter, delay, bytes, true);
+            }
+        }
+    }
+
+    /// An uplink has sent a frame, which takes the way of its packet's first one.
+    fn frame_sent(&mut self, host: usize) {
+        if let Some(letter) = self.up[host].front().filter(|next| next.fate.is_none()).map(|next| next.letter.clone()) {
+            let fate = self.fate(&letter);
+            if let Some(next) = self.up[host].front() {
+                next.fate = Some(fate);
+            }
+        }
+        let (frame, next) = self.up[host].pass();
+        if let Some(after) = next {
+            self.schedule(after, Event::FrameSent { host });
+        }
+        let Some(Frame { bytes, message: Departing { letter, fate }, last }) = frame else { return };
+        self.measured.left(bytes as u64, self.now);
+        match fate {
+            Some(Fate::Takes(delay)) => {
+                if last {
+                    self.double(&letter);
+                }
+                if last || self.down[letter.to.as_usize()].is_limited() {
+                    self.travel(letter, delay, bytes, last);
+                }
+            }
+            _ if last => self.lose(&letter),
+            _ => {}
+        }
+    }
+
+    /// What becomes of a packet that leaves now.
+    fn fate(&mut self, letter: &Letter<P::Message>) -> Fate {
         let (from, to) = (letter.from.as_usize(), letter.to.as_usize());
+        if !self.reaches(from, to) || self.network.loses(from, to, self.now, &mut self.rng) {
+            return Fate::Lost;
+        }
         let Sent { bytes, is_vote, delay, .. } = *letter.sent;
         let mut passage = Passage { from, to, bytes, is_vote, primary: None };
         if self.scenario.synchrony.scheduler == Scheduler::TargetPrimary {
@@ -674,23 +766,39 @@ impl<'a, P: Subject> World<'a, P> {
             let view = self.hosts.get(from).or(self.hosts.get(to)).map_or(0, |host| host.protocol.view());
             passage.primary = Some(self.members.validators().primary(view).as_usize());
         }
-        let after = delay + self.network.delay(&passage, self.now, &mut self.rng);
-        let limited = self.ports[to].limits_receiving();
-        let leaving = leaving.as_micros().try_into().unwrap_or(u32::MAX);
-        self.schedule(after, if limited { Event::Arrive { letter, leaving } } else { Event::Deliver { letter } });
+        Fate::Takes(delay + self.network.delay(&passage, self.now, &mut self.rng))
+    }
+
+    /// The network may deliver a packet once more.
+    fn double(&mut self, letter: &Letter<P::Message>) {
+        if self.network.doubles(self.now, &mut self.rng)
+            && let Fate::Takes(delay) = self.fate(letter)
+        {
+            self.travel(letter.clone(), delay, letter.sent.bytes, true);
+        }
+    }
+
+    fn lose(&mut self, letter: &Letter<P::Message>) {
+        let Letter { from, to, sent, at } = letter;
+        self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: *at });
+    }
+
+    /// Bytes of a packet are on their way.
+    fn travel(&mut self, letter: Letter<P::Message>, delay: Duration, bytes: usize, last: bool) {
+        let limited = self.down[letter.to.as_usize()].is_limited();
+        self.schedule(delay, if limited { Event::Arrive { letter, bytes, last } } else { Event::Deliver { letter } });
     }
 
     fn deliver(&mut self, letter: Letter<P::Message>) {
-        let Letter { from, to, sent, at } = letter;
+        let Letter { from, to, ref sent, at } = letter;
         let arrived = || What::Delivered { from: from.0, to: to.0, kind: sent.kind, bytes: sent.bytes, sent: at };
         if to == self.client_number() {
             self.tell(arrived);
             return self.reply(from, &sent.packet);
         }
         let host = to.as_usize();
-        let reached = from == self.client_number() || self.reaches(from.as_usize(), host);
-        if !self.hosts[host].up || !reached {
-            return self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: at });
+        if !self.hosts[host].up || !self.reaches(from.as_usize(), host) {
+            return self.lose(&letter);
         }
         self.trace.delivered(sent.kind, self.now, [from.0, to.0], sent.digest);
         self.tell(arrived);
@@ -700,7 +808,7 @@ impl<'a, P: Subject> World<'a, P> {
             let answers = liar.heard(from, message, context);
             self.lie(to, answers);
         }
-        self.arrive(host, Arrival::Packet { from, sent });
+        self.arrive(host, Arrival::Packet { from, sent: letter.sent });
     }
 
     fn is_content(&self) -> bool {
@@ -717,6 +825,7 @@ impl<'a, P: Subject> World<'a, P> {
             self.measured.replies.entry(*height).or_insert(self.now);
             self.advanced = true;
             if first {
+                (client.news, client.asked) = (self.now, 0);
                 self.tell(|| What::Replied { height: *height });
             }
         }
