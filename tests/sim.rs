@@ -21,6 +21,13 @@ fn a_run_tells_what_it_took_and_is_the_same_again() {
     assert_eq!((&first["verdict"], &first["view"]), (&"pass".into(), &0.into()));
     assert_eq!(first["digest"], again["digest"]);
     assert_eq!(first["by_kind"]["commit"]["messages"], 20 * 19);
+    assert_eq!((&first["rounds"], first["replicas"].as_array().map(Vec::len)), (&4.into(), Some(20)));
+    let replicas = first["replicas"].as_array().expect("replicas");
+    let sent: u64 = replicas.iter().filter_map(|replica| replica["sent_bytes"].as_u64()).sum();
+    let over_time = first["bytes_over_time"].as_array().expect("buckets");
+    let left: u64 = over_time.iter().filter_map(|bucket| bucket[1].as_u64()).sum();
+    // What was still to leave when all had decided is missing.
+    assert!(left <= sent && left * 10 > sent * 9, "{left} of {sent}");
     let [first, all, client] =
         ["decided_first_ms", "decided_all_ms", "replied_ms"].map(|figure| first[figure].as_f64().expect("a number"));
     assert!(first < all && first < client && client < 5_000.0, "{first} {all} {client}");

@@ -7,7 +7,9 @@ use std::{
 
 use dtn_primitives::quorum;
 use dtn_report::{Table, left, right, units};
-use dtn_simulator::{Happening, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_pbft, run_pbft};
+use dtn_simulator::{
+    Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_pbft, run_pbft,
+};
 use serde::Serialize;
 
 /// The figures of a run.
@@ -46,6 +48,8 @@ pub(crate) struct Outcome {
     /// The virtual time of the whole run.
     elapsed_ms: f64,
     replicas: Vec<Replica>,
+    /// Bytes that left their senders in each 10 ms in which any did: when those begin, in ms, and how many.
+    bytes_over_time: Vec<(u64, u64)>,
     faults_found: u64,
     evidence: usize,
     signatures: String,
@@ -136,6 +140,7 @@ impl Outcome {
         let place = |Offence { event, at, what }: &Offence| Place { event: *event, at_ms: ms(*at), what: what.clone() };
         let text = humantime::format_duration;
         let pace = scenario.pace;
+        let bucket = Measured::BUCKET.as_millis() as u64;
         Self {
             about: scenario.about.clone(),
             nodes: scenario.n,
@@ -163,6 +168,7 @@ impl Outcome {
             rounds: measured.rounds.values().next().copied(),
             elapsed_ms: ms(report.elapsed),
             replicas: replicas.collect(),
+            bytes_over_time: measured.bytes_over_time.iter().map(|(at, bytes)| (at * bucket, *bytes)).collect(),
             faults_found: report.faults,
             evidence: report.evidence.len(),
             signatures: format!(
