@@ -3,6 +3,7 @@
 //! Exit codes: 0 when it is done, 1 when it failed, 2 when the arguments are wrong.
 
 mod anvil;
+mod aow;
 mod bench;
 mod compile;
 mod context;
@@ -110,6 +111,11 @@ enum Command {
         #[command(subcommand)]
         command: bench::Command,
     },
+    /// Do sequential work that anyone can check
+    Aow {
+        #[command(subcommand)]
+        command: aow::Command,
+    },
     /// Simulate a network in virtual time
     Sim {
         #[command(subcommand)]
@@ -140,7 +146,7 @@ impl Command {
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
-            Self::Demo(_) | Self::Bench { .. } | Self::Sim { .. } | Self::Completions { .. } => None,
+            Self::Demo(_) | Self::Bench { .. } | Self::Aow { .. } | Self::Sim { .. } | Self::Completions { .. } => None,
         }
     }
 }
@@ -169,6 +175,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Bench { command } => bench::run(command).await,
+        Command::Aow { command } => aow::run(command),
         Command::Sim { command } => sim::run(command),
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,

@@ -1,0 +1,234 @@
+//! The field of the delay function: integers modulo p = 2¹²⁸ − 45·2⁴⁰ + 1, that of winterfell's `f128`.
+
+use std::{fmt, ops};
+
+/// p, the order of the field.
+const P: u128 = 0u128.wrapping_sub(C);
+
+/// What 2¹²⁸ is modulo p.
+const C: u128 = 45 * (1 << 40) - 1;
+
+/// A number modulo p.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Element(u128);
+
+impl Element {
+    /// 0.
+    pub const ZERO: Self = Self(0);
+
+    /// The order of the field.
+    pub const MODULUS: u128 = P;
+
+    /// A number below p; none above has an element of its own.
+    pub const fn new(value: u128) -> Option<Self> {
+        if value < P { Some(Self(value)) } else { None }
+    }
+
+    /// Reads 16 big-endian bytes, as the chain has them.
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        Self::new(u128::from_be_bytes(bytes))
+    }
+
+    /// The 16 big-endian bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The number below p.
+    pub const fn value(self) -> u128 {
+        self.0
+    }
+
+    /// Its cube.
+    #[inline]
+    pub fn cube(self) -> Self {
+        Self(canonical(multiply(square(self.0), self.0)))
+    }
+
+    /// The one element whose cube it is. There is one for each, because 3 does not divide p − 1.
+    ///
+    /// The exponent is 1/3 modulo p − 1, which is (2p − 1)/3: in binary, 41 times `10`, `001100`, 19 times `10` and `11`. So
+    /// 129 squarings and 13 multiplications do, each of which needs the one before it. What comes between is not brought
+    /// below p, only below 2¹²⁸.
+    #[inline]
+    pub fn cube_root(self) -> Self {
+        let x = self.0;
+        // x to the power of so many times `10`.
+        let one = square(x);
+        let two = append(one, 2, one);
+        let four = append(two, 4, two);
+        let eight = append(four, 8, four);
+        let sixteen = append(eight, 16, eight);
+        let many = append(append(append(sixteen, 32, sixteen), 16, eight), 2, one);
+        let three = multiply(one, x);
+        let twelve = square(square(three));
+        let many = append(many, 6, twelve);
+        let many = append(append(append(many, 32, sixteen), 4, two), 2, one);
+        Self(canonical(append(many, 2, three)))
+    }
+}
+
+/// Appends `bits` bits to an exponent: those of the power `tail`.
+#[inline(always)]
+fn append(mut power: u128, bits: u32, tail: u128) -> u128 {
+    for _ in 0..bits {
+        power = square(power);
+    }
+    multiply(power, tail)
+}
+
+#[inline(always)]
+fn canonical(value: u128) -> u128 {
+    if value >= P { value - P } else { value }
+}
+
+#[inline(always)]
+fn halves(value: u128) -> (u128, u128) {
+    (value & u128::from(u64::MAX), value >> 64)
+}
+
+#[inline(always)]
+fn square(a: u128) -> u128 {
+    let (low, high) = halves(a);
+    let (bottom, middle, top) = (low * low, low * high, high * high);
+    // Twice the middle, which may have a bit too many.
+    let (shifted, carry) = (middle << 65, middle >> 63);
+    let (bottom, overflow) = bottom.overflowing_add(shifted);
+    // The product has 256 bits, so its top half does not overflow.
+    reduce(bottom, top.wrapping_add(carry).wrapping_add(u128::from(overflow)))
+}
+
+#[inline(always)]
+fn multiply(a: u128, b: u128) -> u128 {
+    let ((a_low, a_high), (b_low, b_high)) = (halves(a), halves(b));
+    let (bottom, top) = (a_low * b_low, a_high * b_high);
+    let (middle, carry) = (a_low * b_high).overflowing_add(a_high * b_low);
+    let (bottom, overflow) = bottom.overflowing_add(middle << 64);
+    let top = top.wrapping_add(middle >> 64).wrapping_add(u128::from(carry) << 64);
+    reduce(bottom, top.wrapping_add(u128::from(overflow)))
+}
+
+/// A number of 256 bits modulo p, below 2¹²⁸: the top half counts C times.
+#[inline(always)]
+fn reduce(bottom: u128, top: u128) -> u128 {
+    let (low, high) = halves(top);
+    // Each below 2¹¹⁰, and what the second has above bit 64 below 2⁴⁶.
+    let (low, high) = (low * C, high * C);
+    let beyond = (high >> 64) * C;
+    let (sum, first) = bottom.overflowing_add(low);
+    let (sum, second) = sum.overflowing_add(high << 64);
+    let (sum, third) = sum.overflowing_add(beyond);
+    let carries = u128::from(first) + u128::from(second) + u128::from(third);
+    let (sum, last) = sum.overflowing_add(carries * C);
+    // It can only overflow to something tiny, so not once more.
+    sum.wrapping_add(if last { C } else { 0 })
+}
+
+impl ops::Add for Element {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        let (sum, overflow) = self.0.overflowing_add(other.0);
+        // Beyond 2¹²⁸ it is less than p still.
+        if overflow { Self(sum + C) } else { Self(canonical(sum)) }
+    }
+}
+
+impl ops::Sub for Element {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        let (difference, borrow) = self.0.overflowing_sub(other.0);
+        if borrow { Self(difference.wrapping_add(P)) } else { Self(difference) }
+    }
+}
+
+impl ops::Mul for Element {
+    type Output = Self;
+
+    #[inline]
+    fn mul(self, other: Self) -> Self {
+        Self(canonical(multiply(self.0, other.0)))
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U256;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 1/3 modulo p − 1.
+    const THIRD: u128 = 226_854_911_280_625_642_308_916_371_969_163_307_691;
+
+    fn element() -> impl Strategy<Value = Element> {
+        let limits = [0, 1, 2, C - 1, C, C + 1, 1 << 64, u128::from(u64::MAX), 1 << 127, P - 2, P - 1];
+        let any = any::<u128>().prop_map(|value| Element(value % P));
+        prop_oneof![4 => any, 1 => prop::sample::select(limits.map(Element).to_vec())]
+    }
+
+    fn wide(element: Element) -> U256 {
+        U256::from(element.0)
+    }
+
+    #[test]
+    fn the_modulus_is_the_one_of_winterfell_and_the_third_is_a_third() {
+        assert_eq!(P, 340_282_366_920_938_463_463_374_557_953_744_961_537);
+        let below = U256::from(P - 1);
+        assert_eq!(U256::from(THIRD).mul_mod(U256::from(3), below), U256::from(1));
+        assert_eq!((Element::new(P), Element::new(P - 1)), (None, Some(Element(P - 1))));
+        assert_eq!(Element::from_bytes([0xff; 16]), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn sums_differences_and_products_are_those_of_big_integers(a in element(), b in element()) {
+            let p = U256::from(P);
+            prop_assert_eq!(wide(a + b), wide(a).add_mod(wide(b), p));
+            prop_assert_eq!((a - b) + b, a);
+            prop_assert_eq!(wide(a * b), wide(a).mul_mod(wide(b), p));
+            prop_assert_eq!(wide(a.cube()), wide(a).mul_mod(wide(a), p).mul_mod(wide(a), p));
+            prop_assert_eq!(Element::from_bytes(a.to_bytes()), Some(a));
+        }
+
+        #[test]
+        fn any_numbers_below_2_to_the_128_are_multiplied_right(a in any::<u128>(), b in any::<u128>()) {
+            let p = U256::from(P);
+            let product = U256::from(a).mul_mod(U256::from(b), p);
+            prop_assert_eq!(U256::from(canonical(multiply(a, b))), product);
+            prop_assert_eq!(U256::from(canonical(square(a))), U256::from(a).mul_mod(U256::from(a), p));
+        }
+
+        #[test]
+        fn the_root_of_a_cube_is_what_was_cubed(a in element()) {
+            prop_assert_eq!(a.cube().cube_root(), a);
+            prop_assert_eq!(a.cube_root().cube(), a);
+        }
+    }
+
+    #[test]
+    fn a_cube_root_is_the_power_of_a_third() {
+        for value in [0, 1, 2, 5, 8, C, P - 1, 123_456_789_012_345_678_901_234_567_890] {
+            let power = U256::from(value).pow_mod(U256::from(THIRD), U256::from(P));
+            assert_eq!(wide(Element(value).cube_root()), power, "{value}");
+        }
+        assert_eq!(Element(8).cube_root(), Element(2));
+    }
+}

@@ -1,0 +1,27 @@
+//! AOW: sequential work by an iterated map, which anyone checks for much less than it costs.
+//!
+//! - [`Map`] is the map of the published prototype, x ↦ xᵈ + α over a prime field. It is as fast to run as to check, and it
+//!   can be run backwards by taking roots: nothing rests on it but what a proof says of it.
+//! - [`Delay`] turns that around over one field of 128 bits: a step takes a cube root, some 140 multiplications one after
+//!   the other, and is checked by cubing, two of them.
+//!
+//! # What is claimed, and what is not
+//!
+//! Claimed: the result of T steps from a start that nobody chose is *sequential work with cheap verification and
+//! integrity*: who has it has run the steps, or has broken a proof.
+//!
+//! Not claimed: that this is a verifiable delay function, or one-way. Steps that are roots lose their latency to massive
+//! parallelism (ePrint 2024/873, on Sloth++, VeeDo and MinRoot), and whoever may choose a start can choose the result instead
+//! and go back by cubing. So a start is hashed, and every verifier hashes it
+//! again ([`Start`]).
+
+pub mod chain;
+mod delay;
+mod element;
+mod map;
+mod start;
+
+pub use delay::Delay;
+pub use element::Element;
+pub use map::{Map, MapError, hash_to_field};
+pub use start::Start;

@@ -1,0 +1,80 @@
+//! Where the work of a round begins: nobody chooses it.
+
+use alloy_primitives::U256;
+use alloy_sol_types::SolStruct;
+use dtn_primitives::{Address, B256, Domain};
+
+use crate::Element;
+
+mod typed {
+    alloy_sol_types::sol! {
+        struct AowStart {
+            bytes32 networkId;
+            uint256 chainId;
+            uint64 round;
+            bytes32 previousBlockHash;
+            address node;
+            uint64 steps;
+        }
+    }
+}
+
+/// What a start is bound to. The hash of the block before the round is not known before that block is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The network and the chain on which it settles.
+    pub domain: Domain,
+    /// The number of the round.
+    pub round: u64,
+    /// The hash of the last finalized block before it.
+    pub previous_block_hash: B256,
+    /// Who works.
+    pub node: Address,
+    /// How many steps.
+    pub steps: u64,
+}
+
+impl Start {
+    /// x₀: the EIP-712 hash of the struct, modulo the field's size. The 256 bits leave no bias above 2⁻¹²⁷.
+    pub fn element(&self) -> Element {
+        let hash = typed::AowStart {
+            networkId: self.domain.network_id,
+            chainId: U256::from(self.domain.chain_id),
+            round: self.round,
+            previousBlockHash: self.previous_block_hash,
+            node: self.node,
+            steps: self.steps,
+        }
+        .eip712_hash_struct();
+        let reduced: u128 = U256::from_be_bytes(hash.0).reduce_mod(U256::from(Element::MODULUS)).to();
+        Element::new(reduced).unwrap_or(Element::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_a_start_is_bound_to_changes_it() {
+        let start = Start {
+            domain: Domain::new(B256::repeat_byte(7), 31337),
+            round: 3,
+            previous_block_hash: B256::repeat_byte(9),
+            node: Address::repeat_byte(1),
+            steps: 1 << 20,
+        };
+        let others = [
+            Start { domain: Domain::new(B256::repeat_byte(8), 31337), ..start },
+            Start { domain: Domain::new(B256::repeat_byte(7), 97), ..start },
+            Start { round: 4, ..start },
+            Start { previous_block_hash: B256::repeat_byte(10), ..start },
+            Start { node: Address::repeat_byte(2), ..start },
+            Start { steps: (1 << 20) - 1, ..start },
+        ];
+        let mut all: Vec<_> = others.iter().chain([&start]).map(Start::element).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 7);
+    }
+}
