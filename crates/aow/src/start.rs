@@ -53,7 +53,30 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
+    use dtn_primitives::keccak256;
+
     use super::*;
+    use crate::Delay;
+
+    #[test]
+    fn starts_and_results_are_the_golden_vectors() {
+        for (steps, start, result) in [
+            (1, 0xbd14890b09b418a1e6a1f30efffb4283, 0xb7b9fa2a69406e4d2c1cbd42d7f0ae53),
+            (2, 0x93dd26365b63f35abb95327c425d0820, 0xcbc4075b1abdd3e6d58e9b148624a458),
+            (10, 0x94359685a8eb326a1a8ae440d5de16e2, 0xd84f14209f0d94084d2d33fced42eb98),
+            (4096, 0x06558e2094e43307f69db9b58050f6bc_u128, 0xbc250f38b5f8cb61a4c2d1c65344ad71_u128),
+        ] {
+            let bound = Start {
+                domain: Domain::new(keccak256("golden network"), 97),
+                round: 3,
+                previous_block_hash: keccak256("golden block"),
+                node: Address::repeat_byte(0x11),
+                steps,
+            };
+            let work = Delay::default().iterate(bound.element(), steps);
+            assert_eq!((bound.element().value(), work.value()), (start, result), "{steps} steps");
+        }
+    }
 
     #[test]
     fn everything_that_a_start_is_bound_to_changes_it() {
