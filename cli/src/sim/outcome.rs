@@ -146,7 +146,7 @@ impl Outcome {
             nodes: scenario.n,
             quorum: quorum(scenario.n),
             seed: scenario.seed,
-            verdict: kind_of(&report.verdict).into(),
+            verdict: report.verdict.name().into(),
             offence: report.offence.as_ref().map(place),
             digest: format!("{:032x}", report.digest),
             events: report.events,
@@ -181,7 +181,7 @@ impl Outcome {
     }
 
     pub(crate) fn passes(&self) -> bool {
-        self.verdict == kind_of(&Verdict::Pass)
+        self.verdict == Verdict::Pass.name()
     }
 
     /// What identifies the run.
@@ -229,15 +229,6 @@ impl Outcome {
         let rounds = self.rounds.map_or_else(String::new, |rounds| format!("{rounds} rounds to the first block. "));
         kinds.note(format!("{rounds}A replica sent {least} to {most}. Signatures: {}.", self.signatures));
         format!("{run}\n{kinds}")
-    }
-}
-
-/// A verdict without what was broken.
-fn kind_of(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::NoProgress => "no progress",
-        Verdict::Diverged(_) => "diverged",
     }
 }
 

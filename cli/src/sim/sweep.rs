@@ -114,7 +114,8 @@ struct Summary {
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
-    let scenario = sweep.fingerprint()?;
+    let network = sweep.network()?;
+    let scenario = fingerprint(network.as_ref());
     let wanted = sweep.from..end;
     let mut rows: Vec<_> = sweep.known(&scenario)?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
     let known: BTreeSet<_> = rows.iter().map(|row| row.seed).collect();
@@ -136,7 +137,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
             if known.contains(&seed) {
                 continue;
             }
-            let row = Row::of(&scenario, play(&sweep.scenario(seed)?).0);
+            let row = Row::of(&scenario, play(&seeded(network.as_ref(), seed)).0);
             if let Some(file) = &written {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.serialize(&row)?;
@@ -166,7 +167,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
         output::line(summary.table())?;
     }
     let Some(seed) = summary.failed.first() else { return Ok(()) };
-    let (scenario, searching) = (sweep.scenario(*seed)?, output::progress(0, "making it small"));
+    let (scenario, searching) = (seeded(network.as_ref(), *seed), output::progress(0, "making it small"));
     let kind = std::mem::discriminant(&run_pbft(&scenario).verdict);
     let smallest = shrink(scenario, |smaller| {
         searching.inc(1);
@@ -181,14 +182,9 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 }
 
 impl Sweep {
-    fn scenario(&self, seed: u64) -> Result<Scenario> {
-        if self.random { Ok(Scenario::random(seed)) } else { self.setup.scenario(self.file.as_deref(), Some(seed)) }
-    }
-
-    /// Tells a scenario from another, whatever the seed.
-    fn fingerprint(&self) -> Result<String> {
-        let scenario = Scenario { seed: 0, ..self.scenario(self.from)? }.to_toml();
-        Ok(if self.random { "random".into() } else { format!("{:.8}", hex(&dtn_primitives::keccak256(scenario))) })
+    /// What is played under every seed; nothing, if chance chooses it.
+    fn network(&self) -> Result<Option<Scenario>> {
+        if self.random { Ok(None) } else { self.setup.scenario(self.file.as_deref(), Some(0)).map(Some) }
     }
 
     /// The runs that the file has already. A last line that was not written to its end is taken away.
@@ -209,8 +205,15 @@ impl Sweep {
     }
 }
 
-fn hex(hash: &dtn_primitives::B256) -> String {
-    hash.to_string().trim_start_matches("0x").into()
+/// The scenario of a seed.
+fn seeded(network: Option<&Scenario>, seed: u64) -> Scenario {
+    network.map_or_else(|| Scenario::random(seed), |network| Scenario { seed, ..network.clone() })
+}
+
+/// Tells a network from another.
+fn fingerprint(network: Option<&Scenario>) -> String {
+    let hash = |network: &Scenario| dtn_primitives::keccak256(network.to_toml()).to_string()[2..10].to_string();
+    network.map_or_else(|| "random".into(), hash)
 }
 
 /// A file to append rows to; the headings come first in a new one.

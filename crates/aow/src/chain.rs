@@ -2,7 +2,7 @@
 //!
 //! Who holds a chain knows the order of its events, and that about so much time has passed between them as the steps take.
 
-use alloy_primitives::{U256, keccak256};
+use alloy_primitives::keccak256;
 use serde::{Deserialize, Serialize};
 
 use crate::{Delay, Element};
@@ -129,9 +129,7 @@ impl EventChain {
 /// Where the work after an event begins. The number of steps and of the link are part of it, so none serves as another.
 fn start(event: &[u8], steps: u64, number: u64, before: [u8; 16]) -> Element {
     let head = [b"dtn-aow-chain".as_slice(), &steps.to_be_bytes(), &number.to_be_bytes(), &before].concat();
-    let hash = keccak256([keccak256(head), keccak256(event)].concat());
-    let reduced: u128 = U256::from_be_bytes(hash.0).reduce_mod(U256::from(Element::MODULUS)).to();
-    Element::new(reduced).unwrap_or(Element::ZERO)
+    Element::from_hash(keccak256([keccak256(head), keccak256(event)].concat()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops};
 
+use alloy_primitives::{B256, U256};
+
 /// p, the order of the field.
 const P: u128 = 0u128.wrapping_sub(C);
 
@@ -22,6 +24,11 @@ impl Element {
     /// A number below p; none above has an element of its own.
     pub const fn new(value: u128) -> Option<Self> {
         if value < P { Some(Self(value)) } else { None }
+    }
+
+    /// A hash of 256 bits modulo p. That leaves no bias above 2⁻¹²⁷.
+    pub fn from_hash(hash: B256) -> Self {
+        Self(U256::from_be_bytes(hash.0).reduce_mod(U256::from(P)).to())
     }
 
     /// Reads 16 big-endian bytes, as the chain has them.
@@ -168,7 +175,6 @@ impl fmt::Debug for Element {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::U256;
     use proptest::prelude::*;
 
     use super::*;

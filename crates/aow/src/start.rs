@@ -35,19 +35,17 @@ pub struct Start {
 }
 
 impl Start {
-    /// x₀: the EIP-712 hash of the struct, modulo the field's size. The 256 bits leave no bias above 2⁻¹²⁷.
+    /// x₀: the EIP-712 hash of the struct, modulo the field's size.
     pub fn element(&self) -> Element {
-        let hash = typed::AowStart {
+        let start = typed::AowStart {
             networkId: self.domain.network_id,
             chainId: U256::from(self.domain.chain_id),
             round: self.round,
             previousBlockHash: self.previous_block_hash,
             node: self.node,
             steps: self.steps,
-        }
-        .eip712_hash_struct();
-        let reduced: u128 = U256::from_be_bytes(hash.0).reduce_mod(U256::from(Element::MODULUS)).to();
-        Element::new(reduced).unwrap_or(Element::ZERO)
+        };
+        Element::from_hash(start.eip712_hash_struct())
     }
 }
 

@@ -74,7 +74,9 @@ impl Network {
         let marked = |group| {
             let mut marked = vec![false; scenario.n];
             for replica in scenario.members(group) {
-                marked.get_mut(replica).map(|mark| *mark = true).unwrap_or_default();
+                if let Some(mark) = marked.get_mut(replica) {
+                    *mark = true;
+                }
             }
             marked
         };
@@ -82,7 +84,9 @@ impl Network {
             let mut groups = vec![usize::MAX; scenario.n];
             for (number, group) in partition.groups.iter().enumerate() {
                 for replica in scenario.members(group) {
-                    groups.get_mut(replica).map(|group| *group = number).unwrap_or_default();
+                    if let Some(group) = groups.get_mut(replica) {
+                        *group = number;
+                    }
                 }
             }
             Parted { from: partition.from, until: partition.until, groups }

@@ -42,13 +42,21 @@ pub enum Verdict {
     Diverged(Violation),
 }
 
+impl Verdict {
+    /// The verdict without what was broken.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::NoProgress => "no progress",
+            Self::Diverged(_) => "diverged",
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pass => f.write_str("pass"),
-            Self::NoProgress => f.write_str("no progress"),
-            Self::Diverged(violation) => write!(f, "diverged: {violation}"),
-        }
+        f.write_str(self.name())?;
+        if let Self::Diverged(violation) = self { write!(f, ": {violation}") } else { Ok(()) }
     }
 }
 
@@ -201,6 +209,8 @@ struct World<'a, P: Subject> {
     oracle: Oracle,
     agenda: Agenda<Event<P>>,
     now: Duration,
+    /// How often hosts look after themselves.
+    housekeeping: Duration,
     /// How many have happened.
     events: u64,
     rng: StdRng,
@@ -285,6 +295,7 @@ impl<'a, P: Subject> World<'a, P> {
             members,
             agenda: Agenda::default(),
             now: Duration::ZERO,
+            housekeeping: scenario.housekeeping(),
             events: 0,
             rng: StdRng::seed_from_u64(scenario.seed),
             trace: Trace::default(),
@@ -303,7 +314,7 @@ impl<'a, P: Subject> World<'a, P> {
         };
         for host in 0..scenario.n {
             world.arrive(host, Arrival::input(Input::Start));
-            let after = world.at_most(scenario.housekeeping());
+            let after = world.at_most(world.housekeeping);
             world.schedule(after, Event::Housekeeping { host });
         }
         if world.client.is_some() {
@@ -832,7 +843,7 @@ impl<'a, P: Subject> World<'a, P> {
     }
 
     fn look_after(&mut self, host: usize) {
-        self.schedule(self.scenario.housekeeping(), Event::Housekeeping { host });
+        self.schedule(self.housekeeping, Event::Housekeeping { host });
         if !self.hosts[host].up {
             return;
         }
