@@ -18,12 +18,13 @@ pub mod memo;
 pub mod merkle;
 mod read;
 mod result;
+mod round;
 pub mod signatures;
 mod transaction;
 mod validators;
 mod vote;
 
-pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+pub use alloy_primitives::{Address, B128, B256, Bytes, U256, keccak256};
 pub use block::{Block, Header};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use domain::Domain;
@@ -32,6 +33,10 @@ pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, WorkResult};
+pub use round::{
+    Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
+    RoundOrder,
+};
 pub use transaction::{
     Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };

@@ -1,0 +1,140 @@
+//! Rounds of sequential work (AOW): what opens one, what a validator states that completed it, and what came of it.
+
+use alloy_primitives::{Address, B128, B256, U256, keccak256};
+use alloy_sol_types::SolValue;
+use serde::{Deserialize, Serialize};
+
+/// The most steps of a round, as the contract has it.
+pub const MAX_ROUND_STEPS: u64 = 1 << 24;
+
+/// The most steps between two checkpoints of work that settles on chain, as the contract has it.
+pub const MAX_SEGMENT_STEPS: u64 = 4096;
+
+/// The longest round, in milliseconds: a day.
+pub const MAX_ROUND_MS: u64 = 24 * 3600 * 1000;
+
+/// The longest proof of a completion, in bytes.
+pub const MAX_PROOF_BYTES: usize = 512 * 1024;
+
+/// Asks every validator for sequential work. Its block begins the round: the work starts from that block's hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundOrder {
+    /// The sender's account nonce.
+    pub nonce: u64,
+    /// How many steps, 1 to [`MAX_ROUND_STEPS`].
+    pub steps: u64,
+    /// The round closes when so many validators have completed it.
+    pub quorum: u16,
+    /// It closes in any case so many milliseconds after its block's timestamp.
+    pub duration_ms: u64,
+    /// What each validator earns that completes it, in wei.
+    pub reward: U256,
+}
+
+/// A validator's statement that it has done its work of a round. Every peer verifies the proof before it votes for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The number of the round.
+    pub round: u64,
+    /// What the steps lead to, 16 big-endian bytes.
+    pub result: B128,
+    /// The Keccak-256 of the proof, which peers ask for by it.
+    pub proof_digest: B256,
+    /// Who receives the reward.
+    pub payee: Address,
+    /// When the work began, in microseconds since the Unix epoch, by the worker's clock.
+    pub started_at_us: u64,
+    /// How long the steps took in microseconds, by a monotonic clock.
+    pub compute_us: u64,
+    /// How long the proof took, by the same clock.
+    pub prove_us: u64,
+}
+
+/// A round as the network records it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// 1 for the first of the network.
+    pub number: u64,
+    /// The height of the block that opened it.
+    pub height: u64,
+    /// The hash of that block, from which the work starts.
+    pub block_hash: B256,
+    /// How many steps.
+    pub steps: u64,
+    /// How many completions close it.
+    pub quorum: u16,
+    /// What each completion earns, in wei.
+    pub reward: U256,
+    /// The opening block's timestamp, in milliseconds since the Unix epoch.
+    pub opened_at_ms: u64,
+    /// The last timestamp of a block that may contain a completion.
+    pub deadline_ms: u64,
+    /// Who has completed it, in the order of the blocks.
+    pub completed: Vec<Completed>,
+    /// Its end, once it is closed.
+    pub closing: Option<Closing>,
+}
+
+/// A completion that a final block contains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// Who did the work.
+    pub node: Address,
+    /// The height of the block.
+    pub height: u64,
+    /// The block's timestamp, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// What the validator stated.
+    pub completion: Completion,
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// The height of the block that closed it.
+    pub height: u64,
+    /// The block's timestamp, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Validators without a completion, in the order of their indices.
+    pub missing: Vec<Address>,
+    /// The randomness that the network has from this round on.
+    pub beacon: B256,
+}
+
+impl Round {
+    /// What a validator's completion is paid under, once: the round in 8 bytes and the address, behind zeros.
+    pub fn id(round: u64, node: Address) -> B256 {
+        let mut id = B256::ZERO;
+        id[4..12].copy_from_slice(&round.to_be_bytes());
+        id[12..].copy_from_slice(node.as_slice());
+        id
+    }
+
+    /// The round and the node of such an id; `None` for the hash of an order, which no chance gives four zero bytes.
+    pub fn of_id(id: B256) -> Option<(u64, Address)> {
+        let round = u64::from_be_bytes(*id[4..].first_chunk()?);
+        (id[..4] == [0; 4]).then(|| (round, Address::from_slice(&id[12..])))
+    }
+
+    /// `keccak256(abi.encode(id, height, steps, result))`: what the result of a completion names, and what the contract
+    /// must have found to be right before it is paid.
+    pub fn outcome(&self, node: Address, result: B128) -> B256 {
+        let id = Self::id(self.number, node);
+        let outcome = (id, self.height, self.steps, u128::from_be_bytes(result.0));
+        keccak256(outcome.abi_encode())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_round_and_the_node() {
+        let node = Address::repeat_byte(0x11);
+        let id = Round::id(0x0102_0304, node);
+        assert_eq!(format!("{id:x}"), format!("0x{:08x}{:016x}{}", 0, 0x0102_0304, "11".repeat(20)));
+        assert_eq!(Round::of_id(id), Some((0x0102_0304, node)));
+        assert_eq!(Round::of_id(B256::repeat_byte(1)), None);
+    }
+}
