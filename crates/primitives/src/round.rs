@@ -133,7 +133,7 @@ mod tests {
     fn an_id_is_the_round_and_the_node() {
         let node = Address::repeat_byte(0x11);
         let id = Round::id(0x0102_0304, node);
-        assert_eq!(format!("{id:x}"), format!("0x{:08x}{:016x}{}", 0, 0x0102_0304, "11".repeat(20)));
+        assert_eq!(id.to_string(), format!("0x{:08x}{:016x}{}", 0, 0x0102_0304, "11".repeat(20)));
         assert_eq!(Round::of_id(id), Some((0x0102_0304, node)));
         assert_eq!(Round::of_id(B256::repeat_byte(1)), None);
     }
