@@ -92,6 +92,12 @@ pub enum BlockError {
         /// In its header.
         named: B256,
     },
+    /// One of its completions has a proof that was not verified here.
+    #[error("transaction {index} of the block is a completion whose proof was not verified here")]
+    Unproven {
+        /// The transaction's place.
+        index: usize,
+    },
     /// One of its transactions cannot be executed.
     #[error("transaction {index} of the block: {refusal}")]
     Execution {

@@ -3,15 +3,16 @@
 use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Domain, FinalizedResult, Genesis,
-    GenesisError, Header, Transaction, ValidatorSet, WorkResult, codec, merkle,
+    Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Completion, Domain, FinalizedResult,
+    Genesis, GenesisError, Header, Payload, Round, Transaction, ValidatorSet, WorkResult, codec, merkle,
 };
 
 use crate::{
-    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal,
+    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal, Rounds,
     SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network},
     mempool::Mempool,
+    proofs::Proofs,
     rules::{Execution, Rules},
     snapshot,
     state::{State, View},
@@ -106,6 +107,7 @@ pub struct Ledger {
     speculative: VecDeque<CheckedBlock>,
     mempool: Mempool,
     verified: Verified,
+    proofs: Proofs,
 }
 
 impl Ledger {
@@ -122,9 +124,10 @@ impl Ledger {
 
     fn load(genesis: Genesis, open: impl FnOnce(B256) -> Result<Store, StoreError>) -> Result<Self, LedgerError> {
         let validators = genesis.validator_set()?;
-        let rules = Rules::new(&genesis);
+        let rules = Rules::new(&genesis, validators.clone());
         let store = open(rules.domain.network_id)?;
         let Loaded { state, tip, stable } = store.load()?;
+        let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
         Ok(Self {
             genesis,
@@ -138,6 +141,7 @@ impl Ledger {
             speculative: VecDeque::new(),
             mempool: Mempool::new(MempoolLimits::default()),
             verified: Verified::default(),
+            proofs,
         })
     }
 
@@ -198,7 +202,8 @@ impl Ledger {
         let was_ordered = |order| {
             matches!(self.store.result_of(order), Ok(Some(_))) || matches!(self.store.transaction(order), Ok(Some(_)))
         };
-        self.mempool.admit(transaction, &self.rules, &self.state, &view, was_ordered, &mut self.verified)
+        let is_proven = |node, completion: &Completion| self.proofs.holds(node, completion);
+        self.mempool.admit(transaction, &self.rules, &self.state, &view, was_ordered, is_proven, &mut self.verified)
     }
 
     /// How many transactions wait, those in blocks that are not final included.
@@ -219,6 +224,11 @@ impl Ledger {
     /// Whether a claim for this open order waits.
     pub fn has_claim(&self, order: B256) -> bool {
         self.mempool.has_claim(order)
+    }
+
+    /// Whether a completion of this round by this validator waits.
+    pub fn has_completion(&self, round: u64, node: Address) -> bool {
+        self.mempool.has_completion(round, node)
     }
 
     /// What could be proposed on top of the highest block known, at most `count` of it, the longest waiting first.
@@ -291,7 +301,8 @@ impl Ledger {
         self.truncate(depth);
         let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
         let parent_view = view(&self.state, &self.speculative, depth);
-        let mut execution = Execution::new(&self.rules, parent_view, below.height + 1);
+        let (height, timestamp) = (below.height + 1, now_ms.max(below.timestamp + 1));
+        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
             match execution.apply(transaction, hash) {
@@ -314,8 +325,8 @@ impl Ledger {
             network_id: self.rules.domain.network_id,
             chain_id: self.genesis.chain_id,
             epoch: self.validators.epoch(),
-            height: below.height + 1,
-            timestamp: now_ms.max(below.timestamp + 1),
+            height,
+            timestamp,
             proposer,
             parent_hash: parent,
             transactions_root: Block::transactions_root_of(hashes.iter().copied().zip(&transactions)),
@@ -323,6 +334,7 @@ impl Ledger {
         };
         let block = Arc::new(Block { header, transactions });
         let (hash, encoded, transaction_hashes) = (block.header.hash(), codec::encode(block.as_ref()), hashes.into());
+        let changes = changes.sealed(height, hash);
         let checked = CheckedBlock { block: block.clone(), hash, encoded, transaction_hashes, results, changes };
         self.remember(checked, depth);
         Some(block)
@@ -370,8 +382,13 @@ impl Ledger {
             return Err(BlockError::TransactionsRoot { have: root, named: block.header.transactions_root });
         }
         let parent_view = view(&self.state, &self.speculative, depth);
-        let mut execution = Execution::new(&self.rules, parent_view, block.header.height);
+        let Header { height, timestamp, .. } = block.header;
+        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
+        let voting = now_ms.is_some();
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
+            if voting && self.unproven(transaction).is_some() {
+                return Err(BlockError::Unproven { index });
+            }
             let refused = |refusal| BlockError::Execution { index, refusal };
             execution.apply(transaction, *hash).map_err(refused)?;
             let valid = self.verified.validate(transaction, *hash);
@@ -382,6 +399,7 @@ impl Ledger {
         if root != block.header.results_root {
             return Err(BlockError::ResultsRoot { have: root, named: block.header.results_root });
         }
+        let changes = changes.sealed(height, hash);
         Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, changes })
     }
 
@@ -413,6 +431,7 @@ impl Ledger {
             claimed: checked.results.iter().map(|result| result.id).collect(),
         };
         let (tip, changes) = (checked.tip(), checked.changes.clone());
+        let closed = checked.changes.closed_rounds.last().map(|round| round.number);
         if remembered {
             self.speculative.pop_front();
         } else {
@@ -423,6 +442,7 @@ impl Ledger {
         let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
         self.mempool.refresh(&changes, &view);
         self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
+        closed.map_or(Ok(()), |number| self.proofs.prune(number))?;
         Ok(committed)
     }
 
@@ -432,6 +452,34 @@ impl Ledger {
             0 => 0,
             retain => self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain)),
         }
+    }
+
+    // Rounds.
+
+    /// The open round, the last number and the randomness, as of the tip.
+    pub fn rounds(&self) -> &Rounds {
+        &self.state.rounds
+    }
+
+    /// A round, open or closed; `None` also for one in blocks that this peer has skipped.
+    pub fn round(&self, number: u64) -> Result<Option<Round>, StoreError> {
+        match self.state.rounds.open(number) {
+            Some(open) => Ok(Some(open.clone())),
+            None => self.store.closed_round(number),
+        }
+    }
+
+    /// The completion of a transaction, if it is one whose proof was not verified here: this peer must not vote for it.
+    pub fn unproven<'a>(&self, transaction: &'a Transaction) -> Option<&'a Completion> {
+        match &transaction.payload {
+            Payload::Completion(completion) if !self.proofs.holds(transaction.sender, completion) => Some(completion),
+            _ => None,
+        }
+    }
+
+    /// Keeps the proof of a validator's completion, which the caller has verified. It is durable before a vote is.
+    pub fn add_proof(&mut self, node: Address, completion: &Completion, proof: &[u8]) -> Result<(), StoreError> {
+        self.proofs.add(node, completion, proof)
     }
 
     // Checkpoints.

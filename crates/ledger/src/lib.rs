@@ -3,6 +3,7 @@
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
 //! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//! - `proofs.rs` holds the proofs of rounds that were verified.
 //! - `snapshot.rs` says how the state is handed to peers that lag.
 //!
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
@@ -10,6 +11,7 @@
 mod block;
 mod ledger;
 mod mempool;
+mod proofs;
 mod rules;
 mod snapshot;
 mod state;
@@ -21,5 +23,5 @@ pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
-pub use state::OpenOrder;
+pub use state::{OpenOrder, Rounds};
 pub use store::{Location, Store, StoreError};

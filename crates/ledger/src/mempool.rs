@@ -5,12 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
 };
 
-use dtn_primitives::{Address, B256, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
+use dtn_primitives::{Address, B256, Completion, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
 
 use crate::{
     Refusal,
-    rules::{Rules, check_nonce, nonce},
-    state::{Changes, State, View},
+    rules::{Rules, check_nonce},
+    state::{Changes, Slot, State, View},
     verified::Verified,
 };
 
@@ -54,9 +54,12 @@ pub enum AdmissionError {
     /// Another transaction of this sender waits with the same nonce.
     #[error("transaction {0} with the same nonce is pending already")]
     NonceTaken(B256),
-    /// Another claim for the same order waits.
-    #[error("claim {0} for the same order is pending already")]
+    /// Another transaction waits for what only one of them can have: an order's reward, a place in a round, or its end.
+    #[error("transaction {0} claims the same and is pending already")]
     ClaimPending(B256),
+    /// The proof of a completion has not been verified here.
+    #[error("the proof of completion {0} has not been verified here")]
+    Unproven(B256),
     /// Longer than any transaction may be.
     #[error("{actual} bytes exceed the limit of {MAX_TRANSACTION_BYTES}")]
     TooLong {
@@ -74,7 +77,13 @@ impl AdmissionError {
         matches!(
             self,
             Self::TooLong { .. }
-                | Self::Refused(Refusal::Invalid(_) | Refusal::InvalidWork(_) | Refusal::NotRequester(_))
+                | Self::Refused(
+                    Refusal::Invalid(_)
+                        | Refusal::InvalidWork(_)
+                        | Refusal::NotRequester(_)
+                        | Refusal::NotValidator(_)
+                        | Refusal::RoundQuorum { .. }
+                )
         )
     }
 }
@@ -110,8 +119,8 @@ pub(crate) struct Mempool {
     accounts: BTreeMap<Address, Account>,
     /// Hashes of the transactions with nonces, by sender and nonce.
     by_nonce: BTreeMap<(Address, u64), B256>,
-    /// The transaction hash of the one claim for each order that is open at the tip.
-    claims: BTreeMap<B256, B256>,
+    /// The transaction hash of the one that waits for each slot that is open at the tip.
+    claims: BTreeMap<Slot, B256>,
     /// Transaction hashes of claims by orders that no final block contains: their senders are ahead of this peer.
     early: BTreeMap<B256, Vec<B256>>,
     /// What can be executed next, by arrival: each account's transaction with its next nonce, and the claims.
@@ -173,7 +182,12 @@ impl Mempool {
 
     /// Whether a claim for this open order waits.
     pub(crate) fn has_claim(&self, order: B256) -> bool {
-        self.claims.contains_key(&order)
+        self.claims.contains_key(&Slot::Claim(order))
+    }
+
+    /// Whether a completion of this round by this validator waits.
+    pub(crate) fn has_completion(&self, round: u64, node: Address) -> bool {
+        self.claims.contains_key(&Slot::Completion(round, node))
     }
 
     pub(crate) fn ready(&self) -> Ready {
@@ -187,8 +201,8 @@ impl Mempool {
     }
 
     /// Takes a transaction that could be executed at the tip, whose state is given, or later. `view` is the state after
-    /// all blocks known, and `was_ordered` tells whether an order is in a final block. The signature, which costs most,
-    /// is checked last.
+    /// all blocks known; `was_ordered` tells whether an order is in a final block, and `is_proven` whether a completion's
+    /// proof was verified here. The signature, which costs most, is checked last of what the transaction itself shows.
     pub(crate) fn admit(
         &mut self,
         transaction: Transaction,
@@ -196,6 +210,7 @@ impl Mempool {
         state: &State,
         view: &View<'_>,
         was_ordered: impl FnOnce(B256) -> bool,
+        is_proven: impl FnOnce(Address, &Completion) -> bool,
         verified: &mut Verified,
     ) -> Result<B256, AdmissionError> {
         let bytes = codec::encode(&transaction).len();
@@ -207,31 +222,39 @@ impl Mempool {
             return Err(AdmissionError::Duplicate(hash));
         }
         let sender = transaction.sender;
-        if let Some(nonce) = nonce(&transaction.payload) {
+        if let Some(nonce) = transaction.payload.nonce() {
             let next = state.next_nonce(sender);
             check_nonce(nonce, next..=next.saturating_add(NONCE_WINDOW))?;
             if let Some(taken) = self.by_nonce.get(&(sender, nonce)) {
                 return Err(AdmissionError::NonceTaken(*taken));
             }
         }
+        if let Some(pending) = Slot::of(&transaction).and_then(|slot| self.claims.get(&slot)) {
+            return Err(AdmissionError::ClaimPending(*pending));
+        }
         let mut early = false;
         match &transaction.payload {
             Payload::Order(order) => rules.allow_order(sender, order)?,
             Payload::Data { .. } => {}
-            Payload::Claim(claim) => {
-                if let Some(pending) = self.claims.get(&claim.order) {
-                    return Err(AdmissionError::ClaimPending(*pending));
-                }
-                match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
-                    Err(Refusal::NotOpen(order)) if !was_ordered(order) => early = true,
-                    result => _ = result?,
-                }
+            Payload::Round(round) => rules.allow_round(sender, round)?,
+            Payload::Completion(completion) => {
+                _ = rules.allow_completion(sender, completion.round, &state.rounds)?;
             }
+            Payload::CloseRound { round } => _ = rules.allow_close(sender, *round, &state.rounds)?,
+            Payload::Claim(claim) => match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
+                Err(Refusal::NotOpen(order)) if !was_ordered(order) => early = true,
+                result => _ = result?,
+            },
         }
         if self.accounts.get(&sender).is_some_and(|account| account.pending >= self.limits.per_sender) {
             return Err(AdmissionError::SenderFull(sender));
         }
         verified.validate(&transaction, hash).map_err(Refusal::Invalid)?;
+        if let Payload::Completion(completion) = &transaction.payload
+            && !is_proven(sender, completion)
+        {
+            return Err(AdmissionError::Unproven(hash));
+        }
         self.make_room(&transaction, bytes, early, view)?;
         self.insert(hash, transaction, bytes, early, view);
         Ok(hash)
@@ -256,7 +279,7 @@ impl Mempool {
         }
         let sender = transaction.sender;
         let gap = self.accounts.get(&sender).map_or_else(|| view.next_nonce(sender), |account| account.gap);
-        let ready = match nonce(&transaction.payload) {
+        let ready = match transaction.payload.nonce() {
             Some(nonce) => nonce <= gap,
             None => !early,
         };
@@ -289,18 +312,17 @@ impl Mempool {
         account.pending += 1;
         self.bytes += bytes;
         self.arrivals += 1;
-        let nonce = nonce(&transaction.payload);
-        let claimed = claimed(&transaction);
+        let (nonce, slot) = (transaction.payload.nonce(), Slot::of(&transaction));
         self.entries.insert(hash, Entry { transaction, bytes, arrival: self.arrivals });
         if let Some(nonce) = nonce {
             self.by_nonce.insert((sender, nonce), hash);
             self.extend(sender);
         }
-        match claimed {
-            Some(order) if early => self.early.entry(order).or_default().push(hash),
-            Some(order) => {
-                self.claims.insert(order, hash);
-                if view.order(order).is_some() {
+        match slot {
+            Some(Slot::Claim(order)) if early => self.early.entry(order).or_default().push(hash),
+            Some(slot) => {
+                self.claims.insert(slot, hash);
+                if view.takes(slot) {
                     self.offer_claim(hash);
                 }
             }
@@ -380,23 +402,23 @@ impl Mempool {
     /// Drops a transaction.
     pub(crate) fn remove(&mut self, hash: B256) {
         let Some(transaction) = self.get(hash) else { return };
-        let (sender, nonce, claimed) = (transaction.sender, nonce(&transaction.payload), claimed(transaction));
+        let (sender, nonce, slot) = (transaction.sender, transaction.payload.nonce(), Slot::of(transaction));
         if let Some(nonce) = nonce {
             if self.accounts.get(&sender).is_some_and(|account| nonce >= account.next) {
                 self.cut(sender, nonce);
             }
             self.by_nonce.remove(&(sender, nonce));
         }
-        if let Some(order) = claimed {
-            if self.claims.get(&order) == Some(&hash) {
-                self.withdraw_claim(hash);
-                self.claims.remove(&order);
-            }
-            if let Some(early) = self.early.get_mut(&order) {
-                early.retain(|claim| *claim != hash);
-                if early.is_empty() {
-                    self.early.remove(&order);
-                }
+        if let Some(slot) = slot.filter(|slot| self.claims.get(slot) == Some(&hash)) {
+            self.withdraw_claim(hash);
+            self.claims.remove(&slot);
+        }
+        if let Some(Slot::Claim(order)) = slot
+            && let Some(early) = self.early.get_mut(&order)
+        {
+            early.retain(|claim| *claim != hash);
+            if early.is_empty() {
+                self.early.remove(&order);
             }
         }
         if let Some(account) = self.accounts.get_mut(&sender) {
@@ -429,7 +451,7 @@ impl Mempool {
             }
             bytes += entry.bytes;
             selected.push((hash, &entry.transaction));
-            if let Some(nonce) = nonce(&entry.transaction.payload)
+            if let Some(nonce) = entry.transaction.payload.nonce()
                 && let Some(next) = self.by_nonce.get(&(entry.transaction.sender, nonce.saturating_add(1)))
                 && let Some(entry) = self.entries.get(next)
             {
@@ -445,13 +467,21 @@ impl Mempool {
         for sender in changes.nonces.keys() {
             self.set_next(*sender, view.next_nonce(*sender));
         }
-        for order in changes.orders.keys() {
-            match self.claims.get(order).copied() {
-                Some(claim) if view.order(*order).is_some() => self.offer_claim(claim),
+        let claims = changes.orders.keys().map(|order| Slot::Claim(*order));
+        let of_rounds = self.of_rounds(changes);
+        for slot in claims.chain(of_rounds) {
+            match self.claims.get(&slot).copied() {
+                Some(claim) if view.takes(slot) => self.offer_claim(claim),
                 Some(claim) => self.withdraw_claim(claim),
                 None => {}
             }
         }
+    }
+
+    /// What waits for a part in rounds, if those have changed.
+    fn of_rounds(&self, changes: &Changes) -> Vec<Slot> {
+        let of_rounds = self.claims.keys().rev().take_while(|slot| !matches!(slot, Slot::Claim(_)));
+        if changes.rounds.is_some() { of_rounds.copied().collect() } else { Vec::new() }
     }
 
     /// Drops what a final block has executed or made impossible. `state` already includes the block's changes.
@@ -467,11 +497,12 @@ impl Mempool {
             let used: Vec<_> = self.by_nonce.range((*sender, 0)..(*sender, *next)).map(|(_, hash)| *hash).collect();
             used.into_iter().for_each(|hash| self.remove(hash));
         }
-        for (order, open) in &changes.orders {
-            if open.is_none()
-                && let Some(claim) = self.claims.get(order)
-            {
-                self.remove(*claim);
+        let claimed = changes.orders.iter().filter(|(_, open)| open.is_none()).map(|(order, _)| Slot::Claim(*order));
+        let at_tip = View::new(state, std::iter::empty());
+        let over = self.of_rounds(changes).into_iter().filter(|slot| !at_tip.takes(*slot));
+        for slot in claimed.chain(over) {
+            if let Some(hash) = self.claims.get(&slot) {
+                self.remove(*hash);
             }
         }
         for order in transactions {
@@ -486,20 +517,14 @@ impl Mempool {
         let Some(entry) = self.entries.get(&hash) else { return };
         let Payload::Claim(claim) = &entry.transaction.payload else { return };
         let wins = rules.allow_claim(entry.transaction.sender, claim, state.orders.get(&order)).is_ok();
-        if !wins || self.claims.contains_key(&order) {
+        let slot = Slot::Claim(order);
+        if !wins || self.claims.contains_key(&slot) {
             self.remove(hash);
             return;
         }
-        self.claims.insert(order, hash);
-        if view.order(order).is_some() {
+        self.claims.insert(slot, hash);
+        if view.takes(slot) {
             self.offer_claim(hash);
         }
-    }
-}
-
-fn claimed(transaction: &Transaction) -> Option<B256> {
-    match &transaction.payload {
-        Payload::Claim(claim) => Some(claim.order),
-        Payload::Order(_) | Payload::Data { .. } => None,
     }
 }

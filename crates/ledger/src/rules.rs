@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
-    Address, B256, Claim, Domain, Genesis, Order, Payload, Transaction, TransactionError, WorkResult,
+    Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Order, Payload, Round, RoundOrder,
+    Transaction, TransactionError, ValidatorSet, WorkResult,
 };
 
-use crate::state::{Changes, OpenOrder, View};
+use crate::state::{Changes, OpenOrder, Rounds, View};
 
 /// Why a transaction may not be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,53 @@ pub enum Refusal {
     /// The order takes no claim: it has its winner, asks for no work, or is in no block.
     #[error("order {0} is not open: it has its winner, asks for no work, or is in no block")]
     NotOpen(B256),
+    /// Only validators take part in rounds.
+    #[error("{0} is not a validator, so it has no part in rounds")]
+    NotValidator(Address),
+    /// There is one round at a time.
+    #[error("round {0} is still open")]
+    RoundUnderWay(u64),
+    /// More completions than validators would be needed.
+    #[error("a round that closes at {quorum} completions cannot close: there are {validators} validators")]
+    RoundQuorum {
+        /// What was asked for.
+        quorum: u16,
+        /// How many there are.
+        validators: usize,
+    },
+    /// The round takes nothing: it is closed, in no block, or begins with this one.
+    #[error("round {0} is not open: it is closed, in no block, or begins with this one")]
+    RoundNotOpen(u64),
+    /// The validator has completed the round before.
+    #[error("{node} has completed round {round} before")]
+    CompletedBefore {
+        /// The round.
+        round: u64,
+        /// The validator.
+        node: Address,
+    },
+    /// The completion comes after the deadline.
+    #[error(
+        "round {round} was to be completed until {deadline_ms}, and it is {timestamp_ms} (ms since the Unix epoch)"
+    )]
+    RoundOver {
+        /// The round.
+        round: u64,
+        /// Its deadline.
+        deadline_ms: u64,
+        /// The block's timestamp.
+        timestamp_ms: u64,
+    },
+    /// The round has time left.
+    #[error("round {round} is open until {deadline_ms}, and it is {timestamp_ms} (ms since the Unix epoch)")]
+    RoundNotOver {
+        /// The round.
+        round: u64,
+        /// Its deadline.
+        deadline_ms: u64,
+        /// The block's timestamp.
+        timestamp_ms: u64,
+    },
     /// The claim does not show the work that the order asks for.
     #[error("the work: {0}")]
     InvalidWork(#[from] PowError),
@@ -47,11 +95,12 @@ pub enum Refusal {
 pub(crate) struct Rules {
     pub(crate) domain: Domain,
     requesters: BTreeSet<Address>,
+    validators: ValidatorSet,
 }
 
 impl Rules {
-    pub(crate) fn new(genesis: &Genesis) -> Self {
-        Self { domain: genesis.domain(), requesters: genesis.requesters.iter().copied().collect() }
+    pub(crate) fn new(genesis: &Genesis, validators: ValidatorSet) -> Self {
+        Self { domain: genesis.domain(), requesters: genesis.requesters.iter().copied().collect(), validators }
     }
 
     /// Whether the sender may place such an order.
@@ -77,14 +126,34 @@ impl Rules {
         puzzle.check(claim.nonce, claim.hash)?;
         Ok(order)
     }
-}
 
-/// The account nonce that a payload uses up, if it needs one.
-pub(crate) fn nonce(payload: &Payload) -> Option<u64> {
-    match payload {
-        Payload::Order(order) => Some(order.nonce),
-        Payload::Data { nonce, .. } => Some(*nonce),
-        Payload::Claim(_) => None,
+    /// Whether the sender may ask for such a round, if there is none under way.
+    pub(crate) fn allow_round(&self, sender: Address, round: &RoundOrder) -> Result<(), Refusal> {
+        if !self.requesters.contains(&sender) {
+            return Err(Refusal::NotRequester(sender));
+        }
+        let (quorum, validators) = (round.quorum, self.validators.len());
+        if usize::from(quorum) > validators { Err(Refusal::RoundQuorum { quorum, validators }) } else { Ok(()) }
+    }
+
+    /// Whether the open round takes a validator's completion, as far as that does not depend on the time. That its proof
+    /// holds, every peer has verified before the completion gets here.
+    pub(crate) fn allow_completion<'a>(
+        &self,
+        node: Address,
+        round: u64,
+        rounds: &'a Rounds,
+    ) -> Result<&'a Round, Refusal> {
+        let open = self.allow_close(node, round, rounds)?;
+        if open.takes(node) { Ok(open) } else { Err(Refusal::CompletedBefore { round, node }) }
+    }
+
+    /// Whether a validator may say that the open round is over, as far as that does not depend on the time.
+    pub(crate) fn allow_close<'a>(&self, node: Address, round: u64, rounds: &'a Rounds) -> Result<&'a Round, Refusal> {
+        if self.validators.index_of(node).is_none() {
+            return Err(Refusal::NotValidator(node));
+        }
+        rounds.open(round).ok_or(Refusal::RoundNotOpen(round))
     }
 }
 
@@ -95,20 +164,22 @@ pub(crate) struct Execution<'a> {
     rules: &'a Rules,
     parent: View<'a>,
     height: u64,
+    timestamp_ms: u64,
     pub(crate) changes: Changes,
     pub(crate) results: Vec<WorkResult>,
 }
 
 impl<'a> Execution<'a> {
-    pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64) -> Self {
-        Self { rules, parent, height, changes: Changes::default(), results: Vec::new() }
+    /// The execution of a block with this height and this timestamp in milliseconds.
+    pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64, timestamp_ms: u64) -> Self {
+        Self { rules, parent, height, timestamp_ms, changes: Changes::default(), results: Vec::new() }
     }
 
     /// Executes a transaction, or changes nothing.
     pub(crate) fn apply(&mut self, transaction: &Transaction, hash: B256) -> Result<(), Refusal> {
         let sender = transaction.sender;
         let mut following = None;
-        if let Some(nonce) = nonce(&transaction.payload) {
+        if let Some(nonce) = transaction.payload.nonce() {
             let next = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.parent.next_nonce(sender));
             check_nonce(nonce, next..=next)?;
             following = Some(next.saturating_add(1));
@@ -117,6 +188,9 @@ impl<'a> Execution<'a> {
             Payload::Order(order) => self.apply_order(sender, order, hash)?,
             Payload::Data { .. } => {}
             Payload::Claim(claim) => self.apply_claim(sender, claim, hash)?,
+            Payload::Round(round) => self.open_round(sender, round)?,
+            Payload::Completion(completion) => self.complete_round(sender, completion)?,
+            Payload::CloseRound { round } => self.end_round(sender, *round)?,
         }
         if let Some(next) = following {
             self.changes.nonces.insert(sender, next);
@@ -143,6 +217,85 @@ impl<'a> Execution<'a> {
         self.results.push(WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash });
         self.changes.orders.insert(claim.order, None);
         Ok(())
+    }
+}
+
+/// Rounds.
+impl Execution<'_> {
+    fn rounds(&self) -> &Rounds {
+        self.changes.rounds.as_ref().unwrap_or_else(|| self.parent.rounds())
+    }
+
+    fn open_round(&mut self, sender: Address, order: &RoundOrder) -> Result<(), Refusal> {
+        self.rules.allow_round(sender, order)?;
+        let rounds = self.rounds();
+        if let Some(open) = &rounds.open {
+            return Err(Refusal::RoundUnderWay(open.number));
+        }
+        let number = rounds.last.saturating_add(1);
+        let round = Round {
+            number,
+            height: self.height,
+            // Follows from the block, see `Changes::sealed`.
+            block_hash: B256::ZERO,
+            steps: order.steps,
+            quorum: order.quorum,
+            reward: order.reward,
+            opened_at_ms: self.timestamp_ms,
+            deadline_ms: self.timestamp_ms.saturating_add(order.duration_ms),
+            completed: Vec::new(),
+            closing: None,
+        };
+        self.changes.rounds = Some(Rounds { last: number, beacon: rounds.beacon, open: Some(round) });
+        Ok(())
+    }
+
+    fn complete_round(&mut self, node: Address, completion: &Completion) -> Result<(), Refusal> {
+        let (number, timestamp_ms) = (completion.round, self.timestamp_ms);
+        let open = self.rules.allow_completion(node, number, self.rounds())?;
+        if open.height == self.height {
+            return Err(Refusal::RoundNotOpen(number));
+        }
+        if timestamp_ms > open.deadline_ms {
+            return Err(Refusal::RoundOver { round: number, deadline_ms: open.deadline_ms, timestamp_ms });
+        }
+        let mut round = open.clone();
+        self.results.push(WorkResult {
+            id: Round::id(number, node),
+            worker: node,
+            payee: completion.payee,
+            amount: round.reward,
+            digest: round.outcome(node, completion.result),
+        });
+        round.completed.push(Completed { node, height: self.height, timestamp_ms, completion: completion.clone() });
+        if round.completed.len() >= usize::from(round.quorum) {
+            self.close(round);
+        } else {
+            let rounds = self.rounds();
+            self.changes.rounds = Some(Rounds { open: Some(round), ..*rounds });
+        }
+        Ok(())
+    }
+
+    fn end_round(&mut self, sender: Address, number: u64) -> Result<(), Refusal> {
+        let timestamp_ms = self.timestamp_ms;
+        let open = self.rules.allow_close(sender, number, self.rounds())?;
+        if timestamp_ms <= open.deadline_ms {
+            return Err(Refusal::RoundNotOver { round: number, deadline_ms: open.deadline_ms, timestamp_ms });
+        }
+        let round = open.clone();
+        self.close(round);
+        Ok(())
+    }
+
+    fn close(&mut self, mut round: Round) {
+        let rounds = self.rounds();
+        let (last, beacon) = (rounds.last, round.beacon(rounds.beacon));
+        let validators = self.rules.validators.iter().map(|(_, validator)| validator.address);
+        let missing = validators.filter(|node| round.takes(*node)).collect();
+        round.closing = Some(Closing { height: self.height, timestamp_ms: self.timestamp_ms, missing, beacon });
+        self.changes.rounds = Some(Rounds { last, beacon, open: None });
+        self.changes.closed_rounds.push(round);
     }
 }
 

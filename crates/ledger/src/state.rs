@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dtn_primitives::{Address, B256, Order};
+use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction};
 use serde::{Deserialize, Serialize};
 
 /// An order that takes the first claim that shows its work.
@@ -14,8 +14,49 @@ pub struct OpenOrder {
     pub height: u64,
 }
 
-/// What the next block depends on and nothing else: the accounts' nonces and the orders that are open. It grows with
-/// accounts and work under way, never with the length of the chain; what is done is on disk.
+/// What of the state a transaction without a nonce uses up: each takes one such transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Slot {
+    /// The claim for an order.
+    Claim(B256),
+    /// A validator's completion of a round.
+    Completion(u64, Address),
+    /// The end of a round.
+    Close(u64),
+}
+
+impl Slot {
+    /// That of a transaction; one with a nonce has none.
+    pub(crate) fn of(transaction: &Transaction) -> Option<Self> {
+        match &transaction.payload {
+            Payload::Claim(claim) => Some(Self::Claim(claim.order)),
+            Payload::Completion(completion) => Some(Self::Completion(completion.round, transaction.sender)),
+            Payload::CloseRound { round } => Some(Self::Close(*round)),
+            Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) => None,
+        }
+    }
+}
+
+/// The rounds of sequential work, one at a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// The number of the last round that was opened; 0 for none.
+    pub last: u64,
+    /// The randomness after the last round that was closed; zeros before the first.
+    pub beacon: B256,
+    /// The round that takes completions.
+    pub open: Option<Round>,
+}
+
+impl Rounds {
+    /// The open round, if it has this number.
+    pub(crate) fn open(&self, number: u64) -> Option<&Round> {
+        self.open.as_ref().filter(|round| round.number == number)
+    }
+}
+
+/// What the next block depends on and nothing else: the accounts' nonces, the orders that are open and the open round. It
+/// grows with accounts and work under way, never with the length of the chain; what is done is on disk.
 ///
 /// The store keeps the same, updated in the transaction that adds a block, so that a peer starts in the time that it
 /// takes to read the state and not to execute the chain again. The maps are sorted, so that the state has one encoding.
@@ -23,6 +64,7 @@ pub struct OpenOrder {
 pub(crate) struct State {
     pub(crate) nonces: BTreeMap<Address, u64>,
     pub(crate) orders: BTreeMap<B256, OpenOrder>,
+    pub(crate) rounds: Rounds,
 }
 
 impl State {
@@ -38,17 +80,33 @@ impl State {
                 None => _ = self.orders.remove(&hash),
             }
         }
+        if let Some(rounds) = changes.rounds {
+            self.rounds = rounds;
+        }
     }
 }
 
-/// What one block changes, by account and by order. An order that is `None` is open no longer.
+/// What one block changes, by account and by order. An order that is `None` is open no longer, and rounds that are `None`
+/// are as they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
     pub(crate) nonces: BTreeMap<Address, u64>,
     pub(crate) orders: BTreeMap<B256, Option<OpenOrder>>,
+    pub(crate) rounds: Option<Rounds>,
+    /// The rounds that it closes, which are history from then on.
+    pub(crate) closed_rounds: Vec<Round>,
 }
 
 impl Changes {
+    /// Tells the round that the block opens where its work starts: the block's hash, which follows from everything else.
+    pub(crate) fn sealed(mut self, height: u64, block_hash: B256) -> Self {
+        let opened = self.rounds.as_mut().and_then(|rounds| rounds.open.as_mut());
+        if let Some(round) = opened.filter(|round| round.height == height) {
+            round.block_hash = block_hash;
+        }
+        self
+    }
+
     /// The orders that it leaves open.
     pub(crate) fn opened(&self) -> impl Iterator<Item = B256> {
         self.orders.iter().filter(|(_, open)| open.is_some()).map(|(hash, _)| *hash)
@@ -77,6 +135,19 @@ impl<'a> View<'a> {
         match self.layers.iter().rev().find_map(|changes| changes.orders.get(&hash)) {
             Some(changed) => changed.as_ref(),
             None => self.state.orders.get(&hash),
+        }
+    }
+
+    pub(crate) fn rounds(&self) -> &'a Rounds {
+        self.layers.iter().rev().find_map(|changes| changes.rounds.as_ref()).unwrap_or(&self.state.rounds)
+    }
+
+    /// Whether a transaction that uses this up could be executed.
+    pub(crate) fn takes(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Claim(order) => self.order(order).is_some(),
+            Slot::Completion(round, node) => self.rounds().open(round).is_some_and(|round| round.takes(node)),
+            Slot::Close(round) => self.rounds().open(round).is_some(),
         }
     }
 }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, WorkResult, codec,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Round, WorkResult, codec,
 };
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,12 +32,13 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     Manifest, Tip,
     block::CheckedBlock,
+    proofs::Proven,
     snapshot::CHUNK_BYTES,
     state::{OpenOrder, State},
 };
 
 /// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -72,7 +73,14 @@ const CHUNKS: Table = Table::new("chunks");
 /// Proofs that validators contradicted themselves, by id.
 const EVIDENCE: Table = Table::new("evidence");
 
-const TABLES: [Table; 13] = [
+/// The rounds that are closed, by number.
+const ROUNDS: Table = Table::new("rounds");
+/// What the proofs of completions show, by digest.
+const PROVEN: Table = Table::new("proven");
+/// The proofs themselves.
+const PROOFS: Table = Table::new("proofs");
+
+const TABLES: [Table; 16] = [
     META,
     HEADERS,
     BLOCKS,
@@ -86,6 +94,9 @@ const TABLES: [Table; 13] = [
     SNAPSHOTS,
     CHUNKS,
     EVIDENCE,
+    ROUNDS,
+    PROVEN,
+    PROOFS,
 ];
 
 /// Keys of the table of the store's own facts.
@@ -95,6 +106,8 @@ const TIP_KEY: &[u8] = b"tip";
 const FRESH_KEY: &[u8] = b"fresh";
 const STABLE_KEY: &[u8] = b"stable";
 const LOWEST_KEY: &[u8] = b"lowest";
+/// The state of the rounds: the open one, and what goes on from one to the next.
+const ROUNDS_KEY: &[u8] = b"rounds";
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -328,6 +341,7 @@ impl Store {
                 let open: OpenOrder = unseal(ORDERS, key.value(), value.value())?;
                 state.orders.insert(order, open);
             }
+            state.rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
             Ok((state, tip, stable))
         })?;
         let tip = match tip {
@@ -379,6 +393,12 @@ impl Store {
                     None => _ = orders.remove(order.as_slice())?,
                 }
             }
+            if let Some(rounds) = &checked.changes.rounds {
+                put(&mut transaction.open_table(META)?, META, ROUNDS_KEY, rounds)?;
+            }
+            for round in &checked.changes.closed_rounds {
+                put(&mut transaction.open_table(ROUNDS)?, ROUNDS, &round.number.to_be_bytes(), round)?;
+            }
             prune(transaction, keep_from, domain)
         })
     }
@@ -427,6 +447,7 @@ impl Store {
                 put(&mut orders, ORDERS, order.as_slice(), open)?;
             }
             let mut meta = transaction.open_table(META)?;
+            put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
             put(&mut meta, META, STABLE_KEY, checkpoint)?;
             put(&mut meta, META, LOWEST_KEY, &header.height.saturating_add(1))?;
             drop_snapshots(transaction, header.height)?;
@@ -467,6 +488,54 @@ impl Store {
                 records.push((height(key.value())?, bytes.to_vec()));
             }
             Ok(records)
+        })
+    }
+
+    /// A round that is closed; `None` also for one in blocks that this peer has skipped.
+    pub fn closed_round(&self, number: u64) -> Result<Option<Round>, StoreError> {
+        self.read(ROUNDS, &number.to_be_bytes())
+    }
+
+    /// A proof of a completion, by its digest.
+    pub fn proof(&self, digest: B256) -> Result<Option<Vec<u8>>, StoreError> {
+        guard(&self.name, || {
+            let table = self.database.begin_read()?.open_table(PROOFS)?;
+            let proof = table.get(digest.as_slice())?;
+            proof.map(|proof| Ok(unsealed(PROOFS, digest.as_slice(), proof.value())?.to_vec())).transpose()
+        })
+    }
+
+    /// What the proofs show, by digest.
+    pub(crate) fn proofs(&self) -> Result<Vec<(B256, Proven)>, StoreError> {
+        guard(&self.name, || {
+            let table = self.database.begin_read()?.open_table(PROVEN)?;
+            let records = table.iter()?.map(|record| {
+                let (key, value) = record?;
+                let digest = B256::try_from(key.value()).map_err(|_| corrupt("a proof's key has no 32 bytes"))?;
+                Ok((digest, unseal(PROVEN, key.value(), value.value())?))
+            });
+            records.collect()
+        })
+    }
+
+    pub(crate) fn put_proof(&self, digest: B256, proven: &Proven, proof: &[u8]) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| {
+            put(&mut transaction.open_table(PROVEN)?, PROVEN, digest.as_slice(), proven)?;
+            let sealed = seal(PROOFS, digest.as_slice(), proof);
+            transaction.open_table(PROOFS)?.insert(digest.as_slice(), sealed.as_slice())?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn remove_proofs(&self, digests: &[B256]) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| {
+            for table in [PROVEN, PROOFS] {
+                let mut table = transaction.open_table(table)?;
+                for digest in digests {
+                    table.remove(digest.as_slice())?;
+                }
+            }
+            Ok(())
         })
     }
 

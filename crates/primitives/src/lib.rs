@@ -35,7 +35,7 @@ pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, WorkResult};
 pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
-    RoundOrder,
+    RoundOrder, elect,
 };
 pub use transaction::{
     Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,

@@ -116,6 +116,22 @@ impl Round {
         (id[..4] == [0; 4]).then(|| (round, Address::from_slice(&id[12..])))
     }
 
+    /// Whether a validator's completion would count: it is open, and that validator has not completed it.
+    pub fn takes(&self, node: Address) -> bool {
+        self.closing.is_none() && self.completed.iter().all(|completed| completed.node != node)
+    }
+
+    /// The randomness after this round: the Keccak-256 of a tag, the randomness before it, its number, and the nodes and
+    /// results of all completions in ascending order of node. It is known to nobody before the work is done, but the
+    /// last to publish may withhold its result and so choose between two values: use it where that is no gain.
+    pub fn beacon(&self, before: B256) -> B256 {
+        let mut results: Vec<_> = self.completed.iter().map(|it| (it.node, it.completion.result)).collect();
+        results.sort();
+        let results = results.iter().flat_map(|(node, result)| [node.as_slice(), result.as_slice()]);
+        let head = [b"DTN/aow/beacon".as_slice(), before.as_slice(), &self.number.to_be_bytes()];
+        keccak256(head.into_iter().chain(results).collect::<Vec<_>>().concat())
+    }
+
     /// `keccak256(abi.encode(id, height, steps, result))`: what the result of a completion names, and what the contract
     /// must have found to be right before it is paid.
     pub fn outcome(&self, node: Address, result: B128) -> B256 {
@@ -125,9 +141,62 @@ impl Round {
     }
 }
 
+/// Chooses one of so many by a beacon: the number modulo the count, whose bias is below count / 2²⁵⁶. `None` for none.
+pub fn elect(beacon: B256, count: usize) -> Option<usize> {
+    U256::from_be_bytes(beacon.0).checked_rem(U256::from(count)).map(|index| index.to())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beacon_depends_on_every_result_and_not_on_their_order() {
+        let completed = |node, result| Completed {
+            node: Address::repeat_byte(node),
+            height: 3,
+            timestamp_ms: 4,
+            completion: Completion {
+                round: 2,
+                result: B128::repeat_byte(result),
+                proof_digest: B256::ZERO,
+                payee: Address::ZERO,
+                started_at_us: 0,
+                compute_us: 0,
+                prove_us: 0,
+            },
+        };
+        let round = |completed: Vec<Completed>| Round {
+            number: 2,
+            height: 1,
+            block_hash: B256::ZERO,
+            steps: 1,
+            quorum: 2,
+            reward: U256::ZERO,
+            opened_at_ms: 0,
+            deadline_ms: 9,
+            completed,
+            closing: None,
+        };
+        let beacon = |completed| round(completed).beacon(B256::repeat_byte(9));
+        let golden = beacon(vec![completed(1, 5), completed(2, 6)]);
+        assert_eq!(golden, beacon(vec![completed(2, 6), completed(1, 5)]));
+        for other in
+            [vec![completed(1, 5)], vec![completed(1, 5), completed(2, 7)], vec![completed(1, 6), completed(2, 5)]]
+        {
+            assert_ne!(golden, beacon(other));
+        }
+        assert_ne!(golden, round(vec![completed(1, 5), completed(2, 6)]).beacon(B256::ZERO));
+        let bytes =
+            [b"DTN/aow/beacon".as_slice(), &[9; 32], &[0, 0, 0, 0, 0, 0, 0, 2], &[1; 20], &[5; 16], &[2; 20], &[6; 16]];
+        assert_eq!(golden, keccak256(bytes.concat()));
+        assert_eq!((elect(golden, 0), elect(golden, 1)), (None, Some(0)));
+        let counts = (0..400u64).fold([0; 4], |mut counts, i| {
+            counts[elect(keccak256(i.to_be_bytes()), 4).unwrap_or_default()] += 1;
+            counts
+        });
+        assert!(counts.iter().all(|count| (60..140).contains(count)), "{counts:?}");
+    }
 
     #[test]
     fn an_id_is_the_round_and_the_node() {

@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, SecretKey, Signature, codec};
+use crate::{
+    Completion, Domain, KeyError, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey, Signature,
+    codec,
+};
 
 mod typed {
     alloy_sol_types::sol! {
@@ -78,14 +81,25 @@ pub enum Payload {
         /// The items, none of them empty; bounded together by [`MAX_TRANSACTION_BYTES`].
         items: Vec<Bytes>,
     },
+    /// Opens a round of sequential work. Only the genesis's requesters may ask for one.
+    Round(RoundOrder),
+    /// States that a validator has done its work of the open round. Needs no nonce: it counts once a round.
+    Completion(Completion),
+    /// Closes the open round after its deadline. Any validator may say so, and it needs no nonce: a round closes once.
+    CloseRound {
+        /// The number of the round.
+        round: u64,
+    },
 }
 
 impl Payload {
     /// The account nonce that this uses up; a claim uses none.
     pub fn nonce(&self) -> Option<u64> {
         match self {
-            Self::Order(Order { nonce, .. }) | Self::Data { nonce, .. } => Some(*nonce),
-            Self::Claim(_) => None,
+            Self::Order(Order { nonce, .. }) | Self::Data { nonce, .. } | Self::Round(RoundOrder { nonce, .. }) => {
+                Some(*nonce)
+            }
+            Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } => None,
         }
     }
 
@@ -98,7 +112,9 @@ impl Payload {
                 Err(TransactionError::ItemCount(items.len()))
             }
             Self::Data { items, .. } if items.iter().any(|item| item.is_empty()) => Err(TransactionError::EmptyItem),
-            Self::Data { .. } => Ok(()),
+            Self::Round(round) => round.validate(),
+            Self::Completion(completion) if completion.payee.is_zero() => Err(TransactionError::NoPayee),
+            Self::Data { .. } | Self::Completion(_) | Self::CloseRound { .. } => Ok(()),
         }
     }
 }
@@ -149,6 +165,20 @@ pub enum TransactionError {
     /// An item without a byte.
     #[error("an item of data is empty")]
     EmptyItem,
+    /// A round without work, or with too much.
+    #[error("a round of {0} steps; there must be 1 to {MAX_ROUND_STEPS}")]
+    RoundSteps(u64),
+    /// The contract could not replay a segment of such work.
+    #[error(
+        "{0} steps cannot settle: a round with a reward has at most {MAX_SEGMENT_STEPS} steps, or a multiple of that"
+    )]
+    UnevenSteps(u64),
+    /// A round that nobody could complete, or that would never end.
+    #[error("a round of {0} ms; there must be 1 to {MAX_ROUND_MS}")]
+    RoundDuration(u64),
+    /// A round that closes before anybody completes it.
+    #[error("a round closes at 1 completion at least")]
+    NoRoundQuorum,
 }
 
 impl Transaction {
@@ -191,6 +221,22 @@ impl Order {
             Some(Work { expected_hashes: 0 }) => Err(TransactionError::NoWork),
             _ => Ok(()),
         }
+    }
+}
+
+impl RoundOrder {
+    fn validate(&self) -> Result<(), TransactionError> {
+        let Self { steps, quorum, duration_ms, reward, .. } = *self;
+        if !(1..=MAX_ROUND_STEPS).contains(&steps) {
+            return Err(TransactionError::RoundSteps(steps));
+        }
+        if !reward.is_zero() && steps > MAX_SEGMENT_STEPS && !steps.is_multiple_of(MAX_SEGMENT_STEPS) {
+            return Err(TransactionError::UnevenSteps(steps));
+        }
+        if !(1..=MAX_ROUND_MS).contains(&duration_ms) {
+            return Err(TransactionError::RoundDuration(duration_ms));
+        }
+        if quorum == 0 { Err(TransactionError::NoRoundQuorum) } else { Ok(()) }
     }
 }
 

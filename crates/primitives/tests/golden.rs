@@ -74,6 +74,41 @@ fn vectors() -> Value {
     .into();
     let items = vec![Bytes::from_static(b"opaque"), Bytes::from_static(&[0xff])];
     let data = Transaction::sign(Payload::Data { nonce: 8, items }, &keys[0], &domain);
+    let completion = Completion {
+        round: 3,
+        result: B128::repeat_byte(0x7e),
+        proof_digest: B256::repeat_byte(0xf0),
+        payee: Address::repeat_byte(0xaa),
+        started_at_us: 1_700_000_000_000_000,
+        compute_us: 1_000_000,
+        prove_us: 900_000,
+    };
+    let rounds: Vec<_> = [
+        Payload::Round(RoundOrder {
+            nonce: 9,
+            steps: 1 << 20,
+            quorum: 3,
+            duration_ms: 60_000,
+            reward: U256::from(10u64.pow(16)),
+        }),
+        Payload::Completion(completion.clone()),
+        Payload::CloseRound { round: 3 },
+    ]
+    .map(|payload| Transaction::sign(payload, &keys[0], &domain))
+    .into();
+    let node = keys[0].address();
+    let round = Round {
+        number: 3,
+        height: 7,
+        block_hash: B256::repeat_byte(0x0b),
+        steps: 1 << 20,
+        quorum: 3,
+        reward: U256::from(10u64.pow(16)),
+        opened_at_ms: 1_700_000_000_000,
+        deadline_ms: 1_700_000_060_000,
+        completed: vec![Completed { node, height: 9, timestamp_ms: 1_700_000_001_234, completion: completion.clone() }],
+        closing: None,
+    };
     let header = Header {
         network_id: domain.network_id,
         chain_id: CHAIN_ID,
@@ -118,6 +153,20 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(transaction)),
         })).collect::<Vec<_>>(),
         "data": { "hash": data.hash(&domain), "encoded": hex::encode_prefixed(codec::encode(&data)) },
+        "rounds": rounds.iter().map(|transaction| json!({
+            "hash": transaction.hash(&domain),
+            "encoded": hex::encode_prefixed(codec::encode(transaction)),
+        })).collect::<Vec<_>>(),
+        "round": {
+            "number": round.number,
+            "height": round.height,
+            "steps": round.steps,
+            "node": node,
+            "result": completion.result,
+            "id": Round::id(round.number, node),
+            "outcome": round.outcome(node, completion.result),
+            "beacon": round.beacon(B256::repeat_byte(0xbe)),
+        },
         "header": {
             "network_id": header.network_id,
             "chain_id": header.chain_id,
