@@ -298,7 +298,7 @@ async fn new_winners(client: &Client, height: &mut u64) -> Result<Vec<B256>> {
             let Some(view) = answer else { break };
             claimed.extend(view.block.transactions.iter().filter_map(|transaction| match &transaction.payload {
                 Payload::Claim(claim) => Some(claim.order),
-                Payload::Order(_) | Payload::Data { .. } => None,
+                _ => None,
             }));
             *height += 1;
         }

@@ -294,6 +294,19 @@ fn block_table(view: &BlockView) -> String {
                 let bytes: usize = items.iter().map(|item| item.len()).sum();
                 ("data", format!("{} items, {}", units::thousands(items.len()), units::bytes(bytes as u64)))
             }
+            Payload::Round(round) => {
+                ("round", format!("{} steps, closes at {} completions", units::thousands(round.steps), round.quorum))
+            }
+            Payload::Completion(completion) => (
+                "completion",
+                format!(
+                    "round {}, result {}, {}",
+                    completion.round,
+                    units::short(completion.result),
+                    units::duration(completion.compute_us)
+                ),
+            ),
+            Payload::CloseRound { round } => ("close", format!("round {round}")),
         };
         table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
     }

@@ -75,9 +75,9 @@ const EVIDENCE: Table = Table::new("evidence");
 
 /// The rounds that are closed, by number.
 const ROUNDS: Table = Table::new("rounds");
-/// What the proofs of completions show, by digest.
+/// What the proofs of completions show: the keys.
 const PROVEN: Table = Table::new("proven");
-/// The proofs themselves.
+/// The proofs themselves, by digest.
 const PROOFS: Table = Table::new("proofs");
 
 const TABLES: [Table; 16] = [
@@ -505,34 +505,36 @@ impl Store {
         })
     }
 
-    /// What the proofs show, by digest.
-    pub(crate) fn proofs(&self) -> Result<Vec<(B256, Proven)>, StoreError> {
+    /// What the proofs show.
+    pub(crate) fn proven(&self) -> Result<Vec<Proven>, StoreError> {
         guard(&self.name, || {
             let table = self.database.begin_read()?.open_table(PROVEN)?;
             let records = table.iter()?.map(|record| {
                 let (key, value) = record?;
-                let digest = B256::try_from(key.value()).map_err(|_| corrupt("a proof's key has no 32 bytes"))?;
-                Ok((digest, unseal(PROVEN, key.value(), value.value())?))
+                let () = unseal(PROVEN, key.value(), value.value())?;
+                Proven::from_bytes(key.value()).ok_or_else(|| corrupt("the key of a proof is too short"))
             });
             records.collect()
         })
     }
 
-    pub(crate) fn put_proof(&self, digest: B256, proven: &Proven, proof: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn put_proof(&self, proven: &Proven, proof: &[u8]) -> Result<(), StoreError> {
         self.write(Durability::None, |transaction| {
-            put(&mut transaction.open_table(PROVEN)?, PROVEN, digest.as_slice(), proven)?;
-            let sealed = seal(PROOFS, digest.as_slice(), proof);
-            transaction.open_table(PROOFS)?.insert(digest.as_slice(), sealed.as_slice())?;
+            put(&mut transaction.open_table(PROVEN)?, PROVEN, &proven.to_bytes(), &())?;
+            let sealed = seal(PROOFS, proven.digest.as_slice(), proof);
+            transaction.open_table(PROOFS)?.insert(proven.digest.as_slice(), sealed.as_slice())?;
             Ok(())
         })
     }
 
-    pub(crate) fn remove_proofs(&self, digests: &[B256]) -> Result<(), StoreError> {
+    /// Forgets what some proofs show, and the proofs unless they are used otherwise.
+    pub(crate) fn remove_proofs(&self, old: &[Proven], is_used: impl Fn(B256) -> bool) -> Result<(), StoreError> {
         self.write(Durability::None, |transaction| {
-            for table in [PROVEN, PROOFS] {
-                let mut table = transaction.open_table(table)?;
-                for digest in digests {
-                    table.remove(digest.as_slice())?;
+            let (mut known, mut proofs) = (transaction.open_table(PROVEN)?, transaction.open_table(PROOFS)?);
+            for proven in old {
+                known.remove(proven.to_bytes().as_slice())?;
+                if !is_used(proven.digest) {
+                    proofs.remove(proven.digest.as_slice())?;
                 }
             }
             Ok(())

@@ -239,6 +239,19 @@ fn rounds_and_proofs_survive_a_restart_and_old_proofs_go() {
 }
 
 #[test]
+fn work_without_a_proof_is_told_apart_by_what_it_states() {
+    let mut ledger = common::ledger();
+    commit_all(&mut ledger, [round(0, 4)]);
+    let empty = |node| Completion { proof_digest: keccak256([]), ..completion_of(1, node) };
+    let stated = |node| sign(Payload::Completion(empty(node)), node);
+    ledger.add_proof(key(2).address(), &empty(2), &[]).unwrap();
+    assert!(ledger.unproven(&stated(2)).is_none() && ledger.unproven(&stated(3)).is_some());
+    ledger.add_proof(key(3).address(), &empty(3), &[]).unwrap();
+    assert!(ledger.unproven(&stated(2)).is_none() && ledger.unproven(&stated(3)).is_none());
+    assert_eq!(ledger.store().proof(keccak256([])), Ok(Some(Vec::new())));
+}
+
+#[test]
 fn a_peer_that_takes_over_a_snapshot_goes_on_with_the_open_round() {
     let mut ledger = common::ledger();
     commit_all(&mut ledger, [round(0, 1)]);

@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_ledger::{Ledger, LedgerError, Manifest, StoreError};
-use dtn_primitives::{Block, Certificate, codec};
+use dtn_primitives::{B256, Block, Certificate, codec};
 
 use crate::{
     link::Offence,
-    network::{Command, Remote, Requester},
+    network::{Command, Exchange, Remote, Requester},
     wire::{self, CertifiedBlock, MAX_SYNC_REQUEST, SyncRequest, SyncResponse},
 };
 
@@ -83,7 +83,7 @@ impl Follow {
             None => SyncRequest::Blocks { from: height + 1 },
         };
         self.asked = Some((to, 0));
-        Some(Command::Request { to, request: codec::encode(&request) })
+        Some(Command::Request { exchange: Exchange::Sync, to, request: codec::encode(&request) })
     }
 
     /// Takes the answer of the peer that was asked, as far as it holds by itself.
@@ -177,6 +177,19 @@ pub(crate) fn commit_all(
 
 /// Answers what another peer wants to know.
 pub(crate) fn respond(ledger: &Ledger, request: &[u8], from: Requester) -> Result<Command, StoreError> {
+    match from.exchange {
+        Exchange::Sync => respond_sync(ledger, request, from),
+        Exchange::Proof => {
+            let Ok(digest) = B256::try_from(request) else {
+                return Ok(Command::CutOff { peer: from.peer, offence: Offence::Malformed });
+            };
+            let response = ledger.store().proof(digest)?.unwrap_or_default();
+            Ok(Command::Respond { to: from, response })
+        }
+    }
+}
+
+fn respond_sync(ledger: &Ledger, request: &[u8], from: Requester) -> Result<Command, StoreError> {
     let Ok(request) = codec::decode::<SyncRequest>(request, MAX_SYNC_REQUEST) else {
         return Ok(Command::CutOff { peer: from.peer, offence: Offence::Malformed });
     };

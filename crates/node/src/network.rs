@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_primitives::{SecretKey, ValidatorIndex, ValidatorSet};
+use dtn_primitives::{MAX_PROOF_BYTES, SecretKey, ValidatorIndex, ValidatorSet};
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits,
@@ -35,7 +35,7 @@ use crate::{
     metrics::Metrics,
     sync::SyncCodec,
     transport,
-    wire::{self, Class, EncodedFrame, Frame, LINK_PROTOCOL, MAX_ADDRESS_BYTES, SYNC_PROTOCOL},
+    wire::{self, Class, EncodedFrame, Frame, LINK_PROTOCOL, MAX_ADDRESS_BYTES, PROOF_PROTOCOL, SYNC_PROTOCOL},
 };
 
 const DIAL_TICK: Duration = Duration::from_millis(100);
@@ -101,6 +101,15 @@ impl fmt::Display for Remote {
     }
 }
 
+/// What is asked for and answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// Certified blocks and state.
+    Sync,
+    /// Proofs of completions.
+    Proof,
+}
+
 /// What the core asks of the network.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -109,7 +118,7 @@ pub(crate) enum Command {
     /// Send a frame to everyone whom it concerns and to whom there is a link.
     Broadcast(EncodedFrame),
     /// Ask a peer for something.
-    Request { to: Remote, request: Vec<u8> },
+    Request { exchange: Exchange, to: Remote, request: Vec<u8> },
     /// Answer a peer's request.
     Respond { to: Requester, response: Vec<u8> },
     /// Cut a peer off for what it did.
@@ -134,13 +143,14 @@ pub(crate) enum Event {
     /// A peer wants something.
     Requested { request: Vec<u8>, from: Requester },
     /// A peer's answer; `None` if it gave none in time.
-    Response { from: Remote, response: Option<Vec<u8>> },
+    Response { exchange: Exchange, from: Remote, response: Option<Vec<u8>> },
 }
 
 /// Who waits for an answer.
 #[derive(Debug)]
 pub(crate) struct Requester {
     pub(crate) peer: Remote,
+    pub(crate) exchange: Exchange,
     channel: request_response::ResponseChannel<Vec<u8>>,
 }
 
@@ -149,6 +159,7 @@ struct Behaviour {
     admission: Admission,
     limits: connection_limits::Behaviour,
     sync: request_response::Behaviour<SyncCodec>,
+    proofs: request_response::Behaviour<SyncCodec>,
     streams: stream::Behaviour,
 }
 
@@ -393,9 +404,9 @@ impl Network {
                     }
                 }
             }
-            Command::Request { to, request } => match self.id_of(to) {
-                Some(id) => drop(self.swarm.behaviour_mut().sync.send_request(&id, request)),
-                None => self.tell(Event::Response { from: to, response: None }).await,
+            Command::Request { exchange, to, request } => match self.id_of(to) {
+                Some(id) => drop(self.exchange(exchange).send_request(&id, request)),
+                None => self.tell(Event::Response { exchange, from: to, response: None }).await,
             },
             Command::Respond { to, response } => {
                 let wait = match self.id_of(to.peer).and_then(|id| self.peers.get_mut(&id)) {
@@ -427,15 +438,24 @@ impl Network {
         (0..bulk).for_each(|_| self.metrics.frame_dropped(index, "queue_full_bulk"));
     }
 
+    fn exchange(&mut self, exchange: Exchange) -> &mut request_response::Behaviour<SyncCodec> {
+        let behaviour = self.swarm.behaviour_mut();
+        match exchange {
+            Exchange::Sync => &mut behaviour.sync,
+            Exchange::Proof => &mut behaviour.proofs,
+        }
+    }
+
     fn respond(&mut self, to: Requester, response: Vec<u8>) {
-        if self.swarm.behaviour_mut().sync.send_response(to.channel, response).is_err() {
+        if self.exchange(to.exchange).send_response(to.channel, response).is_err() {
             tracing::debug!(peer = %to.peer, "a peer no longer waits for its answer");
         }
     }
 
     async fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.sync_event(event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange_event(Exchange::Sync, event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Proofs(event)) => self.exchange_event(Exchange::Proof, event).await,
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
                 self.peers.entry(peer_id).or_insert_with(|| Peer::new(Remote::Observer(peer_id), None));
                 if endpoint.is_dialer() {
@@ -475,28 +495,28 @@ impl Network {
         }
     }
 
-    async fn sync_event(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
-        use request_response::{Event as Sync, Message};
+    async fn exchange_event(&mut self, exchange: Exchange, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+        use request_response::{Event as Exchanged, Message};
         match event {
-            Sync::Message { peer: id, message: Message::Request { request, channel, .. }, .. } => {
+            Exchanged::Message { peer: id, message: Message::Request { request, channel, .. }, .. } => {
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 // Counted down when the answer left, or when it is clear that there will be none.
                 peer.unanswered += 1;
                 if peer.unanswered <= MAX_REQUESTS {
-                    let from = Requester { peer: peer.remote, channel };
+                    let from = Requester { peer: peer.remote, exchange, channel };
                     self.tell(Event::Requested { request, from }).await;
                 } else if let Some(index) = peer.remote.validator() {
                     self.metrics.frame_dropped(index, "too_many_requests");
                 }
             }
-            Sync::Message { peer, message: Message::Response { response, .. }, .. } => {
-                self.tell(Event::Response { from: self.remote(peer), response: Some(response) }).await;
+            Exchanged::Message { peer, message: Message::Response { response, .. }, .. } => {
+                self.tell(Event::Response { exchange, from: self.remote(peer), response: Some(response) }).await;
             }
-            Sync::OutboundFailure { peer, error, .. } => {
+            Exchanged::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                self.tell(Event::Response { from: self.remote(peer), response: None }).await;
+                self.tell(Event::Response { exchange, from: self.remote(peer), response: None }).await;
             }
-            Sync::InboundFailure { peer, .. } | Sync::ResponseSent { peer, .. } => {
+            Exchanged::InboundFailure { peer, .. } | Exchanged::ResponseSent { peer, .. } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
                     peer.unanswered = peer.unanswered.saturating_sub(1);
                 }
@@ -656,17 +676,20 @@ fn swarm(
         .with_max_pending_incoming(Some(MAX_HANDSHAKES))
         .with_max_established(Some(MAX_CONNECTIONS_PER_PEER.saturating_mul(peers)))
         .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER));
-    let sync = request_response::Behaviour::with_codec(
-        SyncCodec { max_request: wire::MAX_SYNC_REQUEST, max_response: wire::max_sync_response(max_block_bytes) },
-        [(SYNC_PROTOCOL, request_response::ProtocolSupport::Full)],
-        request_response::Config::default()
-            .with_request_timeout(SYNC_TIMEOUT)
-            .with_max_concurrent_streams(2 * MAX_REQUESTS),
-    );
+    let exchange = |protocol, max_request, max_response| {
+        request_response::Behaviour::with_codec(
+            SyncCodec { max_request, max_response },
+            [(protocol, request_response::ProtocolSupport::Full)],
+            request_response::Config::default()
+                .with_request_timeout(SYNC_TIMEOUT)
+                .with_max_concurrent_streams(2 * MAX_REQUESTS),
+        )
+    };
     let behaviour = Behaviour {
         admission: Admission::new(known, max_observers),
         limits: connection_limits::Behaviour::new(limits),
-        sync,
+        sync: exchange(SYNC_PROTOCOL, wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
+        proofs: exchange(PROOF_PROTOCOL, wire::PROOF_REQUEST, MAX_PROOF_BYTES),
         streams: stream::Behaviour::new(),
     };
     let identity = identity::keypair(key);

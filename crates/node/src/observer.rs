@@ -113,7 +113,9 @@ impl Observer {
             Event::Requested { request, from } => {
                 self.command(follow::respond(&self.ledger, &request, from)?);
             }
-            Event::Response { from, response } => self.answered(from, response)?,
+            Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
+            // It votes for nothing, so it needs no proofs.
+            Event::Response { exchange: Exchange::Proof, .. } => {},
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The byte layer of catch-up: a length-prefixed request and response, each with a hard limit that is checked before
-//! anything is allocated.
+//! The byte layer of catch-up and of proofs: a length-prefixed request and response, each with a hard limit that is
+//! checked before anything is allocated.
 
 use std::io;
 

@@ -14,6 +14,13 @@ pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/
 /// The request-response protocol by which a peer that fell behind takes certified blocks.
 pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/sync/1");
 
+/// The request-response protocol by which peers take each other's proofs: the request is a proof's digest, the response
+/// the proof, or nothing.
+pub(crate) const PROOF_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/proof/1");
+
+/// The length of a request for a proof.
+pub(crate) const PROOF_REQUEST: usize = 32;
+
 /// Room in a frame for votes and lengths beside its blocks, apart from what grows with the validators.
 const FRAME_OVERHEAD: usize = 64 * 1024;
 
