@@ -15,13 +15,19 @@
 //! and go back by cubing. So a start is hashed, and every verifier hashes it
 //! again ([`Start`]).
 
+mod air;
 pub mod chain;
 mod delay;
 mod element;
 mod map;
+mod proof;
+mod security;
 mod start;
+mod wire;
 
 pub use delay::Delay;
 pub use element::Element;
 pub use map::{Map, MapError, hash_to_field};
+pub use proof::{MAX_PROOF_BYTES, MAX_REPLAYED_STEPS, MAX_STEPS, ProofError, Statement, Trace, verify};
+pub use security::{Parameters, Security, UnknownSecurity};
 pub use start::Start;

@@ -35,8 +35,13 @@ pub struct Start {
 }
 
 impl Start {
-    /// x₀: the EIP-712 hash of the struct, modulo the field's size.
+    /// x₀: the context, modulo the field's size.
     pub fn element(&self) -> Element {
+        Element::from_hash(self.context())
+    }
+
+    /// The EIP-712 hash of the struct, to which a proof of the work is bound.
+    pub fn context(&self) -> B256 {
         let start = typed::AowStart {
             networkId: self.domain.network_id,
             chainId: U256::from(self.domain.chain_id),
@@ -45,7 +50,7 @@ impl Start {
             node: self.node,
             steps: self.steps,
         };
-        Element::from_hash(start.eip712_hash_struct())
+        start.eip712_hash_struct()
     }
 }
 

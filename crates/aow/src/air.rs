@@ -1,0 +1,152 @@
+//! The steps as winterfell has them: a table of cells, what holds between them, and who proves it.
+//!
+//! Cells are numbered row by row, [`WIDTH`] to a row. The result of the last step is the last cell and that of the first
+//! stands so many cells before it; the cells before that are filled by going back from the start. So the number of steps
+//! says where the first result stands, and nothing else in the table depends on it.
+//!
+//! What holds in a row and on to the next one is demanded of all rows but the last, which has no next one. The cells of
+//! the last are given instead, by going back from the result.
+
+use winterfell::{
+    Air, AirContext, Assertion, AuxRandElements, CompositionPoly, CompositionPolyTrace,
+    ConstraintCompositionCoefficients, DefaultConstraintCommitment, DefaultConstraintEvaluator, DefaultTraceLde,
+    EvaluationFrame, PartitionOptions, ProofOptions, Prover, StarkDomain, TraceInfo, TracePolyTable, TraceTable,
+    TransitionConstraintDegree,
+    crypto::{DefaultRandomCoin, Hasher, MerkleTree, hashers::Blake3_256},
+    math::{FieldElement, ToElements, fields::f128::BaseElement},
+    matrix::ColMatrix,
+};
+
+use crate::{Delay, Element, Statement};
+
+/// Steps in a row of the table. One in a row, and proving takes twenty times as long.
+pub(crate) const WIDTH: usize = 32;
+
+pub(crate) type Hash = Blake3_256<BaseElement>;
+pub(crate) type Digest = <Hash as Hasher>::Digest;
+pub(crate) type Coin = DefaultRandomCoin<Hash>;
+pub(crate) type Tree = MerkleTree<Hash>;
+
+impl From<Element> for BaseElement {
+    fn from(element: Element) -> Self {
+        Self::new(element.value())
+    }
+}
+
+/// The rows of the table for so many steps.
+pub(crate) fn rows(steps: u64, width: usize) -> usize {
+    (steps as usize).div_ceil(width).next_power_of_two()
+}
+
+/// What the challenges depend on besides the proof.
+impl ToElements<BaseElement> for Statement {
+    fn to_elements(&self) -> Vec<BaseElement> {
+        let numbers = [self.start.into(), BaseElement::from(self.steps), self.alpha.into(), self.result.into()];
+        let (context, _) = self.context.as_chunks::<8>();
+        numbers.into_iter().chain(context.iter().map(|bytes| u64::from_be_bytes(*bytes).into())).collect()
+    }
+}
+
+/// What holds between the cells of a statement's table.
+pub(crate) struct Steps {
+    context: AirContext<BaseElement>,
+    statement: Statement,
+}
+
+impl Air for Steps {
+    type BaseField = BaseElement;
+    type PublicInputs = Statement;
+
+    fn new(table: TraceInfo, statement: Statement, options: ProofOptions) -> Self {
+        let width = table.width();
+        let degrees = vec![TransitionConstraintDegree::new(3); width];
+        Self { context: AirContext::new(table, degrees, width + 1, options), statement }
+    }
+
+    fn context(&self) -> &AirContext<BaseElement> {
+        &self.context
+    }
+
+    /// y³ + α = x for each cell x and the one after it, y.
+    fn evaluate_transition<E: FieldElement<BaseField = BaseElement>>(
+        &self,
+        frame: &EvaluationFrame<E>,
+        _periodic: &[E],
+        result: &mut [E],
+    ) {
+        let alpha = E::from(BaseElement::from(self.statement.alpha));
+        let after = frame.current()[1..].iter().chain(&frame.next()[..1]);
+        for ((zero, &x), &y) in result.iter_mut().zip(frame.current()).zip(after) {
+            *zero = y.square() * y + alpha - x;
+        }
+    }
+
+    /// The first result, and the cells of the last row.
+    fn get_assertions(&self) -> Vec<Assertion<BaseElement>> {
+        let Statement { start, steps, alpha, result, .. } = self.statement;
+        let (delay, width, rows) = (Delay::new(alpha), self.context.trace_info().width(), self.context.trace_len());
+        let first = width * rows - steps as usize;
+        let mut assertions = vec![Assertion::single(first % width, first / width, delay.step(start).into())];
+        let mut cell = result;
+        for column in (0..width).rev() {
+            assertions.push(Assertion::single(column, rows - 1, cell.into()));
+            cell = delay.back(cell);
+        }
+        assertions
+    }
+}
+
+/// Who proves a statement.
+pub(crate) struct StepsProver {
+    pub(crate) statement: Statement,
+    pub(crate) options: ProofOptions,
+}
+
+impl Prover for StepsProver {
+    type BaseField = BaseElement;
+    type Air = Steps;
+    type Trace = TraceTable<BaseElement>;
+    type HashFn = Hash;
+    type VC = Tree;
+    type RandomCoin = Coin;
+    type TraceLde<E: FieldElement<BaseField = BaseElement>> = DefaultTraceLde<E, Hash, Tree>;
+    type ConstraintEvaluator<'a, E: FieldElement<BaseField = BaseElement>> = DefaultConstraintEvaluator<'a, Steps, E>;
+    type ConstraintCommitment<E: FieldElement<BaseField = BaseElement>> = DefaultConstraintCommitment<E, Hash, Tree>;
+
+    fn get_pub_inputs(&self, _table: &Self::Trace) -> Statement {
+        self.statement
+    }
+
+    fn options(&self) -> &ProofOptions {
+        &self.options
+    }
+
+    fn new_trace_lde<E: FieldElement<BaseField = BaseElement>>(
+        &self,
+        info: &TraceInfo,
+        table: &ColMatrix<BaseElement>,
+        domain: &StarkDomain<BaseElement>,
+        partitions: PartitionOptions,
+    ) -> (Self::TraceLde<E>, TracePolyTable<E>) {
+        DefaultTraceLde::new(info, table, domain, partitions)
+    }
+
+    fn new_evaluator<'a, E: FieldElement<BaseField = BaseElement>>(
+        &self,
+        air: &'a Steps,
+        auxiliary: Option<AuxRandElements<E>>,
+        coefficients: ConstraintCompositionCoefficients<E>,
+    ) -> Self::ConstraintEvaluator<'a, E> {
+        DefaultConstraintEvaluator::new(air, auxiliary, coefficients)
+    }
+
+    fn build_constraint_commitment<E: FieldElement<BaseField = BaseElement>>(
+        &self,
+        evaluations: CompositionPolyTrace<E>,
+        columns: usize,
+        domain: &StarkDomain<BaseElement>,
+        partitions: PartitionOptions,
+    ) -> (Self::ConstraintCommitment<E>, CompositionPoly<E>) {
+        DefaultConstraintCommitment::new(evaluations, columns, domain, partitions)
+    }
+}
