@@ -59,8 +59,11 @@ pub(crate) struct PeerConfig {
     pub(crate) api: SocketAddr,
     /// Who receives the rewards that it earns.
     pub(crate) payee: Address,
-    /// How many threads search for proofs of work.
+    /// How many threads search for proofs of work and prove rounds.
     pub(crate) threads: NonZeroUsize,
+    /// For demonstrations on a development chain: claims half of its work of rounds as all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) half_work: bool,
     /// How long a primary may take before the others move to the next view, in milliseconds.
     #[serde(default = "view_timeout_ms")]
     pub(crate) view_timeout_ms: u64,
@@ -294,6 +297,7 @@ mod tests {
             api: "127.0.0.1:2".parse().unwrap(),
             payee: address,
             threads: NonZeroUsize::MIN,
+            half_work: true,
             view_timeout_ms: 2_000,
             retain_blocks: 0,
             max_observers: 0,

@@ -181,6 +181,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             api: address(ports[2 * i + 1]),
             payee: payee.address(),
             threads: plan.threads,
+            half_work: false,
             view_timeout_ms: 2_000,
             retain_blocks: dtn_ledger::RETAIN_BLOCKS,
             max_observers: plan.observers,
@@ -204,6 +205,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             // It does no work and earns nothing.
             payee: key.address(),
             threads: NonZeroUsize::MIN,
+            half_work: false,
             view_timeout_ms: 2_000,
             retain_blocks: dtn_ledger::RETAIN_BLOCKS,
             max_observers: plan.observers,

@@ -150,6 +150,7 @@ impl Peer {
             api,
             payee,
             threads,
+            half_work,
             view_timeout_ms,
             retain_blocks,
             max_observers,
@@ -175,6 +176,7 @@ impl Peer {
             store: home.store(),
             payee,
             threads,
+            half_work,
             view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
             retain_blocks,
         };

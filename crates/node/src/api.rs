@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use dtn_ledger::Rounds;
 use dtn_primitives::{
-    Address, B256, Block, Bytes, Certificate, Evidence, FinalizedResult, Genesis, Header, Question, Reply,
+    Address, B256, Block, Bytes, Certificate, Evidence, FinalizedResult, Genesis, Header, Question, Reply, Round,
     SignedAnswer, Transaction, codec,
 };
 use jsonrpsee::{
@@ -140,6 +141,27 @@ pub struct CertifiedHeader {
     pub latency_us: Option<u64>,
 }
 
+/// What a peer found when it verified the proof of another's completion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The round.
+    pub round: u64,
+    /// Who states that it has completed it.
+    pub node: Address,
+    /// Its index among the validators.
+    pub validator: Option<u16>,
+    /// Whether the proof holds.
+    pub valid: bool,
+    /// Why it does not.
+    pub reason: Option<String>,
+    /// The size of the proof.
+    pub bytes: u64,
+    /// How long it took to get the proof, from the first word of it, in microseconds.
+    pub fetch_us: u64,
+    /// How long it took to verify it, in microseconds.
+    pub verify_us: u64,
+}
+
 /// What became of one of several transactions that were handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -202,6 +224,18 @@ pub trait Api {
     /// no further block once there are [`MAX_RESULTS`].
     #[method(name = "results")]
     async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>>;
+
+    /// The rounds of sequential work: the open one, the last number, and the randomness after the last that was closed.
+    #[method(name = "rounds")]
+    async fn rounds(&self) -> RpcResult<Rounds>;
+
+    /// A round, open or closed; none if this peer has skipped its blocks.
+    #[method(name = "round")]
+    async fn round(&self, number: u64) -> RpcResult<Option<Round>>;
+
+    /// What this peer found when it verified the proofs of a round, as far as it remembers.
+    #[method(name = "verifications")]
+    async fn verifications(&self, round: u64) -> RpcResult<Vec<Verification>>;
 
     /// Proofs that validators contradicted themselves, at most one for each validator and kind of vote.
     #[method(name = "evidence")]
@@ -286,7 +320,7 @@ impl ApiServer for NodeHandle {
     }
 
     async fn certificate(&self, height: u64) -> RpcResult<Option<CertifiedHeader>> {
-        self.ask(move |core| core.certificate(height)).await.map_err(unavailable)?.map_err(unavailable)
+        NodeHandle::certificate(self, height).await.map_err(unavailable)
     }
 
     async fn nonce(&self, account: Address) -> RpcResult<u64> {
@@ -299,6 +333,18 @@ impl ApiServer for NodeHandle {
 
     async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>> {
         NodeHandle::results(self, from_height).await.map_err(unavailable)
+    }
+
+    async fn rounds(&self) -> RpcResult<Rounds> {
+        self.ask(|core| core.rounds()).await.map_err(unavailable)
+    }
+
+    async fn round(&self, number: u64) -> RpcResult<Option<Round>> {
+        NodeHandle::round(self, number).await.map_err(unavailable)
+    }
+
+    async fn verifications(&self, round: u64) -> RpcResult<Vec<Verification>> {
+        self.ask(move |core| core.verifications(round)).await.map_err(unavailable)
     }
 
     async fn evidence(&self) -> RpcResult<Vec<Evidence>> {

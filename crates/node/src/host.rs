@@ -1,12 +1,14 @@
 //! What the API asks of whoever owns the ledger: a validator's core, or an observer.
 
-use dtn_ledger::{AdmissionError, Ledger};
-use dtn_primitives::{Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, SignedAnswer, Transaction};
+use dtn_ledger::{AdmissionError, Ledger, Rounds};
+use dtn_primitives::{
+    Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, Round, SignedAnswer, Transaction,
+};
 use tokio::sync::oneshot;
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, Status, SubmitOutcome},
+    api::{BlockView, CertifiedHeader, Status, SubmitOutcome, Verification},
     evidence::EvidencePool,
     feed::FinalizedBlock,
 };
@@ -34,6 +36,21 @@ pub(crate) trait Host {
     /// How long a block took here from its proposal to finality, in microseconds, if that was seen.
     fn latency_us(&self, _height: u64) -> Option<u64> {
         None
+    }
+
+    /// What this peer has verified of a round.
+    fn verifications(&self, _round: u64) -> Vec<Verification> {
+        Vec::new()
+    }
+
+    /// The rounds of sequential work.
+    fn rounds(&self) -> Rounds {
+        self.ledger().rounds().clone()
+    }
+
+    /// A round, open or closed.
+    fn round(&self, number: u64) -> Result<Option<Round>, NodeError> {
+        Ok(self.ledger().round(number)?)
     }
 
     /// The genesis.

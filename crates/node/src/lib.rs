@@ -21,18 +21,20 @@ mod monitoring;
 mod network;
 mod node;
 mod observer;
+mod prover;
 mod sync;
 mod transport;
 mod wire;
 
 pub use api::{
     ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, NOT_ADMITTED, Status,
-    SubmitOutcome, UNAVAILABLE, Vitals,
+    SubmitOutcome, UNAVAILABLE, Verification, Vitals,
 };
 pub use feed::FinalizedBlock;
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
+pub use prover::ROUND_SECURITY;
 
 /// The version of this program, as peers tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

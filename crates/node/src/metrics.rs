@@ -193,6 +193,8 @@ pub(crate) struct Inner {
     pub(crate) journal_records: Counter,
     pub(crate) sync_blocks: Counter,
     pub(crate) sync_snapshots: Counter,
+    proofs_valid: Counter,
+    proofs_invalid: Counter,
     pub(crate) waiters: Gauge,
     pub(crate) silent: Gauge,
     votes_sent: Family<Kind, Counter>,
@@ -281,6 +283,9 @@ impl Metrics {
         let journal_records = new.metric("journal_records", "Consensus records that were made durable.");
         let sync_blocks = new.metric("sync_blocks", "Certified blocks that were taken from another peer.");
         let sync_snapshots = new.metric("sync_snapshots", "Snapshots that were taken from another peer.");
+        let proofs_valid =
+            new.metric("proofs_valid", "Proofs of completed rounds that this peer verified and that hold.");
+        let proofs_invalid = new.metric("proofs_invalid", "Proofs of completed rounds that do not hold.");
         let waiters = new.metric("pending_waiters", "Calls that wait for a transaction to become final.");
         let silent = new
             .metric("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
@@ -347,6 +352,8 @@ impl Metrics {
             journal_records,
             sync_blocks,
             sync_snapshots,
+            proofs_valid,
+            proofs_invalid,
             waiters,
             silent,
             votes_sent,
@@ -475,6 +482,15 @@ impl Metrics {
     /// A consensus timer expired.
     pub(crate) fn timer(&self, kind: &'static str) {
         self.timers.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// The proof of a completion was verified, and holds or not.
+    pub(crate) fn proof_verified(&self, valid: bool) {
+        if valid {
+            self.proofs_valid.inc()
+        } else {
+            self.proofs_invalid.inc()
+        };
     }
 
     /// A validator was caught contradicting itself.

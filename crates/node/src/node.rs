@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use dtn_ledger::{Ledger, LedgerError, StoreError};
-use dtn_primitives::{Address, B256, FinalizedResult, Genesis, GenesisError, Reply, SecretKey, ValidatorIndex, codec};
+use dtn_primitives::{
+    Address, B256, FinalizedResult, Genesis, GenesisError, Reply, Round, SecretKey, ValidatorIndex, codec,
+};
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
+    api::{self, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, Status},
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
@@ -19,6 +21,9 @@ use crate::{
 
 /// Messages that may wait between the core and the network, in each direction.
 const CHANNEL: usize = 4096;
+
+/// The chain id of anvil and other development chains.
+const DEVELOPMENT_CHAIN: u64 = 31337;
 
 /// Questions that may wait for the core.
 const QUERIES: usize = 1024;
@@ -58,8 +63,10 @@ pub struct NodeConfig {
     pub store: PathBuf,
     /// Who receives the rewards that it earns.
     pub payee: Address,
-    /// How many threads search for proofs of work.
+    /// How many threads search for proofs of work and prove rounds.
     pub threads: NonZeroUsize,
+    /// For demonstrations, and refused but on the development chain: claims half of its work of rounds as all of it.
+    pub half_work: bool,
     /// How long a primary may take before the others move to the next; see [`dtn_consensus::PbftConfig`].
     pub view_timeout: Duration,
     /// How many blocks below a stable checkpoint are kept; 0 for all.
@@ -78,6 +85,9 @@ pub enum NodeError {
     /// An observer with a validator's key, which others would take for the validator.
     #[error("{0} is a validator of this network and cannot be an observer")]
     IsAValidator(Address),
+    /// A peer told to cheat where it could do harm.
+    #[error("half_work is for demonstrations on chain {DEVELOPMENT_CHAIN}, and this network settles on {0}")]
+    HalfWork(u64),
     /// An observer is asked for what only validators sign.
     #[error("an observer signs no answers: ask validators")]
     NoReplies,
@@ -145,6 +155,9 @@ impl Node {
             (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
             _ => {}
         }
+        if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
+            return Err(NodeError::HalfWork(config.genesis.chain_id));
+        }
         let ledger = Ledger::open(&config.store, config.genesis.clone())?.with_retention(config.retain_blocks);
 
         let (commands, commands_in) = mpsc::channel(CHANNEL);
@@ -172,10 +185,10 @@ impl Node {
         let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone() };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
 
-        let NodeConfig { genesis, key, payee, threads, view_timeout, .. } = config;
+        let NodeConfig { genesis, key, payee, threads, half_work, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
-                let core = CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics, feed };
+                let core = CoreConfig { genesis, key, me, payee, threads, half_work, view_timeout, metrics, feed };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))
             }
@@ -252,6 +265,16 @@ impl NodeHandle {
     /// Results of final blocks from a height on; see the API call of the same name.
     pub async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, NodeError> {
         self.ask(move |core| core.results(from_height, MAX_RESULTS)).await?
+    }
+
+    /// A round, open or closed.
+    pub async fn round(&self, number: u64) -> Result<Option<Round>, NodeError> {
+        self.ask(move |core| core.round(number)).await?
+    }
+
+    /// The certificate of a final block, with its header.
+    pub async fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
+        self.ask(move |core| core.certificate(height)).await?
     }
 
     /// The height of the last final block.

@@ -16,7 +16,7 @@ use crate::{
     host::{Host, Query},
     link::Offence,
     metrics::Metrics,
-    network::{Command, Event, Remote},
+    network::{Command, Event, Exchange, Remote},
     wire::{self, Frame},
 };
 
@@ -115,7 +115,7 @@ impl Observer {
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             // It votes for nothing, so it needs no proofs.
-            Event::Response { exchange: Exchange::Proof, .. } => {},
+            Event::Response { exchange: Exchange::Proof, .. } => {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! in more, so a write serves many votes.
 
 mod questions;
+mod rounds;
 mod work;
 
 use std::{
@@ -37,9 +38,11 @@ use crate::{
     link::Offence,
     metrics::{Metrics, Step, ViewChangeReason},
     miner::{Miner, Turn},
-    network::{Command, Event, Remote},
+    network::{Command, Event, Exchange, Remote},
+    prover::{Finished, Verdict},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
+use rounds::Rounds;
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -70,6 +73,7 @@ pub(crate) struct CoreConfig {
     pub(crate) me: ValidatorIndex,
     pub(crate) payee: Address,
     pub(crate) threads: NonZeroUsize,
+    pub(crate) half_work: bool,
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
@@ -87,6 +91,9 @@ pub(crate) struct Core {
     ledger: Ledger,
     miner: Miner,
     turns: mpsc::UnboundedReceiver<Turn>,
+    rounds: Rounds,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
     commands: mpsc::Sender<Command>,
     inputs: VecDeque<Input<Message, Timer>>,
     outbox: Outbox,
@@ -138,7 +145,7 @@ struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, view_timeout, metrics, feed } = config;
+        let CoreConfig { genesis, key, me, payee, threads, half_work, view_timeout, metrics, feed } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -151,6 +158,8 @@ impl Core {
         let stable = ledger.stable_checkpoint().cloned();
         let evidence = EvidencePool::open(ledger.store().clone(), domain, validators.clone())?;
         let (report, turns) = mpsc::unbounded_channel();
+        let (report_work, finished) = mpsc::unbounded_channel();
+        let (report_verdict, verdicts) = mpsc::unbounded_channel();
         let mut core = Self {
             pbft: Pbft::new(config, certificate, stable, records),
             faults: vec![0; validators.len()],
@@ -166,6 +175,9 @@ impl Core {
             payee,
             ledger,
             turns,
+            rounds: Rounds::new(half_work, threads, report_work, report_verdict),
+            finished,
+            verdicts,
             commands,
             inputs: VecDeque::new(),
             outbox: Outbox::default(),
@@ -183,6 +195,7 @@ impl Core {
             stopping: false,
         };
         core.enter_open_races();
+        core.follow_rounds();
         Ok(core)
     }
 
@@ -215,6 +228,8 @@ impl Core {
                     },
                     Some(query) = queries.recv() => query(&mut self),
                     Some(turn) = self.turns.recv() => self.turn_ended(turn),
+                    Some(work) = self.finished.recv() => self.work_finished(work)?,
+                    Some(verdict) = self.verdicts.recv() => self.proof_checked(verdict)?,
                     () = sleep_until(next_timer) => self.fire_timers()?,
                     _ = housekeeping.tick() => self.housekeeping()?,
                     else => break,
@@ -264,6 +279,11 @@ impl Core {
 
     fn input(&mut self, input: Input<Message, Timer>) -> Result<(), NodeError> {
         self.inputs.push_back(input);
+        self.pump()
+    }
+
+    /// Hands consensus everything that is there for it.
+    fn pump(&mut self) -> Result<(), NodeError> {
         while let Some(input) = self.inputs.pop_front() {
             let before = self.pbft.view();
             let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
@@ -303,12 +323,7 @@ impl Core {
             Effect::Validate(block) => {
                 let (height, block_hash) = (block.header.height, block.header.hash());
                 self.began.insert(height, (block_hash, Instant::now()));
-                let ledger = &mut self.ledger;
-                let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms()));
-                if let Err(error) = &checked {
-                    tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
-                }
-                self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
+                self.validate(block);
             }
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
             Effect::Stable(checkpoint) => self.stable(checkpoint)?,
@@ -398,6 +413,7 @@ impl Core {
             }
         }
         self.follow_races(&block, &transactions);
+        self.rounds_moved();
         self.checkpoint()?;
         Ok(())
     }
@@ -443,6 +459,7 @@ impl Core {
             Event::Disconnected(Remote::Validator(peer)) => {
                 self.connected.remove(&peer);
                 self.follow.disconnected(Remote::Validator(peer));
+                self.forget_asked(Remote::Validator(peer));
             }
             Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, Some(from))?,
             Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
@@ -455,7 +472,8 @@ impl Core {
             Event::Requested { request, from } => {
                 self.outbox.commands.push(follow::respond(&self.ledger, &request, from)?);
             }
-            Event::Response { from, response } => self.answered(from, response)?,
+            Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
+            Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
             Event::Connected(Remote::Observer(_))
             | Event::Disconnected(Remote::Observer(_))
             | Event::Frame { from: Remote::Observer(_), .. } => {}
@@ -564,6 +582,7 @@ impl Core {
             Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
+                self.rounds_moved();
                 // Consensus learns of the checkpoint as from anybody else, with its proof.
                 if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
                     self.input(Input::Message { from: self.me, message: Message::Stable(stable) })?;
@@ -606,8 +625,12 @@ impl Core {
 
     fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         let claimed = claimed_order(&transaction);
+        let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;
         let hash = self.metrics.timed(Step::Admit, || ledger.admit(transaction));
+        if let (Err(AdmissionError::Unproven(_)), Some(completion)) = (&hash, &completion) {
+            self.want_proof_of(completion);
+        }
         let hash = hash.inspect_err(|_| _ = self.metrics.refused_transactions.inc())?;
         if let Some(order) = claimed {
             self.miner.leave(order);
@@ -628,6 +651,8 @@ impl Core {
         self.measure();
         self.broadcast(&Frame::Height(height));
         self.follow.lose_patience();
+        self.look_after_rounds();
+        self.validate_deferred()?;
         let stalled = height == self.last_height;
         self.last_height = height;
         if stalled {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{Core, MAX_WAITERS};
 use crate::{
     NodeError,
-    api::{Status, Vitals},
+    api::{Status, Verification, Vitals},
     evidence::EvidencePool,
     host::Host,
 };
@@ -23,6 +23,10 @@ impl Host for Core {
 
     fn latency_us(&self, height: u64) -> Option<u64> {
         self.latencies.get(&height).map(|latency| latency.as_micros() as u64)
+    }
+
+    fn verifications(&self, round: u64) -> Vec<Verification> {
+        self.rounds.verifications(round)
     }
 
     fn stop(&mut self) {

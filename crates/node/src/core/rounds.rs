@@ -1,0 +1,371 @@
+//! This peer's part in the rounds of sequential work: its own work, and the proofs of others, without which it does not
+//! vote.
+//!
+//! A completion that comes along waits until its proof is here and holds. So does a proposal that contains one, and
+//! every proposal after it, since those build on it. A proof is asked for where it should be: of the peer that made it,
+//! then of the others, one question at a time for each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Instant,
+};
+
+use dtn_aow::Start;
+use dtn_consensus::Input;
+use dtn_primitives::{Address, B256, Block, Completion, MAX_PROOF_BYTES, Payload, Round, Transaction, keccak256};
+use tokio::sync::mpsc;
+
+use super::{Core, now_ms};
+use crate::{
+    NodeError,
+    api::Verification,
+    host::Host,
+    metrics::Step,
+    network::{Command, Exchange, Remote},
+    prover::{self, Finished, Verdict, Verifier, Work},
+};
+
+/// How long after a deadline this peer says that a round is over: the primary's clock may be behind.
+const GRACE_MS: u64 = 1_000;
+
+/// Verifications that are remembered.
+const MAX_VERIFICATIONS: usize = 4096;
+
+/// Proposals that may wait for proofs; more are refused.
+const MAX_DEFERRED: usize = 32;
+
+/// What a completion states and who states it, which is what a proof must show.
+type Stated = (Address, Completion);
+
+/// The proofs that are missing, and this peer's own work.
+pub(super) struct Rounds {
+    /// Claims half of its work as all of it.
+    half_work: bool,
+    threads: NonZeroUsize,
+    work: Option<Work>,
+    finished: mpsc::UnboundedSender<Finished>,
+    /// This peer's completion of the open round.
+    own: Option<Transaction>,
+    verifier: Verifier<B256>,
+    /// By [`key`].
+    wanted: BTreeMap<B256, Wanted>,
+    /// Whom this peer has asked, and for what.
+    asked: BTreeMap<Remote, B256>,
+    /// Completions whose proofs do not hold, by key, with their rounds.
+    rejected: BTreeMap<B256, u64>,
+    /// Proposals that wait for proofs, in the order in which they came.
+    deferred: VecDeque<Arc<Block>>,
+    verifications: VecDeque<Verification>,
+}
+
+/// A proof that this peer needs.
+struct Wanted {
+    stated: Stated,
+    /// The completion, if it is to be admitted as soon as its proof holds.
+    transaction: Option<Transaction>,
+    since: Instant,
+    proof: Proof,
+    /// Who had nothing.
+    tried: BTreeSet<Remote>,
+}
+
+enum Proof {
+    Missing,
+    Here(Vec<u8>),
+    InCheck { bytes: usize, fetch_us: u64 },
+}
+
+impl Rounds {
+    pub(super) fn new(
+        half_work: bool,
+        threads: NonZeroUsize,
+        finished: mpsc::UnboundedSender<Finished>,
+        verdicts: mpsc::UnboundedSender<Verdict<B256>>,
+    ) -> Self {
+        Self {
+            half_work,
+            threads,
+            work: None,
+            finished,
+            own: None,
+            verifier: Verifier::spawn(verdicts),
+            wanted: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            deferred: VecDeque::new(),
+            verifications: VecDeque::new(),
+        }
+    }
+
+    /// What this peer has verified of a round.
+    pub(super) fn verifications(&self, round: u64) -> Vec<Verification> {
+        self.verifications.iter().filter(|verification| verification.round == round).cloned().collect()
+    }
+}
+
+impl Core {
+    // This peer's own work.
+
+    /// Begins the work of the open round unless it is done or under way, and ends that of another.
+    pub(super) fn follow_rounds(&mut self) {
+        let me = self.key.address();
+        let open = self.ledger.rounds().open.as_ref().filter(|round| round.takes(me));
+        let Some(round) = open else {
+            (self.rounds.work, self.rounds.own) = (None, None);
+            return;
+        };
+        let under_way = self.rounds.work.as_ref().map(Work::round);
+        if under_way != Some(round.number) {
+            tracing::info!(round = round.number, steps = round.steps, "a round begins");
+            let start = self.start_of(round, me);
+            self.rounds.own = None;
+            self.rounds.work =
+                Some(Work::begin(start, self.rounds.half_work, self.rounds.threads, self.rounds.finished.clone()));
+        }
+    }
+
+    fn start_of(&self, round: &Round, node: Address) -> Start {
+        let (previous_block_hash, steps) = (round.block_hash, round.steps);
+        Start { domain: self.domain, round: round.number, previous_block_hash, node, steps }
+    }
+
+    pub(super) fn work_finished(&mut self, work: Finished) -> Result<(), NodeError> {
+        let Finished { round, result, proof, started_at_us, compute_us, prove_us } = work;
+        if self.rounds.work.as_ref().map(Work::round) != Some(round) {
+            return Ok(());
+        }
+        let (proof_digest, payee) = (prover::digest(&proof), self.payee);
+        let completion = Completion { round, result, proof_digest, payee, started_at_us, compute_us, prove_us };
+        tracing::info!(round, %result, compute_us, prove_us, bytes = proof.len(), "the work of the round is done");
+        self.ledger.add_proof(self.key.address(), &completion, &proof)?;
+        self.rounds.own = Some(Transaction::sign(Payload::Completion(completion), &self.key, &self.domain));
+        self.hand_in();
+        Ok(())
+    }
+
+    /// Hands in this peer's completion, unless it waits already.
+    fn hand_in(&mut self) {
+        let Some(own) = self.rounds.own.clone() else { return };
+        if let Payload::Completion(completion) = &own.payload
+            && !self.ledger.has_completion(completion.round, own.sender)
+            && let Err(error) = self.submit(own)
+        {
+            tracing::debug!(%error, "the completion was not taken");
+        }
+    }
+
+    /// Looks at the clock: hands in what got lost, says that a round is over, and asks again for what is missing.
+    pub(super) fn look_after_rounds(&mut self) {
+        self.hand_in();
+        let over = |round: &&Round| now_ms() > round.deadline_ms.saturating_add(GRACE_MS);
+        if let Some(round) = self.ledger.rounds().open.as_ref().filter(over).map(|round| round.number) {
+            let close = Transaction::sign(Payload::CloseRound { round }, &self.key, &self.domain);
+            // Refused only if somebody's waits already.
+            self.submit(close).ok();
+        }
+        self.ask_for_proofs();
+    }
+
+    // The proofs of others.
+
+    /// A completion that is acceptable but for its proof: that is fetched, and the completion admitted if it holds.
+    pub(super) fn want_proof_of(&mut self, transaction: &Transaction) {
+        let Payload::Completion(completion) = &transaction.payload else { return };
+        let same_part = |wanted: &Wanted| {
+            wanted.transaction.is_some()
+                && (wanted.stated.0, wanted.stated.1.round) == (transaction.sender, completion.round)
+        };
+        // One at a time of each validator: the rest comes again or is asked for by a proposal.
+        if !self.rounds.wanted.values().any(same_part) {
+            self.want((transaction.sender, completion.clone()), Some(transaction.clone()));
+        }
+    }
+
+    fn want(&mut self, stated: Stated, transaction: Option<Transaction>) {
+        let key = key(&stated);
+        if self.rounds.rejected.contains_key(&key) {
+            return;
+        }
+        let nothing_to_fetch = stated.1.proof_digest == prover::digest(&[]);
+        let proof = if nothing_to_fetch { Proof::Here(Vec::new()) } else { Proof::Missing };
+        let new = Wanted { stated, transaction: None, since: Instant::now(), proof, tried: BTreeSet::new() };
+        let wanted = self.rounds.wanted.entry(key).or_insert(new);
+        wanted.transaction = wanted.transaction.take().or(transaction);
+        self.check_proofs();
+        self.ask_for_proofs();
+    }
+
+    /// Asks for every proof that is missing and not asked for, wherever nobody has said yet that it is not there.
+    fn ask_for_proofs(&mut self) {
+        let Rounds { wanted, asked, .. } = &mut self.rounds;
+        for (key, wanted) in wanted.iter_mut().filter(|(_, wanted)| matches!(wanted.proof, Proof::Missing)) {
+            if asked.values().any(|asked| asked == key) {
+                continue;
+            }
+            let maker = self.validators.index_of(wanted.stated.0);
+            let others = self.connected.iter().copied().filter(|peer| Some(*peer) != maker);
+            let maker = maker.filter(|maker| self.connected.contains(maker));
+            let mut candidates = maker.into_iter().chain(others).map(Remote::Validator);
+            let to = candidates.find(|peer| !wanted.tried.contains(peer) && !asked.contains_key(peer));
+            let Some(to) = to else {
+                // The next look at the clock begins anew.
+                if asked.is_empty() {
+                    wanted.tried.clear();
+                }
+                continue;
+            };
+            asked.insert(to, *key);
+            let request = wanted.stated.1.proof_digest.to_vec();
+            self.outbox.commands.push(Command::Request { exchange: Exchange::Proof, to, request });
+        }
+    }
+
+    /// An answer to a question for a proof.
+    pub(super) fn proof_arrived(&mut self, from: Remote, proof: Option<Vec<u8>>) {
+        let Some(key) = self.rounds.asked.remove(&from) else { return };
+        if let Some(wanted) = self.rounds.wanted.get_mut(&key) {
+            match proof.filter(|proof| !proof.is_empty() && proof.len() <= MAX_PROOF_BYTES) {
+                Some(proof) if prover::digest(&proof) == wanted.stated.1.proof_digest => {
+                    wanted.proof = Proof::Here(proof)
+                }
+                _ => _ = wanted.tried.insert(from),
+            }
+        }
+        self.check_proofs();
+        self.ask_for_proofs();
+    }
+
+    pub(super) fn forget_asked(&mut self, peer: Remote) {
+        self.rounds.asked.remove(&peer);
+    }
+
+    /// Has the proofs checked that are here, as far as their rounds are known.
+    fn check_proofs(&mut self) {
+        let keys: Vec<_> = self.rounds.wanted.keys().copied().collect();
+        for key in keys {
+            let Some(wanted) = self.rounds.wanted.get(&key).filter(|wanted| matches!(wanted.proof, Proof::Here(_)))
+            else {
+                continue;
+            };
+            let (node, Completion { round, result, .. }) = &wanted.stated;
+            let Ok(Some(round)) = self.ledger.round(*round) else { continue };
+            let (start, result) = (self.start_of(&round, *node), *result);
+            let Some(wanted) = self.rounds.wanted.get_mut(&key) else { continue };
+            let fetch_us = wanted.since.elapsed().as_micros() as u64;
+            if let Proof::Here(proof) = std::mem::replace(&mut wanted.proof, Proof::Missing) {
+                wanted.proof = Proof::InCheck { bytes: proof.len(), fetch_us };
+                self.rounds.verifier.check(key, start, result, proof);
+            }
+        }
+    }
+
+    pub(super) fn proof_checked(&mut self, verdict: Verdict<B256>) -> Result<(), NodeError> {
+        let Verdict { subject: key, proof, outcome, verify_us } = verdict;
+        let Some(Wanted { stated: (node, completion), transaction, proof: state, .. }) =
+            self.rounds.wanted.remove(&key)
+        else {
+            return Ok(());
+        };
+        let Proof::InCheck { bytes, fetch_us } = state else { return Ok(()) };
+        let (round, valid) = (completion.round, outcome.is_ok());
+        self.metrics.proof_verified(valid);
+        let reason = outcome.err().map(|error| error.to_string());
+        match &reason {
+            None => self.ledger.add_proof(node, &completion, &proof)?,
+            Some(error) => {
+                tracing::warn!(round, %node, %error, "a completion whose proof does not hold");
+                self.rounds.rejected.insert(key, round);
+                if let Some(validator) = self.validators.index_of(node) {
+                    self.count_fault(validator);
+                }
+            }
+        }
+        let validator = self.validators.index_of(node).map(|index| index.0);
+        let verification =
+            Verification { round, node, validator, valid, reason, bytes: bytes as u64, fetch_us, verify_us };
+        self.rounds.verifications.push_back(verification);
+        if self.rounds.verifications.len() > MAX_VERIFICATIONS {
+            self.rounds.verifications.pop_front();
+        }
+        if let Some(transaction) = transaction.filter(|_| valid)
+            && let Err(error) = self.admit(transaction)
+        {
+            tracing::debug!(round, %node, %error, "a proven completion was not admitted");
+        }
+        self.validate_deferred()
+    }
+
+    // Proposals that wait for proofs.
+
+    /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
+    pub(super) fn validate(&mut self, block: Arc<Block>) {
+        let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
+        if waits && self.rounds.deferred.len() < MAX_DEFERRED {
+            let missing: Vec<_> = self.missing_proofs(&block).collect();
+            self.rounds.deferred.push_back(block);
+            missing.into_iter().for_each(|stated| self.want(stated, None));
+        } else {
+            self.validate_now(block);
+        }
+    }
+
+    fn missing_proofs<'a>(&'a self, block: &'a Block) -> impl Iterator<Item = Stated> + 'a {
+        block.transactions.iter().filter_map(|transaction| {
+            let completion = self.ledger.unproven(transaction)?;
+            Some((transaction.sender, completion.clone()))
+        })
+    }
+
+    /// Goes on with the proposals that waited.
+    pub(super) fn validate_deferred(&mut self) -> Result<(), NodeError> {
+        let height = self.ledger.tip().height;
+        while let Some(block) = self.rounds.deferred.front().cloned() {
+            let rejected = |stated: &Stated| self.rounds.rejected.contains_key(&key(stated));
+            let (is_rejected, waits) = (
+                self.missing_proofs(&block).any(|stated| rejected(&stated)),
+                self.missing_proofs(&block).next().is_some(),
+            );
+            if waits && !is_rejected && block.header.height > height {
+                break;
+            }
+            self.rounds.deferred.pop_front();
+            if block.header.height > height {
+                self.validate_now(block);
+                self.pump()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_now(&mut self, block: Arc<Block>) {
+        let (height, block_hash) = (block.header.height, block.header.hash());
+        let ledger = &mut self.ledger;
+        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms()));
+        if let Err(error) = &checked {
+            tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
+        }
+        self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
+    }
+
+    /// After a block became final: what waited for its round goes on, and what is of old rounds is forgotten.
+    pub(super) fn rounds_moved(&mut self) {
+        self.follow_rounds();
+        let open = self.ledger.rounds().open.as_ref().map(|round| round.number);
+        let last = self.ledger.rounds().last;
+        self.rounds.rejected.retain(|_, round| *round >= last);
+        // What is of a closed round is of use only to proposals, which ask for it again.
+        let (rounds, deferred) = (&mut self.rounds.wanted, &self.rounds.deferred);
+        rounds.retain(|_, wanted| {
+            Some(wanted.stated.1.round) == open || wanted.stated.1.round > last || !deferred.is_empty()
+        });
+        self.check_proofs();
+    }
+}
+
+/// Names what a completion states.
+fn key((node, completion): &Stated) -> B256 {
+    let Completion { round, result, proof_digest, .. } = completion;
+    keccak256([node.as_slice(), &round.to_be_bytes(), result.as_slice(), proof_digest.as_slice()].concat())
+}
