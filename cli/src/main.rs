@@ -175,7 +175,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Bench { command } => bench::run(command).await,
-        Command::Aow { command } => aow::run(command),
+        Command::Aow { command } => aow::run(command).await,
         Command::Sim { command } => sim::run(command),
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,

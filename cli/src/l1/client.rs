@@ -5,7 +5,9 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_ledger::AdmissionError;
 use dtn_node::{ApiClient, CertifiedHeader};
-use dtn_primitives::{Answer, B256, Domain, Genesis, Order, Payload, Question, SecretKey, Transaction, ValidatorSet};
+use dtn_primitives::{
+    Answer, B256, Domain, Genesis, Order, Payload, Question, Round, SecretKey, Transaction, ValidatorSet,
+};
 use dtn_settlement::keystore::{KeyInfo, Password};
 use futures::{
     StreamExt, TryStreamExt,
@@ -118,7 +120,7 @@ impl Client {
     }
 
     /// The next nonce of an account.
-    async fn next_nonce(&self, key: &SecretKey) -> Result<u64> {
+    pub(crate) async fn next_nonce(&self, key: &SecretKey) -> Result<u64> {
         let account = key.address();
         let nonce = async |peer: &HttpClient| peer.nonce(account).await.ok();
         self.believed(join_all(self.peers.iter().map(nonce)).await)
@@ -156,6 +158,24 @@ impl Client {
     pub(crate) async fn height(&self) -> Result<u64> {
         let height = async |peer: &HttpClient| peer.status().await.ok().map(|status| status.height);
         self.believed(join_all(self.peers.iter().map(height)).await)
+    }
+
+    /// The number of the last round that was opened.
+    pub(crate) async fn last_round(&self) -> Result<u64> {
+        let last = async |peer: &HttpClient| peer.rounds().await.ok().map(|rounds| rounds.last);
+        self.believed(join_all(self.peers.iter().map(last)).await)
+    }
+
+    /// A round as f + 1 peers know it; none while they differ, or if they have none.
+    pub(crate) async fn round(&self, number: u64) -> Result<Option<Round>> {
+        let answers = join_all(self.peers.iter().map(|peer| peer.round(number))).await;
+        let answers: Vec<_> = answers.into_iter().filter_map(Result::ok).collect();
+        if answers.len() < self.convincing() {
+            return Err(self.too_few(answers.len()));
+        }
+        let mut known = answers.iter().flatten();
+        let convinces = |round: &&Round| answers.iter().flatten().filter(|it| it == round).count() >= self.convincing();
+        Ok(known.find(convinces).cloned())
     }
 
     fn too_few(&self, answers: usize) -> anyhow::Error {

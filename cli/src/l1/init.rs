@@ -236,6 +236,13 @@ pub(crate) fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Resu
     Ok(())
 }
 
+/// Tells a peer to claim half of its work of rounds as all of it.
+pub(crate) fn set_half_work(home: &Home, peer: usize) -> Result<()> {
+    let file = home.peer(peer).config_file();
+    let config: PeerConfig = super::home::read_toml(&file)?;
+    write_toml(&file, &PeerConfig { half_work: true, ..config })
+}
+
 fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {
     if password_file == home.password_file() { own.into() } else { password_file.into() }
 }

@@ -26,10 +26,8 @@ impl Cluster {
     /// Waits until a peer has closed a round.
     async fn closed(&self, at: usize, number: u64) -> Round {
         let what = format!("peer {at} to close round {number}");
-        until(&what, || async {
-            self.client(at).round(number).await.unwrap().filter(|round| round.closing.is_some())
-        })
-        .await
+        until(&what, || async { self.client(at).round(number).await.unwrap().filter(|round| round.closing.is_some()) })
+            .await
     }
 
     /// What a peer found, once it has checked the proofs of so many others.

@@ -13,6 +13,7 @@ mod map;
 mod page;
 mod palette;
 mod plot;
+mod rounds;
 mod run;
 mod sequence;
 mod steps;
@@ -26,6 +27,7 @@ pub use document::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Set
 pub use gas::gas_table;
 pub use map::{NetworkMap, Sign};
 pub use page::{Figure, Page};
+pub use rounds::{CompletionEntry, RoundEntry, RoundTotals, VerificationEntry, round_table, round_totals_table};
 pub use run::{agreement_table, settlement_table, work_table};
 pub use sequence::Sequence;
 pub use steps::Steps;

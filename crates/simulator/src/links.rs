@@ -55,7 +55,7 @@ impl Latency {
     }
 
     /// The delay of one message; that between regions is the caller's business.
-    pub(crate) fn sample(&self, rng: &mut StdRng) -> Duration {
+    pub fn sample(&self, rng: &mut StdRng) -> Duration {
         match self {
             Self::Constant(delay) => *delay,
             Self::Uniform { least, most } => between(*least, *most, rng),

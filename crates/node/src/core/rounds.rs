@@ -369,3 +369,198 @@ fn key((node, completion): &Stated) -> B256 {
     let Completion { round, result, proof_digest, .. } = completion;
     keccak256([node.as_slice(), &round.to_be_bytes(), result.as_slice(), proof_digest.as_slice()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{ops::ControlFlow, time::Duration};
+
+    use dtn_aow::{Delay, Trace};
+    use dtn_ledger::Ledger;
+    use dtn_primitives::{
+        B128, Bytes, Certificate, Genesis, RoundOrder, SecretKey, U256, ValidatorIndex, Vote, VoteKind,
+    };
+
+    use super::{
+        super::{CoreConfig, Feed},
+        *,
+    };
+    use crate::{
+        metrics::{Metrics, Watched},
+        prover::ROUND_SECURITY,
+    };
+
+    const STEPS: u64 = 3_000;
+
+    /// A backup, and a ledger that proposes to it.
+    struct Pair {
+        core: Core,
+        _commands: mpsc::Receiver<Command>,
+        primary: Ledger,
+        keys: Vec<SecretKey>,
+        requester: SecretKey,
+    }
+
+    impl Pair {
+        /// Both with an open round.
+        fn new() -> Self {
+            let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+            keys.sort_by_key(SecretKey::address);
+            let requester = SecretKey::from_bytes(&[9; 32]).unwrap();
+            let genesis = Genesis {
+                name: "core".into(),
+                chain_id: 31337,
+                timestamp: 1_700_000_000_000,
+                max_block_bytes: 1 << 20,
+                validators: keys.iter().map(SecretKey::public_key).collect(),
+                requesters: vec![requester.address()],
+            };
+            let (commands, received) = mpsc::channel(64);
+            let config = CoreConfig {
+                genesis: genesis.clone(),
+                key: keys[1].clone(),
+                me: ValidatorIndex(1),
+                payee: Address::repeat_byte(1),
+                threads: NonZeroUsize::MIN,
+                half_work: false,
+                view_timeout: Duration::from_secs(60),
+                metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
+                feed: Feed::new(),
+            };
+            let core = Core::new(config, Ledger::in_memory(genesis.clone()).unwrap(), commands).unwrap();
+            let primary = Ledger::in_memory(genesis).unwrap();
+            let mut pair = Self { core, _commands: received, primary, keys, requester };
+            pair.core.connected = [0, 2, 3].map(ValidatorIndex).into();
+            let order = RoundOrder { nonce: 0, steps: STEPS, quorum: 4, duration_ms: 60_000, reward: U256::ZERO };
+            let opening = pair.propose(Transaction::sign(Payload::Round(order), &pair.requester, &pair.core.domain));
+            let commits: Vec<_> = (0..3)
+                .map(|index| {
+                    let (slot, hash) = ((0, 0, 1), opening.header.hash());
+                    let index = ValidatorIndex(index);
+                    Vote::sign(VoteKind::Commit, slot, hash, index, &pair.keys[index.as_usize()], &pair.core.domain)
+                })
+                .collect();
+            let certificate = Certificate::from_votes(&commits).unwrap();
+            pair.primary.commit(opening.clone(), &certificate).unwrap();
+            pair.core.commit(opening, certificate).unwrap();
+            pair
+        }
+
+        /// A block with this transaction on top of the last one.
+        fn propose(&mut self, transaction: Transaction) -> Arc<Block> {
+            let parent = self.primary.admit(transaction).map(|_| self.tip()).unwrap();
+            self.primary.propose(parent, now_ms(), self.keys[0].address(), 100).unwrap()
+        }
+
+        fn tip(&self) -> B256 {
+            self.primary.tip().hash
+        }
+
+        /// A completion by the last validator, which has done so many steps, and its proof.
+        fn completion(&mut self, steps: u64) -> (Transaction, Vec<u8>) {
+            let (key, open) = (self.keys[3].clone(), self.primary.rounds().open.clone().unwrap());
+            let start = self.core.start_of(&open, key.address());
+            let trace = Trace::run(Delay::default(), start.element(), steps, |_| ControlFlow::Continue(())).unwrap();
+            let result = B128::new(trace.result().to_bytes());
+            let proof = trace.prove(start.context(), ROUND_SECURITY).unwrap();
+            let completion = Completion {
+                round: 1,
+                result,
+                proof_digest: keccak256(&proof),
+                payee: Address::repeat_byte(4),
+                started_at_us: 1,
+                compute_us: 1,
+                prove_us: 1,
+            };
+            // The primary believes what it likes.
+            self.primary.add_proof(key.address(), &completion, &proof).unwrap();
+            (Transaction::sign(Payload::Completion(completion), &key, &self.core.domain), proof)
+        }
+
+        /// Whom the core has asked for proofs since the last look.
+        fn asked(&mut self) -> Vec<Remote> {
+            let commands = std::mem::take(&mut self.core.outbox.commands);
+            let asked = commands.into_iter().filter_map(|command| match command {
+                Command::Request { exchange: Exchange::Proof, to, .. } => Some(to),
+                _ => None,
+            });
+            asked.collect()
+        }
+
+        fn next_verdict(&mut self) {
+            let verdict = self.core.verdicts.blocking_recv().unwrap();
+            self.core.proof_checked(verdict).unwrap();
+        }
+    }
+
+    fn validator(index: u16) -> Remote {
+        Remote::Validator(ValidatorIndex(index))
+    }
+
+    #[test]
+    fn a_proposal_waits_for_its_proofs_and_those_that_follow_it_wait_too() {
+        let mut pair = Pair::new();
+        let (completion, proof) = pair.completion(STEPS);
+        let first = pair.propose(completion);
+        let items = vec![Bytes::from_static(b"opaque")];
+        let data = Transaction::sign(Payload::Data { nonce: 1, items }, &pair.requester, &pair.core.domain);
+        pair.primary.admit(data).unwrap();
+        let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100).unwrap();
+
+        pair.core.validate(first.clone());
+        pair.core.validate(second.clone());
+        assert_eq!((pair.core.rounds.deferred.len(), pair.core.inputs.len()), (2, 0), "no verdict on either");
+        assert_eq!(pair.asked(), [validator(3)], "the one that made it");
+        pair.core.proof_arrived(validator(3), None);
+        assert_eq!(pair.asked(), [validator(0)], "then the others");
+        pair.core.proof_arrived(validator(0), Some(proof[1..].to_vec()));
+        assert_eq!(pair.asked(), [validator(2)], "another proof is none");
+        pair.core.proof_arrived(validator(2), Some(proof));
+        pair.next_verdict();
+        assert!(pair.core.rounds.deferred.is_empty());
+        for block in [first, second] {
+            assert_eq!(pair.core.ledger.check_proposal(block, now_ms()), Ok(()), "found valid, in this order");
+        }
+        assert!(pair.core.rounds.verifications(1)[0].valid);
+    }
+
+    #[test]
+    fn a_proposal_with_a_proof_of_half_the_work_is_invalid() {
+        let mut pair = Pair::new();
+        let (completion, proof) = pair.completion(STEPS / 2);
+        // Half of it leads somewhere, and there is a proof of that; it is claimed as all of it.
+        let proposal = pair.propose(completion.clone());
+        pair.core.validate(proposal.clone());
+        pair.core.proof_arrived(validator(3), Some(proof));
+        pair.next_verdict();
+        assert!(pair.core.rounds.deferred.is_empty());
+        assert!(pair.core.ledger.check_proposal(proposal, now_ms()).is_err());
+        assert_eq!(pair.core.faults, [0, 0, 0, 1]);
+        let verification = &pair.core.rounds.verifications(1)[0];
+        assert!(!verification.valid && verification.reason.is_some());
+        // Nor is it asked for again.
+        pair.asked();
+        pair.core.admit(completion).unwrap_err();
+        assert_eq!(pair.asked(), []);
+    }
+
+    #[test]
+    fn who_asks_for_nothing_gets_nothing_checked_and_questions_are_bounded() {
+        let mut pair = Pair::new();
+        let (completion, proof) = pair.completion(STEPS);
+        pair.core.proof_arrived(validator(3), Some(proof));
+        assert!(pair.core.rounds.wanted.is_empty(), "nobody was asked");
+        for payee in 1..20 {
+            let Payload::Completion(completion) = &completion.payload else { unreachable!() };
+            let other = Completion {
+                payee: Address::repeat_byte(payee),
+                proof_digest: B256::repeat_byte(payee),
+                ..completion.clone()
+            };
+            let other = Transaction::sign(Payload::Completion(other), &pair.keys[3], &pair.core.domain);
+            pair.core.admit(other).unwrap_err();
+        }
+        assert_eq!(pair.core.rounds.wanted.len(), 1, "one at a time of each validator");
+    }
+}
