@@ -37,8 +37,9 @@ struct Claim {
 /// @title Rounds of sequential work, taken at their word unless somebody shows them wrong
 /// @notice A validator posts the result of its work in a round, with checkpoints and a bond. Within the window anyone
 /// may point at a segment between two checkpoints: the contract takes its steps back, and if they do not lead where the
-/// claim says, the claim is void and the bond is the challenger's. A claim that nobody has shown wrong is final, and
-/// short work can be taken back as a whole, which makes its claim final at once.
+/// claim says, the claim is void, half of the bond is the challenger's, and the other half is burned: it stays in this
+/// contract, from which nothing takes it. A claim that nobody has shown wrong is final, and short work can be taken back
+/// as a whole, which makes its claim final at once.
 ///
 /// The start is never taken from the poster: it is hashed from the network, the chain, the round, the node, the number
 /// of steps and the hash of a block that the registry holds as final. The registry's storage is asked for that hash by
@@ -48,7 +49,7 @@ struct Claim {
 ///
 /// A wrong claim that nobody challenges becomes final, so the window must be long enough for one honest watcher to be
 /// heard. Checkpoints are in the event, so a watcher needs nobody's help. Who sees a challenge coming can make it first:
-/// a poster that does so saves its bond, but never its claim, and cannot post for that round again.
+/// a poster that does so loses half of its bond and the claim all the same, and cannot post for that round again.
 contract AowChallenge {
     /// @notice The most steps of a claim.
     uint256 public constant MAX_STEPS = 1 << 24;
@@ -63,7 +64,8 @@ contract AowChallenge {
     ResultRegistry public immutable registry;
     /// @notice Hash of the network's genesis, as the registry has it.
     bytes32 public immutable networkId;
-    /// @notice The least bond, in wei. It should exceed what a challenge costs at the most checkpoints one expects.
+    /// @notice The least bond, in wei. It should exceed twice what a challenge costs at the most checkpoints one expects,
+    /// since half of it is what a challenge earns.
     uint256 public immutable minimumBond;
     /// @notice Seconds for which a claim can be challenged.
     uint32 public immutable window;
@@ -80,8 +82,9 @@ contract AowChallenge {
         bytes32 proofDigest,
         bytes checkpoints
     );
-    /// @notice A segment of a claim is wrong: the claim is void, and its bond is the challenger's.
-    event Slashed(bytes32 indexed id, address indexed challenger, uint256 segment, uint256 bond);
+    /// @notice A segment of a claim is wrong: the claim is void, its challenger has the reward, and the rest of its bond
+    /// is burned.
+    event Slashed(bytes32 indexed id, address indexed challenger, uint256 segment, uint256 reward, uint256 burned);
     /// @notice The whole work has been taken back and led to its start: the claim is final.
     event Upheld(bytes32 indexed id);
     /// @notice The bond of a final claim is back with its node.
@@ -187,7 +190,7 @@ contract AowChallenge {
         emit Posted(id, round, msg.sender, height, steps, proofDigest, checkpoints);
     }
 
-    /// @notice Shows that a segment of a claim is wrong, and takes the claim's bond.
+    /// @notice Shows that a segment of a claim is wrong, and takes half of the claim's bond.
     /// @dev Paid to the caller at once: should the caller refuse the money, the only challenge that fails is its own.
     /// The claim is void before the caller runs, so a caller that calls back finds it void.
     /// @param id The claim.
@@ -208,8 +211,10 @@ contract AowChallenge {
         (claim.status, claim.bond) = (ClaimStatus.Slashed, 0);
         // A void result is nothing to be read, and giving the slots back pays for a part of the challenge.
         (claim.commitment, claim.start, claim.result) = (0, 0, 0);
-        emit Slashed(id, msg.sender, segment, bond);
-        _pay(msg.sender, bond);
+        // Half stays here for good, or a poster could challenge itself and lose nothing.
+        uint256 reward = bond / 2;
+        emit Slashed(id, msg.sender, segment, reward, bond - reward);
+        _pay(msg.sender, reward);
     }
 
     /// @notice Takes the whole work of a claim of at most {MAX_WHOLE} steps back. If it holds, the claim is final.
@@ -251,6 +256,14 @@ contract AowChallenge {
         Claim storage claim = _claims[id];
         if (!_isFinal(claim)) revert NotFinal(id);
         return claim.result;
+    }
+
+    /// @notice What a final claim comes to, in one word: the hash of its id, its block's height, its steps and its result.
+    /// It fails unless the claim is final. The network certifies the same word for a completion that is to be paid.
+    function outcomeOf(bytes32 id) external view returns (bytes32) {
+        Claim storage claim = _claims[id];
+        if (!_isFinal(claim)) revert NotFinal(id);
+        return keccak256(abi.encode(id, claim.height, claim.steps, claim.result));
     }
 
     /// @notice All that is kept about a claim; zeros if there is none.

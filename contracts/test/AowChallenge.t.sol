@@ -321,16 +321,16 @@ contract AowChallengeTest is AowFixture {
         slash(checkpoints, SEGMENTS - 1);
     }
 
-    function test_SlashingPaysTheChallengerAndForgetsTheClaim() public {
+    function test_SlashingPaysHalfToTheChallengerAndForgetsTheClaim() public {
         bytes memory wrong = pack(noise(4));
         post(node, ROUND, HEIGHT, STEPS, wrong);
         vm.expectEmit();
-        emit AowChallenge.Slashed(id, CHALLENGER, 2, BOND);
+        emit AowChallenge.Slashed(id, CHALLENGER, 2, BOND / 2, BOND / 2);
         vm.prank(CHALLENGER);
         aow.challenge(id, wrong, 2);
 
-        assertEq(CHALLENGER.balance, BOND);
-        assertEq(address(aow).balance, 0);
+        assertEq(CHALLENGER.balance, BOND / 2);
+        assertEq(address(aow).balance, BOND / 2, "the other half is burned");
         Claim memory claim = aow.claimOf(id);
         assertEq(uint256(claim.status), uint256(ClaimStatus.Slashed));
         assertEq(claim.bond, 0);
@@ -339,7 +339,35 @@ contract AowChallengeTest is AowFixture {
         assertFalse(aow.isFinal(ROUND, node));
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
         aow.resultOf(ROUND, node);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
+        aow.outcomeOf(id);
         expectRefusals(AowChallenge.AlreadySlashed.selector);
+    }
+
+    /// @dev Not even by being first to show its own claim wrong does a poster get away with less than half of its bond.
+    function testFuzz_APosterThatChallengesItselfLosesHalfOfItsBond(uint96 bond) public {
+        bond = uint96(bound(bond, BOND, 50 ether));
+        bytes memory wrong = pack(noise(4));
+        vm.startPrank(node);
+        aow.post{value: bond}(ROUND, HEIGHT, STEPS, wrong, PROOF);
+        aow.challenge(id, wrong, 0);
+        assertEq(node.balance, 100 ether - bond + bond / 2);
+        assertEq(address(aow).balance, bond - bond / 2);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.AlreadySlashed.selector, id));
+        aow.release(id);
+        vm.stopPrank();
+    }
+
+    /// @dev What is burned is nobody's: other bonds come back in full beside it, and it stays.
+    function test_WhatIsBurnedStaysWhenEverybodyElseHasTheirs() public {
+        bytes memory wrong = pack(noise(4));
+        post(node, ROUND, HEIGHT, STEPS, wrong);
+        post(nodes[0], ROUND, HEIGHT, STEPS, honestOf(nodes[0]));
+        slash(wrong, 0);
+        vm.warp(block.timestamp + WINDOW + 1);
+        aow.release(idOf(ROUND, nodes[0]));
+        assertEq(nodes[0].balance, 100 ether);
+        assertEq(address(aow).balance, BOND / 2);
     }
 
     function test_RevertWhen_ThereIsNoClaim() public {
@@ -399,7 +427,7 @@ contract AowChallengeTest is AowFixture {
         post(node, ROUND, HEIGHT, STEPS, wrong);
         Stubborn stubborn = new Stubborn();
         stubborn.setMood(Stubborn.Mood.Reverting);
-        bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, BOND);
+        bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, BOND / 2);
         vm.prank(address(stubborn));
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.PaymentFailed.selector, address(stubborn), reason));
         aow.challenge(id, wrong, 0);
@@ -417,8 +445,8 @@ contract AowChallengeTest is AowFixture {
         assertTrue(reentrant.attempted());
         assertFalse(reentrant.succeeded());
         assertEq(reentrant.answer(), abi.encodeWithSelector(AowChallenge.AlreadySlashed.selector, id));
-        assertEq(address(reentrant).balance, BOND);
-        assertEq(address(aow).balance, BOND);
+        assertEq(address(reentrant).balance, BOND / 2);
+        assertEq(address(aow).balance, BOND + BOND / 2);
     }
 
     // Taking the whole work back.
@@ -496,11 +524,55 @@ contract AowChallengeTest is AowFixture {
         assertGt(aow.resultOf(ROUND, node), 0);
     }
 
+    /// @dev The golden work of 4,096 steps, posted and upheld, comes to the outcome that the Rust tests state.
+    function test_GoldenVectors_Outcome() public {
+        bytes32 network = keccak256("golden network");
+        address worker = 0x1111111111111111111111111111111111111111;
+        vm.chainId(97);
+        vm.mockCall(address(registry), abi.encodeCall(registry.networkId, ()), abi.encode(network));
+        vm.mockCall(
+            address(registry),
+            abi.encodeWithSignature("finalizedHash(uint64)", 5),
+            abi.encode(keccak256("golden block"))
+        );
+        vm.mockCall(address(registry), abi.encodeCall(registry.isValidator, (worker)), abi.encode(true));
+        aow = new AowChallenge(registry, BOND, WINDOW);
+        vm.deal(worker, BOND);
+        post(worker, 3, 5, 4096, abi.encodePacked(uint128(0xbc250f38b5f8cb61a4c2d1c65344ad71)));
+        id = idOf(3, worker);
+        aow.verifyWhole(id);
+        assertEq(aow.outcomeOf(id), 0x951da51c331bd3ba86b0196992dc9d8eccbe44c5896161773393627a6d711c63);
+    }
+
+    function testFuzz_TheOutcomeIsTheHashOfWhatTheClaimStates(uint64 round, uint256 segments) public {
+        segments = bound(segments, 1, 4);
+        uint64 steps = uint64(segments * 3);
+        uint256[] memory list = checkpointsFrom(startOf(round, node, steps), segments, 3);
+        id = idOf(round, node);
+        post(node, round, HEIGHT, steps, pack(list));
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
+        aow.outcomeOf(id);
+        bytes32 expected =
+            keccak256(bytes.concat(id, bytes32(uint256(HEIGHT)), bytes32(uint256(steps)), bytes32(list[segments - 1])));
+        uint256 snapshot = vm.snapshotState();
+        aow.verifyWhole(id);
+        assertEq(aow.outcomeOf(id), expected);
+        vm.revertToState(snapshot);
+        vm.warp(block.timestamp + WINDOW);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
+        aow.outcomeOf(id);
+        vm.warp(block.timestamp + 1);
+        aow.release(id);
+        assertEq(aow.outcomeOf(id), expected);
+    }
+
     function test_NothingIsFinalByDefault() public {
         vm.warp(block.timestamp + 365 days);
         assertFalse(aow.isFinal(ROUND, node));
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
         aow.resultOf(ROUND, node);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotFinal.selector, id));
+        aow.outcomeOf(id);
         assertEq(aow.claimOf(id).commitment, 0);
     }
 
@@ -521,7 +593,7 @@ contract AowChallengeTest is AowFixture {
         uint256 before = CHALLENGER.balance;
         vm.prank(CHALLENGER);
         aow.challenge(id, checkpoints, segment);
-        assertEq(CHALLENGER.balance, before + BOND);
+        assertEq(CHALLENGER.balance, before + BOND / 2);
     }
 
     /// @dev For refusals that say two numbers.

@@ -26,6 +26,8 @@ contract AowHandler is AowFixture {
     uint256 public wrongRefusals;
     /// @notice Bonds that have not been paid out, by the books.
     uint256 public held;
+    /// @notice Halves of bonds that nobody gets, by the books.
+    uint256 public burned;
 
     Book[] private books;
     mapping(bytes32 => bool) private posted;
@@ -86,7 +88,8 @@ contract AowHandler is AowFixture {
         vm.prank(challenger);
         try aow.challenge(book.id, book.checkpoints, segment) {
             if (!good) ++breaches;
-            settle(book, challenger);
+            burned += book.bond - book.bond / 2;
+            settle(book, challenger, book.bond / 2);
             book.slashed = true;
             ++done[1];
         } catch {
@@ -116,7 +119,7 @@ contract AowHandler is AowFixture {
         bool good = isFinal(book) && book.bond != 0;
         try aow.release(book.id) {
             if (!good) ++breaches;
-            settle(book, book.node);
+            settle(book, book.node, book.bond);
             ++done[3];
         } catch {
             if (good) ++wrongRefusals;
@@ -132,11 +135,16 @@ contract AowHandler is AowFixture {
     function checkFinality() external view {
         for (uint256 i; i < books.length; ++i) {
             assertEq(aow.isFinal(books[i].round, books[i].node), isFinal(books[i]));
+            try aow.outcomeOf(books[i].id) {
+                assertTrue(isFinal(books[i]), "an outcome before its time");
+            } catch {
+                assertFalse(isFinal(books[i]), "no outcome although it is final");
+            }
         }
     }
 
     function checkBalances() external view {
-        assertEq(address(aow).balance, held, "holds the bonds that are out");
+        assertEq(address(aow).balance, held + burned, "holds the bonds that are out, and what is burned");
         uint256 bonds;
         for (uint256 i; i < books.length; ++i) {
             bonds += aow.claimOf(books[i].id).bond;
@@ -155,8 +163,8 @@ contract AowHandler is AowFixture {
         console.log("released %s, waited %s, refused %s", done[3], done[4], done[5]);
     }
 
-    function settle(Book storage book, address to) private {
-        expected[to] += book.bond;
+    function settle(Book storage book, address to, uint256 amount) private {
+        expected[to] += amount;
         held -= book.bond;
         book.bond = 0;
     }

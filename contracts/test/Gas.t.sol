@@ -8,7 +8,7 @@ import {Fixture} from "./Fixture.sol";
 import {Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice Holds what a transaction has cost against a budget.
 abstract contract Budgets is Test {
@@ -50,7 +50,8 @@ contract GasTest is Fixture, Budgets {
     function test_GasOfPayout() public {
         address[] memory validators = makeValidators(4);
         ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
-        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), address(wallet));
+        IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
+        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), none, address(wallet));
         vm.deal(address(distributor), 10 ether);
         vm.deal(PAYEE, 1);
 
