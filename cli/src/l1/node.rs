@@ -1,17 +1,18 @@
-//! One peer in this process: the node, and the relayer that settles what it finalizes.
+//! One peer in this process: the node, the relayer that settles what it finalizes, and the watcher of claims.
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use dtn_node::{Node, NodeConfig, NodeHandle};
-use dtn_primitives::{FinalizedResult, SecretKey};
+use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     connection::ConnectError,
     gas_ledger::GasLedger,
     keystore::{KeyInfo, Password},
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
+    watcher::{RoundSource, Watcher, WatcherOptions},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,12 +25,26 @@ const FIRST_CONTACT: Duration = Duration::from_secs(2);
 /// The pause before a settlement chain that did not answer is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The peer's own ledger, for its relayer.
+/// The peer's own ledger, for its relayer and its watcher.
+#[derive(Clone)]
 struct OwnLedger(NodeHandle);
 
 impl ResultSource for OwnLedger {
     async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, SourceError> {
         Ok(self.0.results(from_height).await?)
+    }
+}
+
+// TODO(rounds): ask the node once it keeps rounds:
+//   round:     Ok(self.0.round(number).await?)
+//   certified: Ok(self.0.certificate(height).await?.map(|certified| (certified.header, certified.certificate)))
+impl RoundSource for OwnLedger {
+    async fn round(&self, _number: u64) -> Result<Option<Round>, SourceError> {
+        Ok(None)
+    }
+
+    async fn certified(&self, _height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
+        Ok(None)
     }
 }
 
@@ -222,9 +237,16 @@ impl Settlement {
         if let Err(error) = ledger.reconcile(&chain).await {
             tracing::warn!(%error, "some receipts are still missing in the gas ledger");
         }
-        let options = RelayerOptions::for_network(&network);
         let account = Account::new(chain, key, ledger);
-        Ok(Relayer::new(account, contracts, source, options).run().await)
+        let relayer =
+            Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network)).run();
+        // A deployment that is older than claims has no contract for them.
+        if contracts.aow.is_zero() {
+            return Ok(relayer.await);
+        }
+        let watcher = Watcher::new(account, contracts, source, WatcherOptions::for_network(&network)).run();
+        // Neither ever ends.
+        Ok(futures::future::select(Box::pin(relayer), Box::pin(watcher)).await.factor_first().0)
     }
 }
 
