@@ -19,7 +19,7 @@ use dtn_primitives::{
 };
 use dtn_settlement::{
     Account, Call, Chain, ContractAddresses, Network,
-    aow::{Aow, ClaimStatus, ClaimTerms, NewClaim, PostedClaim, checkpoints_of, pack},
+    aow::{Aow, ClaimStatus, ClaimTerms, NewClaim, PostedClaim, checkpoints_of},
     connection::{AnvilOptions, start_anvil},
     contracts::{AOW, AowChallenge, REGISTRY, ResultRegistry},
     deploy::{DeployPlan, deploy, top_up},
@@ -431,14 +431,8 @@ async fn true_completions_are_paid_once_they_stand_and_false_ones_are_forfeited(
     let head = world.head().await;
     let watcher = world.watch(1, QUICK);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(
-        *watcher.status.borrow(),
-        WatcherStatus {
-            checked: watcher.status.borrow().checked,
-            found_false: watcher.status.borrow().found_false,
-            ..WatcherStatus::default()
-        }
-    );
+    let WatcherStatus { challenged, posted, released, open, .. } = *watcher.status.borrow();
+    assert_eq!((challenged, posted, released, open), (0, 0, 0, 0));
     assert_eq!(world.head().await, head);
     watcher.kill().await;
 }
@@ -584,13 +578,8 @@ async fn every_refusal_is_told_by_its_name() {
     assert!(said.contains("InvalidCheckpointsLength(length: 17)"), "{said}");
     let said = raw(2, [[0; 16], [0xff; 16]].concat()).await;
     assert!(said.contains("NonCanonical(index: 1)"), "{said}");
-    let rich: () = world
-        .chain
-        .provider()
-        .raw_request("anvil_setBalance".into(), (me.address(), U256::MAX >> 2))
-        .await
-        .expect("set");
-    let () = rich;
+    let rich = world.chain.provider().raw_request::<_, ()>("anvil_setBalance".into(), (me.address(), U256::MAX >> 2));
+    rich.await.expect("set");
     let said = post(right.clone(), U256::from(1) << 96).await;
     assert!(said.contains("BondTooLarge(have: 79228162514264337593543950336)"), "{said}");
 
@@ -620,8 +609,8 @@ async fn every_refusal_is_told_by_its_name() {
     assert!(said.contains(&format!("AlreadyUpheld(id: {id})")), "{said}");
     set_code("0x5f5ffd").await;
     let said = refusal(aow.release(&world.stranger(), id).await);
-    let expected = format!("PaymentFailed(account: {}, reason: no reason given)", me.address());
-    assert!(said.contains(&expected), "{said}");
+    let expected = format!("{}, reason: no reason given)", me.address());
+    assert!(said.contains("PaymentFailed(") && said.ends_with(&expected), "{said}");
     set_code("0x").await;
     aow.release(&world.stranger(), id).await.expect("released");
     let said = refusal(aow.release(&world.stranger(), id).await);
@@ -699,5 +688,4 @@ async fn the_contract_computes_what_this_program_does() {
         let theirs = world.chain.read(world.contracts.aow, &call).await.expect("answered");
         assert_eq!(theirs, world.start(&round, node).value());
     }
-    assert_eq!(pack(&[Element::new(1).expect("small")]).len(), 16);
 }
