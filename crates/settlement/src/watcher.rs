@@ -431,6 +431,11 @@ impl Desk {
             None => {
                 // The block's hash is the registry's word, never the poster's.
                 let (domain, block_hash) = (terms.domain, self.finalized(claim.height).await?);
+                if block_hash.is_zero() {
+                    // The chain has replaced the block that both came with.
+                    watched.pace.wait(self.options.takeover);
+                    return Ok(());
+                }
                 let taken = claim.clone();
                 let replay = move || taken.first_false_segment(domain, block_hash);
                 let verdict = tokio::task::spawn_blocking(replay).await?;
@@ -471,8 +476,12 @@ impl Desk {
         if now < posted_at + terms.delay(self.account.address(), claim, self.options.takeover) {
             return Ok(());
         }
-        let record = self.aow.challenge(&self.account, claim.id, &claim.checkpoints, segment).await?;
-        tell(&record, claim.id);
+        let challenged = self.aow.challenge(&self.account, claim.id, &claim.checkpoints, segment).await;
+        if challenged.as_ref().is_err_and(|error| error.reverts_with(&["SegmentHolds"])) {
+            // Then it was judged by a block that has been replaced since.
+            watched.verdict = None;
+        }
+        tell(&challenged?, claim.id);
         status.send_modify(|status| status.challenged += 1);
         Ok(())
     }
