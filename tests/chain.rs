@@ -22,8 +22,9 @@ use dtn_primitives::{
 use dtn_settlement::{
     Account, Chain, Network,
     amount::parse_amount,
+    aow::ClaimTerms,
     connection::{AnvilOptions, start_anvil},
-    contracts::{ResultRegistry, RewardDistributor},
+    contracts::{REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, Deployment, deploy, fund, top_up},
     dev_keys::dev_key,
     evidence,
@@ -32,6 +33,7 @@ use dtn_settlement::{
     multisig::{Multisig, ProposalStatus, WalletTransaction},
     payouts::payouts,
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
+    sender::Call,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -169,7 +171,7 @@ async fn owners_deploy_fund_agree_and_pay() {
     let again = bench.json(&["deploy", "--genesis", "genesis.json", "--fund-distributor", "2ether"]);
     let again = &again["deployment"];
     assert!(again["contracts"].as_array().is_some_and(|all| all.iter().all(|contract| contract["tx"].is_null())));
-    for contract in ["registry", "multisig", "distributor"] {
+    for contract in ["registry", "aow", "multisig", "distributor"] {
         assert_eq!(first[contract], again[contract]);
     }
     assert_eq!(first["from_block"], again["from_block"]);
@@ -264,6 +266,10 @@ async fn what_is_wrong_is_said_before_anything_is_signed() {
     assert!(said.contains("holds 0 and cannot pay"), "{said}");
     let said = bench.failure(&[&deploy[..], &["--threshold", "5"]].concat());
     assert!(said.contains("a threshold of 5 does not suit 4 owners"), "{said}");
+    for terms in [["--claim-bond", "0"], ["--claim-window", "0s"]] {
+        let said = bench.failure(&[&deploy[..], &terms].concat());
+        assert!(said.contains("a claim needs a bond"), "{said}");
+    }
     bench.write_genesis(&keys, 97);
     let said = bench.failure(&deploy);
     assert!(said.contains("settles on chain 97"), "{said}");
@@ -305,7 +311,7 @@ async fn the_testnet_profile_runs_against_a_chain_like_it() {
     let balance = Command::new(cast()).args(["balance", distributor, "--rpc-url", &bench.anvil.endpoint()]).output();
     assert_eq!(String::from_utf8_lossy(&balance.expect("cast runs").stdout).trim(), "1000000000000000000");
     let gas = bench.json(&["gas", "--network", "testnet"]);
-    assert_eq!(gas["total"]["transactions"], 4);
+    assert_eq!(gas["total"]["transactions"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -433,6 +439,9 @@ impl Council {
         let genesis = genesis(&keys, 31337);
         let deployer = Account::new(chain.clone(), dev_key(0).expect("there"), GasLedger::new(bench.path("gas.jsonl")));
         let plan = DeployPlan::new(&genesis, None, None).expect("valid");
+        // Long enough for whoever types commands.
+        let claims = ClaimTerms { window: 3600, ..plan.claims };
+        let plan = plan.with_claims(claims).expect("valid");
         let deployment = deploy(&deployer, &plan, |_| ()).await.expect("deployed");
         let owners: Vec<_> = keys.iter().map(SecretKey::address).collect();
         fund(&deployer, &owners, parse_amount("1ether").expect("fine"), |_, _| ()).await.expect("funded");
@@ -619,18 +628,24 @@ fn contradiction(council: &Council, validator: usize, kind: VoteKind) -> Evidenc
     Evidence::new(&vote(keccak256("one")), &vote(keccak256("another")))
 }
 
-/// Answers `dtn_evidence` as a peer does, and is the only peer of the network in the bench's home.
-async fn showing_peer(council: &Council, shown: Vec<Evidence>) -> jsonrpsee::server::ServerHandle {
-    let mut module = jsonrpsee::RpcModule::new(shown);
-    module.register_method("dtn_evidence", |_, shown, _| shown.clone()).expect("a new name");
-    let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.expect("a free port");
-    let address = server.local_addr().expect("bound");
+/// Tells the command line what was deployed.
+fn write_home(council: &Council) -> PathBuf {
     let home = council.bench.path(".dtn");
     fs::create_dir_all(home.join("deployments")).expect("writable");
     let genesis = serde_json::to_string(&council.genesis).expect("JSON");
     fs::write(home.join("genesis.json"), genesis).expect("writable");
     let deployment = serde_json::to_string(&council.deployment).expect("JSON");
     fs::write(home.join("deployments/local.json"), deployment).expect("writable");
+    home
+}
+
+/// Answers `dtn_evidence` as a peer does, and is the only peer of the network in the bench's home.
+async fn showing_peer(council: &Council, shown: Vec<Evidence>) -> jsonrpsee::server::ServerHandle {
+    let mut module = jsonrpsee::RpcModule::new(shown);
+    module.register_method("dtn_evidence", |_, shown, _| shown.clone()).expect("a new name");
+    let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("bound");
+    let home = write_home(council);
     let client = format!("keystore = \"none\"\npassword_file = \"none\"\npeers = [\"{address}\"]\n");
     fs::write(home.join("client.toml"), client).expect("writable");
     server.start(module)
@@ -726,4 +741,72 @@ async fn the_registry_refuses_what_proves_nothing_by_name() {
     }
     assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("taken").is_some());
     assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("known").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_posted_checked_challenged_and_released_by_hand() {
+    let council = Council::new(4).await;
+    let bench = &council.bench;
+    write_home(&council);
+    let keystore = Keystore::new(bench.path("keys"));
+    for (index, key) in council.keys.iter().enumerate().take(2) {
+        keystore.store(&format!("validator-{index}"), key, &Password::new(PASSWORD)).expect("writable");
+    }
+    council.finalize(&[Address::repeat_byte(0x91)]);
+    let block = council.ledger.all().remove(0);
+    let signatures = block.certificate.signatures.iter().flat_map(|(_, signature)| signature.0).collect();
+    let call = ResultRegistry::finalizeCall { header: (&block.header).into(), view_: 0, signatures };
+    council.deployer.send(&Call::new(REGISTRY, council.deployment.addresses.registry, &call)).await.expect("final");
+
+    let post = |from: &'static str, steps: &'static str| {
+        ["aow", "post", "--from", from, "--round", "1", "--height", "1", "--steps", steps]
+    };
+    let said = bench.failure(&post("validator-0", "4099"));
+    assert!(said.contains("4099 steps cannot be claimed"), "{said}");
+    let said = bench.failure(&["aow", "post", "--round", "1", "--height", "9", "--steps", "8"]);
+    assert!(said.contains("the registry holds no block 9"), "{said}");
+    let said = bench.failure(&post("dev:5", "8"));
+    assert!(said.contains("NotValidator(account: 0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc)"), "{said}");
+
+    let posted = bench.json(&post("validator-0", "8192"));
+    assert_eq!((text(&posted["status"]), text(&posted["bond_wei"])), ("posted", "0x2386f26fc10000"));
+    let right = text(&posted["id"]).to_string();
+    let said = bench.failure(&post("validator-0", "8192"));
+    assert!(said.contains("AlreadyPosted(round: 1"), "{said}");
+    let made_up = ["--result", "0x00000000000000000000000000000007"];
+    let said = bench.failure(&[&post("validator-1", "8192")[..], &made_up].concat());
+    assert!(said.contains("does not go back to the start") && said.contains("nothing was posted"), "{said}");
+    let posted = bench.json(&[&post("validator-1", "8192")[..], &made_up, &["--anyway"]].concat());
+    let wrong = text(&posted["id"]).to_string();
+
+    let claims = bench.json(&["aow", "claims"]);
+    let of = |id: &str| claims.as_array().and_then(|all| all.iter().find(|claim| claim["id"] == id)).expect("listed");
+    assert_eq!((&of(&right)["holds"], &of(&right)["false_segment"]), (&true.into(), &Value::Null));
+    assert_eq!((&of(&wrong)["holds"], &of(&wrong)["false_segment"]), (&false.into(), &0.into()));
+    assert_eq!((of(&wrong)["round"].as_u64(), of(&wrong)["segments"].as_u64()), (Some(1), Some(2)));
+    assert!(bench.json(&["aow", "claims", "--round", "2"]).as_array().is_some_and(Vec::is_empty));
+
+    let said = bench.failure(&["aow", "challenge", &right]);
+    assert!(said.contains("every segment of") && said.contains("would be refused"), "{said}");
+    let said = bench.failure(&["aow", "challenge", &right, "--segment", "1"]);
+    assert!(said.contains(&format!("SegmentHolds(id: {right}, segment: 1)")), "{said}");
+    let said = bench.failure(&["aow", "challenge", &B256::ZERO.to_string()]);
+    assert!(said.contains("nobody has posted the claim"), "{said}");
+    let slashed = bench.json(&["aow", "challenge", &wrong, "--from", "dev:5"]);
+    assert_eq!((text(&slashed["status"]), text(&slashed["transaction"]["function"])), ("slashed", "challenge"));
+    let said = bench.failure(&["aow", "release", &right]);
+    assert!(said.contains(&format!("NotFinal(id: {right})")), "{said}");
+    assert_eq!(text(&bench.json(&["aow", "uphold", &right])["status"]), "upheld");
+    assert_eq!(text(&bench.json(&["aow", "release", &right])["bond_wei"]), "0x0");
+
+    let table = String::from_utf8(bench.run(&["aow", "claims"]).stdout).expect("text");
+    for part in ["upheld", "slashed", "not segment 0, by 0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc", &right, &wrong] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let gas = bench.json(&["gas"]);
+    let rows: Vec<_> = gas["summary"].as_array().into_iter().flatten().collect();
+    for call in ["post", "challenge", "verifyWhole", "release"] {
+        let row = rows.iter().find(|row| row["contract"] == "AowChallenge" && row["function"] == call);
+        assert!(row.is_some_and(|row| row["mean"].as_u64() > Some(0)), "{call} in {rows:?}");
+    }
 }

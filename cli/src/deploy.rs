@@ -1,14 +1,15 @@
 //! `dtn-cli deploy` and `dtn-cli fund`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::{Address, U256};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Network,
     amount::format_amount,
+    aow::ClaimTerms,
     deploy::{self, DeployPlan, Deployment},
 };
 use serde_json::json;
@@ -27,6 +28,7 @@ use crate::{
   dtn-cli deploy --fund-distributor 1ether
   dtn-cli deploy --genesis net/genesis.json --threshold 3
   dtn-cli deploy --network testnet --from treasurer
+  dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
 
 Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
 rest. Without --owners the validators own the multisig, and without --threshold their quorum decides.")]
@@ -40,6 +42,12 @@ pub(crate) struct Deploy {
     /// Confirmations that the multisig asks for [default: the quorum of its owners]
     #[arg(long, value_name = "K")]
     threshold: Option<usize>,
+    /// The least bond of a claim of sequential work [default: 0.01ether on a development chain, else 0.05ether]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    claim_bond: Option<U256>,
+    /// How long such a claim can be challenged [default: 4s on a development chain, else 1h]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    claim_window: Option<Duration>,
     /// Bring the distributor's balance up to this, such as 1ether
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     fund_distributor: Option<U256>,
@@ -57,10 +65,16 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         words => Some(addresses(&keystore, words)?),
     };
     let plan = DeployPlan::new(&genesis, owners, args.threshold)?;
+    let ClaimTerms { bond, window } = plan.claims;
+    let window = match args.claim_window {
+        Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,
+        None => window,
+    };
+    let plan = plan.with_claims(ClaimTerms { bond: args.claim_bond.unwrap_or(bond), window })?;
     let chain = context.connect_or_start().await?;
     let account = context.account(&chain, args.from.as_ref()).await?;
 
-    let bar = output::progress(3, "deploy");
+    let bar = output::progress(4, "deploy");
     let mut deployment = deploy::deploy(&account, &plan, |contract| {
         bar.set_message(contract.contract.clone());
         bar.inc(1);
@@ -89,6 +103,9 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         table.row([contract.contract.clone(), contract.address.to_string(), state, gas]);
     }
     table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
+    let window = humantime::format_duration(Duration::from_secs(plan.claims.window.into()));
+    let bond = format_amount(plan.claims.bond);
+    table.note(format!("A claim of sequential work takes a bond of {bond} and can be challenged for {window}."));
     if peers_settle {
         let (running, shown) = (processes::any_peer_runs(&home)?, context.home.display());
         table.note(match running {

@@ -146,6 +146,7 @@ impl Command {
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
+            Self::Aow { command: aow::Command::Claims(command) } => Some(command.globals()),
             Self::Demo(_) | Self::Bench { .. } | Self::Aow { .. } | Self::Sim { .. } | Self::Completions { .. } => None,
         }
     }
@@ -175,7 +176,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Bench { command } => bench::run(command).await,
-        Command::Aow { command } => aow::run(command).await,
+        Command::Aow { command } => aow::run(command, context).await,
         Command::Sim { command } => sim::run(command),
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,

@@ -234,6 +234,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
     let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
     let latest = desk.chain.read(addresses.registry, &ResultRegistry::latestHeightCall {}).await?;
     let (wallet, distributor) = (balance(addresses.multisig).await?, balance(addresses.distributor).await?);
+    let claims = balance(addresses.aow).await?;
     let mut owned = Vec::new();
     for owner in owners {
         owned.push((owner, balance(owner).await?));
@@ -250,6 +251,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
             "registry": { "address": addresses.registry, "latest_height": latest },
             "multisig": { "address": addresses.multisig, "balance_wei": wallet, "threshold": threshold,
                           "owners": owned.iter().map(owner).collect::<Vec<_>>() },
+            "aow": { "address": addresses.aow, "balance_wei": claims },
             "distributor": { "address": addresses.distributor, "balance_wei": distributor },
             "proposals": proposals.iter().map(proposal).collect::<Vec<_>>(),
         }));
@@ -258,6 +260,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
     contracts.row(["ResultRegistry", &addresses.registry.to_string(), &format!("latest height {latest}")]);
     let decides = format!("{}, {threshold} of {} decide", format_amount(wallet), owned.len());
     contracts.row(["MultiSigWallet", &addresses.multisig.to_string(), &decides]);
+    contracts.row(["AowChallenge", &addresses.aow.to_string(), &format_amount(claims)]);
     contracts.row(["RewardDistributor", &addresses.distributor.to_string(), &format_amount(distributor)]);
     output::line(contracts)?;
     let mut table = Table::new("\nOwners", [left("owner"), right("balance")]);

@@ -5,7 +5,7 @@ import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
 import {Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice The structure whose hash is the network id. No contract reads it; only the format is checked here.
 struct Genesis {
@@ -81,7 +81,8 @@ contract GoldenVectorsTest is Test {
         ResultRegistry registry = new ResultRegistry(
             json.readBytes32(".network.network_id"), header.epoch, json.readAddressArray(".network.validators")
         );
-        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), address(this));
+        IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
+        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), none, address(this));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));

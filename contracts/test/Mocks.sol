@@ -76,3 +76,19 @@ contract Reentrant {
         (succeeded, answer) = _target.call(_call);
     }
 }
+
+/// @notice Outcomes of rounds as the test sets them; none is final before.
+contract Outcomes {
+    error NotFinal(bytes32 id);
+
+    mapping(bytes32 => bytes32) private _outcomes;
+
+    function set(bytes32 id, bytes32 outcome) external {
+        _outcomes[id] = outcome;
+    }
+
+    function outcomeOf(bytes32 id) external view returns (bytes32 outcome) {
+        outcome = _outcomes[id];
+        if (outcome == 0) revert NotFinal(id);
+    }
+}

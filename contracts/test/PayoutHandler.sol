@@ -3,13 +3,14 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {Fixture} from "./Fixture.sol";
+import {Outcomes} from "./Mocks.sol";
 import {Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice Makes blocks, finalizes some of them, and tries to get rewards out of a distributor: by the book, with one
-/// of the two locks missing, twice, and with results that are not in the block.
+/// of the two locks missing, twice, with results that are not in the block, and for rounds that came to something else.
 contract PayoutHandler is Fixture {
     struct Block {
         Header header;
@@ -19,6 +20,7 @@ contract PayoutHandler is Fixture {
 
     MultiSigWallet public immutable wallet;
     ResultRegistry public immutable registry;
+    Outcomes public immutable outcomes;
     RewardDistributor public immutable distributor;
     uint256 public funded;
     uint256 public paid;
@@ -31,6 +33,7 @@ contract PayoutHandler is Fixture {
     Block[] private blocks;
     bytes32[] private paidIds;
     mapping(bytes32 => uint256) private payments;
+    mapping(bytes32 => bytes32) private outcomeAt;
     mapping(address => uint256) private received;
     address[] private payees;
     uint256[4] private done;
@@ -40,7 +43,8 @@ contract PayoutHandler is Fixture {
         validators = makeValidators(4);
         wallet = new MultiSigWallet(owners, 3);
         registry = new ResultRegistry(NETWORK, EPOCH, validators);
-        distributor = new RewardDistributor(IRegistry(address(registry)), address(wallet));
+        outcomes = new Outcomes();
+        distributor = new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), address(wallet));
         for (uint256 i; i < 4; ++i) {
             payees.push(address(uint160(0x2000 + i)));
         }
@@ -64,17 +68,25 @@ contract PayoutHandler is Fixture {
         for (uint256 i; i < size; ++i) {
             uint256 random = uint256(keccak256(abi.encode(seed, i)));
             Result memory result = Result(
-                bytes32(random % 12),
+                idAt(random % 12),
                 validators[random % 5 % 4],
                 payees[random % 4],
                 random % 3 ether,
-                bytes32(random % 2)
+                bytes32(1 + random % 2)
             );
             made.results.push(result);
             leaves[i] = leafOf(result);
         }
         (bytes32 root,) = merkle(leaves, 0);
         made.header = makeHeader(uint64(1 + height % 8), root);
+    }
+
+    /// @dev A round comes to one of the digests that results state, or to something else. Once and for all.
+    function decide(uint256 which, uint256 outcome) external {
+        bytes32 id = idAt(which % 12);
+        if (outcomeAt[id] != 0) return;
+        outcomeAt[id] = bytes32(1 + outcome % 3);
+        outcomes.set(id, outcomeAt[id]);
     }
 
     /// @dev A certificate of 0 to 4 votes; the registry must take those of at least 3.
@@ -107,6 +119,7 @@ contract PayoutHandler is Fixture {
             wallet.confirmTransaction(id);
         }
         bool open = confirmations >= 3 && finalHash[header.height] == hashOf(header) && !forged;
+        open = open && (bytes4(result.id) != 0 || outcomeAt[result.id] == result.digest);
         bool payable_ = payments[result.id] == 0 && result.amount <= address(distributor).balance;
         uint256 before = address(distributor).balance;
         vm.prank(owners[0]);
@@ -145,6 +158,11 @@ contract PayoutHandler is Fixture {
         (, proof) = merkle(leaves, index);
         (header, result) = (chosen.header, chosen.results[index]);
         if (forged) result.amount += 1;
+    }
+
+    /// @dev Half of the ids are those of orders, half those of rounds.
+    function idAt(uint256 index) private pure returns (bytes32) {
+        return bytes32(index % 2 == 0 ? index : index | 1 << 255);
     }
 
     function note(Result memory result, uint256 before) private {

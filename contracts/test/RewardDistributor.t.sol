@@ -2,15 +2,16 @@
 pragma solidity ^0.8.30;
 
 import {Fixture} from "./Fixture.sol";
-import {Reentrant, Stubborn} from "./Mocks.sol";
+import {Outcomes, Reentrant, Stubborn} from "./Mocks.sol";
 import {Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 contract RewardDistributorTest is Fixture {
     MultiSigWallet private wallet;
     ResultRegistry private registry;
+    Outcomes private outcomes;
     RewardDistributor private distributor;
     address[] private owners;
     address[] private validators;
@@ -21,20 +22,24 @@ contract RewardDistributorTest is Fixture {
         validators = makeValidators(4);
         wallet = new MultiSigWallet(owners, 3);
         registry = new ResultRegistry(NETWORK, EPOCH, validators);
-        distributor = new RewardDistributor(IRegistry(address(registry)), address(wallet));
+        outcomes = new Outcomes();
+        distributor = deployDistributor(address(wallet));
         vm.deal(address(distributor), 100 ether);
     }
 
     function test_KnowsItsLocks() public view {
         assertEq(address(distributor.registry()), address(registry));
+        assertEq(address(distributor.aow()), address(outcomes));
         assertEq(distributor.multisig(), address(wallet));
     }
 
     function test_RevertWhen_ALockIsNoContract() public {
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
-        new RewardDistributor(IRegistry(address(0)), address(wallet));
+        new RewardDistributor(IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet));
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
-        new RewardDistributor(IRegistry(address(registry)), owners[0]);
+        new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[1]));
+        new RewardDistributor(IRegistry(address(registry)), IOutcomes(owners[1]), address(wallet));
     }
 
     function test_TakesFunds() public {
@@ -254,7 +259,7 @@ contract RewardDistributorTest is Fixture {
     /// @dev The payee is the multisig itself here, the strongest position from which to call back.
     function test_ReentrantMultisigIsPaidOnce() public {
         Reentrant payee = new Reentrant();
-        distributor = new RewardDistributor(IRegistry(address(registry)), address(payee));
+        distributor = deployDistributor(address(payee));
         vm.deal(address(distributor), 100 ether);
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
         payee.prepare(address(distributor), abi.encodeCall(distributor.pay, (header, result, proof)));
@@ -281,6 +286,55 @@ contract RewardDistributorTest is Fixture {
             pay(header, resultAt(i, PAYEE, amount), proof);
         }
         assertEq(PAYEE.balance, uint256(amount) * size);
+    }
+
+    /// @dev The ids of rounds begin with four zero bytes, up to the last round that there can be.
+    function testFuzz_ARoundIsPaidOnceItsOutcomeStandsAndForThatAlone(uint64 round, bytes32 other) public {
+        bytes32 id = bytes32(uint256(round) << 160 | uint160(validators[1]));
+        bytes32 outcome = keccak256(abi.encode("outcome", round));
+        vm.assume(other != outcome && other != 0);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, outcome);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, id));
+        outcomes.set(id, other);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.NotUpheld.selector, id));
+        assertFalse(distributor.isPaid(id));
+        outcomes.set(id, outcome);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, id));
+    }
+
+    /// @dev The least id that is an order's.
+    function test_AnOrderNeedsNoOutcome() public {
+        bytes32 id = bytes32(uint256(1) << 224);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("claim"));
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    function test_RevertWhen_TheWorkerOfARoundIsBarred() public {
+        bytes32 id = bytes32(uint256(7) << 160 | uint160(validators[1]));
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("outcome"));
+        outcomes.set(id, keccak256("outcome"));
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 1));
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, id, validators[1])
+        );
+    }
+
+    function deployDistributor(address multisig) private returns (RewardDistributor) {
+        return new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), multisig);
+    }
+
+    /// @dev A final block with one result, of the second validator.
+    function finalizedOnly(bytes32 id, bytes32 digest)
+        private
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        result = Result(id, validators[1], PAYEE, 2 ether, digest);
+        header = makeHeader(1, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        proof = new bytes32[](0);
     }
 
     function resultAt(uint256 index, address payee, uint256 amount) private view returns (Result memory) {

@@ -1,5 +1,6 @@
 //! `dtn-cli aow`: sequential work.
 
+pub(crate) mod chain_claims;
 mod iterate;
 pub(crate) mod rounds;
 mod simulated;
@@ -7,6 +8,8 @@ mod sync;
 
 use anyhow::Result;
 use clap::Subcommand;
+
+use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -18,14 +21,17 @@ pub(crate) enum Command {
     Round(rounds::OpenRound),
     /// List the last rounds of a network that runs
     Rounds(rounds::ListRounds),
+    #[command(flatten)]
+    Claims(chain_claims::Command),
 }
 
 /// Runs an `aow` command.
-pub(crate) async fn run(command: Command) -> Result<()> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Iterate(iterate) => iterate::run(&iterate),
         Command::Sync(sync) => sync::run(sync).await,
         Command::Round(round) => rounds::open(round).await,
         Command::Rounds(rounds) => rounds::list(rounds).await,
+        Command::Claims(command) => chain_claims::run(command, context).await,
     }
 }

@@ -285,7 +285,7 @@ mod tests {
 
     fn full() -> PeerConfig {
         let address = Address::repeat_byte(1);
-        let contracts = ContractAddresses { registry: address, multisig: address, distributor: address };
+        let contracts = ContractAddresses { registry: address, aow: address, multisig: address, distributor: address };
         let mut chain = Chain::local("http://127.0.0.1:8545");
         chain.explorer = Some("https://example.org".into());
         PeerConfig {

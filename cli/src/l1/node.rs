@@ -1,17 +1,18 @@
-//! One peer in this process: the node, and the relayer that settles what it finalizes.
+//! One peer in this process: the node, the relayer that settles what it finalizes, and the watcher of claims.
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use dtn_node::{Node, NodeConfig, NodeHandle};
-use dtn_primitives::{FinalizedResult, SecretKey};
+use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     connection::ConnectError,
     gas_ledger::GasLedger,
     keystore::{KeyInfo, Password},
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
+    watcher::{RoundSource, Watcher, WatcherOptions},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,12 +25,23 @@ const FIRST_CONTACT: Duration = Duration::from_secs(2);
 /// The pause before a settlement chain that did not answer is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The peer's own ledger, for its relayer.
+/// The peer's own ledger, for its relayer and its watcher.
+#[derive(Clone)]
 struct OwnLedger(NodeHandle);
 
 impl ResultSource for OwnLedger {
     async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, SourceError> {
         Ok(self.0.results(from_height).await?)
+    }
+}
+
+impl RoundSource for OwnLedger {
+    async fn round(&self, number: u64) -> Result<Option<Round>, SourceError> {
+        Ok(self.0.round(number).await?)
+    }
+
+    async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
+        Ok(self.0.certificate(height).await?.map(|certified| (certified.header, certified.certificate)))
     }
 }
 
@@ -181,7 +193,7 @@ impl Peer {
             retain_blocks,
         };
         let settlement = match settlement {
-            Some(settlement) => Some(Settlement::new(settlement).await?),
+            Some(settlement) => Some(Settlement::new(settlement, half_work).await?),
             None => None,
         };
         let node = Node::start(config).await?;
@@ -195,25 +207,27 @@ impl Peer {
 struct Settlement {
     network: Network,
     contracts: ContractAddresses,
+    /// For demonstrations: claims on chain what it has not worked for.
+    false_claims: bool,
     /// `None` while the chain is out of reach.
     chain: Option<Chain>,
 }
 
 impl Settlement {
     /// Fails if what answers cannot be the settlement chain. One that is down is no reason not to start.
-    async fn new(config: SettlementConfig) -> Result<Self> {
+    async fn new(config: SettlementConfig, false_claims: bool) -> Result<Self> {
         let SettlementConfig { name, contracts, chain: mut network } = config;
         network.name = name;
         let chain = match tokio::time::timeout(FIRST_CONTACT, connect(&network)).await {
             Ok(answer) => answer?,
             Err(_) => None,
         };
-        Ok(Self { network, contracts, chain })
+        Ok(Self { network, contracts, false_claims, chain })
     }
 
     /// Settles for as long as the peer runs. A chain that is down is tried again: the peer goes on without it.
     async fn run(self, key: SecretKey, ledger: GasLedger, source: OwnLedger) -> Result<Infallible> {
-        let Self { network, contracts, mut chain } = self;
+        let Self { network, contracts, false_claims, mut chain } = self;
         let chain = loop {
             if let Some(chain) = chain {
                 break chain;
@@ -224,9 +238,17 @@ impl Settlement {
         if let Err(error) = ledger.reconcile(&chain).await {
             tracing::warn!(%error, "some receipts are still missing in the gas ledger");
         }
-        let options = RelayerOptions::for_network(&network);
         let account = Account::new(chain, key, ledger);
-        Ok(Relayer::new(account, contracts, source, options).run().await)
+        let relayer =
+            Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network)).run();
+        // A deployment that is older than claims has no contract for them.
+        if contracts.aow.is_zero() {
+            return Ok(relayer.await);
+        }
+        let options = WatcherOptions { false_claims, ..WatcherOptions::for_network(&network) };
+        let watcher = Watcher::new(account, contracts, source, options).run();
+        // Neither ever ends.
+        Ok(futures::future::select(Box::pin(relayer), Box::pin(watcher)).await.factor_first().0)
     }
 }
 

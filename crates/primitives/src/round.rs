@@ -206,4 +206,23 @@ mod tests {
         assert_eq!(Round::of_id(id), Some((0x0102_0304, node)));
         assert_eq!(Round::of_id(B256::repeat_byte(1)), None);
     }
+
+    #[test]
+    fn the_outcome_is_the_golden_one_that_the_contract_computes() {
+        let round = Round {
+            number: 3,
+            height: 5,
+            block_hash: keccak256("golden block"),
+            steps: 4096,
+            quorum: 1,
+            reward: U256::ZERO,
+            opened_at_ms: 0,
+            deadline_ms: 0,
+            completed: Vec::new(),
+            closing: None,
+        };
+        let result = B128::from(0xbc250f38b5f8cb61a4c2d1c65344ad71_u128.to_be_bytes());
+        let outcome = round.outcome(Address::repeat_byte(0x11), result);
+        assert_eq!(outcome.to_string(), "0x951da51c331bd3ba86b0196992dc9d8eccbe44c5896161773393627a6d711c63");
+    }
 }

@@ -251,6 +251,12 @@ impl Chain {
         Ok(!retrying(|| async { self.provider.get_code_at(address).await }).await?.is_empty())
     }
 
+    /// The block as of which to read what the clock decides. A development chain may make no block for long, and then
+    /// only the one that is being made knows what time it is.
+    pub fn clock_block(&self) -> BlockId {
+        if self.network.is_local() { BlockId::pending() } else { BlockId::latest() }
+    }
+
     /// The block up to which the chain is irrevocable, as far as the network's configuration goes.
     pub fn final_block(&self) -> BlockId {
         match self.network.finality {

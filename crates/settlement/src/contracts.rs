@@ -16,25 +16,34 @@ pub mod bindings {
     pub mod registry {
         alloy::sol!(ResultRegistry, "../../contracts/artifacts/ResultRegistry.json");
     }
+    /// `AowChallenge.sol`.
+    pub mod aow {
+        alloy::sol!(AowChallenge, "../../contracts/artifacts/AowChallenge.json");
+    }
     /// `RewardDistributor.sol`.
     pub mod distributor {
         alloy::sol!(RewardDistributor, "../../contracts/artifacts/RewardDistributor.json");
     }
 }
 
-pub use bindings::{distributor::RewardDistributor, multisig::MultiSigWallet, registry::ResultRegistry};
+pub use bindings::{
+    aow::AowChallenge, distributor::RewardDistributor, multisig::MultiSigWallet, registry::ResultRegistry,
+};
 
 /// The name of the registry contract.
 pub const REGISTRY: &str = "ResultRegistry";
+/// The name of the contract that takes claims of sequential work.
+pub const AOW: &str = "AowChallenge";
 /// The name of the multisig contract.
 pub const MULTISIG: &str = "MultiSigWallet";
 /// The name of the distributor contract.
 pub const DISTRIBUTOR: &str = "RewardDistributor";
 
 /// The artifacts as they are checked in, by contract name. Error and function names are decoded with their ABIs.
-pub const ARTIFACTS: [(&str, &str); 3] = [
+pub const ARTIFACTS: [(&str, &str); 4] = [
     (MULTISIG, include_str!("../../../contracts/artifacts/MultiSigWallet.json")),
     (REGISTRY, include_str!("../../../contracts/artifacts/ResultRegistry.json")),
+    (AOW, include_str!("../../../contracts/artifacts/AowChallenge.json")),
     (DISTRIBUTOR, include_str!("../../../contracts/artifacts/RewardDistributor.json")),
 ];
 
@@ -43,6 +52,9 @@ pub const ARTIFACTS: [(&str, &str); 3] = [
 pub struct ContractAddresses {
     /// The `ResultRegistry`.
     pub registry: Address,
+    /// The `AowChallenge`; zero where a deployment is older than that contract.
+    #[serde(default)]
+    pub aow: Address,
     /// The `MultiSigWallet`.
     pub multisig: Address,
     /// The `RewardDistributor`.

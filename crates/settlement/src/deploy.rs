@@ -9,9 +9,11 @@ use dtn_primitives::{Genesis, GenesisError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    aow::ClaimTerms,
     connection::{Chain, ReadError, retrying},
     contracts::{
-        ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry, RewardDistributor,
+        AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
+        RewardDistributor,
     },
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
@@ -49,6 +51,9 @@ pub enum PlanError {
     /// The zero address.
     #[error("the zero address cannot be an owner")]
     ZeroOwner,
+    /// The terms of claims.
+    #[error("a claim needs a bond, which is what a challenger earns half of, and a window of a second or more")]
+    Terms,
 }
 
 /// Why the contracts were not deployed.
@@ -117,6 +122,8 @@ pub struct DeployPlan {
     pub owners: Vec<Address>,
     /// Confirmations that the multisig asks for.
     pub threshold: u8,
+    /// On which terms sequential work is claimed.
+    pub claims: ClaimTerms,
 }
 
 impl DeployPlan {
@@ -148,10 +155,19 @@ impl DeployPlan {
             validators,
             owners,
             threshold: u8::try_from(threshold).map_err(|_| invalid)?,
+            claims: ClaimTerms::for_chain(genesis.chain_id),
         })
     }
 
-    fn contracts(&self) -> [(&'static str, Bytes, Address); 3] {
+    /// The same with other terms for claims.
+    pub fn with_claims(self, claims: ClaimTerms) -> Result<Self, PlanError> {
+        match claims.bond.is_zero() || claims.window == 0 {
+            true => Err(PlanError::Terms),
+            false => Ok(Self { claims, ..self }),
+        }
+    }
+
+    fn contracts(&self) -> [(&'static str, Bytes, Address); 4] {
         let registry = ResultRegistry::constructorCall {
             networkId_: self.network_id,
             epoch_: self.epoch,
@@ -161,11 +177,20 @@ impl DeployPlan {
         let registry = [&ResultRegistry::BYTECODE[..], &registry.abi_encode()].concat();
         let multisig = [&MultiSigWallet::BYTECODE[..], &multisig.abi_encode()].concat();
         let (at_registry, at_multisig) = (self.address_of(&registry), self.address_of(&multisig));
-        let distributor = RewardDistributor::constructorCall { registry_: at_registry, multisig_: at_multisig };
+        let aow = AowChallenge::constructorCall {
+            registry_: at_registry,
+            minimumBond_: self.claims.bond,
+            window_: self.claims.window,
+        };
+        let aow = [&AowChallenge::BYTECODE[..], &aow.abi_encode()].concat();
+        let at_aow = self.address_of(&aow);
+        let distributor =
+            RewardDistributor::constructorCall { registry_: at_registry, aow_: at_aow, multisig_: at_multisig };
         let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
         let at_distributor = self.address_of(&distributor);
         [
             (REGISTRY, registry.into(), at_registry),
+            (AOW, aow.into(), at_aow),
             (MULTISIG, multisig.into(), at_multisig),
             (DISTRIBUTOR, distributor.into(), at_distributor),
         ]
@@ -177,8 +202,8 @@ impl DeployPlan {
 
     /// Where the contracts are or will be.
     pub fn addresses(&self) -> ContractAddresses {
-        let [(_, _, registry), (_, _, multisig), (_, _, distributor)] = self.contracts();
-        ContractAddresses { registry, multisig, distributor }
+        let [registry, aow, multisig, distributor] = self.contracts().map(|(_, _, address)| address);
+        ContractAddresses { registry, aow, multisig, distributor }
     }
 }
 
@@ -300,6 +325,14 @@ async fn check(chain: &Chain, plan: &DeployPlan) -> Result<(), DeployError> {
     let quorum: U256 = chain.read(at.registry, &ResultRegistry::quorumCall {}).await?;
     let expected = U256::from(dtn_primitives::quorum(plan.validators.len()));
     expect(quorum == expected, REGISTRY, at.registry, "quorum")?;
+    let registry = chain.read(at.aow, &AowChallenge::registryCall {}).await?;
+    expect(registry == at.registry, AOW, at.aow, "registry")?;
+    let bond = chain.read(at.aow, &AowChallenge::minimumBondCall {}).await?;
+    expect(bond == plan.claims.bond, AOW, at.aow, "bond")?;
+    let window = chain.read(at.aow, &AowChallenge::windowCall {}).await?;
+    expect(window == plan.claims.window, AOW, at.aow, "window")?;
+    let aow = chain.read(at.distributor, &RewardDistributor::aowCall {}).await?;
+    expect(aow == at.aow, DISTRIBUTOR, at.distributor, "contract for claims")?;
     let registry = chain.read(at.distributor, &RewardDistributor::registryCall {}).await?;
     expect(registry == at.registry, DISTRIBUTOR, at.distributor, "registry")?;
     let multisig = chain.read(at.distributor, &RewardDistributor::multisigCall {}).await?;
@@ -350,6 +383,7 @@ mod tests {
     use dtn_primitives::SecretKey;
 
     use super::*;
+    use crate::networks::LOCAL_CHAIN_ID;
 
     fn genesis(name: &str) -> Genesis {
         let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();
@@ -369,6 +403,22 @@ mod tests {
         assert_eq!(plan("a").addresses(), plan("a").addresses());
         let (a, b) = (plan("a").addresses(), plan("b").addresses());
         assert!(a.registry != b.registry && a.multisig != b.multisig && a.distributor != b.distributor);
+        assert_ne!(a.aow, b.aow);
+    }
+
+    #[test]
+    fn terms_of_claims_change_where_they_are_made_and_must_make_sense() {
+        let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
+        let terms = ClaimTerms::for_chain(LOCAL_CHAIN_ID);
+        assert_eq!(terms, ClaimTerms { bond: U256::from(10_000_000_000_000_000u64), window: 4 });
+        assert_eq!(ClaimTerms::for_chain(56), ClaimTerms { bond: terms.bond * U256::from(5), window: 3600 });
+        let other = plan().with_claims(ClaimTerms { window: 5, ..terms }).expect("valid").addresses();
+        let default = plan().addresses();
+        assert!(other.aow != default.aow && other.distributor != default.distributor);
+        assert_eq!((other.registry, other.multisig), (default.registry, default.multisig));
+        for terms in [ClaimTerms { bond: U256::ZERO, ..terms }, ClaimTerms { window: 0, ..terms }] {
+            assert_eq!(plan().with_claims(terms), Err(PlanError::Terms));
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Contract bindings, networks, wallets, the multisig client, the relayer and gas accounting.
 //!
 //! Reading goes through [`Chain`], which has checked the chain id; sending goes through [`Account`], which simulates,
-//! prices, writes down and sends; [`relayer`] composes them into what a peer does with its finalized results.
+//! prices, writes down and sends; [`relayer`] composes them into what a peer does with its finalized results, and
+//! [`watcher`] into what it does about sequential work.
 
 pub mod abi;
 pub mod amount;
+pub mod aow;
 pub mod compile;
 pub mod connection;
 pub mod contracts;
@@ -18,6 +20,7 @@ pub mod networks;
 pub mod payouts;
 pub mod relayer;
 pub mod sender;
+pub mod watcher;
 
 pub use connection::Chain;
 pub use contracts::ContractAddresses;

@@ -12,7 +12,8 @@
 //!
 //! A result that cannot be paid, say because its payee is a contract that refuses the money, keeps no other one
 //! waiting: it is tried again at growing intervals, and put away when too many like it pile up. One whose worker the
-//! registry bars will never be paid, and is done with.
+//! registry bars will never be paid, and is done with. A completed round of sequential work waits until the chain finds
+//! its claim final; it is done with, unpaid, when that was slashed or came to something else.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,12 +22,16 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256};
-use dtn_primitives::{FinalizedResult, WorkResult};
+use alloy::{
+    eips::BlockId,
+    primitives::{Address, B256},
+};
+use dtn_primitives::{Certificate, FinalizedResult, Header, Round, WorkResult};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    aow::{Aow, ClaimStatus},
     connection::ReadError,
     contracts::{ContractAddresses, REGISTRY, ResultRegistry, RewardDistributor},
     gas_ledger::GasRecord,
@@ -36,7 +41,7 @@ use crate::{
 };
 
 /// The longest wait before a step is tried again that failed for a reason that may pass at any time.
-const FAILED_PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
 
 /// The longest wait before a step is tried again that the contracts or the payee refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(120);
@@ -83,7 +88,7 @@ pub struct RelayerStatus {
     pub cursor: u64,
     /// Results with a reward that this process has seen paid.
     pub paid: u64,
-    /// Results with a reward that this process has seen forfeited: their worker is barred.
+    /// Results with a reward that this process has seen forfeited: their worker is barred, or their round does not hold.
     pub forfeited: u64,
     /// Results with a reward that are known and neither paid nor forfeited.
     pub open: u64,
@@ -92,9 +97,13 @@ pub struct RelayerStatus {
 /// What the contracts say about a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// The claim of its round may still be challenged, or posted in the first place.
+    Unproven,
     Unposted,
     Unproposed,
-    Confirming { confirmations: usize },
+    Confirming {
+        confirmations: usize,
+    },
     Executable,
     Paid,
     Forfeited,
@@ -105,6 +114,17 @@ impl Stage {
     fn is_settled(self) -> bool {
         matches!(self, Self::Paid | Self::Forfeited)
     }
+}
+
+/// What the chain has found of the round that a result completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It came to what the result says.
+    Good,
+    /// It is still to be seen.
+    Open,
+    /// It was slashed, or came to something else.
+    Lost,
 }
 
 /// One result on its way.
@@ -149,6 +169,13 @@ impl Job {
             self.stage = Some(stage);
             self.since = Instant::now();
         }
+    }
+}
+
+impl Job {
+    /// Whether it waits for something that may not come for long, if ever.
+    fn can_be_put_away(&self) -> bool {
+        self.refusals >= SHELVED_AFTER || self.stage == Some(Stage::Unproven)
     }
 }
 
@@ -250,7 +277,8 @@ impl<S: ResultSource> Relayer<S> {
     /// A relayer that signs with `account`, an owner of the multisig.
     pub fn new(account: Account, contracts: ContractAddresses, source: S, options: RelayerOptions) -> Self {
         let multisig = Multisig::new(account.chain().clone(), contracts.multisig);
-        let desk = Desk { account, contracts, multisig, options };
+        let aow = Aow::new(account.chain().clone(), contracts.aow);
+        let desk = Desk { account, contracts, multisig, aow, options };
         let status = watch::Sender::new(RelayerStatus { cursor: 1, ..RelayerStatus::default() });
         Self {
             desk,
@@ -382,10 +410,10 @@ impl<S: ResultSource> Relayer<S> {
         }
     }
 
-    /// Puts away the heights of which nothing is left but what keeps being refused.
+    /// Puts away the heights of which nothing is left but what keeps being refused, or waits for the end of a claim.
     fn make_room(&mut self) {
         let until = Instant::now() + REFUSED_PAUSE;
-        let refused = self.jobs.extract_if(.., |_, jobs| jobs.iter().all(|job| job.refusals >= SHELVED_AFTER));
+        let refused = self.jobs.extract_if(.., |_, jobs| jobs.iter().all(Job::can_be_put_away));
         let shelved = refused.map(|(height, jobs)| {
             let ids = jobs.iter().map(|job| job.result.result.id).collect();
             (height, Shelved { ids, until })
@@ -421,7 +449,7 @@ impl<S: ResultSource> Relayer<S> {
 }
 
 /// The wait after so many failures in a row: twice as long each time, up to a limit.
-fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
+pub(crate) fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
     start.saturating_mul(2u32.saturating_pow(failures)).min(limit).max(start)
 }
 
@@ -431,6 +459,7 @@ struct Desk {
     account: Account,
     contracts: ContractAddresses,
     multisig: Multisig,
+    aow: Aow,
     options: RelayerOptions,
 }
 
@@ -491,8 +520,12 @@ impl Desk {
                 job.irrevocable = self.is_irrevocable(job, stage).await;
                 if job.irrevocable && stage == Stage::Forfeited {
                     let WorkResult { id, worker, .. } = job.result.result;
-                    tracing::warn!(height, result = %id, %worker, "forfeited: the worker is barred");
+                    tracing::warn!(height, result = %id, %worker, "forfeited: it is barred, or its round does not hold");
                 }
+                return Ok(steps);
+            }
+            if stage == Stage::Unproven {
+                job.retry_at = Instant::now() + self.options.poll * 4;
                 return Ok(steps);
             }
             if !self.is_due(height, job, stage, &confirmed, council) {
@@ -521,6 +554,11 @@ impl Desk {
         if paid || barred {
             return Ok((if paid { Stage::Paid } else { Stage::Forfeited }, Vec::new()));
         }
+        match self.standing(&job.result.result, chain.clock_block()).await? {
+            Standing::Good => {}
+            Standing::Open => return Ok((Stage::Unproven, Vec::new())),
+            Standing::Lost => return Ok((Stage::Forfeited, Vec::new())),
+        }
         if status == ProposalStatus::Pending {
             let confirmed = self.multisig.confirmations(job.id).await?;
             let confirmations = confirmed.len();
@@ -533,6 +571,20 @@ impl Desk {
         Ok((if posted { Stage::Unproposed } else { Stage::Unposted }, Vec::new()))
     }
 
+    /// What the chain has found of the round that a result completes. Orders need no such finding.
+    async fn standing(&self, result: &WorkResult, block: BlockId) -> Result<Standing, ReadError> {
+        let WorkResult { id, digest, .. } = *result;
+        if Round::of_id(id).is_none() {
+            return Ok(Standing::Good);
+        }
+        if let Some(outcome) = self.aow.outcome_at(id, block).await? {
+            return Ok(if outcome == digest { Standing::Good } else { Standing::Lost });
+        }
+        let claim = self.aow.claim_at(id, block).await?;
+        let is_slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
+        Ok(if is_slashed { Standing::Lost } else { Standing::Open })
+    }
+
     async fn is_irrevocable(&self, job: &Job, stage: Stage) -> bool {
         let chain = self.account.chain();
         if chain.network().finality == Finality::Latest {
@@ -543,7 +595,13 @@ impl Desk {
         let settled = match stage {
             Stage::Forfeited => {
                 let barred = ResultRegistry::isBarredCall { validator: worker };
-                chain.read_at(self.contracts.registry, &barred, block).await
+                match chain.read_at(self.contracts.registry, &barred, block).await {
+                    Ok(false) => {
+                        let standing = self.standing(&job.result.result, block).await;
+                        standing.map(|standing| standing == Standing::Lost)
+                    }
+                    barred => barred,
+                }
             }
             _ => {
                 let paid = RewardDistributor::isPaidCall { id };
@@ -557,7 +615,7 @@ impl Desk {
     fn is_due(&self, height: u64, job: &Job, stage: Stage, confirmed: &[Address], council: &Council) -> bool {
         let own = self.account.address();
         let delays = match stage {
-            Stage::Paid | Stage::Forfeited => None,
+            Stage::Unproven | Stage::Paid | Stage::Forfeited => None,
             Stage::Confirming { confirmations } => {
                 let missing = council.threshold.saturating_sub(confirmations);
                 let rank = council.rank_among_missing(own, height, confirmed);
@@ -571,26 +629,29 @@ impl Desk {
 
     async fn step(&self, job: &Job, stage: Stage, council: &Council) -> Result<GasRecord, StepError> {
         let record = match stage {
-            Stage::Unposted => self.account.send(&self.finalize(&job.result, council.quorum)).await?,
+            Stage::Unposted => {
+                let FinalizedResult { header, certificate, .. } = &job.result;
+                self.account.send(&finalize(self.contracts.registry, header, certificate, council.quorum)).await?
+            }
             Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
             Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
-            Stage::Executable | Stage::Paid | Stage::Forfeited => {
+            Stage::Executable | Stage::Unproven | Stage::Paid | Stage::Forfeited => {
                 self.multisig.execute(&self.account, &job.transaction).await?
             }
         };
         Ok(record)
     }
+}
 
-    /// Posts a block with its certificate, cut down to the quorum, because every signature costs gas.
-    fn finalize(&self, result: &FinalizedResult, quorum: usize) -> Call {
-        let signatures = result.certificate.signatures.iter().take(quorum).flat_map(|(_, signature)| signature.0);
-        let call = ResultRegistry::finalizeCall {
-            header: (&result.header).into(),
-            view_: result.certificate.view,
-            signatures: signatures.collect(),
-        };
-        Call::new(REGISTRY, self.contracts.registry, &call)
-    }
+/// Posts a block with its certificate, cut down to the quorum, because every signature costs gas.
+pub(crate) fn finalize(registry: Address, header: &Header, certificate: &Certificate, quorum: usize) -> Call {
+    let signatures = certificate.signatures.iter().take(quorum).flat_map(|(_, signature)| signature.0);
+    let call = ResultRegistry::finalizeCall {
+        header: header.into(),
+        view_: certificate.view,
+        signatures: signatures.collect(),
+    };
+    Call::new(REGISTRY, registry, &call)
 }
 
 #[cfg(test)]
