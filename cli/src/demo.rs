@@ -11,11 +11,15 @@ use alloy::{primitives::I256, providers::Provider};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_node::ApiClient;
-use dtn_primitives::{Address, B256, Order, Payload, Transaction, U256};
-use dtn_report::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Settlement, WorkEntry, units};
+use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
+use dtn_report::{
+    Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry,
+    WorkEntry, units,
+};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     amount::format_amount,
+    aow::{Aow, ClaimStatus},
     connection::ConnectError,
     contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, fund, top_up},
@@ -27,6 +31,7 @@ use dtn_settlement::{
 use indicatif::ProgressBar;
 
 use crate::{
+    aow::rounds::{self, Asked},
     l1::{
         client::Client,
         home::{Home, SettlementConfig},
@@ -40,6 +45,9 @@ use crate::{
 /// What each owner gets for its transactions.
 const OWNER_GAS_WEI: u128 = 1_000_000_000_000_000_000;
 
+/// What each peer earns that completes the round, in wei.
+const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
+
 /// How long the payouts may make no progress.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -48,6 +56,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  dtn-cli demo\n  dtn-cli demo --nodes 7 --json report.json\n  \
+    dtn-cli demo --steps 4194304      a longer round of sequential work\n  \
     dtn-cli demo --crash        one peer is killed in mid-run; every reward is still paid once\n  \
     dtn-cli demo --keep         look around afterwards with `dtn-cli l1 status` and cast")]
 pub(crate) struct Demo {
@@ -57,6 +66,9 @@ pub(crate) struct Demo {
     /// The orders, one JSON object a line.
     #[arg(long, default_value = "examples/transactions.jsonl", value_name = "FILE")]
     transactions: PathBuf,
+    /// Steps of sequential work for each peer, 1 to 4,096 or a multiple of that.
+    #[arg(long, default_value_t = 1 << 20)]
+    steps: u64,
     /// Kill a peer that is not the primary (SIGKILL) once the first reward is paid.
     #[arg(long)]
     crash: bool,
@@ -123,7 +135,9 @@ impl Narrator {
 
 async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let narrator = Narrator(Instant::now());
+    let round_reward = U256::from(ROUND_REWARD_WEI);
     let promised: U256 = orders.iter().map(|order| order.reward).sum();
+    let promised = promised + round_reward * U256::from(demo.nodes);
     let races = orders.iter().filter(|order| order.work.is_some()).count();
     narrator.say(format_args!(
         "{} orders from {}: {races} ask for work, {} in rewards",
@@ -164,24 +178,44 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
 
     let settlement = SettlementConfig { name: network.name.clone(), contracts, chain: network.clone() };
     init::set_settlement(home, &settlement)?;
+    // One peer is told to cheat: it claims half of its work as all of it, to its peers and on chain.
+    let cheat = demo.nodes - 1;
+    init::set_half_work(home, cheat)?;
     let before = payee_balances(home, &chain).await?;
     let bar = output::progress(demo.nodes as u64, "peers");
     let statuses = processes::up(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
+    let cheat = statuses[cheat].address;
+    let asked = Asked { steps: demo.steps, deadline: PATIENCE };
+    let quorum = demo.nodes as u16 - 1;
+    let round = rounds::begin(&client, home, &asked, quorum, round_reward).await?;
+    narrator.say(format_args!(
+        "block {round} opens a round of {} steps of sequential work; {} was told to cheat",
+        units::thousands(demo.steps),
+        units::short(cheat)
+    ));
     let transactions = client.sign(orders, &Client::key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
     client.execute_all(&transactions, || bar.inc(1)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
 
-    let awaited = Awaited::new(&transactions, &client);
+    let (closed, round) = rounds::end(&client, round, &asked, quorum).await?;
+    let accepted = round.verifications.iter().filter(|it| it.node == cheat && it.valid).count();
+    narrator.say(format_args!(
+        "the round is closed: {} peers completed it, and {accepted} of {} accepted what the cheat claims",
+        round.completions.len(),
+        demo.nodes - 1
+    ));
+
+    let awaited = Awaited::new(&transactions, &client).with_round(&closed, cheat);
     let crash =
         demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    settle(&awaited, &client, &chain, contracts.distributor, crash.flatten().map(usize::from), home, &narrator).await?;
+    settle(&awaited, &client, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
 
-    let report = report(&client, home, &chain, contracts, &deployer_gas, &awaited).await?;
+    let report = report(&client, home, &chain, contracts, &deployer_gas, &awaited, round).await?;
     check(&report, &awaited, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
     output::line(format_args!("\n{}", report.tables("ETH")))?;
@@ -218,6 +252,9 @@ struct Awaited {
     /// All orders that ask for work.
     races: HashSet<B256>,
     subjects: HashMap<B256, String>,
+    /// The claim on chain that is false and must be slashed.
+    false_claim: B256,
+    cheat: Address,
 }
 
 impl Awaited {
@@ -234,16 +271,23 @@ impl Awaited {
                 rewards.insert(hash, order.reward);
             }
         }
-        Self { rewards, races, subjects }
+        Self { rewards, races, subjects, false_claim: B256::ZERO, cheat: Address::ZERO }
+    }
+
+    /// With what each completion of a round earns, and the claim of the peer that did not do its work.
+    fn with_round(mut self, round: &Round, cheat: Address) -> Self {
+        let completions = round.completed.iter().map(|completed| Round::id(round.number, completed.node));
+        self.rewards.extend(completions.map(|id| (id, round.reward)));
+        Self { false_claim: Round::id(round.number, cheat), cheat, ..self }
     }
 }
 
-/// Waits until every race is won and every reward is paid, as the chain says.
+/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says.
 async fn settle(
     awaited: &Awaited,
     client: &Client,
     chain: &Chain,
-    distributor: Address,
+    contracts: ContractAddresses,
     mut crash: Option<usize>,
     home: &Home,
     narrator: &Narrator,
@@ -253,18 +297,25 @@ async fn settle(
         output::progress(awaited.rewards.len() as u64, "rewards paid"),
     );
     let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
-    let (mut won, mut height, mut moved) = (HashSet::new(), 0, Instant::now());
-    while won.len() < awaited.races.len() || !unpaid.is_empty() {
+    let (mut won, mut height, mut moved, mut slashed) = (HashSet::new(), 0, Instant::now(), false);
+    let aow = Aow::new(chain.clone(), contracts.aow);
+    while won.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
         let before = (won.len(), unpaid.len());
+        if !slashed {
+            let claim = aow.claim(awaited.false_claim).await?;
+            slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
+        }
         won.extend(new_winners(client, &mut height).await?);
         for id in unpaid.clone() {
-            if chain.read(distributor, &RewardDistributor::isPaidCall { id }).await? {
+            if chain.read(contracts.distributor, &RewardDistributor::isPaidCall { id }).await? {
                 unpaid.remove(&id);
             }
         }
         won_bar.set_position(won.len() as u64);
         paid_bar.set_position((awaited.rewards.len() - unpaid.len()) as u64);
-        if unpaid.len() < awaited.rewards.len()
+        // The one that is killed may be the cheat, whose claim is to be seen to fail.
+        if slashed
+            && unpaid.len() < awaited.rewards.len()
             && let Some(peer) = crash.take()
         {
             Service::peer(&home.peer(peer)).crash().await?;
@@ -275,16 +326,22 @@ async fn settle(
         }
         ensure!(
             moved.elapsed() < PATIENCE,
-            "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid",
+            "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid, and the false claim is \
+             {}slashed",
             won.len(),
             awaited.races.len(),
             unpaid.len(),
-            awaited.rewards.len()
+            awaited.rewards.len(),
+            if slashed { "" } else { "not " }
         );
         tokio::time::sleep(POLL).await;
     }
     [won_bar, paid_bar].iter().for_each(ProgressBar::finish_and_clear);
-    narrator.say(format_args!("{} races are won and {} rewards are paid", won.len(), awaited.rewards.len()));
+    narrator.say(format_args!(
+        "{} races are won, {} rewards are paid, and the false claim of the round is slashed",
+        won.len(),
+        awaited.rewards.len()
+    ));
     Ok(())
 }
 
@@ -326,6 +383,7 @@ async fn report(
     contracts: ContractAddresses,
     deployer_gas: &GasLedger,
     awaited: &Awaited,
+    round: RoundEntry,
 ) -> Result<RunReport> {
     let (mut work, mut certificates) = (Vec::new(), Vec::new());
     let mut height = 0;
@@ -385,7 +443,26 @@ async fn report(
     let gas = gas.into_iter().map(|(_, entry)| entry).collect();
     let agreement =
         Agreement { nodes: client.validators.len(), quorum: client.validators.quorum(), height, certificates };
-    Ok(RunReport { work, agreement, settlement, gas })
+    let claims = claims(chain, contracts.aow).await?;
+    Ok(RunReport { work, rounds: vec![round], agreement, settlement, claims, gas })
+}
+
+/// The claims of sequential work on chain, and what became of them.
+async fn claims(chain: &Chain, address: Address) -> Result<Vec<ClaimEntry>> {
+    let aow = Aow::new(chain.clone(), address);
+    let head = chain.provider().get_block_number().await?;
+    let bond = aow.terms().await?.bond;
+    let slashed = aow.slashed(0..=head).await?;
+    let posted = aow.posted(0..=head).await?.into_iter().map(|claim| {
+        let slashed = slashed.iter().find(|slashing| slashing.id == claim.id).map(|slashing| SlashEntry {
+            challenger: slashing.challenger,
+            segment: slashing.segment as u64,
+            reward_wei: slashing.reward,
+            burned_wei: slashing.burned,
+        });
+        ClaimEntry { round: claim.round, node: claim.node, bond_wei: bond, slashed, tx: claim.tx }
+    });
+    Ok(posted.collect())
 }
 
 /// What a payout did to the payee's balance. Others to the same payee may share its block.
@@ -408,6 +485,14 @@ fn check(
         *owed.entry(payout.payee).or_default() += payout.amount_wei;
     }
     ensure!(paid == awaited.rewards, "the rewards that were paid are not those that were offered");
+    for claim in &report.claims {
+        let (is_false, was_slashed) = (claim.node == awaited.cheat, claim.slashed.is_some());
+        ensure!(is_false == was_slashed, "the claim of {} was judged wrongly", claim.node);
+    }
+    for round in &report.rounds {
+        let wrong = round.verifications.iter().find(|it| it.valid == (it.node == awaited.cheat));
+        ensure!(wrong.is_none(), "a completion was judged wrongly: {wrong:?}");
+    }
     for (payee, old) in before {
         let (new, owed) = (after.get(payee).copied().unwrap_or_default(), owed.remove(payee).unwrap_or_default());
         ensure!(

@@ -130,21 +130,32 @@ pub(crate) async fn perform(
     quorum: u16,
     reward: U256,
 ) -> Result<RoundEntry> {
+    let opened_at = begin(client, home, asked, quorum, reward).await?;
+    Ok(end(client, opened_at, asked, quorum).await?.1)
+}
+
+/// Opens a round, and gives the height of the block that did.
+pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u16, reward: U256) -> Result<u64> {
     let key = Client::key(home)?;
     let nonce = client.next_nonce(&key).await?;
     let duration_ms = u64::try_from(asked.deadline.as_millis()).unwrap_or(u64::MAX);
     let order = RoundOrder { nonce, steps: asked.steps, quorum, duration_ms, reward };
     let transaction = Transaction::sign(Payload::Round(order), &key, &client.domain);
     let accepted = client.execute_all(std::slice::from_ref(&transaction), || ()).await?;
-    let opened_at = accepted.first().context("no answer")?.height;
+    Ok(accepted.first().context("no answer")?.height)
+}
+
+/// Waits until the round is closed that a block has opened.
+async fn closed(client: &Client, opened_at: u64, asked: &Asked, quorum: u16) -> Result<Round> {
     let bar = output::progress(u64::from(quorum), "completions");
     let began = Instant::now();
-    let closed = loop {
+    loop {
         let last = client.last_round().await?;
         if let Some(round) = client.round(last).await?.filter(|round| round.height == opened_at) {
             bar.set_position(round.completed.len() as u64);
             if round.closing.is_some() {
-                break round;
+                bar.finish_and_clear();
+                return Ok(round);
             }
         }
         if began.elapsed() > asked.deadline + GRACE {
@@ -153,10 +164,15 @@ pub(crate) async fn perform(
             );
         }
         sleep(LOOK).await;
-    };
-    bar.finish_and_clear();
+    }
+}
+
+/// Waits for the end of a round and gathers what the peers found.
+pub(crate) async fn end(client: &Client, opened_at: u64, asked: &Asked, quorum: u16) -> Result<(Round, RoundEntry)> {
+    let closed = closed(client, opened_at, asked, quorum).await?;
     let verifications = verifications(client, &closed).await;
-    entry(closed, verifications).context("the round is not closed")
+    let entry = entry(closed.clone(), verifications).context("the round is not closed")?;
+    Ok((closed, entry))
 }
 
 /// What the peers found, once all that answer have looked at all completions.

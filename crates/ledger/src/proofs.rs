@@ -9,8 +9,8 @@ use crate::{Store, StoreError};
 /// Rounds below the last closed one whose proofs are kept, for peers that compare them afterwards.
 const KEPT_ROUNDS: u64 = 2;
 
-/// What a proof shows: a validator's result in a round. The digest alone does not tell, since work of few steps is checked
-/// without a proof and has an empty one.
+/// What a proof shows: a validator's result in a round. The digest alone does not tell: bytes that prove one statement can
+/// be stated to prove another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Proven {
     pub(crate) round: u64,

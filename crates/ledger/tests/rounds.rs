@@ -239,16 +239,16 @@ fn rounds_and_proofs_survive_a_restart_and_old_proofs_go() {
 }
 
 #[test]
-fn work_without_a_proof_is_told_apart_by_what_it_states() {
+fn the_same_bytes_count_for_each_statement_by_itself() {
     let mut ledger = common::ledger();
     commit_all(&mut ledger, [round(0, 4)]);
-    let empty = |node| Completion { proof_digest: keccak256([]), ..completion_of(1, node) };
-    let stated = |node| sign(Payload::Completion(empty(node)), node);
-    ledger.add_proof(key(2).address(), &empty(2), &[]).unwrap();
+    let same = |node| Completion { proof_digest: keccak256([7]), ..completion_of(1, node) };
+    let stated = |node| sign(Payload::Completion(same(node)), node);
+    ledger.add_proof(key(2).address(), &same(2), &[7]).unwrap();
     assert!(ledger.unproven(&stated(2)).is_none() && ledger.unproven(&stated(3)).is_some());
-    ledger.add_proof(key(3).address(), &empty(3), &[]).unwrap();
+    ledger.add_proof(key(3).address(), &same(3), &[7]).unwrap();
     assert!(ledger.unproven(&stated(2)).is_none() && ledger.unproven(&stated(3)).is_none());
-    assert_eq!(ledger.store().proof(keccak256([])), Ok(Some(Vec::new())));
+    assert_eq!(ledger.store().proof(keccak256([7])), Ok(Some(vec![7])));
 }
 
 #[test]

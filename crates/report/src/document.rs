@@ -3,15 +3,23 @@
 use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
+use crate::RoundEntry;
+
 /// Everything that a run did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReport {
     /// The races, in the order of their results.
     pub work: Vec<WorkEntry>,
+    /// The rounds of sequential work.
+    #[serde(default)]
+    pub rounds: Vec<RoundEntry>,
     /// What the peers agreed on.
     pub agreement: Agreement,
     /// What was paid.
     pub settlement: Settlement,
+    /// Claims of sequential work on the settlement chain.
+    #[serde(default)]
+    pub claims: Vec<ClaimEntry>,
     /// Every transaction sent to the settlement chain.
     pub gas: Vec<GasEntry>,
 }
@@ -97,6 +105,38 @@ pub struct Payout {
     pub tx: B256,
 }
 
+/// A claim of sequential work on the settlement chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimEntry {
+    /// The round.
+    pub round: u64,
+    /// Who claims to have done its work.
+    pub node: Address,
+    /// What vouched for it.
+    #[serde(with = "decimal")]
+    pub bond_wei: U256,
+    /// Who showed it wrong, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slashed: Option<SlashEntry>,
+    /// The transaction that posted it.
+    pub tx: B256,
+}
+
+/// A claim that was shown wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlashEntry {
+    /// Who did.
+    pub challenger: Address,
+    /// The segment that does not hold.
+    pub segment: u64,
+    /// What the challenger got of the bond.
+    #[serde(with = "decimal")]
+    pub reward_wei: U256,
+    /// What was burned of it.
+    #[serde(with = "decimal")]
+    pub burned_wei: U256,
+}
+
 /// What one transaction on the settlement chain cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GasEntry {
@@ -145,6 +185,7 @@ pub(crate) mod tests {
                 hash: B256::repeat_byte(3),
                 duration_us: 1_234_567,
             }],
+            rounds: vec![crate::rounds::tests::example()],
             agreement: Agreement {
                 nodes: 4,
                 quorum: 3,
@@ -170,6 +211,18 @@ pub(crate) mod tests {
                     tx: B256::repeat_byte(8),
                 }],
             },
+            claims: vec![ClaimEntry {
+                round: 3,
+                node: Address::repeat_byte(3),
+                bond_wei: U256::from(10_000_000_000_000_000u64),
+                slashed: Some(SlashEntry {
+                    challenger: Address::repeat_byte(1),
+                    segment: 128,
+                    reward_wei: U256::from(5_000_000_000_000_000u64),
+                    burned_wei: U256::from(5_000_000_000_000_000u64),
+                }),
+                tx: B256::repeat_byte(0xc1),
+            }],
             gas: vec![
                 gas("MultiSigWallet", "constructor", 567_414),
                 gas("MultiSigWallet", "proposeTransaction", 49_061),

@@ -39,7 +39,7 @@ const NOTES: [&str; 4] = [
      three of them; execute with signatures sends native currency in one transaction with signatures made off chain, \
      which is then the whole payout.",
     "One payout, all calls: everything after deployment divided by the payouts; for the others propose, 3 confirm \
-     and execute. Theirs include no certificate of the result; ours do.",
+     and execute. Theirs include no certificate of the result; ours do. Claims of sequential work come on top.",
 ];
 
 fn comparable(entry: &GasEntry) -> Option<&'static Reference> {
@@ -84,7 +84,8 @@ pub fn gas_table(entries: &[GasEntry], payouts: usize) -> Table {
             table.row(row(&format!("({})", absent.step), String::new(), units::NONE.into(), Some(absent)));
         }
     }
-    let settling = entries.iter().filter(|entry| !entry.contract.is_empty() && entry.function != "constructor");
+    let is_payout = |entry: &&GasEntry| !["", "AowChallenge"].contains(&entry.contract.as_str());
+    let settling = entries.iter().filter(is_payout).filter(|entry| entry.function != "constructor");
     let spent: u64 = settling.map(|entry| entry.gas_used).sum();
     let each = if payouts == 0 { units::NONE.into() } else { units::thousands(spent / payouts as u64) };
     table.row(row(WHOLE.step, payouts.to_string(), each, Some(&WHOLE)));

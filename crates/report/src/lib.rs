@@ -23,12 +23,14 @@ pub mod units;
 pub use bars::Bars;
 pub use chart::Chart;
 pub use distribution::Distribution;
-pub use document::{Agreement, CertificateEntry, GasEntry, Payout, RunReport, Settlement, WorkEntry};
+pub use document::{
+    Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RunReport, Settlement, SlashEntry, WorkEntry,
+};
 pub use gas::gas_table;
 pub use map::{NetworkMap, Sign};
 pub use page::{Figure, Page};
 pub use rounds::{CompletionEntry, RoundEntry, RoundTotals, VerificationEntry, round_table, round_totals_table};
-pub use run::{agreement_table, settlement_table, work_table};
+pub use run::{agreement_table, claims_table, settlement_table, work_table};
 pub use sequence::Sequence;
 pub use steps::Steps;
 pub use table::{Align, Column, Table, left, right};

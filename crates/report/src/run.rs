@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Agreement, GasEntry, RunReport, Settlement, Table, WorkEntry, gas_table, left, right, units};
+use crate::{
+    Agreement, ClaimEntry, GasEntry, RunReport, Settlement, Table, WorkEntry, gas_table, left, right, round_table,
+    units,
+};
 
 /// Who won each race and how long it took.
 pub fn work_table(work: &[WorkEntry]) -> Table {
@@ -64,17 +67,44 @@ pub fn settlement_table(settlement: &Settlement, symbol: &str) -> Table {
     table
 }
 
+/// Which claims of sequential work were posted, and what became of them. `symbol` names the chain's native currency.
+pub fn claims_table(claims: &[ClaimEntry], symbol: &str) -> Table {
+    let columns = [right("round"), left("node"), right("bond"), left("what became of it")];
+    let mut table = Table::new("Claims of sequential work", columns);
+    for claim in claims {
+        let became = match &claim.slashed {
+            None => "stood for the whole window".into(),
+            Some(slashed) => format!(
+                "slashed: {} showed segment {} wrong and got {}, {} burned",
+                units::short(slashed.challenger),
+                slashed.segment,
+                units::ether(slashed.reward_wei, symbol),
+                units::ether(slashed.burned_wei, symbol),
+            ),
+        };
+        let bond = units::ether(claim.bond_wei, symbol);
+        table.row([units::thousands(claim.round), units::short(claim.node), bond, became]);
+    }
+    table
+}
+
 impl RunReport {
-    /// The tables *work*, *agreement* and *settlement*, the last with its gas. `symbol` names the native currency.
+    /// The tables *work*, with one for each round, *agreement* and *settlement*, the last with claims and gas. `symbol`
+    /// names the native currency.
     pub fn tables(&self, symbol: &str) -> impl fmt::Display + use<> {
         let gas: &[GasEntry] = &self.gas;
-        let tables = [
-            work_table(&self.work),
-            agreement_table(&self.agreement),
-            settlement_table(&self.settlement, symbol),
-            gas_table(gas, self.settlement.payouts.len()),
-        ];
-        tables.map(|table| table.to_string()).join("\n\n")
+        let mut tables = vec![work_table(&self.work)];
+        tables.extend(self.rounds.iter().map(|round| {
+            let done = round.completions.iter().map(|completion| completion.node);
+            let names: Vec<_> = done.chain(round.missing.iter().copied()).map(|it| (it, units::short(it))).collect();
+            round_table(round, &names)
+        }));
+        tables.extend([agreement_table(&self.agreement), settlement_table(&self.settlement, symbol)]);
+        if !self.claims.is_empty() {
+            tables.push(claims_table(&self.claims, symbol));
+        }
+        tables.push(gas_table(gas, self.settlement.payouts.len()));
+        tables.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
     }
 }
 
@@ -85,7 +115,17 @@ mod tests {
     #[test]
     fn the_tables_name_the_winner_the_signers_the_reward_and_the_gas() {
         let text = example().tables("BNB").to_string();
-        let shown = ["MNIST, LeNet-5", "1.234 s", "quorum 3", "12.3 ms", "0.01 BNB", "30,890 to 30,902", "161,888"];
+        let shown = [
+            "MNIST, LeNet-5",
+            "1,048,576 steps",
+            "showed segment 128 wrong and got 0.005 BNB",
+            "1.234 s",
+            "quorum 3",
+            "12.3 ms",
+            "0.01 BNB",
+            "30,890 to 30,902",
+            "161,888",
+        ];
         for part in shown {
             assert!(text.contains(part), "{part} in\n{text}");
         }

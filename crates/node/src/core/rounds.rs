@@ -188,9 +188,8 @@ impl Core {
         if self.rounds.rejected.contains_key(&key) {
             return;
         }
-        let nothing_to_fetch = stated.1.proof_digest == prover::digest(&[]);
-        let proof = if nothing_to_fetch { Proof::Here(Vec::new()) } else { Proof::Missing };
-        let new = Wanted { stated, transaction: None, since: Instant::now(), proof, tried: BTreeSet::new() };
+        let since = Instant::now();
+        let new = Wanted { stated, transaction: None, since, proof: Proof::Missing, tried: BTreeSet::new() };
         let wanted = self.rounds.wanted.entry(key).or_insert(new);
         wanted.transaction = wanted.transaction.take().or(transaction);
         self.check_proofs();
