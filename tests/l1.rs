@@ -37,9 +37,26 @@ fn amount(value: &Value) -> u128 {
     string(value).parse().unwrap()
 }
 
-/// What a report must say about any run of these orders: each reward paid once, to whom the work names.
-fn assert_paid_once(report: &Value, rewards: usize, nodes: usize) {
+/// What a report must say about any run of these orders: each reward paid once, to whom the work names. And of its round:
+/// that all but one have completed it, who accepted whom, and what became of each claim on chain.
+fn assert_paid_once(report: &Value, orders: usize, nodes: usize) {
+    let rewards = orders + nodes - 1;
     let payouts = report["settlement"]["payouts"].as_array().unwrap();
+    let round = &report["rounds"][0];
+    let completions = round["completions"].as_array().unwrap();
+    let [missing] = round["missing"].as_array().unwrap().as_slice() else { panic!("one cheats: {round}") };
+    assert_eq!(completions.len(), nodes - 1);
+    let verifications = round["verifications"].as_array().unwrap();
+    for verification in verifications {
+        assert_eq!(verification["valid"], verification["node"] != *missing, "{verification}");
+    }
+    let refusals = verifications.iter().filter(|verification| verification["node"] == *missing).count();
+    assert_eq!(refusals, nodes - 1, "everybody looked at what the cheat claims, and nobody accepts it");
+    let claims = report["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), nodes);
+    for claim in claims {
+        assert_eq!(claim["slashed"].is_object(), claim["node"] == *missing, "{claim}");
+    }
     let work = report["work"].as_array().unwrap();
     assert_eq!(payouts.len(), rewards, "one payout a reward");
     let mut results: Vec<_> = payouts.iter().map(|payout| string(&payout["result"])).collect();
@@ -48,7 +65,9 @@ fn assert_paid_once(report: &Value, rewards: usize, nodes: usize) {
     assert_eq!(results.len(), rewards, "a result was paid twice");
     for payout in payouts {
         assert_eq!(payout["amount_wei"], payout["balance_delta_wei"], "{payout}");
-        assert_eq!(work.iter().filter(|entry| entry["transaction"] == payout["result"]).count(), 1, "one winner");
+        let of_round = string(&payout["result"]).starts_with("0x00000000");
+        let winners = work.iter().filter(|entry| entry["transaction"] == payout["result"]).count();
+        assert_eq!(winners, usize::from(!of_round), "one winner");
     }
     let agreement = &report["agreement"];
     assert_eq!(agreement["nodes"], nodes);
