@@ -300,9 +300,12 @@ impl Core {
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
     pub(super) fn validate(&mut self, block: Arc<Block>) {
-        let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
-        if waits && self.rounds.deferred.len() < MAX_DEFERRED {
-            let missing: Vec<_> = self.missing_proofs(&block).collect();
+        let missing: Vec<_> = self.missing_proofs(&block).collect();
+        // More than one of each validator can be in no valid block, and nobody is asked for them.
+        let plausible = missing.len() <= self.validators.len()
+            && missing.iter().all(|(node, _)| self.validators.index_of(*node).is_some());
+        let waits = !self.rounds.deferred.is_empty() || !missing.is_empty();
+        if waits && plausible && self.rounds.deferred.len() < MAX_DEFERRED {
             self.rounds.deferred.push_back(block);
             missing.into_iter().for_each(|stated| self.want(stated, None));
         } else {
@@ -542,6 +545,20 @@ mod tests {
         pair.asked();
         pair.core.admit(completion).unwrap_err();
         assert_eq!(pair.asked(), []);
+    }
+
+    #[test]
+    fn a_proposal_with_more_completions_than_validators_is_refused_without_asking_anybody() {
+        let mut pair = Pair::new();
+        let (completion, _) = pair.completion(STEPS);
+        let proposal = pair.propose(completion.clone());
+        let strange = |sender| Transaction { sender, ..completion.clone() };
+        for transactions in [vec![completion.clone(); 5], vec![strange(Address::repeat_byte(7))]] {
+            let block = Arc::new(Block { header: proposal.header.clone(), transactions });
+            pair.core.validate(block);
+            assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
+            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
+        }
     }
 
     #[test]
