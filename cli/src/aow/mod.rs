@@ -1,6 +1,13 @@
 //! `dtn-cli aow`: sequential work.
 
+mod attack;
+mod bench;
+mod chain;
+mod file;
+mod fuzz;
 mod iterate;
+mod params;
+mod prove;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -9,11 +16,35 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Run a map: the delay function, or the prototype's over any prime field
     Iterate(iterate::Iterate),
+    /// Do work and write its proof to a file
+    Prove(prove::Prove),
+    /// Check a proof
+    Verify(prove::Verify),
+    /// Show the sets of options of proofs, and what may be said of them
+    Params(params::Params),
+    /// Publish something else than the work, in eight ways, none of which peers accept
+    Attack(attack::Try),
+    /// Tamper with proofs, none of which is accepted afterwards
+    Fuzz(fuzz::Fuzz),
+    /// Measure the steps, their proofs and how those are checked
+    Bench(bench::Measure),
+    /// Events in their order, each of which takes its time
+    Chain {
+        #[command(subcommand)]
+        command: chain::Command,
+    },
 }
 
 /// Runs an `aow` command.
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Iterate(iterate) => iterate::run(&iterate),
+        Command::Prove(prove) => prove::prove(&prove),
+        Command::Verify(verify) => prove::check(&verify),
+        Command::Params(params) => params::run(&params),
+        Command::Attack(attack) => attack::run(&attack),
+        Command::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Command::Bench(measure) => bench::run(&measure),
+        Command::Chain { command } => chain::run(&command),
     }
 }

@@ -11,8 +11,10 @@ use crate::{Delay, Element, ProofError, Security, Statement, Trace, verify};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// What happened.
+    #[serde(with = "alloy_primitives::hex::serde")]
     pub event: Vec<u8>,
     /// τᵢ, 16 big-endian bytes.
+    #[serde(with = "alloy_primitives::hex::serde")]
     pub tick: [u8; 16],
 }
 
@@ -22,6 +24,7 @@ pub struct Anchor {
     /// How many links came before.
     pub height: u64,
     /// The last of their ticks; zeros at the beginning.
+    #[serde(with = "alloy_primitives::hex::serde")]
     pub tick: [u8; 16],
 }
 
@@ -76,6 +79,11 @@ impl EventChain {
     /// A chain without links, with so many steps for each.
     pub fn new(steps: u64) -> Self {
         Self { anchor: Anchor::default(), steps, links: Vec::new() }
+    }
+
+    /// How many steps follow each event.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// What is left of it begins here.
