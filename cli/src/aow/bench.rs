@@ -26,6 +26,9 @@ const BATCHES: usize = 20;
 /// Steps of the table that is also proven with one step in a row: as many as an ordinary machine has the memory for.
 const COMPARED_STEPS: u64 = 1 << 16;
 
+/// And the options: with little work before the places are known, which takes as long whatever the table is.
+const COMPARED: Security = Security::Proven100;
+
 /// As [`Trace::run`] packs them.
 const WIDTH: usize = 32;
 
@@ -103,9 +106,10 @@ pub(crate) fn run(measure: &Measure) -> Result<()> {
     ensure!((least..=MAX_STEPS).contains(&measure.steps), "--steps {}: give {least} to {MAX_STEPS}", measure.steps);
     ensure!((1..=100).contains(&measure.repeat), "--repeat {}: give 1 to 100", measure.repeat);
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let case = |steps, steps_in_a_row, threads| Case { steps, steps_in_a_row, security: measure.security, threads };
-    let mut cases = vec![case(COMPARED_STEPS, 1, 1), case(COMPARED_STEPS, WIDTH, 1), case(measure.steps, WIDTH, 1)];
-    cases.extend((cores > 1).then(|| case(measure.steps, WIDTH, cores)));
+    let compared = |steps_in_a_row| Case { steps: COMPARED_STEPS, steps_in_a_row, security: COMPARED, threads: 1 };
+    let case = |threads| Case { steps: measure.steps, steps_in_a_row: WIDTH, security: measure.security, threads };
+    let mut cases = vec![compared(1), compared(WIDTH), case(1)];
+    cases.extend((cores > 1).then(|| case(cores)));
 
     let bar = output::progress(cases.len() as u64 * u64::from(measure.repeat) + 1, "measurements");
     let costs = Costs::measure();
@@ -221,13 +225,14 @@ impl Document {
             table.row([name.to_string(), format!("{ns:.0}"), format!("{:.2}", ns / step_ns)]);
         }
         output::line(table)?;
-        let columns = ["in a row", "threads", "steps took", "proof took", "verified in", "proof", "memory"];
+        let columns = ["in a row", "options", "threads", "steps took", "proof took", "verified in", "proof", "memory"];
         let mut table = Table::new("Proofs", std::iter::once(right("steps")).chain(columns.map(right)));
         for measured in &self.proofs {
-            let Case { steps, steps_in_a_row, threads, .. } = measured.case;
+            let Case { steps, steps_in_a_row, security, threads } = measured.case;
             table.row([
                 units::thousands(steps),
                 steps_in_a_row.to_string(),
+                security.to_string(),
                 threads.to_string(),
                 time(measured.evaluate_ms),
                 format!("{}, {:.2} of that", time(measured.prove_ms), measured.prove_ms / measured.evaluate_ms),
