@@ -51,6 +51,12 @@ pub(crate) fn load_average() -> f64 {
     text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
+/// The most memory that this process has had at once, in bytes; 0 where the system does not say.
+pub(crate) fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kilobytes(status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default())
+}
+
 /// The processor time of this thread, which waiting for a core is not part of; nothing where the system does not say.
 pub(crate) fn thread_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;

@@ -11,6 +11,7 @@ mod workload;
 
 use anyhow::Result;
 use clap::Subcommand;
+pub(crate) use machine::{Machine, peak_memory};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

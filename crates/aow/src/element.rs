@@ -97,38 +97,42 @@ fn halves(value: u128) -> (u128, u128) {
 #[inline(always)]
 fn square(a: u128) -> u128 {
     let (low, high) = halves(a);
-    let (bottom, middle, top) = (low * low, low * high, high * high);
-    // Twice the middle, which may have a bit too many.
-    let (shifted, carry) = (middle << 65, middle >> 63);
-    let (bottom, overflow) = bottom.overflowing_add(shifted);
-    // The product has 256 bits, so its top half does not overflow.
-    reduce(bottom, top.wrapping_add(carry).wrapping_add(u128::from(overflow)))
+    let middle = low * high;
+    reduce(low * low, middle << 1, middle >> 127 != 0, high * high)
 }
 
 #[inline(always)]
 fn multiply(a: u128, b: u128) -> u128 {
     let ((a_low, a_high), (b_low, b_high)) = (halves(a), halves(b));
-    let (bottom, top) = (a_low * b_low, a_high * b_high);
     let (middle, carry) = (a_low * b_high).overflowing_add(a_high * b_low);
-    let (bottom, overflow) = bottom.overflowing_add(middle << 64);
-    let top = top.wrapping_add(middle >> 64).wrapping_add(u128::from(carry) << 64);
-    reduce(bottom, top.wrapping_add(u128::from(overflow)))
+    reduce(a_low * b_low, middle, carry, a_high * b_high)
 }
 
-/// A number of 256 bits modulo p, below 2¹²⁸: the top half counts C times.
+/// bottom + 2⁶⁴ · (middle + 2¹²⁸ · carry) + 2¹²⁸ · top modulo p, below 2¹²⁸, for the parts of a product.
+///
+/// What counts 2¹²⁸ times counts C times instead. Each step waits for this, so it is arranged to wait for little: the parts
+/// are not added up before they are reduced, and the sum that overflows hardly ever is made last, behind a branch.
 #[inline(always)]
-fn reduce(bottom: u128, top: u128) -> u128 {
-    let (low, high) = halves(top);
-    // Each below 2¹¹⁰, and what the second has above bit 64 below 2⁴⁶.
-    let (low, high) = (low * C, high * C);
+fn reduce(bottom: u128, middle: u128, carry: bool, top: u128) -> u128 {
+    let if_so = |condition: bool, value: u128| if condition { value } else { 0 };
+    let (top_low, top_high) = halves(top);
+    // Below 2¹¹⁰; its upper half, below 2⁴⁶, counts 2¹²⁸ times once more.
+    let high = top_high * C;
     let beyond = (high >> 64) * C;
-    let (sum, first) = bottom.overflowing_add(low);
+    let low = (top_low * C).wrapping_add((middle >> 64) * C);
+    let (sum, first) = bottom.overflowing_add(middle << 64);
     let (sum, second) = sum.overflowing_add(high << 64);
-    let (sum, third) = sum.overflowing_add(beyond);
-    let carries = u128::from(first) + u128::from(second) + u128::from(third);
-    let (sum, last) = sum.overflowing_add(carries * C);
-    // It can only overflow to something tiny, so not once more.
-    sum.wrapping_add(if last { C } else { 0 })
+    let carries = if_so(carry, C << 64).wrapping_add(if_so(first, C)).wrapping_add(if_so(second, C));
+    // Below 2¹¹³ all together.
+    let (sum, third) = sum.overflowing_add(low.wrapping_add(carries).wrapping_add(beyond));
+    if third { once_more(sum) } else { sum }
+}
+
+/// Adds C for an overflow to something tiny: one product in 2¹⁵ or fewer gets here. A function, so that it stays a branch.
+#[cold]
+#[inline(never)]
+fn once_more(sum: u128) -> u128 {
+    sum.wrapping_add(C)
 }
 
 impl ops::Add for Element {

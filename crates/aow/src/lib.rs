@@ -16,10 +16,12 @@
 //! again ([`Start`]).
 
 mod air;
+pub mod attack;
 pub mod chain;
 mod delay;
 mod element;
 mod map;
+pub mod mutation;
 mod proof;
 mod security;
 mod start;

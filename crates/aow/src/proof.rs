@@ -173,12 +173,24 @@ impl Trace {
                 return Err(ProofError::Cancelled);
             }
         }
-        let mut x = start;
-        for cell in before.iter_mut().rev() {
-            *cell = x;
-            x = delay.back(x);
-        }
+        go_back(delay, start, before);
         Ok(Self { delay, start, steps, width, cells })
+    }
+
+    /// The steps that lead to a result, found by going back from it. That is no work, and whoever knows the result of work can
+    /// prove it this way.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError::Steps`].
+    pub fn back_from(delay: Delay, result: Element, steps: u64) -> Result<Self, ProofError> {
+        if !(1..=MAX_STEPS).contains(&steps) {
+            return Err(ProofError::Steps(steps));
+        }
+        let mut cells = vec![Element::ZERO; rows(steps, WIDTH) * WIDTH];
+        go_back(delay, result, &mut cells);
+        let start = delay.back(cells[cells.len() - steps as usize]);
+        Ok(Self { delay, start, steps, width: WIDTH, cells })
     }
 
     /// Where the steps lead.
@@ -228,6 +240,14 @@ impl Trace {
         let column = |first| self.cells.iter().skip(first).step_by(self.width).map(|cell| (*cell).into()).collect();
         TraceTable::init((0..self.width).map(column).collect())
     }
+}
+
+/// Fills cells from the last to the first.
+fn go_back(delay: Delay, last: Element, cells: &mut [Element]) {
+    cells.iter_mut().rev().fold(last, |x, cell| {
+        *cell = x;
+        delay.back(x)
+    });
 }
 
 /// Checks a proof with the one set of options that is accepted. Whatever the bytes are, it neither ends the process nor uses
@@ -407,6 +427,27 @@ mod tests {
                 assert_eq!(trace.checkpoints(every), delay.checkpoints(element(123), steps, every, |_| ()), "{every}");
             }
         }
+    }
+
+    #[test]
+    fn whoever_knows_a_result_proves_it_without_the_work() {
+        for steps in [1, 33, 5000] {
+            let (trace, context) = (run(steps), B256::repeat_byte(3));
+            let back = Trace::back_from(Delay::default(), trace.result(), steps).unwrap();
+            assert_eq!(back.cells, trace.cells);
+            assert_eq!(back.statement(context), trace.statement(context));
+            let proof = back.prove(context, Security::Fast).unwrap();
+            assert_eq!(verify(&trace.statement(context), Security::Fast, &proof), Ok(()));
+        }
+        assert!(Trace::back_from(Delay::default(), element(1), 0).is_err());
+    }
+
+    #[test]
+    fn one_thread_finds_the_proof_of_the_golden_vector() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let (_, proof) = pool.install(|| proven(3000, Security::Fast));
+        let digest = "0x83b11ece93d1018099f19d5705f3535b031027f8c8167f02e9ea488820dd7ebb";
+        assert_eq!((proof.len(), keccak256(proof).to_string()), (43_879, digest.to_string()));
     }
 
     #[test]
