@@ -33,3 +33,8 @@ pub use map::{Map, MapError, hash_to_field};
 pub use proof::{MAX_PROOF_BYTES, MAX_REPLAYED_STEPS, MAX_STEPS, ProofError, Statement, Trace, verify};
 pub use security::{Parameters, Security, UnknownSecurity};
 pub use start::Start;
+
+/// The guide's code is compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/aow.md")]
+struct Guide;
