@@ -457,7 +457,7 @@ async fn claims(chain: &Chain, address: Address) -> Result<Vec<ClaimEntry>> {
     let posted = aow.posted(0..=head).await?.into_iter().map(|claim| {
         let slashed = slashed.iter().find(|slashing| slashing.id == claim.id).map(|slashing| SlashEntry {
             challenger: slashing.challenger,
-            segment: slashing.segment as u64,
+            segment: slashing.segment,
             reward_wei: slashing.reward,
             burned_wei: slashing.burned,
         });

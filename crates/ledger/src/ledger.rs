@@ -11,7 +11,7 @@ use crate::{
     AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal, Rounds,
     SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network},
-    mempool::Mempool,
+    mempool::{Grounds, Mempool},
     proofs::Proofs,
     rules::{Execution, Rules},
     snapshot,
@@ -197,13 +197,9 @@ impl Ledger {
 
     /// Admits a transaction to the mempool and gives its hash.
     pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
-        // If the store cannot be read, the claim waits as if its order were unknown, and the next block fails.
-        let was_ordered = |order| {
-            matches!(self.store.result_of(order), Ok(Some(_))) || matches!(self.store.transaction(order), Ok(Some(_)))
-        };
-        let is_proven = |node, completion: &Completion| self.proofs.holds(node, completion);
-        self.mempool.admit(transaction, &self.rules, &self.state, &view, was_ordered, is_proven, &mut self.verified)
+        let Self { rules, state, speculative, store, proofs, mempool, verified, .. } = self;
+        let view = view(state, speculative, MAX_SPECULATIVE);
+        mempool.admit(transaction, &Grounds { rules, state, view: &view, store, proofs }, verified)
     }
 
     /// How many transactions wait, those in blocks that are not final included.

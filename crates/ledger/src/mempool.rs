@@ -5,10 +5,11 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
 };
 
-use dtn_primitives::{Address, B256, Completion, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
+use dtn_primitives::{Address, B256, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
 
 use crate::{
-    Refusal,
+    Refusal, Store,
+    proofs::Proofs,
     rules::{Rules, check_nonce},
     state::{Changes, Slot, State, View},
     verified::Verified,
@@ -152,6 +153,26 @@ impl Ready {
     }
 }
 
+/// What admission rests on beside the transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) rules: &'a Rules,
+    /// At the tip.
+    pub(crate) state: &'a State,
+    /// After all blocks known.
+    pub(crate) view: &'a View<'a>,
+    pub(crate) store: &'a Store,
+    pub(crate) proofs: &'a Proofs,
+}
+
+impl Grounds<'_> {
+    /// Whether an order is in a final block. If the store cannot be read, the claim waits as if its order were unknown, and
+    /// the next block fails.
+    fn was_ordered(&self, order: B256) -> bool {
+        matches!(self.store.result_of(order), Ok(Some(_))) || matches!(self.store.transaction(order), Ok(Some(_)))
+    }
+}
+
 impl Mempool {
     pub(crate) fn new(limits: MempoolLimits) -> Self {
         Self { limits, ..Self::default() }
@@ -200,19 +221,15 @@ impl Mempool {
         !self.heads.is_empty() || !self.claims.is_empty() || self.accounts.keys().any(at_tip)
     }
 
-    /// Takes a transaction that could be executed at the tip, whose state is given, or later. `view` is the state after
-    /// all blocks known; `was_ordered` tells whether an order is in a final block, and `is_proven` whether a completion's
-    /// proof was verified here. The signature, which costs most, is checked last of what the transaction itself shows.
+    /// Takes a transaction that could be executed at the tip or later. The signature, which costs most, is checked last of
+    /// what the transaction itself shows.
     pub(crate) fn admit(
         &mut self,
         transaction: Transaction,
-        rules: &Rules,
-        state: &State,
-        view: &View<'_>,
-        was_ordered: impl FnOnce(B256) -> bool,
-        is_proven: impl FnOnce(Address, &Completion) -> bool,
+        grounds: &Grounds<'_>,
         verified: &mut Verified,
     ) -> Result<B256, AdmissionError> {
+        let Grounds { rules, state, view, .. } = *grounds;
         let bytes = codec::encode(&transaction).len();
         if bytes > MAX_TRANSACTION_BYTES {
             return Err(AdmissionError::TooLong { actual: bytes });
@@ -242,7 +259,7 @@ impl Mempool {
             }
             Payload::CloseRound { round } => _ = rules.allow_close(sender, *round, &state.rounds)?,
             Payload::Claim(claim) => match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
-                Err(Refusal::NotOpen(order)) if !was_ordered(order) => early = true,
+                Err(Refusal::NotOpen(order)) if !grounds.was_ordered(order) => early = true,
                 result => _ = result?,
             },
         }
@@ -251,7 +268,7 @@ impl Mempool {
         }
         verified.validate(&transaction, hash).map_err(Refusal::Invalid)?;
         if let Payload::Completion(completion) = &transaction.payload
-            && !is_proven(sender, completion)
+            && !grounds.proofs.holds(sender, completion)
         {
             return Err(AdmissionError::Unproven(hash));
         }
