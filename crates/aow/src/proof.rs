@@ -391,6 +391,16 @@ mod tests {
     }
 
     #[test]
+    fn a_remainder_that_was_not_committed_to_is_refused() {
+        let (statement, proof) = &*SMALL;
+        let mut other = proof.clone();
+        // Behind it there are the number of partitions and the nonce.
+        let last = other.len() - 10 - 15;
+        other[last] ^= 1;
+        assert_eq!(verify(statement, Security::Fast, &other), Err(ProofError::Remainder));
+    }
+
+    #[test]
     fn no_byte_of_a_proof_may_change() {
         let (statement, proof) = &*SMALL;
         for index in (0..proof.len()).filter(|index| *index < 400 || index % 61 == 0 || index + 1200 > proof.len()) {
