@@ -159,11 +159,11 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     Ok(())
 }
 
-/// What a proof says, and the options that it was made with.
-type Stated = (Statement, Security);
+/// What a proof says, and with which options.
+type Said = (Statement, Security);
 
 /// The proofs that are tampered with, and what they say.
-fn originals() -> Result<(Vec<Stated>, Vec<Fields>)> {
+fn originals() -> Result<(Vec<Said>, Vec<Fields>)> {
     let (mut statements, mut proofs) = (Vec::new(), Vec::new());
     for (steps, security) in STEPS.into_iter().flat_map(|steps| Security::ALL.map(|security| (steps, security))) {
         let start = Element::new(u128::from(steps)).unwrap_or(Element::ZERO);

@@ -80,7 +80,7 @@ pub enum ProofError {
     #[error("the remainder is not the one that was committed to")]
     Remainder,
     /// The work before the places are known was not done.
-    #[error("the nonce does not have {0} bits of work")]
+    #[error("it was made of another statement, or without its {0} bits of work")]
     Grinding(u32),
     /// Winterfell does not accept it.
     #[error("{0}")]
@@ -458,6 +458,43 @@ mod tests {
         let (_, proof) = pool.install(|| proven(3000, Security::Fast));
         let digest = "0x83b11ece93d1018099f19d5705f3535b031027f8c8167f02e9ea488820dd7ebb";
         assert_eq!((proof.len(), keccak256(proof).to_string()), (43_879, digest.to_string()));
+    }
+
+    /// What a prover makes who wants others to believe it, whatever is in its table.
+    fn forged(statement: Statement, table: TraceTable<BaseElement>) -> Vec<u8> {
+        StepsProver { statement, options: Security::Fast.options() }.prove(table).unwrap().to_bytes()
+    }
+
+    #[test]
+    fn a_prover_that_states_what_its_table_does_not_hold_is_refused() {
+        let (statement, _) = *SMALL;
+        let table = || run(statement.steps).into_table();
+        assert_eq!(verify(&statement, Security::Fast, &forged(statement, table())), Ok(()));
+        for (field, other) in changed(statement) {
+            if rows(other.steps.clamp(1, MAX_STEPS), WIDTH) != rows(statement.steps, WIDTH) {
+                continue;
+            }
+            let verdict = verify(&other, Security::Fast, &forged(other, table()));
+            // The context is about nothing in the table, and true of any.
+            let is_true = field == "context";
+            assert!(
+                verdict.is_ok() == is_true && !matches!(verdict, Err(ProofError::Grinding(_))),
+                "{field}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_result_that_only_the_last_row_leads_to_is_refused() {
+        let (statement, _) = *SMALL;
+        let forgeries = [element(7), statement.result + element(1), statement.start];
+        for result in forgeries {
+            let mut trace = run(statement.steps);
+            *trace.cells.last_mut().unwrap() = result;
+            let statement = Statement { result, ..statement };
+            let verdict = verify(&statement, Security::Fast, &forged(statement, trace.into_table()));
+            assert!(matches!(verdict, Err(ProofError::Rejected(_))), "{verdict:?}");
+        }
     }
 
     #[test]
