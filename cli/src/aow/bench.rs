@@ -44,6 +44,9 @@ pub(crate) struct Measure {
     /// How many steps are proven
     #[arg(long, default_value_t = 1 << 20)]
     steps: u64,
+    /// How many steps are proven with one and with 32 steps in a row; 2^20 with one take 4 GiB
+    #[arg(long, default_value_t = COMPARED_STEPS)]
+    compared_steps: u64,
     /// The options of the proofs
     #[arg(long, default_value_t)]
     security: Security,
@@ -104,9 +107,12 @@ pub(crate) fn run(measure: &Measure) -> Result<()> {
     }
     let least = MAX_REPLAYED_STEPS + 1;
     ensure!((least..=MAX_STEPS).contains(&measure.steps), "--steps {}: give {least} to {MAX_STEPS}", measure.steps);
+    let compared = measure.compared_steps;
+    ensure!((least..=MAX_STEPS).contains(&compared), "--compared-steps {compared}: give {least} to {MAX_STEPS}");
     ensure!((1..=100).contains(&measure.repeat), "--repeat {}: give 1 to 100", measure.repeat);
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let compared = |steps_in_a_row| Case { steps: COMPARED_STEPS, steps_in_a_row, security: COMPARED, threads: 1 };
+    let compared =
+        |steps_in_a_row| Case { steps: measure.compared_steps, steps_in_a_row, security: COMPARED, threads: 1 };
     let case = |threads| Case { steps: measure.steps, steps_in_a_row: WIDTH, security: measure.security, threads };
     let mut cases = vec![compared(1), compared(WIDTH), case(1)];
     cases.extend((cores > 1).then(|| case(cores)));
