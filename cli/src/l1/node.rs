@@ -41,7 +41,7 @@ impl RoundSource for OwnLedger {
     }
 
     async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
-        Ok(self.0.certificate(height).await?.map(|certified| (certified.header, certified.certificate)))
+        Ok(self.0.certified(height).await?)
     }
 }
 

@@ -251,9 +251,15 @@ impl Mempool {
         }
         let mut early = false;
         match &transaction.payload {
-            Payload::Order(order) => rules.allow_order(sender, order)?,
+            Payload::Order(order) => rules.allow_order(sender, order, hash)?,
             Payload::Data { .. } => {}
-            Payload::Round(round) => rules.allow_round(sender, round)?,
+            Payload::Round(round) => {
+                rules.allow_round(sender, round)?;
+                // It would wait for as long as the open round lasts, and the sender's nonces with it.
+                if let Some(open) = &state.rounds.open {
+                    return Err(Refusal::RoundUnderWay(open.number).into());
+                }
+            }
             Payload::Completion(completion) => {
                 _ = rules.allow_completion(sender, completion.round, &state.rounds)?;
             }
@@ -521,6 +527,14 @@ impl Mempool {
             if let Some(hash) = self.claims.get(&slot) {
                 self.remove(*hash);
             }
+        }
+        if changes.rounds.as_ref().is_some_and(|rounds| rounds.open.as_ref().is_some_and(|it| it.completed.is_empty()))
+        {
+            let is_round = |(hash, entry): (&B256, &Entry)| {
+                matches!(entry.transaction.payload, Payload::Round(_)).then_some(*hash)
+            };
+            let rounds: Vec<_> = self.entries.iter().filter_map(is_round).collect();
+            rounds.into_iter().for_each(|hash| self.remove(hash));
         }
         for order in transactions {
             for hash in self.early.remove(order).unwrap_or_default() {

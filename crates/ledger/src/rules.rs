@@ -38,6 +38,9 @@ pub enum Refusal {
     /// The order takes no claim: it has its winner, asks for no work, or is in no block.
     #[error("order {0} is not open: it has its winner, asks for no work, or is in no block")]
     NotOpen(B256),
+    /// The hash looks like the id of a round's completion, which is paid otherwise.
+    #[error("the hash {0} begins with four zero bytes, as ids of rounds do: change a field of the order")]
+    ReservedId(B256),
     /// Only validators take part in rounds.
     #[error("{0} is not a validator, so it has no part in rounds")]
     NotValidator(Address),
@@ -103,9 +106,12 @@ impl Rules {
         Self { domain: genesis.domain(), requesters: genesis.requesters.iter().copied().collect(), validators }
     }
 
-    /// Whether the sender may place such an order.
-    pub(crate) fn allow_order(&self, sender: Address, order: &Order) -> Result<(), Refusal> {
+    /// Whether the sender may place such an order, which has this hash.
+    pub(crate) fn allow_order(&self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
         order.validate()?;
+        if order.work.is_some() && Round::of_id(hash).is_some() {
+            return Err(Refusal::ReservedId(hash));
+        }
         if order.work.is_none() || self.requesters.contains(&sender) {
             Ok(())
         } else {
@@ -199,7 +205,7 @@ impl<'a> Execution<'a> {
     }
 
     fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
-        self.rules.allow_order(sender, order)?;
+        self.rules.allow_order(sender, order, hash)?;
         if order.work.is_some() {
             // A nonce is used at most once and is part of the hash, so no other order has this one.
             let open = OpenOrder { order: order.clone(), height: self.height };
@@ -309,5 +315,37 @@ pub(crate) fn check_nonce(have: u64, allowed: std::ops::RangeInclusive<u64>) -> 
         Err(Refusal::NonceTooHigh { have, next })
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::{SecretKey, U256, Work};
+
+    use super::*;
+
+    #[test]
+    fn an_order_whose_hash_looks_like_the_id_of_a_round_is_refused_if_it_asks_for_work() {
+        let keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+        let requester = Address::repeat_byte(7);
+        let genesis = Genesis {
+            name: "rules".into(),
+            chain_id: 1,
+            timestamp: 0,
+            max_block_bytes: 1 << 20,
+            validators: keys.iter().map(SecretKey::public_key).collect(),
+            requesters: vec![requester],
+        };
+        let rules = Rules::new(&genesis, genesis.validator_set().unwrap());
+        let (dataset, model, metric) = ("a".into(), "b".into(), "c".into());
+        let order =
+            Order { nonce: 0, dataset, model, metric, reward: U256::ZERO, work: Some(Work { expected_hashes: 1 }) };
+        let reserved = Round::id(3, requester);
+        let refused = Err(Refusal::ReservedId(reserved));
+        assert_eq!(rules.allow_order(requester, &order, reserved), refused);
+        assert_eq!(rules.allow_order(requester, &order, B256::repeat_byte(1)), Ok(()));
+        assert_eq!(rules.allow_order(requester, &Order { work: None, ..order }, reserved), Ok(()));
     }
 }

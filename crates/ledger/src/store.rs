@@ -23,7 +23,8 @@ use std::{
 };
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Round, WorkResult, codec,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Payload, Round, Transaction,
+    WorkResult, codec,
 };
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -617,7 +618,7 @@ fn put_final_header(
 }
 
 /// Removes some of the blocks below a height and what leads to their transactions. Headers and certificates stay where
-/// there are results: they prove payouts.
+/// there are results, and where a round began that earns something: they prove payouts.
 fn prune(transaction: &redb::WriteTransaction, keep_from: u64, domain: &Domain) -> Result<(), redb::Error> {
     let mut blocks = transaction.open_table(BLOCKS)?;
     for _ in 0..PRUNED_PER_COMMIT {
@@ -632,10 +633,14 @@ fn prune(transaction: &redb::WriteTransaction, keep_from: u64, domain: &Domain) 
         }
         blocks.remove(key.as_slice())?;
         let mut transactions = transaction.open_table(TRANSACTIONS)?;
-        for pruned in block?.transactions {
+        let block = block?;
+        let is_settled_on_chain =
+            |it: &Transaction| matches!(&it.payload, Payload::Round(round) if !round.reward.is_zero());
+        let opens_round = block.transactions.iter().any(is_settled_on_chain);
+        for pruned in block.transactions {
             transactions.remove(pruned.hash(domain).as_slice())?;
         }
-        if transaction.open_table(RESULTS)?.get(key.as_slice())?.is_none() {
+        if !opens_round && transaction.open_table(RESULTS)?.get(key.as_slice())?.is_none() {
             transaction.open_table(HEADERS)?.remove(key.as_slice())?;
             transaction.open_table(CERTIFICATES)?.remove(key.as_slice())?;
         }

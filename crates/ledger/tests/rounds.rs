@@ -193,6 +193,7 @@ fn rounds_are_asked_for_by_requesters_one_at_a_time_and_served_by_validators_onc
 
     commit_all(&mut ledger, [round(0, 3)]);
     assert_eq!(refusal(&mut ledger, vec![round(1, 3)], NOW + 10), Refusal::RoundUnderWay(1));
+    assert_eq!(refused(&mut ledger, round(1, 3)), Refusal::RoundUnderWay(1), "it would wait as long as the round");
     assert_eq!(refused(&mut ledger, completion(2, 2)), Refusal::RoundNotOpen(2));
     prove(&mut ledger, 1, 5);
     assert_eq!(refused(&mut ledger, completion(1, 5)), Refusal::NotValidator(key(5).address()));
@@ -208,6 +209,34 @@ fn rounds_are_asked_for_by_requesters_one_at_a_time_and_served_by_validators_onc
     assert_eq!(refusal(&mut ledger, vec![round(1, 3), completion(2, 2)], NOW + 10), Refusal::RoundNotOpen(2));
     commit_all(&mut ledger, [round(1, 1)]);
     assert_eq!(ledger.rounds().open.as_ref().map(|round| round.number), Some(2));
+}
+
+#[test]
+fn what_would_open_a_round_does_not_wait_for_the_end_of_another() {
+    let (mut ledger, mut other) = (common::ledger(), common::ledger());
+    for order in [round(0, 3), round(1, 3)] {
+        ledger.admit(order).unwrap();
+    }
+    let opening = commit_all(&mut other, [round(0, 3)]);
+    commit(&mut ledger, &opening);
+    assert_eq!((ledger.pending_count(), ledger.has_executable()), (0, false));
+}
+
+#[test]
+fn the_block_that_began_a_round_can_be_proven_when_it_is_pruned() {
+    let mut ledger = common::ledger().with_retention(1);
+    let opening = commit_all(&mut ledger, [round(0, 4)]);
+    for nonce in 0..6 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+    }
+    stabilize(&mut ledger);
+    for nonce in 6..12 {
+        commit_all(&mut ledger, [note(5, nonce)]);
+    }
+    assert!(ledger.lowest_block().unwrap() > 3 && ledger.header(3).unwrap().is_none());
+    assert_eq!(ledger.block(1).unwrap(), None);
+    assert_eq!(ledger.header(1).unwrap(), Some(opening.header));
+    assert!(ledger.certificate(1).unwrap().is_some());
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathB
 
 use dtn_ledger::{Ledger, LedgerError, StoreError};
 use dtn_primitives::{
-    Address, B256, FinalizedResult, Genesis, GenesisError, Reply, Round, SecretKey, ValidatorIndex, codec,
+    Address, B256, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
+    ValidatorIndex, codec,
 };
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
@@ -270,6 +271,15 @@ impl NodeHandle {
     /// A round, open or closed.
     pub async fn round(&self, number: u64) -> Result<Option<Round>, NodeError> {
         self.ask(move |core| core.round(number)).await?
+    }
+
+    /// The header and the certificate of a final block, also where the block itself was pruned and they are kept.
+    pub async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, NodeError> {
+        let read = move |core: &mut dyn Host| -> Result<_, NodeError> {
+            let ledger = core.ledger();
+            Ok(ledger.header(height)?.zip(ledger.certificate(height)?))
+        };
+        self.ask(read).await?
     }
 
     /// The certificate of a final block, with its header.

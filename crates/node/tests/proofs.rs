@@ -1,5 +1,5 @@
-//! Proofs from a hostile validator, over real links: tampered with, endless, cut short. `DTN_WIRE_PROOFS=100000` tries more
-//! than the few that every run of the tests does, `DTN_SEED` others.
+//! Proofs from a hostile validator, over real links: tampered with, endless, cut short. `DTN_WIRE_PROOFS=1000` tries more
+//! than the few that every run of the tests does, `DTN_SEED` others. A peer looks at 1,024 of a validator in a round.
 
 #![allow(clippy::unwrap_used)]
 
@@ -91,7 +91,7 @@ fn framed(proof: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_proof_that_was_tampered_with_on_its_way_is_accepted_and_the_peer_lives_on() {
-    let (count, seed) = (number("DTN_WIRE_PROOFS", 150), number("DTN_SEED", 1));
+    let (count, seed) = (number("DTN_WIRE_PROOFS", 150).min(1_000), number("DTN_SEED", 1));
     eprintln!("DTN_SEED={seed} DTN_WIRE_PROOFS={count}");
     let mut cluster = Cluster::start(4).await;
     cluster.stop(3).await;
@@ -134,12 +134,12 @@ async fn no_proof_that_was_tampered_with_on_its_way_is_accepted_and_the_peer_liv
         answers.lock().unwrap().insert(digest, framed(&tampered));
         say.send(transactions(&cluster, &hostile, &completion(result, digest, number))).await.unwrap();
         until(&format!("a verdict on number {number}, {mutation:?}"), || async {
-            (of_hostile().await.len() > before || before >= 4_000).then_some(())
+            (of_hostile().await.len() > before).then_some(())
         })
         .await;
     }
     let found = of_hostile().await;
-    assert!(found.len() as u64 >= count.min(4_000) * 9 / 10, "{} of {count}", found.len());
+    assert!(found.len() as u64 >= count * 9 / 10, "{} of {count}", found.len());
     assert_eq!(found.iter().filter(|it| it.valid).count(), 0);
 
     // Answers that are no message: longer than any, shorter than announced, and none at all.

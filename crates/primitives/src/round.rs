@@ -110,7 +110,8 @@ impl Round {
         id
     }
 
-    /// The round and the node of such an id; `None` for the hash of an order, which no chance gives four zero bytes.
+    /// The round and the node of such an id; `None` for the hash of an order: one that begins with four zero bytes
+    /// is refused if it asks for work.
     pub fn of_id(id: B256) -> Option<(u64, Address)> {
         let round = u64::from_be_bytes(*id[4..].first_chunk()?);
         (id[..4] == [0; 4]).then(|| (round, Address::from_slice(&id[12..])))

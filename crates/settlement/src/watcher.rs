@@ -260,12 +260,14 @@ impl<S: RoundSource> Watcher<S> {
             None => self.terms.insert(self.desk.terms().await?).clone(),
         };
         let now = self.desk.clock().await?;
-        self.read_claims(&terms, now).await?;
+        // What is known to be false is challenged even where nothing new can be read.
+        let read = self.read_claims(&terms, now).await;
         for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| watched.pace.is_due()) {
             if let Err(error) = self.desk.judge(watched, &terms, now, &self.status).await {
                 watched.pace.note(&error, self.desk.options.poll, key.0);
             }
         }
+        read?;
         match self.desk.options.false_claims {
             true => self.post_false_claims(&terms).await,
             false => self.tend_own(&terms).await,

@@ -289,6 +289,10 @@ impl Core {
             let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
             let pbft = &mut self.pbft;
             let effects = self.metrics.timed(Step::Consensus, || pbft.handle(input));
+            if self.pbft.view() != before {
+                // Consensus asks again for what it still wants to know.
+                self.forget_deferred();
+            }
             if self.pbft.view() != before && self.pbft.is_changing_view() {
                 let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
                 self.metrics.view_change(reason);
@@ -624,6 +628,7 @@ impl Core {
     // Transactions.
 
     fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+        self.check_time(&transaction)?;
         let claimed = claimed_order(&transaction);
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;

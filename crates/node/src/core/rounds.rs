@@ -14,7 +14,10 @@ use std::{
 
 use dtn_aow::Start;
 use dtn_consensus::Input;
-use dtn_primitives::{Address, B256, Block, Completion, MAX_PROOF_BYTES, Payload, Round, Transaction, keccak256};
+use dtn_ledger::Refusal;
+use dtn_primitives::{
+    Address, B256, Block, Completion, MAX_PROOF_BYTES, Payload, Round, Transaction, ValidatorIndex, keccak256,
+};
 use tokio::sync::mpsc;
 
 use super::{Core, now_ms};
@@ -29,6 +32,12 @@ use crate::{
 
 /// How long after a deadline this peer says that a round is over: the primary's clock may be behind.
 const GRACE_MS: u64 = 1_000;
+
+/// Completions of one validator in one round that may turn out false before no more are looked at, unless proposed.
+const MAX_REJECTED: usize = 1_024;
+
+/// How far ahead of this peer's last round a proposal may be: it builds on blocks that are not final here.
+const MAX_ROUNDS_AHEAD: u64 = 8;
 
 /// Verifications that are remembered.
 const MAX_VERIFICATIONS: usize = 4096;
@@ -53,8 +62,8 @@ pub(super) struct Rounds {
     wanted: BTreeMap<B256, Wanted>,
     /// Whom this peer has asked, and for what.
     asked: BTreeMap<Remote, B256>,
-    /// Completions whose proofs do not hold, by key, with their rounds.
-    rejected: BTreeMap<B256, u64>,
+    /// Completions whose proofs do not hold, by key, with their rounds and validators.
+    rejected: BTreeMap<B256, (u64, Address)>,
     /// Proposals that wait for proofs, in the order in which they came.
     deferred: VecDeque<Arc<Block>>,
     verifications: VecDeque<Verification>,
@@ -69,6 +78,8 @@ struct Wanted {
     proof: Proof,
     /// Who had nothing.
     tried: BTreeSet<Remote>,
+    /// Who has proposed it and must have it.
+    proposer: Option<ValidatorIndex>,
 }
 
 enum Proof {
@@ -140,6 +151,8 @@ impl Core {
         let completion = Completion { round, result, proof_digest, payee, started_at_us, compute_us, prove_us };
         tracing::info!(round, %result, compute_us, prove_us, bytes = proof.len(), "the work of the round is done");
         self.ledger.add_proof(self.key.address(), &completion, &proof)?;
+        // Others will know the completion by this proof, and after a crash it could not be made again byte by byte.
+        self.ledger.store().sync()?;
         self.rounds.own = Some(Transaction::sign(Payload::Completion(completion), &self.key, &self.domain));
         self.hand_in();
         Ok(())
@@ -177,21 +190,25 @@ impl Core {
             wanted.transaction.is_some()
                 && (wanted.stated.0, wanted.stated.1.round) == (transaction.sender, completion.round)
         };
+        let part = (completion.round, transaction.sender);
+        let rejected = self.rounds.rejected.values().filter(|rejected| **rejected == part).count();
         // One at a time of each validator: the rest comes again or is asked for by a proposal.
-        if !self.rounds.wanted.values().any(same_part) {
-            self.want((transaction.sender, completion.clone()), Some(transaction.clone()));
+        if !self.rounds.wanted.values().any(same_part) && rejected < MAX_REJECTED {
+            self.want((transaction.sender, completion.clone()), Some(transaction.clone()), None);
         }
     }
 
-    fn want(&mut self, stated: Stated, transaction: Option<Transaction>) {
+    fn want(&mut self, stated: Stated, transaction: Option<Transaction>, proposer: Option<ValidatorIndex>) {
         let key = key(&stated);
         if self.rounds.rejected.contains_key(&key) {
             return;
         }
         let since = Instant::now();
-        let new = Wanted { stated, transaction: None, since, proof: Proof::Missing, tried: BTreeSet::new() };
+        let (proof, tried) = (Proof::Missing, BTreeSet::new());
+        let new = Wanted { stated, transaction: None, since, proof, tried, proposer: None };
         let wanted = self.rounds.wanted.entry(key).or_insert(new);
         wanted.transaction = wanted.transaction.take().or(transaction);
+        wanted.proposer = proposer.or(wanted.proposer);
         self.check_proofs();
         self.ask_for_proofs();
     }
@@ -200,24 +217,25 @@ impl Core {
     fn ask_for_proofs(&mut self) {
         let Rounds { wanted, asked, .. } = &mut self.rounds;
         for (key, wanted) in wanted.iter_mut().filter(|(_, wanted)| matches!(wanted.proof, Proof::Missing)) {
-            if asked.values().any(|asked| asked == key) {
-                continue;
-            }
+            // A vote waits for what was proposed, so its maker alone cannot keep the others waiting.
+            let at_once = if wanted.proposer.is_some() { 2 } else { 1 };
             let maker = self.validators.index_of(wanted.stated.0);
-            let others = self.connected.iter().copied().filter(|peer| Some(*peer) != maker);
-            let maker = maker.filter(|maker| self.connected.contains(maker));
-            let mut candidates = maker.into_iter().chain(others).map(Remote::Validator);
-            let to = candidates.find(|peer| !wanted.tried.contains(peer) && !asked.contains_key(peer));
-            let Some(to) = to else {
-                // The next look at the clock begins anew.
-                if asked.is_empty() {
-                    wanted.tried.clear();
-                }
-                continue;
-            };
-            asked.insert(to, *key);
-            let request = wanted.stated.1.proof_digest.to_vec();
-            self.outbox.commands.push(Command::Request { exchange: Exchange::Proof, to, request });
+            let first: Vec<_> = wanted.proposer.into_iter().chain(maker).collect();
+            let first = first.into_iter().filter(|peer| self.connected.contains(peer));
+            let mut candidates = first.chain(self.connected.iter().copied()).map(Remote::Validator);
+            while asked.values().filter(|asked| *asked == key).count() < at_once {
+                let to = candidates.find(|peer| !wanted.tried.contains(peer) && !asked.contains_key(peer));
+                let Some(to) = to else {
+                    // The next look at the clock begins anew.
+                    if asked.is_empty() {
+                        wanted.tried.clear();
+                    }
+                    break;
+                };
+                asked.insert(to, *key);
+                let request = wanted.stated.1.proof_digest.to_vec();
+                self.outbox.commands.push(Command::Request { exchange: Exchange::Proof, to, request });
+            }
         }
     }
 
@@ -275,7 +293,7 @@ impl Core {
             None => self.ledger.add_proof(node, &completion, &proof)?,
             Some(error) => {
                 tracing::warn!(round, %node, %error, "a completion whose proof does not hold");
-                self.rounds.rejected.insert(key, round);
+                self.rounds.rejected.insert(key, (round, node));
                 if let Some(validator) = self.validators.index_of(node) {
                     self.count_fault(validator);
                 }
@@ -300,16 +318,55 @@ impl Core {
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
     pub(super) fn validate(&mut self, block: Arc<Block>) {
-        let missing: Vec<_> = self.missing_proofs(&block).collect();
-        // More than one of each validator can be in no valid block, and nobody is asked for them.
-        let plausible = missing.len() <= self.validators.len()
-            && missing.iter().all(|(node, _)| self.validators.index_of(*node).is_some());
-        let waits = !self.rounds.deferred.is_empty() || !missing.is_empty();
-        if waits && plausible && self.rounds.deferred.len() < MAX_DEFERRED {
+        let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
+        if waits && self.rounds.deferred.len() < MAX_DEFERRED && self.may_become_valid(&block) {
+            self.want_proofs_for(&block);
             self.rounds.deferred.push_back(block);
-            missing.into_iter().for_each(|stated| self.want(stated, None));
         } else {
             self.validate_now(block);
+        }
+    }
+
+    /// Whether proofs could make it valid, as far as that is cheap to tell: nobody is asked, and nothing waits, for what no
+    /// validator has said or no round takes. At most one completion of each validator can be in a valid block.
+    fn may_become_valid(&self, block: &Block) -> bool {
+        let unproven = || block.transactions.iter().filter(|transaction| self.ledger.unproven(transaction).is_some());
+        let rounds = self.ledger.rounds();
+        let plausible = |transaction: &Transaction| {
+            let Payload::Completion(Completion { round, .. }) = transaction.payload else { return false };
+            let open = rounds.open.as_ref().filter(|open| open.number == round);
+            let ahead = round > rounds.last && round <= rounds.last.saturating_add(MAX_ROUNDS_AHEAD);
+            (ahead || open.is_some_and(|open| open.takes(transaction.sender)))
+                && self.validators.index_of(transaction.sender).is_some()
+                && transaction.validate(&self.domain).is_ok()
+        };
+        unproven().count() <= self.validators.len() && unproven().all(plausible)
+    }
+
+    fn want_proofs_for(&mut self, block: &Block) {
+        let proposer = self.validators.index_of(block.header.proposer).filter(|proposer| *proposer != self.me);
+        let missing: Vec<_> = self.missing_proofs(block).collect();
+        missing.into_iter().for_each(|stated| self.want(stated, None, proposer));
+    }
+
+    /// Forgets the proposals that wait, because consensus has moved to another view and asks anew.
+    pub(super) fn forget_deferred(&mut self) {
+        self.rounds.deferred.clear();
+    }
+
+    /// Whether it is time for what a transaction says of a round. The ledger knows the time by blocks only, and what no
+    /// block can contain yet, or any more, must not look as if the primary left it lying.
+    pub(super) fn check_time(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        let Some(open) = &self.ledger.rounds().open else { return Ok(()) };
+        let (round, deadline_ms, timestamp_ms) = (open.number, open.deadline_ms, now_ms());
+        match &transaction.payload {
+            Payload::CloseRound { round: number } if *number == round && timestamp_ms <= deadline_ms => {
+                Err(Refusal::RoundNotOver { round, deadline_ms, timestamp_ms })
+            }
+            Payload::Completion(completion) if completion.round == round && timestamp_ms > deadline_ms => {
+                Err(Refusal::RoundOver { round, deadline_ms, timestamp_ms })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -330,6 +387,7 @@ impl Core {
                 self.missing_proofs(&block).next().is_some(),
             );
             if waits && !is_rejected && block.header.height > height {
+                self.want_proofs_for(&block);
                 break;
             }
             self.rounds.deferred.pop_front();
@@ -356,7 +414,7 @@ impl Core {
         self.follow_rounds();
         let open = self.ledger.rounds().open.as_ref().map(|round| round.number);
         let last = self.ledger.rounds().last;
-        self.rounds.rejected.retain(|_, round| *round >= last);
+        self.rounds.rejected.retain(|_, (round, _)| *round >= last);
         // What is of a closed round is of use only to proposals, which ask for it again.
         let (rounds, deferred) = (&mut self.rounds.wanted, &self.rounds.deferred);
         rounds.retain(|_, wanted| {
@@ -380,12 +438,12 @@ mod tests {
 
     use dtn_aow::{Delay, Trace};
     use dtn_ledger::Ledger;
-    use dtn_primitives::{
-        B128, Bytes, Certificate, Genesis, RoundOrder, SecretKey, U256, ValidatorIndex, Vote, VoteKind,
-    };
+    use dtn_primitives::{B128, Bytes, Certificate, Genesis, RoundOrder, SecretKey, U256, Vote, VoteKind};
+
+    use dtn_ledger::AdmissionError;
 
     use super::{
-        super::{CoreConfig, Feed},
+        super::{CoreConfig, Feed, Timer},
         *,
     };
     use crate::{
@@ -513,11 +571,11 @@ mod tests {
         pair.core.validate(first.clone());
         pair.core.validate(second.clone());
         assert_eq!((pair.core.rounds.deferred.len(), pair.core.inputs.len()), (2, 0), "no verdict on either");
-        assert_eq!(pair.asked(), [validator(3)], "the one that made it");
+        assert_eq!(pair.asked(), [validator(0), validator(3)], "who has proposed it, and who made it");
         pair.core.proof_arrived(validator(3), None);
-        assert_eq!(pair.asked(), [validator(0)], "then the others");
+        assert_eq!(pair.asked(), [validator(2)], "then the others");
         pair.core.proof_arrived(validator(0), Some(proof[1..].to_vec()));
-        assert_eq!(pair.asked(), [validator(2)], "another proof is none");
+        assert_eq!(pair.asked(), [], "another proof is none");
         pair.core.proof_arrived(validator(2), Some(proof));
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
@@ -559,6 +617,51 @@ mod tests {
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
             assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_proof_that_nobody_has_does_not_outlive_its_view() {
+        let mut pair = Pair::new();
+        let (completion, proof) = pair.completion(STEPS);
+        let blocked = pair.propose(completion);
+        pair.core.validate(blocked);
+        assert_eq!(pair.core.rounds.deferred.len(), 1);
+        pair.core.input(Input::Waiting(true)).unwrap();
+        pair.core.input(Input::Timer(Timer::ViewChange)).unwrap();
+        assert!(pair.core.pbft.view() > 0 && pair.core.rounds.deferred.is_empty());
+        // Nor does an answer that comes too late bring it back.
+        pair.core.proof_arrived(validator(3), Some(proof));
+        pair.next_verdict();
+        assert!(pair.core.rounds.deferred.is_empty());
+    }
+
+    #[test]
+    fn what_no_validator_said_or_no_round_takes_is_refused_at_once_and_blamed_on_nobody() {
+        let mut pair = Pair::new();
+        let (completion, _) = pair.completion(STEPS);
+        let proposal = pair.propose(completion.clone());
+        let Payload::Completion(stated) = &completion.payload else { unreachable!() };
+        let signed = |round| {
+            let payload = Payload::Completion(Completion { round, ..stated.clone() });
+            Transaction::sign(payload, &pair.keys[3], &pair.core.domain)
+        };
+        let (old, far) = (signed(0), signed(999));
+        let forged = Transaction { signature: old.signature, ..completion.clone() };
+        for transaction in [old, far, forged] {
+            pair.core.validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }));
+            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
+            assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
+        }
+        assert_eq!((pair.asked(), &pair.core.faults[..]), (vec![], &[0; 4][..]));
+    }
+
+    #[test]
+    fn a_round_is_not_said_to_be_over_while_it_is_not() {
+        let mut pair = Pair::new();
+        let close = Transaction::sign(Payload::CloseRound { round: 1 }, &pair.keys[3], &pair.core.domain);
+        let refused = pair.core.admit(close).unwrap_err();
+        assert!(matches!(refused, AdmissionError::Refused(Refusal::RoundNotOver { round: 1, .. })), "{refused}");
+        assert!(!pair.core.ledger.has_executable(), "nothing that the primary could be blamed for");
     }
 
     #[test]
