@@ -131,7 +131,10 @@ async fn no_proof_that_was_tampered_with_on_its_way_is_accepted_and_the_peer_liv
             continue;
         }
         let before = of_hostile().await.len();
-        answers.lock().unwrap().insert(digest, framed(&tampered));
+        // What was refused once is not looked at again.
+        if answers.lock().unwrap().insert(digest, framed(&tampered)).is_some() {
+            continue;
+        }
         say.send(transactions(&cluster, &hostile, &completion(result, digest, number))).await.unwrap();
         until(&format!("a verdict on number {number}, {mutation:?}"), || async {
             (of_hostile().await.len() > before).then_some(())
