@@ -211,7 +211,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         demo.nodes - 1
     ));
 
-    let awaited = Awaited::new(&transactions, &client).with_round(&closed, cheat);
+    let awaited = Awaited::new(&transactions, &closed, cheat, &client);
     let crash =
         demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
     settle(&awaited, &client, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
@@ -259,7 +259,8 @@ struct Awaited {
 }
 
 impl Awaited {
-    fn new(transactions: &[Transaction], client: &Client) -> Self {
+    /// The orders, and what each completion of the round earns; `cheat` has not done its work.
+    fn new(transactions: &[Transaction], round: &Round, cheat: Address, client: &Client) -> Self {
         let (mut rewards, mut races, mut subjects) = (HashMap::new(), HashSet::new(), HashMap::new());
         for transaction in transactions {
             let Payload::Order(order) = &transaction.payload else { continue };
@@ -272,14 +273,9 @@ impl Awaited {
                 rewards.insert(hash, order.reward);
             }
         }
-        Self { rewards, races, subjects, false_claim: B256::ZERO, cheat: Address::ZERO }
-    }
-
-    /// With what each completion of a round earns, and the claim of the peer that did not do its work.
-    fn with_round(mut self, round: &Round, cheat: Address) -> Self {
         let completions = round.completed.iter().map(|completed| Round::id(round.number, completed.node));
-        self.rewards.extend(completions.map(|id| (id, round.reward)));
-        Self { false_claim: Round::id(round.number, cheat), cheat, ..self }
+        rewards.extend(completions.map(|id| (id, round.reward)));
+        Self { rewards, races, subjects, false_claim: Round::id(round.number, cheat), cheat }
     }
 }
 

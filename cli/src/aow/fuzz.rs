@@ -22,7 +22,7 @@ use dtn_primitives::B256;
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
-use super::prove::MAX_THREADS;
+use super::prove::thread_count;
 use crate::{bench::peak_memory, output};
 
 /// Steps of the proofs that are tampered with.
@@ -90,8 +90,7 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     ensure!(state.done == 0 || state.seed == fuzz.seed, "the file is of seed {}: give that one", state.seed);
     state.seed = fuzz.seed;
     let (statements, proofs) = originals()?;
-    let threads = fuzz.threads.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let threads = threads.min(MAX_THREADS);
+    let threads = thread_count(fuzz.threads);
     let bar = output::progress(fuzz.proofs, "proofs");
     bar.set_position(state.done);
     let (began, before) = (Instant::now(), state.done);

@@ -267,12 +267,17 @@ impl Verified {
 
 /// Threads to prove with.
 pub(super) fn pool(threads: Option<NonZeroUsize>) -> Result<rayon::ThreadPool> {
-    let threads = threads.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.min(MAX_THREADS)).build()?)
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(thread_count(threads)).build()?)
+}
+
+/// As many as asked for, else one for each core.
+pub(super) fn thread_count(asked: Option<NonZeroUsize>) -> usize {
+    let threads = asked.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    threads.min(MAX_THREADS)
 }
 
 /// The most threads that are started.
-pub(super) const MAX_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 pub(super) fn milliseconds(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3

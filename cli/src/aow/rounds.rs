@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_node::{ApiClient, Verification};
-use dtn_primitives::{Payload, Round, RoundOrder, Transaction};
+use dtn_primitives::{Completed, Completion, Payload, Round, RoundOrder, Transaction};
 use dtn_report::{
     CompletionEntry, RoundEntry, RoundTotals, Table, VerificationEntry, left, right, round_table, round_totals_table,
     units,
@@ -210,13 +210,6 @@ async fn of_peer(peer: &HttpClient, round: u64) -> Option<(Address, Vec<Verifica
 
 fn entry(round: Round, verifications: Vec<VerificationEntry>) -> Option<RoundEntry> {
     let closing = round.closing?;
-    let completion = |completed: dtn_primitives::Completed| CompletionEntry {
-        node: completed.node,
-        result: completed.completion.result,
-        height: completed.height,
-        compute_us: completed.completion.compute_us,
-        prove_us: completed.completion.prove_us,
-    };
     Some(RoundEntry {
         round: round.number,
         steps: round.steps,
@@ -224,10 +217,16 @@ fn entry(round: Round, verifications: Vec<VerificationEntry>) -> Option<RoundEnt
         closed_at: closing.height,
         duration_ms: closing.timestamp_ms.saturating_sub(round.opened_at_ms),
         beacon: closing.beacon,
-        completions: round.completed.into_iter().map(completion).collect(),
+        completions: round.completed.into_iter().map(completion_entry).collect(),
         missing: closing.missing,
         verifications,
     })
+}
+
+/// A completion as reports have it.
+pub(super) fn completion_entry(completed: Completed) -> CompletionEntry {
+    let Completed { node, height, completion: Completion { result, compute_us, prove_us, .. }, .. } = completed;
+    CompletionEntry { node, result, height, compute_us, prove_us }
 }
 
 /// The peers as tables name them.

@@ -12,9 +12,11 @@ use anyhow::{Result, ensure};
 use dtn_aow::{Delay, Start, Trace};
 use dtn_node::ROUND_SECURITY;
 use dtn_primitives::{Completed, Completion, Domain, Round, keccak256, quorum};
-use dtn_report::{CompletionEntry, RoundEntry, VerificationEntry};
+use dtn_report::{RoundEntry, VerificationEntry};
 use dtn_simulator::{Latency, Scenario, run_pbft};
 use rand::{SeedableRng, rngs::StdRng};
+
+use super::rounds;
 
 /// What is simulated.
 pub(crate) struct Simulation {
@@ -122,7 +124,7 @@ impl Simulation {
             closed_at: opening + 1,
             duration_ms: (last + agreement).as_millis() as u64,
             beacon,
-            completions: round.completed.into_iter().map(entry).collect(),
+            completions: round.completed.into_iter().map(rounds::completion_entry).collect(),
             missing: Vec::new(),
             verifications,
         })
@@ -165,9 +167,4 @@ impl Done {
         };
         Completed { node, height, timestamp_ms: 0, completion }
     }
-}
-
-fn entry(completed: Completed) -> CompletionEntry {
-    let Completion { result, compute_us, prove_us, .. } = completed.completion;
-    CompletionEntry { node: completed.node, result, height: completed.height, compute_us, prove_us }
 }

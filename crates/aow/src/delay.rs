@@ -51,9 +51,14 @@ impl Delay {
         checkpoints
     }
 
+    /// Where so many steps began that lead to a result.
+    pub fn undo(&self, result: Element, steps: u64) -> Element {
+        (0..steps).fold(result, |y, _| self.back(y))
+    }
+
     /// Whether so many steps lead from a start to a result, by going back.
     pub fn leads(&self, start: Element, steps: u64, result: Element) -> bool {
-        (0..steps).fold(result, |y, _| self.back(y)) == start
+        self.undo(result, steps) == start
     }
 }
 

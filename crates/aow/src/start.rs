@@ -2,7 +2,7 @@
 
 use alloy_primitives::U256;
 use alloy_sol_types::SolStruct;
-use dtn_primitives::{Address, B256, Domain};
+use dtn_primitives::{Address, B256, Domain, Round};
 
 use crate::Element;
 
@@ -35,6 +35,12 @@ pub struct Start {
 }
 
 impl Start {
+    /// That of a node's work in a round of a network.
+    pub fn of(round: &Round, node: Address, domain: Domain) -> Self {
+        let Round { number, block_hash, steps, .. } = *round;
+        Self { domain, round: number, previous_block_hash: block_hash, node, steps }
+    }
+
     /// x₀: the context, modulo the field's size.
     pub fn element(&self) -> Element {
         Element::from_hash(self.context())

@@ -320,7 +320,7 @@ impl ApiServer for NodeHandle {
     }
 
     async fn certificate(&self, height: u64) -> RpcResult<Option<CertifiedHeader>> {
-        NodeHandle::certificate(self, height).await.map_err(unavailable)
+        self.ask(move |core| core.certificate(height)).await.map_err(unavailable)?.map_err(unavailable)
     }
 
     async fn nonce(&self, account: Address) -> RpcResult<u64> {

@@ -11,7 +11,7 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    api::{self, CertifiedHeader, MAX_RESULTS, MAX_WAIT_MS, Status},
+    api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
@@ -280,11 +280,6 @@ impl NodeHandle {
             Ok(ledger.header(height)?.zip(ledger.certificate(height)?))
         };
         self.ask(read).await?
-    }
-
-    /// The certificate of a final block, with its header.
-    pub async fn certificate(&self, height: u64) -> Result<Option<CertifiedHeader>, NodeError> {
-        self.ask(move |core| core.certificate(height)).await?
     }
 
     /// The height of the last final block.

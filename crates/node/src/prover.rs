@@ -13,7 +13,7 @@ use std::{
 };
 
 use dtn_aow::{Delay, Element, ProofError, Security, Start, Trace};
-use dtn_primitives::{B128, B256};
+use dtn_primitives::B128;
 use tokio::sync::mpsc;
 
 /// What proofs of rounds must show, the same in every network.
@@ -137,9 +137,4 @@ impl<T: Send + 'static> Verifier<T> {
 fn check(start: &Start, result: B128, proof: &[u8]) -> Result<(), ProofError> {
     let result = Element::from_bytes(result.0).ok_or(ProofError::NotAnElement("the result"))?;
     dtn_aow::verify(&start.statement(result), ROUND_SECURITY, proof)
-}
-
-/// The digest that names a proof.
-pub(crate) fn digest(proof: &[u8]) -> B256 {
-    dtn_primitives::keccak256(proof)
 }

@@ -20,7 +20,7 @@ use dtn_node::{ApiClient, Multiaddr, Node, NodeConfig, NodeError, Role, peer_id}
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
-use libp2p::{PeerId, StreamProtocol, Swarm, SwarmBuilder, identity, noise, swarm::dial_opts::DialOpts, tcp, yamux};
+use libp2p::{PeerId, StreamProtocol, Swarm, swarm::dial_opts::DialOpts};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -59,15 +59,7 @@ struct Attacker {
 
 impl Attacker {
     fn new(key: &SecretKey) -> Self {
-        let secret = identity::secp256k1::SecretKey::try_from_bytes(key.to_bytes()).unwrap();
-        let swarm = SwarmBuilder::with_existing_identity(identity::secp256k1::Keypair::from(secret).into())
-            .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-            .unwrap()
-            .with_behaviour(|_| libp2p_stream::Behaviour::new())
-            .unwrap()
-            .build();
-        Self { swarm }
+        Self { swarm: swarm(key) }
     }
 
     /// Connects, says something and waits until the other end closes; false if it did not let the attacker speak.

@@ -21,7 +21,7 @@ use dtn_aow::{
 use dtn_node::{ApiClient, ROUND_SECURITY, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
-use libp2p::{StreamProtocol, SwarmBuilder, identity, noise, swarm::dial_opts::DialOpts, tcp, yamux};
+use libp2p::{StreamProtocol, swarm::dial_opts::DialOpts};
 
 const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/2");
 const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/1");
@@ -44,14 +44,7 @@ async fn attack(
     mut frames: tokio::sync::mpsc::Receiver<Vec<u8>>,
     answers: Answers,
 ) {
-    let secret = identity::secp256k1::SecretKey::try_from_bytes(key.to_bytes()).unwrap();
-    let mut swarm = SwarmBuilder::with_existing_identity(identity::secp256k1::Keypair::from(secret).into())
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-        .unwrap()
-        .with_behaviour(|_| libp2p_stream::Behaviour::new())
-        .unwrap()
-        .build();
+    let mut swarm = swarm(key);
     let mut control = swarm.behaviour().new_control();
     let mut questions = control.accept(PROOF).unwrap();
     let to = peer_id(&cluster.keys[victim].public_key());

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::{num::NonZeroUsize, ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use common::*;
-use dtn_aow::{Delay, Start, Trace};
+use dtn_aow::{Delay, Start, attack::Claim};
 use dtn_node::{ApiClient, ROUND_SECURITY, Verification};
 use dtn_primitives::*;
 
@@ -135,10 +135,8 @@ async fn a_completion_whose_proof_nobody_gives_is_voted_for_by_nobody() {
         node: absent.address(),
         steps: STEPS,
     };
-    let trace = Trace::run(Delay::default(), start.element(), STEPS, |_| ControlFlow::Continue(())).unwrap();
-    let result = B128::new(trace.result().to_bytes());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(NonZeroUsize::MIN.get()).build().unwrap();
-    let proof = pool.install(|| trace.prove(start.context(), ROUND_SECURITY)).unwrap();
+    let Claim { result, proof } = Claim::honest(&start, ROUND_SECURITY).unwrap();
+    let result = B128::new(result.to_bytes());
     let completion = Completion {
         round: 1,
         result,

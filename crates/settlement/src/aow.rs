@@ -59,12 +59,12 @@ pub fn segment_length(steps: u64) -> Option<u64> {
 /// Where work that ends in a result has started, and the checkpoints that it has passed. Going back is the cheap
 /// direction. `None` where there are no checkpoints for so many steps.
 pub fn checkpoints_of(result: Element, steps: u64) -> Option<(Element, Vec<Element>)> {
-    let length = segment_length(steps)?;
+    let (delay, length) = (Delay::default(), segment_length(steps)?);
     let mut checkpoints = Vec::new();
     let mut at = result;
     for _ in 0..steps / length {
         checkpoints.push(at);
-        at = back(at, length);
+        at = delay.undo(at, length);
     }
     checkpoints.reverse();
     Some((at, checkpoints))
@@ -73,13 +73,8 @@ pub fn checkpoints_of(result: Element, steps: u64) -> Option<(Element, Vec<Eleme
 /// The first segment whose steps do not lead from where it begins, the start or the checkpoint before, to its own
 /// checkpoint.
 pub fn first_false_segment(start: Element, checkpoints: &[Element], segment_length: u64) -> Option<usize> {
-    let begins = std::iter::once(&start).chain(checkpoints);
-    begins.zip(checkpoints).position(|(begin, end)| back(*end, segment_length) != *begin)
-}
-
-fn back(from: Element, steps: u64) -> Element {
-    let delay = Delay::default();
-    (0..steps).fold(from, |at, _| delay.back(at))
+    let (delay, begins) = (Delay::default(), std::iter::once(&start).chain(checkpoints));
+    begins.zip(checkpoints).position(|(begin, end)| !delay.leads(*begin, segment_length, *end))
 }
 
 /// Checkpoints as the contract takes them.

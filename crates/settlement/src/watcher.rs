@@ -331,7 +331,7 @@ impl<S: RoundSource> Watcher<S> {
         while let Some(round) = self.source.round(self.next_round).await.map_err(WatchError::Source)? {
             if self.desk.aow.claim(Round::id(round.number, me)).await?.is_none() {
                 self.desk.open_round(&round, terms, &self.source).await?;
-                let start = start_of(&round, me, terms.domain).element();
+                let start = Start::of(&round, me, terms.domain).element();
                 let steps = round.steps;
                 let Some(checkpoints) = tokio::task::spawn_blocking(move || made_up(start, steps)).await? else {
                     self.next_round += 1;
@@ -345,12 +345,6 @@ impl<S: RoundSource> Watcher<S> {
         }
         Ok(())
     }
-}
-
-/// Where a validator's work in a round starts.
-fn start_of(round: &Round, node: Address, domain: Domain) -> Start {
-    let Round { number, block_hash, steps, .. } = *round;
-    Start { domain, round: number, previous_block_hash: block_hash, node, steps }
 }
 
 /// Checkpoints of which the first half is right and the rest is made up.
@@ -538,7 +532,7 @@ impl Desk {
             Some(work) => work.await?,
             None => None,
         };
-        let start = start_of(&round, me, terms.domain).element();
+        let start = Start::of(&round, me, terms.domain).element();
         let Some((_, checkpoints)) = work.filter(|(from, _)| *from == start) else {
             return Err(WatchError::NoWork(round.number));
         };

@@ -292,11 +292,11 @@ impl Core {
             if self.pbft.view() != before {
                 // Consensus asks again for what it still wants to know.
                 self.forget_deferred();
-            }
-            if self.pbft.view() != before && self.pbft.is_changing_view() {
-                let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
-                self.metrics.view_change(reason);
-                tracing::warn!(view = self.pbft.view(), ?reason, "asking for a new view");
+                if self.pbft.is_changing_view() {
+                    let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
+                    self.metrics.view_change(reason);
+                    tracing::warn!(view = self.pbft.view(), ?reason, "asking for a new view");
+                }
             }
             for effect in effects {
                 self.effect(effect)?;

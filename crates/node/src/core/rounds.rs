@@ -27,7 +27,7 @@ use crate::{
     host::Host,
     metrics::Step,
     network::{Command, Exchange, Remote},
-    prover::{self, Finished, Verdict, Verifier, Work},
+    prover::{Finished, Verdict, Verifier, Work},
 };
 
 /// How long after a deadline this peer says that a round is over: the primary's clock may be behind.
@@ -62,8 +62,8 @@ pub(super) struct Rounds {
     wanted: BTreeMap<B256, Wanted>,
     /// Whom this peer has asked, and for what.
     asked: BTreeMap<Remote, B256>,
-    /// Completions whose proofs do not hold, by key, with their rounds and validators.
-    rejected: BTreeMap<B256, (u64, Address)>,
+    /// The keys of completions whose proofs do not hold, by round and validator.
+    rejected: BTreeMap<(u64, Address), BTreeSet<B256>>,
     /// Proposals that wait for proofs, in the order in which they came.
     deferred: VecDeque<Arc<Block>>,
     verifications: VecDeque<Verification>,
@@ -110,6 +110,12 @@ impl Rounds {
         }
     }
 
+    /// Whether the proof of what is stated was found not to hold.
+    fn is_rejected(&self, stated: &Stated) -> bool {
+        let part = (stated.1.round, stated.0);
+        self.rejected.get(&part).is_some_and(|keys| keys.contains(&key(stated)))
+    }
+
     /// What this peer has verified of a round.
     pub(super) fn verifications(&self, round: u64) -> Vec<Verification> {
         self.verifications.iter().filter(|verification| verification.round == round).cloned().collect()
@@ -130,16 +136,11 @@ impl Core {
         let under_way = self.rounds.work.as_ref().map(Work::round);
         if under_way != Some(round.number) {
             tracing::info!(round = round.number, steps = round.steps, "a round begins");
-            let start = self.start_of(round, me);
+            let start = Start::of(round, me, self.domain);
             self.rounds.own = None;
             self.rounds.work =
                 Some(Work::begin(start, self.rounds.half_work, self.rounds.threads, self.rounds.finished.clone()));
         }
-    }
-
-    fn start_of(&self, round: &Round, node: Address) -> Start {
-        let (previous_block_hash, steps) = (round.block_hash, round.steps);
-        Start { domain: self.domain, round: round.number, previous_block_hash, node, steps }
     }
 
     pub(super) fn work_finished(&mut self, work: Finished) -> Result<(), NodeError> {
@@ -147,7 +148,7 @@ impl Core {
         if self.rounds.work.as_ref().map(Work::round) != Some(round) {
             return Ok(());
         }
-        let (proof_digest, payee) = (prover::digest(&proof), self.payee);
+        let (proof_digest, payee) = (keccak256(&proof), self.payee);
         let completion = Completion { round, result, proof_digest, payee, started_at_us, compute_us, prove_us };
         tracing::info!(round, %result, compute_us, prove_us, bytes = proof.len(), "the work of the round is done");
         self.ledger.add_proof(self.key.address(), &completion, &proof)?;
@@ -190,8 +191,7 @@ impl Core {
             wanted.transaction.is_some()
                 && (wanted.stated.0, wanted.stated.1.round) == (transaction.sender, completion.round)
         };
-        let part = (completion.round, transaction.sender);
-        let rejected = self.rounds.rejected.values().filter(|rejected| **rejected == part).count();
+        let rejected = self.rounds.rejected.get(&(completion.round, transaction.sender)).map_or(0, BTreeSet::len);
         // One at a time of each validator: the rest comes again or is asked for by a proposal.
         if !self.rounds.wanted.values().any(same_part) && rejected < MAX_REJECTED {
             self.want((transaction.sender, completion.clone()), Some(transaction.clone()), None);
@@ -199,17 +199,15 @@ impl Core {
     }
 
     fn want(&mut self, stated: Stated, transaction: Option<Transaction>, proposer: Option<ValidatorIndex>) {
-        let key = key(&stated);
-        if self.rounds.rejected.contains_key(&key) {
+        if self.rounds.is_rejected(&stated) {
             return;
         }
-        let since = Instant::now();
+        let (key, since) = (key(&stated), Instant::now());
         let (proof, tried) = (Proof::Missing, BTreeSet::new());
         let new = Wanted { stated, transaction: None, since, proof, tried, proposer: None };
         let wanted = self.rounds.wanted.entry(key).or_insert(new);
         wanted.transaction = wanted.transaction.take().or(transaction);
         wanted.proposer = proposer.or(wanted.proposer);
-        self.check_proofs();
         self.ask_for_proofs();
     }
 
@@ -244,9 +242,7 @@ impl Core {
         let Some(key) = self.rounds.asked.remove(&from) else { return };
         if let Some(wanted) = self.rounds.wanted.get_mut(&key) {
             match proof.filter(|proof| !proof.is_empty() && proof.len() <= MAX_PROOF_BYTES) {
-                Some(proof) if prover::digest(&proof) == wanted.stated.1.proof_digest => {
-                    wanted.proof = Proof::Here(proof)
-                }
+                Some(proof) if keccak256(&proof) == wanted.stated.1.proof_digest => wanted.proof = Proof::Here(proof),
                 _ => _ = wanted.tried.insert(from),
             }
         }
@@ -268,7 +264,7 @@ impl Core {
             };
             let (node, Completion { round, result, .. }) = &wanted.stated;
             let Ok(Some(round)) = self.ledger.round(*round) else { continue };
-            let (start, result) = (self.start_of(&round, *node), *result);
+            let (start, result) = (Start::of(&round, *node, self.domain), *result);
             let Some(wanted) = self.rounds.wanted.get_mut(&key) else { continue };
             let fetch_us = wanted.since.elapsed().as_micros() as u64;
             if let Proof::Here(proof) = std::mem::replace(&mut wanted.proof, Proof::Missing) {
@@ -293,7 +289,7 @@ impl Core {
             None => self.ledger.add_proof(node, &completion, &proof)?,
             Some(error) => {
                 tracing::warn!(round, %node, %error, "a completion whose proof does not hold");
-                self.rounds.rejected.insert(key, (round, node));
+                self.rounds.rejected.entry((round, node)).or_default().insert(key);
                 if let Some(validator) = self.validators.index_of(node) {
                     self.count_fault(validator);
                 }
@@ -381,12 +377,9 @@ impl Core {
     pub(super) fn validate_deferred(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
         while let Some(block) = self.rounds.deferred.front().cloned() {
-            let rejected = |stated: &Stated| self.rounds.rejected.contains_key(&key(stated));
-            let (is_rejected, waits) = (
-                self.missing_proofs(&block).any(|stated| rejected(&stated)),
-                self.missing_proofs(&block).next().is_some(),
-            );
-            if waits && !is_rejected && block.header.height > height {
+            let missing: Vec<_> = self.missing_proofs(&block).collect();
+            let is_rejected = missing.iter().any(|stated| self.rounds.is_rejected(stated));
+            if !missing.is_empty() && !is_rejected && block.header.height > height {
                 self.want_proofs_for(&block);
                 break;
             }
@@ -414,7 +407,7 @@ impl Core {
         self.follow_rounds();
         let open = self.ledger.rounds().open.as_ref().map(|round| round.number);
         let last = self.ledger.rounds().last;
-        self.rounds.rejected.retain(|_, (round, _)| *round >= last);
+        self.rounds.rejected.retain(|(round, _), _| *round >= last);
         // What is of a closed round is of use only to proposals, which ask for it again.
         let (rounds, deferred) = (&mut self.rounds.wanted, &self.rounds.deferred);
         rounds.retain(|_, wanted| {
@@ -520,7 +513,7 @@ mod tests {
         /// A completion by the last validator, which has done so many steps, and its proof.
         fn completion(&mut self, steps: u64) -> (Transaction, Vec<u8>) {
             let (key, open) = (self.keys[3].clone(), self.primary.rounds().open.clone().unwrap());
-            let start = self.core.start_of(&open, key.address());
+            let start = Start::of(&open, key.address(), self.core.domain);
             let trace = Trace::run(Delay::default(), start.element(), steps, |_| ControlFlow::Continue(())).unwrap();
             let result = B128::new(trace.result().to_bytes());
             let proof = trace.prove(start.context(), ROUND_SECURITY).unwrap();

@@ -14,6 +14,7 @@ use std::{
 use dtn_node::{ApiClient, Node, NodeConfig, Role, Status};
 use dtn_primitives::*;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
+use libp2p::{Swarm, SwarmBuilder, identity, noise, tcp, yamux};
 use tempfile::TempDir;
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +34,18 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// What a program needs that has a key and says to peers whatever it likes.
+pub fn swarm(key: &SecretKey) -> Swarm<libp2p_stream::Behaviour> {
+    let secret = identity::secp256k1::SecretKey::try_from_bytes(key.to_bytes()).unwrap();
+    SwarmBuilder::with_existing_identity(identity::secp256k1::Keypair::from(secret).into())
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| libp2p_stream::Behaviour::new())
+        .unwrap()
+        .build()
 }
 
 /// Waits until `condition` gives a value, however long the machine takes within reason.
