@@ -459,8 +459,12 @@ impl Council {
 
     fn start(&self, index: usize) -> Peer {
         let account = Account::new(self.chain.clone(), self.keys[index].clone(), self.gas_ledger(index));
-        let options =
-            RelayerOptions { poll: Duration::from_millis(50), takeover: Duration::from_secs(1), concurrency: 4 };
+        let options = RelayerOptions {
+            poll: Duration::from_millis(50),
+            takeover: Duration::from_secs(1),
+            concurrency: 4,
+            claim_patience: Duration::MAX,
+        };
         let relayer = Relayer::new(account, self.deployment.addresses, self.ledger.clone(), options);
         let status = relayer.status();
         let task = tokio::spawn(async move {

@@ -55,6 +55,8 @@ contract AowChallenge {
     uint256 public constant MAX_STEPS = 1 << 24;
     /// @notice The most steps between two checkpoints, so that every segment can be challenged in one transaction.
     uint256 public constant MAX_SEGMENT = 4096;
+    /// @notice The most checkpoints, so that whoever posts a claim cannot make it too long to be challenged.
+    uint256 public constant MAX_CHECKPOINTS = MAX_STEPS / MAX_SEGMENT;
     /// @notice The most steps that are taken back as a whole.
     uint256 public constant MAX_WHOLE = 1 << 14;
 
@@ -106,6 +108,8 @@ contract AowChallenge {
     error TooManySteps(uint256 steps, uint256 limit);
     /// @notice The checkpoints are none, or not a whole number of 16-byte elements.
     error InvalidCheckpointsLength(uint256 length);
+    /// @notice There are more checkpoints than {MAX_CHECKPOINTS}.
+    error TooManyCheckpoints(uint256 count, uint256 limit);
     /// @notice The checkpoints do not divide the steps into segments of one length.
     error UnevenSegments(uint256 steps, uint256 count);
     /// @notice The checkpoints are further apart than {MAX_SEGMENT}.
@@ -315,6 +319,7 @@ contract AowChallenge {
             revert InvalidCheckpointsLength(checkpoints.length);
         }
         count = checkpoints.length / Aow.ELEMENT_LENGTH;
+        if (count > MAX_CHECKPOINTS) revert TooManyCheckpoints(count, MAX_CHECKPOINTS);
         if (steps % count != 0) revert UnevenSegments(steps, count);
         segmentLength = steps / count;
         if (segmentLength > MAX_SEGMENT) revert SegmentTooLong(segmentLength, MAX_SEGMENT);

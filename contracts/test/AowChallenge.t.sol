@@ -204,6 +204,12 @@ contract AowChallengeTest is AowFixture {
         post(node, ROUND, HEIGHT, 4096, pack(noise(1)));
     }
 
+    /// @dev More would fit a block, but not a challenge of it.
+    function test_RevertWhen_ThereAreMoreCheckpointsThanTheLongestClaimNeeds() public {
+        bytes memory checkpoints = pack(noise(8192));
+        expectNoPost(BOND, HEIGHT, 8192, checkpoints, AowChallenge.TooManyCheckpoints.selector, 8192, 4096);
+    }
+
     /// @dev Every place is looked at, and the greatest element is still one.
     function testFuzz_RevertWhen_AnElementIsNotCanonical(uint256 index, uint256 excess) public {
         uint256[] memory list = noise(SEGMENTS);

@@ -64,6 +64,10 @@ pub(crate) struct PeerConfig {
     /// For demonstrations on a development chain: claims half of its work of rounds as all of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) half_work: bool,
+    /// Have the contract take own work of rounds back as a whole where it is short enough: more gas, and no window to wait
+    /// for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) uphold: bool,
     /// How long a primary may take before the others move to the next view, in milliseconds.
     #[serde(default = "view_timeout_ms")]
     pub(crate) view_timeout_ms: u64,
@@ -298,6 +302,7 @@ mod tests {
             payee: address,
             threads: NonZeroUsize::MIN,
             half_work: true,
+            uphold: true,
             view_timeout_ms: 2_000,
             retain_blocks: 0,
             max_observers: 0,

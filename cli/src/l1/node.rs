@@ -40,6 +40,10 @@ impl RoundSource for OwnLedger {
         Ok(self.0.round(number).await?)
     }
 
+    async fn open_round(&self) -> Result<Option<Round>, SourceError> {
+        Ok(self.0.open_round().await?)
+    }
+
     async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
         Ok(self.0.certified(height).await?)
     }
@@ -163,6 +167,7 @@ impl Peer {
             payee,
             threads,
             half_work,
+            uphold,
             view_timeout_ms,
             retain_blocks,
             max_observers,
@@ -193,7 +198,7 @@ impl Peer {
             retain_blocks,
         };
         let settlement = match settlement {
-            Some(settlement) => Some(Settlement::new(settlement, half_work).await?),
+            Some(settlement) => Some(Settlement::new(settlement, uphold, half_work).await?),
             None => None,
         };
         let node = Node::start(config).await?;
@@ -207,27 +212,28 @@ impl Peer {
 struct Settlement {
     network: Network,
     contracts: ContractAddresses,
-    /// For demonstrations: claims on chain what it has not worked for.
-    false_claims: bool,
+    /// How it claims its work of rounds.
+    watcher: WatcherOptions,
     /// `None` while the chain is out of reach.
     chain: Option<Chain>,
 }
 
 impl Settlement {
     /// Fails if what answers cannot be the settlement chain. One that is down is no reason not to start.
-    async fn new(config: SettlementConfig, false_claims: bool) -> Result<Self> {
+    async fn new(config: SettlementConfig, uphold: bool, false_claims: bool) -> Result<Self> {
         let SettlementConfig { name, contracts, chain: mut network } = config;
         network.name = name;
+        let watcher = WatcherOptions { uphold, false_claims, ..WatcherOptions::for_network(&network) };
         let chain = match tokio::time::timeout(FIRST_CONTACT, connect(&network)).await {
             Ok(answer) => answer?,
             Err(_) => None,
         };
-        Ok(Self { network, contracts, false_claims, chain })
+        Ok(Self { network, contracts, watcher, chain })
     }
 
     /// Settles for as long as the peer runs. A chain that is down is tried again: the peer goes on without it.
     async fn run(self, key: SecretKey, ledger: GasLedger, source: OwnLedger) -> Result<Infallible> {
-        let Self { network, contracts, false_claims, mut chain } = self;
+        let Self { network, contracts, watcher, mut chain } = self;
         let chain = loop {
             if let Some(chain) = chain {
                 break chain;
@@ -245,8 +251,7 @@ impl Settlement {
         if contracts.aow.is_zero() {
             return Ok(relayer.await);
         }
-        let options = WatcherOptions { false_claims, ..WatcherOptions::for_network(&network) };
-        let watcher = Watcher::new(account, contracts, source, options).run();
+        let watcher = Watcher::new(account, contracts, source, watcher).run();
         // Neither ever ends.
         Ok(futures::future::select(Box::pin(relayer), Box::pin(watcher)).await.factor_first().0)
     }

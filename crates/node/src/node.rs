@@ -273,6 +273,11 @@ impl NodeHandle {
         self.ask(move |core| core.round(number)).await?
     }
 
+    /// The round that is open.
+    pub async fn open_round(&self) -> Result<Option<Round>, NodeError> {
+        self.ask(|core| core.rounds().open).await
+    }
+
     /// The header and the certificate of a final block, also where the block itself was pruned and they are kept.
     pub async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, NodeError> {
         let read = move |core: &mut dyn Host| -> Result<_, NodeError> {

@@ -13,13 +13,14 @@
 //! A result that cannot be paid, say because its payee is a contract that refuses the money, keeps no other one
 //! waiting: it is tried again at growing intervals, and put away when too many like it pile up. One whose worker the
 //! registry bars will never be paid, and is done with. A completed round of sequential work waits until the chain finds
-//! its claim final; it is done with, unpaid, when that was slashed or came to something else.
+//! its claim final; it is done with, unpaid, when that was slashed or came to something else, or when nobody has claimed
+//! it for a week.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     future::Future,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use alloy::{
@@ -46,6 +47,9 @@ pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// The longest wait before a step is tried again that the contracts or the payee refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(120);
 
+/// How long a completion waits for its claim: a week, for a peer that was down to come back.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// How often in a row a result was refused when it may be put away to make room for others.
 const SHELVED_AFTER: u32 = 3;
 
@@ -71,13 +75,15 @@ pub struct RelayerOptions {
     pub takeover: Duration,
     /// How many heights are worked on at once.
     pub concurrency: usize,
+    /// How long after its block a completion of a round is waited for that nobody claims on chain. Then it is given up.
+    pub claim_patience: Duration,
 }
 
 impl RelayerOptions {
     /// What suits a network.
     pub fn for_network(network: &Network) -> Self {
         let takeover = Duration::from_secs(if network.is_local() { 2 } else { 15 });
-        Self { poll: network.poll_interval(), takeover, concurrency: 8 }
+        Self { poll: network.poll_interval(), takeover, concurrency: 8, claim_patience: CLAIM_PATIENCE }
     }
 }
 
@@ -88,7 +94,8 @@ pub struct RelayerStatus {
     pub cursor: u64,
     /// Results with a reward that this process has seen paid.
     pub paid: u64,
-    /// Results with a reward that this process has seen forfeited: their worker is barred, or their round does not hold.
+    /// Results with a reward that this process has seen forfeited: their worker is barred, or their round does not
+    /// hold or was not claimed in time.
     pub forfeited: u64,
     /// Results with a reward that are known and neither paid nor forfeited.
     pub open: u64,
@@ -123,7 +130,7 @@ enum Standing {
     Good,
     /// It is still to be seen.
     Open,
-    /// It was slashed, or came to something else.
+    /// It was slashed, or came to something else, or nobody has claimed it in time.
     Lost,
 }
 
@@ -520,7 +527,7 @@ impl Desk {
                 job.irrevocable = self.is_irrevocable(job, stage).await;
                 if job.irrevocable && stage == Stage::Forfeited {
                     let WorkResult { id, worker, .. } = job.result.result;
-                    tracing::warn!(height, result = %id, %worker, "forfeited: it is barred, or its round does not hold");
+                    tracing::warn!(height, result = %id, %worker, "forfeited: it is barred, or its round does not hold or was never claimed");
                 }
                 return Ok(steps);
             }
@@ -554,7 +561,7 @@ impl Desk {
         if paid || barred {
             return Ok((if paid { Stage::Paid } else { Stage::Forfeited }, Vec::new()));
         }
-        match self.standing(&job.result.result, chain.clock_block()).await? {
+        match self.standing(&job.result, chain.clock_block()).await? {
             Standing::Good => {}
             Standing::Open => return Ok((Stage::Unproven, Vec::new())),
             Standing::Lost => return Ok((Stage::Forfeited, Vec::new())),
@@ -572,17 +579,22 @@ impl Desk {
     }
 
     /// What the chain has found of the round that a result completes. Orders need no such finding.
-    async fn standing(&self, result: &WorkResult, block: BlockId) -> Result<Standing, ReadError> {
-        let WorkResult { id, digest, .. } = *result;
+    async fn standing(&self, result: &FinalizedResult, block: BlockId) -> Result<Standing, ReadError> {
+        let WorkResult { id, digest, .. } = result.result;
         if Round::of_id(id).is_none() {
             return Ok(Standing::Good);
         }
         if let Some(outcome) = self.aow.outcome_at(id, block).await? {
             return Ok(if outcome == digest { Standing::Good } else { Standing::Lost });
         }
-        let claim = self.aow.claim_at(id, block).await?;
-        let is_slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
-        Ok(if is_slashed { Standing::Lost } else { Standing::Open })
+        let is_lost = match self.aow.claim_at(id, block).await? {
+            Some(claim) => claim.status == ClaimStatus::Slashed,
+            None => {
+                let since = SystemTime::UNIX_EPOCH + Duration::from_millis(result.header.timestamp);
+                since.elapsed().is_ok_and(|elapsed| elapsed > self.options.claim_patience)
+            }
+        };
+        Ok(if is_lost { Standing::Lost } else { Standing::Open })
     }
 
     async fn is_irrevocable(&self, job: &Job, stage: Stage) -> bool {
@@ -597,7 +609,7 @@ impl Desk {
                 let barred = ResultRegistry::isBarredCall { validator: worker };
                 match chain.read_at(self.contracts.registry, &barred, block).await {
                     Ok(false) => {
-                        let standing = self.standing(&job.result.result, block).await;
+                        let standing = self.standing(&job.result, block).await;
                         standing.map(|standing| standing == Standing::Lost)
                     }
                     barred => barred,

@@ -22,7 +22,7 @@ use alloy::{
     transports::TransportError,
 };
 use dtn_aow::{Delay, Element, Start};
-use dtn_primitives::{Certificate, Domain, Header, Round};
+use dtn_primitives::{Certificate, Domain, Header, Round, WorkResult};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -42,6 +42,9 @@ const TAIL: u64 = 64;
 pub trait RoundSource: ResultSource {
     /// A round by its number; `None` while there is none.
     fn round(&self, number: u64) -> impl Future<Output = Result<Option<Round>, SourceError>> + Send;
+
+    /// The round that is open, with those who have completed it so far.
+    fn open_round(&self) -> impl Future<Output = Result<Option<Round>, SourceError>> + Send;
 
     /// A final block's header with its certificate; `None` while there is no such block.
     fn certified(&self, height: u64)
@@ -99,6 +102,8 @@ enum WatchError {
     Source(SourceError),
     #[error("the registry holds another block at height {0} than the ledger")]
     OtherBlock(u64),
+    #[error("neither the registry nor this peer has the block at height {0}, which opened the round")]
+    MissingBlock(u64),
     #[error("the completion of round {0} does not go back to its start; a claim of it would only lose its bond")]
     NoWork(u64),
     #[error("a computation was interrupted: {0}")]
@@ -201,6 +206,8 @@ pub struct Watcher<S> {
     /// The first height that the ledger has not been asked about.
     next_height: u64,
     own: BTreeMap<B256, Own>,
+    /// The last round of which this peer's own completion was taken up.
+    last_own: u64,
     /// The first round for which no false claim has been posted.
     next_round: u64,
     status: watch::Sender<WatcherStatus>,
@@ -219,6 +226,7 @@ impl<S: RoundSource> Watcher<S> {
             watched: HashMap::new(),
             next_height: 1,
             own: BTreeMap::new(),
+            last_own: 0,
             next_round: 1,
             status: watch::Sender::default(),
         }
@@ -299,16 +307,7 @@ impl<S: RoundSource> Watcher<S> {
 
     /// Puts up bonds for this peer's completions, and gets them back.
     async fn tend_own(&mut self, terms: &Terms) -> Result<(), WatchError> {
-        let me = self.desk.account.address();
-        for found in self.source.results(self.next_height).await.map_err(WatchError::Source)? {
-            self.next_height = self.next_height.max(found.header.height + 1);
-            let result = found.result;
-            if let Some((round, _)) =
-                Round::of_id(result.id).filter(|(_, node)| *node == me && !result.amount.is_zero())
-            {
-                self.own.insert(result.id, Own { round, digest: result.digest, pace: Pace::new() });
-            }
-        }
+        self.read_own().await.map_err(WatchError::Source)?;
         let mut settled = Vec::new();
         for (id, own) in self.own.iter_mut().filter(|(_, own)| own.pace.is_due()) {
             match self.desk.tend(*id, own, terms, &self.source, &self.status).await {
@@ -322,6 +321,29 @@ impl<S: RoundSource> Watcher<S> {
         }
         let open = self.own.len() as u64;
         self.status.send_if_modified(|status| std::mem::replace(&mut status.open, open) != open);
+        Ok(())
+    }
+
+    /// Takes up what this peer has completed since the last pass.
+    async fn read_own(&mut self) -> Result<(), SourceError> {
+        let me = self.desk.account.address();
+        for found in self.source.results(self.next_height).await? {
+            self.next_height = self.next_height.max(found.header.height + 1);
+            let WorkResult { id, amount, digest, .. } = found.result;
+            if let Some((round, _)) = Round::of_id(id).filter(|(_, node)| *node == me && !amount.is_zero()) {
+                self.own.insert(id, Own { round, digest, pace: Pace::new() });
+                self.last_own = self.last_own.max(round);
+            }
+        }
+        // A peer that has skipped the block of its completion, by taking over a snapshot, finds it nowhere but here.
+        let open = self.source.open_round().await?;
+        if let Some(round) = open.filter(|round| round.number > self.last_own && !round.reward.is_zero())
+            && let Some(done) = round.completed.iter().find(|done| done.node == me)
+        {
+            let digest = round.outcome(me, done.completion.result);
+            self.own.insert(Round::id(round.number, me), Own { round: round.number, digest, pace: Pace::new() });
+            self.last_own = round.number;
+        }
         Ok(())
     }
 
@@ -549,8 +571,10 @@ impl Desk {
             return Ok(());
         }
         let certified = source.certified(height).await.map_err(WatchError::Source)?;
-        let certified = certified.filter(|(header, _)| held.is_zero() && header.hash() == block_hash);
-        let (header, certificate) = certified.ok_or(WatchError::OtherBlock(height))?;
+        let (header, certificate) = certified.ok_or(WatchError::MissingBlock(height))?;
+        if !held.is_zero() || header.hash() != block_hash {
+            return Err(WatchError::OtherBlock(height));
+        }
         let call = finalize(self.contracts.registry, &header, &certificate, terms.quorum);
         match self.account.send(&call).await {
             Err(error) if !error.reverts_with(&["AlreadyFinalized"]) => Err(error.into()),

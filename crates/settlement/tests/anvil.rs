@@ -184,8 +184,12 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
     bench.set_code(refusing, "0x5f5ffd").await;
     let payees: Vec<_> = (1..=40u64).map(|height| if height % 4 == 1 { refusing } else { willing }).collect();
     let ledger = Ledger { results: Arc::new(finalized(&genesis, &keys, &payees)), ..Ledger::default() };
-    let options =
-        RelayerOptions { poll: Duration::from_millis(20), takeover: Duration::from_millis(100), concurrency: 4 };
+    let options = RelayerOptions {
+        poll: Duration::from_millis(20),
+        takeover: Duration::from_millis(100),
+        concurrency: 4,
+        claim_patience: Duration::MAX,
+    };
     let relayer = Relayer::new(account.clone(), addresses, ledger.clone(), options).with_open_limit(4);
     let mut status = relayer.status();
     let task = tokio::spawn(async move {

@@ -62,6 +62,11 @@ impl RoundSource for Ledger {
         Ok(self.0.lock().expect("not poisoned").rounds.get(&number).cloned())
     }
 
+    async fn open_round(&self) -> Result<Option<Round>, SourceError> {
+        let agreed = self.0.lock().expect("not poisoned");
+        Ok(agreed.rounds.values().last().filter(|round| round.closing.is_none()).cloned())
+    }
+
     async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
         Ok(self.0.lock().expect("not poisoned").blocks.get(&height).cloned())
     }
@@ -243,7 +248,12 @@ impl World {
     }
 
     fn relay(&self, account: Account) -> Peer<RelayerStatus> {
-        let options = RelayerOptions { poll: QUICK.poll, takeover: Duration::from_millis(500), concurrency: 4 };
+        self.relay_for(account, Duration::MAX)
+    }
+
+    fn relay_for(&self, account: Account, claim_patience: Duration) -> Peer<RelayerStatus> {
+        let takeover = Duration::from_millis(500);
+        let options = RelayerOptions { poll: QUICK.poll, takeover, concurrency: 4, claim_patience };
         let relayer = Relayer::new(account, self.contracts, self.ledger.clone(), options);
         let status = relayer.status();
         let task = tokio::spawn(async move {
@@ -324,7 +334,9 @@ async fn a_false_claim_is_slashed_by_one_watcher_that_gets_half_of_the_bond() {
     let before =
         [world.balance(world.node(1)).await, world.balance(world.node(2)).await, world.balance(world.node(3)).await];
     let liar = world.watch(0, WatcherOptions { false_claims: true, ..QUICK });
-    let mut watchers: Vec<_> = (1..4).map(|index| world.watch(index, QUICK)).collect();
+    // Long enough that nobody takes over on a slow machine.
+    let patient = WatcherOptions { takeover: Duration::from_secs(9), ..QUICK };
+    let mut watchers: Vec<_> = (1..4).map(|index| world.watch(index, patient)).collect();
     for watcher in &mut watchers {
         watcher.reaches(|status| status.found_false == 1).await;
     }
@@ -434,6 +446,57 @@ async fn true_completions_are_paid_once_they_stand_and_false_ones_are_forfeited(
     let WatcherStatus { challenged, posted, released, open, .. } = *watcher.status.borrow();
     assert_eq!((challenged, posted, released, open), (0, 0, 0, 0));
     assert_eq!(world.head().await, head);
+    watcher.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_nobody_claims_is_given_up_in_the_end() {
+    let world = World::new(3600).await;
+    let first = world.open_round(100);
+    world.complete(&first, &[0, 1]);
+    world.register(first.height).await;
+    // The first one is claimed, and has its window. Nobody claims the second one, and its block is old.
+    let claimed = world.post(0, &world.claim(&first, 0)).await;
+    let mut relayer = world.relay_for(world.account(2), Duration::from_secs(1));
+    let status = relayer.reaches(|status| status.forfeited == 1).await;
+    assert_eq!((status.paid, status.open), (0, 1));
+    world.pass_time(3601).await;
+    relayer.reaches(|status| status.open == 1 && status.forfeited == 1).await;
+    assert!(world.aow.outcome(claimed).await.expect("answered").is_some());
+    relayer.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_is_claimed_by_a_peer_that_has_skipped_its_block() {
+    let world = World::new(3600).await;
+    let round = world.open_round(100);
+    let results = world.complete(&round, &[0, 1]);
+    world.ledger.0.lock().expect("not poisoned").results.clear();
+    let mut watcher = world.watch(1, QUICK);
+    watcher.reaches(|status| status.posted == 1 && status.open == 1).await;
+    assert_eq!(world.status(results[1].id).await, Some(ClaimStatus::Posted));
+    watcher.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_takes_the_place_of_another_when_the_chain_loses_blocks_is_judged_anew() {
+    let world = World::new(3600).await;
+    let round = world.open_round(3 * 4096);
+    world.register(round.height).await;
+    let provider = world.chain.provider();
+    let before: U256 = provider.raw_request("evm_snapshot".into(), ()).await.expect("taken");
+    let claim = world.claim(&round, 0);
+    let id = world.post(0, &claim).await;
+    let mut watcher = world.watch(1, QUICK);
+    watcher.reaches(|status| status.checked == 1).await;
+
+    let reverted: bool = provider.raw_request("evm_revert".into(), (before,)).await.expect("reverted");
+    assert!(reverted && world.status(id).await.is_none());
+    let mut other = claim.clone();
+    other.checkpoints[1] = Element::ZERO;
+    assert_eq!(world.post(0, &other).await, id);
+    watcher.reaches(|status| status.found_false == 1 && status.challenged == 1).await;
+    assert_eq!(world.status(id).await, Some(ClaimStatus::Slashed));
     watcher.kill().await;
 }
 

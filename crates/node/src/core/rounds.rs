@@ -599,6 +599,33 @@ mod tests {
     }
 
     #[test]
+    fn a_validator_that_keeps_lying_is_not_heard_any_more_unless_what_it_says_is_proposed() {
+        let mut pair = Pair::new();
+        let (completion, _) = pair.completion(STEPS);
+        let Payload::Completion(stated) = completion.payload else { unreachable!() };
+        let lie = |pair: &Pair, number: u64| {
+            let proof = number.to_be_bytes().to_vec();
+            let completion = Completion { proof_digest: keccak256(&proof), ..stated.clone() };
+            (Transaction::sign(Payload::Completion(completion), &pair.keys[3], &pair.core.domain), proof)
+        };
+        for number in 0..MAX_REJECTED as u64 {
+            let (lie, proof) = lie(&pair, number);
+            pair.core.admit(lie).unwrap_err();
+            assert_eq!(pair.asked(), [validator(3)], "{number}");
+            pair.core.proof_arrived(validator(3), Some(proof));
+            pair.next_verdict();
+        }
+        let (one_more, proof) = lie(&pair, MAX_REJECTED as u64);
+        pair.core.admit(one_more.clone()).unwrap_err();
+        assert_eq!(pair.asked(), []);
+        let Payload::Completion(stated) = &one_more.payload else { unreachable!() };
+        pair.primary.add_proof(pair.keys[3].address(), stated, &proof).unwrap();
+        let proposal = pair.propose(one_more);
+        pair.core.validate(proposal);
+        assert_eq!(pair.asked(), [validator(0), validator(3)], "whoever votes has to know");
+    }
+
+    #[test]
     fn a_proposal_with_more_completions_than_validators_is_refused_without_asking_anybody() {
         let mut pair = Pair::new();
         let (completion, _) = pair.completion(STEPS);
