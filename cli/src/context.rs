@@ -31,7 +31,7 @@ pub(crate) struct Globals {
     /// The settlement network: local, testnet, mainnet or one of the configuration file
     #[arg(long, global = true, env = "DTN_NETWORK", default_value = "local", value_name = "NAME")]
     pub(crate) network: String,
-    /// The node to talk to, in place of the network's own
+    /// The node to talk to, in place of the network's own; several, separated by commas, stand in for each other
     #[arg(long, global = true, env = "DTN_RPC_URL", value_name = "URL")]
     pub(crate) rpc: Option<String>,
     /// The configuration file [default: dtn.toml, if it exists]
@@ -80,7 +80,7 @@ impl Context {
         let networks = Networks::load(self.config.as_deref())?;
         let mut network = networks.get(&self.globals.network)?.clone();
         if let Some(rpc) = &self.rpc {
-            network.rpc = rpc.clone();
+            network.rpc = rpc.as_str().into();
         }
         Ok(network)
     }

@@ -14,6 +14,7 @@ mod keys;
 mod l1;
 mod log;
 mod multisig;
+mod network;
 mod output;
 mod sim;
 
@@ -71,6 +72,14 @@ struct Keys {
 }
 
 #[derive(Debug, Args)]
+struct Network {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: network::Command,
+}
+
+#[derive(Debug, Args)]
 struct L1 {
     #[command(flatten)]
     globals: Globals,
@@ -121,6 +130,8 @@ enum Command {
         #[command(subcommand)]
         command: sim::Command,
     },
+    /// The settlement networks that are known, and whether one can be relied on
+    Network(Network),
     /// Run a development chain
     Anvil(OnChain<anvil::Anvil>),
     /// Print a script that completes commands in a shell
@@ -137,6 +148,7 @@ impl Command {
     fn globals(&self) -> Option<&Globals> {
         match self {
             Self::Keys(on) => Some(&on.globals),
+            Self::Network(on) => Some(&on.globals),
             Self::Compile(on) => Some(&on.globals),
             Self::Deploy(on) => Some(&on.globals),
             Self::Fund(on) => Some(&on.globals),
@@ -190,6 +202,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Execute(on) => multisig::execute(on.command, context).await,
         Command::Show(on) => multisig::show(on.command, context).await,
         Command::Gas(on) => gas::run(on.command, context).await,
+        Command::Network(on) => network::run(on.command, context).await,
         Command::Anvil(on) => anvil::run(on.command, context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -326,7 +326,7 @@ mod tests {
         let config =
             with(&["view_timeout_ms=500", "log.level=debug", "settlement.chain.rpc=http://127.0.0.1:9"]).unwrap();
         assert_eq!((config.view_timeout_ms, config.log.level.as_str()), (500, "debug"));
-        assert_eq!(config.settlement.unwrap().chain.rpc, "http://127.0.0.1:9");
+        assert_eq!(config.settlement.unwrap().chain.rpc, "http://127.0.0.1:9".into());
         assert_eq!(config.log.max_bytes, LogConfig::default().max_bytes);
         let moved = with(&["peers.0xABababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
         let moved: Vec<_> = moved.peers.into_values().map(|address| address.to_string()).collect();

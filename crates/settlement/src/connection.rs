@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, TcpListener},
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,16 +13,10 @@ use alloy::{
     network::TransactionBuilder,
     node_bindings::{Anvil, AnvilInstance, NodeError},
     primitives::Address,
-    providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::{client::RpcClient, types::TransactionRequest},
+    providers::{DynProvider, Provider},
+    rpc::types::TransactionRequest,
     sol_types::SolCall,
-    transports::{
-        RpcError, TransportError, TransportErrorKind,
-        http::{
-            Http,
-            reqwest::{Client, Url},
-        },
-    },
+    transports::{RpcError, TransportError, TransportErrorKind},
 };
 use backon::{ExponentialBuilder, Retryable};
 
@@ -30,9 +24,6 @@ use crate::{
     abi::Revert,
     networks::{Finality, Network},
 };
-
-/// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -137,27 +128,10 @@ impl fmt::Debug for Chain {
     }
 }
 
-fn provider_for(rpc: &str) -> Result<DynProvider, ConnectError> {
-    let bad = |reason: String| ConnectError::BadEndpoint { rpc: rpc.to_string(), reason };
-    let url = Url::parse(rpc).map_err(|error| bad(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad("it must begin with http:// or https://".into()));
-    }
-    let mut client = Client::builder().timeout(REQUEST_TIMEOUT);
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if loopback {
-        client = client.no_proxy();
-    }
-    let client = client.build().map_err(|error| bad(error.to_string()))?;
-    let client = RpcClient::new(Http::with_client(client, url), loopback);
-    Ok(ProviderBuilder::new().disable_recommended_fillers().connect_client(client).erased())
-}
-
 impl Chain {
     /// Connects, and fails unless the node states the network's chain id.
     pub async fn connect(network: &Network) -> Result<Self, ConnectError> {
-        let provider = provider_for(&network.rpc)?;
+        let provider = network.rpc.provider(network.chain_id)?;
         let actual = retrying(|| provider.get_chain_id()).await.map_err(|error| unreachable(network, &error))?;
         Self::checked(network, provider, actual, None)
     }
@@ -165,13 +139,13 @@ impl Chain {
     /// Connects like [`Chain::connect`]; when nothing answers at a development chain's endpoint, starts an anvil that
     /// lives as long as the returned connection and its clones. `root` is where `node_modules` is looked for.
     pub async fn connect_or_start(network: &Network, root: &Path) -> Result<Self, ConnectError> {
-        let provider = provider_for(&network.rpc)?;
+        let provider = network.rpc.provider(network.chain_id)?;
         match provider.get_chain_id().await {
             Ok(actual) => Self::checked(network, provider, actual, None),
             Err(error) if network.is_local() && is_transport(&error) => {
                 let anvil = start_anvil(root, AnvilOptions::default()).await?;
-                let network = Network { rpc: anvil.endpoint(), ..network.clone() };
-                let provider = provider_for(&network.rpc)?;
+                let network = Network { rpc: anvil.endpoint().into(), ..network.clone() };
+                let provider = network.rpc.provider(network.chain_id)?;
                 let actual = retrying(|| provider.get_chain_id()).await.map_err(|e| unreachable(&network, &e))?;
                 Self::checked(&network, provider, actual, Some(Arc::new(anvil)))
             }
@@ -188,7 +162,7 @@ impl Chain {
         if actual != network.chain_id {
             return Err(ConnectError::WrongChain {
                 network: network.name.clone(),
-                rpc: network.rpc.clone(),
+                rpc: network.rpc.to_string(),
                 expected: network.chain_id,
                 actual,
             });
@@ -267,7 +241,7 @@ impl Chain {
 }
 
 fn unreachable(network: &Network, error: &TransportError) -> ConnectError {
-    ConnectError::Unreachable { network: network.name.clone(), rpc: network.rpc.clone(), reason: root_cause(error) }
+    ConnectError::Unreachable { network: network.name.clone(), rpc: network.rpc.to_string(), reason: root_cause(error) }
 }
 
 /// The innermost message of an error, where a refused connection says so.

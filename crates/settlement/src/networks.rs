@@ -8,7 +8,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::amount::deserialize_wei;
+use crate::{amount::deserialize_wei, endpoints::Endpoints};
 
 /// The file that is read from the current directory when no other is named.
 pub const CONFIG_FILE: &str = "dtn.toml";
@@ -37,8 +37,8 @@ pub struct Network {
     pub name: String,
     /// Checked against the node's before anything is signed.
     pub chain_id: u64,
-    /// The node's HTTP endpoint.
-    pub rpc: String,
+    /// The nodes' HTTP endpoints: one, or several of which the next one is asked when one does not answer.
+    pub rpc: Endpoints,
     /// The least tip that the chain accepts, in wei (or as text with a unit).
     #[serde(default, deserialize_with = "deserialize_wei")]
     pub min_priority_fee: u64,
@@ -77,7 +77,7 @@ fn minutes() -> u64 {
 
 impl Network {
     /// A development chain, where blocks are final as they come and only this machine listens.
-    pub fn local(rpc: impl Into<String>) -> Self {
+    pub fn local(rpc: impl Into<Endpoints>) -> Self {
         Self {
             name: "local".into(),
             chain_id: LOCAL_CHAIN_ID,
@@ -163,10 +163,16 @@ impl Networks {
             Network::bsc(
                 "testnet",
                 97,
-                "https://data-seed-prebsc-1-s1.bnbchain.org:8545",
+                "https://data-seed-prebsc-1-s1.bnbchain.org:8545, https://bsc-testnet.publicnode.com, \
+                 https://bsc-testnet.drpc.org",
                 "https://testnet.bscscan.com",
             ),
-            Network::bsc("mainnet", 56, "https://bsc-dataseed.bnbchain.org", "https://bscscan.com"),
+            Network::bsc(
+                "mainnet",
+                56,
+                "https://bsc-dataseed.bnbchain.org, https://bsc-rpc.publicnode.com",
+                "https://bscscan.com",
+            ),
         ];
         Self(networks.into_iter().map(|network| (network.name.clone(), network)).collect())
     }
@@ -224,17 +230,18 @@ mod tests {
             min_priority_fee = "3gwei"
             [networks.sepolia]
             chain_id = 11155111
-            rpc = "https://example.org"
+            rpc = ["https://example.org", "https://example.com"]
             "#,
         )
         .expect("valid");
         let testnet = networks.get("testnet").expect("known");
-        assert_eq!((testnet.chain_id, testnet.rpc.as_str()), (97, "http://127.0.0.1:9000"));
+        assert_eq!((testnet.chain_id, testnet.rpc.to_string().as_str()), (97, "http://127.0.0.1:9000"));
         assert_eq!(testnet.min_priority_fee, 3 * GWEI);
         assert_eq!(testnet.name, "testnet");
         let sepolia = networks.get("sepolia").expect("known");
         assert_eq!((sepolia.confirmations, sepolia.finality), (1, Finality::Finalized));
         assert!(!sepolia.is_local());
+        assert_eq!(sepolia.rpc, "https://example.org,https://example.com".into());
     }
 
     #[test]

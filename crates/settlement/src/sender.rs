@@ -13,6 +13,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, Signature, TxKind, U256},
     providers::Provider,
     rpc::{json_rpc::ErrorPayload, types::TransactionRequest},
+    signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
     sol_types::SolCall,
     transports::{RpcError, TransportError},
 };
@@ -33,6 +34,9 @@ const REBROADCAST: Duration = Duration::from_secs(5);
 
 /// How often a transaction that no block takes is replaced by one that pays more, within the time for its receipt.
 const RAISES: u32 = 3;
+
+/// How many gas limits there are for transactions that are alike.
+const GAS_MARKS: u32 = 1 << 10;
 
 /// How often a transaction is signed anew because another one took its nonce.
 const NONCE_ATTEMPTS: usize = 5;
@@ -253,7 +257,10 @@ impl Account {
     /// Simulates, prices, signs, writes down and broadcasts a call.
     pub async fn submit(&self, call: &Call) -> Result<Submitted, SendError> {
         let estimate = self.simulate(call).await?;
-        let gas_limit = (estimate + estimate / 4).min(TRANSACTION_GAS_CAP.max(estimate));
+        // A few units more or less cost nothing and tell apart transactions that are alike otherwise: signed with a nonce
+        // that is taken, one must not pass for the other, which is done.
+        let mark = u64::from(OsRng.next_u32() % GAS_MARKS);
+        let gas_limit = (estimate + estimate / 4 + mark).min(TRANSACTION_GAS_CAP.max(estimate));
         let market = self.fees().await?;
 
         let Inner { chain, address, nonces, .. } = &*self.0;
@@ -264,7 +271,9 @@ impl Account {
             attempts += 1;
             let pending = retrying(|| async { provider.get_transaction_count(*address).pending().await }).await?;
             let (nonce, fees) = match self.stuck(&mut nonces).await? {
-                Some((nonce, fees)) => (nonce, fees.raised(market)),
+                Some((nonce, fees)) if nonce <= pending => (nonce, fees.raised(market)),
+                // What is stuck waits for nonces before it, which a node had once called taken.
+                Some(_) => (pending, market),
                 None => (nonces.next.map_or(pending, |next| next.max(pending)), market),
             };
             let transaction = TxEip1559 {
@@ -459,7 +468,8 @@ impl Submitted {
         let (provider, confirmations) = (chain.provider(), chain.network().confirmations);
         for index in 0..=self.replaced.len() {
             let tx = self.replaced.get(index).unwrap_or(&self.record).tx;
-            let Some(receipt) = provider.get_transaction_receipt(tx).await? else { continue };
+            let receipt = provider.get_transaction_receipt(tx).await?;
+            let Some(receipt) = receipt.filter(|receipt| receipt.transaction_hash == tx) else { continue };
             let depth = match (confirmations, receipt.block_number) {
                 (0 | 1, _) | (_, None) => 1,
                 (_, Some(block)) => provider.get_block_number().await?.saturating_sub(block) + 1,

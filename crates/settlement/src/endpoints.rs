@@ -1,0 +1,226 @@
+//! Where a chain answers: one node or several, of which the next one is asked when one does not answer.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloy::{
+    primitives::U64,
+    providers::{DynProvider, Provider, ProviderBuilder},
+    rpc::{
+        client::RpcClient,
+        json_rpc::{Request, RequestPacket, ResponsePacket, ResponsePayload},
+    },
+    transports::{
+        RpcError, TransportError, TransportErrorKind, TransportFut,
+        http::{
+            Http,
+            reqwest::{Client, Url},
+        },
+    },
+};
+use serde::{Deserialize, Serialize};
+use tower::Service;
+
+use crate::connection::ConnectError;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The URLs of a chain's nodes, the preferred one first. In files a text or a list of texts, in text separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OneOrMany", into = "OneOrMany")]
+pub struct Endpoints(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Endpoints {
+    fn from(given: OneOrMany) -> Self {
+        match given {
+            OneOrMany::One(text) => text.into(),
+            OneOrMany::Many(urls) => Self(urls),
+        }
+    }
+}
+
+impl From<Endpoints> for OneOrMany {
+    fn from(Endpoints(mut urls): Endpoints) -> Self {
+        match (urls.pop(), urls.is_empty()) {
+            (Some(url), true) => Self::One(url),
+            (last, _) => Self::Many(urls.into_iter().chain(last).collect()),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Endpoints {
+    fn from(text: T) -> Self {
+        let text: String = text.into();
+        Self(text.split(',').map(|url| url.trim().to_string()).filter(|url| !url.is_empty()).collect())
+    }
+}
+
+impl FromStr for Endpoints {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.into())
+    }
+}
+
+impl fmt::Display for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl Endpoints {
+    /// A provider that asks these nodes. None is asked for anything but its chain id before it has stated this one.
+    pub(crate) fn provider(&self, chain_id: u64) -> Result<DynProvider, ConnectError> {
+        let nodes = self.0.iter().map(|url| Node::new(url)).collect::<Result<Vec<_>, _>>()?;
+        if nodes.is_empty() {
+            return Err(ConnectError::BadEndpoint { rpc: self.to_string(), reason: "there is none".into() });
+        }
+        let is_local = nodes.iter().all(|node| node.is_loopback);
+        let failover = Failover(Arc::new(Nodes { chain_id, nodes, current: AtomicUsize::new(0) }));
+        let client = RpcClient::new(failover, is_local);
+        Ok(ProviderBuilder::new().disable_recommended_fillers().connect_client(client).erased())
+    }
+}
+
+/// What is known of a node's chain id.
+mod checked {
+    pub(super) const NOT_YET: u8 = 0;
+    pub(super) const RIGHT: u8 = 1;
+    pub(super) const WRONG: u8 = 2;
+}
+
+#[derive(Debug)]
+struct Node {
+    url: String,
+    is_loopback: bool,
+    http: Http<Client>,
+    checked: AtomicU8,
+}
+
+impl Node {
+    fn new(text: &str) -> Result<Self, ConnectError> {
+        let bad = |reason: String| ConnectError::BadEndpoint { rpc: text.to_string(), reason };
+        let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad("it must begin with http:// or https://".into()));
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
+        let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let mut client = Client::builder().timeout(REQUEST_TIMEOUT);
+        if is_loopback {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| bad(error.to_string()))?;
+        let checked = AtomicU8::new(checked::NOT_YET);
+        Ok(Self { url: text.into(), is_loopback, http: Http::with_client(client, url), checked })
+    }
+
+    async fn ask(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        self.http.clone().call(request).await
+    }
+
+    /// Whether it states this chain id, which it is asked for once.
+    async fn is_of_chain(&self, expected: u64) -> Result<bool, TransportError> {
+        match self.checked.load(Ordering::Relaxed) {
+            checked::RIGHT => return Ok(true),
+            checked::WRONG => return Ok(false),
+            _ => {}
+        }
+        let actual = self.chain_id().await?;
+        if actual != expected {
+            tracing::warn!(node = self.url, actual, expected, "a node of another chain is not asked");
+        }
+        self.checked.store(if actual == expected { checked::RIGHT } else { checked::WRONG }, Ordering::Relaxed);
+        Ok(actual == expected)
+    }
+
+    async fn chain_id(&self) -> Result<u64, TransportError> {
+        let request = Request::new("eth_chainId", 0u64.into(), ()).serialize().map_err(TransportError::ser_err)?;
+        match self.ask(request.into()).await? {
+            ResponsePacket::Single(response) => match response.payload {
+                ResponsePayload::Success(id) => serde_json::from_str::<U64>(id.get())
+                    .map(|id| id.to())
+                    .map_err(|error| TransportError::deser_err(error, id.get())),
+                ResponsePayload::Failure(error) => Err(RpcError::ErrorResp(error)),
+            },
+            ResponsePacket::Batch(_) => Err(TransportErrorKind::custom_str("a batch answers a single request")),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Nodes {
+    chain_id: u64,
+    nodes: Vec<Node>,
+    /// The one that answered last.
+    current: AtomicUsize,
+}
+
+/// A transport that asks the node which answered last, and the others in turn when it does not answer.
+#[derive(Debug, Clone)]
+struct Failover(Arc<Nodes>);
+
+impl Failover {
+    async fn ask(self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        let Nodes { chain_id, nodes, current } = &*self.0;
+        // With one node, whoever connects tells that it is the wrong one.
+        if let [node] = &nodes[..] {
+            return node.ask(request).await;
+        }
+        let first = current.load(Ordering::Relaxed);
+        let mut last = TransportErrorKind::custom_str("every node that answers is of another chain");
+        for index in (0..nodes.len()).map(|turn| (first + turn) % nodes.len()) {
+            let node = &nodes[index];
+            let answer = match node.is_of_chain(*chain_id).await {
+                Ok(true) => node.ask(request.clone()).await,
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => {
+                    if current.swap(index, Ordering::Relaxed) != index {
+                        tracing::info!(node = node.url, "asking this node from now on");
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    tracing::debug!(node = node.url, %error, "no answer");
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+impl Service<RequestPacket> for Failover {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RequestPacket) -> Self::Future {
+        Box::pin(self.clone().ask(request))
+    }
+}
