@@ -1,29 +1,28 @@
-//! The chain side end to end: the built command line and the relayers, on a real anvil.
+//! What relayers, reports of evidence and claims do on a real anvil.
+
+mod desk;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use alloy::{
-    consensus::Transaction as _,
-    network::TransactionResponse,
-    node_bindings::AnvilInstance,
     primitives::{Address, B256, U256, keccak256},
     providers::Provider,
 };
+use desk::{Bench, PASSWORD, gas_on_chain, genesis, text};
 use dtn_primitives::{
     Certificate, Evidence, FinalizedResult, Genesis, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
     WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Chain, Network,
+    Account, Chain,
     amount::parse_amount,
     aow::ClaimTerms,
-    connection::{AnvilOptions, start_anvil},
+    connection::AnvilOptions,
     contracts::{REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, Deployment, deploy, fund, top_up},
     dev_keys::dev_key,
@@ -36,105 +35,9 @@ use dtn_settlement::{
     sender::Call,
 };
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
 
-const PASSWORD: &str = "correct horse battery staple";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_path_buf()
-}
-
-/// A folder in which the command line works, and the chain that it talks to.
-struct Bench {
-    dir: TempDir,
-    anvil: AnvilInstance,
-}
-
-impl Bench {
-    async fn new(options: AnvilOptions) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::write(dir.path().join("password"), format!("{PASSWORD}\n")).expect("writable");
-        Self { dir, anvil: start_anvil(&repository(), options).await.expect("anvil") }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dtn-cli"));
-        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DTN_")) {
-            command.env_remove(name);
-        }
-        command.env("DTN_PASSWORD_FILE", "password").env("DTN_RPC_URL", self.anvil.endpoint());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the command runs")
-    }
-
-    /// Runs a command that must succeed and print JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
-    }
-
-    /// Runs a command that must fail with exit code 1, and gives what it says.
-    fn failure(&self, arguments: &[&str]) -> String {
-        failure(&mut self.command(arguments))
-    }
-
-    fn generate_keys(&self, count: usize) -> Vec<SecretKey> {
-        let keys = self.json(&["keys", "generate", "--count", &count.to_string()]);
-        assert_eq!(keys.as_array().map(Vec::len), Some(count));
-        let keys = Keystore::new(self.path("keys")).list().expect("readable");
-        keys.iter().map(|key| key.unlock(&Password::new(PASSWORD)).expect("the password")).collect()
-    }
-
-    fn write_genesis(&self, validators: &[SecretKey], chain_id: u64) {
-        let text = serde_json::to_string(&genesis(validators, chain_id)).expect("JSON");
-        fs::write(self.path("genesis.json"), text).expect("writable");
-    }
-
-    async fn chain(&self) -> Chain {
-        let network = Network { chain_id: self.anvil.chain_id(), ..Network::local(self.anvil.endpoint()) };
-        Chain::connect(&network).await.expect("anvil answers")
-    }
-}
-
-fn failure(command: &mut Command) -> String {
-    let output = command.output().expect("the command runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{command:?}: {text}");
-    text
-}
-
-fn genesis(validators: &[SecretKey], chain_id: u64) -> Genesis {
-    Genesis {
-        name: "test".into(),
-        chain_id,
-        timestamp: 1,
-        max_block_bytes: 1 << 20,
-        validators: validators.iter().map(SecretKey::public_key).collect(),
-        requesters: Vec::new(),
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
-}
-
-fn cast() -> PathBuf {
-    let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    repository().join(format!("node_modules/@foundry-rs/cast-{os}-{arch}/bin/cast"))
-}
 
 /// Waits for a condition by looking at it.
 async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
@@ -143,215 +46,6 @@ async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> 
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The gas of everything on the chain that these accounts sent.
-async fn gas_on_chain(chain: &Chain, senders: &[Address]) -> u64 {
-    let provider = chain.provider();
-    let mut gas = 0;
-    for number in 0..=provider.get_block_number().await.expect("a number") {
-        let block = provider.get_block_by_number(number.into()).full().await.expect("a block").expect("a block");
-        for transaction in block.transactions.txns().filter(|transaction| senders.contains(&transaction.from())) {
-            let receipt = provider.get_transaction_receipt(transaction.tx_hash()).await.expect("answered");
-            gas += receipt.expect("a receipt").gas_used;
-        }
-    }
-    gas
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn owners_deploy_fund_agree_and_pay() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let keys = bench.generate_keys(4);
-    bench.write_genesis(&keys, 31337);
-
-    let first = bench.json(&["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", "3"]);
-    let first = &first["deployment"];
-    assert!(first["contracts"].as_array().is_some_and(|all| all.iter().all(|contract| contract["tx"].is_string())));
-    let again = bench.json(&["deploy", "--genesis", "genesis.json", "--fund-distributor", "2ether"]);
-    let again = &again["deployment"];
-    assert!(again["contracts"].as_array().is_some_and(|all| all.iter().all(|contract| contract["tx"].is_null())));
-    for contract in ["registry", "aow", "multisig", "distributor"] {
-        assert_eq!(first[contract], again[contract]);
-    }
-    assert_eq!(first["from_block"], again["from_block"]);
-
-    let wallet = text(&first["multisig"]);
-    bench.json(&["fund", "--amount", "1ether"]);
-    let funded = bench.json(&["fund", "--amount", "1ether"]);
-    assert!(funded.as_array().is_some_and(|all| all.len() == 4 && all.iter().all(|one| one["transaction"].is_null())));
-    bench.json(&["fund", "--amount", "3ether", "--to", wallet]);
-
-    let payee = Address::repeat_byte(0x77);
-    let propose = ["propose", "--from", "owner-01", "--to", &payee.to_string(), "--value", "0.5ether"];
-    let proposed = bench.json(&propose);
-    let id = text(&proposed["proposal"]["id"]);
-    let too_early = bench.failure(&["execute", id, "--from", "owner-02"]);
-    assert!(too_early.contains("BelowThreshold(have: 1, need: 3)"), "{too_early}");
-    bench.json(&["confirm", id, "--from", "owner-02"]);
-    let twice = bench.failure(&["confirm", id, "--from", "owner-02"]);
-    assert!(twice.contains(&format!("AlreadyConfirmed(id: {id}, owner: {})", keys[1].address())), "{twice}");
-    let stranger = bench.failure(&["confirm", id, "--from", "dev:5"]);
-    assert!(stranger.contains("NotOwner(account: 0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc)"), "{stranger}");
-
-    bench.json(&["confirm", id, "--from", "owner-03"]);
-    let revoked = bench.json(&["revoke", id, "--from", "owner-02"]);
-    assert_eq!(revoked["proposal"]["confirmed"].as_array().map(Vec::len), Some(2));
-    let shown = String::from_utf8(bench.run(&["show", id]).stdout).expect("text");
-    for part in ["2 of 3 confirmations", "0.5ether", "confirmed (proposer)", "missing"] {
-        assert!(shown.contains(part), "{part} in {shown}");
-    }
-    // What was proposed from here is remembered; without that the chain's events tell it.
-    fs::remove_dir_all(bench.path(".dtn/proposals")).expect("there");
-    bench.json(&["confirm", id, "--from", &keys[3].address().to_string()]);
-    let executed = bench.json(&["execute", id, "--from", "owner-04"]);
-    assert_eq!(text(&executed["proposal"]["status"]), "executed");
-    let chain = bench.chain().await;
-    assert_eq!(chain.provider().get_balance(payee).await.expect("a balance"), parse_amount("0.5ether").expect("fine"));
-    let repeated = bench.failure(&["execute", id, "--from", "owner-04"]);
-    assert!(repeated.contains("AlreadyExecuted"), "{repeated}");
-
-    let other = bench.json(&[&propose[..], &["--expires", "1h"]].concat());
-    let other = text(&other["proposal"]["id"]).to_string();
-    assert_ne!(other, id);
-    let cancelled = bench.json(&["cancel", &other, "--from", "owner-01"]);
-    assert_eq!(text(&cancelled["proposal"]["status"]), "cancelled");
-    let all = bench.json(&["show"]);
-    assert_eq!(all["proposals"].as_array().map(Vec::len), Some(2));
-    assert_eq!(all["multisig"]["threshold"], 3);
-
-    let gas = bench.json(&["gas", "--token-price", "600"]);
-    let senders: Vec<_> = keys.iter().map(SecretKey::address).chain(dev_key(0).map(|key| key.address())).collect();
-    assert_eq!(gas["total"]["gas"].as_u64(), Some(gas_on_chain(&chain, &senders).await));
-    assert_eq!(gas["without_receipt"], 0);
-    assert!(gas["total"]["cost"].as_f64().is_some_and(|cost| cost > 0.0));
-    let calls: Vec<_> = gas["summary"].as_array().into_iter().flatten().map(|row| text(&row["function"])).collect();
-    for call in ["constructor", "fund", "proposeTransaction", "confirmTransaction", "executeTransaction"] {
-        assert!(calls.contains(&call), "{call} in {calls:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_said_before_anything_is_signed() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let keys = bench.generate_keys(4);
-    bench.write_genesis(&keys, 31337);
-    let deploy = ["deploy", "--genesis", "genesis.json"];
-
-    fs::write(bench.path("wrong"), "wrong\n").expect("writable");
-    let said =
-        bench.failure(&["deploy", "--genesis", "genesis.json", "--from", "owner-01", "--password-file", "wrong"]);
-    assert!(said.contains("wrong password for the key owner-01"), "{said}");
-    let said = failure(bench.command(&["keys", "generate"]).env_remove("DTN_PASSWORD_FILE"));
-    assert!(said.contains("--password-file"), "{said}");
-    let said = bench.failure(&["deploy", "--genesis", "genesis.json", "--from", "nobody"]);
-    assert!(said.contains("there is no key nobody") && said.contains("keys list"), "{said}");
-
-    let said = bench.failure(&[&deploy[..], &["--network", "testnet", "--from", "owner-01"]].concat());
-    assert!(said.contains("is chain 31337, but network `testnet` is chain 97"), "{said}");
-    let said = bench.failure(&[&deploy[..], &["--network", "tesnet"]].concat());
-    assert!(said.contains("known are local, mainnet, testnet"), "{said}");
-    let said = bench.failure(&[&deploy[..], &["--rpc", "http://127.0.0.1:1"]].concat());
-    assert!(said.contains("no answer from http://127.0.0.1:1") && said.contains("refused"), "{said}");
-    let said = bench.failure(&[&deploy[..], &["--rpc", "localhost:8545"]].concat());
-    assert!(said.contains("is not an HTTP endpoint"), "{said}");
-    fs::write(bench.path("dtn.toml"), "[networks.local]\nchain_id = \"many\"\n").expect("writable");
-    let said = bench.failure(&deploy);
-    assert!(said.contains("networks.local.chain_id") && said.contains("dtn.toml"), "{said}");
-    fs::remove_file(bench.path("dtn.toml")).expect("there");
-
-    let said = bench.failure(&["show"]);
-    assert!(said.contains("nothing was deployed on `local`"), "{said}");
-    let said = bench.failure(&[&deploy[..], &["--from", "owner-01"]].concat());
-    assert!(said.contains("holds 0 and cannot pay"), "{said}");
-    let said = bench.failure(&[&deploy[..], &["--threshold", "5"]].concat());
-    assert!(said.contains("a threshold of 5 does not suit 4 owners"), "{said}");
-    for terms in [["--claim-bond", "0"], ["--claim-window", "0s"]] {
-        let said = bench.failure(&[&deploy[..], &terms].concat());
-        assert!(said.contains("a claim needs a bond"), "{said}");
-    }
-    bench.write_genesis(&keys, 97);
-    let said = bench.failure(&deploy);
-    assert!(said.contains("settles on chain 97"), "{said}");
-    let said = bench.failure(&["deploy", "--genesis", "password"]);
-    assert!(said.contains("is not a genesis"), "{said}");
-    let said = bench.failure(&["anvil", "--port", &bench.anvil.port().to_string()]);
-    assert!(said.contains("is taken"), "{said}");
-
-    let secret = format!("0x{}", "07".repeat(32));
-    let output = bench.run(&["fund", "--amount", "1ether", "--from", &secret]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(bench.run(&["fund", "--amount", "1apple"]).status.code(), Some(2));
-    let nothing_sent = bench.chain().await.provider().get_block_number().await.expect("a number");
-    assert_eq!(nothing_sent, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_testnet_profile_runs_against_a_chain_like_it() {
-    let bench = Bench::new(AnvilOptions { chain_id: Some(97), base_fee: Some(0), ..AnvilOptions::default() }).await;
-    let keys = bench.generate_keys(4);
-    bench.write_genesis(&keys, 97);
-    let payer = dev_key(0).expect("the first");
-    let password = Password::new(PASSWORD);
-    Keystore::new(bench.path("keys")).store("payer", &payer, &password).expect("writable");
-
-    let deploy = ["deploy", "--genesis", "genesis.json", "--network", "testnet"];
-    let said = bench.failure(&[&deploy[..], &["--from", "dev:0"]].concat());
-    assert!(said.contains("everyone knows the development keys"), "{said}");
-    let deployed = bench.json(&[&deploy[..], &["--from", "payer", "--fund-distributor", "1ether"]].concat());
-    let provider = bench.chain().await;
-    let provider = provider.provider();
-    for contract in deployed["deployment"]["contracts"].as_array().into_iter().flatten() {
-        let tx: B256 = text(&contract["tx"]).parse().expect("a hash");
-        let transaction = provider.get_transaction_by_hash(tx).await.expect("answered").expect("there");
-        assert!(transaction.max_priority_fee_per_gas().is_some_and(|tip| tip >= 100_000_000));
-        assert_eq!(transaction.chain_id(), Some(97));
-    }
-    let distributor = text(&deployed["deployment"]["distributor"]);
-    let balance = Command::new(cast()).args(["balance", distributor, "--rpc-url", &bench.anvil.endpoint()]).output();
-    assert_eq!(String::from_utf8_lossy(&balance.expect("cast runs").stdout).trim(), "1000000000000000000");
-    let gas = bench.json(&["gas", "--network", "testnet"]);
-    assert_eq!(gas["total"]["transactions"], 5);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keystores_are_those_of_cast() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let ours = bench.generate_keys(1).remove(0);
-    let file = bench.path("keys/owner-01.json");
-    let address = Command::new(cast())
-        .args(["wallet", "address", "--password", PASSWORD, "--keystore"])
-        .arg(&file)
-        .output()
-        .expect("cast runs");
-    assert_eq!(String::from_utf8_lossy(&address.stdout).trim(), ours.address().to_string());
-
-    let key = dev_key(3).expect("the fourth");
-    let secret = alloy::hex::encode(key.to_bytes());
-    let made = Command::new(cast())
-        .args(["wallet", "import", "theirs", "--unsafe-password", PASSWORD, "--private-key", &secret, "--keystore-dir"])
-        .arg(bench.path("foreign"))
-        .output()
-        .expect("cast runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let imported = bench.json(&["keys", "import", "theirs", "--file", "foreign/theirs"]);
-    assert_eq!(text(&imported[0]["address"]).parse(), Ok(key.address()));
-    let exported = bench.run(&["keys", "export-address", "theirs"]);
-    assert_eq!(String::from_utf8_lossy(&exported.stdout).trim(), key.address().to_string());
-    let said = bench.failure(&["keys", "import", "theirs", "--file", "foreign/theirs"]);
-    assert!(said.contains("there is a key theirs already"), "{said}");
-    assert!(!fs::read_to_string(bench.path("keys/theirs.json")).expect("there").contains(&secret));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_goes_away_is_no_failure() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let mut command = bench.command(&["completions", "bash"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A ledger in memory that the test fills.

@@ -28,6 +28,9 @@ pub(crate) struct Anvil {
     /// The first block's base fee, in wei
     #[arg(long, value_name = "WEI")]
     base_fee: Option<u64>,
+    /// The rules, such as prague [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    hardfork: Option<String>,
 }
 
 pub(crate) async fn run(args: Anvil, context: &Context) -> Result<()> {
@@ -36,6 +39,7 @@ pub(crate) async fn run(args: Anvil, context: &Context) -> Result<()> {
         chain_id: Some(args.chain_id),
         block_time: args.block_time,
         base_fee: args.base_fee,
+        hardfork: args.hardfork,
     };
     let anvil = start_anvil(Path::new("."), options).await?;
     match context.json {

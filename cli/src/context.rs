@@ -46,6 +46,9 @@ pub(crate) struct Globals {
     /// A file whose first line is the keys' password, in place of a prompt
     #[arg(long, global = true, env = "DTN_PASSWORD_FILE", value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Simulate, decode and price what would be sent first, and send nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -180,7 +183,8 @@ impl Context {
     /// The account that `--from` names, on a chain.
     pub(crate) async fn account(&self, chain: &Chain, from: Option<&KeyChoice>) -> Result<Account> {
         let key = self.signer(from, chain.network()).await?;
-        Ok(Account::new(chain.clone(), key, self.gas_ledger()))
+        let new = if self.dry_run { Account::dry_run } else { Account::new };
+        Ok(new(chain.clone(), key, self.gas_ledger()))
     }
 
     /// Where this command line's transactions are recorded.

@@ -171,7 +171,16 @@ async fn main() -> ExitCode {
     if !matches!(&command, Command::L1(L1 { command: l1::Command::Node(_), .. })) {
         log::start_for_command(command.globals().map_or(0, |globals| globals.verbose));
     }
-    match run(command).await {
+    let json = command.globals().is_some_and(|globals| globals.json);
+    let outcome = match run(command).await {
+        Err(error) => match output::quote(&error) {
+            Some(quote) if json => output::json(quote),
+            Some(quote) => output::line(quote),
+            None => Err(error),
+        },
+        done => done,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

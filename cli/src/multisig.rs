@@ -12,7 +12,7 @@ use clap::Args;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     Account, Chain,
-    abi::describe_call,
+    abi::{describe_call, encode_call},
     amount::format_amount,
     contracts::ResultRegistry,
     deploy::Deployment,
@@ -37,7 +37,8 @@ pub(crate) struct Owner {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
-  dtn-cli propose --from owner-01 --to WALLET --data $(cast calldata 'changeThreshold(uint8)' 4) --expires 2h
+  dtn-cli propose --from owner-01 --to TOKEN --call 'transfer(address,uint256)' 0x7099…79C8 25ether
+  dtn-cli propose --from owner-01 --to WALLET --call 'changeThreshold(uint8)' 4 --expires 2h
 
 The proposer confirms with the proposal. The printed id is what the other owners confirm.")]
 pub(crate) struct Propose {
@@ -48,8 +49,11 @@ pub(crate) struct Propose {
     #[arg(long, default_value = "0", value_parser = amount)]
     value: U256,
     /// Calldata in hexadecimal
-    #[arg(long, default_value = "0x")]
+    #[arg(long, default_value = "0x", conflicts_with = "call")]
     data: Bytes,
+    /// A function's signature and its arguments, in place of calldata
+    #[arg(long, num_args = 1.., value_names = ["SIGNATURE", "ARGUMENT"])]
+    call: Vec<String>,
     /// How long it can be confirmed and executed, such as 2h [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
@@ -141,11 +145,17 @@ pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
         OsRng.fill_bytes(salt.as_mut_slice());
         salt
     });
-    let transaction = WalletTransaction { to: *to, value: args.value, data: args.data, expiry, salt };
+    let data = match args.call.split_first() {
+        Some((signature, arguments)) => encode_call(signature, arguments)?,
+        None => args.data,
+    };
+    let transaction = WalletTransaction { to: *to, value: args.value, data, expiry, salt };
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
     let id = desk.multisig.check_id(&transaction).await?;
     eprintln!("Proposing {}", describe(&transaction));
-    context.save_proposal(id, &transaction)?;
+    if !context.dry_run {
+        context.save_proposal(id, &transaction)?;
+    }
     let record = desk.multisig.propose(&account, &transaction).await?;
     report(context, &desk, id, &record).await
 }

@@ -52,7 +52,10 @@ fn list(context: &Context) -> Result<()> {
     let mut table = Table::new("Networks", [left("name"), right("chain"), left("node"), left("final when")]);
     for network in networks.iter() {
         let finality = match network.finality {
-            dtn_settlement::networks::Finality::Latest => format!("{} blocks hold it", network.confirmations),
+            dtn_settlement::networks::Finality::Latest => match network.confirmations {
+                0 | 1 => "a block holds it".to_string(),
+                blocks => format!("{blocks} blocks hold it"),
+            },
             dtn_settlement::networks::Finality::Finalized => "the chain says so".to_string(),
         };
         table.row([network.name.clone(), network.chain_id.to_string(), network.rpc.to_string(), finality]);
@@ -83,15 +86,16 @@ async fn check(args: Check, context: &Context) -> Result<()> {
 }
 
 fn table(found: &Preflight) -> Table {
-    let mut table = Table::new(format!("Network {} (chain {})", found.network, found.chain_id), [left(""), left("")]);
+    let mut table =
+        Table::new(format!("Network {} (chain {})", found.network, found.chain_id), [left("property"), left("found")]);
     let unknown = || "unknown".to_string();
-    let precompiles = found.precompiles.iter();
-    let precompiles = precompiles.map(|(name, works)| format!("{name} {}", if *works { "works" } else { "FAILS" }));
     let mut row = |name: &str, value: String| _ = table.row([name.to_string(), value]);
     row("node", found.rpc.clone());
     row("program", found.client.clone().unwrap_or_else(unknown));
     row("rules", found.hardfork.to_string());
-    row("precompiles", precompiles.collect::<Vec<_>>().join(", "));
+    for (name, works) in &found.precompiles {
+        row(&format!("precompile {name}"), if *works { "works" } else { "does not answer" }.into());
+    }
     row("last block", units::thousands(found.height));
     row("finalized block", found.finalized.map_or_else(|| "no such tag".into(), units::thousands));
     row("time between blocks", found.block_time.map_or_else(unknown, |seconds| format!("{seconds:.2} s")));
@@ -100,7 +104,7 @@ fn table(found: &Preflight) -> Table {
     row("tip that it suggests", found.suggested_tip.map_or_else(unknown, |wei| format!("{wei} wei")));
     row("least tip, configured", format!("{} wei", found.min_priority_fee));
     if let Some((account, balance)) = found.balance {
-        row(&account.to_string(), units::ether(balance, " ether"));
+        row(&account.to_string(), units::ether(balance, "ether"));
     }
     table
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use dtn_settlement::{SendError, deploy::DeployError, evidence::ReportError, sender::Quote};
 use serde::Serialize;
 
 /// Prints a line or several.
@@ -24,6 +25,25 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_pipe = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
+}
+
+/// What a dry run found, which ends a command like a failure where it would have gone on with what was sent.
+pub(crate) fn quote(error: &anyhow::Error) -> Option<&Quote> {
+    let sent = error.chain().find_map(|cause| {
+        let deploying = || match cause.downcast_ref()? {
+            DeployError::Send(error) => Some(error),
+            _ => None,
+        };
+        let reporting = || match cause.downcast_ref()? {
+            ReportError::Send(error) => Some(error),
+            _ => None,
+        };
+        cause.downcast_ref::<SendError>().or_else(deploying).or_else(reporting)
+    });
+    match sent {
+        Some(SendError::DryRun(quote)) => Some(quote),
+        _ => None,
+    }
 }
 
 /// A bar on standard error, invisible where that is no terminal.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::LazyLock};
 
 use alloy::{
-    dyn_abi::{DynSolValue, JsonAbiExt},
+    dyn_abi::{DynSolValue, JsonAbiExt, Specifier},
     json_abi::{Error, Function, JsonAbi},
     primitives::{Bytes, Selector, hex},
     sol_types::{Panic, SolError},
@@ -32,8 +32,17 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
     if let Ok(text) = Error::parse("Error(string message)") {
         names.errors.insert(text.selector(), text);
     }
+    let token = ERC20.iter().filter_map(|signature| Function::parse(signature).ok());
+    names.functions.extend(token.map(|function| (function.selector(), function)));
     names
 });
+
+/// What owners are most often asked to call besides our contracts (ERC-20).
+const ERC20: [&str; 3] = [
+    "transfer(address to, uint256 amount)",
+    "approve(address spender, uint256 amount)",
+    "transferFrom(address from, address to, uint256 amount)",
+];
 
 /// A named value with its own decoding where it is itself calldata or revert data.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +159,69 @@ fn show(value: &DynSolValue) -> String {
     }
 }
 
+/// Why a signature with arguments is no calldata.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The signature.
+    #[error("`{signature}` is no function signature such as transfer(address,uint256): {reason}")]
+    Signature {
+        /// What was given.
+        signature: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too few or too many arguments.
+    #[error("{signature} takes {expected} arguments, and {given} were given")]
+    Count {
+        /// The function.
+        signature: String,
+        /// How many it has.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// An argument is not of its type.
+    #[error("argument {position} of {signature}, `{argument}`, is no {expected}: {reason}")]
+    Argument {
+        /// The function.
+        signature: String,
+        /// Its place, from 1.
+        position: usize,
+        /// What was given.
+        argument: String,
+        /// The type.
+        expected: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Calldata from a signature such as `transfer(address,uint256)` and its arguments as text, as `cast calldata` takes them.
+///
+/// # Errors
+///
+/// If the text is not what the signature asks for.
+pub fn encode_call(signature: &str, arguments: &[String]) -> Result<Bytes, CallError> {
+    let bad = |reason: String| CallError::Signature { signature: signature.into(), reason };
+    let function = Function::parse(signature).map_err(|error| bad(error.to_string()))?;
+    if function.inputs.len() != arguments.len() {
+        let (expected, given) = (function.inputs.len(), arguments.len());
+        return Err(CallError::Count { signature: function.signature(), expected, given });
+    }
+    let mut values = Vec::new();
+    for (index, (parameter, argument)) in function.inputs.iter().zip(arguments).enumerate() {
+        let kind = parameter.resolve().map_err(|error| bad(error.to_string()))?;
+        values.push(kind.coerce_str(argument).map_err(|error| CallError::Argument {
+            signature: function.signature(),
+            position: index + 1,
+            argument: argument.clone(),
+            expected: kind.to_string(),
+            reason: error.to_string(),
+        })?);
+    }
+    Ok(function.abi_encode_input(&values).map_err(|error| bad(error.to_string()))?.into())
+}
+
 /// Calldata in words, like `pay(header: (…), result: (…), proof: [])`, for a person who is about to confirm it.
 /// `None` if it is no call of ours.
 pub fn describe_call(data: &[u8]) -> Option<String> {
@@ -204,6 +276,30 @@ mod tests {
         assert_eq!(Revert::decode(&[]).to_string(), "no reason given");
         assert_eq!(Revert::decode(&[1, 2, 3, 4, 5]).to_string(), "unknown error 0x0102030405");
         assert_eq!(Revert::decode(&[1]).to_string(), "unknown error 0x01");
+    }
+
+    #[test]
+    fn a_signature_and_arguments_become_calldata() {
+        let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        let to = "0x00000000000000000000000000000000000000aa";
+        let data = encode_call("transfer(address,uint256)", &words(&[to, "1ether"])).expect("fits");
+        assert_eq!(
+            data.to_string(),
+            format!("0xa9059cbb{:0>64}{:064x}", "aa", 10u64.pow(18)),
+            "what `cast calldata` gives"
+        );
+        assert!(describe_call(&data).expect("a token's").starts_with("transfer(to: 0x0000"));
+        let nested = encode_call("f((uint8,bytes)[],bool)", &words(&["[(1,0x02),(3,0x)]", "true"])).expect("fits");
+        assert_eq!(nested.len() % 32, 4);
+
+        let error = |signature, arguments: &[&str]| {
+            encode_call(signature, &words(arguments)).expect_err("does not fit").to_string()
+        };
+        assert!(error("transfer(address", &[]).contains("no function signature"));
+        assert!(error("f(unit256)", &["1"]).contains("unit256"));
+        assert!(error("f(uint8)", &[]).contains("takes 1 arguments, and 0"));
+        assert!(error("f(uint8)", &["256"]).contains("argument 1 of f(uint8), `256`, is no uint8"));
+        assert!(error("f(address)", &["0x12"]).contains("is no address"));
     }
 
     #[test]

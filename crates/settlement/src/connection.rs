@@ -288,6 +288,8 @@ pub struct AnvilOptions {
     pub block_time: Option<f64>,
     /// The base fee of the first block, in wei.
     pub base_fee: Option<u64>,
+    /// Its rules, by the name of the hardfork; anvil's newest if nothing else is said.
+    pub hardfork: Option<String>,
 }
 
 /// Starts a development chain on loopback that ends when the returned handle is dropped.
@@ -307,6 +309,9 @@ pub async fn start_anvil(root: &Path, options: AnvilOptions) -> Result<AnvilInst
     }
     if let Some(wei) = options.base_fee {
         anvil = anvil.arg("--block-base-fee-per-gas").arg(wei.to_string());
+    }
+    if let Some(hardfork) = options.hardfork {
+        anvil = anvil.args(["--hardfork", &hardfork]);
     }
     let failed = |reason: String| AnvilError::Failed { program: program.display().to_string(), reason };
     // It blocks until the node listens.

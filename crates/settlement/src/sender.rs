@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -18,10 +19,12 @@ use alloy::{
     transports::{RpcError, TransportError},
 };
 use dtn_primitives::SecretKey;
+use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    abi::Revert,
+    abi::{Revert, describe_call},
+    amount::format_amount,
     connection::{Chain, retrying},
     gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus},
 };
@@ -118,6 +121,43 @@ pub enum SendError {
     /// It could not be written down, so it was not sent.
     #[error(transparent)]
     Ledger(#[from] GasLedgerError),
+    /// The account only tries what would happen.
+    #[error("{0}")]
+    DryRun(Box<Quote>),
+}
+
+/// What a transaction would do and cost that was simulated and not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quote {
+    /// The contract called, by name; empty for a plain transfer.
+    pub contract: String,
+    /// The function called, or what a plain transfer is for.
+    pub function: String,
+    /// The call in words, as far as its ABI is known.
+    pub call: Option<String>,
+    /// Who would send it.
+    pub from: Address,
+    /// Where it would go.
+    pub to: Address,
+    /// Wei that it would carry.
+    pub value: U256,
+    /// The gas that the simulation took.
+    pub gas: u64,
+    /// Wei for a unit of gas at most, at today's prices.
+    pub max_fee_per_gas: u128,
+}
+
+impl fmt::Display for Quote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { contract, function, call, from, to, value, gas, max_fee_per_gas } = self;
+        let what = if contract.is_empty() { function.clone() } else { format!("{contract}.{function}") };
+        let fee = format_amount(U256::from(*gas) * U256::from(*max_fee_per_gas));
+        writeln!(f, "{what}: from {from} to {to}, with {}", format_amount(*value))?;
+        if let Some(call) = call {
+            writeln!(f, "{call}")?;
+        }
+        write!(f, "It would take {gas} gas and cost {fee} at most. Nothing was signed or sent.")
+    }
 }
 
 impl SendError {
@@ -145,6 +185,7 @@ struct Inner {
     key: SecretKey,
     address: Address,
     ledger: GasLedger,
+    dry_run: bool,
     nonces: Mutex<Nonces>,
 }
 
@@ -182,7 +223,13 @@ impl Account {
     /// A key that signs for this chain and writes into this gas ledger.
     pub fn new(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
         let address = key.address();
-        Self(Arc::new(Inner { chain, key, address, ledger, nonces: Mutex::default() }))
+        Self(Arc::new(Inner { chain, key, address, ledger, dry_run: false, nonces: Mutex::default() }))
+    }
+
+    /// The same, but it only simulates: what would be sent fails with [`SendError::DryRun`] instead.
+    pub fn dry_run(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
+        let address = key.address();
+        Self(Arc::new(Inner { chain, key, address, ledger, dry_run: true, nonces: Mutex::default() }))
     }
 
     /// The account's address.
@@ -208,6 +255,12 @@ impl Account {
             Ok(gas) => Ok(gas),
             Err(error) => Err(self.explain(call, &request, error).await),
         }
+    }
+
+    fn quote(&self, call: &Call, gas: u64, fees: Fees) -> Quote {
+        let Call { contract, function, to, value, data } = call.clone();
+        let (from, call) = (self.0.address, describe_call(&data));
+        Quote { contract, function, call, from, to, value, gas, max_fee_per_gas: fees.max }
     }
 
     fn request(&self, call: &Call) -> TransactionRequest {
@@ -237,7 +290,7 @@ impl Account {
 
     async fn insufficient_funds(&self) -> SendError {
         let have = match retrying(|| async { self.0.chain.provider().get_balance(self.0.address).await }).await {
-            Ok(balance) => crate::amount::format_amount(balance),
+            Ok(balance) => format_amount(balance),
             Err(_) => "too little".into(),
         };
         SendError::InsufficientFunds { account: self.0.address, have, network: self.0.chain.network().name.clone() }
@@ -262,6 +315,9 @@ impl Account {
         let mark = u64::from(OsRng.next_u32() % GAS_MARKS);
         let gas_limit = (estimate + estimate / 4 + mark).min(TRANSACTION_GAS_CAP.max(estimate));
         let market = self.fees().await?;
+        if self.0.dry_run {
+            return Err(SendError::DryRun(Box::new(self.quote(call, estimate, market))));
+        }
 
         let Inner { chain, address, nonces, .. } = &*self.0;
         let provider = chain.provider();
