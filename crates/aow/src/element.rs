@@ -10,13 +10,17 @@ const P: u128 = 0u128.wrapping_sub(C);
 /// What 2¹²⁸ is modulo p.
 const C: u128 = 45 * (1 << 40) - 1;
 
-/// A number modulo p.
+/// A number modulo p. Its memory is that of the number below p.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
 pub struct Element(u128);
 
 impl Element {
     /// 0.
     pub const ZERO: Self = Self(0);
+
+    /// 1.
+    pub const ONE: Self = Self(1);
 
     /// The order of the field.
     pub const MODULUS: u128 = P;
@@ -24,6 +28,10 @@ impl Element {
     /// A number below p; none above has an element of its own.
     pub const fn new(value: u128) -> Option<Self> {
         if value < P { Some(Self(value)) } else { None }
+    }
+
+    pub(crate) const fn from_u64(value: u64) -> Self {
+        Self(value as u128)
     }
 
     /// A hash of 256 bits modulo p. That leaves no bias above 2⁻¹²⁷.
@@ -44,6 +52,12 @@ impl Element {
     /// The number below p.
     pub const fn value(self) -> u128 {
         self.0
+    }
+
+    /// Its square.
+    #[inline]
+    pub fn square(self) -> Self {
+        Self(canonical(square(self.0)))
     }
 
     /// Its cube.
@@ -72,6 +86,23 @@ impl Element {
         let many = append(many, 6, twelve);
         let many = append(append(append(many, 32, sixteen), 4, two), 2, one);
         Self(canonical(append(many, 2, three)))
+    }
+
+    /// What it makes 1 with; 0 for 0.
+    ///
+    /// The exponent is p − 2: in binary, 82 ones, `010010` and 40 ones.
+    pub fn inverse(self) -> Self {
+        let x = self.0;
+        // x to the power of so many ones.
+        let two = append(x, 1, x);
+        let four = append(two, 2, two);
+        let five = append(four, 1, x);
+        let ten = append(five, 5, five);
+        let twenty = append(ten, 10, ten);
+        let forty = append(twenty, 20, twenty);
+        let many = append(append(forty, 40, forty), 2, two);
+        let many = append(append(many, 2, x), 3, x);
+        Self(canonical(append(many, 41, forty)))
     }
 }
 

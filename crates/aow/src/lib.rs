@@ -20,6 +20,7 @@ pub mod attack;
 pub mod chain;
 mod delay;
 mod element;
+mod field;
 mod map;
 pub mod mutation;
 mod proof;

@@ -5,9 +5,7 @@ use std::{fmt, str::FromStr};
 use dtn_primitives::B256;
 use serde::{Deserialize, Serialize};
 use winter_prover::proof::Context;
-use winterfell::{
-    Air, BatchingMethod, FieldExtension, Proof, ProofOptions, TraceInfo, math::fields::f128::BaseElement,
-};
+use winterfell::{Air, BatchingMethod, FieldExtension, Proof, ProofOptions, TraceInfo};
 
 use crate::{
     Element, Statement,
@@ -87,7 +85,7 @@ impl Security {
 
     pub(crate) fn context(self, air: &Steps) -> Context {
         let constraints = air.context().num_transition_constraints() + air.context().num_assertions();
-        Context::new::<BaseElement>(air.trace_info().clone(), self.options(), constraints)
+        Context::new::<Element>(air.trace_info().clone(), self.options(), constraints)
     }
 }
 
