@@ -9,15 +9,18 @@
 
 use winterfell::{
     Air, AirContext, Assertion, AuxRandElements, CompositionPoly, CompositionPolyTrace,
-    ConstraintCompositionCoefficients, DefaultConstraintCommitment, DefaultConstraintEvaluator, DefaultTraceLde,
-    EvaluationFrame, PartitionOptions, ProofOptions, Prover, StarkDomain, TraceInfo, TracePolyTable, TraceTable,
-    TransitionConstraintDegree,
+    ConstraintCompositionCoefficients, EvaluationFrame, PartitionOptions, ProofOptions, Prover, StarkDomain, TraceInfo,
+    TracePolyTable, TraceTable, TransitionConstraintDegree,
     crypto::{DefaultRandomCoin, Hasher, MerkleTree, hashers::Blake3_256},
     math::{FieldElement, ToElements},
     matrix::ColMatrix,
 };
 
-use crate::{Delay, Element, Statement};
+use crate::{
+    Delay, Element, Statement,
+    constraints::Evaluator,
+    extension::{QuotientExtension, TraceExtension},
+};
 
 /// Steps in a row of the table. One in a row, and proving takes twenty times as long.
 pub(crate) const WIDTH: usize = 32;
@@ -45,6 +48,13 @@ impl ToElements<Element> for Statement {
 pub(crate) struct Steps {
     context: AirContext<Element>,
     statement: Statement,
+}
+
+impl Steps {
+    /// The constant of the map.
+    pub(crate) fn alpha(&self) -> Element {
+        self.statement.alpha
+    }
 }
 
 impl Air for Steps {
@@ -103,9 +113,9 @@ impl Prover for StepsProver {
     type HashFn = Hash;
     type VC = Tree;
     type RandomCoin = Coin;
-    type TraceLde<E: FieldElement<BaseField = Element>> = DefaultTraceLde<E, Hash, Tree>;
-    type ConstraintEvaluator<'a, E: FieldElement<BaseField = Element>> = DefaultConstraintEvaluator<'a, Steps, E>;
-    type ConstraintCommitment<E: FieldElement<BaseField = Element>> = DefaultConstraintCommitment<E, Hash, Tree>;
+    type TraceLde<E: FieldElement<BaseField = Element>> = TraceExtension;
+    type ConstraintEvaluator<'a, E: FieldElement<BaseField = Element>> = Evaluator<'a, E>;
+    type ConstraintCommitment<E: FieldElement<BaseField = Element>> = QuotientExtension;
 
     fn get_pub_inputs(&self, _table: &Self::Trace) -> Statement {
         self.statement
@@ -120,18 +130,18 @@ impl Prover for StepsProver {
         info: &TraceInfo,
         table: &ColMatrix<Element>,
         domain: &StarkDomain<Element>,
-        partitions: PartitionOptions,
+        _partitions: PartitionOptions,
     ) -> (Self::TraceLde<E>, TracePolyTable<E>) {
-        DefaultTraceLde::new(info, table, domain, partitions)
+        TraceExtension::new(info, table, domain)
     }
 
     fn new_evaluator<'a, E: FieldElement<BaseField = Element>>(
         &self,
         air: &'a Steps,
-        auxiliary: Option<AuxRandElements<E>>,
+        _auxiliary: Option<AuxRandElements<E>>,
         coefficients: ConstraintCompositionCoefficients<E>,
     ) -> Self::ConstraintEvaluator<'a, E> {
-        DefaultConstraintEvaluator::new(air, auxiliary, coefficients)
+        Evaluator::new(air, coefficients)
     }
 
     fn build_constraint_commitment<E: FieldElement<BaseField = Element>>(
@@ -139,8 +149,8 @@ impl Prover for StepsProver {
         evaluations: CompositionPolyTrace<E>,
         columns: usize,
         domain: &StarkDomain<Element>,
-        partitions: PartitionOptions,
+        _partitions: PartitionOptions,
     ) -> (Self::ConstraintCommitment<E>, CompositionPoly<E>) {
-        DefaultConstraintCommitment::new(evaluations, columns, domain, partitions)
+        QuotientExtension::new(evaluations, columns, domain)
     }
 }

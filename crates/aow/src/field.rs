@@ -100,14 +100,12 @@ impl StarkField for Element {
 impl ExtensibleField<2> for Element {
     #[inline(always)]
     fn mul([a0, a1]: [Self; 2], [b0, b1]: [Self; 2]) -> [Self; 2] {
-        let low = a0 * b0;
-        [low + a1 * b1, (a0 + a1) * (b0 + b1) - low]
+        [Self::sum_of_products([a0, b0], [a1, b1]), Self::sum_of_products([a0, b1], [a1, b0 + b1])]
     }
 
     #[inline(always)]
     fn square([a0, a1]: [Self; 2]) -> [Self; 2] {
-        let (low, high) = (a0.square(), a1.square());
-        [low + high, (a0 + a1).square() - low]
+        [Self::sum_of_products([a0, a0], [a1, a1]), (a0 + a0 + a1) * a1]
     }
 
     #[inline(always)]
@@ -154,6 +152,7 @@ impl ops::Neg for Element {
 impl ops::Div for Element {
     type Output = Self;
 
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "a quotient is a product with the inverse")]
     fn div(self, other: Self) -> Self {
         self * other.inverse()
     }
