@@ -130,7 +130,8 @@ impl Coefficients {
         let shifts: Vec<_> =
             std::iter::successors(Some(shift), |shift| Some(shift.square())).take(rows.ilog2() as usize).collect();
         let (late, early) = shifts.split_at(chunks.ilog2() as usize);
-        let mut values = vec![Element::ZERO; rows * blowup * width];
+        // By all threads: the memory is new.
+        let mut values: Vec<_> = rayon::iter::repeat_n(Element::ZERO, rows * blowup * width).collect();
         let mut parts = vec![0; rows * width];
         for (coset, values) in values.chunks_exact_mut(rows * width).enumerate() {
             parts.par_chunks_mut(chunk * width).zip(cells.par_chunks(chunk * width)).for_each(|(part, cells)| {
