@@ -9,29 +9,26 @@
 
 use winterfell::{
     Air, AirContext, Assertion, AuxRandElements, CompositionPoly, CompositionPolyTrace,
-    ConstraintCompositionCoefficients, DefaultConstraintCommitment, DefaultConstraintEvaluator, DefaultTraceLde,
-    EvaluationFrame, PartitionOptions, ProofOptions, Prover, StarkDomain, TraceInfo, TracePolyTable, TraceTable,
-    TransitionConstraintDegree,
+    ConstraintCompositionCoefficients, EvaluationFrame, PartitionOptions, ProofOptions, Prover, StarkDomain, TraceInfo,
+    TracePolyTable, TraceTable, TransitionConstraintDegree,
     crypto::{DefaultRandomCoin, Hasher, MerkleTree, hashers::Blake3_256},
-    math::{FieldElement, ToElements, fields::f128::BaseElement},
+    math::{FieldElement, ToElements},
     matrix::ColMatrix,
 };
 
-use crate::{Delay, Element, Statement};
+use crate::{
+    Delay, Element, Statement,
+    constraints::Evaluator,
+    extension::{QuotientExtension, TraceExtension},
+};
 
 /// Steps in a row of the table. One in a row, and proving takes twenty times as long.
 pub(crate) const WIDTH: usize = 32;
 
-pub(crate) type Hash = Blake3_256<BaseElement>;
+pub(crate) type Hash = Blake3_256<Element>;
 pub(crate) type Digest = <Hash as Hasher>::Digest;
 pub(crate) type Coin = DefaultRandomCoin<Hash>;
 pub(crate) type Tree = MerkleTree<Hash>;
-
-impl From<Element> for BaseElement {
-    fn from(element: Element) -> Self {
-        Self::new(element.value())
-    }
-}
 
 /// The rows of the table for so many steps.
 pub(crate) fn rows(steps: u64, width: usize) -> usize {
@@ -39,9 +36,9 @@ pub(crate) fn rows(steps: u64, width: usize) -> usize {
 }
 
 /// What the challenges depend on besides the proof.
-impl ToElements<BaseElement> for Statement {
-    fn to_elements(&self) -> Vec<BaseElement> {
-        let numbers = [self.start.into(), BaseElement::from(self.steps), self.alpha.into(), self.result.into()];
+impl ToElements<Element> for Statement {
+    fn to_elements(&self) -> Vec<Element> {
+        let numbers = [self.start, self.steps.into(), self.alpha, self.result];
         let (context, _) = self.context.as_chunks::<8>();
         numbers.into_iter().chain(context.iter().map(|bytes| u64::from_be_bytes(*bytes).into())).collect()
     }
@@ -49,12 +46,19 @@ impl ToElements<BaseElement> for Statement {
 
 /// What holds between the cells of a statement's table.
 pub(crate) struct Steps {
-    context: AirContext<BaseElement>,
+    context: AirContext<Element>,
     statement: Statement,
 }
 
+impl Steps {
+    /// The constant of the map.
+    pub(crate) fn alpha(&self) -> Element {
+        self.statement.alpha
+    }
+}
+
 impl Air for Steps {
-    type BaseField = BaseElement;
+    type BaseField = Element;
     type PublicInputs = Statement;
 
     fn new(table: TraceInfo, statement: Statement, options: ProofOptions) -> Self {
@@ -63,18 +67,18 @@ impl Air for Steps {
         Self { context: AirContext::new(table, degrees, width + 1, options), statement }
     }
 
-    fn context(&self) -> &AirContext<BaseElement> {
+    fn context(&self) -> &AirContext<Element> {
         &self.context
     }
 
     /// y³ + α = x for each cell x and the one after it, y.
-    fn evaluate_transition<E: FieldElement<BaseField = BaseElement>>(
+    fn evaluate_transition<E: FieldElement<BaseField = Element>>(
         &self,
         frame: &EvaluationFrame<E>,
         _periodic: &[E],
         result: &mut [E],
     ) {
-        let alpha = E::from(BaseElement::from(self.statement.alpha));
+        let alpha = E::from(self.statement.alpha);
         let after = frame.current()[1..].iter().chain(&frame.next()[..1]);
         for ((zero, &x), &y) in result.iter_mut().zip(frame.current()).zip(after) {
             *zero = y.square() * y + alpha - x;
@@ -82,14 +86,14 @@ impl Air for Steps {
     }
 
     /// The first result, and the cells of the last row.
-    fn get_assertions(&self) -> Vec<Assertion<BaseElement>> {
+    fn get_assertions(&self) -> Vec<Assertion<Element>> {
         let Statement { start, steps, alpha, result, .. } = self.statement;
         let (delay, width, rows) = (Delay::new(alpha), self.context.trace_info().width(), self.context.trace_len());
         let first = width * rows - steps as usize;
-        let mut assertions = vec![Assertion::single(first % width, first / width, delay.step(start).into())];
+        let mut assertions = vec![Assertion::single(first % width, first / width, delay.step(start))];
         let mut cell = result;
         for column in (0..width).rev() {
-            assertions.push(Assertion::single(column, rows - 1, cell.into()));
+            assertions.push(Assertion::single(column, rows - 1, cell));
             cell = delay.back(cell);
         }
         assertions
@@ -103,15 +107,15 @@ pub(crate) struct StepsProver {
 }
 
 impl Prover for StepsProver {
-    type BaseField = BaseElement;
+    type BaseField = Element;
     type Air = Steps;
-    type Trace = TraceTable<BaseElement>;
+    type Trace = TraceTable<Element>;
     type HashFn = Hash;
     type VC = Tree;
     type RandomCoin = Coin;
-    type TraceLde<E: FieldElement<BaseField = BaseElement>> = DefaultTraceLde<E, Hash, Tree>;
-    type ConstraintEvaluator<'a, E: FieldElement<BaseField = BaseElement>> = DefaultConstraintEvaluator<'a, Steps, E>;
-    type ConstraintCommitment<E: FieldElement<BaseField = BaseElement>> = DefaultConstraintCommitment<E, Hash, Tree>;
+    type TraceLde<E: FieldElement<BaseField = Element>> = TraceExtension;
+    type ConstraintEvaluator<'a, E: FieldElement<BaseField = Element>> = Evaluator<'a, E>;
+    type ConstraintCommitment<E: FieldElement<BaseField = Element>> = QuotientExtension;
 
     fn get_pub_inputs(&self, _table: &Self::Trace) -> Statement {
         self.statement
@@ -121,32 +125,32 @@ impl Prover for StepsProver {
         &self.options
     }
 
-    fn new_trace_lde<E: FieldElement<BaseField = BaseElement>>(
+    fn new_trace_lde<E: FieldElement<BaseField = Element>>(
         &self,
         info: &TraceInfo,
-        table: &ColMatrix<BaseElement>,
-        domain: &StarkDomain<BaseElement>,
-        partitions: PartitionOptions,
+        table: &ColMatrix<Element>,
+        domain: &StarkDomain<Element>,
+        _partitions: PartitionOptions,
     ) -> (Self::TraceLde<E>, TracePolyTable<E>) {
-        DefaultTraceLde::new(info, table, domain, partitions)
+        TraceExtension::new(info, table, domain)
     }
 
-    fn new_evaluator<'a, E: FieldElement<BaseField = BaseElement>>(
+    fn new_evaluator<'a, E: FieldElement<BaseField = Element>>(
         &self,
         air: &'a Steps,
-        auxiliary: Option<AuxRandElements<E>>,
+        _auxiliary: Option<AuxRandElements<E>>,
         coefficients: ConstraintCompositionCoefficients<E>,
     ) -> Self::ConstraintEvaluator<'a, E> {
-        DefaultConstraintEvaluator::new(air, auxiliary, coefficients)
+        Evaluator::new(air, coefficients)
     }
 
-    fn build_constraint_commitment<E: FieldElement<BaseField = BaseElement>>(
+    fn build_constraint_commitment<E: FieldElement<BaseField = Element>>(
         &self,
         evaluations: CompositionPolyTrace<E>,
         columns: usize,
-        domain: &StarkDomain<BaseElement>,
-        partitions: PartitionOptions,
+        domain: &StarkDomain<Element>,
+        _partitions: PartitionOptions,
     ) -> (Self::ConstraintCommitment<E>, CompositionPoly<E>) {
-        DefaultConstraintCommitment::new(evaluations, columns, domain, partitions)
+        QuotientExtension::new(evaluations, columns, domain)
     }
 }

@@ -98,7 +98,8 @@ impl EventChain {
 
     /// The number of links there have been.
     pub fn height(&self) -> u64 {
-        self.anchor.height + self.links.len() as u64
+        // An anchor that somebody made up may overflow it. Then it is below the anchor, and no part is in range.
+        self.anchor.height.wrapping_add(self.links.len() as u64)
     }
 
     /// Does the work that follows an event and appends both.

@@ -10,13 +10,26 @@ const P: u128 = 0u128.wrapping_sub(C);
 /// What 2¹²⁸ is modulo p.
 const C: u128 = 45 * (1 << 40) - 1;
 
-/// A number modulo p.
+/// A number modulo p. Its memory is that of the number below p.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
 pub struct Element(u128);
 
 impl Element {
+    /// a · b + c · d.
+    #[inline(always)]
+    pub(crate) fn sum_of_products([a, b]: [Self; 2], [c, d]: [Self; 2]) -> Self {
+        let mut products = Products::default();
+        products.add(a, b);
+        products.add(c, d);
+        products.sum()
+    }
+
     /// 0.
     pub const ZERO: Self = Self(0);
+
+    /// 1.
+    pub const ONE: Self = Self(1);
 
     /// The order of the field.
     pub const MODULUS: u128 = P;
@@ -24,6 +37,16 @@ impl Element {
     /// A number below p; none above has an element of its own.
     pub const fn new(value: u128) -> Option<Self> {
         if value < P { Some(Self(value)) } else { None }
+    }
+
+    pub(crate) const fn from_u64(value: u64) -> Self {
+        Self(value as u128)
+    }
+
+    /// Of any number below 2¹²⁸.
+    #[inline]
+    pub(crate) const fn reduced(value: u128) -> Self {
+        Self(canonical(value))
     }
 
     /// A hash of 256 bits modulo p. That leaves no bias above 2⁻¹²⁷.
@@ -44,6 +67,12 @@ impl Element {
     /// The number below p.
     pub const fn value(self) -> u128 {
         self.0
+    }
+
+    /// Its square.
+    #[inline]
+    pub fn square(self) -> Self {
+        Self(canonical(square(self.0)))
     }
 
     /// Its cube.
@@ -73,6 +102,23 @@ impl Element {
         let many = append(append(append(many, 32, sixteen), 4, two), 2, one);
         Self(canonical(append(many, 2, three)))
     }
+
+    /// What it makes 1 with; 0 for 0.
+    ///
+    /// The exponent is p − 2: in binary, 82 ones, `010010` and 40 ones.
+    pub fn inverse(self) -> Self {
+        let x = self.0;
+        // x to the power of so many ones.
+        let two = append(x, 1, x);
+        let four = append(two, 2, two);
+        let five = append(four, 1, x);
+        let ten = append(five, 5, five);
+        let twenty = append(ten, 10, ten);
+        let forty = append(twenty, 20, twenty);
+        let many = append(append(forty, 40, forty), 2, two);
+        let many = append(append(many, 2, x), 3, x);
+        Self(canonical(append(many, 41, forty)))
+    }
 }
 
 /// Appends `bits` bits to an exponent: those of the power `tail`.
@@ -85,7 +131,7 @@ fn append(mut power: u128, bits: u32, tail: u128) -> u128 {
 }
 
 #[inline(always)]
-fn canonical(value: u128) -> u128 {
+const fn canonical(value: u128) -> u128 {
     if value >= P { value - P } else { value }
 }
 
@@ -128,11 +174,97 @@ fn reduce(bottom: u128, middle: u128, carry: bool, top: u128) -> u128 {
     if third { once_more(sum) } else { sum }
 }
 
+/// A sum of products, reduced once: of any number of them below 2³².
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Products {
+    low: u128,
+    high: u128,
+    beyond: u32,
+}
+
+impl Products {
+    #[inline(always)]
+    pub(crate) fn add(&mut self, a: Element, b: Element) {
+        let (low, high) = product(a.0, b.0);
+        let (low, carry) = self.low.overflowing_add(low);
+        // No product is so large that a carry makes its upper half overflow.
+        let (high, beyond) = self.high.overflowing_add(high + u128::from(carry));
+        *self = Self { low, high, beyond: self.beyond + u32::from(beyond) };
+    }
+
+    #[inline(always)]
+    pub(crate) fn sum(self) -> Element {
+        let (high_low, high_high) = halves(self.high);
+        let high = high_high * C;
+        let (sum, carry) = self.low.overflowing_add(high << 64);
+        // 2²⁵⁶ counts C². Below 2¹²⁵ all together.
+        let beyond = high_low * C + (high >> 64) * C + u128::from(self.beyond) * (C * C) + if carry { C } else { 0 };
+        let (sum, overflow) = sum.overflowing_add(beyond);
+        Element(canonical(if overflow { once_more(sum) } else { sum }))
+    }
+}
+
+/// a · b, the lower and the upper half.
+#[inline(always)]
+fn product(a: u128, b: u128) -> (u128, u128) {
+    let ((a_low, a_high), (b_low, b_high)) = (halves(a), halves(b));
+    // No sum overflows: (2⁶⁴ − 1)² + 2 · (2⁶⁴ − 1) is 2¹²⁸ − 1.
+    let bottom = a_low * b_low;
+    let middle = a_low * b_high + (bottom >> 64);
+    let other = a_high * b_low + (middle & u128::from(u64::MAX));
+    (other << 64 | bottom & u128::from(u64::MAX), a_high * b_high + (middle >> 64) + (other >> 64))
+}
+
 /// Adds C for an overflow to something tiny: one product in 2¹⁵ or fewer gets here. A function, so that it stays a branch.
 #[cold]
 #[inline(never)]
 fn once_more(sum: u128) -> u128 {
     sum.wrapping_add(C)
+}
+
+/// A number that many are multiplied by, with what that takes known beforehand: five products of halves rather than eight.
+/// What it multiplies and what comes out are any numbers below 2¹²⁸.
+#[derive(Clone, Copy)]
+pub(crate) struct Multiplier {
+    once: u128,
+    /// 2⁶⁴ times as much.
+    shifted: u128,
+}
+
+impl Multiplier {
+    pub(crate) fn new(factor: Element) -> Self {
+        Self { once: factor.0, shifted: multiply(factor.0, 1 << 64) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn times(self, value: u128) -> u128 {
+        let ((low, high), (once_low, once_high), (shifted_low, shifted_high)) =
+            (halves(value), halves(self.once), halves(self.shifted));
+        let if_so = |condition: bool, value: u128| if condition { value } else { 0 };
+        let (bottom, first) = (once_low * low).overflowing_add(shifted_low * high);
+        let (middle, carry) = (once_high * low).overflowing_add(shifted_high * high);
+        let (sum, second) = bottom.overflowing_add(middle << 64);
+        // Below 2¹¹² all together.
+        let beyond = (middle >> 64) * C + if_so(first, C) + if_so(second, C) + if_so(carry, C << 64);
+        let (sum, third) = sum.overflowing_add(beyond);
+        if third { once_more(sum) } else { sum }
+    }
+}
+
+/// a + b and a − b modulo p, of any numbers below 2¹²⁸ and as such.
+#[inline(always)]
+pub(crate) fn sum_and_difference(a: u128, b: u128) -> (u128, u128) {
+    let (sum, overflow) = a.overflowing_add(b);
+    let (sum, again) = sum.overflowing_add(if overflow { C } else { 0 });
+    let (difference, borrow) = a.overflowing_sub(b);
+    let (difference, below) = difference.overflowing_sub(if borrow { C } else { 0 });
+    (if again { once_more(sum) } else { sum }, if below { once_less(difference) } else { difference })
+}
+
+#[cold]
+#[inline(never)]
+fn once_less(difference: u128) -> u128 {
+    difference.wrapping_sub(C)
 }
 
 impl ops::Add for Element {
@@ -216,6 +348,32 @@ mod tests {
             prop_assert_eq!(wide(a * b), wide(a).mul_mod(wide(b), p));
             prop_assert_eq!(wide(a.cube()), wide(a).mul_mod(wide(a), p).mul_mod(wide(a), p));
             prop_assert_eq!(Element::from_bytes(a.to_bytes()), Some(a));
+        }
+
+        #[test]
+        fn sums_of_products_are_those_of_big_integers(pairs in prop::collection::vec((element(), element()), 0..70)) {
+            let p = U256::from(P);
+            let sum = pairs.iter().fold(U256::ZERO, |sum, (a, b)| wide(*a).mul_mod(wide(*b), p).add_mod(sum, p));
+            let mut products = Products::default();
+            pairs.iter().for_each(|(a, b)| products.add(*a, *b));
+            prop_assert_eq!(wide(products.sum()), sum);
+        }
+
+        #[test]
+        fn a_multiplier_takes_any_number_below_2_to_the_128(factor in element(), value in any::<u128>()) {
+            let product = Multiplier::new(factor).times(value);
+            prop_assert_eq!(U256::from(canonical(product)), wide(factor).mul_mod(U256::from(value), U256::from(P)));
+        }
+
+        #[test]
+        fn any_numbers_below_2_to_the_128_are_added_and_subtracted_right(
+            a in prop_oneof![any::<u128>(), Just(u128::MAX), 0..C],
+            b in prop_oneof![any::<u128>(), Just(u128::MAX), 0..C],
+        ) {
+            let p = U256::from(P);
+            let (sum, difference) = sum_and_difference(a, b);
+            prop_assert_eq!(U256::from(canonical(sum)), U256::from(a).add_mod(U256::from(b), p));
+            prop_assert_eq!(U256::from(canonical(difference)).add_mod(U256::from(b), p), U256::from(canonical(a)));
         }
 
         #[test]

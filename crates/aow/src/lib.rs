@@ -18,13 +18,18 @@
 mod air;
 pub mod attack;
 pub mod chain;
+mod constraints;
 mod delay;
 mod element;
+mod extension;
+mod field;
+mod hashing;
 mod map;
 pub mod mutation;
 mod proof;
 mod security;
 mod start;
+mod transform;
 mod wire;
 
 pub use delay::Delay;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use dtn_primitives::{B256, keccak256};
-use winterfell::{AcceptableOptions, Proof, Prover, TraceTable, math::fields::f128::BaseElement};
+use winterfell::{AcceptableOptions, Proof, Prover, TraceTable};
 
 use crate::{
     Delay, Element, Security, Start,
@@ -236,8 +236,8 @@ impl Trace {
         if proof.len() > MAX_PROOF_BYTES { Err(ProofError::TooLong(proof.len())) } else { Ok(proof) }
     }
 
-    fn into_table(self) -> TraceTable<BaseElement> {
-        let column = |first| self.cells.iter().skip(first).step_by(self.width).map(|cell| (*cell).into()).collect();
+    fn into_table(self) -> TraceTable<Element> {
+        let column = |first| self.cells.iter().skip(first).step_by(self.width).copied().collect();
         TraceTable::init((0..self.width).map(column).collect())
     }
 }
@@ -461,7 +461,7 @@ mod tests {
     }
 
     /// What a prover makes who wants others to believe it, whatever is in its table.
-    fn forged(statement: Statement, table: TraceTable<BaseElement>) -> Vec<u8> {
+    fn forged(statement: Statement, table: TraceTable<Element>) -> Vec<u8> {
         StepsProver { statement, options: Security::Fast.options() }.prove(table).unwrap().to_bytes()
     }
 
@@ -520,7 +520,9 @@ mod tests {
     fn the_sets_prove_what_they_are_named_for() {
         let bits = |steps| Security::ALL.map(|security| security.proven_bits(steps));
         assert_eq!([bits(3000), bits(1 << 20)], [[71, 101, 128], [68, 101, 128]]);
-        assert_eq!(Security::Proven128.proven_bits(MAX_STEPS), 128);
+        for log in 12..=MAX_STEPS.ilog2() {
+            assert_eq!(Security::Proven128.proven_bits(1 << log), 128, "2^{log} steps");
+        }
         for security in Security::ALL {
             assert_eq!(security.to_string().parse(), Ok(security));
         }
