@@ -236,10 +236,8 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let payee = Address::repeat_byte(0x77).to_string();
     let propose = ["propose", "--from", "owner-01", "--to", &payee, "--value", "1ether", "--salt", &"07".repeat(32)];
     let quote = bench.json(&[&propose[..], &["--dry-run"]].concat());
-    assert_eq!(
-        (text(&quote["function"]), text(&quote["from"])),
-        ("proposeTransaction", &*keys[0].address().to_string())
-    );
+    assert_eq!(text(&quote["function"]), "proposeTransaction");
+    assert_eq!(text(&quote["from"]).parse(), Ok(keys[0].address()));
     assert!(quote["gas"].as_u64().is_some_and(|gas| (40_000..60_000).contains(&gas)), "{quote}");
     let said = String::from_utf8(bench.run(&[&propose[..], &["--dry-run"]].concat()).stdout).expect("text");
     assert!(said.contains("Nothing was signed or sent") && said.contains("value: 1000000000000000000"), "{said}");

@@ -391,7 +391,7 @@ mod tests {
         let right = delay.checkpoints(start, 50, 10, |_| ());
         for wrong in 0..5 {
             let mut checkpoints = right.clone();
-            checkpoints[wrong] = checkpoints[wrong] + element(1);
+            checkpoints[wrong] += element(1);
             assert_eq!(first_false_segment(start, &checkpoints, 10), Some(wrong));
         }
         assert_eq!(first_false_segment(element(8), &right, 10), Some(0));
