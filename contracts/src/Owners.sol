@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Council} from "./Council.sol";
+
 /// @title The owners of a wallet and the threshold that binds them
 /// @notice Every owner gets an index for life, and no index is given twice: not to another owner, and not to the same
 /// account when it comes back. So a removed owner's confirmations stop counting at once, and never count for anybody
-/// again. The price is a limit of {MAX_OWNERS} on all the owners a wallet ever has; a wallet that reaches it can still
-/// remove owners, change its threshold and move its funds to a new wallet.
+/// again. The price is a limit of 200 on all the owners a wallet ever has; a wallet that reaches it can still remove
+/// owners, change its threshold and move its funds to a new wallet.
+/// @dev The founders, in ascending order, are the last bytes of the wallet's own code, where reading one costs next to
+/// nothing, whereas storage and other contracts' code cost a cold access. Owners who join later are in storage.
 abstract contract Owners {
-    /// @notice How many owners a wallet can have in its lifetime, those removed included.
-    uint256 public constant MAX_OWNERS = 200;
+    /// @dev How many owners a wallet can have in its lifetime, those removed included.
+    uint256 internal constant MAX_OWNERS = 200;
+    /// @dev Bytes of code that one founder takes.
+    uint256 internal constant FOUNDER_SIZE = 20;
 
-    /// @dev One slot. Bit i of `active` is set while the owner with index i is an owner.
-    struct Council {
-        uint200 active;
-        uint8 count;
-        uint8 threshold;
-        uint8 used;
-    }
-
-    Council private _council;
-    /// @dev Index plus one of a current owner; zero for everybody else.
+    Council internal _council;
+    /// @dev The last index plus one of an owner who is no founder.
     mapping(address owner => uint256 seat) private _seats;
-    mapping(uint256 index => address owner) private _ownerAt;
+    mapping(uint256 index => address owner) private _laterOwners;
 
     /// @notice An account has become an owner, with this index.
     event OwnerAdded(address indexed owner, uint256 index);
@@ -32,7 +30,7 @@ abstract contract Owners {
 
     /// @notice The account is not an owner.
     error NotOwner(address account);
-    /// @notice Only the wallet itself may do this, by an executed proposal.
+    /// @notice Only the wallet itself may do this, by an executed call.
     error OnlyWallet(address caller);
     /// @notice The zero address and the wallet itself cannot be owners.
     error InvalidOwner(address account);
@@ -40,91 +38,81 @@ abstract contract Owners {
     error DuplicateOwner(address account);
     /// @notice The threshold must be at least 1 and at most the number of owners.
     error InvalidThreshold(uint256 threshold, uint256 ownerCount);
-    /// @notice All {MAX_OWNERS} owner indexes have been given out.
+    /// @notice All the owner indexes have been given out.
     error OwnerLimitReached(uint256 limit);
 
     modifier onlyWallet() {
-        if (msg.sender != address(this)) revert OnlyWallet(msg.sender);
+        _checkWallet();
         _;
     }
 
-    constructor(address[] memory owners_, uint8 threshold_) {
-        if (owners_.length > MAX_OWNERS) revert OwnerLimitReached(MAX_OWNERS);
-        Council memory council;
-        for (uint256 i; i < owners_.length; ++i) {
-            _add(council, owners_[i]);
-        }
-        _save(council, threshold_);
-    }
-
-    /// @notice Adds an owner and sets the threshold. Only through an executed proposal.
+    /// @notice Adds an owner and sets the threshold. Only the wallet itself may.
     function addOwner(address owner, uint8 threshold_) external onlyWallet {
-        Council memory council = _council;
-        _add(council, owner);
-        _save(council, threshold_);
+        _save(_add(_council, owner), threshold_);
     }
 
-    /// @notice Removes an owner and sets the threshold. Only through an executed proposal.
+    /// @notice Removes an owner and sets the threshold. Only the wallet itself may.
     function removeOwner(address owner, uint8 threshold_) external onlyWallet {
-        Council memory council = _council;
-        _remove(council, owner);
-        _save(council, threshold_);
+        _save(_remove(_council, owner), threshold_);
     }
 
-    /// @notice Puts a new owner in the place of another. Confirmations do not pass on. Only through an executed proposal.
+    /// @notice Puts a new owner in the place of another. Confirmations do not pass on. Only the wallet itself may.
     function replaceOwner(address oldOwner, address newOwner) external onlyWallet {
-        Council memory council = _council;
-        _remove(council, oldOwner);
-        _add(council, newOwner);
-        _council = council;
+        _council = _add(_remove(_council, oldOwner), newOwner);
     }
 
-    /// @notice Sets the number of confirmations that a proposal needs. Only through an executed proposal.
+    /// @notice Sets the number of confirmations or signatures that a call needs. Only the wallet itself may.
     function changeThreshold(uint8 threshold_) external onlyWallet {
         _save(_council, threshold_);
     }
 
-    /// @notice The current owners in the order in which they were added.
+    /// @notice The current owners in the order of their indexes.
     function owners() external view returns (address[] memory) {
-        return _ownersIn(_council.active);
+        return _ownersIn(_council, _council.active());
     }
 
-    /// @notice Confirmations that a proposal needs.
+    /// @notice Confirmations or signatures that a call needs.
     function threshold() external view returns (uint256) {
-        return _council.threshold;
+        return _council.threshold();
     }
 
     /// @notice Whether an account is an owner.
-    function isOwner(address account) public view returns (bool) {
-        return _seats[account] != 0;
+    function isOwner(address account) external view returns (bool) {
+        (bool found,) = _find(_council, account);
+        return found;
     }
 
     /// @dev The index of a current owner.
-    function _indexOf(address account) internal view returns (uint256) {
-        uint256 seat = _seats[account];
-        if (seat == 0) revert NotOwner(account);
-        unchecked {
-            return seat - 1;
-        }
+    function _indexOf(Council council, address account) internal view returns (uint256 index) {
+        bool found;
+        (found, index) = _find(council, account);
+        if (!found) revert NotOwner(account);
     }
 
     /// @dev The account that an index was given to, whether or not it still is an owner.
-    function _ownerOf(uint256 index) internal view returns (address) {
-        return _ownerAt[index];
-    }
-
-    /// @dev The current owners as one bit each, and the threshold, by one read.
-    function _activeAndThreshold() internal view returns (uint256 active, uint256 threshold_) {
-        Council storage council = _council;
-        return (council.active, council.threshold);
+    function _ownerOf(Council council, uint256 index) internal view returns (address) {
+        uint256 founders = council.founders();
+        return index < founders ? address(uint160(_founder(founders, index))) : _laterOwners[index];
     }
 
     /// @dev The accounts behind the bits of a set of owner indexes.
-    function _ownersIn(uint256 bits) internal view returns (address[] memory list) {
-        list = new address[](_countBits(bits));
-        uint256 next;
-        for (uint256 i; next < list.length; ++i) {
-            if ((bits >> i) & 1 == 1) list[next++] = _ownerAt[i];
+    function _ownersIn(Council council, uint256 bits) internal view returns (address[] memory list) {
+        uint256 end;
+        assembly ("memory-safe") {
+            list := mload(0x40)
+            end := add(list, 0x20)
+        }
+        for (uint256 i; bits >> i != 0;) {
+            address owner = _ownerOf(council, i);
+            assembly ("memory-safe") {
+                mstore(end, owner)
+                end := add(end, shl(5, and(shr(i, bits), 1)))
+                i := add(i, 1)
+            }
+        }
+        assembly ("memory-safe") {
+            mstore(list, sub(shr(5, sub(end, list)), 1))
+            mstore(0x40, end)
         }
     }
 
@@ -137,34 +125,74 @@ abstract contract Owners {
         }
     }
 
-    function _add(Council memory council, address owner) private {
+    function _save(Council council, uint8 threshold_) internal {
+        uint256 count = _countBits(council.active());
+        if (threshold_ == 0 || threshold_ > count) revert InvalidThreshold(threshold_, count);
+        if (threshold_ != council.threshold()) emit ThresholdChanged(threshold_);
+        _council = council.withThreshold(threshold_);
+    }
+
+    function _checkWallet() private view {
+        if (msg.sender != address(this)) revert OnlyWallet(msg.sender);
+    }
+
+    function _add(Council council, address owner) private returns (Council) {
         if (owner == address(0) || owner == address(this)) revert InvalidOwner(owner);
-        if (_seats[owner] != 0) revert DuplicateOwner(owner);
-        uint256 index = council.used;
+        (bool found,) = _find(council, owner);
+        if (found) revert DuplicateOwner(owner);
+        uint256 index = council.used();
         if (index == MAX_OWNERS) revert OwnerLimitReached(MAX_OWNERS);
 
-        council.used += 1;
-        council.count += 1;
-        council.active |= uint200(1 << index);
-        _seats[owner] = index + 1;
-        _ownerAt[index] = owner;
-        emit OwnerAdded(owner, index);
-    }
-
-    function _remove(Council memory council, address owner) private {
-        uint256 index = _indexOf(owner);
-        council.count -= 1;
-        council.active &= ~uint200(1 << index);
-        delete _seats[owner];
-        emit OwnerRemoved(owner, index);
-    }
-
-    function _save(Council memory council, uint8 threshold_) private {
-        if (threshold_ == 0 || threshold_ > council.count) revert InvalidThreshold(threshold_, council.count);
-        if (threshold_ != council.threshold) {
-            council.threshold = threshold_;
-            emit ThresholdChanged(threshold_);
+        unchecked {
+            _seats[owner] = index + 1;
         }
-        _council = council;
+        _laterOwners[index] = owner;
+        emit OwnerAdded(owner, index);
+        return council.withOwner();
+    }
+
+    function _remove(Council council, address owner) private returns (Council) {
+        uint256 index = _indexOf(council, owner);
+        emit OwnerRemoved(owner, index);
+        return council.withoutOwner(index);
+    }
+
+    function _find(Council council, address account) private view returns (bool found, uint256 index) {
+        index = _findFounder(council.founders(), account);
+        found = council.isActive(index);
+        if (!found) {
+            // Who joined later; also a founder who left and came back. Without a seat, an index that nobody has.
+            unchecked {
+                index = _seats[account] - 1;
+            }
+            found = council.isActive(index);
+        }
+    }
+
+    /// @dev By binary search; the founders are in ascending order.
+    function _findFounder(uint256 founders, address account) private pure returns (uint256 index) {
+        assembly ("memory-safe") {
+            let start := sub(codesize(), mul(founders, FOUNDER_SIZE))
+            for { let low } 1 {} {
+                if iszero(lt(low, founders)) {
+                    index := not(0)
+                    break
+                }
+                index := shr(1, add(low, founders))
+                codecopy(0, add(start, mul(index, FOUNDER_SIZE)), FOUNDER_SIZE)
+                let founder := shr(96, mload(0))
+                if eq(founder, account) { break }
+                switch lt(founder, account)
+                case 0 { founders := index }
+                default { low := add(index, 1) }
+            }
+        }
+    }
+
+    function _founder(uint256 founders, uint256 index) internal pure returns (uint256 owner) {
+        assembly ("memory-safe") {
+            codecopy(0, sub(codesize(), mul(sub(founders, index), FOUNDER_SIZE)), FOUNDER_SIZE)
+            owner := shr(96, mload(0))
+        }
     }
 }

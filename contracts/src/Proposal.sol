@@ -21,19 +21,25 @@ library Proposals {
     uint256 private constant EXPIRY_SHIFT = 200;
     uint256 private constant PROPOSER_SHIFT = 240;
     uint256 private constant STATUS_SHIFT = 248;
-    uint256 private constant STATUS_UNIT = 1 << STATUS_SHIFT;
+    uint256 private constant PENDING = 1 << STATUS_SHIFT;
+    uint256 private constant EXECUTED = 2 << STATUS_SHIFT;
+    uint256 private constant CANCELLED = 3 << STATUS_SHIFT;
 
     /// @notice A pending proposal that its proposer confirms.
     /// @dev The caller has checked that the expiry fits 40 bits.
     function pending(uint256 proposer_, uint64 expiry_) internal pure returns (Proposal) {
         uint256 terms = (proposer_ << PROPOSER_SHIFT) | (uint256(expiry_) << EXPIRY_SHIFT);
-        return Proposal.wrap((1 << proposer_) | terms).withStatus(Status.Pending);
+        return Proposal.wrap(PENDING | terms | (1 << proposer_));
     }
 
-    /// @notice The proposal with another status.
-    function withStatus(Proposal self, Status status_) internal pure returns (Proposal) {
-        uint256 rest = Proposal.unwrap(self) % STATUS_UNIT;
-        return Proposal.wrap(rest | (uint256(status_) << STATUS_SHIFT));
+    /// @notice A pending proposal, executed.
+    function executed(Proposal self) internal pure returns (Proposal) {
+        return Proposal.wrap(Proposal.unwrap(self) ^ PENDING ^ EXECUTED);
+    }
+
+    /// @notice A pending proposal, cancelled.
+    function cancelled(Proposal self) internal pure returns (Proposal) {
+        return Proposal.wrap(Proposal.unwrap(self) ^ PENDING ^ CANCELLED);
     }
 
     /// @notice The proposal with one owner's confirmation turned: given if it was missing, taken back if it was there.
@@ -41,14 +47,24 @@ library Proposals {
         return Proposal.wrap(Proposal.unwrap(self) ^ (1 << owner));
     }
 
+    /// @notice The proposal with one owner's confirmation, whether or not it was there.
+    function withConfirmation(Proposal self, uint256 owner) internal pure returns (Proposal) {
+        return Proposal.wrap(Proposal.unwrap(self) | (1 << owner));
+    }
+
     /// @notice The status.
-    function status(Proposal self) internal pure returns (Status) {
-        return Status(Proposal.unwrap(self) >> STATUS_SHIFT);
+    function status(Proposal self) internal pure returns (Status status_) {
+        assembly ("memory-safe") { status_ := shr(STATUS_SHIFT, self) }
     }
 
     /// @notice Whether it is pending: the same as asking for the status, but cheaper where it counts.
     function isPending(Proposal self) internal pure returns (bool) {
-        return Proposal.unwrap(self) >> STATUS_SHIFT == uint256(Status.Pending);
+        return Proposal.unwrap(self) >> STATUS_SHIFT == PENDING >> STATUS_SHIFT;
+    }
+
+    /// @notice Whether it has been executed, as cheaply.
+    function isExecuted(Proposal self) internal pure returns (bool) {
+        return Proposal.unwrap(self) >> STATUS_SHIFT == EXECUTED >> STATUS_SHIFT;
     }
 
     /// @notice The last second at which the proposal can be confirmed or executed; 0 for no end.

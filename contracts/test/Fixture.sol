@@ -18,10 +18,19 @@ abstract contract Fixture is Test {
     mapping(address => uint256) internal keyOf;
 
     /// @dev Validators with known keys, in ascending order of address.
-    function makeValidators(uint256 n) internal returns (address[] memory list) {
+    function makeValidators(uint256 n) internal returns (address[] memory) {
+        return makeAccounts("validator", n);
+    }
+
+    /// @dev Owners with known keys, in ascending order of address.
+    function makeOwners(uint256 n) internal returns (address[] memory) {
+        return makeAccounts("owner", n);
+    }
+
+    function makeAccounts(string memory name, uint256 n) private returns (address[] memory list) {
         list = new address[](n);
         for (uint256 i; i < n; ++i) {
-            uint256 key = uint256(keccak256(abi.encode("validator", i)));
+            uint256 key = uint256(keccak256(abi.encode(name, i)));
             address account = vm.addr(key);
             keyOf[account] = key;
             uint256 slot = i;
@@ -30,17 +39,6 @@ abstract contract Fixture is Test {
             }
             list[slot] = account;
         }
-    }
-
-    function makeOwners(uint256 n) internal pure returns (address[] memory list) {
-        list = new address[](n);
-        for (uint256 i; i < n; ++i) {
-            list[i] = ownerAt(i);
-        }
-    }
-
-    function ownerAt(uint256 i) internal pure returns (address) {
-        return address(uint160(uint256(keccak256(abi.encode("owner", i)))));
     }
 
     function makeHeader(uint64 height, bytes32 resultsRoot) internal view returns (Header memory) {

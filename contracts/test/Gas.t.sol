@@ -94,10 +94,10 @@ contract GasTest is Fixture, Budgets {
         check("propose", proposeBudget);
         vm.prank(owners[1]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_000);
+        check("confirm", 31_200);
         vm.prank(owners[2]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_000);
+        check("confirm", 31_200);
         vm.prank(owners[2]);
         wallet.executeTransaction(to, value, data, 0, SALT);
         check("execute", executeBudget);

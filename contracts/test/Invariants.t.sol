@@ -15,12 +15,14 @@ contract WalletInvariants is Test {
         targetContract(address(handler));
     }
 
-    /// @dev The wallet and a plain model of it, with owners as accounts and confirmations as lists, agree throughout.
+    /// @dev The wallet and a plain model of it, with owners as accounts and confirmations as lists, agree throughout: on
+    /// owners, threshold and nonce, and on who confirms what. A removed owner's confirmation is in no list.
     function invariant_WalletMatchesTheModel() public view {
         handler.checkAgainstModel();
     }
 
-    /// @dev Each execution had, by the model, at least the threshold of distinct owners of that moment behind it.
+    /// @dev Each execution, of a proposal or with signatures, had by the model at least the threshold of distinct owners
+    /// of that moment behind it, and had not been made before.
     function invariant_ExecutedOnlyWithTheThreshold() public view {
         assertEq(handler.unapprovedExecutions(), 0);
     }

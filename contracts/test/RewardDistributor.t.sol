@@ -7,6 +7,7 @@ import {Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {Wallet} from "../src/Wallet.sol";
 
 contract RewardDistributorTest is Fixture {
     MultiSigWallet private wallet;
@@ -125,7 +126,7 @@ contract RewardDistributorTest is Fixture {
         registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 3));
         bytes memory inner = abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, validators[3]);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(MultiSigWallet.ExecutionFailed.selector, id, inner));
+        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, inner));
         wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
         assertEq(PAYEE.balance, 0);
     }
@@ -247,7 +248,7 @@ contract RewardDistributorTest is Fixture {
         bytes memory inner = abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether);
         bytes memory middle = abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), inner);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(MultiSigWallet.ExecutionFailed.selector, id, middle));
+        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, middle));
         wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
 
         payee.setMood(Stubborn.Mood.Willing);

@@ -6,9 +6,9 @@ import {Test} from "forge-std/Test.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Status} from "../src/Proposal.sol";
 
-/// @notice Calls a wallet at random and keeps a model of what must come of it. The model knows nothing of indexes and
-/// bitmaps: it has a flag per account for owners and a flag per proposal and account for confirmations, and clears
-/// the latter when an owner leaves.
+/// @notice Calls a wallet at random, on chain and with signatures, and keeps a model of what must come of it. The model
+/// knows nothing of indexes and bitmaps: it has a flag per account for owners and a flag per proposal and account for
+/// confirmations, and clears the latter when an owner leaves.
 contract WalletHandler is Test {
     uint256 private constant ACTORS = 8;
     uint256 private constant TRANSACTIONS = 6;
@@ -29,6 +29,7 @@ contract WalletHandler is Test {
     uint256 public wrongRefusals;
 
     address[] private actors;
+    mapping(address => uint256) private keyOf;
     Call[] private calls;
     bytes32[] private ids;
     mapping(address => bool) private isOwner;
@@ -37,22 +38,37 @@ contract WalletHandler is Test {
     mapping(bytes32 => Status) private status;
     mapping(bytes32 => address) private proposer;
     mapping(bytes32 => mapping(address => bool)) private confirmed;
-    uint256[6] private done;
+    uint256 private nonce;
+    Call private lastSigned;
+    Call private used;
+    bytes private usedSignatures;
+    uint256[8] private done;
     uint256 private dismissals;
 
     constructor() {
         vm.warp(1_700_000_000);
-        for (uint256 i; i < ACTORS; ++i) {
-            actors.push(address(uint160(0x1000 + i)));
-        }
+        makeActors();
         address[] memory first = new address[](4);
         for (uint256 i; i < 4; ++i) {
-            first[i] = actors[i];
+            // Every other one, so that later owners are among the founders in the order of addresses.
+            first[i] = actors[2 * i];
             isOwner[first[i]] = true;
         }
         (ownerCount, threshold) = (4, 2);
         wallet = new MultiSigWallet(first, 2);
         deposit(50 ether);
+    }
+
+    /// @dev In ascending order of address, as wallets and signatures want them.
+    function makeActors() private {
+        for (uint256 key = 1; key <= ACTORS; ++key) {
+            address account = vm.addr(key);
+            keyOf[account] = key;
+            actors.push(account);
+            for (uint256 slot = key - 1; slot > 0 && actors[slot - 1] > account; --slot) {
+                (actors[slot], actors[slot - 1]) = (actors[slot - 1], account);
+            }
+        }
     }
 
     function deposit(uint256 amount) public {
@@ -132,6 +148,71 @@ contract WalletHandler is Test {
         attempt(actors[actor % ACTORS], which % ids.length);
     }
 
+    /// @dev A call signed by any of the accounts, sent by anybody.
+    function sign(uint256 who, uint256 kind, uint256 a, uint256 b, uint256 c) public {
+        lastSigned = makeCall(kind, a, b, c);
+        (bytes memory signatures, uint256 signers, uint256 strangers) = signaturesOf(who, digestOf(lastSigned, nonce));
+        bool expired = lastSigned.expiry != 0 && block.timestamp > lastSigned.expiry;
+        bool approved = strangers == 0 && signers >= threshold && !expired;
+        sendSigned(signatures, approved);
+    }
+
+    /// @dev By all owners, so that runs get past the threshold.
+    function signAll(uint256 kind, uint256 a, uint256 b, uint256 c) external {
+        uint256 who;
+        for (uint256 i; i < ACTORS; ++i) {
+            if (isOwner[actors[i]]) who |= 1 << i;
+        }
+        sign(who, kind, a, b, c);
+    }
+
+    /// @dev The signatures that have been used already.
+    function signAgain() external {
+        if (usedSignatures.length == 0) return;
+        lastSigned = used;
+        sendSigned(usedSignatures, false);
+    }
+
+    /// @dev One signature more often than once, or another nonce than the next.
+    function signWrongly(uint256 who, uint256 a, uint256 skip) external {
+        lastSigned = makeCall(0, a, 0, 0);
+        skip = bound(skip, 0, 3);
+        (bytes memory signatures,,) =
+            signaturesOf(who % 4 == 0 ? type(uint256).max : who, digestOf(lastSigned, nonce + skip));
+        if (skip == 0) signatures = bytes.concat(signatures, signatures);
+        if (signatures.length != 0) sendSigned(signatures, false);
+    }
+
+    function sendSigned(bytes memory signatures, bool approved) private {
+        Call memory call = lastSigned;
+        uint256 before = address(wallet).balance;
+        try wallet.executeSignedTransaction(call.to, call.value, call.data, call.expiry, signatures) {
+            if (!approved) ++unapprovedExecutions;
+            ++nonce;
+            (used, usedSignatures) = (call, signatures);
+            sent += before - address(wallet).balance;
+            if (call.to == address(wallet)) apply_(call.data);
+            ++done[6];
+        } catch {
+            if (approved && call.to == PAYEE && call.value <= before) ++wrongRefusals;
+            ++done[7];
+        }
+    }
+
+    function signaturesOf(uint256 who, bytes32 digest)
+        private
+        view
+        returns (bytes memory signatures, uint256 signers, uint256 strangers)
+    {
+        for (uint256 i; i < ACTORS; ++i) {
+            if ((who >> i) & 1 == 0) continue;
+            (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[actors[i]], digest);
+            signatures = bytes.concat(signatures, r, s, bytes1(v));
+            ++signers;
+            if (!isOwner[actors[i]]) ++strangers;
+        }
+    }
+
     /// @dev Lets every account confirm before it executes, so that runs get past the threshold.
     function confirmAllAndExecute(uint256 actor, uint256 which) external {
         if (ids.length == 0) return;
@@ -164,12 +245,14 @@ contract WalletHandler is Test {
         Call memory call = calls[which];
         bytes32 id = ids[which];
         bool expired = call.expiry != 0 && block.timestamp > call.expiry;
-        bool approved = isOwner[by] && status[id] == Status.Pending && !expired && count(id) >= threshold;
+        uint256 have = count(id) + (confirmed[id][by] ? 0 : 1);
+        bool approved = isOwner[by] && status[id] == Status.Pending && !expired && have >= threshold;
         uint256 before = address(wallet).balance;
         vm.prank(by);
         try wallet.executeTransaction(call.to, call.value, call.data, call.expiry, call.salt) {
             if (!approved) ++unapprovedExecutions;
             status[id] = Status.Executed;
+            confirmed[id][by] = true;
             sent += before - address(wallet).balance;
             if (call.to == address(wallet)) apply_(call.data);
             ++done[4];
@@ -243,6 +326,26 @@ contract WalletHandler is Test {
         return Call(address(wallet), 0, data, 0, bytes32(c));
     }
 
+    /// @dev Written out anew rather than taken from the contract under test.
+    function digestOf(Call memory call, uint256 nonce_) private view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"), block.chainid, address(wallet)
+            )
+        );
+        bytes32 execution = keccak256(
+            abi.encode(
+                keccak256("Execution(address to,uint256 value,bytes data,uint64 expiry,uint256 nonce)"),
+                call.to,
+                call.value,
+                keccak256(call.data),
+                call.expiry,
+                nonce_
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, execution));
+    }
+
     function idOf(Call memory call) private view returns (bytes32) {
         return wallet.hashTransaction(call.to, call.value, call.data, call.expiry, call.salt);
     }
@@ -261,14 +364,14 @@ contract WalletHandler is Test {
         for (uint256 i; i < ACTORS; ++i) {
             assertEq(wallet.isOwner(actors[i]), isOwner[actors[i]]);
         }
+        assertEq(wallet.nonce(), nonce);
         for (uint256 i; i < ids.length; ++i) {
             bytes32 id = ids[i];
-            (Status status_,,, uint256 confirmations) = wallet.getTransaction(id);
+            (Status status_,,, address[] memory confirmations) = wallet.getTransaction(id);
             assertEq(uint8(status_), uint8(status[id]));
-            assertEq(confirmations, count(id));
-            assertEq(wallet.confirmationsOf(id).length, count(id));
-            for (uint256 j; j < ACTORS; ++j) {
-                assertEq(wallet.hasConfirmed(id, actors[j]), confirmed[id][actors[j]]);
+            assertEq(confirmations.length, count(id));
+            for (uint256 j; j < confirmations.length; ++j) {
+                assertTrue(confirmed[id][confirmations[j]]);
             }
         }
     }
@@ -276,6 +379,7 @@ contract WalletHandler is Test {
     function summary() external view {
         console.log("proposed %s, confirmed %s, revoked %s", done[0], done[1], done[2]);
         console.log("cancelled %s, executed %s, refused %s", done[3], done[4], done[5]);
+        console.log("executed by signatures %s, refused %s", done[6], done[7]);
         console.log("owners %s, threshold %s", ownerCount, threshold);
     }
 }
