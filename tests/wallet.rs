@@ -10,7 +10,7 @@ use std::{
 
 use alloy::{
     consensus::Transaction as _,
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256},
     providers::Provider,
 };
 use desk::{Bench, PASSWORD, failure, gas_on_chain, repository, text};
@@ -21,11 +21,24 @@ use dtn_settlement::{
     dev_keys::dev_key,
     keystore::{Keystore, Password},
 };
+use serde_json::Value;
 
 fn cast() -> PathBuf {
     let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     repository().join(format!("node_modules/@foundry-rs/cast-{os}-{arch}/bin/cast"))
+}
+
+/// A deployment whose wallet has four owners with money, and the wallet's address.
+async fn wallet_of_four(threshold: usize) -> (Bench, Vec<SecretKey>, String) {
+    let bench = Bench::new(AnvilOptions::default()).await;
+    let keys = bench.generate_keys(4);
+    bench.write_genesis(&keys, 31337);
+    let threshold = threshold.to_string();
+    let deployed = bench.json(&["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", &threshold]);
+    bench.json(&["fund", "--amount", "1ether"]);
+    let wallet = text(&deployed["deployment"]["multisig"]).to_string();
+    (bench, keys, wallet)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +69,7 @@ async fn owners_deploy_fund_agree_and_pay() {
     let proposed = bench.json(&propose);
     let id = text(&proposed["proposal"]["id"]);
     let too_early = bench.failure(&["execute", id, "--from", "owner-02"]);
-    assert!(too_early.contains("BelowThreshold(have: 1, need: 3)"), "{too_early}");
+    assert!(too_early.contains("BelowThreshold(have: 2, need: 3)"), "{too_early}");
     bench.json(&["confirm", id, "--from", "owner-02"]);
     let twice = bench.failure(&["confirm", id, "--from", "owner-02"]);
     assert!(twice.contains(&format!("AlreadyConfirmed(id: {id}, owner: {})", keys[1].address())), "{twice}");
@@ -94,6 +107,20 @@ async fn owners_deploy_fund_agree_and_pay() {
     assert_eq!(gas["total"]["gas"].as_u64(), Some(gas_on_chain(&chain, &senders).await));
     assert_eq!(gas["without_receipt"], 0);
     assert!(gas["total"]["cost"].as_f64().is_some_and(|cost| cost > 0.0));
+    assert_eq!(text(&gas["hardfork"]), "osaka");
+    let priced = bench.json(&["gas", "--gas-price", "3gwei", "--csv", "gas.csv", "--html", "gas.html"]);
+    let fee: U256 = text(&priced["total"]["fee_wei"]).parse().expect("a number");
+    assert_eq!(fee, U256::from(3_000_000_000u64) * U256::from(gas["total"]["gas"].as_u64().expect("a number")));
+    let table = fs::read_to_string(bench.path("gas.csv")).expect("written");
+    assert_eq!(table.lines().count(), 1 + gas["records"].as_array().map_or(0, Vec::len));
+    assert!(
+        table.starts_with("contract,function,from,to,nonce,tx,status,gas_used,effective_gas_price,block,"),
+        "{table}"
+    );
+    let page = fs::read_to_string(bench.path("gas.html")).expect("written");
+    assert!(
+        page.contains("MultiSigWallet.confirmTransaction") && page.contains("Osaka rules") && page.contains("<svg")
+    );
     let calls: Vec<_> = gas["summary"].as_array().into_iter().flatten().map(|row| text(&row["function"])).collect();
     for call in ["constructor", "fund", "proposeTransaction", "confirmTransaction", "executeTransaction"] {
         assert!(calls.contains(&call), "{call} in {calls:?}");
@@ -225,11 +252,7 @@ async fn a_reader_that_goes_away_is_no_failure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_would_happen_and_does_nothing() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let keys = bench.generate_keys(4);
-    bench.write_genesis(&keys, 31337);
-    bench.json(&["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", "3"]);
-    bench.json(&["fund", "--amount", "1ether"]);
+    let (bench, keys, _) = wallet_of_four(3).await;
     let height = async || bench.chain().await.provider().get_block_number().await.expect("a number");
     let before = height().await;
 
@@ -255,14 +278,9 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_proposed_by_its_signature_and_arguments() {
-    let bench = Bench::new(AnvilOptions::default()).await;
-    let keys = bench.generate_keys(4);
-    bench.write_genesis(&keys, 31337);
-    let deployed = bench.json(&["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", "1"]);
-    let wallet = text(&deployed["deployment"]["multisig"]);
-    bench.json(&["fund", "--amount", "1ether"]);
+    let (bench, _, wallet) = wallet_of_four(1).await;
 
-    let propose = ["propose", "--from", "owner-01", "--to", wallet, "--call", "changeThreshold(uint8)"];
+    let propose = ["propose", "--from", "owner-01", "--to", &wallet, "--call", "changeThreshold(uint8)"];
     let proposed = bench.json(&[&propose[..], &["2"]].concat());
     let id = text(&proposed["proposal"]["id"]);
     let shown = String::from_utf8(bench.run(&["show", id]).stdout).expect("text");
@@ -274,6 +292,60 @@ async fn a_call_is_proposed_by_its_signature_and_arguments() {
     assert!(said.contains("takes 1 arguments, and 0 were given"), "{said}");
     let said = bench.failure(&[&propose[..], &["300"]].concat());
     assert!(said.contains("argument 1 of changeThreshold(uint8), `300`, is no uint8"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_signed_without_a_connection_and_sent_by_anybody_at_once() {
+    let (bench, keys, wallet) = wallet_of_four(3).await;
+    bench.json(&["fund", "--amount", "3ether", "--to", &wallet]);
+    let payee = Address::repeat_byte(0x77);
+    let payment = ["--to", &payee.to_string(), "--value", "0.5ether"];
+    let offline = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        let output = command.env("DTN_RPC_URL", "http://127.0.0.1:1").output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let shown = offline(&[&["sign", "--from", "owner-01", "--nonce", "0", "--out", "a.json"][..], &payment].concat());
+    for part in ["0.5ether to", "nonce 0", "domain hash 0x", "struct hash 0x", &wallet] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    offline(&["sign", "a.json", "--from", "owner-02", "--out", "b.json"]);
+    fs::copy(bench.path("a.json"), bench.path("c.json")).expect("copied");
+    offline(&["sign", "c.json", "--from", "owner-03"]);
+    let secret = alloy::hex::encode_prefixed(keys[2].to_bytes());
+    let sign = ["wallet", "sign", "--data", "--from-file", "a.json", "--private-key", &secret];
+    let theirs = Command::new(cast()).current_dir(bench.path(".")).args(sign).output().expect("cast runs");
+    let ours: Value = serde_json::from_str(&fs::read_to_string(bench.path("c.json")).expect("there")).expect("JSON");
+    let signatures = ours["signatures"].as_object().expect("signatures");
+    let signature = signatures.values().find(|signature| *signature == String::from_utf8_lossy(&theirs.stdout).trim());
+    assert!(signature.is_some(), "{signatures:?}, cast: {theirs:?}");
+
+    let too_few = bench.failure(&["execute", "--signatures", "b.json", "--from", "dev:5"]);
+    assert!(too_few.contains("BelowThreshold(have: 2, need: 3)"), "{too_few}");
+    let combined = bench.json(&["combine", "a.json", "b.json", "c.json", "--out", "all.json"]);
+    assert_eq!(combined["signers"].as_array().map(Vec::len), Some(3));
+    let executed = bench.json(&["execute", "--signatures", "all.json", "--from", "dev:5"]);
+    let gas = executed["transaction"]["gas_used"].as_u64().expect("gas");
+    assert!(gas <= 69_000, "{gas} gas with three signatures, to a new account");
+    let chain = bench.chain().await;
+    assert_eq!(chain.provider().get_balance(payee).await.expect("a balance"), parse_amount("0.5ether").expect("fine"));
+    let again = bench.failure(&["execute", "--signatures", "all.json", "--from", "dev:5"]);
+    assert!(again.contains("nonce 0 and the wallet is at 1: it was executed"), "{again}");
+
+    // What was signed cannot be changed, and nothing else is signed.
+    let text = fs::read_to_string(bench.path("all.json")).expect("there");
+    fs::write(bench.path("more.json"), text.replace("500000000000000000", "600000000000000000")).expect("writable");
+    let changed = bench.failure(&["execute", "--signatures", "more.json", "--from", "dev:5"]);
+    assert!(changed.contains("is not of that account, or of another call"), "{changed}");
+    fs::write(bench.path("permit.json"), text.replace("Execution", "Permit")).expect("writable");
+    let other = bench.failure(&["sign", "permit.json", "--from", "owner-01"]);
+    assert!(other.contains("Nothing else is signed"), "{other}");
+    bench.json(&[&["sign", "--from", "owner-01", "--out", "next.json"][..], &payment].concat());
+    let mixed = bench.failure(&["combine", "all.json", "next.json", "--out", "mixed.json"]);
+    assert!(mixed.contains("about different calls"), "{mixed}");
+    let missing = bench.failure(&["sign", "--from", "owner-01"]);
+    assert!(missing.contains("--to"), "{missing}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ mod log;
 mod multisig;
 mod network;
 mod output;
+mod signatures;
 mod sim;
 
 use std::{
@@ -109,8 +110,12 @@ enum Command {
     Revoke(OnChain<multisig::ById>),
     /// Take a proposal off the table
     Cancel(OnChain<multisig::ById>),
-    /// Execute a proposal that enough owners confirm
-    Execute(OnChain<multisig::ById>),
+    /// Execute a proposal that enough owners confirm, or a call that enough have signed
+    Execute(OnChain<multisig::Execute>),
+    /// Sign a call of the multisig off chain, into a file
+    Sign(OnChain<signatures::Sign>),
+    /// Put the signatures of several files into one
+    Combine(OnChain<signatures::Combine>),
     /// Show the contracts, the owners and the proposals
     Show(OnChain<multisig::Show>),
     /// Report what transactions cost
@@ -153,7 +158,10 @@ impl Command {
             Self::Deploy(on) => Some(&on.globals),
             Self::Fund(on) => Some(&on.globals),
             Self::Propose(on) => Some(&on.globals),
-            Self::Confirm(on) | Self::Revoke(on) | Self::Cancel(on) | Self::Execute(on) => Some(&on.globals),
+            Self::Confirm(on) | Self::Revoke(on) | Self::Cancel(on) => Some(&on.globals),
+            Self::Execute(on) => Some(&on.globals),
+            Self::Sign(on) => Some(&on.globals),
+            Self::Combine(on) => Some(&on.globals),
             Self::Show(on) => Some(&on.globals),
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
@@ -209,6 +217,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Revoke(on) => multisig::revoke(on.command, context).await,
         Command::Cancel(on) => multisig::cancel(on.command, context).await,
         Command::Execute(on) => multisig::execute(on.command, context).await,
+        Command::Sign(on) => signatures::sign(on.command, context).await,
+        Command::Combine(on) => signatures::combine(on.command, context).await,
         Command::Show(on) => multisig::show(on.command, context).await,
         Command::Gas(on) => gas::run(on.command, context).await,
         Command::Network(on) => network::run(on.command, context).await,

@@ -1,6 +1,9 @@
 //! `dtn-cli propose`, `confirm`, `revoke`, `cancel`, `execute` and `show`: the multisig wallet.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use alloy::{
     providers::Provider,
@@ -23,7 +26,7 @@ use serde_json::json;
 
 use crate::{
     context::{Context, KeyChoice, addresses, amount},
-    output,
+    output, signatures,
 };
 
 /// The owner who acts.
@@ -31,7 +34,7 @@ use crate::{
 pub(crate) struct Owner {
     /// The owner's key: a name, an address, a file, or dev:N
     #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    from: Option<KeyChoice>,
+    pub(crate) from: Option<KeyChoice>,
 }
 
 #[derive(Debug, Args)]
@@ -42,9 +45,21 @@ pub(crate) struct Owner {
 
 The proposer confirms with the proposal. The printed id is what the other owners confirm.")]
 pub(crate) struct Propose {
+    #[command(flatten)]
+    call: CallArgs,
+    /// Tells apart proposals of the same call [default: random]
+    #[arg(long)]
+    salt: Option<B256>,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+/// What the wallet is to do.
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
     /// The account to call: an address or the name of a key
     #[arg(long)]
-    to: String,
+    to: Option<String>,
     /// What to send, such as 0.5ether
     #[arg(long, default_value = "0", value_parser = amount)]
     value: U256,
@@ -54,20 +69,63 @@ pub(crate) struct Propose {
     /// A function's signature and its arguments, in place of calldata
     #[arg(long, num_args = 1.., value_names = ["SIGNATURE", "ARGUMENT"])]
     call: Vec<String>,
-    /// How long it can be confirmed and executed, such as 2h [default: for ever]
+    /// How long it can be agreed on and executed, such as 2h [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
-    /// Tells apart proposals of the same call [default: random]
-    #[arg(long)]
-    salt: Option<B256>,
-    #[command(flatten)]
-    owner: Owner,
+}
+
+/// A call of the wallet, as the arguments describe it.
+pub(crate) struct WalletCall {
+    pub(crate) to: Address,
+    pub(crate) value: U256,
+    pub(crate) data: Bytes,
+    pub(crate) expiry: u64,
+}
+
+impl CallArgs {
+    /// Whether there is a call at all.
+    pub(crate) fn is_given(&self) -> bool {
+        self.to.is_some()
+    }
+
+    pub(crate) fn read(self, context: &Context) -> Result<WalletCall> {
+        let to = self.to.context("which account is called? Name it with --to")?;
+        let to = addresses(&context.keystore(), std::slice::from_ref(&to))?;
+        let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
+        let expiry = match self.expires {
+            Some(duration) => (SystemTime::now() + duration).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            None => 0,
+        };
+        let data = match self.call.split_first() {
+            Some((signature, arguments)) => encode_call(signature, arguments)?,
+            None => self.data,
+        };
+        Ok(WalletCall { to: *to, value: self.value, data, expiry })
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ById {
     /// The proposal's id
     id: B256,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli execute 0x1234… --from owner-03
+  dtn-cli execute --signatures payment.json --from anybody
+
+Executing a proposal confirms it, so the last owner needs no transaction to confirm. With signatures that owners have made
+off chain (`dtn-cli sign`), anybody can send them, in one transaction for all.")]
+pub(crate) struct Execute {
+    /// The proposal's id
+    #[arg(conflicts_with = "signatures")]
+    id: Option<B256>,
+    /// A file of signatures, in place of a proposal
+    #[arg(long, value_name = "FILE")]
+    signatures: Option<PathBuf>,
     #[command(flatten)]
     owner: Owner,
 }
@@ -122,37 +180,34 @@ impl Desk {
 
 fn describe(transaction: &WalletTransaction) -> String {
     let WalletTransaction { to, value, data, expiry, .. } = transaction;
+    describe_parts(to, *value, data, *expiry)
+}
+
+/// What the wallet is to do, in words.
+pub(crate) fn describe_parts(to: &Address, value: U256, data: &Bytes, expiry: u64) -> String {
     let call = match data.is_empty() {
         true => String::new(),
         false => format!(", calling {}", describe_call(data).unwrap_or_else(|| data.to_string())),
     };
     let until = match expiry {
         0 => String::new(),
-        expiry => format!(", until {}", humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(*expiry))),
+        expiry => format!(", until {}", humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(expiry))),
     };
-    format!("{} to {to}{call}{until}", format_amount(*value))
+    format!("{} to {to}{call}{until}", format_amount(value))
 }
 
 pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
-    let to = addresses(&context.keystore(), std::slice::from_ref(&args.to))?;
-    let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
-    let expiry = match args.expires {
-        Some(duration) => (SystemTime::now() + duration).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        None => 0,
-    };
+    let WalletCall { to, value, data, expiry } = args.call.read(context)?;
     let salt = args.salt.unwrap_or_else(|| {
         let mut salt = B256::ZERO;
         OsRng.fill_bytes(salt.as_mut_slice());
         salt
     });
-    let data = match args.call.split_first() {
-        Some((signature, arguments)) => encode_call(signature, arguments)?,
-        None => args.data,
-    };
-    let transaction = WalletTransaction { to: *to, value: args.value, data, expiry, salt };
+    let transaction = WalletTransaction { to, value, data, expiry, salt };
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
     let id = desk.multisig.check_id(&transaction).await?;
     eprintln!("Proposing {}", describe(&transaction));
+    eprintln!("{}", desk.multisig.preview(&transaction));
     if !context.dry_run {
         context.save_proposal(id, &transaction)?;
     }
@@ -162,7 +217,9 @@ pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
 
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
-    eprintln!("Confirming {}", describe(&desk.transaction(context, args.id).await?));
+    let transaction = desk.transaction(context, args.id).await?;
+    eprintln!("Confirming {}", describe(&transaction));
+    eprintln!("{}", desk.multisig.preview(&transaction));
     let record = desk.multisig.confirm(&account, args.id).await?;
     report(context, &desk, args.id, &record).await
 }
@@ -179,12 +236,16 @@ pub(crate) async fn cancel(args: ById, context: &Context) -> Result<()> {
     report(context, &desk, args.id, &record).await
 }
 
-pub(crate) async fn execute(args: ById, context: &Context) -> Result<()> {
+pub(crate) async fn execute(args: Execute, context: &Context) -> Result<()> {
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
-    let transaction = desk.transaction(context, args.id).await?;
+    if let Some(file) = &args.signatures {
+        return signatures::execute(file, context, &desk.multisig, &account).await;
+    }
+    let id = args.id.context("which proposal? Give its id, or --signatures FILE")?;
+    let transaction = desk.transaction(context, id).await?;
     eprintln!("Executing {}", describe(&transaction));
     let record = desk.multisig.execute(&account, &transaction).await?;
-    report(context, &desk, args.id, &record).await
+    report(context, &desk, id, &record).await
 }
 
 async fn report(context: &Context, desk: &Desk, id: B256, record: &GasRecord) -> Result<()> {

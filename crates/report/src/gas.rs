@@ -51,7 +51,7 @@ fn comparable(entry: &GasEntry) -> Option<&'static Reference> {
         "proposeTransaction" => Some(&PROPOSE),
         "confirmTransaction" => Some(&CONFIRM),
         "executeTransaction" => Some(&EXECUTE),
-        function if function.starts_with("execute") && function.contains("ignature") => Some(&EXECUTE_SIGNED),
+        "executeSignedTransaction" => Some(&EXECUTE_SIGNED),
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ pub mod deploy;
 pub mod dev_keys;
 pub mod endpoints;
 pub mod evidence;
+pub mod execution;
 pub mod gas_ledger;
 pub mod keystore;
 pub mod multisig;

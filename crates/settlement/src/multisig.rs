@@ -4,10 +4,10 @@ use std::fmt;
 
 use alloy::{
     consensus::Transaction as _,
-    primitives::{Address, B256, Bytes, U256, keccak256},
+    primitives::{Address, B256, Bytes, U256},
     providers::Provider,
     rpc::types::Filter,
-    sol_types::{SolCall, SolEvent, SolStruct, eip712_domain},
+    sol_types::{SolCall, SolEvent},
 };
 use dtn_primitives::FinalizedResult;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     connection::{Chain, ReadError, retrying},
     contracts::{MULTISIG, MultiSigWallet, RewardDistributor},
+    execution::{Execution, Preview, SignedExecution},
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
 };
@@ -51,24 +52,15 @@ impl WalletTransaction {
         Self { to: distributor, value: U256::ZERO, data: pay.abi_encode().into(), expiry: 0, salt: result.result.id }
     }
 
+    /// What its proposal is known by in a wallet, with its parts.
+    pub fn preview(&self, wallet: Address, chain_id: u64) -> Preview {
+        let Self { to, value, data, expiry, salt } = self.clone();
+        Preview::of(wallet, chain_id, &typed::Transaction { to, value, data, expiry, salt })
+    }
+
     /// Its id in a wallet: the EIP-712 hash that the contract computes too.
     pub fn id(&self, wallet: Address, chain_id: u64) -> B256 {
-        let domain = eip712_domain! {
-            name: "DTN MultiSigWallet",
-            version: "1",
-            chain_id: chain_id,
-            verifying_contract: wallet,
-        };
-        let transaction = typed::Transaction {
-            to: self.to,
-            value: self.value,
-            data: self.data.clone(),
-            expiry: self.expiry,
-            salt: self.salt,
-        };
-        let preimage =
-            [&[0x19, 0x01], domain.separator().as_slice(), transaction.eip712_hash_struct().as_slice()].concat();
-        keccak256(preimage)
+        self.preview(wallet, chain_id).digest
     }
 }
 
@@ -178,6 +170,11 @@ impl Multisig {
         transaction.id(self.address, self.chain.chain_id())
     }
 
+    /// The same with the hashes that it consists of.
+    pub fn preview(&self, transaction: &WalletTransaction) -> Preview {
+        transaction.preview(self.address, self.chain.chain_id())
+    }
+
     async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ReadError> {
         self.chain.read(self.address, call).await
     }
@@ -192,32 +189,29 @@ impl Multisig {
         Ok(self.read(&MultiSigWallet::thresholdCall {}).await?.saturating_to())
     }
 
-    /// A proposal's status.
-    pub async fn status(&self, id: B256) -> Result<ProposalStatus, MultisigError> {
-        ProposalStatus::from_contract(self.read(&MultiSigWallet::getTransactionCall { id }).await?.status)
+    /// A proposal's status, and the current owners who confirm it.
+    pub async fn status(&self, id: B256) -> Result<(ProposalStatus, Vec<Address>), MultisigError> {
+        let state = self.read(&MultiSigWallet::getTransactionCall { id }).await?;
+        Ok((ProposalStatus::from_contract(state.status)?, state.confirmations))
     }
 
-    /// The current owners who confirm a proposal.
-    pub async fn confirmations(&self, id: B256) -> Result<Vec<Address>, MultisigError> {
-        Ok(self.read(&MultiSigWallet::confirmationsOfCall { id }).await?)
+    /// How many calls it has made by signatures, which is the nonce of the next one.
+    pub async fn nonce(&self) -> Result<U256, MultisigError> {
+        Ok(self.read(&MultiSigWallet::nonceCall {}).await?)
     }
 
     /// All that there is to know about a proposal.
     pub async fn state(&self, id: B256) -> Result<ProposalState, MultisigError> {
         let transaction = MultiSigWallet::getTransactionCall { id };
-        let (state, owners, threshold, confirmed) = futures::try_join!(
-            async { Ok(self.read(&transaction).await?) },
-            self.owners(),
-            self.threshold(),
-            self.confirmations(id),
-        )?;
+        let (state, owners, threshold) =
+            futures::try_join!(async { Ok(self.read(&transaction).await?) }, self.owners(), self.threshold())?;
         Ok(ProposalState {
             id,
             status: ProposalStatus::from_contract(state.status)?,
             expiry: state.expiry,
             proposer: state.proposer,
-            missing: owners.into_iter().filter(|owner| !confirmed.contains(owner)).collect(),
-            confirmed,
+            missing: owners.into_iter().filter(|owner| !state.confirmations.contains(owner)).collect(),
+            confirmed: state.confirmations,
             threshold,
         })
     }
@@ -297,5 +291,13 @@ impl Multisig {
     pub async fn execute(&self, owner: &Account, proposal: &WalletTransaction) -> Result<GasRecord, SendError> {
         let WalletTransaction { to, value, data, expiry, salt } = proposal.clone();
         owner.send(&self.call(&MultiSigWallet::executeTransactionCall { to, value, data, expiry, salt })).await
+    }
+
+    /// Makes a call that enough owners have signed.
+    pub async fn execute_signed(&self, sender: &Account, signed: &SignedExecution) -> Result<GasRecord, SendError> {
+        let Execution { to, value, data, expiry, .. } = signed.execution.clone();
+        let signatures = signed.packed();
+        let call = MultiSigWallet::executeSignedTransactionCall { to, value, data, expiry, signatures };
+        sender.send(&self.call(&call)).await
     }
 }

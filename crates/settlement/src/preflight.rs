@@ -175,13 +175,6 @@ impl Preflight {
     pub async fn run(chain: &Chain, account: Option<Address>) -> Result<Self, TransportError> {
         let (provider, network) = (chain.provider(), chain.network());
         let height = retrying(|| provider.get_block_number()).await?;
-        let mut hardfork = Hardfork::Older;
-        for probe in &PROBES {
-            if !runs(chain, probe).await? {
-                break;
-            }
-            hardfork = probe.hardfork;
-        }
         let mut precompiles = Vec::new();
         for precompile in &PRECOMPILES {
             precompiles.push((precompile.name, answers(chain, precompile).await?));
@@ -204,7 +197,7 @@ impl Preflight {
             rpc: network.rpc.to_string(),
             chain_id: chain.chain_id(),
             client: provider.get_client_version().await.ok(),
-            hardfork,
+            hardfork: hardfork(chain).await?,
             precompiles,
             height,
             finalized: finalized.map(|(number, ..)| number),
@@ -216,6 +209,22 @@ impl Preflight {
             balance,
         })
     }
+}
+
+/// The newest rules of which every part that is probed works.
+///
+/// # Errors
+///
+/// If the node does not answer.
+pub async fn hardfork(chain: &Chain) -> Result<Hardfork, TransportError> {
+    let mut hardfork = Hardfork::Older;
+    for probe in &PROBES {
+        if !runs(chain, probe).await? {
+            break;
+        }
+        hardfork = probe.hardfork;
+    }
+    Ok(hardfork)
 }
 
 /// The number, the timestamp and the base fee of a block.

@@ -2,9 +2,9 @@
 //!
 //! Every peer runs a relayer. All of them derive the same multisig transaction for a result, each from its own ledger,
 //! so an owner only ever confirms what it has itself seen finalized. The work is shared by rotation: at height `h` the
-//! owner at position `h mod n` is on duty. It posts the block with its certificate, proposes the payout and executes
-//! it; the owners after it confirm, as many as are needed. Whoever does not do its part within the takeover time is
-//! replaced by the next in the rotation.
+//! owner at position `h mod n` is on duty. It posts the block with its certificate and proposes the payout; the owners
+//! after it confirm, as many as are needed, and the last of them executes it, which confirms too. Whoever does not do
+//! its part within the takeover time is replaced by the next in the rotation.
 //!
 //! What to do is decided from the chain's state and the ledger alone, in every pass anew. So a relayer can be killed
 //! anywhere and started again, two can race, and the chain can lose blocks: the contracts let a result be paid once,
@@ -111,7 +111,10 @@ enum Stage {
     Confirming {
         confirmations: usize,
     },
-    Executable,
+    /// Enough confirm, or whoever executes is the last one: executing confirms.
+    Executable {
+        confirmations: usize,
+    },
     Paid,
     Forfeited,
 }
@@ -553,7 +556,7 @@ impl Desk {
         let chain = self.account.chain();
         let WorkResult { id, worker, .. } = job.result.result;
         let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
-        let (status, paid, barred) = futures::try_join!(
+        let ((status, confirmed), paid, barred) = futures::try_join!(
             async { Ok::<_, StepError>(self.multisig.status(job.id).await?) },
             async { Ok(chain.read(self.contracts.distributor, &paid).await?) },
             async { Ok(chain.read(self.contracts.registry, &barred).await?) },
@@ -567,10 +570,10 @@ impl Desk {
             Standing::Lost => return Ok((Stage::Forfeited, Vec::new())),
         }
         if status == ProposalStatus::Pending {
-            let confirmed = self.multisig.confirmations(job.id).await?;
             let confirmations = confirmed.len();
-            let enough = confirmations >= council.threshold;
-            return Ok((if enough { Stage::Executable } else { Stage::Confirming { confirmations } }, confirmed));
+            let enough = confirmations + 1 >= council.threshold;
+            let stage = if enough { Stage::Executable { confirmations } } else { Stage::Confirming { confirmations } };
+            return Ok((stage, confirmed));
         }
         let header = &job.result.header;
         let finalized = ResultRegistry::isFinalizedCall { height: header.height, blockHash: header.hash() };
@@ -629,12 +632,16 @@ impl Desk {
         let delays = match stage {
             Stage::Unproven | Stage::Paid | Stage::Forfeited => None,
             Stage::Confirming { confirmations } => {
-                let missing = council.threshold.saturating_sub(confirmations);
+                // All but the last one, who executes.
+                let missing = council.threshold.saturating_sub(confirmations + 1);
                 let rank = council.rank_among_missing(own, height, confirmed);
                 rank.map(|rank| (rank + 1).saturating_sub(missing))
             }
-            Stage::Unposted | Stage::Unproposed | Stage::Executable if job.acting => Some(0),
-            Stage::Unposted | Stage::Unproposed | Stage::Executable => council.rank(own, height),
+            Stage::Executable { confirmations } if confirmations < council.threshold => {
+                council.rank_among_missing(own, height, confirmed)
+            }
+            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } if job.acting => Some(0),
+            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } => council.rank(own, height),
         };
         delays.is_some_and(|delays| job.since.elapsed() >= self.options.takeover * delays as u32)
     }
@@ -647,7 +654,7 @@ impl Desk {
             }
             Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
             Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
-            Stage::Executable | Stage::Unproven | Stage::Paid | Stage::Forfeited => {
+            Stage::Executable { .. } | Stage::Unproven | Stage::Paid | Stage::Forfeited => {
                 self.multisig.execute(&self.account, &job.transaction).await?
             }
         };

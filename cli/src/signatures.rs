@@ -1,0 +1,173 @@
+//! `dtn-cli sign`, `combine` and `execute --signatures`: calls of the multisig that owners sign off chain.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use alloy_primitives::U256;
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use dtn_settlement::{
+    Account,
+    execution::{Execution, SignedExecution},
+    multisig::Multisig,
+};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    multisig::{CallArgs, Owner, WalletCall, describe_parts},
+    output,
+};
+
+/// The largest file of signatures that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli sign --from owner-01 --to 0x7099…79C8 --value 0.5ether --out payment.json
+  dtn-cli sign payment.json --from owner-02                      (adds a signature; needs no connection)
+  dtn-cli sign payment.json --from owner-03 --out third.json
+  dtn-cli combine payment.json third.json --out signed.json
+  dtn-cli execute --signatures signed.json --from dev:0          (anybody may)
+
+The file is EIP-712 typed data: `cast wallet sign --data --from-file payment.json` makes the same signature. A new file takes
+its nonce from the chain, or from --nonce without a connection. What is signed is printed first.")]
+pub(crate) struct Sign {
+    /// A file to add a signature to, in place of a new call
+    #[arg(conflicts_with_all = ["to", "nonce"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    call: CallArgs,
+    /// The wallet's nonce, which is asked for otherwise
+    #[arg(long)]
+    nonce: Option<U256>,
+    /// Where to write [default: the file that was given]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  dtn-cli combine first.json second.json third.json --out signed.json
+
+Every signature is checked; files of different calls are refused.")]
+pub(crate) struct Combine {
+    /// The files
+    #[arg(required = true, num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Where to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
+    let mut signed = match &args.file {
+        Some(file) => read(file)?,
+        None if args.call.is_given() => new(args.call, args.nonce, context).await?,
+        None => bail!("name a file to sign, or the account to call with --to"),
+    };
+    let out = args.out.or(args.file).context("where to? Name a file with --out")?;
+    preview(&signed);
+    let mut network = context.network()?;
+    // The keys of a development chain sign for no other one.
+    network.chain_id = signed.chain_id;
+    signed.sign(&context.signer(args.owner.from.as_ref(), &network).await?);
+    write(&out, &signed, context)
+}
+
+async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<SignedExecution> {
+    let WalletCall { to, value, data, expiry } = call.read(context)?;
+    let (wallet, chain_id, nonce) = match nonce {
+        Some(nonce) => {
+            let network = context.network()?;
+            let deployment = context.find_deployment(&network.name)?.with_context(|| {
+                format!("nothing was deployed on `{}` from here, so the wallet is not known", network.name)
+            })?;
+            (deployment.addresses.multisig, deployment.chain_id, nonce)
+        }
+        None => {
+            let chain = context.connect().await?;
+            let wallet = context.deployment(&chain)?.addresses.multisig;
+            (wallet, chain.chain_id(), Multisig::new(chain, wallet).nonce().await?)
+        }
+    };
+    Ok(SignedExecution::new(wallet, chain_id, Execution { to, value, data, expiry, nonce }))
+}
+
+pub(crate) async fn combine(args: Combine, context: &Context) -> Result<()> {
+    let mut files = args.files.iter();
+    let first = files.next().context("there is no file")?;
+    let mut signed = read(first)?;
+    for file in files {
+        signed.combine(read(file)?).with_context(|| format!("{} and {}", first.display(), file.display()))?;
+    }
+    preview(&signed);
+    write(&args.out, &signed, context)
+}
+
+/// Sends the signatures of a file.
+pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig, account: &Account) -> Result<()> {
+    let signed = read(file)?;
+    let chain_id = account.chain().chain_id();
+    if (signed.wallet, signed.chain_id) != (multisig.address(), chain_id) {
+        let (wallet, chain) = (signed.wallet, signed.chain_id);
+        bail!("{} is for wallet {wallet} on chain {chain}, not {} on {chain_id}", file.display(), multisig.address());
+    }
+    let nonce = multisig.nonce().await?;
+    if signed.execution.nonce != nonce {
+        let given = signed.execution.nonce;
+        bail!(
+            "{} has nonce {given} and the wallet is at {nonce}: {}",
+            file.display(),
+            if given < nonce {
+                "it was executed, or another call took its place; sign anew"
+            } else {
+                "others come first"
+            }
+        );
+    }
+    preview(&signed);
+    let record = multisig.execute_signed(account, &signed).await?;
+    if context.json {
+        return output::json(&json!({ "id": signed.preview().digest, "transaction": record }));
+    }
+    output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
+    if let Some(url) = account.chain().network().transaction_url(record.tx) {
+        output::line(url)?;
+    }
+    Ok(())
+}
+
+/// What is signed, before it is.
+fn preview(signed: &SignedExecution) {
+    let SignedExecution { wallet, chain_id, execution, .. } = signed;
+    let Execution { to, value, data, expiry, nonce } = execution;
+    eprintln!("{}", describe_parts(to, *value, data, *expiry));
+    eprintln!("wallet {wallet} on chain {chain_id}, nonce {nonce}");
+    eprintln!("{}", signed.preview());
+}
+
+fn read(file: &Path) -> Result<SignedExecution> {
+    let cannot = || format!("cannot read {}", file.display());
+    let size = fs::metadata(file).with_context(cannot)?.len();
+    if size > MAX_FILE {
+        bail!("{} has {size} bytes, more than {MAX_FILE}: it is no file of signatures", file.display());
+    }
+    let text = fs::read_to_string(file).with_context(cannot)?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
+}
+
+fn write(file: &Path, signed: &SignedExecution, context: &Context) -> Result<()> {
+    let text = serde_json::to_string_pretty(signed)?;
+    fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+    let signers: Vec<_> = signed.signers().collect();
+    if context.json {
+        return output::json(&json!({ "file": file, "preview": signed.preview(), "signers": signers }));
+    }
+    let list = signers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    output::line(format!("{}: signed by {list}", file.display()))
+}
