@@ -37,8 +37,8 @@ async fn wallet_of_four(threshold: usize) -> (Bench, Vec<SecretKey>, String) {
     let threshold = threshold.to_string();
     let deployed = bench.json(&["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", &threshold]);
     bench.json(&["fund", "--amount", "1ether"]);
-    let wallet = text(&deployed["deployment"]["multisig"]).to_string();
-    (bench, keys, wallet)
+    let wallet: Address = text(&deployed["deployment"]["multisig"]).parse().expect("an address");
+    (bench, keys, wallet.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
