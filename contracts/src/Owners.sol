@@ -95,7 +95,8 @@ abstract contract Owners {
         return index < founders ? address(uint160(_founder(founders, index))) : _laterOwners[index];
     }
 
-    /// @dev The accounts behind the bits of a set of owner indexes.
+    /// @dev The accounts behind the bits of a set of owner indexes. Each is written to the end of the list, which then
+    /// moves on if the account is to stay.
     function _ownersIn(Council council, uint256 bits) internal view returns (address[] memory list) {
         uint256 end;
         assembly ("memory-safe") {
@@ -189,6 +190,7 @@ abstract contract Owners {
         }
     }
 
+    /// @dev A founder's account; zero, which is none, from the number of founders on.
     function _founder(uint256 founders, uint256 index) internal pure returns (uint256 owner) {
         assembly ("memory-safe") {
             codecopy(0, sub(codesize(), mul(sub(founders, index), FOUNDER_SIZE)), FOUNDER_SIZE)

@@ -320,7 +320,8 @@ abstract contract Wallet is Owners {
                     mstore(add(input, 0x24), 0x40)
                     mstore(add(input, 0x44), s)
                     calldatacopy(add(input, 0x64), data, s)
-                    let ok := staticcall(gas(), r, input, add(s, 0x64), 0, 0x20)
+                    mstore(add(add(input, 0x64), s), 0)
+                    let ok := staticcall(gas(), r, input, add(0x64, and(add(s, 0x1f), not(0x1f))), 0, 0x20)
                     ok := and(ok, and(gt(returndatasize(), 0x1f), eq(mload(0), magic)))
                     signer := mul(ok, shr(96, shl(96, r)))
                 }

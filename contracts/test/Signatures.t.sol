@@ -36,6 +36,16 @@ contract SignaturesTest is WalletFixture {
         assertEq(PAYEE.balance, 3 ether);
     }
 
+    /// @dev The nonce never starts over, which would make every signature good again.
+    function test_RevertWhen_NoncesHaveRunOut() public {
+        uint256 council = uint256(vm.load(address(wallet), 0));
+        vm.store(address(wallet), 0, bytes32(council | uint256(type(uint32).max - 1) << 224));
+        sign(payment());
+        assertEq(wallet.nonce(), type(uint32).max);
+        bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
+        expectRefusal(abi.encodeWithSignature("Panic(uint256)", 0x11), payment(), signatures);
+    }
+
     function test_OwnersWhoJoinedLaterSignAmongTheFounders() public {
         address[] memory others = makeValidators(3);
         for (uint256 i; i < 3; ++i) {
@@ -202,6 +212,19 @@ contract SignaturesTest is WalletFixture {
         expectInvalid(195, bytes.concat(signatures, hex"00"));
     }
 
+    /// @dev The bytes are there, but the length says that they are not part of the signatures.
+    function test_RevertWhen_SignaturesEndBeforeTheirBytes() public {
+        bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
+        bytes memory data = abi.encodeCall(wallet.executeSignedTransaction, (PAYEE, 1 ether, "", uint64(0), signatures));
+        // The length of the signatures stands before the seven words that they fill.
+        assembly ("memory-safe") {
+            mstore(add(data, sub(mload(data), 0xe0)), 194)
+        }
+        (bool ok, bytes memory reason) = address(wallet).call(data);
+        assertFalse(ok);
+        assertEq(reason, abi.encodeWithSelector(Wallet.InvalidSignature.selector, 130));
+    }
+
     /// @dev Whatever is sent in place of signatures, nothing but the signatures themselves is taken.
     function testFuzz_NothingElsePasses(bytes memory signatures, uint256 where, uint8 what) public {
         vm.expectRevert();
@@ -316,6 +339,20 @@ contract SignaturesTest is WalletFixture {
         expectContractRefused(owner, digest, "yes");
         owner.approve(digest, "yes");
         send(payment(), signedWith(owner, digest, "yes"));
+    }
+
+    /// @dev As the first signer it is asked while scratch memory is zero still, so that a short answer looks like a full one.
+    function test_RevertWhen_TheFirstSignersAnswerIsShort() public {
+        ContractOwner owner = ContractOwner(address(0x10000));
+        vm.etch(address(owner), address(new ContractOwner()).code);
+        signSelf(abi.encodeCall(wallet.addOwner, (address(owner), 3)));
+        bytes32 digest = digestOf(payment());
+        owner.approve(digest, "");
+        bytes memory signatures = bytes.concat(contractSignature(address(owner), ""), signaturesOf(digest, 0, 2));
+        owner.setMood(ContractOwner.Mood.Short);
+        expectInvalid(0, signatures);
+        owner.setMood(ContractOwner.Mood.Honest);
+        send(payment(), signatures);
     }
 
     function test_RevertWhen_AStrangeContractSigns() public {

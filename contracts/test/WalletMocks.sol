@@ -48,6 +48,7 @@ contract ContractOwner {
 
     /// @dev Not a view, so that it can try what a static call does not let it.
     function isValidSignature(bytes32 hash, bytes calldata signature) external returns (bytes4) {
+        require(msg.data.length % 32 == 4, "not padded as the ABI has it");
         if (mood == Mood.Reverting) revert("no");
         if (mood == Mood.WrongMagic) return 0xffffffff;
         if (mood == Mood.Writing) {
