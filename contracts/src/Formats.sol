@@ -39,6 +39,26 @@ struct Result {
     bytes32 digest;
 }
 
+/// @notice Money of one token that a distribution makes available.
+/// @param token The token; zero for the native currency.
+/// @param amount What is added to all that was made available before.
+struct Allotment {
+    address token;
+    uint128 amount;
+}
+
+/// @notice What accounts have earned up to some point, all in one root.
+/// @param distributor The contract that pays.
+/// @param number Position of the distribution; later ones have greater numbers.
+/// @param root Merkle root of what each account has earned of each token since the beginning.
+/// @param allotments The new money that the claims of this root may take, in strictly ascending order of token.
+struct Distribution {
+    address distributor;
+    uint32 number;
+    bytes32 root;
+    Allotment[] allotments;
+}
+
 /// @notice What a vote says. The order is part of the format.
 enum VoteKind {
     PrePrepare,
@@ -92,6 +112,16 @@ library Formats {
     bytes32 internal constant CHECKPOINT_TYPEHASH =
         keccak256("Checkpoint(uint64 epoch,uint64 height,bytes32 stateRoot)");
 
+    /// @notice Type of the message by which a validator set names the next one.
+    bytes32 internal constant ROTATION_TYPEHASH = keccak256("Rotation(uint64 epoch,address[] validators)");
+
+    /// @notice Type of the message by which validators certify a distribution of rewards.
+    bytes32 internal constant DISTRIBUTION_TYPEHASH =
+        keccak256("Distribution(uint64 epoch,uint32 number,bytes32 distributionHash)");
+
+    /// @notice Type of a list of payouts that are made together.
+    bytes32 internal constant BATCH_TYPEHASH = keccak256("Batch(address token,bytes32[] payouts)");
+
     /// @notice The block hash of a header.
     function hash(Header calldata header) internal pure returns (bytes32) {
         return keccak256(abi.encode(header));
@@ -100,6 +130,21 @@ library Formats {
     /// @notice The leaf of a result in the results tree. Hashed twice, so that no inner node can pass for a leaf.
     function leaf(Result calldata result) internal pure returns (bytes32) {
         return keccak256(bytes.concat(keccak256(abi.encode(result))));
+    }
+
+    /// @notice The leaf of what an account has earned of a token since the beginning. Hashed twice like that of a result.
+    function rewardLeaf(address account, address token, uint256 cumulative) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(account, token, cumulative))));
+    }
+
+    /// @notice The hash of a distribution, which validators certify.
+    function hash(Distribution calldata distribution) internal pure returns (bytes32) {
+        return keccak256(abi.encode(distribution));
+    }
+
+    /// @notice The EIP-712 hash of a batch of payouts, which is the digest of the result that stands for it.
+    function batchHash(address token, bytes32[] calldata payouts) internal pure returns (bytes32) {
+        return keccak256(abi.encode(BATCH_TYPEHASH, token, _hashWords(payouts)));
     }
 
     /// @notice The EIP-712 domain separator of a network that settles on the given chain.
@@ -114,6 +159,26 @@ library Formats {
         returns (bytes32)
     {
         return _voteDigest(separator, COMMIT_TYPEHASH, epoch, view_, height, blockHash);
+    }
+
+    /// @notice The digest that a validator of an epoch signs to name the validators of the next.
+    function rotationDigest(bytes32 separator, uint64 epoch, address[] calldata validators)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 structHash = keccak256(abi.encode(ROTATION_TYPEHASH, epoch, keccak256(abi.encodePacked(validators))));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    /// @notice The digest that a validator signs to certify a distribution.
+    function distributionDigest(bytes32 separator, uint64 epoch, uint32 number, bytes32 distributionHash)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 structHash = keccak256(abi.encode(DISTRIBUTION_TYPEHASH, epoch, number, distributionHash));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 
     /// @notice The digest that a validator signs for one of the two votes of an evidence.
@@ -142,6 +207,16 @@ library Formats {
                 evidence.secondHash
             )
         );
+    }
+
+    /// @dev What abi.encodePacked does word for word, done at once.
+    function _hashWords(bytes32[] calldata words) private pure returns (bytes32 hashed) {
+        assembly ("memory-safe") {
+            let place := mload(0x40)
+            let size := shl(5, words.length)
+            calldatacopy(place, words.offset, size)
+            hashed := keccak256(place, size)
+        }
     }
 
     function _voteDigest(

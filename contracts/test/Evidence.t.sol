@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Fixture} from "./Fixture.sol";
 import {Evidence, VoteKind} from "../src/Formats.sol";
+import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 
 contract EvidenceTest is Fixture {
@@ -31,7 +32,7 @@ contract EvidenceTest is Fixture {
         sign(evidence, accused);
 
         vm.expectEmit();
-        emit ResultRegistry.ValidatorBarred(accused, idOf(evidence));
+        emit Validators.ValidatorBarred(accused, idOf(evidence));
         registry.reportEvidence(evidence);
         for (uint256 i; i < 7; ++i) {
             assertEq(registry.isBarred(validators[i]), validators[i] == accused);
@@ -49,7 +50,7 @@ contract EvidenceTest is Fixture {
         for (uint256 kind; kind < 4; ++kind) {
             expectRejection(
                 makeEvidence(VoteKind(kind), validators, 3),
-                abi.encodeWithSelector(ResultRegistry.AlreadyBarred.selector, validators[3])
+                abi.encodeWithSelector(Validators.AlreadyBarred.selector, validators[3])
             );
         }
         assertTrue(registry.isBarred(validators[3]));
@@ -61,7 +62,7 @@ contract EvidenceTest is Fixture {
         Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, 2);
         (evidence.firstHash, evidence.secondHash) = (hash, hash);
         sign(evidence, validators[2]);
-        expectRejection(evidence, abi.encodeWithSelector(ResultRegistry.NoContradiction.selector, hash, hash));
+        expectRejection(evidence, abi.encodeWithSelector(Validators.NoContradiction.selector, hash, hash));
     }
 
     /// @dev One contradiction has one identity, so the votes have one order.
@@ -71,7 +72,7 @@ contract EvidenceTest is Fixture {
         sign(evidence, validators[2]);
         expectRejection(
             evidence,
-            abi.encodeWithSelector(ResultRegistry.NoContradiction.selector, evidence.firstHash, evidence.secondHash)
+            abi.encodeWithSelector(Validators.NoContradiction.selector, evidence.firstHash, evidence.secondHash)
         );
     }
 
@@ -128,15 +129,14 @@ contract EvidenceTest is Fixture {
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
         evidence.epoch = epoch;
         sign(evidence, validators[2]);
-        expectRejection(evidence, abi.encodeWithSelector(ResultRegistry.WrongEpoch.selector, EPOCH, epoch));
+        expectRejection(evidence, abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH, epoch));
     }
 
     /// @dev The validator may vote otherwise in another network, and on another chain.
     function test_RevertWhen_NetworkOrChainIsAnother() public {
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
         ResultRegistry other = new ResultRegistry(keccak256("elsewhere"), EPOCH, validators);
-        bytes memory reason =
-            abi.encodeWithSelector(ResultRegistry.NotSignedBy.selector, validators[2], evidence.firstHash);
+        bytes memory reason = abi.encodeWithSelector(Validators.NotSignedBy.selector, validators[2], evidence.firstHash);
         vm.expectRevert(reason);
         other.reportEvidence(evidence);
         vm.chainId(4242);
@@ -147,7 +147,7 @@ contract EvidenceTest is Fixture {
         index = uint16(bound(index, 7, type(uint16).max));
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
         evidence.validator = index;
-        expectRejection(evidence, abi.encodeWithSelector(ResultRegistry.UnknownValidator.selector, index));
+        expectRejection(evidence, abi.encodeWithSelector(Validators.UnknownValidator.selector, index));
     }
 
     /// @dev Both votes are signed, though not by the accused: by a stranger or by another validator.
@@ -186,7 +186,7 @@ contract EvidenceTest is Fixture {
         vm.assume(view_ != 0);
         Evidence memory evidence = makeEvidence(VoteKind.Checkpoint, validators, 2);
         evidence.view_ = view_;
-        expectRejection(evidence, abi.encodeWithSelector(ResultRegistry.CheckpointInView.selector, view_));
+        expectRejection(evidence, abi.encodeWithSelector(Validators.CheckpointInView.selector, view_));
     }
 
     function expectNotSigned(Evidence memory evidence, bytes32 hash) private {
@@ -194,7 +194,7 @@ contract EvidenceTest is Fixture {
     }
 
     function expectNotSigned(Evidence memory evidence, bytes32 hash, address accused) private {
-        expectRejection(evidence, abi.encodeWithSelector(ResultRegistry.NotSignedBy.selector, accused, hash));
+        expectRejection(evidence, abi.encodeWithSelector(Validators.NotSignedBy.selector, accused, hash));
         assertFalse(registry.isBarred(accused));
     }
 

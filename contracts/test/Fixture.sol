@@ -2,16 +2,19 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
+import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice What the tests share: validators with keys, a 3-of-5 wallet, headers, results, trees and certificates.
 abstract contract Fixture is Test {
     bytes32 internal constant NETWORK = keccak256("test network");
     uint64 internal constant EPOCH = 7;
     uint64 internal constant VIEW = 2;
+    uint64 internal constant DELAY = 2 days;
+    uint64 internal constant CLAIM_PERIOD = 365 days;
+    uint128 internal constant CAP = 100 ether;
     /// @dev The order of secp256k1.
     uint256 internal constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
@@ -39,6 +42,22 @@ abstract contract Fixture is Test {
             }
             list[slot] = account;
         }
+    }
+
+    /// @dev With a cap on the native currency and on the given tokens.
+    function deployDistributor(ResultRegistry registry, address outcomes, address multisig, address[] memory tokens)
+        internal
+        returns (RewardDistributor)
+    {
+        Allotment[] memory caps = new Allotment[](tokens.length + 1);
+        caps[0] = Allotment(address(0), CAP);
+        for (uint256 i; i < tokens.length; ++i) {
+            caps[i + 1] = Allotment(tokens[i], CAP);
+        }
+        return
+            new RewardDistributor(
+                IRegistry(address(registry)), IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps
+            );
     }
 
     function makeHeader(uint64 height, bytes32 resultsRoot) internal view returns (Header memory) {
@@ -83,12 +102,46 @@ abstract contract Fixture is Test {
     function certificate(Header memory header, address[] memory signers, uint256 from, uint256 count)
         internal
         view
-        returns (bytes memory signatures)
+        returns (bytes memory)
     {
-        bytes32 digest = digestOf(header, VIEW);
+        return signatures(digestOf(header, VIEW), signers, from, count);
+    }
+
+    /// @dev Signatures of `count` signers from the given one on.
+    function signatures(bytes32 digest, address[] memory signers, uint256 from, uint256 count)
+        internal
+        view
+        returns (bytes memory list)
+    {
         for (uint256 i; i < count; ++i) {
-            signatures = bytes.concat(signatures, signatureOf(signers[from + i], digest));
+            list = bytes.concat(list, signatureOf(signers[from + i], digest));
         }
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function distributionDigestOf(bytes32 network, uint64 epoch, uint32 number, bytes32 hash)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 typehash = keccak256("Distribution(uint64 epoch,uint32 number,bytes32 distributionHash)");
+        bytes32 message = keccak256(abi.encode(typehash, epoch, number, hash));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(network, block.chainid), message));
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function rotationDigestOf(bytes32 network, uint64 epoch, address[] memory next) internal view returns (bytes32) {
+        bytes memory members;
+        for (uint256 i; i < next.length; ++i) {
+            members = bytes.concat(members, bytes32(uint256(uint160(next[i]))));
+        }
+        bytes32 typehash = keccak256("Rotation(uint64 epoch,address[] validators)");
+        bytes32 message = keccak256(abi.encode(typehash, epoch, keccak256(members)));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(network, block.chainid), message));
+    }
+
+    function rewardLeafOf(address account, address token, uint256 cumulative) internal pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(abi.encode(account, token, cumulative))));
     }
 
     /// @dev Two votes of one validator that contradict each other, for a slot that all kinds can have.

@@ -3,7 +3,8 @@ pragma solidity ^0.8.30;
 
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
-import {Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
+import {Allotment, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
+import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
@@ -82,7 +83,8 @@ contract GoldenVectorsTest is Test {
             json.readBytes32(".network.network_id"), header.epoch, json.readAddressArray(".network.validators")
         );
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
-        RewardDistributor distributor = new RewardDistributor(IRegistry(address(registry)), none, address(this));
+        RewardDistributor distributor =
+            new RewardDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -129,7 +131,7 @@ contract GoldenVectorsTest is Test {
                 json.readBytes32(".network.network_id"), evidence.epoch, json.readAddressArray(".network.validators")
             );
             vm.expectEmit();
-            emit ResultRegistry.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
+            emit Validators.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
             registry.reportEvidence(evidence);
             assertTrue(registry.isBarred(accused));
         }

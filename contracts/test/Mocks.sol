@@ -92,3 +92,75 @@ contract Outcomes {
         if (outcome == 0) revert NotFinal(id);
     }
 }
+
+/// @notice Takes money only with nearly all the gas that a push hands on.
+contract Hungry {
+    uint256 private immutable _work;
+
+    constructor(uint256 work) {
+        _work = work;
+    }
+
+    receive() external payable {
+        uint256 start = gasleft();
+        while (start - gasleft() < _work) {}
+    }
+}
+
+/// @notice Refuses money with as many bytes of reason as its gas pays for.
+contract ReturnBomb {
+    receive() external payable {
+        assembly {
+            revert(0, 40000)
+        }
+    }
+}
+
+/// @notice A token that misbehaves in one of the ways in which tokens do.
+contract TrickyToken is ERC20("Tricky", "TRK") {
+    enum Trick {
+        None,
+        Fee,
+        Silent,
+        False,
+        Reverting,
+        Burning,
+        Greedy,
+        Reentering
+    }
+
+    Trick private _trick;
+    address private _target;
+    bytes private _call;
+    bytes public answer;
+
+    constructor(address holder, uint256 amount) {
+        _mint(holder, amount);
+    }
+
+    function play(Trick trick) external {
+        _trick = trick;
+    }
+
+    function reenter(address target, bytes calldata call_) external {
+        (_trick, _target, _call) = (Trick.Reentering, target, call_);
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        if (_trick == Trick.False) return false;
+        if (_trick == Trick.Reverting) revert("no");
+        if (_trick == Trick.Burning) {
+            while (true) {}
+        }
+        if (_trick == Trick.Greedy) _burn(msg.sender, 1 ether);
+        if (_trick == Trick.Reentering) (, answer) = _target.call(_call);
+        _transfer(msg.sender, to, amount);
+        if (_trick == Trick.Fee) _burn(to, amount / 100);
+        if (_trick == Trick.Silent) {
+            assembly {
+                return(0, 0)
+            }
+        }
+        return true;
+    }
+}

@@ -7,7 +7,7 @@ import {Outcomes} from "./Mocks.sol";
 import {Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
-import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
+import {RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice Makes blocks, finalizes some of them, and tries to get rewards out of a distributor: by the book, with one
 /// of the two locks missing, twice, with results that are not in the block, and for rounds that came to something else.
@@ -44,7 +44,7 @@ contract PayoutHandler is Fixture {
         wallet = new MultiSigWallet(owners, 3);
         registry = new ResultRegistry(NETWORK, EPOCH, validators);
         outcomes = new Outcomes();
-        distributor = new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), address(wallet));
+        distributor = deployDistributor(registry, address(outcomes), address(wallet), new address[](0));
         for (uint256 i; i < 4; ++i) {
             payees.push(address(uint160(0x2000 + i)));
         }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Fixture} from "./Fixture.sol";
 import {Header} from "../src/Formats.sol";
+import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 
 contract ResultRegistryTest is Fixture {
@@ -39,7 +40,7 @@ contract ResultRegistryTest is Fixture {
         uint256[4] memory counts = [uint256(0), 1, 3, 256];
         for (uint256 i; i < counts.length; ++i) {
             address[] memory set = ascending(counts[i]);
-            vm.expectRevert(abi.encodeWithSelector(ResultRegistry.InvalidValidatorCount.selector, counts[i]));
+            vm.expectRevert(abi.encodeWithSelector(Validators.InvalidValidatorCount.selector, counts[i]));
             new ResultRegistry(NETWORK, EPOCH, set);
         }
     }
@@ -103,7 +104,7 @@ contract ResultRegistryTest is Fixture {
     function test_RevertWhen_WrongEpoch() public {
         Header memory header = makeHeader(1, 0);
         header.epoch = EPOCH + 1;
-        expectRejection(header, abi.encodeWithSelector(ResultRegistry.WrongEpoch.selector, EPOCH, EPOCH + 1));
+        expectRejection(header, abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH, EPOCH + 1));
     }
 
     function test_RevertWhen_HeightIsZero() public {
@@ -140,7 +141,7 @@ contract ResultRegistryTest is Fixture {
         Header memory header = makeHeader(1, 0);
         bytes memory good = certificate(header, validators, 0, 5);
         bytes memory bad = bytes.concat(good, hex"00");
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.InvalidSignaturesLength.selector, bad.length));
+        vm.expectRevert(abi.encodeWithSelector(Validators.InvalidSignaturesLength.selector, bad.length));
         registry.finalize(header, VIEW, bad);
     }
 
@@ -148,7 +149,7 @@ contract ResultRegistryTest is Fixture {
         Header memory header = makeHeader(1, 0);
         for (uint256 have; have < 5; ++have) {
             bytes memory votes = certificate(header, validators, 0, have);
-            vm.expectRevert(abi.encodeWithSelector(ResultRegistry.BelowQuorum.selector, have, 5));
+            vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, have, 5));
             registry.finalize(header, VIEW, votes);
         }
     }
@@ -156,7 +157,7 @@ contract ResultRegistryTest is Fixture {
     function test_RevertWhen_SignerIsThereTwice() public {
         Header memory header = makeHeader(1, 0);
         bytes memory votes = bytes.concat(certificate(header, validators, 0, 4), certificate(header, validators, 3, 1));
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.SignersNotAscending.selector, 4));
+        vm.expectRevert(abi.encodeWithSelector(Validators.SignersNotAscending.selector, 4));
         registry.finalize(header, VIEW, votes);
     }
 
@@ -168,7 +169,7 @@ contract ResultRegistryTest is Fixture {
             certificate(header, validators, 1, 1),
             certificate(header, validators, 3, 2)
         );
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.SignersNotAscending.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(Validators.SignersNotAscending.selector, 2));
         registry.finalize(header, VIEW, votes);
     }
 
@@ -190,7 +191,7 @@ contract ResultRegistryTest is Fixture {
         }
         if (signers[4] == stranger && stranger < signers[3]) return;
         bytes memory votes = certificate(header, signers, 0, 5);
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.UnknownSigner.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(Validators.UnknownSigner.selector, stranger));
         registry.finalize(header, VIEW, votes);
     }
 
@@ -252,7 +253,7 @@ contract ResultRegistryTest is Fixture {
         from = bound(from, 0, n - quorum);
         Header memory header = makeHeader(1, 0);
         bytes memory votes = certificate(header, set, from, quorum - 1);
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.BelowQuorum.selector, quorum - 1, quorum));
+        vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, quorum - 1, quorum));
         other.finalize(header, VIEW, votes);
         other.finalize(header, VIEW, certificate(header, set, from, quorum));
         assertTrue(other.isFinalized(1, hashOf(header)));
@@ -278,12 +279,12 @@ contract ResultRegistryTest is Fixture {
 
     function expectInvalidLast(Header memory header, bytes memory signature) private {
         bytes memory votes = bytes.concat(certificate(header, validators, 0, 4), signature);
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.InvalidSignature.selector, 4));
+        vm.expectRevert(abi.encodeWithSelector(Validators.InvalidSignature.selector, 4));
         registry.finalize(header, VIEW, votes);
     }
 
     function expectNotAscending(address[] memory set, uint256 index) private {
-        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.ValidatorsNotAscending.selector, index));
+        vm.expectRevert(abi.encodeWithSelector(Validators.ValidatorsNotAscending.selector, index));
         new ResultRegistry(NETWORK, EPOCH, set);
     }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes, Reentrant, Stubborn} from "./Mocks.sol";
-import {Header, Result, VoteKind} from "../src/Formats.sol";
+import {Allotment, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {Purse} from "../src/Purse.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 import {Wallet} from "../src/Wallet.sol";
@@ -35,18 +37,21 @@ contract RewardDistributorTest is Fixture {
     }
 
     function test_RevertWhen_ALockIsNoContract() public {
+        Allotment[] memory none = new Allotment[](0);
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
-        new RewardDistributor(IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet));
+        new RewardDistributor(
+            IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none
+        );
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
-        new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), owners[0]);
+        deployDistributor(registry, address(outcomes), owners[0], new address[](0));
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[1]));
-        new RewardDistributor(IRegistry(address(registry)), IOutcomes(owners[1]), address(wallet));
+        deployDistributor(registry, owners[1], address(wallet), new address[](0));
     }
 
     function test_TakesFunds() public {
         vm.deal(address(this), 1 ether);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Funded(address(this), 1 ether);
+        emit Purse.Funded(address(this), 1 ether);
         payable(address(distributor)).transfer(1 ether);
         assertEq(address(distributor).balance, 101 ether);
     }
@@ -207,10 +212,7 @@ contract RewardDistributorTest is Fixture {
     function test_RevertWhen_FundsAreShort() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 101 ether, 5, 3);
         expectRefusal(
-            header,
-            result,
-            proof,
-            abi.encodeWithSelector(RewardDistributor.InsufficientFunds.selector, 100 ether, 101 ether)
+            header, result, proof, abi.encodeWithSelector(Purse.InsufficientFunds.selector, 100 ether, 101 ether)
         );
         vm.deal(address(distributor), 101 ether);
         pay(header, result, proof);
@@ -268,7 +270,7 @@ contract RewardDistributorTest is Fixture {
         distributor.pay(header, result, proof);
         assertTrue(payee.attempted());
         assertFalse(payee.succeeded());
-        assertEq(payee.answer(), abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id));
+        assertEq(payee.answer(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector));
         assertEq(address(payee).balance, 2 ether);
     }
 
@@ -324,7 +326,7 @@ contract RewardDistributorTest is Fixture {
     }
 
     function deployDistributor(address multisig) private returns (RewardDistributor) {
-        return new RewardDistributor(IRegistry(address(registry)), IOutcomes(address(outcomes)), multisig);
+        return deployDistributor(registry, address(outcomes), multisig, new address[](0));
     }
 
     /// @dev A final block with one result, of the second validator.

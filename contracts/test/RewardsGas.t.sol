@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {console} from "forge-std/console.sol";
+import {Budgets} from "./Gas.t.sol";
+import {RewardsFixture} from "./RewardsFixture.sol";
+import {Token} from "./Mocks.sol";
+import {Distribution, Header, Result} from "../src/Formats.sol";
+
+/// @notice Budgets for payouts, as receipts state it: every call here is a transaction of its own.
+contract RewardsGasTest is RewardsFixture, Budgets {
+    address private constant RELAYER = address(0x5E1A);
+
+    function setUp() public {
+        deployRewards();
+        vm.deal(address(distributor), 1000 ether);
+    }
+
+    /// @dev All in: the base of the transaction, its calldata, everything.
+    function test_GasOfABatch() public {
+        bytes32[] memory payouts = makePayouts(50, 0.142857142857142857 ether);
+        for (uint256 i; i < payouts.length; ++i) {
+            vm.deal(accountOf(payouts[i]), 1);
+        }
+        bytes32 id = approveBatch(address(0), payouts, 1);
+        vm.prank(RELAYER);
+        distributor.push(id, address(0), payouts);
+        check("push, 50 native payouts to existing accounts", 50 * 11_000);
+        assertEq(accountOf(payouts[49]).balance, 1 + 0.142857142857142857 ether);
+        assertEq(over, "");
+    }
+
+    function test_GasOfCreditAndPull() public {
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        vm.etch(accountOf(payouts[0]), hex"5f5ffd");
+        bytes32 id = approveBatch(address(0), payouts, 1);
+        distributor.push(id, address(0), payouts);
+        check("push, 1 payout that fails and is credited", 100_000);
+        vm.etch(accountOf(payouts[0]), "");
+        vm.prank(accountOf(payouts[0]));
+        distributor.withdraw(address(0), accountOf(payouts[0]));
+        check("withdraw, native", 42_000);
+        assertEq(over, "");
+    }
+
+    function test_GasOfManyResults() public {
+        vm.deal(PAYEE, 1);
+        (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(10);
+        vm.prank(address(wallet));
+        distributor.payMany(header, results, proofs);
+        check("pay, 10 results at once to one existing account", 460_000);
+        assertEq(over, "");
+    }
+
+    function test_GasOfADistribution() public {
+        Token token = tokens[0];
+        address account = accountAt(5);
+        vm.deal(account, 1);
+        (Distribution memory distribution, bytes32[] memory proof) = distributionAtDepth(1, 1024, 5, 1 ether);
+        registry.certify(1, hashOf(distribution), certificateFor(distribution));
+        check("certify, 3 of 4, first", 90_000);
+        vm.prank(address(wallet));
+        distributor.schedule(distribution);
+        check("schedule, 2 tokens", 100_000);
+        vm.warp(block.timestamp + DELAY);
+        distributor.activate(distribution);
+        check("activate, 2 tokens", 175_000);
+        distributor.claim(account, address(token), 1 ether, proof);
+        check("claim, token, depth 10, first, new holder", 125_000);
+
+        (distribution, proof) = distributionAtDepth(2, 1024, 5, 2 ether);
+        registry.certify(2, hashOf(distribution), certificateFor(distribution));
+        check("certify, 3 of 4, later", 55_000);
+        vm.prank(address(wallet));
+        distributor.schedule(distribution);
+        vm.warp(block.timestamp + DELAY);
+        distributor.activate(distribution);
+        check("activate, 2 tokens, later", 75_000);
+        distributor.claim(account, address(token), 2 ether, proof);
+        check("claim, token, depth 10, later", 80_000);
+
+        vm.warp(block.timestamp + CLAIM_PERIOD);
+        vm.prank(address(wallet));
+        distributor.sweep(address(token));
+        check("sweep, token", 80_000);
+        assertEq(over, "");
+    }
+
+    /// @dev What deploying costs, but for the transaction's base and calldata: 200 gas a byte, and the constructor.
+    function test_SizeOfTheContracts() public {
+        checkSize("bytes of the registry", address(registry), 15_000);
+        checkSize("bytes of the distributor", address(distributor), 12_000);
+        assertEq(over, "");
+    }
+
+    function checkSize(string memory what, address account, uint256 budget) private {
+        console.log(what, account.code.length);
+        if (account.code.length > budget) over = what;
+    }
+}
