@@ -119,6 +119,9 @@ library Formats {
     bytes32 internal constant DISTRIBUTION_TYPEHASH =
         keccak256("Distribution(uint64 epoch,uint32 number,bytes32 distributionHash)");
 
+    /// @notice Type of the message by which the holder of a BLS key proves to possess its secret.
+    bytes32 internal constant KEY_TYPEHASH = keccak256("BlsKey(address account,bytes key)");
+
     /// @notice Type of a list of payouts that are made together.
     bytes32 internal constant BATCH_TYPEHASH = keccak256("Batch(address token,bytes32[] payouts)");
 
@@ -178,6 +181,12 @@ library Formats {
         returns (bytes32)
     {
         bytes32 structHash = keccak256(abi.encode(DISTRIBUTION_TYPEHASH, epoch, number, distributionHash));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    /// @notice The digest that the holder of a BLS key signs with it, for the account whose key it is.
+    function keyDigest(bytes32 separator, address account, bytes calldata key) internal pure returns (bytes32) {
+        bytes32 structHash = keccak256(abi.encode(KEY_TYPEHASH, account, keccak256(key)));
         return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity ^0.8.31;
 
 import {Formats, Header} from "./Formats.sol";
 import {Validators} from "./Validators.sol";

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity ^0.8.31;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {BlsKeys} from "./BlsKeys.sol";
 import {Evidence, Formats, VoteKind} from "./Formats.sol";
 import {ValidatorSet} from "./ValidatorSet.sol";
 
 /// @title The validators of one network, from epoch to epoch, and what they certify
 /// @notice A certificate is made of signatures of distinct current validators, a quorum at least, over one message of
-/// the network, this chain and the current epoch. The first set is given at deployment; each one names the next by its
+/// the network, this chain and the current epoch: either ECDSA signatures of 65 bytes each (r, s, v), in strictly
+/// ascending order of signer, or who signed, in 32 bytes of which bit i is the validator at place i, and one aggregate
+/// BLS signature. The first set is given at deployment; each one names the next by its
 /// own certificate, and certifies nothing any more once the next has taken over.
 ///
 /// Anyone may post the proof that a validator contradicted itself, in the current epoch or in one before. The validator
 /// is then barred for good, in every epoch, and who pays for results asks for that. A barred validator's signatures
 /// still count: a quorum already allows for faulty ones.
-abstract contract Validators {
+abstract contract Validators is BlsKeys {
     using Formats for Evidence;
 
     /// @notice Below four validators, none may be faulty.
@@ -106,6 +109,13 @@ abstract contract Validators {
         emit ValidatorBarred(validator, evidence.id());
     }
 
+    /// @notice Publishes the keys of current validators, with which they can sign together in this epoch.
+    /// @param keyed Whose keys these are: bit i for the validator at place i. More than are published so far.
+    /// @param keys Their registered keys of 256 bytes each, in the order of their places.
+    function publishKeys(uint256 keyed, bytes calldata keys) external {
+        _publishKeys(epoch, validators(), keyed, keys);
+    }
+
     /// @notice Whether an account is one of the current validators.
     function isValidator(address account) external view returns (bool) {
         address[] memory set = validators();
@@ -136,16 +146,27 @@ abstract contract Validators {
     /// @notice The EIP-712 domain separator of the votes.
     /// @dev Computed anew each time. It costs some hundred gas, a small part of one signature check, and it stays
     /// right when the chain forks and one side takes a new chain id.
-    function domainSeparator() public view returns (bytes32) {
+    function domainSeparator() public view override returns (bytes32) {
         return Formats.domainSeparator(networkId, block.chainid);
     }
 
-    /// @dev Signers and validators both ascend, so one pass over both lists checks membership and distinctness.
-    function _checkCertificate(bytes32 digest, bytes calldata signatures) internal view {
-        if (signatures.length % SIGNATURE_LENGTH != 0) revert InvalidSignaturesLength(signatures.length);
-        uint256 count = signatures.length / SIGNATURE_LENGTH;
+    function _checkCertificate(bytes32 digest, bytes calldata certificate) internal view {
         address[] memory set = validators();
         uint256 need = _quorum(set.length);
+        if (certificate.length != AGGREGATE_LENGTH) return _checkSignatures(digest, certificate, set, need);
+        uint256 signers = uint256(bytes32(certificate));
+        uint256 count = _countBits(signers);
+        if (count < need) revert BelowQuorum(count, need);
+        _checkAggregate(epoch, digest, signers, certificate[0x20:]);
+    }
+
+    /// @dev Signers and validators both ascend, so one pass over both lists checks membership and distinctness.
+    function _checkSignatures(bytes32 digest, bytes calldata signatures, address[] memory set, uint256 need)
+        private
+        pure
+    {
+        if (signatures.length % SIGNATURE_LENGTH != 0) revert InvalidSignaturesLength(signatures.length);
+        uint256 count = signatures.length / SIGNATURE_LENGTH;
         if (count < need) revert BelowQuorum(count, need);
 
         uint256 next;

@@ -2,13 +2,15 @@
 pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
+import {BlsFixture} from "./BlsFixture.sol";
 import {Budgets} from "./Gas.t.sol";
+import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
 import {Token} from "./Mocks.sol";
 import {Distribution, Header, Result} from "../src/Formats.sol";
 
 /// @notice Budgets for payouts, as receipts state it: every call here is a transaction of its own.
-contract RewardsGasTest is RewardsFixture, Budgets {
+contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
     address private constant RELAYER = address(0x5E1A);
 
     function setUp() public {
@@ -84,6 +86,44 @@ contract RewardsGasTest is RewardsFixture, Budgets {
         distributor.sweep(address(token));
         check("sweep, token", 80_000);
         assertEq(over, "");
+    }
+
+    /// @dev The figures of certificates: ECDSA up to some thirty signers, BLS above.
+    function test_GasOfCertificates() public {
+        uint256[5] memory sizes = [uint256(40), 45, 50, 55, 90];
+        for (uint256 i; i < sizes.length; ++i) {
+            address[] memory set = makeValidators(sizes[i]);
+            registry = new ResultRegistry(NETWORK, EPOCH, set);
+            publish(registry, set);
+            registry.certify(1, NETWORK, signatures(digestAt(1), set, 0, registry.quorum()));
+            uint256 count = sizes[i] == 90 ? 61 : registry.quorum();
+            registry.certify(2, NETWORK, signatures(digestAt(2), set, 0, count));
+            check(string.concat("certify, ECDSA, signers: ", vm.toString(count)), 340_000);
+            uint256 ecdsa = vm.lastCallGas().gasTotalUsed;
+            registry.certify(3, NETWORK, aggregate(digestAt(3), set, (1 << count) - 1));
+            check(string.concat("certify, BLS, signers: ", vm.toString(count)), 225_000);
+            if (count > 33) assertLt(vm.lastCallGas().gasTotalUsed, ecdsa);
+        }
+        assertEq(over, "");
+    }
+
+    function test_GasOfRotation() public {
+        address[] memory next = makeValidators(90);
+        register(registry, next[0]);
+        check("register a BLS key", 250_000);
+        registry.rotate(next, signatures(rotationDigestOf(NETWORK, EPOCH, next), validators, 0, 3));
+        check("rotate, 3 of 4, to 90 validators", 900_000);
+        publish(registry, next);
+        check("publish the BLS keys of 90 validators", 6_000_000);
+        next = makeValidators(4);
+        bytes32 digest = rotationDigestOf(NETWORK, EPOCH + 1, next);
+        registry.rotate(next, aggregate(digest, makeValidators(90), (1 << 61) - 1));
+        check("rotate, 61 of 90 by BLS, to 4 validators", 450_000);
+        assertEq(over, "");
+    }
+
+    function digestAt(uint32 number) private view returns (bytes32) {
+        return distributionDigestOf(NETWORK, EPOCH, number, NETWORK);
     }
 
     /// @dev What deploying costs, but for the transaction's base and calldata: 200 gas a byte, and the constructor.
