@@ -189,10 +189,13 @@ abstract contract Validators is BlsKeys {
         }
     }
 
-    /// @dev With at most f faulty validators, any two quorums of ⌈(n + f + 1) / 2⌉ share an honest one.
+    /// @dev With at most f faulty validators, any two quorums of ⌈(n + f + 1) / 2⌉ share an honest one. There are 4 to
+    /// 255 validators, so nothing overflows.
     function _quorum(uint256 n) private pure returns (uint256) {
-        uint256 f = (n - 1) / 3;
-        return (n + f + 2) / 2;
+        unchecked {
+            uint256 f = (n - 1) / 3;
+            return (n + f + 2) / 2;
+        }
     }
 
     function _deploySet(address[] memory set) private returns (address) {
