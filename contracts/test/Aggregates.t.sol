@@ -298,6 +298,24 @@ contract AggregatesTest is BlsFixture {
         assertTrue(registry.isCertified(2, hash));
     }
 
+    /// @dev As on a chain without the precompiles, or with points that are none.
+    function test_RevertWhen_APrecompileFails() public {
+        bytes memory none = new bytes(256);
+        none[255] = 0x01;
+        vm.expectRevert(abi.encodeWithSelector(Bls.PrecompileFailed.selector, address(0x0d)));
+        this.addG2(none, none);
+        vm.expectRevert(abi.encodeWithSelector(Bls.PrecompileFailed.selector, address(0x0d)));
+        this.addG2InPlace(bytes.concat(none, none));
+    }
+
+    function addG2(bytes memory a, bytes memory b) external view returns (bytes memory) {
+        return Bls.addG2(a, b);
+    }
+
+    function addG2InPlace(bytes memory points) external view {
+        Bls.addG2InPlace(points);
+    }
+
     function expectNotPossessed(address account, bytes memory key, bytes memory proof) private {
         vm.prank(account);
         vm.expectRevert(abi.encodeWithSelector(BlsKeys.InvalidPossession.selector, account));

@@ -93,17 +93,16 @@ contract Outcomes {
     }
 }
 
-/// @notice Takes money only with nearly all the gas that a push hands on.
-contract Hungry {
-    uint256 private immutable _work;
+/// @notice Takes money only with so much gas, and gives back what is left when it refuses.
+contract Choosy {
+    uint256 private _need = type(uint256).max;
 
-    constructor(uint256 work) {
-        _work = work;
+    function demand(uint256 need) external {
+        _need = need;
     }
 
     receive() external payable {
-        uint256 start = gasleft();
-        while (start - gasleft() < _work) {}
+        require(gasleft() >= _need, "too little gas");
     }
 }
 
