@@ -32,15 +32,16 @@ contract DistributionsTest is RewardsFixture {
         (Distribution memory distribution, bytes32[] memory proof) = distributionAtDepth(1, 9, 4, 3 ether);
         certify(distribution);
         bytes memory data = abi.encodeCall(distributor.schedule, (distribution));
-        vm.prank(ownerAt(0));
+        address[] memory owners = wallet.owners();
+        vm.prank(owners[0]);
         bytes32 id = wallet.proposeTransaction(address(distributor), 0, data, 0, 0);
         for (uint256 i = 1; i < 3; ++i) {
-            vm.prank(ownerAt(i));
+            vm.prank(owners[i]);
             wallet.confirmTransaction(id);
         }
         vm.expectEmit(address(distributor));
         emit RewardDistributor.Scheduled(1, hashOf(distribution), distribution.root, uint64(block.timestamp) + DELAY);
-        vm.prank(ownerAt(0));
+        vm.prank(owners[0]);
         wallet.executeTransaction(address(distributor), 0, data, 0, 0);
         assertEq(distributor.scheduled(), hashOf(distribution));
 
