@@ -6,9 +6,11 @@
 //! signature of one kind, network, view or height is never valid as another, and a PBFT commit vote is at the same
 //! time what the settlement contract checks. The bytes are specified in `docs/formats.md`.
 
+mod batch;
 mod block;
 mod certificate;
 pub mod codec;
+mod distribution;
 mod domain;
 mod ecdsa;
 mod evidence;
@@ -24,9 +26,11 @@ mod transaction;
 mod validators;
 mod vote;
 
-pub use alloy_primitives::{Address, B128, B256, Bytes, U256, keccak256};
+pub use alloy_primitives::{Address, B128, B256, Bytes, U256, aliases::U96, keccak256};
+pub use batch::{Batch, Payout};
 pub use block::{Block, Header};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
+pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings};
 pub use domain::Domain;
 pub use evidence::{Evidence, EvidenceError};
 pub use genesis::{Genesis, GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};

@@ -17,30 +17,44 @@ fn level_above(level: &[B256]) -> Vec<B256> {
     level.chunks(2).map(|pair| if let [a, b] = pair { parent(*a, *b) } else { pair[0] }).collect()
 }
 
+/// The tree over leaves in their order, kept whole, so that the proofs of all of them cost no more hashes than its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// From the leaves up to the root. There is at least one level, which is empty if there is no leaf.
+    levels: Vec<Vec<B256>>,
+}
+
+impl Tree {
+    /// Hashes the tree.
+    pub fn new(leaves: Vec<B256>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            levels.push(level_above(level));
+        }
+        Self { levels }
+    }
+
+    /// The root; zero for no leaves.
+    pub fn root(&self) -> B256 {
+        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
+    }
+
+    /// The siblings from leaf `index` to the root, or `None` if there is no such leaf.
+    pub fn proof(&self, index: usize) -> Option<Vec<B256>> {
+        self.levels[0].get(index)?;
+        let siblings = self.levels.iter().enumerate().filter_map(|(up, level)| level.get((index >> up) ^ 1));
+        Some(siblings.copied().collect())
+    }
+}
+
 /// The root over leaves in their order; zero for none.
 pub fn root(leaves: &[B256]) -> B256 {
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        level = level_above(&level);
-    }
-    level.first().copied().unwrap_or_default()
+    Tree::new(leaves.to_vec()).root()
 }
 
 /// The siblings from leaf `index` to the root, or `None` if there is no such leaf.
-pub fn proof(leaves: &[B256], mut index: usize) -> Option<Vec<B256>> {
-    if index >= leaves.len() {
-        return None;
-    }
-    let mut siblings = Vec::new();
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        if let Some(sibling) = level.get(index ^ 1) {
-            siblings.push(*sibling);
-        }
-        level = level_above(&level);
-        index /= 2;
-    }
-    Some(siblings)
+pub fn proof(leaves: &[B256], index: usize) -> Option<Vec<B256>> {
+    Tree::new(leaves.to_vec()).proof(index)
 }
 
 /// Whether `leaf` is under `root`.
