@@ -3,10 +3,10 @@
 //! A quorum of commit votes is at once the proof of finality among peers and the settlement signature that the registry
 //! contract verifies. A quorum of checkpoint votes lets a peer take over a state without the blocks that led to it.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, Signature, ValidatorIndex, ValidatorSet, Vote, VoteKind};
+use crate::{Domain, EcdsaCertificate, KeyError, Signature, ValidatorIndex, ValidatorSet, Vote, VoteKind};
 
 /// A quorum of commit votes for one block in one view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,18 @@ pub enum CertificateError {
         /// What is wrong with it.
         error: KeyError,
     },
+    /// Its bytes are not a whole number of signatures.
+    #[error("{0} bytes are not a whole number of signatures")]
+    Length(usize),
+    /// One of its signatures is nobody's.
+    #[error("the signature at {index} is malformed")]
+    MalformedSignature {
+        /// Which one, from 0.
+        index: usize,
+    },
+    /// One of its signatures is no validator's: of a stranger, or over something else.
+    #[error("the signer {0} is no validator")]
+    UnknownSigner(Address),
 }
 
 impl Certificate {
@@ -77,9 +89,14 @@ impl Certificate {
         verify_quorum(self.epoch, &self.signatures, digest, validators)
     }
 
-    /// The signatures as the registry takes them: 65 bytes each, in ascending order of address.
+    /// The signatures as the registry takes them.
+    pub fn ecdsa(&self) -> EcdsaCertificate {
+        EcdsaCertificate::new(self.signatures.iter().map(|(_, signature)| *signature))
+    }
+
+    /// The bytes of the signatures as the registry takes them.
     pub fn signature_bytes(&self) -> Vec<u8> {
-        self.signatures.iter().flat_map(|(_, signature)| signature.0).collect()
+        self.ecdsa().to_bytes()
     }
 }
 
@@ -122,13 +139,8 @@ fn verify_quorum(
     if epoch != validators.epoch() {
         return Err(CertificateError::WrongEpoch { have: epoch, need: validators.epoch() });
     }
-    let (have, need) = (signatures.len(), validators.quorum());
-    if have < need {
-        return Err(CertificateError::BelowQuorum { have, need });
-    }
-    if !signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-        return Err(CertificateError::NotAscending);
-    }
+    require_quorum(signatures.len(), validators)?;
+    require_ascending(signatures.iter().map(|(validator, _)| *validator))?;
     for (index, signature) in signatures {
         validators
             .signer(epoch, *index)
@@ -136,4 +148,15 @@ fn verify_quorum(
             .map_err(|error| CertificateError::Signature { validator: *index, error })?;
     }
     Ok(())
+}
+
+/// So many signers are a quorum.
+pub(crate) fn require_quorum(have: usize, validators: &ValidatorSet) -> Result<(), CertificateError> {
+    let need = validators.quorum();
+    if have < need { Err(CertificateError::BelowQuorum { have, need }) } else { Ok(()) }
+}
+
+/// The signers are distinct, which their order shows.
+pub(crate) fn require_ascending<T: PartialOrd>(signers: impl IntoIterator<Item = T>) -> Result<(), CertificateError> {
+    if signers.into_iter().is_sorted_by(|one, next| one < next) { Ok(()) } else { Err(CertificateError::NotAscending) }
 }

@@ -21,7 +21,9 @@ pub mod merkle;
 mod read;
 mod result;
 mod round;
+mod settlement;
 pub mod signatures;
+mod statement;
 mod transaction;
 mod validators;
 mod vote;
@@ -41,6 +43,8 @@ pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
     RoundOrder, elect,
 };
+pub use settlement::EcdsaCertificate;
+pub use statement::{Rotation, RotationError, Statement};
 pub use transaction::{
     Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
