@@ -3,7 +3,8 @@ pragma solidity ^0.8.30;
 
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
-import {Allotment, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
@@ -79,9 +80,7 @@ contract GoldenVectorsTest is Test {
 
     /// @dev The whole way: the registry takes the certificate, and the distributor pays every result by its proof.
     function test_GoldenVectors_FromCertificateToPayout() public {
-        ResultRegistry registry = new ResultRegistry(
-            json.readBytes32(".network.network_id"), header.epoch, json.readAddressArray(".network.validators")
-        );
+        ResultRegistry registry = deployRegistry(header.epoch);
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
         RewardDistributor distributor =
             new RewardDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
@@ -127,9 +126,7 @@ contract GoldenVectorsTest is Test {
             });
             assertEq(uint256(evidence.kind), count);
             address accused = json.readAddress(string.concat(entry, ".address"));
-            ResultRegistry registry = new ResultRegistry(
-                json.readBytes32(".network.network_id"), evidence.epoch, json.readAddressArray(".network.validators")
-            );
+            ResultRegistry registry = deployRegistry(evidence.epoch);
             vm.expectEmit();
             emit Validators.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
             registry.reportEvidence(evidence);
@@ -138,12 +135,90 @@ contract GoldenVectorsTest is Test {
         assertEq(count, 4, "one of each kind");
     }
 
+    /// @dev What each account has earned is under the root, and the registry takes the validators' certificate of it.
+    function test_GoldenVectors_Distribution() public {
+        bytes32 root = json.readBytes32(".distribution.root");
+        uint256 count;
+        for (; json.keyExists(item(".distribution.earnings", count)); ++count) {
+            string memory entry = item(".distribution.earnings", count);
+            bytes32 leaf = Formats.rewardLeaf(
+                json.readAddress(string.concat(entry, ".account")),
+                json.readAddress(string.concat(entry, ".token")),
+                vm.parseUint(json.readString(string.concat(entry, ".cumulative")))
+            );
+            assertEq(leaf, json.readBytes32(string.concat(entry, ".leaf")));
+            assertTrue(MerkleProof.verify(json.readBytes32Array(string.concat(entry, ".proof")), root, leaf));
+        }
+        assertEq(count, 4, "the vectors have earnings");
+
+        Allotment[] memory allotments = new Allotment[](2);
+        for (uint256 i; i < 2; ++i) {
+            string memory entry = item(".distribution.allotments", i);
+            allotments[i] = Allotment({
+                token: json.readAddress(string.concat(entry, ".token")),
+                amount: uint128(vm.parseUint(json.readString(string.concat(entry, ".amount"))))
+            });
+        }
+        uint32 number = uint32(json.readUint(".distribution.number"));
+        bytes32 hash = this.hashDistribution(
+            Distribution(json.readAddress(".distribution.distributor"), number, root, allotments)
+        );
+        assertEq(hash, json.readBytes32(".distribution.hash"));
+        bytes32 separator = json.readBytes32(".network.domain_separator");
+        uint64 epoch = uint64(json.readUint(".distribution.epoch"));
+        bytes32 digest = Formats.distributionDigest(separator, epoch, number, hash);
+        assertEq(digest, json.readBytes32(".distribution.digest"));
+
+        ResultRegistry registry = deployRegistry(epoch);
+        registry.certify(number, hash, json.readBytes(".distribution.certificate"));
+        assertTrue(registry.isCertified(number, hash));
+    }
+
+    /// @dev The registry hands over to the validators that the certificate names.
+    function test_GoldenVectors_Rotation() public {
+        uint64 epoch = uint64(json.readUint(".rotation.epoch"));
+        address[] memory next = json.readAddressArray(".rotation.validators");
+        bytes32 digest = this.digestRotation(json.readBytes32(".network.domain_separator"), epoch, next);
+        assertEq(digest, json.readBytes32(".rotation.digest"));
+        ResultRegistry registry = deployRegistry(epoch);
+        registry.rotate(next, json.readBytes(".rotation.certificate"));
+        assertEq(registry.validators(), next);
+    }
+
+    function test_GoldenVectors_Batch() public view {
+        bytes32[] memory payouts = json.readBytes32Array(".batch.payouts");
+        assertEq(this.hashBatch(json.readAddress(".batch.token"), payouts), json.readBytes32(".batch.hash"));
+        uint256 total;
+        for (uint256 i; i < payouts.length; ++i) {
+            total += uint96(uint256(payouts[i]));
+        }
+        assertEq(total, vm.parseUint(json.readString(".batch.total")));
+    }
+
+    function hashDistribution(Distribution calldata distribution) external pure returns (bytes32) {
+        return Formats.hash(distribution);
+    }
+
+    function digestRotation(bytes32 separator, uint64 epoch, address[] calldata next) external pure returns (bytes32) {
+        return Formats.rotationDigest(separator, epoch, next);
+    }
+
+    function hashBatch(address token, bytes32[] calldata payouts) external pure returns (bytes32) {
+        return Formats.batchHash(token, payouts);
+    }
+
     function hashHeader(Header calldata header_) external pure returns (bytes32) {
         return Formats.hash(header_);
     }
 
     function leafOf(Result calldata result) external pure returns (bytes32) {
         return Formats.leaf(result);
+    }
+
+    function deployRegistry(uint64 epoch) private returns (ResultRegistry) {
+        return new ResultRegistry(
+            json.readBytes32(".network.network_id"), epoch, json.readAddressArray(".network.validators")
+        );
     }
 
     function item(string memory list, uint256 index) private pure returns (string memory) {

@@ -39,6 +39,88 @@ fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
     Evidence::new(&vote(kind, validator, 0xe1), &vote(kind, validator, 0xe0))
 }
 
+/// Earnings of three accounts in two tokens, one of them the native currency.
+fn earnings() -> Earnings {
+    let earning = |account, token, cumulative| Earning {
+        account: Address::repeat_byte(account),
+        token: Address::repeat_byte(token),
+        cumulative: U256::from(cumulative),
+    };
+    let earnings =
+        [earning(0xa1, 0, 10u64.pow(18)), earning(0xa1, 0x70, 7), earning(0xa2, 0, 5), earning(0xa3, 0x70, 1)];
+    Earnings::new(earnings).unwrap()
+}
+
+fn distribution() -> Distribution {
+    let allotment = |token, amount| Allotment { token: Address::repeat_byte(token), amount };
+    Distribution {
+        distributor: Address::repeat_byte(0xdd),
+        number: 3,
+        root: earnings().root(),
+        allotments: vec![allotment(0, 10u128.pow(18) + 5), allotment(0x70, u128::MAX)],
+    }
+}
+
+/// Without the first of the validators, and with three more.
+fn rotation() -> Rotation {
+    let mut validators: Vec<_> = keys()[1..].iter().map(SecretKey::address).collect();
+    validators.extend((0xf1..=0xf3).map(Address::repeat_byte));
+    Rotation { epoch: 0, validators }
+}
+
+/// The signatures of the first three validators, who are a quorum.
+fn certificate(statement: &Statement) -> EcdsaCertificate {
+    EcdsaCertificate::new(keys()[..3].iter().map(|key| statement.sign(key, &genesis().domain())))
+}
+
+fn distribution_vector() -> Value {
+    let (domain, earnings, distribution) = (genesis().domain(), earnings(), distribution());
+    let statement = Statement::of_distribution(0, &distribution);
+    json!({
+        "distributor": distribution.distributor,
+        "number": distribution.number,
+        "root": distribution.root,
+        "allotments": distribution.allotments.iter().map(|allotment| json!({
+            "token": allotment.token,
+            "amount": allotment.amount.to_string(),
+        })).collect::<Vec<_>>(),
+        "hash": distribution.hash(),
+        "epoch": statement.epoch(),
+        "digest": statement.digest(&domain),
+        "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
+        "earnings": earnings.as_slice().iter().map(|earning| json!({
+            "account": earning.account,
+            "token": earning.token,
+            "cumulative": earning.cumulative.to_string(),
+            "leaf": earning.leaf(),
+            "proof": earnings.claim(earning.account, earning.token).unwrap().1,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn rotation_vector() -> Value {
+    let rotation = rotation();
+    let statement = Statement::Rotation(rotation.clone());
+    json!({
+        "epoch": rotation.epoch,
+        "validators": rotation.validators,
+        "digest": statement.digest(&genesis().domain()),
+        "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
+    })
+}
+
+fn batch_vector() -> Value {
+    let payout = |account, amount| Payout { account: Address::repeat_byte(account), amount };
+    let payouts = vec![payout(0xa1, U96::from(10u64.pow(18))), payout(0xa2, U96::MAX), payout(0, U96::ZERO)];
+    let batch = Batch { token: Address::repeat_byte(0x70), payouts };
+    json!({
+        "token": batch.token,
+        "payouts": batch.words(),
+        "total": batch.total().to_string(),
+        "hash": batch.hash(),
+    })
+}
+
 fn vectors() -> Value {
     let (genesis, keys) = (genesis(), keys());
     let domain = genesis.domain();
@@ -225,6 +307,9 @@ fn vectors() -> Value {
             "leaf": leaf,
         })).collect::<Vec<_>>(),
         "results_root": header.results_root,
+        "distribution": distribution_vector(),
+        "rotation": rotation_vector(),
+        "batch": batch_vector(),
         "proofs": (0..leaves.len()).map(|index| merkle::proof(&leaves, index).unwrap()).collect::<Vec<_>>(),
     })
 }
