@@ -4,10 +4,13 @@
 //! One secp256k1 key is one identity: a validator's address, its votes, its libp2p peer id and its seat among the
 //! multisig's owners derive from it. Every signature is over an EIP-712 digest in the network's own [`Domain`], so a
 //! signature of one kind, network, view or height is never valid as another, and a PBFT commit vote is at the same
-//! time what the settlement contract checks. The bytes are specified in `docs/formats.md`.
+//! time what the settlement contract checks. A BLS key beside it, which its account registers, lets a large validator set
+//! sign together at the price of one signature. The bytes are specified in `docs/formats.md`.
 
 mod batch;
 mod block;
+#[cfg(feature = "bls")]
+mod bls;
 mod certificate;
 pub mod codec;
 mod distribution;
@@ -31,6 +34,8 @@ mod vote;
 pub use alloy_primitives::{Address, B128, B256, Bytes, U256, aliases::U96, keccak256};
 pub use batch::{Batch, Payout};
 pub use block::{Block, Header};
+#[cfg(feature = "bls")]
+pub use bls::{BlsError, BlsPublicKey, BlsSecretKey, BlsSignature};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings};
 pub use domain::Domain;
