@@ -65,6 +65,24 @@ pub enum CertificateError {
     /// One of its signatures is no validator's: of a stranger, or over something else.
     #[error("the signer {0} is no validator")]
     UnknownSigner(Address),
+    /// It names a signer that is not there.
+    #[error("there is no validator {place}")]
+    NoValidator {
+        /// The place beyond the set.
+        place: ValidatorIndex,
+    },
+    /// One of its signers has no BLS key that is known in this epoch.
+    #[error("validator {validator} has no BLS key")]
+    NoKey {
+        /// Who.
+        validator: ValidatorIndex,
+    },
+    /// Its aggregate signature is not a point of G1, or infinity.
+    #[error("the aggregate signature is malformed")]
+    MalformedAggregate,
+    /// Its aggregate signature is not one of this message by all of its signers, and nobody else.
+    #[error("the aggregate signature is not by these signers")]
+    InvalidAggregate,
 }
 
 impl Certificate {

@@ -49,6 +49,8 @@ pub use round::{
     RoundOrder, elect,
 };
 pub use settlement::EcdsaCertificate;
+#[cfg(feature = "bls")]
+pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use statement::{Rotation, RotationError, Statement};
 pub use transaction::{
     Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,

@@ -1,8 +1,13 @@
 //! Certificates in the encodings of the registry contract: the signatures alone, of which the contract finds out the
 //! signers, over the digest of any [`Statement`](crate::Statement).
 
+#[cfg(feature = "bls")]
+mod aggregate;
+
 use alloy_primitives::B256;
 
+#[cfg(feature = "bls")]
+pub use self::aggregate::{BlsCertificate, SettlementCertificate};
 use crate::{
     CertificateError, Signature, ValidatorSet,
     certificate::{require_ascending, require_quorum},
