@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Bls} from "../src/Bls.sol";
 import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -193,6 +194,44 @@ contract GoldenVectorsTest is Test {
             total += uint96(uint256(payouts[i]));
         }
         assertEq(total, vm.parseUint(json.readString(".batch.total")));
+    }
+
+    /// @dev Keys and proofs of possession made in Rust are registered, and what the keys sign together certifies a block,
+    /// a distribution and a rotation.
+    function test_GoldenVectors_Bls() public {
+        ResultRegistry registry = deployRegistry(header.epoch);
+        bytes32 separator = json.readBytes32(".network.domain_separator");
+        bytes memory keys;
+        uint256 count;
+        for (; json.keyExists(item(".bls.keys", count)); ++count) {
+            string memory entry = item(".bls.keys", count);
+            address account = json.readAddress(string.concat(entry, ".account"));
+            bytes memory key = json.readBytes(string.concat(entry, ".key"));
+            assertEq(this.digestKey(separator, account, key), json.readBytes32(string.concat(entry, ".digest")));
+            bytes memory proof = json.readBytes(string.concat(entry, ".possession"));
+            vm.prank(account);
+            registry.registerKey(key, proof);
+            keys = bytes.concat(keys, key);
+        }
+        assertEq(count, 4, "the vectors have the keys of all validators");
+        registry.publishKeys(0xf, keys);
+
+        bytes memory hashed = Bls.hashToG1(abi.encode(json.readBytes32(".bls.digest")), bytes(registry.SIGNATURE_DST()));
+        bytes memory first = json.readBytes(".bls.keys[0].key");
+        assertTrue(Bls.verify(json.readBytes(".bls.signature"), hashed, Bls.negateG2(first)));
+
+        registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".bls.certificate"));
+        assertTrue(registry.isFinalized(header.height, json.readBytes32(".header.hash")));
+        uint32 number = uint32(json.readUint(".distribution.number"));
+        bytes32 hash = json.readBytes32(".distribution.hash");
+        registry.certify(number, hash, json.readBytes(".distribution.aggregate"));
+        assertTrue(registry.isCertified(number, hash));
+        registry.rotate(json.readAddressArray(".rotation.validators"), json.readBytes(".rotation.aggregate"));
+        assertEq(registry.epoch(), header.epoch + 1);
+    }
+
+    function digestKey(bytes32 separator, address account, bytes calldata key) external pure returns (bytes32) {
+        return Formats.keyDigest(separator, account, key);
     }
 
     function hashDistribution(Distribution calldata distribution) external pure returns (bytes32) {

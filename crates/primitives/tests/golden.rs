@@ -2,6 +2,7 @@
 //! Solidity cannot drift apart unnoticed. `UPDATE_VECTORS=1` rewrites the file after a deliberate change of format.
 
 #![allow(clippy::unwrap_used)]
+#![cfg(feature = "bls")]
 
 use alloy_primitives::hex;
 use dtn_primitives::*;
@@ -73,6 +74,34 @@ fn certificate(statement: &Statement) -> EcdsaCertificate {
     EcdsaCertificate::new(keys()[..3].iter().map(|key| statement.sign(key, &genesis().domain())))
 }
 
+/// The BLS keys of the validators, by place.
+fn bls_keys() -> Vec<BlsSecretKey> {
+    (0xb1..=0xb4).map(|i| BlsSecretKey::from_seed(&[i; 32])).collect()
+}
+
+/// The same by one signature of all but the second of the validators, who are a quorum as well.
+fn aggregate(statement: &Statement) -> BlsCertificate {
+    let (keys, digest) = (bls_keys(), statement.digest(&genesis().domain()));
+    let signatures = [0, 2, 3].map(|place: u16| (ValidatorIndex(place), keys[usize::from(place)].sign(digest)));
+    BlsCertificate::aggregate(&signatures.into()).unwrap()
+}
+
+fn bls_vector(commit: &Statement) -> Value {
+    let (domain, bls_keys) = (genesis().domain(), bls_keys());
+    let accounts = keys().into_iter().map(|key| key.address());
+    json!({
+        "keys": accounts.zip(&bls_keys).map(|(account, key)| json!({
+            "account": account,
+            "key": hex::encode_prefixed(key.public_key().to_bytes()),
+            "digest": key.public_key().possession_digest(account, &domain),
+            "possession": hex::encode_prefixed(key.prove_possession(account, &domain).to_bytes()),
+        })).collect::<Vec<_>>(),
+        "digest": commit.digest(&domain),
+        "signature": hex::encode_prefixed(bls_keys[0].sign(commit.digest(&domain)).to_bytes()),
+        "certificate": hex::encode_prefixed(aggregate(commit).to_bytes()),
+    })
+}
+
 fn distribution_vector() -> Value {
     let (domain, earnings, distribution) = (genesis().domain(), earnings(), distribution());
     let statement = Statement::of_distribution(0, &distribution);
@@ -88,6 +117,7 @@ fn distribution_vector() -> Value {
         "epoch": statement.epoch(),
         "digest": statement.digest(&domain),
         "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
+        "aggregate": hex::encode_prefixed(aggregate(&statement).to_bytes()),
         "earnings": earnings.as_slice().iter().map(|earning| json!({
             "account": earning.account,
             "token": earning.token,
@@ -106,6 +136,7 @@ fn rotation_vector() -> Value {
         "validators": rotation.validators,
         "digest": statement.digest(&genesis().domain()),
         "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
+        "aggregate": hex::encode_prefixed(aggregate(&statement).to_bytes()),
     })
 }
 
@@ -307,6 +338,7 @@ fn vectors() -> Value {
             "leaf": leaf,
         })).collect::<Vec<_>>(),
         "results_root": header.results_root,
+        "bls": bls_vector(&Statement::Commit { epoch: 0, view: certificate.view, height: header.height, block_hash: hash }),
         "distribution": distribution_vector(),
         "rotation": rotation_vector(),
         "batch": batch_vector(),
@@ -326,6 +358,20 @@ fn the_formats_are_the_golden_ones() {
         assert_eq!(&computed[name], value, "the format of `{name}` has changed");
     }
     assert_eq!(computed, golden);
+}
+
+#[test]
+fn the_golden_certificates_pass_in_either_encoding() {
+    let (genesis, keys) = (genesis(), bls_keys());
+    let (domain, validators) = (genesis.domain(), genesis.validator_set().unwrap());
+    let keys: Vec<_> = keys.iter().map(|key| Some(key.public_key())).collect();
+    for statement in [Statement::Rotation(rotation()), Statement::of_distribution(0, &distribution())] {
+        let (digest, ecdsa, bls) = (statement.digest(&domain), certificate(&statement), aggregate(&statement));
+        for certificate in [SettlementCertificate::from(ecdsa), SettlementCertificate::from(bls)] {
+            assert_eq!(certificate.verify(digest, &validators, &keys), Ok(()));
+        }
+    }
+    assert_eq!((rotation().validate(), distribution().validate()), (Ok(()), Ok(())));
 }
 
 #[test]
