@@ -196,8 +196,8 @@ contract GoldenVectorsTest is Test {
         assertEq(total, vm.parseUint(json.readString(".batch.total")));
     }
 
-    /// @dev Keys and proofs of possession made in Rust are registered, and what the keys sign together certifies a block,
-    /// a distribution and a rotation.
+    /// @dev Keys and proofs of possession made in Rust are registered, and what the keys sign together certifies a
+    /// block, a distribution and a rotation.
     function test_GoldenVectors_Bls() public {
         ResultRegistry registry = deployRegistry(header.epoch);
         bytes32 separator = json.readBytes32(".network.domain_separator");

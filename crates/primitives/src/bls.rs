@@ -53,9 +53,9 @@ fn unpad(bytes: &[u8], places: &[usize]) -> Result<Vec<u8>, BlsError> {
         return Err(BlsError::MalformedPoint);
     }
     let unpadded: Option<Vec<_>> = places.iter().map(|place| coordinates[*place].strip_prefix(&ZEROS)).collect();
-    let point = unpadded.ok_or(BlsError::MalformedPoint)?.concat();
-    // What `blst` takes for flags in the three highest bits is here part of a number, which is then not below the modulus.
-    if point[0] >> 5 == 0 { Ok(point) } else { Err(BlsError::MalformedPoint) }
+    // `blst` takes the highest bits of the first coordinate for flags: of compression, for which the point is too long,
+    // and of infinity, which nobody takes. In all other coordinates they are part of a number above the modulus.
+    Ok(unpadded.ok_or(BlsError::MalformedPoint)?.concat())
 }
 
 /// The reverse of [`unpad`].
@@ -153,8 +153,8 @@ impl<'de> Deserialize<'de> for BlsPublicKey {
     }
 }
 
-/// A point of G1 other than infinity, verified to be one: the signature of a key, or the sum of several over one digest.
-/// 128 bytes on every wire, hex in JSON.
+/// A point of G1 other than infinity, verified to be one: the signature of a key, or the sum of several over one
+/// digest. 128 bytes on every wire, hex in JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BlsSignature(min_sig::Signature);
 
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn points_outside_of_the_groups_are_refused() {
-        // x = 4 is on the curve of G1, and the point's order is not that of the group. Most small x of G2 are such, too.
+        // x = 4 is on the curve of G1, and the point's order is not that of the group. So it is for most small x in G2.
         let signature = hex!(
             "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000004"
             "000000000000000000000000000000000a989badd40d6212b33cffc3f3763e9bc760f988c9926b26da9dd85e928483446346b8ed00e1de5d5ea93e354abe706c"

@@ -4,8 +4,8 @@
 //! One secp256k1 key is one identity: a validator's address, its votes, its libp2p peer id and its seat among the
 //! multisig's owners derive from it. Every signature is over an EIP-712 digest in the network's own [`Domain`], so a
 //! signature of one kind, network, view or height is never valid as another, and a PBFT commit vote is at the same
-//! time what the settlement contract checks. A BLS key beside it, which its account registers, lets a large validator set
-//! sign together at the price of one signature. The bytes are specified in `docs/formats.md`.
+//! time what the settlement contract checks. A BLS key beside it, which its account registers, lets a large validator
+//! set sign together at the price of one signature. The bytes are specified in `docs/formats.md`.
 
 mod batch;
 mod block;

@@ -17,7 +17,7 @@ fn level_above(level: &[B256]) -> Vec<B256> {
     level.chunks(2).map(|pair| if let [a, b] = pair { parent(*a, *b) } else { pair[0] }).collect()
 }
 
-/// The tree over leaves in their order, kept whole, so that the proofs of all of them cost no more hashes than its root.
+/// The tree over leaves in their order, kept whole: the proofs of all of them cost no more hashes than its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     /// From the leaves up to the root. There is at least one level, which is empty if there is no leaf.

@@ -170,7 +170,8 @@ fn the_certificate_of_a_block_is_one_for_the_registry() {
 proptest! {
     #[test]
     fn no_bytes_but_signatures_are_a_certificate(
-        bytes in prop::collection::vec(any::<u8>(), 0..800), length in prop::sample::select(vec![65, 160, 325, 455, 1000]),
+        bytes in prop::collection::vec(any::<u8>(), 0..800),
+        length in prop::sample::select(vec![65, 160, 325, 455, 1000]),
     ) {
         let mut bytes = bytes;
         bytes.truncate(length);

@@ -338,7 +338,7 @@ fn vectors() -> Value {
             "leaf": leaf,
         })).collect::<Vec<_>>(),
         "results_root": header.results_root,
-        "bls": bls_vector(&Statement::Commit { epoch: 0, view: certificate.view, height: header.height, block_hash: hash }),
+        "bls": bls_vector(&Statement::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),
         "distribution": distribution_vector(),
         "rotation": rotation_vector(),
         "batch": batch_vector(),

@@ -23,8 +23,8 @@ impl BlsCertificate {
     /// Bytes of its encoding. No number of ECDSA signatures has this length.
     pub const LENGTH: usize = 160;
 
-    /// Adds up signatures of one digest. `None` if there is no signature, if they cancel each other out, or if there is no
-    /// bit for a place, which no validator has that the registry knows.
+    /// Adds up signatures of one digest. `None` if there is no signature, if they cancel each other out, or if there is
+    /// no bit for a place, which no validator has that the registry knows.
     pub fn aggregate(signatures: &BTreeMap<ValidatorIndex, BlsSignature>) -> Option<Self> {
         let mut signers = U256::ZERO;
         for place in signatures.keys().map(|place| place.as_usize()) {
@@ -57,8 +57,8 @@ impl BlsCertificate {
         (0..=u8::MAX).filter(|place| self.signers.bit(usize::from(*place))).map(|place| ValidatorIndex(place.into()))
     }
 
-    /// Succeeds only if a quorum of validators signed this digest. `keys` are those published for their epoch, by place;
-    /// who is beyond the end has none. Their possession must have been proven, which the registry asks for.
+    /// Succeeds only if a quorum of validators signed this digest. `keys` are those published for their epoch, by
+    /// place; who is beyond the end has none. Their possession must have been proven, which the registry asks for.
     ///
     /// What passes is what the registry takes, but for one thing: signers whose keys add up to infinity, which only a
     /// quorum of conspirators can make, have signed nothing here.
@@ -107,8 +107,8 @@ impl SettlementCertificate {
         }
     }
 
-    /// Succeeds only if a quorum of distinct validators signed this digest, as the registry contract checks it. The keys
-    /// are those of [`BlsCertificate::verify`]; without any, only ECDSA passes.
+    /// Succeeds only if a quorum of distinct validators signed this digest, as the registry contract checks it. The
+    /// keys are those of [`BlsCertificate::verify`]; without any, only ECDSA passes.
     pub fn verify(
         &self,
         digest: B256,
