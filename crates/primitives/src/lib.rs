@@ -26,7 +26,6 @@ mod result;
 mod round;
 mod settlement;
 pub mod signatures;
-mod statement;
 mod transaction;
 mod validators;
 mod vote;
@@ -48,10 +47,9 @@ pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
     RoundOrder, elect,
 };
-pub use settlement::EcdsaCertificate;
 #[cfg(feature = "bls")]
 pub use settlement::{BlsCertificate, SettlementCertificate};
-pub use statement::{Rotation, RotationError, Statement};
+pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
 pub use transaction::{
     Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };

@@ -162,8 +162,8 @@ fn the_certificate_of_a_block_is_one_for_the_registry() {
         Vote::sign(VoteKind::Commit, (0, 2, 9), B256::ZERO, ValidatorIndex(place), key, &domain)
     };
     let certificate = Certificate::from_votes(&[6, 0, 2, 5, 3].map(vote)).unwrap();
-    let statement = Statement::Commit { epoch: 0, view: 2, height: 9, block_hash: B256::ZERO };
-    assert_eq!(certificate.ecdsa().verify(statement.digest(&domain), &validators()), Ok(()));
+    let message = SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: B256::ZERO };
+    assert_eq!(certificate.ecdsa().verify(message.digest(&domain), &validators()), Ok(()));
     assert_eq!(certificate.ecdsa().to_bytes(), certificate.signature_bytes());
 }
 

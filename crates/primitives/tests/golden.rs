@@ -70,8 +70,8 @@ fn rotation() -> Rotation {
 }
 
 /// The signatures of the first three validators, who are a quorum.
-fn certificate(statement: &Statement) -> EcdsaCertificate {
-    EcdsaCertificate::new(keys()[..3].iter().map(|key| statement.sign(key, &genesis().domain())))
+fn certificate(message: &SettlementMessage) -> EcdsaCertificate {
+    EcdsaCertificate::new(keys()[..3].iter().map(|key| message.sign(key, &genesis().domain())))
 }
 
 /// The BLS keys of the validators, by place.
@@ -80,13 +80,13 @@ fn bls_keys() -> Vec<BlsSecretKey> {
 }
 
 /// The same by one signature of all but the second of the validators, who are a quorum as well.
-fn aggregate(statement: &Statement) -> BlsCertificate {
-    let (keys, digest) = (bls_keys(), statement.digest(&genesis().domain()));
+fn aggregate(message: &SettlementMessage) -> BlsCertificate {
+    let (keys, digest) = (bls_keys(), message.digest(&genesis().domain()));
     let signatures = [0, 2, 3].map(|place: u16| (ValidatorIndex(place), keys[usize::from(place)].sign(digest)));
     BlsCertificate::aggregate(&signatures.into()).unwrap()
 }
 
-fn bls_vector(commit: &Statement) -> Value {
+fn bls_vector(commit: &SettlementMessage) -> Value {
     let (domain, bls_keys) = (genesis().domain(), bls_keys());
     let accounts = keys().into_iter().map(|key| key.address());
     json!({
@@ -104,7 +104,7 @@ fn bls_vector(commit: &Statement) -> Value {
 
 fn distribution_vector() -> Value {
     let (domain, earnings, distribution) = (genesis().domain(), earnings(), distribution());
-    let statement = Statement::of_distribution(0, &distribution);
+    let message = SettlementMessage::of_distribution(0, &distribution);
     json!({
         "distributor": distribution.distributor,
         "number": distribution.number,
@@ -114,10 +114,10 @@ fn distribution_vector() -> Value {
             "amount": allotment.amount.to_string(),
         })).collect::<Vec<_>>(),
         "hash": distribution.hash(),
-        "epoch": statement.epoch(),
-        "digest": statement.digest(&domain),
-        "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
-        "aggregate": hex::encode_prefixed(aggregate(&statement).to_bytes()),
+        "epoch": message.epoch(),
+        "digest": message.digest(&domain),
+        "certificate": hex::encode_prefixed(certificate(&message).to_bytes()),
+        "aggregate": hex::encode_prefixed(aggregate(&message).to_bytes()),
         "earnings": earnings.as_slice().iter().map(|earning| json!({
             "account": earning.account,
             "token": earning.token,
@@ -130,13 +130,13 @@ fn distribution_vector() -> Value {
 
 fn rotation_vector() -> Value {
     let rotation = rotation();
-    let statement = Statement::Rotation(rotation.clone());
+    let message = SettlementMessage::Rotation(rotation.clone());
     json!({
         "epoch": rotation.epoch,
         "validators": rotation.validators,
-        "digest": statement.digest(&genesis().domain()),
-        "certificate": hex::encode_prefixed(certificate(&statement).to_bytes()),
-        "aggregate": hex::encode_prefixed(aggregate(&statement).to_bytes()),
+        "digest": message.digest(&genesis().domain()),
+        "certificate": hex::encode_prefixed(certificate(&message).to_bytes()),
+        "aggregate": hex::encode_prefixed(aggregate(&message).to_bytes()),
     })
 }
 
@@ -338,7 +338,7 @@ fn vectors() -> Value {
             "leaf": leaf,
         })).collect::<Vec<_>>(),
         "results_root": header.results_root,
-        "bls": bls_vector(&Statement::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),
+        "bls": bls_vector(&SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),
         "distribution": distribution_vector(),
         "rotation": rotation_vector(),
         "batch": batch_vector(),
@@ -365,8 +365,8 @@ fn the_golden_certificates_pass_in_either_encoding() {
     let (genesis, keys) = (genesis(), bls_keys());
     let (domain, validators) = (genesis.domain(), genesis.validator_set().unwrap());
     let keys: Vec<_> = keys.iter().map(|key| Some(key.public_key())).collect();
-    for statement in [Statement::Rotation(rotation()), Statement::of_distribution(0, &distribution())] {
-        let (digest, ecdsa, bls) = (statement.digest(&domain), certificate(&statement), aggregate(&statement));
+    for message in [SettlementMessage::Rotation(rotation()), SettlementMessage::of_distribution(0, &distribution())] {
+        let (digest, ecdsa, bls) = (message.digest(&domain), certificate(&message), aggregate(&message));
         for certificate in [SettlementCertificate::from(ecdsa), SettlementCertificate::from(bls)] {
             assert_eq!(certificate.verify(digest, &validators, &keys), Ok(()));
         }

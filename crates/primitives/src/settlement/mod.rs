@@ -1,13 +1,15 @@
-//! Certificates in the encodings of the registry contract: the signatures alone, of which the contract finds out the
-//! signers, over the digest of any [`Statement`](crate::Statement).
+//! What validators certify on the settlement chain, and certificates in the encodings of the registry contract: the
+//! signatures alone, of which the contract finds out the signers, over the digest of any [`SettlementMessage`].
 
 #[cfg(feature = "bls")]
 mod aggregate;
+mod message;
 
 use alloy_primitives::B256;
 
 #[cfg(feature = "bls")]
 pub use self::aggregate::{BlsCertificate, SettlementCertificate};
+pub use self::message::{Rotation, RotationError, SettlementMessage};
 use crate::{
     CertificateError, Signature, ValidatorSet,
     certificate::{require_ascending, require_quorum},

@@ -20,7 +20,7 @@ mod typed {
 /// by ECDSA or by BLS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Statement {
+pub enum SettlementMessage {
     /// A block is final. The signatures are those of the commit votes.
     Commit {
         /// The epoch of the signers.
@@ -78,7 +78,7 @@ impl Rotation {
     }
 }
 
-impl Statement {
+impl SettlementMessage {
     /// What the validators of an epoch sign for a distribution.
     pub fn of_distribution(epoch: u64, distribution: &Distribution) -> Self {
         Self::Distribution { epoch, number: distribution.number, hash: distribution.hash() }
@@ -92,7 +92,7 @@ impl Statement {
         }
     }
 
-    /// The EIP-712 digest that validators sign. Its type is part of it, so no statement passes for another.
+    /// The EIP-712 digest that validators sign. Its type is part of it, so no message passes for another.
     pub fn digest(&self, domain: &Domain) -> B256 {
         match *self {
             Self::Commit { epoch, view, height, block_hash } => {
@@ -112,7 +112,7 @@ impl Statement {
         key.sign(self.digest(domain))
     }
 
-    /// Succeeds only if this validator of the statement's epoch signed it, in this domain.
+    /// Succeeds only if this validator of the message's epoch signed it, in this domain.
     pub fn verify(
         &self,
         signature: &Signature,
@@ -151,17 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_for_one_statement_of_one_validator_epoch_network_and_chain() {
+    fn a_signature_is_for_one_message_of_one_validator_epoch_network_and_chain() {
         let keys: Vec<_> = (1..=4).map(|i| SecretKey::from_bytes(&[i; 32]).unwrap()).collect();
         let set = ValidatorSet::new(5, keys.iter().map(SecretKey::public_key));
         let domain = Domain::new(B256::repeat_byte(1), 31337);
         let validators = addresses(1..=4);
         let rotation =
-            |epoch, validators: &[_]| Statement::Rotation(Rotation { epoch, validators: validators.to_vec() });
+            |epoch, validators: &[_]| SettlementMessage::Rotation(Rotation { epoch, validators: validators.to_vec() });
         let distribution =
-            |epoch, number, hash| Statement::Distribution { epoch, number, hash: B256::repeat_byte(hash) };
-        let commit = |epoch, height| Statement::Commit { epoch, view: 1, height, block_hash: B256::repeat_byte(1) };
-        let statements = [
+            |epoch, number, hash| SettlementMessage::Distribution { epoch, number, hash: B256::repeat_byte(hash) };
+        let commit =
+            |epoch, height| SettlementMessage::Commit { epoch, view: 1, height, block_hash: B256::repeat_byte(1) };
+        let messages = [
             rotation(5, &validators),
             rotation(5, &validators[1..]),
             distribution(5, 1, 1),
@@ -171,22 +172,22 @@ mod tests {
             commit(5, 2),
         ];
         let place = set.index_of(keys[0].address()).unwrap();
-        for statement in &statements {
-            let signature = statement.sign(&keys[0], &domain);
-            for other in &statements {
-                assert_eq!(other.verify(&signature, place, &domain, &set).is_ok(), other == statement);
+        for message in &messages {
+            let signature = message.sign(&keys[0], &domain);
+            for other in &messages {
+                assert_eq!(other.verify(&signature, place, &domain, &set).is_ok(), other == message);
             }
             for (other, _) in set.iter().filter(|(other, _)| *other != place) {
-                statement.verify(&signature, other, &domain, &set).unwrap_err();
+                message.verify(&signature, other, &domain, &set).unwrap_err();
             }
             for elsewhere in [Domain::new(B256::repeat_byte(2), 31337), Domain::new(domain.network_id, 1)] {
-                statement.verify(&signature, place, &elsewhere, &set).unwrap_err();
+                message.verify(&signature, place, &elsewhere, &set).unwrap_err();
             }
         }
-        for statement in [rotation(4, &validators), distribution(4, 1, 1), commit(4, 1)] {
-            let signature = statement.sign(&keys[0], &domain);
+        for message in [rotation(4, &validators), distribution(4, 1, 1), commit(4, 1)] {
+            let signature = message.sign(&keys[0], &domain);
             let unknown = KeyError::UnknownValidator { index: place.0, epoch: 4 };
-            assert_eq!(statement.verify(&signature, place, &domain, &set), Err(unknown), "another epoch");
+            assert_eq!(message.verify(&signature, place, &domain, &set), Err(unknown), "another epoch");
         }
     }
 
@@ -194,7 +195,7 @@ mod tests {
     fn a_commit_is_what_the_commit_votes_sign() {
         let (key, domain) = (SecretKey::from_bytes(&[1; 32]).unwrap(), Domain::new(B256::ZERO, 1));
         let vote = Vote::sign(VoteKind::Commit, (0, 2, 9), B256::repeat_byte(7), ValidatorIndex(0), &key, &domain);
-        let statement = Statement::Commit { epoch: 0, view: 2, height: 9, block_hash: B256::repeat_byte(7) };
-        assert_eq!(statement.sign(&key, &domain), vote.signature);
+        let message = SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: B256::repeat_byte(7) };
+        assert_eq!(message.sign(&key, &domain), vote.signature);
     }
 }
