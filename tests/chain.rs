@@ -302,7 +302,9 @@ async fn payouts_wait_for_money_and_for_enough_owners() {
 
     // Two of four owners, whichever is on duty, never reach the threshold of three.
     let multisig = Multisig::new(council.chain.clone(), council.deployment.addresses.multisig);
-    let transaction = WalletTransaction::payout(council.deployment.addresses.distributor, &result);
+    let transaction =
+        WalletTransaction::payout(council.deployment.addresses.distributor, std::slice::from_ref(&result))
+            .expect("a result");
     let id = multisig.check_id(&transaction).await.expect("both compute the same id");
     let confirmed = async || multisig.status(id).await.expect("answered");
     until("two confirmations", || async { confirmed().await.1.len() == 2 }).await;
@@ -406,7 +408,9 @@ async fn a_validator_that_contradicted_itself_is_barred_and_not_paid() {
 
     // Not even when all owners agree to pay.
     let multisig = Multisig::new(council.chain.clone(), council.deployment.addresses.multisig);
-    let transaction = WalletTransaction::payout(council.deployment.addresses.distributor, forfeited);
+    let transaction =
+        WalletTransaction::payout(council.deployment.addresses.distributor, std::slice::from_ref(forfeited))
+            .expect("a result");
     let id = multisig.check_id(&transaction).await.expect("both compute the same id");
     let owner =
         |index: usize| Account::new(council.chain.clone(), council.keys[index].clone(), council.gas_ledger(index));
@@ -455,7 +459,7 @@ async fn claims_are_posted_checked_challenged_and_released_by_hand() {
     council.finalize(&[Address::repeat_byte(0x91)]);
     let block = council.ledger.all().remove(0);
     let signatures = block.certificate.signatures.iter().flat_map(|(_, signature)| signature.0).collect();
-    let call = ResultRegistry::finalizeCall { header: (&block.header).into(), view_: 0, signatures };
+    let call = ResultRegistry::finalizeCall { header: (&block.header).into(), view_: 0, certificate: signatures };
     council.deployer.send(&Call::new(REGISTRY, council.deployment.addresses.registry, &call)).await.expect("final");
 
     let post = |from: &'static str, steps: &'static str| {

@@ -1,6 +1,9 @@
 //! `dtn-cli deploy` and `dtn-cli fund`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
@@ -11,6 +14,7 @@ use dtn_settlement::{
     amount::format_amount,
     aow::ClaimTerms,
     deploy::{self, DeployPlan, Deployment},
+    rewards::Cap,
 };
 use serde_json::json;
 
@@ -29,6 +33,8 @@ use crate::{
   dtn-cli deploy --genesis net/genesis.json --threshold 3
   dtn-cli deploy --network testnet --from treasurer
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
+  dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
+  dtn-cli deploy --plan plan.json                (for `forge script`, which deploys to the same addresses)
 
 Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
 rest. Without --owners the validators own the multisig, and without --threshold their quorum decides.")]
@@ -48,6 +54,18 @@ pub(crate) struct Deploy {
     /// How long such a claim can be challenged [default: 4s on a development chain, else 1h]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     claim_window: Option<Duration>,
+    /// How long a scheduled distribution waits until it takes effect [default: 4s on a development chain, else 2days]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    reward_delay: Option<Duration>,
+    /// How long rewards can be claimed if no further distribution comes [default: 365days]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    claim_period: Option<Duration>,
+    /// What one distribution may allot at most, of the native currency or of a token [default: 10ether and no token]
+    #[arg(long = "reward-cap", value_name = "[TOKEN=]AMOUNT", value_parser = cap)]
+    reward_caps: Vec<Cap>,
+    /// Write the plan to a file and deploy nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "fund_distributor")]
+    plan: Option<PathBuf>,
     /// Bring the distributor's balance up to this, such as 1ether
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     fund_distributor: Option<U256>,
@@ -71,6 +89,14 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         None => window,
     };
     let plan = plan.with_claims(ClaimTerms { bond: args.claim_bond.unwrap_or(bond), window })?;
+    let mut terms = plan.rewards.clone();
+    terms.delay = args.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
+    terms.claim_period = args.claim_period.map_or(terms.claim_period, |period| period.as_secs());
+    let terms = args.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(cap.token, cap.amount));
+    let plan = plan.with_rewards(terms)?;
+    if let Some(file) = &args.plan {
+        return write_plan(&plan, file, context);
+    }
     let chain = context.connect_or_start().await?;
     let account = context.account(&chain, args.from.as_ref()).await?;
 
@@ -106,6 +132,8 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let window = humantime::format_duration(Duration::from_secs(plan.claims.window.into()));
     let bond = format_amount(plan.claims.bond);
     table.note(format!("A claim of sequential work takes a bond of {bond} and can be challenged for {window}."));
+    let delay = humantime::format_duration(Duration::from_secs(plan.rewards.delay));
+    table.note(format!("A distribution of rewards takes effect {delay} after the owners have scheduled it."));
     if peers_settle {
         let (running, shown) = (processes::any_peer_runs(&home)?, context.home.display());
         table.note(match running {
@@ -120,6 +148,31 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         let done = if funded.is_some() { "now" } else { "already" };
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
+    output::line(table)
+}
+
+/// Reads a cap such as `50ether`, or `0x…=1000ether` for a token.
+fn cap(text: &str) -> Result<Cap, String> {
+    let (token, given) = match text.split_once('=') {
+        Some((token, given)) => (token.parse().map_err(|error| format!("the token `{token}`: {error}"))?, given),
+        None => (Address::ZERO, text),
+    };
+    let amount = amount(given)?.try_into().map_err(|_| format!("{given} is more than 128 bits hold"))?;
+    Ok(Cap { token, amount })
+}
+
+fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
+    std::fs::write(file, serde_json::to_string_pretty(plan)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    if context.json {
+        return output::json(&json!({ "plan": plan, "addresses": plan.addresses() }));
+    }
+    let addresses = plan.addresses();
+    let mut table = Table::new(format!("Written to {}", file.display()), [left("contract"), left("address")]);
+    table.row(["ResultRegistry".to_string(), addresses.registry.to_string()]);
+    table.row(["AowChallenge".to_string(), addresses.aow.to_string()]);
+    table.row(["MultiSigWallet".to_string(), addresses.multisig.to_string()]);
+    table.row(["RewardDistributor".to_string(), addresses.distributor.to_string()]);
     output::line(table)
 }
 

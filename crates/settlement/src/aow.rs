@@ -11,7 +11,7 @@ use alloy::{
 };
 use dtn_aow::{Delay, Element, Start};
 use dtn_primitives::{Domain, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     connection::{Chain, ReadError, retrying},
@@ -33,7 +33,7 @@ const LOG_RANGE: u64 = 5_000;
 const MILLIETHER: u64 = 1_000_000_000_000_000;
 
 /// On which terms sequential work is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimTerms {
     /// The least bond of a claim, in wei. Half of it should exceed what a challenge costs.
     pub bond: U256,
@@ -298,7 +298,7 @@ impl Aow {
             checkpoints: pack(checkpoints),
             proofDigest: *proof_digest,
         };
-        account.send(&Call { value: bond, ..self.call(&call) }).await
+        account.send(&Call { value: bond, ..self.call(&call).urgent() }).await
     }
 
     /// Shows that a segment of a claim is wrong.
@@ -311,7 +311,7 @@ impl Aow {
     ) -> Result<GasRecord, SendError> {
         let call =
             AowChallenge::challengeCall { id, checkpoints: pack(checkpoints), segment: U256::from(segment as u64) };
-        account.send(&self.call(&call)).await
+        account.send(&self.call(&call).urgent()).await
     }
 
     /// Has the contract take the whole work back, which makes a right claim final.

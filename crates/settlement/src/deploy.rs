@@ -16,6 +16,7 @@ use crate::{
         RewardDistributor,
     },
     gas_ledger::GasRecord,
+    rewards::RewardTerms,
     sender::{Account, Call, SendError},
 };
 
@@ -54,6 +55,9 @@ pub enum PlanError {
     /// The terms of claims.
     #[error("a claim needs a bond, which is what a challenger earns half of, and a window of a second or more")]
     Terms,
+    /// The terms of distributions.
+    #[error("the delay and the claim period of distributions are at most 100 years")]
+    RewardTerms,
 }
 
 /// Why the contracts were not deployed.
@@ -108,7 +112,7 @@ pub enum DeployError {
 }
 
 /// What is to be deployed. The same plan gives the same addresses on every chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployPlan {
     /// The network's id, also the salt of the addresses: another network gets other contracts.
     pub network_id: B256,
@@ -124,6 +128,8 @@ pub struct DeployPlan {
     pub threshold: u8,
     /// On which terms sequential work is claimed.
     pub claims: ClaimTerms,
+    /// On which terms rewards are distributed.
+    pub rewards: RewardTerms,
 }
 
 impl DeployPlan {
@@ -156,6 +162,7 @@ impl DeployPlan {
             owners,
             threshold: u8::try_from(threshold).map_err(|_| invalid)?,
             claims: ClaimTerms::for_chain(genesis.chain_id),
+            rewards: RewardTerms::for_chain(genesis.chain_id),
         })
     }
 
@@ -164,6 +171,16 @@ impl DeployPlan {
         match claims.bond.is_zero() || claims.window == 0 {
             true => Err(PlanError::Terms),
             false => Ok(Self { claims, ..self }),
+        }
+    }
+
+    /// The same with other terms for distributions.
+    pub fn with_rewards(self, rewards: RewardTerms) -> Result<Self, PlanError> {
+        const CENTURY: u64 = 100 * 365 * 24 * 3600;
+        // The contract adds both to the time in 64 bits.
+        match rewards.delay > CENTURY || rewards.claim_period > CENTURY {
+            true => Err(PlanError::RewardTerms),
+            false => Ok(Self { rewards, ..self }),
         }
     }
 
@@ -184,8 +201,15 @@ impl DeployPlan {
         };
         let aow = [&AowChallenge::BYTECODE[..], &aow.abi_encode()].concat();
         let at_aow = self.address_of(&aow);
-        let distributor =
-            RewardDistributor::constructorCall { registry_: at_registry, aow_: at_aow, multisig_: at_multisig };
+        let caps = self.rewards.caps.iter();
+        let distributor = RewardDistributor::constructorCall {
+            registry_: at_registry,
+            aow_: at_aow,
+            multisig_: at_multisig,
+            delay_: self.rewards.delay,
+            claimPeriod_: self.rewards.claim_period,
+            caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
+        };
         let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
         let at_distributor = self.address_of(&distributor);
         [
@@ -305,6 +329,7 @@ async fn create(
         to: DEPLOYER,
         value: U256::ZERO,
         data: [plan.network_id.as_slice(), &init_code].concat().into(),
+        urgent: false,
     };
     let record = account.send(&call).await?;
     if account.chain().has_code(address).await? {
@@ -336,7 +361,9 @@ async fn check(chain: &Chain, plan: &DeployPlan) -> Result<(), DeployError> {
     let registry = chain.read(at.distributor, &RewardDistributor::registryCall {}).await?;
     expect(registry == at.registry, DISTRIBUTOR, at.distributor, "registry")?;
     let multisig = chain.read(at.distributor, &RewardDistributor::multisigCall {}).await?;
-    expect(multisig == at.multisig, DISTRIBUTOR, at.distributor, "multisig")
+    expect(multisig == at.multisig, DISTRIBUTOR, at.distributor, "multisig")?;
+    let delay = chain.read(at.distributor, &RewardDistributor::delayCall {}).await?;
+    expect(delay == plan.rewards.delay, DISTRIBUTOR, at.distributor, "delay of distributions")
 }
 
 /// Brings an account's balance up to an amount. `None` if it has that much already.
@@ -419,6 +446,20 @@ mod tests {
         for terms in [ClaimTerms { bond: U256::ZERO, ..terms }, ClaimTerms { window: 0, ..terms }] {
             assert_eq!(plan().with_claims(terms), Err(PlanError::Terms));
         }
+    }
+
+    #[test]
+    fn terms_of_distributions_change_where_the_distributor_is_and_nothing_else() {
+        let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
+        let token = Address::repeat_byte(9);
+        let terms = RewardTerms::for_chain(LOCAL_CHAIN_ID).with_cap(token, 5);
+        assert_eq!((terms.cap_of(token), terms.caps.len()), (U256::from(5), 2));
+        let other = plan().with_rewards(terms.clone()).expect("valid").addresses();
+        let default = plan().addresses();
+        assert_eq!(ContractAddresses { distributor: default.distributor, ..other }, default);
+        assert_ne!(other.distributor, default.distributor);
+        let forever = RewardTerms { delay: u64::MAX, ..terms };
+        assert_eq!(plan().with_rewards(forever), Err(PlanError::RewardTerms));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub struct GasRecord {
     pub effective_gas_price: Option<u128>,
     /// From the receipt.
     pub block: Option<u64>,
+    /// What it can cost at most, in wei.
+    #[serde(default)]
+    pub max_fee: U256,
     /// The network's name.
     pub network: String,
     /// The chain.
@@ -70,6 +73,20 @@ impl GasRecord {
     pub fn fee(&self) -> U256 {
         U256::from(self.gas_used.unwrap_or(0)) * U256::from(self.effective_gas_price.unwrap_or(0))
     }
+}
+
+/// A day, in milliseconds.
+const DAY_MS: u64 = 24 * 3600 * 1_000;
+
+/// What the transactions on a chain that were signed in the 24 hours before a time, in milliseconds since the Unix epoch,
+/// have cost in wei, and what those without a receipt can still cost.
+pub fn spent_in_a_day<'a>(records: impl IntoIterator<Item = &'a GasRecord>, chain_id: u64, now: u64) -> U256 {
+    let recent = records.into_iter().filter(|record| record.chain_id == chain_id && record.at + DAY_MS > now);
+    let cost = |record: &GasRecord| match record.status {
+        TransactionStatus::Pending => record.max_fee,
+        _ => record.fee(),
+    };
+    recent.map(cost).fold(U256::ZERO, U256::saturating_add)
 }
 
 /// Why the gas ledger could not be used.
@@ -161,6 +178,13 @@ impl GasLedger {
             }
         }
         Ok(read)
+    }
+
+    /// [`GasLedger::read`] where nothing may block.
+    pub async fn records(&self) -> Result<GasRecords, GasLedgerError> {
+        let ledger = self.clone();
+        let read = tokio::task::spawn_blocking(move || ledger.read()).await;
+        read.unwrap_or_else(|error| Err(self.error(io::Error::other(error))))
     }
 
     /// Asks the chain about the transactions whose receipt is not known, and records what it says. Returns how many
@@ -285,6 +309,7 @@ mod tests {
             gas_used,
             effective_gas_price: gas_used.map(|_| 2),
             block: gas_used.map(|_| 1),
+            max_fee: U256::from(1_000),
             network: "local".into(),
             chain_id: 31337,
             at: 0,
@@ -328,6 +353,23 @@ mod tests {
         assert_eq!(ledger.read().expect("readable").records, [record(1, "pay", Some(50))]);
         ledger.append(&record(1, "pay", Some(60)), false).await.expect("writable");
         assert_eq!(ledger.read().expect("readable").records, [record(1, "pay", Some(60))]);
+    }
+
+    #[test]
+    fn a_day_counts_what_was_paid_and_what_may_yet_be() {
+        let late = |record| GasRecord { at: DAY_MS, ..record };
+        let dropped = GasRecord { status: TransactionStatus::Dropped, ..late(record(4, "pay", None)) };
+        let elsewhere = GasRecord { chain_id: 56, ..late(record(5, "pay", Some(9))) };
+        let records = [
+            record(1, "pay", Some(50)),
+            late(record(2, "pay", Some(70))),
+            late(record(3, "pay", None)),
+            dropped,
+            elsewhere,
+        ];
+        assert_eq!(spent_in_a_day(&records, 31337, DAY_MS - 1), U256::from(100 + 140 + 1_000));
+        assert_eq!(spent_in_a_day(&records, 31337, DAY_MS), U256::from(140 + 1_000), "the first is a day old");
+        assert_eq!(spent_in_a_day(&records, 31337, 2 * DAY_MS), U256::ZERO);
     }
 
     #[test]

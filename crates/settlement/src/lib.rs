@@ -22,6 +22,7 @@ pub mod networks;
 pub mod payouts;
 pub mod preflight;
 pub mod relayer;
+pub mod rewards;
 pub mod sender;
 pub mod watcher;
 

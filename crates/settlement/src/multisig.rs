@@ -42,14 +42,23 @@ pub struct WalletTransaction {
 }
 
 impl WalletTransaction {
-    /// The transaction that pays a result. Every owner derives the same one from its own ledger.
-    pub fn payout(distributor: Address, result: &FinalizedResult) -> Self {
-        let pay = RewardDistributor::payCall {
-            header: (&result.header).into(),
-            result: (&result.result).into(),
-            proof: result.proof.clone(),
+    /// The transaction that pays results of one block. Every owner derives the same one from its own ledger. `None` if
+    /// there is no result.
+    pub fn payout(distributor: Address, results: &[FinalizedResult]) -> Option<Self> {
+        let first = results.first()?;
+        let header = (&first.header).into();
+        let data = match results {
+            [one] => RewardDistributor::payCall { header, result: (&one.result).into(), proof: one.proof.clone() }
+                .abi_encode(),
+            many => RewardDistributor::payManyCall {
+                header,
+                results: many.iter().map(|one| (&one.result).into()).collect(),
+                proofs: many.iter().map(|one| one.proof.clone()).collect(),
+            }
+            .abi_encode(),
         };
-        Self { to: distributor, value: U256::ZERO, data: pay.abi_encode().into(), expiry: 0, salt: result.result.id }
+        // A result is paid once, so its id tells apart whatever is proposed for it.
+        Some(Self { to: distributor, value: U256::ZERO, data: data.into(), expiry: 0, salt: first.result.id })
     }
 
     /// What its proposal is known by in a wallet, with its parts.

@@ -42,6 +42,14 @@ pub struct Network {
     /// The least tip that the chain accepts, in wei (or as text with a unit).
     #[serde(default, deserialize_with = "deserialize_wei")]
     pub min_priority_fee: u64,
+    /// The most that is paid for a unit of gas, in wei; 0 for any price. While the chain asks for more, what has no
+    /// deadline waits.
+    #[serde(default, deserialize_with = "deserialize_wei")]
+    pub max_fee_per_gas: u64,
+    /// What one gas ledger may spend on fees in 24 hours, in wei; 0 for any amount. What has no deadline waits for the
+    /// next day.
+    #[serde(default, deserialize_with = "deserialize_wei")]
+    pub daily_budget: u64,
     /// Blocks that must hold a transaction, its own included, before it counts as done.
     #[serde(default = "one")]
     pub confirmations: u64,
@@ -83,6 +91,8 @@ impl Network {
             chain_id: LOCAL_CHAIN_ID,
             rpc: rpc.into(),
             min_priority_fee: 0,
+            max_fee_per_gas: 0,
+            daily_budget: 0,
             confirmations: 1,
             finality: Finality::Latest,
             explorer: None,
@@ -97,6 +107,8 @@ impl Network {
             chain_id,
             rpc: rpc.into(),
             min_priority_fee: GWEI / 10, // the usual estimate can be 1 wei there, which the chain refuses
+            max_fee_per_gas: 0,
+            daily_budget: 0,
             confirmations: 1,
             finality: Finality::Finalized,
             explorer: Some(explorer.into()),

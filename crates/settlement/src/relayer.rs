@@ -6,12 +6,16 @@
 //! after it confirm, as many as are needed, and the last of them executes it, which confirms too. Whoever does not do
 //! its part within the takeover time is replaced by the next in the rotation.
 //!
+//! The results of a block are paid by one transaction, which costs less than one for each, except for completed rounds,
+//! which wait for their claims, each for its own.
+//!
 //! What to do is decided from the chain's state and the ledger alone, in every pass anew. So a relayer can be killed
 //! anywhere and started again, two can race, and the chain can lose blocks: the contracts let a result be paid once,
 //! and "already done" is as good as done.
 //!
-//! A result that cannot be paid, say because its payee is a contract that refuses the money, keeps no other one
-//! waiting: it is tried again at growing intervals, and put away when too many like it pile up. One whose worker the
+//! A payout that fails, say because its only payee is a contract that refuses the money, keeps no other one waiting: it
+//! is tried again at growing intervals, and put away when too many like it pile up. (Among others, such a payee gets
+//! a credit with the distributor.) One whose worker the
 //! registry bars will never be paid, and is done with. A completed round of sequential work waits until the chain finds
 //! its claim final; it is done with, unpaid, when that was slashed or came to something else, or when nobody has claimed
 //! it for a week.
@@ -52,6 +56,9 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often in a row a result was refused when it may be put away to make room for others.
 const SHELVED_AFTER: u32 = 3;
+
+/// How many results one transaction pays at most: some 60,000 gas each, and a transaction has 2^24.
+const BATCH: usize = 50;
 
 /// How many open results are held in memory, some kilobytes each, before no more are read.
 const OPEN_LIMIT: usize = 1_024;
@@ -115,32 +122,30 @@ enum Stage {
     Executable {
         confirmations: usize,
     },
+    /// Some of the results were paid by another transaction, so this one would fail.
+    Divided,
+    /// Nothing is left to do. What is not forfeited is paid.
+    Settled {
+        forfeited: usize,
+    },
+}
+
+/// What the chain says about one result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It can be paid.
+    Open,
+    /// It completes a round whose claim is not decided.
+    Unproven,
     Paid,
+    /// Its worker is barred; or its round was slashed, or came to something else, or was not claimed in time.
     Forfeited,
 }
 
-impl Stage {
-    /// Whether nothing is left to do.
-    fn is_settled(self) -> bool {
-        matches!(self, Self::Paid | Self::Forfeited)
-    }
-}
-
-/// What the chain has found of the round that a result completes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// It came to what the result says.
-    Good,
-    /// It is still to be seen.
-    Open,
-    /// It was slashed, or came to something else, or nobody has claimed it in time.
-    Lost,
-}
-
-/// One result on its way.
+/// Results of one block on their way, which one transaction pays.
 #[derive(Debug)]
 struct Job {
-    result: FinalizedResult,
+    results: Vec<FinalizedResult>,
     transaction: WalletTransaction,
     id: B256,
     stage: Option<Stage>,
@@ -156,12 +161,13 @@ struct Job {
 }
 
 impl Job {
-    fn new(result: FinalizedResult, multisig: &Multisig, distributor: Address) -> Self {
-        let transaction = WalletTransaction::payout(distributor, &result);
+    /// `None` if there is no result.
+    fn new(results: Vec<FinalizedResult>, multisig: &Multisig, distributor: Address) -> Option<Self> {
+        let transaction = WalletTransaction::payout(distributor, &results)?;
         let id = multisig.id(&transaction);
         let now = Instant::now();
-        Self {
-            result,
+        Some(Self {
+            results,
             transaction,
             id,
             stage: None,
@@ -171,6 +177,24 @@ impl Job {
             failures: 0,
             refusals: 0,
             retry_at: now,
+        })
+    }
+
+    /// Its block, with one of its results.
+    fn block(&self) -> &FinalizedResult {
+        // There is at least one: `new` makes no job of none.
+        &self.results[0]
+    }
+
+    fn ids(&self) -> impl Iterator<Item = B256> {
+        self.results.iter().map(|result| result.result.id)
+    }
+
+    /// How many of its results are paid and how many are forfeited.
+    fn settled(&self) -> (usize, usize) {
+        match self.stage {
+            Some(Stage::Settled { forfeited }) => (self.results.len() - forfeited, forfeited),
+            _ => (0, 0),
         }
     }
 
@@ -189,10 +213,10 @@ impl Job {
     }
 }
 
-/// Results of one height that were put away: only their ids are kept, and the ledger has the rest.
+/// Jobs of one height that were put away: only the ids of their results are kept, and the ledger has the rest.
 #[derive(Debug)]
 struct Shelved {
-    ids: Vec<B256>,
+    jobs: Vec<Vec<B256>>,
     until: Instant,
 }
 
@@ -360,10 +384,9 @@ impl<S: ResultSource> Relayer<S> {
         let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
 
         for job in self.jobs.values().flatten().filter(|job| job.irrevocable) {
-            match job.stage {
-                Some(Stage::Forfeited) => self.forfeited += 1,
-                _ => self.paid += 1,
-            }
+            let (paid, forfeited) = job.settled();
+            self.paid += paid as u64;
+            self.forfeited += forfeited as u64;
         }
         self.jobs.retain(|_, jobs| {
             jobs.retain(|job| !job.irrevocable);
@@ -382,9 +405,11 @@ impl<S: ResultSource> Relayer<S> {
             return Ok(());
         }
         self.take_from_shelf().await?;
-        for result in self.source.results(self.next).await? {
-            self.next = self.next.max(result.header.height + 1);
-            self.take_up(result);
+        let results = self.source.results(self.next).await?;
+        for block in results.chunk_by(|one, other| one.header.height == other.header.height) {
+            let height = block[0].header.height;
+            self.next = self.next.max(height + 1);
+            self.take_up(height, batches(block));
         }
         Ok(())
     }
@@ -401,11 +426,12 @@ impl<S: ResultSource> Relayer<S> {
             return Err("the ledger has lost a result that it had".into());
         }
         let mut taken = BTreeSet::new();
-        for result in results {
-            let height = result.header.height;
-            let shelved = self.shelf.get(&height).filter(|shelved| due(shelved));
-            if shelved.is_some_and(|shelved| shelved.ids.contains(&result.result.id)) {
-                self.take_up(result);
+        for block in results.chunk_by(|one, other| one.header.height == other.header.height) {
+            let height = block[0].header.height;
+            if let Some(shelved) = self.shelf.get(&height).filter(|shelved| due(shelved)) {
+                let of = |ids: &Vec<B256>| block.iter().filter(|one| ids.contains(&one.result.id)).cloned().collect();
+                let jobs = shelved.jobs.iter().map(of).collect();
+                self.take_up(height, jobs);
                 taken.insert(height);
             }
         }
@@ -413,10 +439,11 @@ impl<S: ResultSource> Relayer<S> {
         Ok(())
     }
 
-    fn take_up(&mut self, result: FinalizedResult) {
-        if !result.result.amount.is_zero() {
-            let job = Job::new(result, &self.desk.multisig, self.desk.contracts.distributor);
-            self.jobs.entry(job.result.header.height).or_default().push(job);
+    fn take_up(&mut self, height: u64, jobs: Vec<Vec<FinalizedResult>>) {
+        let desk = &self.desk;
+        let jobs = jobs.into_iter().filter_map(|results| Job::new(results, &desk.multisig, desk.contracts.distributor));
+        for job in jobs {
+            self.jobs.entry(height).or_default().push(job);
         }
     }
 
@@ -425,8 +452,8 @@ impl<S: ResultSource> Relayer<S> {
         let until = Instant::now() + REFUSED_PAUSE;
         let refused = self.jobs.extract_if(.., |_, jobs| jobs.iter().all(Job::can_be_put_away));
         let shelved = refused.map(|(height, jobs)| {
-            let ids = jobs.iter().map(|job| job.result.result.id).collect();
-            (height, Shelved { ids, until })
+            let jobs = jobs.iter().map(|job| job.ids().collect()).collect();
+            (height, Shelved { jobs, until })
         });
         self.shelf.extend(shelved);
         let is_full = self.open() >= self.limit;
@@ -436,9 +463,9 @@ impl<S: ResultSource> Relayer<S> {
         self.is_full = is_full;
     }
 
-    /// How many jobs there are.
+    /// How many results there are in jobs.
     fn open(&self) -> usize {
-        self.jobs.values().map(Vec::len).sum()
+        self.jobs.values().flatten().map(|job| job.results.len()).sum()
     }
 
     /// Everything below is settled, irrevocably.
@@ -448,14 +475,24 @@ impl<S: ResultSource> Relayer<S> {
     }
 
     fn publish(&self) {
-        let count = |stage| self.jobs.values().flatten().filter(|job| job.stage == Some(stage)).count() as u64;
-        let (paid, forfeited) = (count(Stage::Paid), count(Stage::Forfeited));
-        let shelved: usize = self.shelf.values().map(|shelved| shelved.ids.len()).sum();
-        let open = (self.open() + shelved) as u64 - paid - forfeited;
-        let (paid, forfeited) = (self.paid + paid, self.forfeited + forfeited);
+        let settled = self.jobs.values().flatten().map(Job::settled);
+        let (paid, forfeited) = settled.fold((0, 0), |sum, job| (sum.0 + job.0, sum.1 + job.1));
+        let shelved: usize = self.shelf.values().flat_map(|shelved| &shelved.jobs).map(Vec::len).sum();
+        let open = (self.open() + shelved - paid - forfeited) as u64;
+        let (paid, forfeited) = (self.paid + paid as u64, self.forfeited + forfeited as u64);
         let status = RelayerStatus { cursor: self.cursor(), paid, forfeited, open };
         self.status.send_if_modified(|current| std::mem::replace(current, status) != status);
     }
+}
+
+/// What is paid by one transaction each: the orders of a block together, as they are final at once, and each completed
+/// round alone, as its claim may be challenged for its own time. A result without a payee, which is never paid, would
+/// hold up the others. Every owner divides a block alike.
+fn batches(block: &[FinalizedResult]) -> Vec<Vec<FinalizedResult>> {
+    let paid = block.iter().filter(|result| !result.result.amount.is_zero());
+    let is_order = |result: &WorkResult| Round::of_id(result.id).is_none() && !result.payee.is_zero();
+    let (orders, others): (Vec<_>, Vec<_>) = paid.cloned().partition(|result| is_order(&result.result));
+    orders.chunks(BATCH).map(<[_]>::to_vec).chain(others.into_iter().map(|result| vec![result])).collect()
 }
 
 /// The wait after so many failures in a row: twice as long each time, up to a limit.
@@ -490,7 +527,7 @@ impl Desk {
     }
 
     /// Takes the steps that are due for the results of one block, one after another. Returns how many it took.
-    async fn settle(&self, height: u64, jobs: &mut [Job], council: &Council) -> usize {
+    async fn settle(&self, height: u64, jobs: &mut Vec<Job>, council: &Council) -> usize {
         let mut steps = 0;
         for job in jobs.iter_mut().filter(|job| !job.irrevocable) {
             if job.retry_at > Instant::now() {
@@ -502,7 +539,7 @@ impl Desk {
                     steps += taken;
                 }
                 Err(error) if error.is_overtaken() => {
-                    tracing::debug!(height, result = %job.result.result.id, %error, "somebody was quicker");
+                    tracing::debug!(height, proposal = %job.id, %error, "somebody was quicker");
                 }
                 Err(error) => {
                     job.failures += 1;
@@ -511,63 +548,71 @@ impl Desk {
                     let limit = if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE };
                     job.retry_at = Instant::now() + backoff(self.options.poll, job.failures, limit);
                     if job.failures == 1 || job.failures.is_multiple_of(10) {
-                        let (result, tries) = (job.result.result.id, job.failures);
-                        tracing::warn!(height, %result, tries, %error, "the payout has to wait");
+                        let (results, tries) = (job.results.len(), job.failures);
+                        tracing::warn!(height, proposal = %job.id, results, tries, %error, "the payout has to wait");
                     }
                 }
             }
         }
+        let divided = jobs.extract_if(.., |job| job.stage == Some(Stage::Divided));
+        let alone: Vec<_> = divided.flat_map(|job| job.results).map(|result| vec![result]).collect();
+        jobs.extend(alone.into_iter().filter_map(|one| Job::new(one, &self.multisig, self.contracts.distributor)));
         steps
     }
 
-    /// Takes steps for one result until none is due. Returns how many it took.
+    /// Takes steps for one transaction until none is due. Returns how many it took.
     async fn advance(&self, height: u64, job: &mut Job, council: &Council) -> Result<usize, StepError> {
         let mut steps = 0;
         loop {
             let (stage, confirmed) = self.look(job, council).await?;
             job.observe(stage);
-            if stage.is_settled() {
-                job.irrevocable = self.is_irrevocable(job, stage).await;
-                if job.irrevocable && stage == Stage::Forfeited {
-                    let WorkResult { id, worker, .. } = job.result.result;
-                    tracing::warn!(height, result = %id, %worker, "forfeited: it is barred, or its round does not hold or was never claimed");
+            match stage {
+                Stage::Settled { forfeited } => {
+                    job.irrevocable = self.is_irrevocable(job).await;
+                    if job.irrevocable && forfeited > 0 {
+                        let results: Vec<_> = job.ids().collect();
+                        tracing::warn!(
+                            height,
+                            ?results,
+                            forfeited,
+                            "forfeited: the worker is barred, or the round does not hold or was never claimed"
+                        );
+                    }
+                    return Ok(steps);
                 }
-                return Ok(steps);
-            }
-            if stage == Stage::Unproven {
-                job.retry_at = Instant::now() + self.options.poll * 4;
-                return Ok(steps);
-            }
-            if !self.is_due(height, job, stage, &confirmed, council) {
-                return Ok(steps);
+                Stage::Divided => return Ok(steps),
+                Stage::Unproven => {
+                    job.retry_at = Instant::now() + self.options.poll * 4;
+                    return Ok(steps);
+                }
+                _ if !self.is_due(height, job, stage, &confirmed, council) => return Ok(steps),
+                _ => {}
             }
             let record = self.step(job, stage, council).await?;
             steps += 1;
             // A confirmation is no claim to take the other steps.
             job.acting |= !matches!(stage, Stage::Confirming { .. });
             let GasRecord { tx, gas_used, function, .. } = record;
-            let (result, gas) = (job.result.result.id, gas_used.unwrap_or(0));
-            tracing::info!(height, %result, %tx, gas, "{function}");
+            let (results, gas) = (job.results.len(), gas_used.unwrap_or(0));
+            tracing::info!(height, proposal = %job.id, results, %tx, gas, "{function}");
         }
     }
 
-    /// Where a result stands, and who confirms its payout if that matters.
+    /// Where a transaction stands, and who confirms it if that matters.
     async fn look(&self, job: &Job, council: &Council) -> Result<(Stage, Vec<Address>), StepError> {
         let chain = self.account.chain();
-        let WorkResult { id, worker, .. } = job.result.result;
-        let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
-        let ((status, confirmed), paid, barred) = futures::try_join!(
-            async { Ok::<_, StepError>(self.multisig.status(job.id).await?) },
-            async { Ok(chain.read(self.contracts.distributor, &paid).await?) },
-            async { Ok(chain.read(self.contracts.registry, &barred).await?) },
-        )?;
-        if paid || barred {
-            return Ok((if paid { Stage::Paid } else { Stage::Forfeited }, Vec::new()));
+        let ((status, confirmed), fates) =
+            futures::try_join!(async { Ok::<_, StepError>(self.multisig.status(job.id).await?) }, async {
+                Ok(self.fates(job, BlockId::latest(), chain.clock_block()).await?)
+            },)?;
+        let count = |fate| fates.iter().filter(|is| **is == fate).count();
+        match (count(Fate::Open), count(Fate::Paid)) {
+            (0, _) => return Ok((Stage::Settled { forfeited: count(Fate::Forfeited) }, Vec::new())),
+            (_, 0) => {}
+            _ => return Ok((Stage::Divided, Vec::new())),
         }
-        match self.standing(&job.result, chain.clock_block()).await? {
-            Standing::Good => {}
-            Standing::Open => return Ok((Stage::Unproven, Vec::new())),
-            Standing::Lost => return Ok((Stage::Forfeited, Vec::new())),
+        if count(Fate::Unproven) > 0 {
+            return Ok((Stage::Unproven, Vec::new()));
         }
         if status == ProposalStatus::Pending {
             let confirmations = confirmed.len();
@@ -575,62 +620,59 @@ impl Desk {
             let stage = if enough { Stage::Executable { confirmations } } else { Stage::Confirming { confirmations } };
             return Ok((stage, confirmed));
         }
-        let header = &job.result.header;
+        let header = &job.block().header;
         let finalized = ResultRegistry::isFinalizedCall { height: header.height, blockHash: header.hash() };
         let posted = chain.read(self.contracts.registry, &finalized).await?;
         Ok((if posted { Stage::Unproposed } else { Stage::Unposted }, Vec::new()))
     }
 
-    /// What the chain has found of the round that a result completes. Orders need no such finding.
-    async fn standing(&self, result: &FinalizedResult, block: BlockId) -> Result<Standing, ReadError> {
-        let WorkResult { id, digest, .. } = result.result;
+    /// What is settled as of one block, and else where the rounds stand as of another, in the order of the results.
+    async fn fates(&self, job: &Job, settled: BlockId, clock: BlockId) -> Result<Vec<Fate>, ReadError> {
+        futures::future::try_join_all(job.results.iter().map(|result| self.fate(result, settled, clock))).await
+    }
+
+    async fn fate(&self, result: &FinalizedResult, settled: BlockId, clock: BlockId) -> Result<Fate, ReadError> {
+        let chain = self.account.chain();
+        let WorkResult { id, worker, digest, .. } = result.result;
+        let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
+        let (paid, barred) = futures::try_join!(
+            chain.read_at(self.contracts.distributor, &paid, settled),
+            chain.read_at(self.contracts.registry, &barred, settled),
+        )?;
+        if paid || barred {
+            return Ok(if paid { Fate::Paid } else { Fate::Forfeited });
+        }
         if Round::of_id(id).is_none() {
-            return Ok(Standing::Good);
+            return Ok(Fate::Open);
         }
-        if let Some(outcome) = self.aow.outcome_at(id, block).await? {
-            return Ok(if outcome == digest { Standing::Good } else { Standing::Lost });
+        if let Some(outcome) = self.aow.outcome_at(id, clock).await? {
+            return Ok(if outcome == digest { Fate::Open } else { Fate::Forfeited });
         }
-        let is_lost = match self.aow.claim_at(id, block).await? {
+        let is_lost = match self.aow.claim_at(id, clock).await? {
             Some(claim) => claim.status == ClaimStatus::Slashed,
             None => {
                 let since = SystemTime::UNIX_EPOCH + Duration::from_millis(result.header.timestamp);
                 since.elapsed().is_ok_and(|elapsed| elapsed > self.options.claim_patience)
             }
         };
-        Ok(if is_lost { Standing::Lost } else { Standing::Open })
+        Ok(if is_lost { Fate::Forfeited } else { Fate::Unproven })
     }
 
-    async fn is_irrevocable(&self, job: &Job, stage: Stage) -> bool {
+    async fn is_irrevocable(&self, job: &Job) -> bool {
         let chain = self.account.chain();
         if chain.network().finality == Finality::Latest {
             return true;
         }
-        let WorkResult { id, worker, .. } = job.result.result;
         let block = chain.final_block();
-        let settled = match stage {
-            Stage::Forfeited => {
-                let barred = ResultRegistry::isBarredCall { validator: worker };
-                match chain.read_at(self.contracts.registry, &barred, block).await {
-                    Ok(false) => {
-                        let standing = self.standing(&job.result, block).await;
-                        standing.map(|standing| standing == Standing::Lost)
-                    }
-                    barred => barred,
-                }
-            }
-            _ => {
-                let paid = RewardDistributor::isPaidCall { id };
-                chain.read_at(self.contracts.distributor, &paid, block).await
-            }
-        };
-        settled.unwrap_or(false)
+        let fates = self.fates(job, block, block).await;
+        fates.is_ok_and(|fates| fates.iter().all(|fate| matches!(fate, Fate::Paid | Fate::Forfeited)))
     }
 
     /// Whether the next step is this relayer's: by rotation, or because those before it let their time pass.
     fn is_due(&self, height: u64, job: &Job, stage: Stage, confirmed: &[Address], council: &Council) -> bool {
         let own = self.account.address();
         let delays = match stage {
-            Stage::Unproven | Stage::Paid | Stage::Forfeited => None,
+            Stage::Unproven | Stage::Divided | Stage::Settled { .. } => None,
             Stage::Confirming { confirmations } => {
                 // All but the last one, who executes.
                 let missing = council.threshold.saturating_sub(confirmations + 1);
@@ -649,12 +691,12 @@ impl Desk {
     async fn step(&self, job: &Job, stage: Stage, council: &Council) -> Result<GasRecord, StepError> {
         let record = match stage {
             Stage::Unposted => {
-                let FinalizedResult { header, certificate, .. } = &job.result;
+                let FinalizedResult { header, certificate, .. } = job.block();
                 self.account.send(&finalize(self.contracts.registry, header, certificate, council.quorum)).await?
             }
             Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
             Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
-            Stage::Executable { .. } | Stage::Unproven | Stage::Paid | Stage::Forfeited => {
+            Stage::Executable { .. } | Stage::Unproven | Stage::Divided | Stage::Settled { .. } => {
                 self.multisig.execute(&self.account, &job.transaction).await?
             }
         };
@@ -668,7 +710,7 @@ pub(crate) fn finalize(registry: Address, header: &Header, certificate: &Certifi
     let call = ResultRegistry::finalizeCall {
         header: header.into(),
         view_: certificate.view,
-        signatures: signatures.collect(),
+        certificate: signatures.collect(),
     };
     Call::new(REGISTRY, registry, &call)
 }

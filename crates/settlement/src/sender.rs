@@ -26,7 +26,7 @@ use crate::{
     abi::{Revert, describe_call},
     amount::format_amount,
     connection::{Chain, retrying},
-    gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus},
+    gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus, spent_in_a_day},
 };
 
 /// The most gas that one transaction may have since Osaka (EIP-7825).
@@ -57,18 +57,26 @@ pub struct Call {
     pub value: U256,
     /// Calldata.
     pub data: Bytes,
+    /// Whether it has a deadline, and so is neither held back by a fee ceiling nor by a budget.
+    pub urgent: bool,
 }
 
 impl Call {
     /// A call of a contract's function.
     pub fn new<C: SolCall>(contract: &str, to: Address, call: &C) -> Self {
         let function = C::SIGNATURE.split('(').next().unwrap_or_default().to_string();
-        Self { contract: contract.into(), function, to, value: U256::ZERO, data: call.abi_encode().into() }
+        let data = call.abi_encode().into();
+        Self { contract: contract.into(), function, to, value: U256::ZERO, data, urgent: false }
     }
 
     /// A plain transfer of native currency. `what` names what for.
     pub fn transfer(what: &str, to: Address, value: U256) -> Self {
-        Self { contract: String::new(), function: what.into(), to, value, data: Bytes::new() }
+        Self { contract: String::new(), function: what.into(), to, value, data: Bytes::new(), urgent: false }
+    }
+
+    /// The same, which must not wait.
+    pub fn urgent(self) -> Self {
+        Self { urgent: true, ..self }
     }
 }
 
@@ -104,6 +112,34 @@ pub enum SendError {
         account: Address,
         /// Its balance.
         have: String,
+        /// The network.
+        network: String,
+    },
+    /// Gas is too dear at the moment.
+    #[error(
+        "gas costs {} at the least on network `{network}`, more than the {} of max_fee_per_gas: wait, or raise that",
+        gwei(*fee), gwei(*ceiling)
+    )]
+    AboveCeiling {
+        /// What a unit of gas costs, in wei.
+        fee: u128,
+        /// What it may cost.
+        ceiling: u128,
+        /// The network.
+        network: String,
+    },
+    /// Enough was spent for a day.
+    #[error(
+        "{} of the daily_budget of {} on network `{network}` are spent, and this takes up to {}: wait, or raise it",
+        format_amount(U256::from(*spent)), format_amount(U256::from(*budget)), format_amount(U256::from(*cost))
+    )]
+    OverBudget {
+        /// Spent on fees in 24 hours, or promised, in wei.
+        spent: u128,
+        /// What may be spent.
+        budget: u64,
+        /// What this can cost.
+        cost: u128,
         /// The network.
         network: String,
     },
@@ -212,6 +248,17 @@ impl Fees {
         Self { max: self.max + missing, tip: self.tip + missing }
     }
 
+    /// With a fee cap of at most `ceiling`, if that is enough for the base fee and the tip. A ceiling of 0 is none.
+    fn below(self, ceiling: u128) -> Result<Self, u128> {
+        // Twice the base fee and the tip is what is usually offered.
+        let least = (self.max - self.tip).div_ceil(2) + self.tip;
+        match ceiling {
+            0 => Ok(self),
+            _ if least > ceiling => Err(least),
+            _ => Ok(Self { max: self.max.min(ceiling), ..self }),
+        }
+    }
+
     /// What a node takes in place of a transaction with these fees: an eighth more, or what the market asks for now.
     fn raised(self, market: Self) -> Self {
         let raise = |fee: u128| fee + fee.div_ceil(8).max(1);
@@ -258,7 +305,7 @@ impl Account {
     }
 
     fn quote(&self, call: &Call, gas: u64, fees: Fees) -> Quote {
-        let Call { contract, function, to, value, data } = call.clone();
+        let Call { contract, function, to, value, data, urgent: _ } = call.clone();
         let (from, call) = (self.0.address, describe_call(&data));
         Quote { contract, function, call, from, to, value, gas, max_fee_per_gas: fees.max }
     }
@@ -318,6 +365,7 @@ impl Account {
         if self.0.dry_run {
             return Err(SendError::DryRun(Box::new(self.quote(call, estimate, market))));
         }
+        let market = if call.urgent { market } else { self.below_ceiling(market)? };
 
         let Inner { chain, address, nonces, .. } = &*self.0;
         let provider = chain.provider();
@@ -344,6 +392,9 @@ impl Account {
                 input: call.data.clone(),
             };
             let (record, raw) = self.sign(call, transaction.clone());
+            if !call.urgent {
+                self.check_budget(record.max_fee).await?;
+            }
             self.0.ledger.append(&record, true).await?;
             let sent = retrying(|| async { provider.send_raw_transaction(&raw).await.map(drop) }).await;
             let refused = match sent {
@@ -384,6 +435,32 @@ impl Account {
         }
     }
 
+    fn below_ceiling(&self, market: Fees) -> Result<Fees, SendError> {
+        let network = self.0.chain.network();
+        let ceiling = network.max_fee_per_gas.into();
+        market.below(ceiling).map_err(|fee| SendError::AboveCeiling { fee, ceiling, network: network.name.clone() })
+    }
+
+    /// Fails if a cost would go beyond the budget. What is under way counts in full until its receipt is there, and the
+    /// caller holds the nonces until it has written down the next one, so no two transactions share what is left.
+    async fn check_budget(&self, cost: U256) -> Result<(), SendError> {
+        let network = self.0.chain.network();
+        if network.daily_budget == 0 {
+            return Ok(());
+        }
+        let records = self.0.ledger.records().await?.records;
+        let spent = spent_in_a_day(&records, network.chain_id, now_ms());
+        if spent.saturating_add(cost) <= U256::from(network.daily_budget) {
+            return Ok(());
+        }
+        Err(SendError::OverBudget {
+            spent: spent.saturating_to(),
+            budget: network.daily_budget,
+            cost: cost.saturating_to(),
+            network: network.name.clone(),
+        })
+    }
+
     /// The first nonce that a transaction sits on which was given up, if there still is one.
     async fn stuck(&self, nonces: &mut Nonces) -> Result<Option<(u64, Fees)>, SendError> {
         if nonces.stuck.is_empty() {
@@ -412,6 +489,7 @@ impl Account {
         let (rs, v) = signature.0.split_at(64);
         let signature = Signature::from_bytes_and_parity(rs, v[0] == 28);
         let nonce = transaction.nonce;
+        let max_fee = U256::from(transaction.gas_limit) * U256::from(transaction.max_fee_per_gas);
         let signed = transaction.into_signed(signature);
         let network = self.0.chain.network();
         let record = GasRecord {
@@ -425,9 +503,10 @@ impl Account {
             gas_used: None,
             effective_gas_price: None,
             block: None,
+            max_fee,
             network: network.name.clone(),
             chain_id: network.chain_id,
-            at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            at: now_ms(),
         };
         (record, signed.encoded_2718())
     }
@@ -439,6 +518,14 @@ impl Account {
         let fees = Fees { max: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas };
         Ok(fees.with_tip_floor(chain.network().min_priority_fee.into()))
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+fn gwei(wei: u128) -> String {
+    format!("{} gwei", wei as f64 / 1e9)
 }
 
 fn mentions(payload: &ErrorPayload, phrases: &[&str]) -> bool {
@@ -553,6 +640,11 @@ impl Submitted {
             Ok(market) => self.fees().raised(market),
             Err(_) => self.fees().raised(self.fees()),
         };
+        // A node takes a replacement only for an eighth more. Where that is too dear, it waits as it is.
+        let ceiling = u128::from(self.account.0.chain.network().max_fee_per_gas);
+        if !self.call.urgent && ceiling != 0 && fees.max > ceiling {
+            return Ok(());
+        }
         self.transaction.max_fee_per_gas = fees.max;
         self.transaction.max_priority_fee_per_gas = fees.tip;
         let (record, raw) = self.account.sign(&self.call, self.transaction.clone());

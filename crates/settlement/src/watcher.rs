@@ -575,7 +575,7 @@ impl Desk {
         if !held.is_zero() || header.hash() != block_hash {
             return Err(WatchError::OtherBlock(height));
         }
-        let call = finalize(self.contracts.registry, &header, &certificate, terms.quorum);
+        let call = finalize(self.contracts.registry, &header, &certificate, terms.quorum).urgent();
         match self.account.send(&call).await {
             Err(error) if !error.reverts_with(&["AlreadyFinalized"]) => Err(error.into()),
             _ => Ok(()),

@@ -220,7 +220,8 @@ impl World {
     async fn register(&self, height: u64) {
         let (header, certificate) = self.ledger.certified(height).await.expect("there").expect("there");
         let signatures = certificate.signatures.iter().take(3).flat_map(|(_, signature)| signature.0).collect();
-        let call = ResultRegistry::finalizeCall { header: (&header).into(), view_: certificate.view, signatures };
+        let call =
+            ResultRegistry::finalizeCall { header: (&header).into(), view_: certificate.view, certificate: signatures };
         self.stranger().send(&Call::new(REGISTRY, self.contracts.registry, &call)).await.expect("final");
     }
 
@@ -535,7 +536,8 @@ async fn pay_by_hand(world: &World) -> String {
     let result = world.ledger.results(1).await.expect("there").remove(0);
     world.register(result.header.height).await;
     let multisig = Multisig::new(world.chain.clone(), world.contracts.multisig);
-    let transaction = WalletTransaction::payout(world.contracts.distributor, &result);
+    let transaction =
+        WalletTransaction::payout(world.contracts.distributor, std::slice::from_ref(&result)).expect("a result");
     multisig.propose(&world.account(0), &transaction).await.expect("proposed");
     for index in 1..4 {
         multisig.confirm(&world.account(index), multisig.id(&transaction)).await.expect("confirmed");
