@@ -24,24 +24,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     future::Future,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use alloy::{
-    eips::BlockId,
-    primitives::{Address, B256},
-};
-use dtn_primitives::{Certificate, FinalizedResult, Header, Round, WorkResult};
+use alloy::primitives::{Address, B256};
+use dtn_primitives::{Certificate, FinalizedResult, Header};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    aow::{Aow, ClaimStatus},
     connection::ReadError,
-    contracts::{ContractAddresses, REGISTRY, ResultRegistry, RewardDistributor},
+    contracts::{ContractAddresses, REGISTRY, ResultRegistry},
     gas_ledger::GasRecord,
-    multisig::{Multisig, MultisigError, ProposalStatus, WalletTransaction},
-    networks::{Finality, Network},
+    multisig::MultisigError,
+    networks::Network,
+    payment::{Payment, Payments, Stage},
     sender::{Account, Call, SendError},
 };
 
@@ -52,13 +49,10 @@ pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
 const REFUSED_PAUSE: Duration = Duration::from_secs(120);
 
 /// How long a completion waits for its claim: a week, for a peer that was down to come back.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often in a row a result was refused when it may be put away to make room for others.
 const SHELVED_AFTER: u32 = 3;
-
-/// How many results one transaction pays at most: some 60,000 gas each, and a transaction has 2^24.
-const BATCH: usize = 50;
 
 /// How many open results are held in memory, some kilobytes each, before no more are read.
 const OPEN_LIMIT: usize = 1_024;
@@ -108,46 +102,10 @@ pub struct RelayerStatus {
     pub open: u64,
 }
 
-/// What the contracts say about a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The claim of its round may still be challenged, or posted in the first place.
-    Unproven,
-    Unposted,
-    Unproposed,
-    Confirming {
-        confirmations: usize,
-    },
-    /// Enough confirm, or whoever executes is the last one: executing confirms.
-    Executable {
-        confirmations: usize,
-    },
-    /// Some of the results were paid by another transaction, so this one would fail.
-    Divided,
-    /// Nothing is left to do. What is not forfeited is paid.
-    Settled {
-        forfeited: usize,
-    },
-}
-
-/// What the chain says about one result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It can be paid.
-    Open,
-    /// It completes a round whose claim is not decided.
-    Unproven,
-    Paid,
-    /// Its worker is barred; or its round was slashed, or came to something else, or was not claimed in time.
-    Forfeited,
-}
-
-/// Results of one block on their way, which one transaction pays.
+/// A payment on its way.
 #[derive(Debug)]
 struct Job {
-    results: Vec<FinalizedResult>,
-    transaction: WalletTransaction,
-    id: B256,
+    payment: Payment,
     stage: Option<Stage>,
     /// When the stage was first seen.
     since: Instant,
@@ -161,15 +119,10 @@ struct Job {
 }
 
 impl Job {
-    /// `None` if there is no result.
-    fn new(results: Vec<FinalizedResult>, multisig: &Multisig, distributor: Address) -> Option<Self> {
-        let transaction = WalletTransaction::payout(distributor, &results)?;
-        let id = multisig.id(&transaction);
+    fn new(payment: Payment) -> Self {
         let now = Instant::now();
-        Some(Self {
-            results,
-            transaction,
-            id,
+        Self {
+            payment,
             stage: None,
             since: now,
             acting: false,
@@ -177,23 +130,17 @@ impl Job {
             failures: 0,
             refusals: 0,
             retry_at: now,
-        })
-    }
-
-    /// Its block, with one of its results.
-    fn block(&self) -> &FinalizedResult {
-        // There is at least one: `new` makes no job of none.
-        &self.results[0]
+        }
     }
 
     fn ids(&self) -> impl Iterator<Item = B256> {
-        self.results.iter().map(|result| result.result.id)
+        self.payment.results.iter().map(|result| result.result.id)
     }
 
     /// How many of its results are paid and how many are forfeited.
     fn settled(&self) -> (usize, usize) {
         match self.stage {
-            Some(Stage::Settled { forfeited }) => (self.results.len() - forfeited, forfeited),
+            Some(Stage::Settled { forfeited }) => (self.payment.results.len() - forfeited, forfeited),
             _ => (0, 0),
         }
     }
@@ -310,9 +257,8 @@ pub struct Relayer<S> {
 impl<S: ResultSource> Relayer<S> {
     /// A relayer that signs with `account`, an owner of the multisig.
     pub fn new(account: Account, contracts: ContractAddresses, source: S, options: RelayerOptions) -> Self {
-        let multisig = Multisig::new(account.chain().clone(), contracts.multisig);
-        let aow = Aow::new(account.chain().clone(), contracts.aow);
-        let desk = Desk { account, contracts, multisig, aow, options };
+        let payments = Payments::new(account.chain().clone(), contracts, options.claim_patience);
+        let desk = Desk { account, registry: contracts.registry, payments, options };
         let status = watch::Sender::new(RelayerStatus { cursor: 1, ..RelayerStatus::default() });
         Self {
             desk,
@@ -409,7 +355,8 @@ impl<S: ResultSource> Relayer<S> {
         for block in results.chunk_by(|one, other| one.header.height == other.header.height) {
             let height = block[0].header.height;
             self.next = self.next.max(height + 1);
-            self.take_up(height, batches(block));
+            let payments = self.desk.payments.of_block(block);
+            self.take_up(height, payments);
         }
         Ok(())
     }
@@ -430,8 +377,8 @@ impl<S: ResultSource> Relayer<S> {
             let height = block[0].header.height;
             if let Some(shelved) = self.shelf.get(&height).filter(|shelved| due(shelved)) {
                 let of = |ids: &Vec<B256>| block.iter().filter(|one| ids.contains(&one.result.id)).cloned().collect();
-                let jobs = shelved.jobs.iter().map(of).collect();
-                self.take_up(height, jobs);
+                let payments = shelved.jobs.iter().filter_map(|ids| self.desk.payments.of(of(ids))).collect();
+                self.take_up(height, payments);
                 taken.insert(height);
             }
         }
@@ -439,11 +386,9 @@ impl<S: ResultSource> Relayer<S> {
         Ok(())
     }
 
-    fn take_up(&mut self, height: u64, jobs: Vec<Vec<FinalizedResult>>) {
-        let desk = &self.desk;
-        let jobs = jobs.into_iter().filter_map(|results| Job::new(results, &desk.multisig, desk.contracts.distributor));
-        for job in jobs {
-            self.jobs.entry(height).or_default().push(job);
+    fn take_up(&mut self, height: u64, payments: Vec<Payment>) {
+        if !payments.is_empty() {
+            self.jobs.entry(height).or_default().extend(payments.into_iter().map(Job::new));
         }
     }
 
@@ -465,7 +410,7 @@ impl<S: ResultSource> Relayer<S> {
 
     /// How many results there are in jobs.
     fn open(&self) -> usize {
-        self.jobs.values().flatten().map(|job| job.results.len()).sum()
+        self.jobs.values().flatten().map(|job| job.payment.results.len()).sum()
     }
 
     /// Everything below is settled, irrevocably.
@@ -485,16 +430,6 @@ impl<S: ResultSource> Relayer<S> {
     }
 }
 
-/// What is paid by one transaction each: the orders of a block together, as they are final at once, and each completed
-/// round alone, as its claim may be challenged for its own time. A result without a payee, which is never paid, would
-/// hold up the others. Every owner divides a block alike.
-fn batches(block: &[FinalizedResult]) -> Vec<Vec<FinalizedResult>> {
-    let paid = block.iter().filter(|result| !result.result.amount.is_zero());
-    let is_order = |result: &WorkResult| Round::of_id(result.id).is_none() && !result.payee.is_zero();
-    let (orders, others): (Vec<_>, Vec<_>) = paid.cloned().partition(|result| is_order(&result.result));
-    orders.chunks(BATCH).map(<[_]>::to_vec).chain(others.into_iter().map(|result| vec![result])).collect()
-}
-
 /// The wait after so many failures in a row: twice as long each time, up to a limit.
 pub(crate) fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
     start.saturating_mul(2u32.saturating_pow(failures)).min(limit).max(start)
@@ -504,24 +439,23 @@ pub(crate) fn backoff(start: Duration, failures: u32, limit: Duration) -> Durati
 #[derive(Debug)]
 struct Desk {
     account: Account,
-    contracts: ContractAddresses,
-    multisig: Multisig,
-    aow: Aow,
+    registry: Address,
+    payments: Payments,
     options: RelayerOptions,
 }
 
 impl Desk {
     async fn council(&self) -> Result<Council, StepError> {
         let chain = self.account.chain();
-        let mut owners = self.multisig.owners().await?;
+        let mut owners = self.payments.multisig().owners().await?;
         owners.sort();
         if !owners.contains(&self.account.address()) {
             tracing::warn!(account = %self.account.address(), "not an owner of the multisig: watching only");
         }
         Ok(Council {
             owners,
-            threshold: self.multisig.threshold().await?,
-            quorum: chain.read(self.contracts.registry, &ResultRegistry::quorumCall {}).await?.saturating_to(),
+            threshold: self.payments.multisig().threshold().await?,
+            quorum: chain.read(self.registry, &ResultRegistry::quorumCall {}).await?.saturating_to(),
             read_at: Instant::now(),
         })
     }
@@ -539,7 +473,7 @@ impl Desk {
                     steps += taken;
                 }
                 Err(error) if error.is_overtaken() => {
-                    tracing::debug!(height, proposal = %job.id, %error, "somebody was quicker");
+                    tracing::debug!(height, proposal = %job.payment.id, %error, "somebody was quicker");
                 }
                 Err(error) => {
                     job.failures += 1;
@@ -548,15 +482,15 @@ impl Desk {
                     let limit = if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE };
                     job.retry_at = Instant::now() + backoff(self.options.poll, job.failures, limit);
                     if job.failures == 1 || job.failures.is_multiple_of(10) {
-                        let (results, tries) = (job.results.len(), job.failures);
-                        tracing::warn!(height, proposal = %job.id, results, tries, %error, "the payout has to wait");
+                        let (results, tries) = (job.payment.results.len(), job.failures);
+                        tracing::warn!(height, proposal = %job.payment.id, results, tries, %error, "the payout has to wait");
                     }
                 }
             }
         }
         let divided = jobs.extract_if(.., |job| job.stage == Some(Stage::Divided));
-        let alone: Vec<_> = divided.flat_map(|job| job.results).map(|result| vec![result]).collect();
-        jobs.extend(alone.into_iter().filter_map(|one| Job::new(one, &self.multisig, self.contracts.distributor)));
+        let alone: Vec<_> = divided.flat_map(|job| job.payment.results).map(|result| vec![result]).collect();
+        jobs.extend(alone.into_iter().filter_map(|one| self.payments.of(one)).map(Job::new));
         steps
     }
 
@@ -564,11 +498,11 @@ impl Desk {
     async fn advance(&self, height: u64, job: &mut Job, council: &Council) -> Result<usize, StepError> {
         let mut steps = 0;
         loop {
-            let (stage, confirmed) = self.look(job, council).await?;
+            let (stage, confirmed) = self.payments.look(&job.payment, council.threshold).await?;
             job.observe(stage);
             match stage {
                 Stage::Settled { forfeited } => {
-                    job.irrevocable = self.is_irrevocable(job).await;
+                    job.irrevocable = self.payments.is_irrevocable(&job.payment).await.unwrap_or(false);
                     if job.irrevocable && forfeited > 0 {
                         let results: Vec<_> = job.ids().collect();
                         tracing::warn!(
@@ -593,79 +527,9 @@ impl Desk {
             // A confirmation is no claim to take the other steps.
             job.acting |= !matches!(stage, Stage::Confirming { .. });
             let GasRecord { tx, gas_used, function, .. } = record;
-            let (results, gas) = (job.results.len(), gas_used.unwrap_or(0));
-            tracing::info!(height, proposal = %job.id, results, %tx, gas, "{function}");
+            let (results, gas) = (job.payment.results.len(), gas_used.unwrap_or(0));
+            tracing::info!(height, proposal = %job.payment.id, results, %tx, gas, "{function}");
         }
-    }
-
-    /// Where a transaction stands, and who confirms it if that matters.
-    async fn look(&self, job: &Job, council: &Council) -> Result<(Stage, Vec<Address>), StepError> {
-        let chain = self.account.chain();
-        let ((status, confirmed), fates) =
-            futures::try_join!(async { Ok::<_, StepError>(self.multisig.status(job.id).await?) }, async {
-                Ok(self.fates(job, BlockId::latest(), chain.clock_block()).await?)
-            },)?;
-        let count = |fate| fates.iter().filter(|is| **is == fate).count();
-        match (count(Fate::Open), count(Fate::Paid)) {
-            (0, _) => return Ok((Stage::Settled { forfeited: count(Fate::Forfeited) }, Vec::new())),
-            (_, 0) => {}
-            _ => return Ok((Stage::Divided, Vec::new())),
-        }
-        if count(Fate::Unproven) > 0 {
-            return Ok((Stage::Unproven, Vec::new()));
-        }
-        if status == ProposalStatus::Pending {
-            let confirmations = confirmed.len();
-            let enough = confirmations + 1 >= council.threshold;
-            let stage = if enough { Stage::Executable { confirmations } } else { Stage::Confirming { confirmations } };
-            return Ok((stage, confirmed));
-        }
-        let header = &job.block().header;
-        let finalized = ResultRegistry::isFinalizedCall { height: header.height, blockHash: header.hash() };
-        let posted = chain.read(self.contracts.registry, &finalized).await?;
-        Ok((if posted { Stage::Unproposed } else { Stage::Unposted }, Vec::new()))
-    }
-
-    /// What is settled as of one block, and else where the rounds stand as of another, in the order of the results.
-    async fn fates(&self, job: &Job, settled: BlockId, clock: BlockId) -> Result<Vec<Fate>, ReadError> {
-        futures::future::try_join_all(job.results.iter().map(|result| self.fate(result, settled, clock))).await
-    }
-
-    async fn fate(&self, result: &FinalizedResult, settled: BlockId, clock: BlockId) -> Result<Fate, ReadError> {
-        let chain = self.account.chain();
-        let WorkResult { id, worker, digest, .. } = result.result;
-        let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
-        let (paid, barred) = futures::try_join!(
-            chain.read_at(self.contracts.distributor, &paid, settled),
-            chain.read_at(self.contracts.registry, &barred, settled),
-        )?;
-        if paid || barred {
-            return Ok(if paid { Fate::Paid } else { Fate::Forfeited });
-        }
-        if Round::of_id(id).is_none() {
-            return Ok(Fate::Open);
-        }
-        if let Some(outcome) = self.aow.outcome_at(id, clock).await? {
-            return Ok(if outcome == digest { Fate::Open } else { Fate::Forfeited });
-        }
-        let is_lost = match self.aow.claim_at(id, clock).await? {
-            Some(claim) => claim.status == ClaimStatus::Slashed,
-            None => {
-                let since = SystemTime::UNIX_EPOCH + Duration::from_millis(result.header.timestamp);
-                since.elapsed().is_ok_and(|elapsed| elapsed > self.options.claim_patience)
-            }
-        };
-        Ok(if is_lost { Fate::Forfeited } else { Fate::Unproven })
-    }
-
-    async fn is_irrevocable(&self, job: &Job) -> bool {
-        let chain = self.account.chain();
-        if chain.network().finality == Finality::Latest {
-            return true;
-        }
-        let block = chain.final_block();
-        let fates = self.fates(job, block, block).await;
-        fates.is_ok_and(|fates| fates.iter().all(|fate| matches!(fate, Fate::Paid | Fate::Forfeited)))
     }
 
     /// Whether the next step is this relayer's: by rotation, or because those before it let their time pass.
@@ -691,13 +555,13 @@ impl Desk {
     async fn step(&self, job: &Job, stage: Stage, council: &Council) -> Result<GasRecord, StepError> {
         let record = match stage {
             Stage::Unposted => {
-                let FinalizedResult { header, certificate, .. } = job.block();
-                self.account.send(&finalize(self.contracts.registry, header, certificate, council.quorum)).await?
+                let FinalizedResult { header, certificate, .. } = job.payment.block();
+                self.account.send(&finalize(self.registry, header, certificate, council.quorum)).await?
             }
-            Stage::Unproposed => self.multisig.propose(&self.account, &job.transaction).await?,
-            Stage::Confirming { .. } => self.multisig.confirm(&self.account, job.id).await?,
+            Stage::Unproposed => self.payments.multisig().propose(&self.account, &job.payment.transaction).await?,
+            Stage::Confirming { .. } => self.payments.multisig().confirm(&self.account, job.payment.id).await?,
             Stage::Executable { .. } | Stage::Unproven | Stage::Divided | Stage::Settled { .. } => {
-                self.multisig.execute(&self.account, &job.transaction).await?
+                self.payments.multisig().execute(&self.account, &job.payment.transaction).await?
             }
         };
         Ok(record)
