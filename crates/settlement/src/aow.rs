@@ -5,16 +5,13 @@ use std::ops::RangeInclusive;
 use alloy::{
     eips::BlockId,
     primitives::{Address, B256, Bytes, U256, keccak256},
-    providers::Provider,
-    rpc::types::Filter,
-    sol_types::SolEvent,
 };
 use dtn_aow::{Delay, Element, Start};
 use dtn_primitives::{Domain, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    connection::{Chain, ReadError, retrying},
+    connection::{Chain, ReadError},
     contracts::{AOW, AowChallenge},
     gas_ledger::GasRecord,
     networks::LOCAL_CHAIN_ID,
@@ -26,9 +23,6 @@ pub const MAX_CHECKPOINTS: u64 = MAX_ROUND_STEPS / MAX_SEGMENT_STEPS;
 
 /// The most steps that the contract takes back as a whole: its `MAX_WHOLE`.
 pub const MAX_WHOLE_STEPS: u64 = 1 << 14;
-
-/// For how many blocks a node is asked for events at once. Public ones refuse to look through many more.
-const LOG_RANGE: u64 = 5_000;
 
 const MILLIETHER: u64 = 1_000_000_000_000_000;
 
@@ -248,7 +242,7 @@ impl Aow {
             let AowChallenge::Posted { id, round, node, height, steps, proofDigest: proof_digest, .. } = event;
             Some(PostedClaim { id, round, node, height, steps, proof_digest, checkpoints, block, tx })
         };
-        self.events(blocks, read).await
+        self.chain.events(self.address, blocks, None, read).await
     }
 
     /// The claims that were slashed in these blocks, in their order.
@@ -257,31 +251,7 @@ impl Aow {
             let AowChallenge::Slashed { id, challenger, segment, reward, burned } = event;
             Some(Slashing { id, challenger, segment: segment.saturating_to(), reward, burned })
         };
-        self.events(blocks, read).await
-    }
-
-    async fn events<E: SolEvent, T>(
-        &self,
-        blocks: RangeInclusive<u64>,
-        read: impl Fn(E, u64, B256) -> Option<T>,
-    ) -> Result<Vec<T>, ReadError> {
-        let provider = self.chain.provider();
-        let mut found = Vec::new();
-        for from in blocks.clone().step_by(LOG_RANGE as usize) {
-            let to = from.saturating_add(LOG_RANGE - 1).min(*blocks.end());
-            let filter = Filter::new().address(self.address).event_signature(E::SIGNATURE_HASH);
-            let filter = filter.from_block(from).to_block(to);
-            for log in retrying(|| provider.get_logs(&filter)).await? {
-                let event = E::decode_log(&log.inner).ok().zip(log.block_number).zip(log.transaction_hash);
-                let event = event.and_then(|((event, block), tx)| read(event.data, block, tx));
-                found.push(event.ok_or_else(|| ReadError::NotTheContract {
-                    contract: self.address,
-                    network: self.chain.network().name.clone(),
-                    function: "events",
-                })?);
-            }
-        }
-        Ok(found)
+        self.chain.events(self.address, blocks, None, read).await
     }
 
     fn call<C: alloy::sol_types::SolCall>(&self, call: &C) -> Call {

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::TcpListener,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,10 +13,10 @@ use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
     node_bindings::{Anvil, AnvilInstance, NodeError},
-    primitives::Address,
+    primitives::{Address, B256},
     providers::{DynProvider, Provider},
-    rpc::types::TransactionRequest,
-    sol_types::SolCall,
+    rpc::types::{Filter, TransactionRequest},
+    sol_types::{SolCall, SolEvent},
     transports::{RpcError, TransportError, TransportErrorKind},
 };
 use backon::{ExponentialBuilder, Retryable};
@@ -24,6 +25,9 @@ use crate::{
     abi::Revert,
     networks::{Finality, Network},
 };
+
+/// For how many blocks a node is asked for events at once. Public ones refuse to look through many more.
+const LOG_RANGE: u64 = 5_000;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -218,6 +222,36 @@ impl Chain {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a contract has logged in these blocks, in its order; with `topic`, only of that first indexed argument. `read`
+    /// takes an event with its block and its transaction, and gives `None` for what the contract cannot have logged.
+    pub async fn events<E: SolEvent, T>(
+        &self,
+        contract: Address,
+        blocks: RangeInclusive<u64>,
+        topic: Option<B256>,
+        read: impl Fn(E, u64, B256) -> Option<T>,
+    ) -> Result<Vec<T>, ReadError> {
+        let mut found = Vec::new();
+        for from in blocks.clone().step_by(LOG_RANGE as usize) {
+            let to = from.saturating_add(LOG_RANGE - 1).min(*blocks.end());
+            let mut filter = Filter::new().address(contract).event_signature(E::SIGNATURE_HASH);
+            filter = filter.from_block(from).to_block(to);
+            if let Some(topic) = topic {
+                filter = filter.topic1(topic);
+            }
+            for log in retrying(|| self.provider.get_logs(&filter)).await? {
+                let event = E::decode_log(&log.inner).ok().zip(log.block_number).zip(log.transaction_hash);
+                let event = event.and_then(|((event, block), tx)| read(event.data, block, tx));
+                found.push(event.ok_or_else(|| ReadError::NotTheContract {
+                    contract,
+                    network: self.network.name.clone(),
+                    function: "events",
+                })?);
+            }
+        }
+        Ok(found)
     }
 
     /// Whether an account is a contract.

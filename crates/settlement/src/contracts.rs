@@ -2,7 +2,7 @@
 //! `dtn-cli compile` puts them. Users of the command line need no compiler.
 
 use alloy::primitives::Address;
-use dtn_primitives::{Evidence, Header, WorkResult};
+use dtn_primitives::{Allotment, Distribution, Evidence, Header, WorkResult};
 use serde::{Deserialize, Serialize};
 
 /// The generated bindings, one module a contract, because each brings its own copy of the shared structs.
@@ -88,6 +88,20 @@ impl From<&WorkResult> for RewardDistributor::Result {
     fn from(result: &WorkResult) -> Self {
         let WorkResult { id, worker, payee, amount, digest } = *result;
         Self { id, worker, payee, amount, digest }
+    }
+}
+
+impl From<&Distribution> for RewardDistributor::Distribution {
+    fn from(distribution: &Distribution) -> Self {
+        let allotments = distribution.allotments.iter();
+        Self {
+            distributor: distribution.distributor,
+            number: distribution.number,
+            root: distribution.root,
+            allotments: allotments
+                .map(|&Allotment { token, amount }| RewardDistributor::Allotment { token, amount })
+                .collect(),
+        }
     }
 }
 

@@ -407,7 +407,7 @@ pub async fn fund(
 
 #[cfg(test)]
 mod tests {
-    use dtn_primitives::SecretKey;
+    use dtn_primitives::{Allotment, SecretKey};
 
     use super::*;
     use crate::networks::LOCAL_CHAIN_ID;
@@ -452,7 +452,7 @@ mod tests {
     fn terms_of_distributions_change_where_the_distributor_is_and_nothing_else() {
         let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
         let token = Address::repeat_byte(9);
-        let terms = RewardTerms::for_chain(LOCAL_CHAIN_ID).with_cap(token, 5);
+        let terms = RewardTerms::for_chain(LOCAL_CHAIN_ID).with_cap(Allotment { token, amount: 5 });
         assert_eq!((terms.cap_of(token), terms.caps.len()), (U256::from(5), 2));
         let other = plan().with_rewards(terms.clone()).expect("valid").addresses();
         let default = plan().addresses();

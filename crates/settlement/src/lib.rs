@@ -7,6 +7,7 @@
 pub mod abi;
 pub mod amount;
 pub mod aow;
+pub mod bls_keys;
 pub mod compile;
 pub mod connection;
 pub mod contracts;
@@ -17,8 +18,10 @@ pub mod evidence;
 pub mod execution;
 pub mod gas_ledger;
 pub mod keystore;
+pub mod message;
 pub mod multisig;
 pub mod networks;
+pub mod payment;
 pub mod payouts;
 pub mod preflight;
 pub mod relayer;

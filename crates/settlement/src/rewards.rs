@@ -1,20 +1,21 @@
-//! The distributor's terms, and what it holds for whom.
+//! The distributor's terms, what it holds for whom, and distributions of rewards on their way through it.
 
-use alloy::primitives::{Address, U256};
+use alloy::{
+    primitives::{Address, B256, U256},
+    sol_types::SolCall,
+};
+use dtn_primitives::{Allotment, Distribution, Earning};
 use serde::{Deserialize, Serialize};
 
-use crate::networks::LOCAL_CHAIN_ID;
+use crate::{
+    connection::{Chain, ReadError},
+    contracts::{DISTRIBUTOR, RewardDistributor},
+    multisig::WalletTransaction,
+    networks::LOCAL_CHAIN_ID,
+    sender::Call,
+};
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
-
-/// The most that one distribution may allot of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cap {
-    /// The token; zero for the native currency.
-    pub token: Address,
-    /// In the token's unit.
-    pub amount: u128,
-}
 
 /// On which terms distributions of rewards take effect. They are fixed at deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub struct RewardTerms {
     /// Seconds without a further distribution after which the unclaimed may be swept.
     pub claim_period: u64,
     /// What one distribution may allot of each token. Others cannot be distributed.
-    pub caps: Vec<Cap>,
+    pub caps: Vec<Allotment>,
 }
 
 impl RewardTerms {
@@ -33,14 +34,14 @@ impl RewardTerms {
     /// ether at once, and no tokens.
     pub fn for_chain(chain_id: u64) -> Self {
         let delay = if chain_id == LOCAL_CHAIN_ID { 4 } else { 2 * 24 * 3600 };
-        let caps = vec![Cap { token: Address::ZERO, amount: 10 * ETHER }];
+        let caps = vec![Allotment { token: Address::ZERO, amount: 10 * ETHER }];
         Self { delay, claim_period: 365 * 24 * 3600, caps }
     }
 
-    /// The same with another cap for a token.
-    pub fn with_cap(mut self, token: Address, amount: u128) -> Self {
-        self.caps.retain(|cap| cap.token != token);
-        self.caps.push(Cap { token, amount });
+    /// The same with another cap for one token.
+    pub fn with_cap(mut self, cap: Allotment) -> Self {
+        self.caps.retain(|other| other.token != cap.token);
+        self.caps.push(cap);
         self.caps.sort_by_key(|cap| cap.token);
         self
     }
@@ -48,5 +49,105 @@ impl RewardTerms {
     /// The most that one distribution may allot of a token.
     pub fn cap_of(&self, token: Address) -> U256 {
         self.caps.iter().find(|cap| cap.token == token).map_or(U256::ZERO, |cap| U256::from(cap.amount))
+    }
+}
+
+/// What a distributor holds of a token, in the token's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Holdings {
+    /// The token; zero for the native currency.
+    pub token: Address,
+    /// Owed to nobody.
+    pub free: U256,
+    /// What claims of distributions may still take.
+    pub allotted: u128,
+    /// What accounts may withdraw.
+    pub credited: u128,
+    /// The most that one distribution may allot.
+    pub cap: u128,
+}
+
+/// Which distribution is in effect, and which is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DistributionState {
+    /// The number of the one in effect; 0 before the first.
+    pub number: u32,
+    /// Its root, against which claims are made.
+    pub root: B256,
+    /// The hash of the one that waits, or zero.
+    pub scheduled: B256,
+    /// When that one can take effect, in Unix time.
+    pub effective_at: u64,
+    /// From when on the unclaimed may be swept, in Unix time.
+    pub expires_at: u64,
+}
+
+/// A deployed distributor.
+#[derive(Debug, Clone)]
+pub struct Distributor {
+    chain: Chain,
+    address: Address,
+}
+
+impl Distributor {
+    /// The distributor at an address.
+    pub fn new(chain: Chain, address: Address) -> Self {
+        Self { chain, address }
+    }
+
+    async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ReadError> {
+        self.chain.read(self.address, call).await
+    }
+
+    /// Where distributions stand.
+    pub async fn state(&self) -> Result<DistributionState, ReadError> {
+        Ok(DistributionState {
+            number: self.read(&RewardDistributor::numberCall {}).await?,
+            root: self.read(&RewardDistributor::rootCall {}).await?,
+            scheduled: self.read(&RewardDistributor::scheduledCall {}).await?,
+            effective_at: self.read(&RewardDistributor::effectiveAtCall {}).await?,
+            expires_at: self.read(&RewardDistributor::expiresAtCall {}).await?,
+        })
+    }
+
+    /// What it holds of a token.
+    pub async fn holdings(&self, token: Address) -> Result<Holdings, ReadError> {
+        let free = self.read(&RewardDistributor::freeCall { token }).await?;
+        let cap = self.read(&RewardDistributor::capOfCall { token }).await?;
+        let reserve = self.read(&RewardDistributor::reserveOfCall { token }).await?;
+        Ok(Holdings { token, free, allotted: reserve.allotted, credited: reserve.credited, cap })
+    }
+
+    /// What an account has claimed of a token since the beginning.
+    pub async fn claimed(&self, account: Address, token: Address) -> Result<U256, ReadError> {
+        self.read(&RewardDistributor::claimedOfCall { account, token }).await
+    }
+
+    /// What an account may withdraw of a token.
+    pub async fn credit(&self, account: Address, token: Address) -> Result<U256, ReadError> {
+        self.read(&RewardDistributor::creditOfCall { account, token }).await
+    }
+
+    /// The multisig's transaction that schedules a certified distribution.
+    pub fn schedule(&self, distribution: &Distribution, salt: B256) -> WalletTransaction {
+        let data = RewardDistributor::scheduleCall { distribution: distribution.into() }.abi_encode().into();
+        WalletTransaction { to: self.address, value: U256::ZERO, data, expiry: 0, salt }
+    }
+
+    /// What puts a scheduled distribution into effect. Anyone may send it.
+    pub fn activate(&self, distribution: &Distribution) -> Call {
+        let call = RewardDistributor::activateCall { distribution: distribution.into() };
+        Call::new(DISTRIBUTOR, self.address, &call)
+    }
+
+    /// What pays an account what it has earned and not had. Anyone may send it.
+    pub fn claim(&self, earning: &Earning, proof: Vec<B256>) -> Call {
+        let Earning { account, token, cumulative } = *earning;
+        Call::new(DISTRIBUTOR, self.address, &RewardDistributor::claimCall { account, token, cumulative, proof })
+    }
+
+    /// What sends the sender's credit of a token to an account.
+    pub fn withdraw(&self, token: Address, to: Address) -> Call {
+        Call::new(DISTRIBUTOR, self.address, &RewardDistributor::withdrawCall { token, to })
     }
 }
