@@ -2,6 +2,7 @@
 
 mod document;
 mod follow;
+mod gas;
 mod l1;
 mod load;
 mod machine;
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     L1(l1::L1),
     /// Measure what everything else rests on: signatures, hashes and forced writes
     Primitives(primitives::Measure),
+    /// Measure what each step costs on chain, beside Safe
+    Gas(gas::Gas),
     /// Measure the simulator on one thread
     Sim(sim::Sim),
 }
@@ -28,6 +31,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::L1(bench) => l1::run(bench).await,
         Command::Primitives(measure) => primitives::run(measure),
+        Command::Gas(bench) => gas::run(bench).await,
         Command::Sim(bench) => sim::run(&bench),
     }
 }

@@ -1,0 +1,287 @@
+//! `dtn-cli bench gas`: what each step costs on an anvil of its own, by receipts, beside other wallets.
+
+mod safe;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use alloy::providers::Provider;
+use alloy_primitives::{Address, B256, U256, keccak256};
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use dtn_primitives::{Allotment, Batch, Distribution, Earning, Earnings, Payout, U96, WorkResult};
+use dtn_report::{Table, left, right, units};
+use dtn_settlement::{
+    bls_keys::BlsKeys,
+    connection::{AnvilOptions, start_anvil},
+    contracts::{DISTRIBUTOR, RewardDistributor},
+    message::{CertificateKind, Content, SignedMessage, bls_key},
+    preflight,
+    rewards::Distributor,
+    sender::Call,
+};
+use serde::Serialize;
+
+use crate::output;
+use world::World;
+
+/// Where npm puts the wallet that is measured beside ours.
+const SAFE: &str = "node_modules/@safe-global/safe-smart-account";
+
+/// Measure what each step costs.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli bench gas
+  dtn-cli bench gas --json > gas.json
+
+Every figure is a receipt's, on an anvil that ends with the command: 3 of 5 owners and 4 validators unless said. Safe is
+measured in the same run where npm has installed its contracts (scripts/setup does); the other wallets' figures are cited in
+docs/contracts.md.")]
+pub(crate) struct Gas {
+    /// The folder of the npm package @safe-global/safe-smart-account
+    #[arg(long, value_name = "DIR", default_value = SAFE)]
+    safe: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+struct Row {
+    what: String,
+    gas: u64,
+    /// What it should cost at most.
+    goal: Option<u64>,
+    /// What Safe takes for the same, measured in this run.
+    safe: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Rows(Vec<Row>);
+
+impl Rows {
+    fn add(&mut self, what: impl Into<String>, gas: u64, goal: impl Into<Option<u64>>) {
+        self.0.push(Row { what: what.into(), gas, goal: goal.into(), safe: None });
+    }
+
+    fn beside(&mut self, what: &str, safe: u64) {
+        if let Some(row) = self.0.iter_mut().find(|row| row.what == what) {
+            row.safe = Some(safe);
+        }
+    }
+}
+
+pub(crate) async fn run(args: Gas) -> Result<()> {
+    let bar = output::progress(6, "gas");
+    let step = |what: &'static str| {
+        bar.inc(1);
+        bar.set_message(what);
+    };
+    let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
+    let folder = tempdir()?;
+    let world = World::new(&anvil.endpoint(), folder.path(), 4).await?;
+    let mut rows = Rows::default();
+
+    step("deploying");
+    deployments(&world, &mut rows).await?;
+    step("the wallet");
+    wallet(&world, &mut rows).await?;
+    step("certificates");
+    certificates(&world, &mut rows).await?;
+    step("payouts");
+    payouts(&world, &mut rows).await?;
+    step("61 of 90 validators");
+    aggregates(&anvil.endpoint(), folder.path(), &mut rows).await?;
+    step("Safe");
+    let has_safe = args.safe.is_dir();
+    if has_safe {
+        safe::measure(&world, &args.safe, &mut rows).await?;
+    }
+    bar.finish_and_clear();
+
+    let hardfork = preflight::hardfork(&world.chain).await?;
+    if args.json {
+        return output::json(&serde_json::json!({ "hardfork": hardfork, "rows": rows.0 }));
+    }
+    let heads = [left("step"), right("gas"), right("goal"), left(""), right("Safe 1.5")];
+    let mut table = Table::new(format!("Gas by receipts, {hardfork} rules"), heads);
+    for Row { what, gas, goal, safe } in &rows.0 {
+        let verdict = match goal {
+            Some(goal) if gas > goal => "missed",
+            Some(_) => "kept",
+            None => "",
+        };
+        let shown = |figure: &Option<u64>| figure.map_or(units::NONE.to_string(), units::thousands);
+        table.row([what.clone(), units::thousands(*gas), shown(goal), verdict.to_string(), shown(safe)]);
+    }
+    if !has_safe {
+        table.note(format!("Safe was not measured: {} is not there; scripts/setup installs it.", args.safe.display()));
+    }
+    output::line(table)
+}
+
+/// A folder for gas ledgers that nobody keeps.
+fn tempdir() -> Result<tempfile::TempDir> {
+    tempfile::tempdir().context("cannot make a temporary folder")
+}
+
+async fn deployments(world: &World, rows: &mut Rows) -> Result<()> {
+    for (owners, goal) in [(5, Some(600_000)), (30, Some(1_200_000)), (100, None)] {
+        let gas = world.deploy_wallet(owners).await?;
+        rows.add(format!("deploy a wallet, {owners} owners"), gas, goal);
+    }
+    for contract in &world.deployment.contracts {
+        if contract.contract != "MultiSigWallet" {
+            rows.add(format!("deploy {}", contract.contract), contract.gas_used.unwrap_or(0), None);
+        }
+    }
+    Ok(())
+}
+
+const PROPOSE: &str = "propose, with the first confirmation";
+const CONFIRM: &str = "confirm";
+const EXISTING: &str = "confirm and execute, to an existing account";
+const NEW: &str = "confirm and execute, to a new account";
+const NO_VALUE: &str = "confirm and execute, a call without value";
+const SIGNED_EXISTING: &str = "3 signatures in one transaction, to an existing account";
+const SIGNED_NEW: &str = "3 signatures in one transaction, to a new account";
+const SIGNED_NO_VALUE: &str = "3 signatures in one transaction, a call without value";
+
+async fn wallet(world: &World, rows: &mut Rows) -> Result<()> {
+    let [existing, new, none] = [
+        world.agree(world.existing, U256::from(1)).await?,
+        world.agree(world.fresh(1), U256::from(1)).await?,
+        world.agree(world.existing, U256::ZERO).await?,
+    ];
+    rows.add(PROPOSE, existing[0], 49_500);
+    rows.add(CONFIRM, existing[1], 31_000);
+    rows.add(EXISTING, existing[2], 37_000);
+    rows.add(NEW, new[2], 52_000);
+    rows.add(NO_VALUE, none[2], 37_000);
+
+    // The first one makes the nonce's slot.
+    world.sign(world.existing, U256::from(1), 3).await?;
+    let existing = world.sign(world.existing, U256::from(1), 3).await?;
+    let more = world.sign(world.existing, U256::from(1), 5).await?;
+    rows.add(SIGNED_EXISTING, existing, 52_000);
+    rows.add(SIGNED_NEW, world.sign(world.fresh(2), U256::from(1), 3).await?, 69_000);
+    rows.add(SIGNED_NO_VALUE, world.sign(world.existing, U256::ZERO, 3).await?, 52_000);
+    rows.add("each further signature", more.saturating_sub(existing) / 2, 4_500);
+    Ok(())
+}
+
+/// A distribution of one wei each to some accounts.
+fn distribution(world: &World, number: u32, accounts: u64) -> Result<(SignedMessage, Earnings)> {
+    let earning = |account: u64| Earning {
+        account: world.fresh(1_000 + account),
+        token: Address::ZERO,
+        cumulative: U256::from(number),
+    };
+    let earnings = Earnings::new((0..accounts).map(earning))?;
+    let distribution = Distribution {
+        distributor: world.deployment.addresses.distributor,
+        number,
+        root: earnings.root(),
+        allotments: vec![Allotment { token: Address::ZERO, amount: accounts.into() }],
+    };
+    let content = Content::Distribution { epoch: 0, distribution, earnings: earnings.as_slice().to_vec() };
+    Ok((SignedMessage::new(world.deployment.network_id, world.deployment.chain_id, content)?, earnings))
+}
+
+/// Has a quorum sign a distribution, and posts it.
+async fn certify(world: &World, signed: &mut SignedMessage, kind: CertificateKind) -> Result<u64> {
+    let keys = BlsKeys::new(world.chain.clone(), world.deployment.addresses.registry, 0);
+    for key in world.validators.iter().take(dtn_primitives::quorum(world.validators.len())) {
+        signed.sign(key);
+    }
+    let (_, validators) = keys.validators().await?;
+    let certificate = signed.certificate(&validators, &keys.published().await?, Some(kind))?;
+    world.send(&signed.post(world.deployment.addresses.registry, &certificate)).await
+}
+
+async fn certificates(world: &World, rows: &mut Rows) -> Result<()> {
+    const ACCOUNTS: u64 = 10_000;
+    let (mut first, _) = distribution(world, 1, 1)?;
+    rows.add("certify a distribution, the first", certify(world, &mut first, CertificateKind::Ecdsa).await?, None);
+    let (mut signed, earnings) = distribution(world, 2, ACCOUNTS)?;
+    let gas = certify(world, &mut signed, CertificateKind::Ecdsa).await?;
+    rows.add("certify a distribution, 3 of 4 validators", gas, 55_000);
+
+    let distributor = Distributor::new(world.chain.clone(), world.deployment.addresses.distributor);
+    let Content::Distribution { distribution, .. } = &signed.content else { return Ok(()) };
+    let scheduled = world.settle(distributor.schedule(distribution, B256::ZERO)).await?;
+    rows.add("schedule a distribution (propose, confirm, execute)", scheduled.iter().sum(), None);
+    let _: serde_json::Value = world.chain.provider().raw_request("evm_increaseTime".into(), (60,)).await?;
+    rows.add("activate a distribution", world.send(&distributor.activate(distribution)).await?, None);
+    let earning = *earnings.as_slice().first().context("there are earnings")?;
+    let (earning, proof) = earnings.claim(earning.account, earning.token).context("there are earnings")?;
+    let gas = world.send(&distributor.claim(&earning, proof)).await?;
+    rows.add(format!("claim, of {} accounts, to a new one", units::thousands(ACCOUNTS)), gas, None);
+    Ok(())
+}
+
+async fn payouts(world: &World, rows: &mut Rows) -> Result<()> {
+    let result = |id: u64, payee: Address| WorkResult {
+        id: keccak256(id.to_be_bytes()),
+        worker: world.fresh(9),
+        payee,
+        amount: U256::from(1),
+        digest: B256::ZERO,
+    };
+    for (what, payee, id) in [("an existing account", world.existing, 1), ("a new account", world.fresh(3), 2)] {
+        let block = world.block(id, vec![result(id, payee)])?;
+        let posted = world.finalize(&block).await?;
+        let [propose, confirm, execute] = world.pay(&block).await?;
+        let owners = propose + confirm + execute;
+        if id == 1 {
+            rows.add("the validators' lock: post a block, 3 of 4 validators", posted, None);
+            rows.add("the owners' lock: propose, confirm, pay", owners, None);
+        }
+        rows.add(format!("one reward through both locks, to {what}"), posted + owners, None);
+    }
+
+    let ten: Vec<_> = (0..10).map(|i| result(100 + i, world.existing)).collect();
+    let block = world.block(3, ten)?;
+    let gas = world.finalize(&block).await? + world.pay(&block).await?.iter().sum::<u64>();
+    rows.add("each of 10 rewards of a block through both locks", gas / 10, None);
+
+    let payouts = (0..50).map(|account| Payout { account: world.fresh(2_000 + account), amount: U96::from(1) });
+    let batch = Batch { token: Address::ZERO, payouts: payouts.collect() };
+    for payout in &batch.payouts {
+        world.send(&Call::transfer("exist", payout.account, U256::from(1))).await?;
+    }
+    let distributor = world.deployment.addresses.distributor;
+    let approved = batch.result(keccak256("batch"), Address::ZERO, distributor);
+    let block = world.block(4, vec![approved.clone()])?;
+    let locks = world.finalize(&block).await? + world.pay(&block).await?.iter().sum::<u64>();
+    let push = RewardDistributor::pushCall { id: approved.id, token: batch.token, payouts: batch.words() };
+    let push = world.send(&Call::new(DISTRIBUTOR, distributor, &push)).await?;
+    rows.add("each of a batch of 50 payouts", push / 50, 11_000);
+    rows.add("each of a batch of 50 payouts, with both locks", (push + locks) / 50, None);
+    Ok(())
+}
+
+async fn aggregates(endpoint: &str, folder: &Path, rows: &mut Rows) -> Result<()> {
+    let world = World::new(endpoint, folder, 90).await?;
+    let keys = BlsKeys::new(world.chain.clone(), world.deployment.addresses.registry, 0);
+    let signers = dtn_primitives::quorum(world.validators.len());
+    let mut registered = 0;
+    for key in &world.validators {
+        let call = keys.register(&bls_key(key), key.address(), &world.genesis.domain());
+        registered = world.account(key).send(&call).await?.gas_used.unwrap_or(0);
+    }
+    rows.add("register a BLS key", registered, None);
+    let (publish, count) = keys.publish().await?.context("there are keys to publish")?;
+    ensure!(count == world.validators.len(), "{count} keys were registered");
+    rows.add(format!("publish {count} BLS keys"), world.send(&publish).await?, None);
+    let (mut first, _) = distribution(&world, 1, 1)?;
+    certify(&world, &mut first, CertificateKind::Ecdsa).await?;
+    let (mut signed, _) = distribution(&world, 2, 1)?;
+    let gas = certify(&world, &mut signed, CertificateKind::Bls).await?;
+    rows.add(format!("certify a distribution by BLS, {signers} of {count} validators"), gas, 225_000);
+    let (mut signed, _) = distribution(&world, 3, 1)?;
+    let gas = certify(&world, &mut signed, CertificateKind::Ecdsa).await?;
+    rows.add(format!("certify a distribution by ECDSA, {signers} of {count} validators"), gas, None);
+    Ok(())
+}
