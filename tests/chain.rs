@@ -354,6 +354,100 @@ async fn showing_peer(council: &Council, shown: Vec<Evidence>) -> jsonrpsee::ser
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_results_of_a_block_are_paid_by_one_transaction_or_each_alone_if_one_was_paid_before() {
+    let council = Council::new(4).await;
+    council.fund_distributor().await;
+    let payees = [0x81, 0x82, 0x83].map(Address::repeat_byte);
+    council.finalize(&payees);
+    council.finalize(&payees);
+    // The owners pay one of the second block by hand, before any relayer looks at it.
+    let by_hand = council.ledger.all().remove(4);
+    let multisig = Multisig::new(council.chain.clone(), council.deployment.addresses.multisig);
+    let transaction =
+        WalletTransaction::payout(council.deployment.addresses.distributor, std::slice::from_ref(&by_hand))
+            .expect("a result");
+    let owner = |index: usize| {
+        let ledger = GasLedger::new(council.bench.path("by-hand.jsonl"));
+        Account::new(council.chain.clone(), council.keys[index].clone(), ledger)
+    };
+    let call = ResultRegistry::finalizeCall {
+        header: (&by_hand.header).into(),
+        view_: 0,
+        certificate: by_hand.certificate.signature_bytes().into(),
+    };
+    let registry = council.deployment.addresses.registry;
+    council.deployer.send(&Call::new(REGISTRY, registry, &call)).await.expect("final");
+    multisig.propose(&owner(0), &transaction).await.expect("proposed");
+    multisig.confirm(&owner(1), multisig.id(&transaction)).await.expect("confirmed");
+    multisig.execute(&owner(2), &transaction).await.expect("executed");
+
+    let peers: Vec<_> = (0..4).map(|index| council.start(index)).collect();
+    until("all payouts", || council.paid_everything()).await;
+    council.check_payouts().await;
+    for mut peer in peers {
+        let settled = RelayerStatus { cursor: 3, paid: 6, forfeited: 0, open: 0 };
+        let reached = tokio::time::timeout(PATIENCE, peer.status.wait_for(|status| *status == settled)).await;
+        reached.expect("in time").expect("alive");
+        peer.task.abort();
+        let _ = peer.task.await;
+    }
+    let mut executed = 0;
+    for index in 0..4 {
+        let records = council.gas_ledger(index).read().expect("readable").records;
+        let done = |record: &&dtn_settlement::gas_ledger::GasRecord| {
+            record.function == "executeTransaction" && record.status == TransactionStatus::Success
+        };
+        executed += records.iter().filter(done).count();
+    }
+    assert_eq!(executed, 3, "three results at once, and two alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settle_status_shows_what_is_open_and_who_is_missing() {
+    let council = Council::new(4).await;
+    let mut module = jsonrpsee::RpcModule::new(council.ledger.clone());
+    let results = |parameters: jsonrpsee::types::Params<'_>, ledger: &Ledger, _: &_| {
+        let from: u64 = parameters.one().unwrap_or(1);
+        ledger.all().into_iter().filter(|result| result.header.height >= from).collect::<Vec<_>>()
+    };
+    module.register_method("dtn_results", results).expect("a new name");
+    let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.expect("a free port");
+    let home = write_home(&council);
+    let address = server.local_addr().expect("bound");
+    let client = format!("keystore = \"none\"\npassword_file = \"none\"\npeers = [\"{address}\"]\n");
+    fs::write(home.join("client.toml"), client).expect("writable");
+    let server = server.start(module);
+
+    council.finalize(&[Address::repeat_byte(0x71), Address::repeat_byte(0x72)]);
+    let status = council.bench.json(&["settle", "status"]);
+    assert_eq!((&status["open"], &status["payments"][0]["stage"]), (&2.into(), &"to be posted".into()));
+    let one = council.start(1);
+    let proposed = || async {
+        council.bench.json(&["settle", "status"])["payments"][0]["confirmed"].as_array().map(Vec::len) == Some(1)
+    };
+    until("a proposal", proposed).await;
+    let status = council.bench.json(&["settle", "status"]);
+    let payment = &status["payments"][0];
+    assert_eq!(payment["results"].as_array().map(Vec::len), Some(2), "{status}");
+    assert_eq!(payment["stage"], "to be confirmed");
+    let missing: Vec<Address> = serde_json::from_value(payment["missing"].clone()).expect("addresses");
+    let owners = [0, 2, 3].map(|index: usize| council.keys[index].address());
+    assert_eq!(missing, owners);
+
+    council.fund_distributor().await;
+    let others: Vec<_> = [0, 2].map(|index| council.start(index)).into();
+    until("the payouts", || council.paid_everything()).await;
+    let status = council.bench.json(&["settle", "status", "--all"]);
+    assert_eq!((&status["open"], &status["paid"]), (&0.into(), &2.into()));
+    assert_eq!(status["payments"][0]["stage"], "settled");
+    for peer in others.into_iter().chain([one]) {
+        peer.task.abort();
+        let _ = peer.task.await;
+    }
+    server.stop().expect("running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_validator_that_contradicted_itself_is_barred_and_not_paid() {
     let council = Council::new(4).await;
     council.fund_distributor().await;

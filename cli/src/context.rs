@@ -11,7 +11,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
-use dtn_primitives::SecretKey;
+use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
@@ -182,9 +182,13 @@ impl Context {
 
     /// The account that `--from` names, on a chain.
     pub(crate) async fn account(&self, chain: &Chain, from: Option<&KeyChoice>) -> Result<Account> {
-        let key = self.signer(from, chain.network()).await?;
+        Ok(self.account_of(chain, self.signer(from, chain.network()).await?))
+    }
+
+    /// A key's account on a chain.
+    pub(crate) fn account_of(&self, chain: &Chain, key: SecretKey) -> Account {
         let new = if self.dry_run { Account::dry_run } else { Account::new };
-        Ok(new(chain.clone(), key, self.gas_ledger()))
+        new(chain.clone(), key, self.gas_ledger())
     }
 
     /// Where this command line's transactions are recorded.
@@ -288,6 +292,16 @@ impl FromStr for KeyChoice {
 /// Reads an amount such as `0.5ether`.
 pub(crate) fn amount(text: &str) -> Result<U256, String> {
     parse_amount(text).map_err(|error| error.to_string())
+}
+
+/// Reads an amount of the native currency such as `50ether`, or of a token as `0x…=1000`.
+pub(crate) fn allotment(text: &str) -> Result<Allotment, String> {
+    let (token, given) = match text.split_once('=') {
+        Some((token, given)) => (token.parse().map_err(|error| format!("the token `{token}`: {error}"))?, given),
+        None => (Address::ZERO, text),
+    };
+    let amount = amount(given)?.try_into().map_err(|_| format!("{given} is more than 128 bits hold"))?;
+    Ok(Allotment { token, amount })
 }
 
 /// The accounts that a list of words names: addresses, names of keys, or folders of keys.

@@ -8,18 +8,18 @@ use std::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
 use clap::Args;
+use dtn_primitives::Allotment;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Network,
     amount::format_amount,
     aow::ClaimTerms,
     deploy::{self, DeployPlan, Deployment},
-    rewards::Cap,
 };
 use serde_json::json;
 
 use crate::{
-    context::{Context, KeyChoice, addresses, amount},
+    context::{Context, KeyChoice, addresses, allotment, amount},
     l1::{
         home::{Home, SettlementConfig, read_genesis},
         init, processes,
@@ -61,8 +61,8 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     claim_period: Option<Duration>,
     /// What one distribution may allot at most, of the native currency or of a token [default: 10ether and no token]
-    #[arg(long = "reward-cap", value_name = "[TOKEN=]AMOUNT", value_parser = cap)]
-    reward_caps: Vec<Cap>,
+    #[arg(long = "reward-cap", value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
+    reward_caps: Vec<Allotment>,
     /// Write the plan to a file and deploy nothing
     #[arg(long, value_name = "FILE", conflicts_with = "fund_distributor")]
     plan: Option<PathBuf>,
@@ -92,7 +92,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let mut terms = plan.rewards.clone();
     terms.delay = args.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
     terms.claim_period = args.claim_period.map_or(terms.claim_period, |period| period.as_secs());
-    let terms = args.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(cap.token, cap.amount));
+    let terms = args.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
     let plan = plan.with_rewards(terms)?;
     if let Some(file) = &args.plan {
         return write_plan(&plan, file, context);
@@ -149,16 +149,6 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
-}
-
-/// Reads a cap such as `50ether`, or `0x…=1000ether` for a token.
-fn cap(text: &str) -> Result<Cap, String> {
-    let (token, given) = match text.split_once('=') {
-        Some((token, given)) => (token.parse().map_err(|error| format!("the token `{token}`: {error}"))?, given),
-        None => (Address::ZERO, text),
-    };
-    let amount = amount(given)?.try_into().map_err(|_| format!("{given} is more than 128 bits hold"))?;
-    Ok(Cap { token, amount })
 }
 
 fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {

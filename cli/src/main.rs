@@ -5,6 +5,7 @@
 mod anvil;
 mod aow;
 mod bench;
+mod bls;
 mod compile;
 mod context;
 mod demo;
@@ -16,8 +17,11 @@ mod log;
 mod multisig;
 mod network;
 mod output;
+mod rewards;
+mod settle;
 mod signatures;
 mod sim;
+mod verify;
 
 use std::{
     io::{self, Write},
@@ -88,6 +92,30 @@ struct L1 {
     command: l1::Command,
 }
 
+#[derive(Debug, Args)]
+struct Rewards {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: rewards::Command,
+}
+
+#[derive(Debug, Args)]
+struct Bls {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: bls::Command,
+}
+
+#[derive(Debug, Args)]
+struct Settle {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: settle::Command,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid
@@ -118,6 +146,14 @@ enum Command {
     Combine(OnChain<signatures::Combine>),
     /// Show the contracts, the owners and the proposals
     Show(OnChain<multisig::Show>),
+    /// How far the results of peers are on their way to the chain
+    Settle(Settle),
+    /// Distribute rewards to many accounts by one root
+    Rewards(Rewards),
+    /// The validators' BLS keys, with which many sign for the price of one
+    Bls(Bls),
+    /// Verify a certificate as a light client: offline, against the genesis
+    VerifyCertificate(OnChain<verify::VerifyCertificate>),
     /// Report what transactions cost
     Gas(OnChain<gas::Gas>),
     /// Measure how fast it is
@@ -163,6 +199,10 @@ impl Command {
             Self::Sign(on) => Some(&on.globals),
             Self::Combine(on) => Some(&on.globals),
             Self::Show(on) => Some(&on.globals),
+            Self::Settle(on) => Some(&on.globals),
+            Self::Rewards(on) => Some(&on.globals),
+            Self::Bls(on) => Some(&on.globals),
+            Self::VerifyCertificate(on) => Some(&on.globals),
             Self::Gas(on) => Some(&on.globals),
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
@@ -220,6 +260,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Sign(on) => signatures::sign(on.command, context).await,
         Command::Combine(on) => signatures::combine(on.command, context).await,
         Command::Show(on) => multisig::show(on.command, context).await,
+        Command::Settle(on) => settle::run(on.command, context).await,
+        Command::Rewards(on) => rewards::run(on.command, context).await,
+        Command::Bls(on) => bls::run(on.command, context).await,
+        Command::VerifyCertificate(on) => verify::run(on.command, context),
         Command::Gas(on) => gas::run(on.command, context).await,
         Command::Network(on) => network::run(on.command, context).await,
         Command::Anvil(on) => anvil::run(on.command, context).await,

@@ -139,14 +139,15 @@ pub(crate) struct Show {
     id: Option<B256>,
 }
 
-struct Desk {
-    chain: Chain,
-    deployment: Deployment,
-    multisig: Multisig,
+/// The contracts of a network, as they were deployed from here.
+pub(crate) struct Desk {
+    pub(crate) chain: Chain,
+    pub(crate) deployment: Deployment,
+    pub(crate) multisig: Multisig,
 }
 
 impl Desk {
-    async fn open(context: &Context) -> Result<Self> {
+    pub(crate) async fn open(context: &Context) -> Result<Self> {
         let chain = context.connect().await?;
         let deployment = context.deployment(&chain)?;
         let multisig = Multisig::new(chain.clone(), deployment.addresses.multisig);
@@ -161,7 +162,7 @@ impl Desk {
         Ok(Self { chain, deployment, multisig })
     }
 
-    async fn open_as(context: &Context, owner: &Owner) -> Result<(Self, Account)> {
+    pub(crate) async fn open_as(context: &Context, owner: &Owner) -> Result<(Self, Account)> {
         let desk = Self::open(context).await?;
         let account = context.account(&desk.chain, owner.from.as_ref()).await?;
         Ok((desk, account))
@@ -198,21 +199,33 @@ pub(crate) fn describe_parts(to: &Address, value: U256, data: &Bytes, expiry: u6
 
 pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
     let WalletCall { to, value, data, expiry } = args.call.read(context)?;
-    let salt = args.salt.unwrap_or_else(|| {
-        let mut salt = B256::ZERO;
-        OsRng.fill_bytes(salt.as_mut_slice());
-        salt
-    });
-    let transaction = WalletTransaction { to, value, data, expiry, salt };
+    let transaction = WalletTransaction { to, value, data, expiry, salt: args.salt.unwrap_or_else(new_salt) };
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    propose_transaction(transaction, &desk, &account, context).await
+}
+
+/// Tells apart proposals of the same call.
+pub(crate) fn new_salt() -> B256 {
+    let mut salt = B256::ZERO;
+    OsRng.fill_bytes(salt.as_mut_slice());
+    salt
+}
+
+/// Shows a transaction, remembers it, and proposes it.
+pub(crate) async fn propose_transaction(
+    transaction: WalletTransaction,
+    desk: &Desk,
+    account: &Account,
+    context: &Context,
+) -> Result<()> {
     let id = desk.multisig.check_id(&transaction).await?;
     eprintln!("Proposing {}", describe(&transaction));
     eprintln!("{}", desk.multisig.preview(&transaction));
     if !context.dry_run {
         context.save_proposal(id, &transaction)?;
     }
-    let record = desk.multisig.propose(&account, &transaction).await?;
-    report(context, &desk, id, &record).await
+    let record = desk.multisig.propose(account, &transaction).await?;
+    report(context, desk, id, &record).await
 }
 
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {

@@ -1,0 +1,279 @@
+//! `dtn-cli settle`: how far the peers' results are on their way to the chain, and what that has cost.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy::providers::Provider;
+use alloy_primitives::{Address, B256, U256};
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use dtn_node::ApiClient;
+use dtn_primitives::FinalizedResult;
+use dtn_report::{Table, left, right, units};
+use dtn_settlement::{
+    Chain,
+    amount::format_amount,
+    gas_ledger::{GasLedger, TransactionStatus, spent_in_a_day},
+    keystore::KeyInfo,
+    payment::{Payments, Stage},
+    relayer::CLAIM_PATIENCE,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    l1::{client::Client, home::Home},
+    multisig::Desk,
+    output,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show which payments are open and who is missing, and each peer's account, journal and budget
+    #[command(after_help = "Examples:
+  dtn-cli settle status
+  dtn-cli settle status --all --json | jq .paid
+
+The results are those of the peers' ledgers; how far they are is read from the chain, not from the peers.")]
+    Status(Status),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Show the payments that are settled, too
+    #[arg(long)]
+    all: bool,
+    /// Begin with this height
+    #[arg(long, value_name = "HEIGHT", default_value_t = 1)]
+    from: u64,
+}
+
+/// One transaction of the multisig, as the chain has it.
+#[derive(Debug, Serialize)]
+struct Progress {
+    height: u64,
+    proposal: B256,
+    results: Vec<B256>,
+    amount_wei: U256,
+    stage: &'static str,
+    forfeited: usize,
+    confirmed: Vec<Address>,
+    missing: Vec<Address>,
+}
+
+/// A peer's account and what its gas ledger says.
+#[derive(Debug, Serialize)]
+struct Purse {
+    peer: String,
+    account: Option<Address>,
+    balance_wei: Option<U256>,
+    transactions: usize,
+    pending: usize,
+    reverted: usize,
+    fees_wei: U256,
+    spent_in_a_day_wei: U256,
+    daily_budget_wei: u64,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    let Command::Status(args) = command;
+    status(args, context).await
+}
+
+async fn status(args: Status, context: &Context) -> Result<()> {
+    let home = Home::new(&context.home);
+    let client = Client::open(&home)?;
+    let desk = Desk::open(context).await?;
+    let network = client.genesis.network_id();
+    if network != desk.deployment.network_id {
+        bail!(
+            "the peers in {} are of network {network}, and {} was deployed",
+            context.home.display(),
+            desk.deployment.network_id
+        );
+    }
+    let results = results(&client, args.from).await?;
+    let payments = Payments::new(desk.chain.clone(), desk.deployment.addresses, CLAIM_PATIENCE);
+    let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
+
+    let bar = output::progress(results.len() as u64, "payments");
+    let (mut shown, mut paid, mut forfeited, mut open) = (Vec::new(), 0, 0, 0);
+    for block in results.chunk_by(|one, other| one.header.height == other.header.height) {
+        let mut stack = payments.of_block(block);
+        // In the order of the block, whatever is divided in place of what it was.
+        stack.reverse();
+        while let Some(payment) = stack.pop() {
+            let (stage, confirmed) = payments.look(&payment, threshold).await?;
+            if stage == Stage::Divided {
+                stack.extend(payment.results().iter().rev().filter_map(|one| payments.alone(one)));
+                continue;
+            }
+            let count = payment.results().len();
+            let lost = match stage {
+                Stage::Settled { forfeited } => forfeited,
+                _ => 0,
+            };
+            let is_open = !matches!(stage, Stage::Settled { .. });
+            (paid, forfeited) = if is_open { (paid, forfeited) } else { (paid + count - lost, forfeited + lost) };
+            open += if is_open { count } else { 0 };
+            if is_open || args.all {
+                let missing = if is_open {
+                    owners.iter().filter(|owner| !confirmed.contains(owner)).copied().collect()
+                } else {
+                    Vec::new()
+                };
+                shown.push(Progress {
+                    height: block[0].header.height,
+                    proposal: payment.id,
+                    results: payment.results().iter().map(|one| one.result.id).collect(),
+                    amount_wei: payment.results().iter().map(|one| one.result.amount).sum(),
+                    stage: name(stage),
+                    forfeited: lost,
+                    confirmed,
+                    missing,
+                });
+            }
+        }
+        bar.inc(block.len() as u64);
+    }
+    bar.finish_and_clear();
+    let distributor = desk.chain.provider().get_balance(desk.deployment.addresses.distributor).await?;
+    let purses = purses(&home, &desk.chain).await?;
+    if context.json {
+        return output::json(&json!({ "paid": paid, "forfeited": forfeited, "open": open, "threshold": threshold,
+            "distributor_wei": distributor, "payments": shown, "peers": purses }));
+    }
+    output::line(format!(
+        "{paid} results are paid, {forfeited} forfeited, {open} open. The distributor holds {}.",
+        format_amount(distributor)
+    ))?;
+    if !shown.is_empty() {
+        let heads = [
+            right("height"),
+            left("proposal"),
+            right("results"),
+            right("amount"),
+            left("stage"),
+            right("confirmed"),
+            left("missing"),
+        ];
+        let mut table = Table::new("", heads);
+        for row in &shown {
+            let missing = row.missing.iter().map(units::short).collect::<Vec<_>>().join(" ");
+            let confirmed = format!("{} of {threshold}", row.confirmed.len());
+            table.row([
+                row.height.to_string(),
+                row.proposal.to_string(),
+                row.results.len().to_string(),
+                format_amount(row.amount_wei),
+                row.stage.to_string(),
+                confirmed,
+                missing,
+            ]);
+        }
+        output::line(table)?;
+    }
+    let heads = [
+        left("peer"),
+        left("account"),
+        right("balance"),
+        right("sent"),
+        right("pending"),
+        right("reverted"),
+        right("fees"),
+        right("in 24 h"),
+        right("budget"),
+    ];
+    let mut table = Table::new("\nRelayers", heads);
+    for purse in purses {
+        let none = || units::NONE.to_string();
+        let budget = match purse.daily_budget_wei {
+            0 => "any".to_string(),
+            wei => format_amount(U256::from(wei)),
+        };
+        table.row([
+            purse.peer,
+            purse.account.map_or_else(none, |account| account.to_string()),
+            purse.balance_wei.map_or_else(none, format_amount),
+            purse.transactions.to_string(),
+            purse.pending.to_string(),
+            purse.reverted.to_string(),
+            format_amount(purse.fees_wei),
+            format_amount(purse.spent_in_a_day_wei),
+            budget,
+        ]);
+    }
+    output::line(table)
+}
+
+/// All results from a height on, of the first peer that answers, each checked against its certificate.
+async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
+    'peers: for peer in &client.peers {
+        let mut found = Vec::<FinalizedResult>::new();
+        loop {
+            let next = found.last().map_or(from, |last| last.header.height + 1);
+            match peer.results(next).await {
+                Ok(more) if more.is_empty() => return Ok(found),
+                Ok(more) => {
+                    for result in &more {
+                        let FinalizedResult { header, certificate, .. } = result;
+                        let is_certified = (certificate.height, certificate.block_hash)
+                            == (header.height, header.hash())
+                            && certificate.verify(&client.domain, &client.validators).is_ok();
+                        if !is_certified || header.height < next {
+                            tracing::warn!(height = header.height, "a peer shows a result without a certificate");
+                            continue 'peers;
+                        }
+                    }
+                    found.extend(more);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a peer does not answer");
+                    continue 'peers;
+                }
+            }
+        }
+    }
+    bail!("no peer answers; `dtn-cli l1 up` starts them")
+}
+
+async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    let mut purses = Vec::new();
+    // A client may be on another machine than its peers.
+    for peer in home.peers()?.into_iter().filter(|peer| peer.config_file().exists()) {
+        let config = peer.config(&[])?;
+        let account = KeyInfo::at(&config.keystore)?.address;
+        let records = GasLedger::new(peer.gas_ledger()).records().await?.records;
+        let count = |status| records.iter().filter(|record| record.status == status).count();
+        let balance_wei = match account {
+            Some(account) => Some(chain.provider().get_balance(account).await?),
+            None => None,
+        };
+        let name = peer.path().file_name().context("a peer's folder has a name")?.to_string_lossy().into_owned();
+        purses.push(Purse {
+            peer: name,
+            account,
+            balance_wei,
+            transactions: records.len(),
+            pending: count(TransactionStatus::Pending),
+            reverted: count(TransactionStatus::Reverted),
+            fees_wei: records.iter().map(|record| record.fee()).sum(),
+            spent_in_a_day_wei: spent_in_a_day(&records, chain.chain_id(), now),
+            daily_budget_wei: config.settlement.map_or(0, |settlement| settlement.chain.daily_budget),
+        });
+    }
+    Ok(purses)
+}
+
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Unproven => "waits for its claim",
+        Stage::Unposted => "to be posted",
+        Stage::Unproposed => "to be proposed",
+        Stage::Confirming { .. } => "to be confirmed",
+        Stage::Executable { .. } => "to be executed",
+        Stage::Divided => "divided",
+        Stage::Settled { .. } => "settled",
+    }
+}
