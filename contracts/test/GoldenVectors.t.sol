@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
+import {newDistributor, newRegistry} from "./Deployed.sol";
 import {Allotment, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -79,12 +80,12 @@ contract GoldenVectorsTest is Test {
 
     /// @dev The whole way: the registry takes the certificate, and the distributor pays every result by its proof.
     function test_GoldenVectors_FromCertificateToPayout() public {
-        ResultRegistry registry = new ResultRegistry(
+        ResultRegistry registry = newRegistry(
             json.readBytes32(".network.network_id"), header.epoch, json.readAddressArray(".network.validators")
         );
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
         RewardDistributor distributor =
-            new RewardDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
+            newDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -127,7 +128,7 @@ contract GoldenVectorsTest is Test {
             });
             assertEq(uint256(evidence.kind), count);
             address accused = json.readAddress(string.concat(entry, ".address"));
-            ResultRegistry registry = new ResultRegistry(
+            ResultRegistry registry = newRegistry(
                 json.readBytes32(".network.network_id"), evidence.epoch, json.readAddressArray(".network.validators")
             );
             vm.expectEmit();

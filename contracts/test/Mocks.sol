@@ -3,13 +3,6 @@ pragma solidity ^0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @notice A well-behaved token.
-contract Token is ERC20("Token", "TKN") {
-    constructor(address holder, uint256 amount) {
-        _mint(holder, amount);
-    }
-}
-
 /// @notice A token that answers every call with the same bytes, and moves nothing.
 contract AnsweringToken {
     bytes private _answer;
@@ -131,6 +124,7 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
     Trick private _trick;
     address private _target;
     bytes private _call;
+    bool public entered;
     bytes public answer;
 
     constructor(address holder, uint256 amount) {
@@ -152,7 +146,7 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
             while (true) {}
         }
         if (_trick == Trick.Greedy) _burn(msg.sender, 1 ether);
-        if (_trick == Trick.Reentering) (, answer) = _target.call(_call);
+        if (_trick == Trick.Reentering) (entered, answer) = _target.call(_call);
         _transfer(msg.sender, to, amount);
         if (_trick == Trick.Fee) _burn(to, amount / 100);
         if (_trick == Trick.Silent) {

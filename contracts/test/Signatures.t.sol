@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newWallet} from "./Deployed.sol";
 import {Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {ContractOwner, Intruder} from "./WalletMocks.sol";
@@ -83,7 +84,7 @@ contract SignaturesTest is WalletFixture {
         owners = new address[](3);
         (owners[0], owners[1], owners[2]) = (vm.addr(2), vm.addr(3), vm.addr(1));
         vm.startPrank(address(0xD0));
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.stopPrank();
         vm.deal(address(wallet), 1 ether);
         assertEq(address(wallet), 0xe61244BB1242d392fB53dF4979A62E955a9BC70d, "as in the file");
@@ -111,7 +112,7 @@ contract SignaturesTest is WalletFixture {
         n = uint8(bound(n, 1, 12));
         k = uint8(bound(k, 1, n));
         owners = makeOwners(n);
-        wallet = new MultiSigWallet(owners, k);
+        wallet = newWallet(owners, k);
         vm.deal(address(wallet), 1 ether);
         bytes32 digest = digestOf(payment());
         bytes memory signatures;
@@ -258,7 +259,7 @@ contract SignaturesTest is WalletFixture {
     }
 
     function test_RevertWhen_SignedForAnotherWallet() public {
-        MultiSigWallet other = new MultiSigWallet(owners, 3);
+        MultiSigWallet other = newWallet(owners, 3);
         vm.deal(address(other), 1 ether);
         bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
         vm.expectRevert();

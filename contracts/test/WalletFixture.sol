@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 
@@ -23,7 +24,7 @@ abstract contract WalletFixture is Fixture {
     function setUp() public virtual {
         vm.warp(1_700_000_000);
         owners = makeOwners(5);
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.deal(address(wallet), 100 ether);
     }
 

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {Test} from "forge-std/Test.sol";
+import {newWallet} from "./Deployed.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Status} from "../src/Proposal.sol";
 
@@ -55,7 +56,7 @@ contract WalletHandler is Test {
             isOwner[first[i]] = true;
         }
         (ownerCount, threshold) = (4, 2);
-        wallet = new MultiSigWallet(first, 2);
+        wallet = newWallet(first, 2);
         deposit(50 ether);
     }
 
