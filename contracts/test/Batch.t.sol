@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {newToken} from "./Deployed.sol";
+import {Signed} from "./Digests.sol";
 import {AnsweringToken, Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {Shouter} from "./WalletMocks.sol";

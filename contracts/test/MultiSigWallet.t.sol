@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {newToken, newWallet} from "./Deployed.sol";
+import {Signed, proposalDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
 import {AnsweringToken, Reentrant, Stubborn} from "./Mocks.sol";
 import {Token} from "./Token.sol";
@@ -502,27 +503,11 @@ contract MultiSigWalletTest is Fixture {
         (,,, confirmations) = wallet.getTransaction(id);
     }
 
-    /// @dev Written out anew rather than taken from the contract under test.
     function idOf(address to, uint256 value, bytes memory data, uint64 expiry, bytes32 salt)
         private
         view
         returns (bytes32)
     {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"), block.chainid, address(wallet)
-            )
-        );
-        bytes32 call = keccak256(
-            abi.encode(
-                keccak256("Transaction(address to,uint256 value,bytes data,uint64 expiry,bytes32 salt)"),
-                to,
-                value,
-                keccak256(data),
-                expiry,
-                salt
-            )
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, call));
+        return proposalDigest(Signed(to, value, data, expiry), salt, address(wallet), block.chainid);
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {newWallet} from "./Deployed.sol";
+import {Signed, contractSignature, executionDigest} from "./Digests.sol";
 import {Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {ContractOwner, Intruder} from "./WalletMocks.sol";
@@ -244,13 +245,13 @@ contract SignaturesTest is WalletFixture {
     function test_RevertWhen_AnythingElseWasSigned() public {
         Signed memory call = payment();
         uint256 chain = block.chainid;
-        refuseDigest(digestOf(call, 0, address(wallet), chain + 1));
-        refuseDigest(digestOf(call, 0, address(this), chain));
-        refuseDigest(digestOf(call, 1, address(wallet), chain));
-        refuseDigest(digestOf(Signed(RELAYER, 1 ether, "", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 2 ether, "", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 1 ether, hex"00", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 1 ether, "", type(uint64).max), 0, address(wallet), chain));
+        refuseDigest(executionDigest(call, 0, address(wallet), chain + 1));
+        refuseDigest(executionDigest(call, 0, address(this), chain));
+        refuseDigest(executionDigest(call, 1, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(RELAYER, 1 ether, "", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 2 ether, "", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 1 ether, hex"00", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 1 ether, "", type(uint64).max), 0, address(wallet), chain));
     }
 
     /// @dev The id of a proposal is a hash of another type, even if it says all the same.
@@ -411,7 +412,7 @@ contract SignaturesTest is WalletFixture {
         Intruder payee = new Intruder();
         Signed memory call = Signed(address(payee), 1 ether, "", 0);
         bytes memory signatures = signaturesOf(digestOf(call), 0, 3);
-        bytes memory next = signaturesOf(digestOf(call, 1, address(wallet), block.chainid), 0, 3);
+        bytes memory next = signaturesOf(executionDigest(call, 1, address(wallet), block.chainid), 0, 3);
         payee.prepare(
             address(wallet),
             abi.encodeCall(wallet.executeSignedTransaction, (address(payee), 1 ether, "", uint64(0), signatures)),

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {artifactOf, newToken, newWallet} from "./Deployed.sol";
+import {Signed} from "./Digests.sol";
 import {Budgets} from "./Gas.t.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {Token} from "./Token.sol";
