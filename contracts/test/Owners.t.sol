@@ -247,6 +247,21 @@ contract OwnersTest is Fixture {
         assertEq(PAYEE.balance, 1 ether);
     }
 
+    /// @dev Who is no founder has a seat of its own, which is another one each time.
+    function test_ReturningNewcomerStartsWithNoConfirmations() public {
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        vm.prank(owners[0]);
+        bytes32 id = wallet.proposeTransaction(PAYEE, 1 ether, "", 0, SALT);
+        confirm(id, owners[1]);
+        confirm(id, NEWCOMER);
+        pass(abi.encodeCall(wallet.removeOwner, (NEWCOMER, 3)));
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        expectBelow(2, 3);
+        confirm(id, NEWCOMER);
+        execute(NEWCOMER);
+        assertEq(PAYEE.balance, 1 ether);
+    }
+
     function test_ReplacementInheritsNoConfirmation() public {
         bytes32 id = approved();
         pass(abi.encodeCall(wallet.replaceOwner, (owners[2], NEWCOMER)));
