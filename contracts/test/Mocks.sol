@@ -118,7 +118,11 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         Reverting,
         Burning,
         Greedy,
-        Reentering
+        Reentering,
+        Short,
+        Two,
+        Bomb,
+        RevertingBomb
     }
 
     Trick private _trick;
@@ -145,10 +149,34 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         if (_trick == Trick.Burning) {
             while (true) {}
         }
+        if (_trick == Trick.Short) {
+            assembly {
+                mstore(0, 1)
+                return(1, 31)
+            }
+        }
+        if (_trick == Trick.Two) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
+            }
+        }
         if (_trick == Trick.Greedy) _burn(msg.sender, 1 ether);
         if (_trick == Trick.Reentering) (entered, answer) = _target.call(_call);
         _transfer(msg.sender, to, amount);
         if (_trick == Trick.Fee) _burn(to, amount / 100);
+        if (_trick == Trick.Bomb) {
+            assembly {
+                let answer_ := mload(0x40)
+                mstore(answer_, 1)
+                return(answer_, 1500000)
+            }
+        }
+        if (_trick == Trick.RevertingBomb) {
+            assembly {
+                revert(mload(0x40), 1500000)
+            }
+        }
         if (_trick == Trick.Silent) {
             assembly {
                 return(0, 0)
