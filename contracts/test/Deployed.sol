@@ -22,7 +22,7 @@ function newRegistry(bytes32 networkId, uint64 epoch, address[] memory validator
     return ResultRegistry(deploy("ResultRegistry", abi.encode(networkId, epoch, validators)));
 }
 
-function newAow(ResultRegistry registry, uint256 minimumBond, uint64 window) returns (AowChallenge) {
+function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) returns (AowChallenge) {
     return AowChallenge(deploy("AowChallenge", abi.encode(registry, minimumBond, window)));
 }
 
