@@ -37,6 +37,17 @@ contract ResultRegistryTest is Fixture {
         }
     }
 
+    /// @dev Two quorums share more than may be faulty, those who are not are a quorum, and one less would not do.
+    function test_QuorumsAreSafeAndLiveForEverySize() public {
+        for (uint256 n = 4; n <= 255; ++n) {
+            uint256 quorum = newRegistry(NETWORK, EPOCH, ascending(n)).quorum();
+            uint256 faulty = (n - 1) / 3;
+            assertGt(2 * quorum - n, faulty);
+            assertLe(quorum, n - faulty);
+            assertLe(2 * quorum, n + faulty + 2);
+        }
+    }
+
     function test_RevertWhen_ValidatorCountIsOutOfRange() public {
         uint256[4] memory counts = [uint256(0), 1, 3, 256];
         for (uint256 i; i < counts.length; ++i) {
