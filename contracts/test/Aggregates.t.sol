@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {BlsFixture} from "./BlsFixture.sol";
+import {newRegistry} from "./Deployed.sol";
 import {Bls} from "../src/Bls.sol";
 import {BlsKeys} from "../src/BlsKeys.sol";
 import {Header} from "../src/Formats.sol";
@@ -18,7 +19,7 @@ contract AggregatesTest is BlsFixture {
 
     function setUp() public {
         validators = makeValidators(7);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        registry = newRegistry(NETWORK, EPOCH, validators);
     }
 
     /// @dev RFC 9380, appendix J.9.1.
@@ -172,7 +173,7 @@ contract AggregatesTest is BlsFixture {
     function testFuzz_QuorumIsExactForAggregates(uint256 n, uint256 seed) public {
         n = bound(n, 4, 24);
         address[] memory set = makeValidators(n);
-        registry = new ResultRegistry(NETWORK, EPOCH, set);
+        registry = newRegistry(NETWORK, EPOCH, set);
         publish(registry, set);
         uint256 need = registry.quorum();
         uint256 signers;
@@ -288,7 +289,7 @@ contract AggregatesTest is BlsFixture {
     /// @dev So many that their keys fill more than one contract.
     function test_AggregatesOfTheLargestSet() public {
         address[] memory set = makeValidators(255);
-        registry = new ResultRegistry(NETWORK, EPOCH, set);
+        registry = newRegistry(NETWORK, EPOCH, set);
         publish(registry, set);
         bytes32 hash = keccak256("distribution");
         bytes32 digest = distributionDigestOf(NETWORK, EPOCH, 1, hash);

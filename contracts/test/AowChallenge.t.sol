@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {AowFixture} from "./AowFixture.sol";
+import {newAow} from "./Deployed.sol";
 import {Reentrant, Stubborn} from "./Mocks.sol";
 import {Aow} from "../src/Aow.sol";
 import {AowChallenge, Claim, ClaimStatus} from "../src/AowChallenge.sol";
@@ -32,11 +33,11 @@ contract AowChallengeTest is AowFixture {
 
     function test_RevertWhen_TheTermsMakeNoSense() public {
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.NoCode.selector, node));
-        new AowChallenge(ResultRegistry(node), BOND, WINDOW);
+        newAow(ResultRegistry(node), BOND, WINDOW);
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.ZeroBond.selector));
-        new AowChallenge(registry, 0, WINDOW);
+        newAow(registry, 0, WINDOW);
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.ZeroWindow.selector));
-        new AowChallenge(registry, BOND, 0);
+        newAow(registry, BOND, 0);
     }
 
     // The arithmetic.
@@ -542,7 +543,7 @@ contract AowChallengeTest is AowFixture {
             abi.encode(keccak256("golden block"))
         );
         vm.mockCall(address(registry), abi.encodeCall(registry.isValidator, (worker)), abi.encode(true));
-        aow = new AowChallenge(registry, BOND, WINDOW);
+        aow = newAow(registry, BOND, WINDOW);
         vm.deal(worker, BOND);
         post(worker, 3, 5, 4096, abi.encodePacked(uint128(0xbc250f38b5f8cb61a4c2d1c65344ad71)));
         id = idOf(3, worker);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newAow, newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {AowChallenge} from "../src/AowChallenge.sol";
 import {Header} from "../src/Formats.sol";
@@ -25,8 +26,8 @@ abstract contract AowFixture is Fixture {
     /// @dev Validators, one final block, and money for bonds.
     function deployAow(uint256 validators) internal {
         nodes = makeValidators(validators);
-        registry = new ResultRegistry(NETWORK, EPOCH, nodes);
-        aow = new AowChallenge(registry, BOND, WINDOW);
+        registry = newRegistry(NETWORK, EPOCH, nodes);
+        aow = newAow(registry, BOND, WINDOW);
         finalize(HEIGHT);
         for (uint256 i; i < nodes.length; ++i) {
             vm.deal(nodes[i], 100 ether);

@@ -2,9 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {AnsweringToken, Stubborn, Token} from "./Mocks.sol";
+import {newToken} from "./Deployed.sol";
+import {Signed} from "./Digests.sol";
+import {AnsweringToken, Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {Shouter} from "./WalletMocks.sol";
+import {Token} from "./Token.sol";
 import {Owners} from "../src/Owners.sol";
 import {Wallet} from "../src/Wallet.sol";
 
@@ -12,7 +15,7 @@ contract BatchTest is WalletFixture {
     Wallet.Call[] private calls;
 
     function test_MakesAllCallsInOrder() public {
-        Token token = new Token(address(wallet), 100);
+        Token token = newToken(address(wallet), 100);
         add(PAYEE, 1 ether, "", false);
         add(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 40)), false);
         add(address(wallet), 0, abi.encodeCall(wallet.addOwner, (PAYEE, 4)), false);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Evidence, VoteKind} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
@@ -12,7 +13,7 @@ contract EvidenceTest is Fixture {
 
     function setUp() public {
         validators = makeValidators(7);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        registry = newRegistry(NETWORK, EPOCH, validators);
     }
 
     function testFuzz_BarsTheValidatorThatContradictedItself(
@@ -135,7 +136,7 @@ contract EvidenceTest is Fixture {
     /// @dev The validator may vote otherwise in another network, and on another chain.
     function test_RevertWhen_NetworkOrChainIsAnother() public {
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
-        ResultRegistry other = new ResultRegistry(keccak256("elsewhere"), EPOCH, validators);
+        ResultRegistry other = newRegistry(keccak256("elsewhere"), EPOCH, validators);
         bytes memory reason = abi.encodeWithSelector(Validators.NotSignedBy.selector, validators[2], evidence.firstHash);
         vm.expectRevert(reason);
         other.reportEvidence(evidence);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {newDistributor} from "./Deployed.sol";
 import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -54,10 +55,7 @@ abstract contract Fixture is Test {
         for (uint256 i; i < tokens.length; ++i) {
             caps[i + 1] = Allotment(tokens[i], CAP);
         }
-        return
-            new RewardDistributor(
-                IRegistry(address(registry)), IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps
-            );
+        return newDistributor(IRegistry(address(registry)), IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps);
     }
 
     function makeHeader(uint64 height, bytes32 resultsRoot) internal view returns (Header memory) {

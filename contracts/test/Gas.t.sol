@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {console} from "forge-std/console.sol";
 import {AowFixture} from "./AowFixture.sol";
+import {newRegistry, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
@@ -32,7 +33,7 @@ contract GasTest is Fixture, Budgets {
 
     function setUp() public {
         owners = makeOwners(5);
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.deal(address(wallet), 10 ether);
     }
 
@@ -49,7 +50,7 @@ contract GasTest is Fixture, Budgets {
 
     function test_GasOfPayout() public {
         address[] memory validators = makeValidators(4);
-        ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        ResultRegistry registry = newRegistry(NETWORK, EPOCH, validators);
         address none = address(registry); // it is not asked about orders
         RewardDistributor distributor = deployDistributor(registry, none, address(wallet), new address[](0));
         vm.deal(address(distributor), 10 ether);
@@ -77,7 +78,7 @@ contract GasTest is Fixture, Budgets {
 
     function test_GasOfFinalizeByManyValidators() public {
         address[] memory validators = makeValidators(100);
-        ResultRegistry registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        ResultRegistry registry = newRegistry(NETWORK, EPOCH, validators);
         Header memory header = makeHeader(1, 0);
         registry.finalize(header, VIEW, certificate(header, validators, 0, 67));
         check("finalize, 67 of 100", 446_500);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {newDistributor, newRegistry} from "./Deployed.sol";
 import {Bls} from "../src/Bls.sol";
 import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
@@ -84,7 +85,7 @@ contract GoldenVectorsTest is Test {
         ResultRegistry registry = deployRegistry(header.epoch);
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
         RewardDistributor distributor =
-            new RewardDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
+            newDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -255,9 +256,7 @@ contract GoldenVectorsTest is Test {
     }
 
     function deployRegistry(uint64 epoch) private returns (ResultRegistry) {
-        return new ResultRegistry(
-            json.readBytes32(".network.network_id"), epoch, json.readAddressArray(".network.validators")
-        );
+        return newRegistry(json.readBytes32(".network.network_id"), epoch, json.readAddressArray(".network.validators"));
     }
 
     function item(string memory list, uint256 index) private pure returns (string memory) {

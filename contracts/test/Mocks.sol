@@ -3,13 +3,6 @@ pragma solidity ^0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @notice A well-behaved token.
-contract Token is ERC20("Token", "TKN") {
-    constructor(address holder, uint256 amount) {
-        _mint(holder, amount);
-    }
-}
-
 /// @notice A token that answers every call with the same bytes, and moves nothing.
 contract AnsweringToken {
     bytes private _answer;
@@ -125,12 +118,17 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         Reverting,
         Burning,
         Greedy,
-        Reentering
+        Reentering,
+        Short,
+        Two,
+        Bomb,
+        RevertingBomb
     }
 
     Trick private _trick;
     address private _target;
     bytes private _call;
+    bool public entered;
     bytes public answer;
 
     constructor(address holder, uint256 amount) {
@@ -151,10 +149,34 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         if (_trick == Trick.Burning) {
             while (true) {}
         }
+        if (_trick == Trick.Short) {
+            assembly {
+                mstore(0, 1)
+                return(1, 31)
+            }
+        }
+        if (_trick == Trick.Two) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
+            }
+        }
         if (_trick == Trick.Greedy) _burn(msg.sender, 1 ether);
-        if (_trick == Trick.Reentering) (, answer) = _target.call(_call);
+        if (_trick == Trick.Reentering) (entered, answer) = _target.call(_call);
         _transfer(msg.sender, to, amount);
         if (_trick == Trick.Fee) _burn(to, amount / 100);
+        if (_trick == Trick.Bomb) {
+            assembly {
+                let answer_ := mload(0x40)
+                mstore(answer_, 1)
+                return(answer_, 1500000)
+            }
+        }
+        if (_trick == Trick.RevertingBomb) {
+            assembly {
+                revert(mload(0x40), 1500000)
+            }
+        }
         if (_trick == Trick.Silent) {
             assembly {
                 return(0, 0)

@@ -2,8 +2,11 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {newToken, newWallet} from "./Deployed.sol";
+import {Signed, proposalDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
-import {AnsweringToken, Reentrant, Stubborn, Token} from "./Mocks.sol";
+import {AnsweringToken, Reentrant, Stubborn} from "./Mocks.sol";
+import {Token} from "./Token.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Owners} from "../src/Owners.sol";
 import {Status} from "../src/Proposal.sol";
@@ -19,7 +22,7 @@ contract MultiSigWalletTest is Fixture {
     function setUp() public {
         vm.warp(1_700_000_000);
         owners = makeOwners(5);
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.deal(address(wallet), 100 ether);
     }
 
@@ -379,7 +382,7 @@ contract MultiSigWalletTest is Fixture {
     // Tokens
 
     function test_MovesTokens() public {
-        Token token = new Token(address(wallet), 1000);
+        Token token = newToken(address(wallet), 1000);
         pass(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 400)), "transfer");
         assertEq(token.balanceOf(PAYEE), 400);
         assertEq(token.balanceOf(address(wallet)), 600);
@@ -390,7 +393,7 @@ contract MultiSigWalletTest is Fixture {
     }
 
     function test_RevertWhen_TokenReverts() public {
-        Token token = new Token(address(wallet), 1000);
+        Token token = newToken(address(wallet), 1000);
         bytes memory data = abi.encodeCall(IERC20.transfer, (PAYEE, 1001));
         bytes32 id = approve(address(token), 0, data, SALT);
         bytes memory reason =
@@ -431,7 +434,7 @@ contract MultiSigWalletTest is Fixture {
         n = uint8(bound(n, 1, 20));
         k = uint8(bound(k, 1, n));
         owners = makeOwners(n);
-        wallet = new MultiSigWallet(owners, k);
+        wallet = newWallet(owners, k);
         vm.deal(address(wallet), 1 ether);
         bytes32 id = proposeBy(0);
         uint256 have = 1;
@@ -500,27 +503,11 @@ contract MultiSigWalletTest is Fixture {
         (,,, confirmations) = wallet.getTransaction(id);
     }
 
-    /// @dev Written out anew rather than taken from the contract under test.
     function idOf(address to, uint256 value, bytes memory data, uint64 expiry, bytes32 salt)
         private
         view
         returns (bytes32)
     {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"), block.chainid, address(wallet)
-            )
-        );
-        bytes32 call = keccak256(
-            abi.encode(
-                keccak256("Transaction(address to,uint256 value,bytes data,uint64 expiry,bytes32 salt)"),
-                to,
-                value,
-                keccak256(data),
-                expiry,
-                salt
-            )
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, call));
+        return proposalDigest(Signed(to, value, data, expiry), salt, address(wallet), block.chainid);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Owners} from "../src/Owners.sol";
@@ -16,7 +17,7 @@ contract OwnersTest is Fixture {
 
     function setUp() public {
         owners = makeOwners(5);
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.deal(address(wallet), 100 ether);
     }
 
@@ -34,14 +35,14 @@ contract OwnersTest is Fixture {
         address[] memory two = makeOwners(2);
         vm.expectEmit();
         emit Owners.ThresholdChanged(2);
-        new MultiSigWallet(two, 2);
+        newWallet(two, 2);
     }
 
     /// @dev Whoever knows the code of one wallet knows what runs in every other: only the founders at its end differ.
     function test_CodeEndsWithTheFounders() public {
         bytes memory code = address(wallet).code;
         address[] memory one = makeOwners(1);
-        bytes memory other = address(new MultiSigWallet(one, 1)).code;
+        bytes memory other = address(newWallet(one, 1)).code;
         assertEq(code.length, other.length + 4 * 20);
         for (uint256 i; i < other.length - 20; ++i) {
             assertEq(code[i], other[i]);
@@ -60,30 +61,30 @@ contract OwnersTest is Fixture {
         (address first, address second) = (set[0], set[1]);
         set[0] = address(0);
         expectNotAscending(address(0), address(0));
-        new MultiSigWallet(set, 2);
+        newWallet(set, 2);
 
         (set[0], set[1]) = (second, first);
         expectNotAscending(second, first);
-        new MultiSigWallet(set, 2);
+        newWallet(set, 2);
 
         set[1] = second;
         expectNotAscending(second, second);
-        new MultiSigWallet(set, 2);
+        newWallet(set, 2);
 
         set = new address[](1);
         set[0] = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         vm.expectRevert(abi.encodeWithSelector(Owners.InvalidOwner.selector, set[0]));
-        new MultiSigWallet(set, 1);
+        newWallet(set, 1);
     }
 
     function test_RevertWhen_ConstructedWithBadThreshold() public {
         address[] memory set = makeOwners(3);
         vm.expectRevert(abi.encodeWithSelector(Owners.InvalidThreshold.selector, 0, 3));
-        new MultiSigWallet(set, 0);
+        newWallet(set, 0);
         vm.expectRevert(abi.encodeWithSelector(Owners.InvalidThreshold.selector, 4, 3));
-        new MultiSigWallet(set, 4);
+        newWallet(set, 4);
         vm.expectRevert(abi.encodeWithSelector(Owners.InvalidThreshold.selector, 0, 0));
-        new MultiSigWallet(new address[](0), 0);
+        newWallet(new address[](0), 0);
     }
 
     function test_TwoHundredOwnersAndNoMore() public {
@@ -91,7 +92,7 @@ contract OwnersTest is Fixture {
         assertEq(wallet.owners(), owners);
         address[] memory many = makeOwners(201);
         vm.expectRevert(abi.encodeWithSelector(Owners.OwnerLimitReached.selector, 200));
-        new MultiSigWallet(many, 1);
+        newWallet(many, 1);
 
         expectRefusal(
             abi.encodeCall(wallet.addOwner, (NEWCOMER, 1)),
@@ -207,7 +208,7 @@ contract OwnersTest is Fixture {
 
     function test_LastOwnerCannotLeave() public {
         owners = makeOwners(1);
-        wallet = new MultiSigWallet(owners, 1);
+        wallet = newWallet(owners, 1);
         expectRefusal(
             abi.encodeCall(wallet.removeOwner, (owners[0], 1)),
             abi.encodeWithSelector(Owners.InvalidThreshold.selector, 1, 0)
@@ -243,6 +244,21 @@ contract OwnersTest is Fixture {
         confirm(id, owners[2]);
         assertEq(count(id), 3);
         execute(owners[0]);
+        assertEq(PAYEE.balance, 1 ether);
+    }
+
+    /// @dev Who is no founder has a seat of its own, which is another one each time.
+    function test_ReturningNewcomerStartsWithNoConfirmations() public {
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        vm.prank(owners[0]);
+        bytes32 id = wallet.proposeTransaction(PAYEE, 1 ether, "", 0, SALT);
+        confirm(id, owners[1]);
+        confirm(id, NEWCOMER);
+        pass(abi.encodeCall(wallet.removeOwner, (NEWCOMER, 3)));
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        expectBelow(2, 3);
+        confirm(id, NEWCOMER);
+        execute(NEWCOMER);
         assertEq(PAYEE.balance, 1 ether);
     }
 
@@ -305,7 +321,7 @@ contract OwnersTest is Fixture {
 
     function set200() private {
         owners = makeOwners(200);
-        wallet = new MultiSigWallet(owners, 1);
+        wallet = newWallet(owners, 1);
         vm.deal(address(wallet), 1 ether);
     }
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
+import {newRegistry, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes} from "./Mocks.sol";
 import {Header, Result} from "../src/Formats.sol";
@@ -41,8 +42,8 @@ contract PayoutHandler is Fixture {
     constructor() {
         owners = makeOwners(5);
         validators = makeValidators(4);
-        wallet = new MultiSigWallet(owners, 3);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        wallet = newWallet(owners, 3);
+        registry = newRegistry(NETWORK, EPOCH, validators);
         outcomes = new Outcomes();
         distributor = deployDistributor(registry, address(outcomes), address(wallet), new address[](0));
         for (uint256 i; i < 4; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Header} from "../src/Formats.sol";
 import {Validators} from "../src/Validators.sol";
@@ -12,7 +13,7 @@ contract ResultRegistryTest is Fixture {
 
     function setUp() public {
         validators = makeValidators(7);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        registry = newRegistry(NETWORK, EPOCH, validators);
     }
 
     function test_KnowsItsValidatorSet() public view {
@@ -32,7 +33,18 @@ contract ResultRegistryTest is Fixture {
         uint8[10] memory sizes = [4, 5, 6, 7, 8, 10, 13, 50, 100, 255];
         uint8[10] memory quorums = [3, 4, 4, 5, 6, 7, 9, 34, 67, 170];
         for (uint256 i; i < sizes.length; ++i) {
-            assertEq(new ResultRegistry(NETWORK, EPOCH, ascending(sizes[i])).quorum(), quorums[i]);
+            assertEq(newRegistry(NETWORK, EPOCH, ascending(sizes[i])).quorum(), quorums[i]);
+        }
+    }
+
+    /// @dev Two quorums share more than may be faulty, those who are not are a quorum, and one less would not do.
+    function test_QuorumsAreSafeAndLiveForEverySize() public {
+        for (uint256 n = 4; n <= 255; ++n) {
+            uint256 quorum = newRegistry(NETWORK, EPOCH, ascending(n)).quorum();
+            uint256 faulty = (n - 1) / 3;
+            assertGt(2 * quorum - n, faulty);
+            assertLe(quorum, n - faulty);
+            assertLe(2 * quorum, n + faulty + 2);
         }
     }
 
@@ -41,7 +53,7 @@ contract ResultRegistryTest is Fixture {
         for (uint256 i; i < counts.length; ++i) {
             address[] memory set = ascending(counts[i]);
             vm.expectRevert(abi.encodeWithSelector(Validators.InvalidValidatorCount.selector, counts[i]));
-            new ResultRegistry(NETWORK, EPOCH, set);
+            newRegistry(NETWORK, EPOCH, set);
         }
     }
 
@@ -243,7 +255,7 @@ contract ResultRegistryTest is Fixture {
     function testFuzz_QuorumIsExact(uint256 n, uint256 from) public {
         n = bound(n, 4, 40);
         address[] memory set = makeValidators(n);
-        ResultRegistry other = new ResultRegistry(NETWORK, EPOCH, set);
+        ResultRegistry other = newRegistry(NETWORK, EPOCH, set);
         uint256 f = (n - 1) / 3;
         uint256 quorum = (n + f + 1) / 2 + (n + f + 1) % 2;
         assertEq(other.quorum(), quorum);
@@ -285,7 +297,7 @@ contract ResultRegistryTest is Fixture {
 
     function expectNotAscending(address[] memory set, uint256 index) private {
         vm.expectRevert(abi.encodeWithSelector(Validators.ValidatorsNotAscending.selector, index));
-        new ResultRegistry(NETWORK, EPOCH, set);
+        newRegistry(NETWORK, EPOCH, set);
     }
 
     function ascending(uint256 n) private pure returns (address[] memory set) {

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {newDistributor, newRegistry, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes, Reentrant, Stubborn} from "./Mocks.sol";
 import {Allotment, Header, Result, VoteKind} from "../src/Formats.sol";
@@ -23,8 +24,8 @@ contract RewardDistributorTest is Fixture {
     function setUp() public {
         owners = makeOwners(5);
         validators = makeValidators(4);
-        wallet = new MultiSigWallet(owners, 3);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        wallet = newWallet(owners, 3);
+        registry = newRegistry(NETWORK, EPOCH, validators);
         outcomes = new Outcomes();
         distributor = deployDistributor(address(wallet));
         vm.deal(address(distributor), 100 ether);
@@ -39,9 +40,7 @@ contract RewardDistributorTest is Fixture {
     function test_RevertWhen_ALockIsNoContract() public {
         Allotment[] memory none = new Allotment[](0);
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
-        new RewardDistributor(
-            IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none
-        );
+        newDistributor(IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none);
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
         deployDistributor(registry, address(outcomes), owners[0], new address[](0));
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[1]));

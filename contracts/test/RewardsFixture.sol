@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newRegistry, newToken, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
-import {Outcomes, Token} from "./Mocks.sol";
+import {Outcomes} from "./Mocks.sol";
+import {Token} from "./Token.sol";
 import {Allotment, Distribution, Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -22,10 +24,10 @@ abstract contract RewardsFixture is Fixture {
 
     function deployRewards() internal {
         validators = makeValidators(4);
-        wallet = new MultiSigWallet(makeOwners(5), 3);
-        registry = new ResultRegistry(NETWORK, EPOCH, validators);
+        wallet = newWallet(makeOwners(5), 3);
+        registry = newRegistry(NETWORK, EPOCH, validators);
         outcomes = new Outcomes();
-        tokens = [new Token(address(this), 1e30), new Token(address(this), 1e30)];
+        tokens = [newToken(address(this), 1e30), newToken(address(this), 1e30)];
         if (tokens[0] > tokens[1]) (tokens[0], tokens[1]) = (tokens[1], tokens[0]);
         address[] memory list = new address[](2);
         (list[0], list[1]) = (address(tokens[0]), address(tokens[1]));

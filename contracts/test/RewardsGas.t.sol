@@ -3,10 +3,11 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {BlsFixture} from "./BlsFixture.sol";
+import {newRegistry} from "./Deployed.sol";
 import {Budgets} from "./Gas.t.sol";
+import {Token} from "./Token.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
-import {Token} from "./Mocks.sol";
 import {Distribution, Header, Result} from "../src/Formats.sol";
 
 /// @notice Budgets for payouts, as receipts state it: every call here is a transaction of its own.
@@ -93,7 +94,7 @@ contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
         uint256[5] memory sizes = [uint256(40), 45, 50, 55, 90];
         for (uint256 i; i < sizes.length; ++i) {
             address[] memory set = makeValidators(sizes[i]);
-            registry = new ResultRegistry(NETWORK, EPOCH, set);
+            registry = newRegistry(NETWORK, EPOCH, set);
             publish(registry, set);
             registry.certify(1, NETWORK, signatures(digestAt(1), set, 0, registry.quorum()));
             uint256 count = sizes[i] == 90 ? 61 : registry.quorum();

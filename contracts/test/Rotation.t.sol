@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Evidence, Header, VoteKind} from "../src/Formats.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -19,7 +20,7 @@ contract RotationTest is Fixture {
         for (uint256 i; i < 9; ++i) {
             if (nine[i] != old[0] && nine[i] != old[1]) next.push(nine[i]);
         }
-        registry = new ResultRegistry(NETWORK, EPOCH, old);
+        registry = newRegistry(NETWORK, EPOCH, old);
     }
 
     function test_RotatesByTheOldSetsCertificate() public {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newWallet} from "./Deployed.sol";
+import {Signed, contractSignature, executionDigest} from "./Digests.sol";
 import {Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {ContractOwner, Intruder} from "./WalletMocks.sol";
@@ -83,7 +85,7 @@ contract SignaturesTest is WalletFixture {
         owners = new address[](3);
         (owners[0], owners[1], owners[2]) = (vm.addr(2), vm.addr(3), vm.addr(1));
         vm.startPrank(address(0xD0));
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.stopPrank();
         vm.deal(address(wallet), 1 ether);
         assertEq(address(wallet), 0xe61244BB1242d392fB53dF4979A62E955a9BC70d, "as in the file");
@@ -111,7 +113,7 @@ contract SignaturesTest is WalletFixture {
         n = uint8(bound(n, 1, 12));
         k = uint8(bound(k, 1, n));
         owners = makeOwners(n);
-        wallet = new MultiSigWallet(owners, k);
+        wallet = newWallet(owners, k);
         vm.deal(address(wallet), 1 ether);
         bytes32 digest = digestOf(payment());
         bytes memory signatures;
@@ -243,13 +245,13 @@ contract SignaturesTest is WalletFixture {
     function test_RevertWhen_AnythingElseWasSigned() public {
         Signed memory call = payment();
         uint256 chain = block.chainid;
-        refuseDigest(digestOf(call, 0, address(wallet), chain + 1));
-        refuseDigest(digestOf(call, 0, address(this), chain));
-        refuseDigest(digestOf(call, 1, address(wallet), chain));
-        refuseDigest(digestOf(Signed(RELAYER, 1 ether, "", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 2 ether, "", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 1 ether, hex"00", 0), 0, address(wallet), chain));
-        refuseDigest(digestOf(Signed(PAYEE, 1 ether, "", type(uint64).max), 0, address(wallet), chain));
+        refuseDigest(executionDigest(call, 0, address(wallet), chain + 1));
+        refuseDigest(executionDigest(call, 0, address(this), chain));
+        refuseDigest(executionDigest(call, 1, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(RELAYER, 1 ether, "", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 2 ether, "", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 1 ether, hex"00", 0), 0, address(wallet), chain));
+        refuseDigest(executionDigest(Signed(PAYEE, 1 ether, "", type(uint64).max), 0, address(wallet), chain));
     }
 
     /// @dev The id of a proposal is a hash of another type, even if it says all the same.
@@ -258,7 +260,7 @@ contract SignaturesTest is WalletFixture {
     }
 
     function test_RevertWhen_SignedForAnotherWallet() public {
-        MultiSigWallet other = new MultiSigWallet(owners, 3);
+        MultiSigWallet other = newWallet(owners, 3);
         vm.deal(address(other), 1 ether);
         bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
         vm.expectRevert();
@@ -410,7 +412,7 @@ contract SignaturesTest is WalletFixture {
         Intruder payee = new Intruder();
         Signed memory call = Signed(address(payee), 1 ether, "", 0);
         bytes memory signatures = signaturesOf(digestOf(call), 0, 3);
-        bytes memory next = signaturesOf(digestOf(call, 1, address(wallet), block.chainid), 0, 3);
+        bytes memory next = signaturesOf(executionDigest(call, 1, address(wallet), block.chainid), 0, 3);
         payee.prepare(
             address(wallet),
             abi.encodeCall(wallet.executeSignedTransaction, (address(payee), 1 ether, "", uint64(0), signatures)),

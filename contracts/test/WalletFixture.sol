@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {newWallet} from "./Deployed.sol";
+import {Signed, executionDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 
 /// @notice A 3-of-5 wallet with funds, and what it takes to sign for it.
 abstract contract WalletFixture is Fixture {
-    struct Signed {
-        address to;
-        uint256 value;
-        bytes data;
-        uint64 expiry;
-    }
-
     address internal constant PAYEE = address(0xCAFE);
     address internal constant RELAYER = address(0x9E1A);
     bytes32 internal constant SALT = keccak256("salt");
@@ -23,34 +18,12 @@ abstract contract WalletFixture is Fixture {
     function setUp() public virtual {
         vm.warp(1_700_000_000);
         owners = makeOwners(5);
-        wallet = new MultiSigWallet(owners, 3);
+        wallet = newWallet(owners, 3);
         vm.deal(address(wallet), 100 ether);
     }
 
-    /// @dev Written out anew rather than taken from the contract under test.
-    function digestOf(Signed memory call, uint256 nonce, address verifier, uint256 chainId)
-        internal
-        pure
-        returns (bytes32)
-    {
-        bytes32 domain = keccak256(
-            abi.encode(keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"), chainId, verifier)
-        );
-        bytes32 execution = keccak256(
-            abi.encode(
-                keccak256("Execution(address to,uint256 value,bytes data,uint64 expiry,uint256 nonce)"),
-                call.to,
-                call.value,
-                keccak256(call.data),
-                call.expiry,
-                nonce
-            )
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, execution));
-    }
-
     function digestOf(Signed memory call) internal view returns (bytes32) {
-        return digestOf(call, wallet.nonce(), address(wallet), block.chainid);
+        return executionDigest(call, wallet.nonce(), address(wallet), block.chainid);
     }
 
     /// @dev The signatures of the owners from one index up to another, which are in ascending order as owners are.
@@ -58,11 +31,6 @@ abstract contract WalletFixture is Fixture {
         for (; from < to; ++from) {
             signatures = bytes.concat(signatures, signatureOf(owners[from], digest));
         }
-    }
-
-    /// @dev What a contract that is an owner has to show for its signature.
-    function contractSignature(address owner, bytes memory signature) internal pure returns (bytes memory) {
-        return abi.encodePacked(uint256(uint160(owner)), signature.length, uint8(0), signature);
     }
 
     function send(Signed memory call, bytes memory signatures) internal {

@@ -2,9 +2,11 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {artifactOf, newToken, newWallet} from "./Deployed.sol";
+import {Signed} from "./Digests.sol";
 import {Budgets} from "./Gas.t.sol";
-import {Token} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
+import {Token} from "./Token.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 
 /// @notice Budgets for what owners and relayers pay, as receipts state it: every call here is a transaction of its own.
@@ -85,7 +87,7 @@ contract WalletGasTest is WalletFixture, Budgets {
         uint256[2] memory sizes = [uint256(30), 100];
         for (uint256 i; i < 2; ++i) {
             owners = makeOwners(sizes[i]);
-            wallet = new MultiSigWallet(owners, 3);
+            wallet = newWallet(owners, 3);
             vm.prank(owners[0]);
             bytes32 id = wallet.proposeTransaction(PAYEE, 1 ether, "", 0, SALT);
             check("propose, many owners", 50_700);
@@ -98,14 +100,14 @@ contract WalletGasTest is WalletFixture, Budgets {
 
     function deploy(string memory what, uint256 n, uint256 budget) private {
         owners = makeOwners(n);
-        bytes memory code = bytes.concat(type(MultiSigWallet).creationCode, abi.encode(owners, 3));
+        bytes memory code = bytes.concat(vm.getCode(artifactOf("MultiSigWallet")), abi.encode(owners, 3));
         (bool ok,) = DEPLOYER.call(bytes.concat(SALT, code));
         check(what, budget);
         assertTrue(ok);
     }
 
     function tokens(address holder) private returns (address, bytes memory) {
-        Token token = new Token(address(wallet), 100);
+        Token token = newToken(address(wallet), 100);
         vm.prank(address(wallet));
         assertTrue(token.transfer(PAYEE, 1));
         return (address(token), abi.encodeCall(IERC20.transfer, (holder, 1)));

@@ -3,15 +3,21 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {Test} from "forge-std/Test.sol";
+import {newWallet} from "./Deployed.sol";
+import {Signed, contractSignature, executionDigest, proposalDigest} from "./Digests.sol";
+import {ContractOwner} from "./WalletMocks.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Status} from "../src/Proposal.sol";
+import {Wallet} from "../src/Wallet.sol";
 
 /// @notice Calls a wallet at random, on chain and with signatures, and keeps a model of what must come of it. The model
 /// knows nothing of indexes and bitmaps: it has a flag per account for owners and a flag per proposal and account for
 /// confirmations, and clears the latter when an owner leaves.
 contract WalletHandler is Test {
     uint256 private constant ACTORS = 8;
+    uint256 private constant CONTRACTS = 3;
     uint256 private constant TRANSACTIONS = 6;
+    uint256 private constant KINDS = 10;
     address private constant PAYEE = address(0xCAFE);
 
     struct Call {
@@ -44,6 +50,7 @@ contract WalletHandler is Test {
     bytes private usedSignatures;
     uint256[8] private done;
     uint256 private dismissals;
+    uint256 private batches;
 
     constructor() {
         vm.warp(1_700_000_000);
@@ -55,15 +62,15 @@ contract WalletHandler is Test {
             isOwner[first[i]] = true;
         }
         (ownerCount, threshold) = (4, 2);
-        wallet = new MultiSigWallet(first, 2);
+        wallet = newWallet(first, 2);
         deposit(50 ether);
     }
 
-    /// @dev In ascending order of address, as wallets and signatures want them.
+    /// @dev In ascending order of address, as wallets and signatures want them. Three of them are contracts.
     function makeActors() private {
         for (uint256 key = 1; key <= ACTORS; ++key) {
-            address account = vm.addr(key);
-            keyOf[account] = key;
+            address account = key <= CONTRACTS ? address(new ContractOwner()) : vm.addr(key);
+            if (key > CONTRACTS) keyOf[account] = key;
             actors.push(account);
             for (uint256 slot = key - 1; slot > 0 && actors[slot - 1] > account; --slot) {
                 (actors[slot], actors[slot - 1]) = (actors[slot - 1], account);
@@ -83,7 +90,7 @@ contract WalletHandler is Test {
         vm.warp(block.timestamp + bound(time, 1, 20));
     }
 
-    /// @dev Half of the calls pay, the other half change owners or the threshold.
+    /// @dev Calls pay, change owners or the threshold, or do both in a batch.
     function propose(uint256 actor, uint256 kind, uint256 a, uint256 b, uint256 c) external {
         address by = actors[actor % ACTORS];
         Call memory call = makeCall(kind, a, b, c);
@@ -178,7 +185,7 @@ contract WalletHandler is Test {
         lastSigned = makeCall(0, a, 0, 0);
         skip = bound(skip, 0, 3);
         (bytes memory signatures,,) =
-            signaturesOf(who % 4 == 0 ? type(uint256).max : who, digestOf(lastSigned, nonce + skip));
+            signaturesOf(who % 4 == 0 ? (1 << ACTORS) - 1 : uint8(who), digestOf(lastSigned, nonce + skip));
         if (skip == 0) signatures = bytes.concat(signatures, signatures);
         if (signatures.length != 0) sendSigned(signatures, false);
     }
@@ -194,23 +201,34 @@ contract WalletHandler is Test {
             if (call.to == address(wallet)) apply_(call.data);
             ++done[6];
         } catch {
-            if (approved && call.to == PAYEE && call.value <= before) ++wrongRefusals;
+            (bool pays, uint256 amount) = paymentOf(call);
+            if (approved && pays && amount <= before) ++wrongRefusals;
             ++done[7];
         }
     }
 
+    /// @dev Of those whose bits are set. A contract refuses if both of two further bits are.
     function signaturesOf(uint256 who, bytes32 digest)
         private
-        view
         returns (bytes memory signatures, uint256 signers, uint256 strangers)
     {
         for (uint256 i; i < ACTORS; ++i) {
             if ((who >> i) & 1 == 0) continue;
-            (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[actors[i]], digest);
-            signatures = bytes.concat(signatures, r, s, bytes1(v));
+            bool refuses = keyOf[actors[i]] == 0 && (who >> (ACTORS + 2 * i)) & 3 == 3;
+            signatures = bytes.concat(signatures, signatureOf(actors[i], digest, refuses));
             ++signers;
-            if (!isOwner[actors[i]]) ++strangers;
+            if (!isOwner[actors[i]] || refuses) ++strangers;
         }
+    }
+
+    function signatureOf(address actor, bytes32 digest, bool refuses) private returns (bytes memory signature) {
+        if (keyOf[actor] == 0) {
+            signature = abi.encodePacked(digest, "as it likes");
+            ContractOwner(actor).approve(refuses ? bytes32(0) : digest, signature);
+            return contractSignature(actor, signature);
+        }
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[actor], digest);
+        return bytes.concat(r, s, bytes1(v));
     }
 
     /// @dev Lets every account confirm before it executes, so that runs get past the threshold.
@@ -229,7 +247,7 @@ contract WalletHandler is Test {
         which %= ids.length;
         address leaver = actors[actor % ACTORS];
         uint8 k = uint8(threshold < ownerCount ? threshold : ownerCount - 1);
-        uint256 kind = 5 + 8 * ++dismissals;
+        uint256 kind = 5 + KINDS * ++dismissals;
         uint256 known = ids.length;
         this.propose(firstOwner(), kind, actor % ACTORS, k - 1, kind);
         if (ids.length == known) return;
@@ -258,7 +276,8 @@ contract WalletHandler is Test {
             ++done[4];
         } catch {
             // Changes of owners may be refused for what they ask; a payment that is covered has no excuse.
-            if (approved && call.to == PAYEE && call.value <= before) ++wrongRefusals;
+            (bool pays, uint256 amount) = paymentOf(call);
+            if (approved && pays && amount <= before) ++wrongRefusals;
             ++done[5];
         }
     }
@@ -266,6 +285,12 @@ contract WalletHandler is Test {
     /// @dev Executed changes, in the model.
     function apply_(bytes memory data) private {
         bytes4 selector = bytes4(data);
+        if (selector == wallet.batch.selector) {
+            Wallet.Call memory last = callsOf(data)[1];
+            if (last.to == address(wallet)) apply_(last.data);
+            ++batches;
+            return;
+        }
         (uint256 a, uint256 b) = words(data);
         address account = address(uint160(a));
         if (selector == wallet.addOwner.selector) {
@@ -311,7 +336,8 @@ contract WalletHandler is Test {
     }
 
     function makeCall(uint256 kind, uint256 a, uint256 b, uint256 c) private view returns (Call memory call) {
-        kind %= 8;
+        kind %= KINDS;
+        if (kind > 7) return makeBatch(kind, a, b, c);
         address account = actors[a % ACTORS];
         uint8 k = uint8(1 + b % 5);
         if (kind < 4) {
@@ -326,28 +352,40 @@ contract WalletHandler is Test {
         return Call(address(wallet), 0, data, 0, bytes32(c));
     }
 
-    /// @dev Written out anew rather than taken from the contract under test.
+    /// @dev A payment, and either a change of owners, which must succeed for the payment to stand, or more than there is.
+    function makeBatch(uint256 kind, uint256 a, uint256 b, uint256 c) private view returns (Call memory) {
+        Wallet.Call[] memory batch = new Wallet.Call[](2);
+        batch[0] = Wallet.Call(PAYEE, 1 ether * (a % TRANSACTIONS), "", false);
+        Call memory change = makeCall(4 + c % 4, a, b, c);
+        if (kind == 8) batch[1] = Wallet.Call(change.to, 0, change.data, false);
+        else batch[1] = Wallet.Call(PAYEE, type(uint128).max, "", true);
+        return Call(address(wallet), 0, abi.encodeCall(wallet.batch, (batch)), 0, bytes32(c));
+    }
+
+    /// @dev Whether a call changes no owners, so that it has no excuse to fail, and what it pays.
+    function paymentOf(Call memory call) private view returns (bool pays, uint256 amount) {
+        if (call.to == PAYEE) return (true, call.value);
+        if (bytes4(call.data) != wallet.batch.selector) return (false, 0);
+        Wallet.Call[] memory batch = callsOf(call.data);
+        return (batch[1].to == PAYEE, batch[0].value);
+    }
+
+    function callsOf(bytes memory data) private pure returns (Wallet.Call[] memory) {
+        bytes memory arguments = new bytes(data.length - 4);
+        for (uint256 i; i < arguments.length; ++i) {
+            arguments[i] = data[i + 4];
+        }
+        return abi.decode(arguments, (Wallet.Call[]));
+    }
+
     function digestOf(Call memory call, uint256 nonce_) private view returns (bytes32) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(uint256 chainId,address verifyingContract)"), block.chainid, address(wallet)
-            )
-        );
-        bytes32 execution = keccak256(
-            abi.encode(
-                keccak256("Execution(address to,uint256 value,bytes data,uint64 expiry,uint256 nonce)"),
-                call.to,
-                call.value,
-                keccak256(call.data),
-                call.expiry,
-                nonce_
-            )
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, execution));
+        Signed memory signed = Signed(call.to, call.value, call.data, call.expiry);
+        return executionDigest(signed, nonce_, address(wallet), block.chainid);
     }
 
     function idOf(Call memory call) private view returns (bytes32) {
-        return wallet.hashTransaction(call.to, call.value, call.data, call.expiry, call.salt);
+        Signed memory proposed = Signed(call.to, call.value, call.data, call.expiry);
+        return proposalDigest(proposed, call.salt, address(wallet), block.chainid);
     }
 
     /// @dev The first two arguments of a call.
@@ -380,6 +418,6 @@ contract WalletHandler is Test {
         console.log("proposed %s, confirmed %s, revoked %s", done[0], done[1], done[2]);
         console.log("cancelled %s, executed %s, refused %s", done[3], done[4], done[5]);
         console.log("executed by signatures %s, refused %s", done[6], done[7]);
-        console.log("owners %s, threshold %s", ownerCount, threshold);
+        console.log("owners %s, threshold %s, batches %s", ownerCount, threshold, batches);
     }
 }
