@@ -59,6 +59,10 @@ async fn balance(bench: &Bench, account: Address) -> U256 {
     bench.chain().await.provider().get_balance(account).await.expect("a balance")
 }
 
+fn amount(value: &Value) -> U256 {
+    text(value).parse().expect("an amount")
+}
+
 fn ether(amount: &str) -> U256 {
     parse_amount(amount).expect("an amount")
 }
@@ -114,7 +118,7 @@ async fn earnings_become_claims_through_a_certificate_the_owners_and_a_delay() {
     assert!(stranger.contains("states nothing that"), "{stranger}");
     let shown = bench.json(&["rewards", "show", "--account", &ALICE.to_string()]);
     assert_eq!((shown["state"]["number"].as_u64(), shown["certified"].as_u64()), (Some(1), Some(1)));
-    assert_eq!(shown["holdings"][0]["allotted"].as_u64(), Some(500_000_000_000_000_000), "Bob's");
+    assert_eq!(amount(&shown["holdings"][0]["allotted"]), ether("0.5ether"), "Bob's");
 
     // The next one states more for Alice and less for Bob, who has not claimed: he gets what the latest root states.
     earned(&bench, "later.csv", &[(ALICE, "1.2ether"), (BOB, "0.1ether")]);
@@ -123,7 +127,7 @@ async fn earnings_become_claims_through_a_certificate_the_owners_and_a_delay() {
     let second: Value = serde_json::from_slice(&fs::read(bench.path("second.json")).expect("written")).expect("JSON");
     let distribution = &second["message"]["distribution"]["distribution"];
     assert_eq!(distribution["number"], 2);
-    assert_eq!(distribution["allotments"][0]["amount"].as_u64(), Some(200_000_000_000_000_000), "what is added");
+    assert_eq!(amount(&distribution["allotments"][0]["amount"]), ether("0.2ether"), "what is added");
     sign(&bench, "second.json");
     bench.json(&["rewards", "certify", "second.json", "--from", "dev:0"]);
     schedule(&bench, "second.json");

@@ -88,6 +88,7 @@ async fn owners_deploy_fund_agree_and_pay() {
     bench.json(&["confirm", id, "--from", &keys[3].address().to_string()]);
     let executed = bench.json(&["execute", id, "--from", "owner-04"]);
     assert_eq!(text(&executed["proposal"]["status"]), "executed");
+    assert_eq!(bench.json(&["list"]).as_array().map(Vec::len), Some(0), "nothing is pending");
     let chain = bench.chain().await;
     assert_eq!(chain.provider().get_balance(payee).await.expect("a balance"), parse_amount("0.5ether").expect("fine"));
     let repeated = bench.failure(&["execute", id, "--from", "owner-04"]);
@@ -96,6 +97,11 @@ async fn owners_deploy_fund_agree_and_pay() {
     let other = bench.json(&[&propose[..], &["--expires", "1h"]].concat());
     let other = text(&other["proposal"]["id"]).to_string();
     assert_ne!(other, id);
+    let pending = bench.json(&["list"]);
+    assert_eq!(text(&pending[0]["proposal"]["id"]), other);
+    assert_eq!(pending[0]["proposal"]["missing"].as_array().map(Vec::len), Some(3));
+    let said = String::from_utf8(bench.run(&["list"]).stdout).expect("text");
+    assert!(said.contains("0.5ether to 0x7777") && said.contains(&format!("missing: {}", keys[1].address())), "{said}");
     let cancelled = bench.json(&["cancel", &other, "--from", "owner-01"]);
     assert_eq!(text(&cancelled["proposal"]["status"]), "cancelled");
     let all = bench.json(&["show"]);
@@ -180,6 +186,42 @@ async fn what_is_wrong_is_said_before_anything_is_signed() {
     assert_eq!(bench.run(&["fund", "--amount", "1apple"]).status.code(), Some(2));
     let nothing_sent = bench.chain().await.provider().get_block_number().await.expect("a number");
     assert_eq!(nothing_sent, 0);
+}
+
+/// Anvil signs for its own accounts by the same methods as programs that keep keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_signer_signs_transactions_and_calls_and_nobody_else_s() {
+    let bench = Bench::new(AnvilOptions::default()).await;
+    let keys = bench.generate_keys(4);
+    bench.write_genesis(&keys, 31337);
+    let (owner, stranger) = (dev_key(3).expect("there").address(), Address::repeat_byte(0x31));
+    let owners = format!("{},{owner}", keys[0].address());
+    let deploy = ["deploy", "--genesis", "genesis.json", "--owners", &owners, "--threshold", "2"];
+    let deployed = bench.json(&deploy);
+    let wallet: Address = text(&deployed["deployment"]["multisig"]).parse().expect("an address");
+    bench.json(&["fund", "--amount", "1ether", "--to", &wallet.to_string()]);
+    bench.json(&["fund", "--amount", "1ether"]);
+
+    let remote = |account: Address| format!("remote:{account}@{}", bench.anvil.endpoint());
+    let payee = Address::repeat_byte(0x78).to_string();
+    let signer = remote(owner);
+    let proposed = bench.json(&["propose", "--from", &signer, "--to", &payee, "--value", "0.5ether"]);
+    assert_eq!(text(&proposed["transaction"]["from"]).parse(), Ok(owner));
+    bench.json(&["execute", text(&proposed["proposal"]["id"]), "--from", "owner-01"]);
+
+    bench.json(&["sign", "--from", "owner-01", "--to", &payee, "--value", "0.1ether", "--out", "call.json"]);
+    bench.json(&["sign", "call.json", "--from", &signer]);
+    bench.json(&["execute", "--signatures", "call.json", "--from", "dev:9"]);
+    let balance = bench.chain().await.provider().get_balance(Address::repeat_byte(0x78)).await.expect("a balance");
+    assert_eq!(balance, parse_amount("0.6ether").expect("fine"));
+
+    let unknown = bench.failure(&["propose", "--from", &remote(stranger), "--to", &payee, "--value", "1"]);
+    assert!(unknown.contains(&format!("the signer of {stranger}")) || unknown.contains("NotOwner"), "{unknown}");
+    let nobody = format!("remote:{owner}@http://127.0.0.1:9");
+    let away = bench.failure(&["propose", "--from", &nobody, "--to", &payee, "--value", "1"]);
+    assert!(away.contains(&format!("the signer of {owner}")), "{away}");
+    let kept = bench.failure(&["bls", "register", "--from", &signer]);
+    assert!(kept.contains("signed by a key in the keystore"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ use dtn_settlement::{
     gas_ledger::GasLedger,
     keystore::{KeyInfo, Keystore, Password},
     multisig::WalletTransaction,
+    signer::{RemoteSigner, Signer},
 };
 use tokio::sync::OnceCell;
 
@@ -169,6 +170,11 @@ impl Context {
                 };
                 self.unlock(key).await
             }
+            Some(KeyChoice::Remote { address, .. }) => {
+                bail!(
+                    "the key of {address} is with its remote signer, and this has to be signed by a key in the keystore"
+                )
+            }
             None if network.is_local() => dev_key(0).context("the development keys are dev:0 to dev:9"),
             None => bail!("which key signs? Name one with --from, see `dtn-cli keys list`"),
         }
@@ -182,13 +188,16 @@ impl Context {
 
     /// The account that `--from` names, on a chain.
     pub(crate) async fn account(&self, chain: &Chain, from: Option<&KeyChoice>) -> Result<Account> {
-        Ok(self.account_of(chain, self.signer(from, chain.network()).await?))
+        Ok(match from {
+            Some(KeyChoice::Remote { address, url }) => self.account_of(chain, RemoteSigner::new(url, *address)?),
+            _ => self.account_of(chain, self.signer(from, chain.network()).await?),
+        })
     }
 
-    /// A key's account on a chain.
-    pub(crate) fn account_of(&self, chain: &Chain, key: SecretKey) -> Account {
+    /// A signer's account on a chain.
+    pub(crate) fn account_of(&self, chain: &Chain, signer: impl Into<Signer>) -> Account {
         let new = if self.dry_run { Account::dry_run } else { Account::new };
-        new(chain.clone(), key, self.gas_ledger())
+        new(chain.clone(), signer.into(), self.gas_ledger())
     }
 
     /// Where this command line's transactions are recorded.
@@ -270,6 +279,13 @@ pub(crate) enum KeyChoice {
     Dev(usize),
     /// In the keystore: a name, an address or a file.
     Stored(String),
+    /// Kept by a program that signs for us.
+    Remote {
+        /// Which of its accounts.
+        address: Address,
+        /// Where it answers.
+        url: String,
+    },
 }
 
 impl FromStr for KeyChoice {
@@ -284,7 +300,14 @@ impl FromStr for KeyChoice {
             None if text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64) => {
                 Err("a private key does not belong on the command line; `dtn-cli keys import` encrypts it".into())
             }
-            None => Ok(Self::Stored(text.to_string())),
+            None => match text.strip_prefix("remote:") {
+                Some(remote) => {
+                    let (address, url) = remote.split_once('@').ok_or("a remote signer is remote:ADDRESS@URL")?;
+                    let address = address.parse().map_err(|error| format!("the account `{address}`: {error}"))?;
+                    Ok(Self::Remote { address, url: url.into() })
+                }
+                None => Ok(Self::Stored(text.to_string())),
+            },
         }
     }
 }
@@ -340,6 +363,10 @@ mod tests {
         assert_eq!("dev:3".parse(), Ok(KeyChoice::Dev(3)));
         assert_eq!("owner-01".parse(), Ok(KeyChoice::Stored("owner-01".into())));
         assert!("dev:10".parse::<KeyChoice>().is_err());
+        let remote = "remote:0x0000000000000000000000000000000000000007@http://127.0.0.1:9000";
+        let url = "http://127.0.0.1:9000".to_string();
+        assert_eq!(remote.parse(), Ok(KeyChoice::Remote { address: Address::with_last_byte(7), url }));
+        assert!("remote:http://127.0.0.1:9000".parse::<KeyChoice>().is_err());
         let secret = format!("0x{}", "07".repeat(32));
         let error = secret.parse::<KeyChoice>().expect_err("refused");
         assert!(error.contains("keys import") && !error.contains("0707"));

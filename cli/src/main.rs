@@ -154,6 +154,8 @@ enum Command {
     Bls(Bls),
     /// Verify a certificate as a light client: offline, against the genesis
     VerifyCertificate(OnChain<verify::VerifyCertificate>),
+    /// List the proposals that are pending, with who is missing
+    List(OnChain<multisig::List>),
     /// Report what transactions cost
     Gas(OnChain<gas::Gas>),
     /// Measure how fast it is
@@ -198,6 +200,7 @@ impl Command {
             Self::Execute(on) => Some(&on.globals),
             Self::Sign(on) => Some(&on.globals),
             Self::Combine(on) => Some(&on.globals),
+            Self::List(on) => Some(&on.globals),
             Self::Show(on) => Some(&on.globals),
             Self::Settle(on) => Some(&on.globals),
             Self::Rewards(on) => Some(&on.globals),
@@ -259,6 +262,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Execute(on) => multisig::execute(on.command, context).await,
         Command::Sign(on) => signatures::sign(on.command, context).await,
         Command::Combine(on) => signatures::combine(on.command, context).await,
+        Command::List(on) => multisig::list(on.command, context).await,
         Command::Show(on) => multisig::show(on.command, context).await,
         Command::Settle(on) => settle::run(on.command, context).await,
         Command::Rewards(on) => rewards::run(on.command, context).await,

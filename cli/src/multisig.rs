@@ -32,7 +32,7 @@ use crate::{
 /// The owner who acts.
 #[derive(Debug, Args)]
 pub(crate) struct Owner {
-    /// The owner's key: a name, an address, a file, or dev:N
+    /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
     #[arg(long, env = "DTN_FROM", value_name = "KEY")]
     pub(crate) from: Option<KeyChoice>,
 }
@@ -137,6 +137,16 @@ pub(crate) struct Execute {
 pub(crate) struct Show {
     /// A proposal's id
     id: Option<B256>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli list                        (what can still be confirmed or executed, and who has not)
+  dtn-cli list --all --json | jq '.[].proposal.status'")]
+pub(crate) struct List {
+    /// The executed and the cancelled ones, too
+    #[arg(long)]
+    all: bool,
 }
 
 /// The contracts of a network, as they were deployed from here.
@@ -310,6 +320,35 @@ async fn show_proposal(context: &Context, desk: &Desk, id: B256) -> Result<()> {
         table.row([owner.to_string(), "missing".to_string()]);
     }
     output::line(table)
+}
+
+pub(crate) async fn list(args: List, context: &Context) -> Result<()> {
+    let desk = Desk::open(context).await?;
+    let mut proposals = Vec::new();
+    for (id, transaction) in desk.multisig.proposals(None, desk.deployment.from_block).await? {
+        let state = desk.multisig.state(id).await?;
+        if args.all || state.status == ProposalStatus::Pending {
+            proposals.push((state, transaction));
+        }
+    }
+    if context.json {
+        let proposal = |(state, transaction): &(_, _)| json!({ "proposal": state, "transaction": transaction });
+        return output::json(&proposals.iter().map(proposal).collect::<Vec<_>>());
+    }
+    for (state, transaction) in &proposals {
+        output::line(standing(state))?;
+        let what = transaction.as_ref().map_or_else(|| "proposed by a contract".to_string(), describe);
+        output::line(format!("  {what}"))?;
+        if state.status == ProposalStatus::Pending {
+            let missing = state.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
+            output::line(format!("  missing: {}", missing.join(" ")))?;
+        }
+    }
+    match (proposals.is_empty(), args.all) {
+        (true, false) => output::line("Nothing is pending; --all shows what was."),
+        (true, true) => output::line("Nothing was ever proposed."),
+        _ => Ok(()),
+    }
 }
 
 async fn show_all(context: &Context, desk: &Desk) -> Result<()> {

@@ -375,7 +375,6 @@ async fn show(args: Show, context: &Context) -> Result<()> {
     let mut table = Table::new("", heads);
     for Holdings { token, free, allotted, credited, cap } in held {
         let show = |amount: U256| if token.is_zero() { format_amount(amount) } else { amount.to_string() };
-        let (allotted, credited, cap) = (U256::from(allotted), U256::from(credited), U256::from(cap));
         table.row([token_name(token), show(free), show(allotted), show(credited), show(cap)]);
     }
     output::line(table)?;

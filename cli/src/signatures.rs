@@ -12,11 +12,12 @@ use dtn_settlement::{
     Account,
     execution::{Execution, SignedExecution},
     multisig::Multisig,
+    signer::RemoteSigner,
 };
 use serde_json::json;
 
 use crate::{
-    context::Context,
+    context::{Context, KeyChoice},
     multisig::{CallArgs, Owner, WalletCall, describe_parts},
     output,
 };
@@ -29,6 +30,7 @@ const MAX_FILE: u64 = 4 << 20;
   dtn-cli sign --from owner-01 --to 0x7099…79C8 --value 0.5ether --out payment.json
   dtn-cli sign payment.json --from owner-02                      (adds a signature; needs no connection)
   dtn-cli sign payment.json --from owner-03 --out third.json
+  dtn-cli sign payment.json --from remote:0x7099…79C8@http://127.0.0.1:9000    (Web3Signer, Clef with a hardware wallet)
   dtn-cli combine payment.json third.json --out signed.json
   dtn-cli execute --signatures signed.json --from dev:0          (anybody may)
 
@@ -72,6 +74,11 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     };
     let out = args.out.or(args.file).context("where to? Name a file with --out")?;
     preview(&signed);
+    if let Some(KeyChoice::Remote { address, url }) = &args.owner.from {
+        let signature = RemoteSigner::new(url, *address)?.sign_typed_data(&signed.typed_data()?).await;
+        signed.add(*address, signature.with_context(|| format!("the signer of {address}"))?)?;
+        return write(&out, &signed, context);
+    }
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;

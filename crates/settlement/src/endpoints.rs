@@ -115,22 +115,35 @@ struct Node {
     checked: AtomicU8,
 }
 
+/// A provider that asks one program, which is no node and has no chain id to state, and gives it so much time.
+pub(crate) fn program(url: &str, timeout: Duration) -> Result<DynProvider, ConnectError> {
+    let (http, is_loopback) = http(url, timeout)?;
+    let client = RpcClient::new(http, is_loopback);
+    Ok(ProviderBuilder::new().disable_recommended_fillers().connect_client(client).erased())
+}
+
+/// What asks a URL, and whether that is on this machine.
+fn http(text: &str, timeout: Duration) -> Result<(Http<Client>, bool), ConnectError> {
+    let bad = |reason: String| ConnectError::BadEndpoint { rpc: text.to_string(), reason };
+    let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(bad("it must begin with http:// or https://".into()));
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
+    let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let mut client = Client::builder().timeout(timeout);
+    if is_loopback {
+        client = client.no_proxy();
+    }
+    let client = client.build().map_err(|error| bad(error.to_string()))?;
+    Ok((Http::with_client(client, url), is_loopback))
+}
+
 impl Node {
     fn new(text: &str) -> Result<Self, ConnectError> {
-        let bad = |reason: String| ConnectError::BadEndpoint { rpc: text.to_string(), reason };
-        let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad("it must begin with http:// or https://".into()));
-        }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-        let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        let mut client = Client::builder().timeout(REQUEST_TIMEOUT);
-        if is_loopback {
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| bad(error.to_string()))?;
+        let (http, is_loopback) = http(text, REQUEST_TIMEOUT)?;
         let checked = AtomicU8::new(checked::NOT_YET);
-        Ok(Self { url: text.into(), is_loopback, http: Http::with_client(client, url), checked })
+        Ok(Self { url: text.into(), is_loopback, http, checked })
     }
 
     async fn ask(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {

@@ -144,6 +144,16 @@ impl SignedExecution {
         self.signatures.insert(key.address(), Bytes::copy_from_slice(&signature.0));
     }
 
+    /// The typed data that is signed, without the signatures.
+    pub fn typed_data(&self) -> serde_json::Result<Value> {
+        let unsigned = Self { signatures: BTreeMap::new(), ..self.clone() };
+        let mut data = serde_json::to_value(unsigned)?;
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("signatures");
+        }
+        Ok(data)
+    }
+
     /// Takes up a signature: an account's, which is checked, or what a contract checks by ERC-1271, which only the chain
     /// can check.
     ///

@@ -60,11 +60,11 @@ pub struct Holdings {
     /// Owed to nobody.
     pub free: U256,
     /// What claims of distributions may still take.
-    pub allotted: u128,
+    pub allotted: U256,
     /// What accounts may withdraw.
-    pub credited: u128,
+    pub credited: U256,
     /// The most that one distribution may allot.
-    pub cap: u128,
+    pub cap: U256,
 }
 
 /// Which distribution is in effect, and which is to come.
@@ -115,7 +115,8 @@ impl Distributor {
         let free = self.read(&RewardDistributor::freeCall { token }).await?;
         let cap = self.read(&RewardDistributor::capOfCall { token }).await?;
         let reserve = self.read(&RewardDistributor::reserveOfCall { token }).await?;
-        Ok(Holdings { token, free, allotted: reserve.allotted, credited: reserve.credited, cap })
+        let (allotted, credited) = (U256::from(reserve.allotted), U256::from(reserve.credited));
+        Ok(Holdings { token, free, allotted, credited, cap: U256::from(cap) })
     }
 
     /// What an account has claimed of a token since the beginning.

@@ -11,14 +11,13 @@ use alloy::{
     consensus::{SignableTransaction, TxEip1559},
     eips::{Encodable2718, eip2930::AccessList},
     network::TransactionBuilder,
-    primitives::{Address, B256, Bytes, Signature, TxKind, U256},
+    primitives::{Address, B256, Bytes, TxKind, U256},
     providers::Provider,
     rpc::{json_rpc::ErrorPayload, types::TransactionRequest},
     signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
     sol_types::SolCall,
     transports::{RpcError, TransportError},
 };
-use dtn_primitives::SecretKey;
 use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -27,6 +26,7 @@ use crate::{
     amount::format_amount,
     connection::{Chain, retrying},
     gas_ledger::{GasLedger, GasLedgerError, GasRecord, TransactionStatus, spent_in_a_day},
+    signer::Signer,
 };
 
 /// The most gas that one transaction may have since Osaka (EIP-7825).
@@ -143,6 +143,14 @@ pub enum SendError {
         /// The network.
         network: String,
     },
+    /// It was not signed.
+    #[error("the signer of {account}: {reason}")]
+    Signer {
+        /// Whose.
+        account: Address,
+        /// What it said.
+        reason: String,
+    },
     /// The node did not take it or could not be asked.
     #[error("the node: {0}")]
     Rpc(#[from] TransportError),
@@ -218,7 +226,7 @@ pub struct Account(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     chain: Chain,
-    key: SecretKey,
+    signer: Signer,
     address: Address,
     ledger: GasLedger,
     dry_run: bool,
@@ -267,16 +275,19 @@ impl Fees {
 }
 
 impl Account {
-    /// A key that signs for this chain and writes into this gas ledger.
-    pub fn new(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
-        let address = key.address();
-        Self(Arc::new(Inner { chain, key, address, ledger, dry_run: false, nonces: Mutex::default() }))
+    /// What a key or another signer sends to this chain, written into this gas ledger.
+    pub fn new(chain: Chain, signer: impl Into<Signer>, ledger: GasLedger) -> Self {
+        Self::with(chain, signer.into(), ledger, false)
     }
 
     /// The same, but it only simulates: what would be sent fails with [`SendError::DryRun`] instead.
-    pub fn dry_run(chain: Chain, key: SecretKey, ledger: GasLedger) -> Self {
-        let address = key.address();
-        Self(Arc::new(Inner { chain, key, address, ledger, dry_run: true, nonces: Mutex::default() }))
+    pub fn dry_run(chain: Chain, signer: impl Into<Signer>, ledger: GasLedger) -> Self {
+        Self::with(chain, signer.into(), ledger, true)
+    }
+
+    fn with(chain: Chain, signer: Signer, ledger: GasLedger, dry_run: bool) -> Self {
+        let address = signer.address();
+        Self(Arc::new(Inner { chain, signer, address, ledger, dry_run, nonces: Mutex::default() }))
     }
 
     /// The account's address.
@@ -391,7 +402,7 @@ impl Account {
                 access_list: AccessList::default(),
                 input: call.data.clone(),
             };
-            let (record, raw) = self.sign(call, transaction.clone());
+            let (record, raw) = self.sign(call, transaction.clone()).await?;
             if !call.urgent {
                 self.check_budget(record.max_fee).await?;
             }
@@ -484,10 +495,13 @@ impl Account {
         self.submit(call).await?.wait().await
     }
 
-    fn sign(&self, call: &Call, transaction: TxEip1559) -> (GasRecord, Vec<u8>) {
-        let signature = self.0.key.sign(transaction.signature_hash());
-        let (rs, v) = signature.0.split_at(64);
-        let signature = Signature::from_bytes_and_parity(rs, v[0] == 28);
+    async fn sign(&self, call: &Call, mut transaction: TxEip1559) -> Result<(GasRecord, Vec<u8>), SendError> {
+        let signature = self
+            .0
+            .signer
+            .sign(&mut transaction)
+            .await
+            .map_err(|error| SendError::Signer { account: self.0.address, reason: error.to_string() })?;
         let nonce = transaction.nonce;
         let max_fee = U256::from(transaction.gas_limit) * U256::from(transaction.max_fee_per_gas);
         let signed = transaction.into_signed(signature);
@@ -508,7 +522,7 @@ impl Account {
             chain_id: network.chain_id,
             at: now_ms(),
         };
-        (record, signed.encoded_2718())
+        Ok((record, signed.encoded_2718()))
     }
 
     /// What the market asks for. The usual estimate can be a tip of 1 wei, which some chains refuse.
@@ -647,7 +661,7 @@ impl Submitted {
         }
         self.transaction.max_fee_per_gas = fees.max;
         self.transaction.max_priority_fee_per_gas = fees.tip;
-        let (record, raw) = self.account.sign(&self.call, self.transaction.clone());
+        let (record, raw) = self.account.sign(&self.call, self.transaction.clone()).await?;
         self.account.0.ledger.append(&record, true).await?;
         tracing::info!(tx = %self.record.tx, by = %record.tx, "no block takes a transaction; replacing it");
         if let Err(error) = self.account.0.chain.provider().send_raw_transaction(&raw).await {
