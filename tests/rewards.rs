@@ -160,7 +160,7 @@ async fn no_distribution_takes_more_than_its_cap_and_none_is_used_that_was_tampe
     };
     assert!(tampered("\"chain_id\": 31337", "\"chain_id\": 56").contains("is not of that account"));
     assert!(tampered("\"epoch\": 0", "\"epoch\": 1").contains("is not of that account"));
-    let earning = tampered("0x29a2241af62c0000", "0x29a2241af62c0001");
+    let earning = tampered("\"cumulative\": \"0x29a2241af62c0000", "\"cumulative\": \"0x29a2241af62c0001");
     assert!(earning.contains("the earnings have the root"), "{earning}");
     fs::write(bench.path("tampered.json"), &file[..file.len() / 2]).expect("writable");
     assert!(
