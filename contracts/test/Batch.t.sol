@@ -7,7 +7,6 @@ import {Signed} from "./Digests.sol";
 import {AnsweringToken, Stubborn} from "./Mocks.sol";
 import {WalletFixture} from "./WalletFixture.sol";
 import {Shouter} from "./WalletMocks.sol";
-import {Token} from "./Token.sol";
 import {Owners} from "../src/Owners.sol";
 import {Wallet} from "../src/Wallet.sol";
 
@@ -15,7 +14,7 @@ contract BatchTest is WalletFixture {
     Wallet.Call[] private calls;
 
     function test_MakesAllCallsInOrder() public {
-        Token token = newToken(address(wallet), 100);
+        IERC20 token = newToken(address(wallet), 100);
         add(PAYEE, 1 ether, "", false);
         add(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 40)), false);
         add(address(wallet), 0, abi.encodeCall(wallet.addOwner, (PAYEE, 4)), false);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Vm, VmSafe} from "forge-std/Vm.sol";
-import {Token} from "./Token.sol";
 import {Allotment} from "../src/Formats.sol";
 import {AowChallenge} from "../src/AowChallenge.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
@@ -38,8 +38,8 @@ function newDistributor(
     return RewardDistributor(payable(deploy("RewardDistributor", arguments)));
 }
 
-function newToken(address holder, uint256 amount) returns (Token) {
-    return Token(deploy("Token", abi.encode(holder, amount)));
+function newToken(address holder, uint256 amount) returns (IERC20) {
+    return IERC20(deploy("Token", abi.encode(holder, amount)));
 }
 
 /// @dev What to give to `vm.getCode`. A coverage run has compiled everything anew and counts only its own code.

@@ -4,7 +4,6 @@ pragma solidity ^0.8.30;
 import {console} from "forge-std/console.sol";
 import {Stubborn} from "./Mocks.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
-import {Token} from "./Token.sol";
 import {Allotment, Distribution, Header, Result, VoteKind} from "../src/Formats.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
 

@@ -6,7 +6,6 @@ import {newToken, newWallet} from "./Deployed.sol";
 import {Signed, proposalDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
 import {AnsweringToken, Reentrant, Stubborn} from "./Mocks.sol";
-import {Token} from "./Token.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {Owners} from "../src/Owners.sol";
 import {Status} from "../src/Proposal.sol";
@@ -382,7 +381,7 @@ contract MultiSigWalletTest is Fixture {
     // Tokens
 
     function test_MovesTokens() public {
-        Token token = newToken(address(wallet), 1000);
+        IERC20 token = newToken(address(wallet), 1000);
         pass(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 400)), "transfer");
         assertEq(token.balanceOf(PAYEE), 400);
         assertEq(token.balanceOf(address(wallet)), 600);
@@ -393,7 +392,7 @@ contract MultiSigWalletTest is Fixture {
     }
 
     function test_RevertWhen_TokenReverts() public {
-        Token token = newToken(address(wallet), 1000);
+        IERC20 token = newToken(address(wallet), 1000);
         bytes memory data = abi.encodeCall(IERC20.transfer, (PAYEE, 1001));
         bytes32 id = approve(address(token), 0, data, SALT);
         bytes memory reason =

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {newRegistry, newToken, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes} from "./Mocks.sol";
-import {Token} from "./Token.sol";
 import {Allotment, Distribution, Header, Result} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
@@ -20,7 +20,7 @@ abstract contract RewardsFixture is Fixture {
     RewardDistributor internal distributor;
     address[] internal validators;
     /// @dev In ascending order of address.
-    Token[2] internal tokens;
+    IERC20[2] internal tokens;
 
     function deployRewards() internal {
         validators = makeValidators(4);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {console} from "forge-std/console.sol";
 import {BlsFixture} from "./BlsFixture.sol";
 import {newRegistry} from "./Deployed.sol";
 import {Budgets} from "./Gas.t.sol";
-import {Token} from "./Token.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
 import {Distribution, Header, Result} from "../src/Formats.sol";
@@ -56,7 +56,7 @@ contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
     }
 
     function test_GasOfADistribution() public {
-        Token token = tokens[0];
+        IERC20 token = tokens[0];
         address account = accountAt(5);
         vm.deal(account, 1);
         (Distribution memory distribution, bytes32[] memory proof) = distributionAtDepth(1, 1024, 5, 1 ether);

@@ -6,7 +6,6 @@ import {artifactOf, newToken, newWallet} from "./Deployed.sol";
 import {Signed} from "./Digests.sol";
 import {Budgets} from "./Gas.t.sol";
 import {WalletFixture} from "./WalletFixture.sol";
-import {Token} from "./Token.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 
 /// @notice Budgets for what owners and relayers pay, as receipts state it: every call here is a transaction of its own.
@@ -107,7 +106,7 @@ contract WalletGasTest is WalletFixture, Budgets {
     }
 
     function tokens(address holder) private returns (address, bytes memory) {
-        Token token = newToken(address(wallet), 100);
+        IERC20 token = newToken(address(wallet), 100);
         vm.prank(address(wallet));
         assertTrue(token.transfer(PAYEE, 1));
         return (address(token), abi.encodeCall(IERC20.transfer, (holder, 1)));
