@@ -437,6 +437,29 @@ async fn settle_status_shows_what_is_open_and_who_is_missing() {
     council.fund_distributor().await;
     let others: Vec<_> = [0, 2].map(|index| council.start(index)).into();
     until("the payouts", || council.paid_everything()).await;
+    // A light client believes the certificate that a peer shows, and nothing that was changed in it.
+    let FinalizedResult { header, certificate, .. } = council.ledger.all().remove(0);
+    let shown =
+        serde_json::json!({ "header": header, "certificate": certificate, "transactions": 1, "latency_us": null });
+    let verify = |shown: &Value| {
+        fs::write(council.bench.path("block.json"), shown.to_string()).expect("writable");
+        council.bench.run(&["verify-certificate", "block.json"]).status.code()
+    };
+    assert_eq!(verify(&shown), Some(0));
+    for (path, value) in [
+        ("/header/timestamp", 1_001.into()),
+        ("/header/chain_id", 56.into()),
+        ("/certificate/view", 1.into()),
+        ("/certificate/height", 2.into()),
+    ] {
+        let mut changed = shown.clone();
+        *changed.pointer_mut(path).expect("there") = value;
+        assert_eq!(verify(&changed), Some(1), "{path}");
+    }
+    let mut below = shown.clone();
+    below["certificate"]["signatures"].as_array_mut().expect("signatures").truncate(2);
+    assert_eq!(verify(&below), Some(1), "two of four");
+
     let status = council.bench.json(&["settle", "status", "--all"]);
     assert_eq!((&status["open"], &status["paid"]), (&0.into(), &2.into()));
     assert_eq!(status["payments"][0]["stage"], "settled");

@@ -138,3 +138,42 @@ impl TxSigner<Signature> for RemoteSigner {
         Ok(*envelope.signature())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::U256;
+
+    use super::*;
+
+    /// Signs what it likes.
+    struct Liar {
+        key: SecretKey,
+        as_whom: Address,
+        value: U256,
+    }
+
+    #[async_trait::async_trait]
+    impl TxSigner<Signature> for Liar {
+        fn address(&self) -> Address {
+            self.as_whom
+        }
+
+        async fn sign_transaction(&self, transaction: &mut dyn SignableTransaction<Signature>) -> Result<Signature> {
+            let mut other = TxEip1559 { value: self.value, nonce: transaction.nonce(), ..TxEip1559::default() };
+            Signer::Key(self.key.clone()).sign(&mut other).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_external_signer_signs_is_this_transaction_by_its_account_or_an_error() {
+        let key = SecretKey::from_bytes(&[7; 32]).expect("a valid scalar");
+        let sign = async |as_whom, value| {
+            let signer = Liar { key: key.clone(), as_whom, value: U256::from(value) };
+            let mut transaction = TxEip1559 { value: U256::from(1), nonce: 5, ..TxEip1559::default() };
+            Signer::External(Arc::new(signer)).sign(&mut transaction).await
+        };
+        sign(key.address(), 1).await.expect("this transaction");
+        sign(key.address(), 2).await.expect_err("another value");
+        sign(Address::repeat_byte(1), 1).await.expect_err("another account");
+    }
+}
