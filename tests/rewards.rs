@@ -236,3 +236,47 @@ async fn spending_waits_where_gas_is_too_dear_or_the_day_s_budget_is_spent() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_set_hands_over_to_the_next_and_certifies_nothing_any_more() {
+    let (bench, keys) = network().await;
+    earned(&bench, "earned.csv", &[(ALICE, "1ether")]);
+    bench.json(&["rewards", "new", "--earnings", "earned.csv", "--out", "late.json"]);
+    sign(&bench, "late.json");
+
+    let next = "owner-01,owner-02,dev:6,dev:7";
+    let unknown = bench.failure(&["registry", "rotate", "--validators", next, "--out", "r.json"]);
+    assert!(unknown.contains("dev:6"), "{unknown}");
+    let newcomer = Address::repeat_byte(0x11).to_string();
+    let next = format!("owner-01,owner-02,owner-03,{newcomer}");
+    let few = bench.failure(&["registry", "rotate", "--validators", "owner-01,owner-02", "--out", "r.json"]);
+    assert!(few.contains("2 validators; there must be 4 to 255"), "{few}");
+    bench.json(&["registry", "rotate", "--validators", &next, "--out", "r.json"]);
+    for key in ["owner-02", "owner-04"] {
+        bench.json(&["registry", "sign", "r.json", "--from", key]);
+    }
+    let below = bench.failure(&["registry", "post", "r.json", "--from", "dev:0"]);
+    assert!(below.contains("2 of 4 validators have signed"), "{below}");
+    bench.json(&["registry", "sign", "r.json", "--from", "owner-03"]);
+    assert_eq!(bench.json(&["verify-certificate", "r.json", "--genesis", "genesis.json"])["signers"], 3);
+    bench.json(&["registry", "post", "r.json", "--from", "dev:0"]);
+
+    let shown = bench.json(&["registry", "show"]);
+    assert_eq!((&shown["epoch"], &shown["quorum"]), (&1.into(), &3.into()));
+    let validators: Vec<Address> = shown["validators"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| text(&one["address"]).parse().expect("an address"))
+        .collect();
+    assert!(validators.contains(&Address::repeat_byte(0x11)) && !validators.contains(&keys[3].address()));
+    for file in ["late.json", "r.json"] {
+        let late = bench.failure(&["registry", "post", file, "--from", "dev:0"]);
+        assert!(late.contains("is of epoch 0, and the registry is at 1"), "{late}");
+    }
+    // Those of the new epoch certify from now on.
+    bench.json(&["rewards", "new", "--earnings", "earned.csv", "--out", "new.json"]);
+    sign(&bench, "new.json");
+    bench.json(&["rewards", "certify", "new.json", "--from", "dev:0"]);
+    assert_eq!(bench.json(&["registry", "show"])["distribution"], 1);
+}

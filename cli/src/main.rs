@@ -17,6 +17,7 @@ mod log;
 mod multisig;
 mod network;
 mod output;
+mod registry;
 mod rewards;
 mod settle;
 mod signatures;
@@ -101,6 +102,14 @@ struct Rewards {
 }
 
 #[derive(Debug, Args)]
+struct Registry {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: registry::Command,
+}
+
+#[derive(Debug, Args)]
 struct Bls {
     #[command(flatten)]
     globals: Globals,
@@ -150,6 +159,8 @@ enum Command {
     Settle(Settle),
     /// Distribute rewards to many accounts by one root
     Rewards(Rewards),
+    /// The validator set of the registry, and the next one
+    Registry(Registry),
     /// The validators' BLS keys, with which many sign for the price of one
     Bls(Bls),
     /// Verify a certificate as a light client: offline, against the genesis
@@ -204,6 +215,7 @@ impl Command {
             Self::Show(on) => Some(&on.globals),
             Self::Settle(on) => Some(&on.globals),
             Self::Rewards(on) => Some(&on.globals),
+            Self::Registry(on) => Some(&on.globals),
             Self::Bls(on) => Some(&on.globals),
             Self::VerifyCertificate(on) => Some(&on.globals),
             Self::Gas(on) => Some(&on.globals),
@@ -266,6 +278,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Show(on) => multisig::show(on.command, context).await,
         Command::Settle(on) => settle::run(on.command, context).await,
         Command::Rewards(on) => rewards::run(on.command, context).await,
+        Command::Registry(on) => registry::run(on.command, context).await,
         Command::Bls(on) => bls::run(on.command, context).await,
         Command::VerifyCertificate(on) => verify::run(on.command, context),
         Command::Gas(on) => gas::run(on.command, context).await,

@@ -93,7 +93,10 @@ impl CallArgs {
         let to = addresses(&context.keystore(), std::slice::from_ref(&to))?;
         let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
         let expiry = match self.expires {
-            Some(duration) => (SystemTime::now() + duration).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            Some(duration) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                now.checked_add(duration).context("that is beyond all time")?.as_secs()
+            }
             None => 0,
         };
         let data = match self.call.split_first() {
@@ -202,7 +205,7 @@ pub(crate) fn describe_parts(to: &Address, value: U256, data: &Bytes, expiry: u6
     };
     let until = match expiry {
         0 => String::new(),
-        expiry => format!(", until {}", humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(expiry))),
+        expiry => format!(", until {}", output::date(expiry)),
     };
     format!("{} to {to}{call}{until}", format_amount(value))
 }

@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     io::{self, ErrorKind, Write},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -46,6 +47,15 @@ pub(crate) fn quote(error: &anyhow::Error) -> Option<&Quote> {
     }
 }
 
+/// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
+pub(crate) fn date(seconds: u64) -> String {
+    const YEAR_10000: u64 = 253_402_300_800;
+    match seconds {
+        YEAR_10000.. => format!("second {seconds} of Unix time"),
+        _ => humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(),
+    }
+}
+
 /// A bar on standard error, invisible where that is no terminal.
 pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBar {
     let style = indicatif::ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
@@ -53,5 +63,19 @@ pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBa
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_that_a_contract_takes_can_be_shown() {
+        assert_eq!(date(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(date(253_402_300_799), "9999-12-31T23:59:59Z");
+        for late in [253_402_300_800, 1 << 40, u64::MAX] {
+            assert!(date(late).contains(&late.to_string()));
+        }
     }
 }

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Address, B256, U256};
@@ -96,7 +95,7 @@ pub(crate) struct New {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sign {
-    /// The distribution
+    /// The file
     file: PathBuf,
     /// Where to write [default: the same file]
     #[arg(long, value_name = "FILE")]
@@ -125,7 +124,7 @@ enum Kind {
 
 #[derive(Debug, Args)]
 pub(crate) struct Certify {
-    /// The signed distribution
+    /// The file with the signatures
     file: PathBuf,
     /// How it is signed [default: what costs less]
     #[arg(long, value_name = "KIND")]
@@ -261,7 +260,7 @@ fn read_earnings(file: &Path) -> Result<Vec<Earning>> {
     rows.map(earning).collect()
 }
 
-async fn sign(args: Sign, context: &Context) -> Result<()> {
+pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     let mut signed = read(&args.file)?;
     preview(&signed);
     let mut network = context.network()?;
@@ -271,7 +270,7 @@ async fn sign(args: Sign, context: &Context) -> Result<()> {
     write(&args.out.unwrap_or(args.file), &signed, context)
 }
 
-fn combine(args: Combine, context: &Context) -> Result<()> {
+pub(crate) fn combine(args: Combine, context: &Context) -> Result<()> {
     let mut files = args.files.iter();
     let first = files.next().context("there is no file")?;
     let mut signed = read(first)?;
@@ -282,7 +281,7 @@ fn combine(args: Combine, context: &Context) -> Result<()> {
     write(&args.out, &signed, context)
 }
 
-async fn certify(args: Certify, context: &Context) -> Result<()> {
+pub(crate) async fn certify(args: Certify, context: &Context) -> Result<()> {
     let signed = read(&args.file)?;
     let (desk, account) = Desk::open_as(context, &args.sender).await?;
     check_network(&signed, &desk, &args.file)?;
@@ -388,7 +387,7 @@ async fn show(args: Show, context: &Context) -> Result<()> {
 }
 
 fn standing(state: &DistributionState, certified: u32) -> String {
-    let at = |seconds| humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+    let at = output::date;
     let mut text = match state.number {
         0 => "No distribution is in effect.".to_string(),
         number => {
@@ -450,7 +449,7 @@ pub(crate) async fn send(account: &Account, call: &Call, context: &Context) -> R
 }
 
 /// What is signed, before it is.
-fn preview(signed: &SignedMessage) {
+pub(crate) fn preview(signed: &SignedMessage) {
     match &signed.content {
         Content::Distribution { epoch, distribution, earnings } => {
             let Distribution { distributor, number, root, allotments } = distribution;
@@ -495,7 +494,7 @@ fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Ea
     }
 }
 
-fn write(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
+pub(crate) fn write(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
     let text = serde_json::to_string_pretty(signed)?;
     fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
     let signers: Vec<_> = signed.signers().collect();

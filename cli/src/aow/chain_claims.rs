@@ -1,9 +1,6 @@
 //! `dtn-cli aow post`, `claims`, `challenge`, `release` and `uphold`: sequential work on the settlement chain.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B128, B256, U256};
@@ -263,14 +260,10 @@ async fn report(context: &Context, desk: &Desk, id: B256, record: &GasRecord) ->
         output::line(url)?;
     }
     let until = match status {
-        "posted" => format!(", can be challenged until {}", time(claim.deadline)),
+        "posted" => format!(", can be challenged until {}", output::date(claim.deadline)),
         _ => String::new(),
     };
     output::line(format!("{id}: {status}{until}"))
-}
-
-fn time(seconds: u64) -> impl std::fmt::Display {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// A claim in the list.
@@ -337,7 +330,7 @@ async fn claims(args: Claims, context: &Context) -> Result<()> {
             row.posted.checkpoints.len().to_string(),
             row.status.to_string(),
             format_amount(row.state.bond),
-            time(row.state.deadline).to_string(),
+            output::date(row.state.deadline).to_string(),
             row.holds(),
             row.posted.id.to_string(),
         ]);
