@@ -195,7 +195,7 @@ async fn the_wallet_says_why_it_refuses() {
         *signature = "0x1234".into();
     }
     std::fs::write(bench.path("call.json"), file.to_string()).expect("writable");
-    network.says(&["execute", "--signatures", "call.json", "--from", "dev:9"], "InvalidSignature(position: ");
+    network.says(&["execute", "--signatures", "call.json", "--from", "dev:9"], "InvalidSignature(");
 }
 
 #[tokio::test(flavor = "multi_thread")]
