@@ -19,7 +19,7 @@ use dtn_primitives::{
     WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Chain,
+    Account, Chain, Network,
     amount::parse_amount,
     aow::ClaimTerms,
     connection::AnvilOptions,
@@ -30,6 +30,7 @@ use dtn_settlement::{
     gas_ledger::{GasLedger, TransactionStatus, summarize},
     keystore::{Keystore, Password},
     multisig::{Multisig, ProposalStatus, WalletTransaction},
+    networks::Finality,
     payouts::payouts,
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
     sender::Call,
@@ -351,6 +352,35 @@ async fn showing_peer(council: &Council, shown: Vec<Evidence>) -> jsonrpsee::ser
     let client = format!("keystore = \"none\"\npassword_file = \"none\"\npeers = [\"{address}\"]\n");
     fs::write(home.join("client.toml"), client).expect("writable");
     server.start(module)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_the_chain_loses_is_made_again_and_counts_once() {
+    let mut council = Council::new(4).await;
+    let network = Network {
+        finality: Finality::Finalized,
+        receipt_timeout_ms: 3_000,
+        ..Network::local(council.bench.anvil.endpoint())
+    };
+    council.chain = Chain::connect(&network).await.expect("anvil answers");
+    council.fund_distributor().await;
+    council.finalize(&[0x51, 0x52].map(Address::repeat_byte));
+    council.finalize(&[Address::repeat_byte(0x51)]);
+    let before: U256 = council.chain.provider().raw_request("evm_snapshot".into(), ()).await.expect("taken");
+    let mut peers: Vec<_> = (0..4).map(|index| council.start(index)).collect();
+    for peer in &mut peers {
+        let reached = tokio::time::timeout(PATIENCE, peer.status.wait_for(|status| status.paid == 3)).await;
+        let status = *reached.expect("in time").expect("alive");
+        assert_eq!(status.cursor, 1, "nothing is final that soon");
+    }
+    let lost: bool = council.chain.provider().raw_request("evm_revert".into(), (before,)).await.expect("reverted");
+    assert!(lost);
+    until("all payouts again", || council.paid_everything()).await;
+    council.check_payouts().await;
+    for peer in peers {
+        peer.task.abort();
+        let _ = peer.task.await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

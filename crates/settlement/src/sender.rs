@@ -259,7 +259,7 @@ impl Fees {
     /// With a fee cap of at most `ceiling`, if that is enough for the base fee and the tip. A ceiling of 0 is none.
     fn below(self, ceiling: u128) -> Result<Self, u128> {
         // Twice the base fee and the tip is what is usually offered.
-        let least = (self.max - self.tip).div_ceil(2) + self.tip;
+        let least = self.max.saturating_sub(self.tip).div_ceil(2).saturating_add(self.tip);
         match ceiling {
             0 => Ok(self),
             _ if least > ceiling => Err(least),
@@ -402,10 +402,15 @@ impl Account {
                 access_list: AccessList::default(),
                 input: call.data.clone(),
             };
-            let (record, raw) = self.sign(call, transaction.clone()).await?;
             if !call.urgent {
-                self.check_budget(record.max_fee).await?;
+                // What replaces another one may have to offer more than the market asks for.
+                let ceiling = u128::from(chain.network().max_fee_per_gas);
+                if ceiling != 0 && fees.max > ceiling {
+                    return Err(self.too_dear(fees.max));
+                }
+                self.check_budget(U256::from(gas_limit) * U256::from(fees.max)).await?;
             }
+            let (record, raw) = self.sign(call, transaction.clone()).await?;
             self.0.ledger.append(&record, true).await?;
             let sent = retrying(|| async { provider.send_raw_transaction(&raw).await.map(drop) }).await;
             let refused = match sent {
@@ -447,9 +452,12 @@ impl Account {
     }
 
     fn below_ceiling(&self, market: Fees) -> Result<Fees, SendError> {
+        market.below(self.0.chain.network().max_fee_per_gas.into()).map_err(|fee| self.too_dear(fee))
+    }
+
+    fn too_dear(&self, fee: u128) -> SendError {
         let network = self.0.chain.network();
-        let ceiling = network.max_fee_per_gas.into();
-        market.below(ceiling).map_err(|fee| SendError::AboveCeiling { fee, ceiling, network: network.name.clone() })
+        SendError::AboveCeiling { fee, ceiling: network.max_fee_per_gas.into(), network: network.name.clone() }
     }
 
     /// Fails if a cost would go beyond the budget. What is under way counts in full until its receipt is there, and the
@@ -683,6 +691,16 @@ mod tests {
         assert_eq!(fees(1, 1).with_tip_floor(100_000_000), fees(100_000_000, 100_000_000));
         assert_eq!(fees(50, 10).with_tip_floor(4), fees(50, 10));
         assert_eq!(fees(2_000_000_001, 1).with_tip_floor(100), fees(2_000_000_100, 100));
+    }
+
+    #[test]
+    fn a_ceiling_caps_what_is_offered_and_refuses_what_does_not_suffice() {
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(1_010, 10).below(0), Ok(fees(1_010, 10)));
+        assert_eq!(fees(1_010, 10).below(2_000), Ok(fees(1_010, 10)));
+        assert_eq!(fees(1_010, 10).below(510), Ok(fees(510, 10)), "enough for the base fee of 500 and the tip");
+        assert_eq!(fees(1_010, 10).below(509), Err(510));
+        assert_eq!(fees(1, u128::MAX).below(5), Err(u128::MAX), "whatever a node answers");
     }
 
     #[test]
