@@ -1,6 +1,6 @@
 //! `dtn-cli bls`: the validators' BLS keys, with which many of them sign for the price of one.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     context::Context,
+    files,
     multisig::{Desk, Owner},
     output,
     rewards::send,
@@ -73,8 +74,7 @@ async fn keys(args: Keys, context: &Context) -> Result<()> {
     let (registered, published) = (of(&desk).registered().await?, of(&desk).published().await?);
     if let Some(file) = &args.out {
         ensure!(!published.is_empty(), "no keys of epoch {epoch} are published; `dtn-cli bls publish` does that");
-        let text = serde_json::to_string_pretty(&published)?;
-        fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+        files::write_json(file, &published)?;
     }
     if context.json {
         return output::json(&json!({ "epoch": epoch, "validators": validators, "registered": registered,

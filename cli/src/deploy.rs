@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::{
     context::{Context, KeyChoice, addresses, allotment, amount},
+    files,
     l1::{
         home::{Home, SettlementConfig, read_genesis},
         init, processes,
@@ -152,8 +153,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
 }
 
 fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
-    std::fs::write(file, serde_json::to_string_pretty(plan)?)
-        .with_context(|| format!("cannot write {}", file.display()))?;
+    files::write_json(file, plan)?;
     if context.json {
         return output::json(&json!({ "plan": plan, "addresses": plan.addresses() }));
     }

@@ -10,6 +10,7 @@ mod compile;
 mod context;
 mod demo;
 mod deploy;
+mod files;
 mod gas;
 mod keys;
 mod l1;

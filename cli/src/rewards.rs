@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -25,6 +24,7 @@ use serde_json::json;
 
 use crate::{
     context::{Context, addresses, allotment},
+    files,
     multisig::{Desk, Owner, new_salt, propose_transaction},
     output,
 };
@@ -247,7 +247,7 @@ struct Row {
 }
 
 fn read_earnings(file: &Path) -> Result<Vec<Earning>> {
-    let text = read_text(file)?;
+    let text = files::read_text(file, MAX_FILE)?;
     let rows = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
@@ -474,16 +474,9 @@ pub(crate) fn preview(signed: &SignedMessage) {
     eprintln!("digest {} (network {network}, chain {chain})", signed.digest());
 }
 
-fn read_text(file: &Path) -> Result<String> {
-    let cannot = || format!("cannot read {}", file.display());
-    let size = fs::metadata(file).with_context(cannot)?.len();
-    ensure!(size <= MAX_FILE, "{} has {size} bytes, more than {MAX_FILE}", file.display());
-    fs::read_to_string(file).with_context(cannot)
-}
-
 /// Reads a message with its signatures, each of which is checked.
 pub(crate) fn read(file: &Path) -> Result<SignedMessage> {
-    serde_json::from_str(&read_text(file)?).with_context(|| format!("{} is not valid", file.display()))
+    files::read_json(file, MAX_FILE)
 }
 
 fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Earning>)> {
@@ -495,8 +488,7 @@ fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Ea
 }
 
 pub(crate) fn write(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
-    let text = serde_json::to_string_pretty(signed)?;
-    fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+    files::write_json(file, signed)?;
     let signers: Vec<_> = signed.signers().collect();
     if context.json {
         return output::json(&json!({ "file": file, "digest": signed.digest(), "signers": signers }));

@@ -1,9 +1,6 @@
 //! `dtn-cli sign`, `combine` and `execute --signatures`: calls of the multisig that owners sign off chain.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use alloy_primitives::U256;
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +15,7 @@ use serde_json::json;
 
 use crate::{
     context::{Context, KeyChoice},
+    files,
     multisig::{CallArgs, Owner, WalletCall, describe_parts},
     output,
 };
@@ -159,18 +157,11 @@ fn preview(signed: &SignedExecution) {
 }
 
 fn read(file: &Path) -> Result<SignedExecution> {
-    let cannot = || format!("cannot read {}", file.display());
-    let size = fs::metadata(file).with_context(cannot)?.len();
-    if size > MAX_FILE {
-        bail!("{} has {size} bytes, more than {MAX_FILE}: it is no file of signatures", file.display());
-    }
-    let text = fs::read_to_string(file).with_context(cannot)?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
+    files::read_json(file, MAX_FILE)
 }
 
 fn write(file: &Path, signed: &SignedExecution, context: &Context) -> Result<()> {
-    let text = serde_json::to_string_pretty(signed)?;
-    fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))?;
+    files::write_json(file, signed)?;
     let signers: Vec<_> = signed.signers().collect();
     if context.json {
         return output::json(&json!({ "file": file, "preview": signed.preview(), "signers": signers }));

@@ -1,10 +1,6 @@
 //! `dtn-cli verify-certificate`: what a light client does. It needs the genesis and no connection.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, Result, ensure};
@@ -16,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     context::Context,
+    files,
     l1::home::{Home, read_genesis},
     output,
 };
@@ -46,8 +43,9 @@ pub(crate) fn run(args: VerifyCertificate, context: &Context) -> Result<()> {
     let genesis = read_genesis(&args.genesis.unwrap_or_else(|| Home::new(&context.home).genesis_file()))?;
     let validators = genesis.validator_set()?;
     let name = args.file.display();
-    let found: Value = read(&args.file)?;
-    let keys: Option<BTreeMap<Address, BlsPublicKey>> = args.bls_keys.as_deref().map(read).transpose()?;
+    let found: Value = files::read_json(&args.file, MAX_FILE)?;
+    let keys: Option<BTreeMap<Address, BlsPublicKey>> =
+        args.bls_keys.as_deref().map(|file| files::read_json(file, MAX_FILE)).transpose()?;
     let verdict = match found.get("header").is_some() {
         true => block(
             serde_json::from_value(found).with_context(|| format!("{name} is no certificate"))?,
@@ -132,12 +130,4 @@ fn check_network(theirs: (B256, u64), genesis: &Genesis) -> Result<()> {
         ours.1
     );
     Ok(())
-}
-
-fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T> {
-    let cannot = || format!("cannot read {}", file.display());
-    let size = fs::metadata(file).with_context(cannot)?.len();
-    ensure!(size <= MAX_FILE, "{} has {size} bytes, more than {MAX_FILE}", file.display());
-    serde_json::from_str(&fs::read_to_string(file).with_context(cannot)?)
-        .with_context(|| format!("{} is not valid", file.display()))
 }
