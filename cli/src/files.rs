@@ -1,6 +1,9 @@
 //! Files that people hand to commands: read within a limit, with errors that name them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +19,21 @@ pub(crate) fn read_text(file: &Path, limit: u64) -> Result<String> {
 /// Reads JSON of at most `limit` bytes.
 pub(crate) fn read_json<T: DeserializeOwned>(file: &Path, limit: u64) -> Result<T> {
     serde_json::from_str(&read_text(file, limit)?).with_context(|| format!("{} is not valid", file.display()))
+}
+
+/// Reads files that hold signatures of one thing, and puts them into one by `combine`.
+pub(crate) fn combined<T: DeserializeOwned, E: std::error::Error + Send + Sync + 'static>(
+    files: &[PathBuf],
+    limit: u64,
+    combine: impl Fn(&mut T, T) -> Result<(), E>,
+) -> Result<T> {
+    let (first, others) = files.split_first().context("there is no file")?;
+    let mut signed = read_json(first, limit)?;
+    for file in others {
+        let other = read_json(file, limit)?;
+        combine(&mut signed, other).with_context(|| format!("{} and {}", first.display(), file.display()))?;
+    }
+    Ok(signed)
 }
 
 /// Writes JSON that people can read.

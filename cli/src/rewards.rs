@@ -271,12 +271,7 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
 }
 
 pub(crate) fn combine(args: Combine, context: &Context) -> Result<()> {
-    let mut files = args.files.iter();
-    let first = files.next().context("there is no file")?;
-    let mut signed = read(first)?;
-    for file in files {
-        signed.combine(read(file)?).with_context(|| format!("{} and {}", first.display(), file.display()))?;
-    }
+    let signed = files::combined(&args.files, MAX_FILE, SignedMessage::combine)?;
     preview(&signed);
     write(&args.out, &signed, context)
 }

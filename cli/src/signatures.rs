@@ -104,12 +104,7 @@ async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<S
 }
 
 pub(crate) async fn combine(args: Combine, context: &Context) -> Result<()> {
-    let mut files = args.files.iter();
-    let first = files.next().context("there is no file")?;
-    let mut signed = read(first)?;
-    for file in files {
-        signed.combine(read(file)?).with_context(|| format!("{} and {}", first.display(), file.display()))?;
-    }
+    let signed = files::combined(&args.files, MAX_FILE, SignedExecution::combine)?;
     preview(&signed);
     write(&args.out, &signed, context)
 }

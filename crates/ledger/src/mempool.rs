@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
 };
 
-use dtn_primitives::{Address, B256, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
+use dtn_primitives::{Address, B256, Claim, MAX_TRANSACTION_BYTES, Payload, Transaction, codec};
 
 use crate::{
     Refusal, Store,
@@ -55,9 +55,13 @@ pub enum AdmissionError {
     /// Another transaction of this sender waits with the same nonce.
     #[error("transaction {0} with the same nonce is pending already")]
     NonceTaken(B256),
-    /// Another transaction waits for what only one of them can have: an order's reward, a place in a round, or its end.
+    /// Another transaction waits for what only one of them can have: a worker's part in a race or in a round, or the
+    /// round's end.
     #[error("transaction {0} claims the same and is pending already")]
     ClaimPending(B256),
+    /// So many better claims for the order wait that this one cannot win.
+    #[error("{MAX_RIVALS} claims with lower hashes wait for order {0}")]
+    Outdone(B256),
     /// The proof of a completion has not been verified here.
     #[error("the proof of completion {0} has not been verified here")]
     Unproven(B256),
@@ -88,6 +92,9 @@ impl AdmissionError {
         )
     }
 }
+
+/// The most claims for one order that wait, those with the lowest hashes.
+const MAX_RIVALS: usize = 16;
 
 #[derive(Debug)]
 struct Entry {
@@ -203,7 +210,25 @@ impl Mempool {
 
     /// Whether a claim for this open order waits.
     pub(crate) fn has_claim(&self, order: B256) -> bool {
-        self.claims.contains_key(&Slot::Claim(order))
+        self.claims_for(order).next().is_some()
+    }
+
+    /// The claims for an open order that wait.
+    fn claims_for(&self, order: B256) -> impl Iterator<Item = (Slot, B256)> {
+        let all = Slot::Claim(order, Address::ZERO)..=Slot::Claim(order, Address::repeat_byte(0xff));
+        self.claims.range(all).map(|(slot, hash)| (*slot, *hash))
+    }
+
+    /// The claim that has to go if this one comes, which is that with the highest hash if so many wait already. It may
+    /// be the one that comes.
+    fn outdone(&self, hash: B256, claim: &Claim) -> Option<B256> {
+        let rivals = self.claims_for(claim.order).filter_map(|(_, rival)| match &self.get(rival)?.payload {
+            Payload::Claim(claim) => Some((claim.hash, rival)),
+            _ => None,
+        });
+        let rivals: Vec<_> = rivals.collect();
+        let full = rivals.len() >= MAX_RIVALS;
+        rivals.into_iter().chain([(claim.hash, hash)]).max().filter(|_| full).map(|(_, last)| last)
     }
 
     /// Whether a completion of this round by this validator waits.
@@ -249,7 +274,7 @@ impl Mempool {
         if let Some(pending) = Slot::of(&transaction).and_then(|slot| self.claims.get(&slot)) {
             return Err(AdmissionError::ClaimPending(*pending));
         }
-        let mut early = false;
+        let (mut early, mut outdone) = (false, None);
         match &transaction.payload {
             Payload::Order(order) => rules.allow_order(sender, order, hash)?,
             Payload::Data { .. } => {}
@@ -266,7 +291,13 @@ impl Mempool {
             Payload::CloseRound { round } => _ = rules.allow_close(sender, *round, &state.rounds)?,
             Payload::Claim(claim) => match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
                 Err(Refusal::NotOpen(order)) if !grounds.was_ordered(order) => early = true,
-                result => _ = result?,
+                result => {
+                    result?;
+                    outdone = self.outdone(hash, claim);
+                    if outdone == Some(hash) {
+                        return Err(AdmissionError::Outdone(claim.order));
+                    }
+                }
             },
         }
         if self.accounts.get(&sender).is_some_and(|account| account.pending >= self.limits.per_sender) {
@@ -278,6 +309,7 @@ impl Mempool {
         {
             return Err(AdmissionError::Unproven(hash));
         }
+        outdone.into_iter().for_each(|rival| self.remove(rival));
         self.make_room(&transaction, bytes, early, view)?;
         self.insert(hash, transaction, bytes, early, view);
         Ok(hash)
@@ -342,7 +374,7 @@ impl Mempool {
             self.extend(sender);
         }
         match slot {
-            Some(Slot::Claim(order)) if early => self.early.entry(order).or_default().push(hash),
+            Some(Slot::Claim(order, _)) if early => self.early.entry(order).or_default().push(hash),
             Some(slot) => {
                 self.claims.insert(slot, hash);
                 if view.takes(slot) {
@@ -436,7 +468,7 @@ impl Mempool {
             self.withdraw_claim(hash);
             self.claims.remove(&slot);
         }
-        if let Some(Slot::Claim(order)) = slot
+        if let Some(Slot::Claim(order, _)) = slot
             && let Some(early) = self.early.get_mut(&order)
         {
             early.retain(|claim| *claim != hash);
@@ -454,7 +486,7 @@ impl Mempool {
     }
 
     /// Transactions that execute in this order on top of all blocks known: the longest waiting first, but a sender's
-    /// by nonce, and one claim an order.
+    /// by nonce, and one claim a worker and order.
     pub(crate) fn select(&self, max_bytes: usize, max_count: usize) -> Vec<(B256, &Transaction)> {
         let mut heads = self.heads.iter().copied().peekable();
         let mut following = BinaryHeap::new();
@@ -490,9 +522,9 @@ impl Mempool {
         for sender in changes.nonces.keys() {
             self.set_next(*sender, view.next_nonce(*sender));
         }
-        let claims = changes.orders.keys().map(|order| Slot::Claim(*order));
-        let of_rounds = self.of_rounds(changes);
-        for slot in claims.chain(of_rounds) {
+        let mut slots = self.of_rounds(changes);
+        slots.extend(changes.orders.keys().flat_map(|order| self.claims_for(*order)).map(|(slot, _)| slot));
+        for slot in slots {
             match self.claims.get(&slot).copied() {
                 Some(claim) if view.takes(slot) => self.offer_claim(claim),
                 Some(claim) => self.withdraw_claim(claim),
@@ -503,7 +535,7 @@ impl Mempool {
 
     /// What waits for a part in rounds, if those have changed.
     fn of_rounds(&self, changes: &Changes) -> Vec<Slot> {
-        let of_rounds = self.claims.keys().rev().take_while(|slot| !matches!(slot, Slot::Claim(_)));
+        let of_rounds = self.claims.keys().rev().take_while(|slot| !matches!(slot, Slot::Claim(..)));
         if changes.rounds.is_some() { of_rounds.copied().collect() } else { Vec::new() }
     }
 
@@ -520,14 +552,11 @@ impl Mempool {
             let used: Vec<_> = self.by_nonce.range((*sender, 0)..(*sender, *next)).map(|(_, hash)| *hash).collect();
             used.into_iter().for_each(|hash| self.remove(hash));
         }
-        let claimed = changes.orders.iter().filter(|(_, open)| open.is_none()).map(|(order, _)| Slot::Claim(*order));
         let at_tip = View::new(state, std::iter::empty());
         let over = self.of_rounds(changes).into_iter().filter(|slot| !at_tip.takes(*slot));
-        for slot in claimed.chain(over) {
-            if let Some(hash) = self.claims.get(&slot) {
-                self.remove(*hash);
-            }
-        }
+        let mut over: Vec<_> = over.filter_map(|slot| self.claims.get(&slot).copied()).collect();
+        over.extend(changes.closed().flat_map(|order| self.claims_for(order)).map(|(_, hash)| hash));
+        over.into_iter().for_each(|hash| self.remove(hash));
         if changes.rounds.as_ref().is_some_and(|rounds| rounds.open.as_ref().is_some_and(|it| it.completed.is_empty()))
         {
             let is_round = |(hash, entry): (&B256, &Entry)| {
@@ -543,16 +572,19 @@ impl Mempool {
         }
     }
 
-    /// An early claim whose order is known now becomes the order's claim if it is the first to show the work.
+    /// An early claim whose order is known now competes for it if it shows the work.
     fn settle_early(&mut self, hash: B256, order: B256, rules: &Rules, state: &State, view: &View<'_>) {
         let Some(entry) = self.entries.get(&hash) else { return };
         let Payload::Claim(claim) = &entry.transaction.payload else { return };
-        let wins = rules.allow_claim(entry.transaction.sender, claim, state.orders.get(&order)).is_ok();
-        let slot = Slot::Claim(order);
-        if !wins || self.claims.contains_key(&slot) {
+        let sender = entry.transaction.sender;
+        let wins = rules.allow_claim(sender, claim, state.orders.get(&order)).is_ok();
+        let slot = Slot::Claim(order, sender);
+        let outdone = self.outdone(hash, claim);
+        if !wins || self.claims.contains_key(&slot) || outdone == Some(hash) {
             self.remove(hash);
             return;
         }
+        outdone.into_iter().for_each(|rival| self.remove(rival));
         self.claims.insert(slot, hash);
         if view.takes(slot) {
             self.offer_claim(hash);

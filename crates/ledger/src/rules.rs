@@ -1,6 +1,6 @@
 //! What a transaction may do, given what was done before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
@@ -36,8 +36,24 @@ pub enum Refusal {
     #[error("{0} is not among the requesters of the genesis, so its orders may ask for no work")]
     NotRequester(Address),
     /// The order takes no claim: it has its winner, asks for no work, or is in no block.
-    #[error("order {0} is not open: it has its winner, asks for no work, or is in no block")]
+    #[error("order {0} is not open: it has its winner, asks for no work, or is in no block before this one")]
     NotOpen(B256),
+    /// A worker has one claim in a race.
+    #[error("{worker} has claimed order {order} before")]
+    ClaimedBefore {
+        /// The order.
+        order: B256,
+        /// Who claims it twice.
+        worker: Address,
+    },
+    /// The claim is for another race than that of the order's block.
+    #[error("the claim is for race {have}, and the order's is {need}")]
+    WrongRace {
+        /// The claim's.
+        have: B256,
+        /// The hash of the block that holds the order.
+        need: B256,
+    },
     /// The hash looks like the id of a round's completion, which is paid otherwise.
     #[error("the hash {0} begins with four zero bytes, as ids of rounds do: change a field of the order")]
     ReservedId(B256),
@@ -126,9 +142,12 @@ impl Rules {
         claim: &Claim,
         open: Option<&'a OpenOrder>,
     ) -> Result<&'a Order, Refusal> {
-        let order = open.map(|open| &open.order).ok_or(Refusal::NotOpen(claim.order))?;
+        let OpenOrder { order, race, .. } = open.ok_or(Refusal::NotOpen(claim.order))?;
         let work = order.work.ok_or(Refusal::NotOpen(claim.order))?;
-        let puzzle = Puzzle::new(self.domain.network_id, claim.order, sender, work.expected_hashes)?;
+        if claim.race != *race {
+            return Err(Refusal::WrongRace { have: claim.race, need: *race });
+        }
+        let puzzle = Puzzle::new(self.domain.network_id, *race, claim.order, sender, work.expected_hashes)?;
         puzzle.check(claim.nonce, claim.hash)?;
         Ok(order)
     }
@@ -171,14 +190,28 @@ pub(crate) struct Execution<'a> {
     parent: View<'a>,
     height: u64,
     timestamp_ms: u64,
+    /// The races that this block closes.
+    finishes: BTreeMap<B256, Finish<'a>>,
     pub(crate) changes: Changes,
     pub(crate) results: Vec<WorkResult>,
+}
+
+/// A race that takes the claims of the block in which its first one is, and of no other.
+struct Finish<'a> {
+    open: &'a OpenOrder,
+    /// Who has claimed.
+    workers: BTreeSet<Address>,
+    /// The lowest hash of a claim so far.
+    lowest: B256,
+    /// The place of the winner's result.
+    result: usize,
 }
 
 impl<'a> Execution<'a> {
     /// The execution of a block with this height and this timestamp in milliseconds.
     pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64, timestamp_ms: u64) -> Self {
-        Self { rules, parent, height, timestamp_ms, changes: Changes::default(), results: Vec::new() }
+        let (finishes, changes) = (BTreeMap::new(), Changes::default());
+        Self { rules, parent, height, timestamp_ms, finishes, changes, results: Vec::new() }
     }
 
     /// Executes a transaction, or changes nothing.
@@ -208,20 +241,37 @@ impl<'a> Execution<'a> {
         self.rules.allow_order(sender, order, hash)?;
         if order.work.is_some() {
             // A nonce is used at most once and is part of the hash, so no other order has this one.
-            let open = OpenOrder { order: order.clone(), height: self.height };
+            // The race follows from the block, see `Changes::sealed`.
+            let open = OpenOrder { order: order.clone(), height: self.height, race: B256::ZERO };
             self.changes.orders.insert(hash, Some(open));
         }
         Ok(())
     }
 
     fn apply_claim(&mut self, sender: Address, claim: &Claim, hash: B256) -> Result<(), Refusal> {
-        let open = match self.changes.orders.get(&claim.order) {
-            Some(changed) => changed.as_ref(),
-            None => self.parent.order(claim.order),
-        };
+        // An order of this block is not among them: its race begins above, because this block has no hash yet.
+        let finish = self.finishes.get_mut(&claim.order);
+        let open = finish.as_ref().map(|finish| finish.open).or_else(|| self.parent.order(claim.order));
         let amount = self.rules.allow_claim(sender, claim, open)?.reward;
-        self.results.push(WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash });
-        self.changes.orders.insert(claim.order, None);
+        let result = WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash };
+        match (finish, open) {
+            (Some(finish), _) => {
+                if !finish.workers.insert(sender) {
+                    return Err(Refusal::ClaimedBefore { order: claim.order, worker: sender });
+                }
+                if claim.hash < finish.lowest {
+                    finish.lowest = claim.hash;
+                    self.results[finish.result] = result;
+                }
+            }
+            (None, Some(open)) => {
+                let (workers, lowest) = (BTreeSet::from([sender]), claim.hash);
+                self.finishes.insert(claim.order, Finish { open, workers, lowest, result: self.results.len() });
+                self.results.push(result);
+                self.changes.orders.insert(claim.order, None);
+            }
+            (None, None) => return Err(Refusal::NotOpen(claim.order)),
+        }
         Ok(())
     }
 }

@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction};
 use serde::{Deserialize, Serialize};
 
-/// An order that takes the first claim that shows its work.
+/// An order that takes the claims of the first block that shows its work, of which that with the lowest hash wins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenOrder {
     /// The order, which asks for work.
     pub order: Order,
     /// The height of its block.
     pub height: u64,
+    /// The hash of its block, which is the id of the race: before the block is there, nobody can begin.
+    pub race: B256,
 }
 
 /// What of the state a transaction without a nonce uses up: each takes one such transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
-    /// The claim for an order.
-    Claim(B256),
+    /// A worker's claim for an order.
+    Claim(B256, Address),
     /// A validator's completion of a round.
     Completion(u64, Address),
     /// The end of a round.
@@ -29,7 +31,7 @@ impl Slot {
     /// That of a transaction; one with a nonce has none.
     pub(crate) fn of(transaction: &Transaction) -> Option<Self> {
         match &transaction.payload {
-            Payload::Claim(claim) => Some(Self::Claim(claim.order)),
+            Payload::Claim(claim) => Some(Self::Claim(claim.order, transaction.sender)),
             Payload::Completion(completion) => Some(Self::Completion(completion.round, transaction.sender)),
             Payload::CloseRound { round } => Some(Self::Close(*round)),
             Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) => None,
@@ -98,13 +100,22 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Tells the round that the block opens where its work starts: the block's hash, which follows from everything else.
+    /// Tells what the block opens, races and a round, where its work starts: the block's hash, which follows from
+    /// everything else.
     pub(crate) fn sealed(mut self, height: u64, block_hash: B256) -> Self {
+        for open in self.orders.values_mut().flatten() {
+            open.race = block_hash;
+        }
         let opened = self.rounds.as_mut().and_then(|rounds| rounds.open.as_mut());
         if let Some(round) = opened.filter(|round| round.height == height) {
             round.block_hash = block_hash;
         }
         self
+    }
+
+    /// The orders that it closes.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = B256> {
+        self.orders.iter().filter(|(_, open)| open.is_none()).map(|(hash, _)| *hash)
     }
 
     /// The orders that it leaves open.
@@ -145,7 +156,7 @@ impl<'a> View<'a> {
     /// Whether a transaction that uses this up could be executed.
     pub(crate) fn takes(&self, slot: Slot) -> bool {
         match slot {
-            Slot::Claim(order) => self.order(order).is_some(),
+            Slot::Claim(order, _) => self.order(order).is_some(),
             Slot::Completion(round, node) => self.rounds().open(round).is_some_and(|round| round.takes(node)),
             Slot::Close(round) => self.rounds().open(round).is_some(),
         }

@@ -46,26 +46,62 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
 }
 
 #[test]
-fn an_order_can_be_claimed_in_its_own_block() {
+fn nobody_can_begin_before_the_block_that_opens_the_race() {
     let mut ledger = common::ledger();
     let ordered = order(0);
-    let claimed = claim(hash(&ordered), 2);
-    let (worker, payee) = (key(2).address(), key(2).address());
-    let result = WorkResult { id: hash(&ordered), worker, payee, amount: U256::from(7), digest: hash(&claimed) };
-    let block = forged(&ledger, vec![ordered, claimed], &[result]);
-    commit(&mut ledger, &block);
-    assert_eq!(ledger.results_in(1).unwrap().len(), 1);
+    let order = hash(&ordered);
+    let begun_early = claim(order, 2);
+    let together = refusal(&mut ledger, vec![ordered.clone(), begun_early.clone()]);
+    assert_eq!(together, (1, Refusal::NotOpen(order)));
+    commit_all(&mut ledger, [ordered]);
+    let need = ledger.tip().hash;
+    assert_eq!(refusal(&mut ledger, vec![begun_early]), (0, Refusal::WrongRace { have: B256::ZERO, need }));
+    commit_all(&mut ledger, [claim(order, 2)]);
+}
+
+/// The claims of three workers for an order, that with the lowest hash first.
+fn rivals(order: B256) -> [Transaction; 3] {
+    let mut claims = [2, 3, 4].map(|miner| (claim_of(order, miner), miner));
+    claims.sort_unstable_by_key(|(claim, _)| claim.hash);
+    claims.map(|(claim, miner)| sign(Payload::Claim(claim), miner))
 }
 
 #[test]
-fn a_closed_order_takes_no_second_claim_in_a_later_block_or_in_the_same_one() {
+fn of_the_claims_in_one_block_the_lowest_hash_wins_whatever_their_order() {
+    for order_of_claims in [[0, 1, 2], [1, 0, 2], [2, 1, 0]] {
+        let mut ledger = common::ledger();
+        let ordered = order(0);
+        let order = hash(&ordered);
+        commit_all(&mut ledger, [ordered]);
+        let rivals = rivals(order);
+        let block = commit_all(&mut ledger, order_of_claims.map(|index: usize| rivals[index].clone()));
+        assert_eq!(block.transactions.len(), 3, "everybody's part in the race is on record");
+        let results = ledger.results_in(2).unwrap();
+        assert_eq!(results.iter().map(|result| result.digest).collect::<Vec<_>>(), [hash(&rivals[0])]);
+        assert_eq!(results[0].worker, rivals[0].sender);
+    }
+}
+
+#[test]
+fn a_worker_has_one_claim_in_a_race() {
+    let mut ledger = common::ledger();
+    let ordered = order(0);
+    let order = hash(&ordered);
+    commit_all(&mut ledger, [ordered]);
+    let again = Claim { duration_us: 7, ..claim_of(order, 2) };
+    let twice = vec![claim(order, 2), sign(Payload::Claim(again), 2)];
+    let refused = Refusal::ClaimedBefore { order, worker: key(2).address() };
+    assert_eq!(refusal(&mut ledger, twice), (1, refused));
+}
+
+#[test]
+fn a_closed_order_takes_no_claim_in_a_later_block() {
     let mut ledger = common::ledger();
     let ordered = order(0);
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
     let (first, second) = (claim(order, 2), claim(order, 3));
     let closed = Refusal::NotOpen(order);
-    assert_eq!(refusal(&mut ledger, vec![first.clone(), second.clone()]), (1, closed.clone()));
     commit_all(&mut ledger, [first.clone()]);
     assert_eq!(refusal(&mut ledger, vec![second]), (0, closed.clone()));
     assert_eq!(refusal(&mut ledger, vec![first]), (0, closed));
@@ -87,7 +123,7 @@ fn a_claim_needs_the_work_of_its_own_sender() {
     assert!(matches!(refusal(&mut ledger, vec![lying]), (0, Refusal::InvalidWork(PowError::WrongHash { .. }))));
 
     let mut lazy = claim_of(order, 2);
-    let puzzle = dtn_pow::Puzzle::new(genesis().network_id(), order, key(2).address(), EASY).unwrap();
+    let puzzle = dtn_pow::Puzzle::new(genesis().network_id(), race(order), order, key(2).address(), EASY).unwrap();
     lazy.nonce = (0..).find(|nonce| !puzzle.target().is_met_by(puzzle.hash(*nonce))).unwrap();
     lazy.hash = puzzle.hash(lazy.nonce);
     let lazy = sign(Payload::Claim(lazy), 2);
@@ -150,10 +186,10 @@ fn an_order_or_claim_with_unacceptable_fields_makes_a_block_invalid() {
     let nothing = sign(Payload::Order(order_of(0, 0, Some(0))), 5);
     assert_eq!(refusal(&mut ledger, vec![nothing]).1, Refusal::Invalid(TransactionError::NoWork));
     let ordered = order(0);
-    let mut unpaid = claim_of(hash(&ordered), 2);
-    unpaid.payee = Address::ZERO;
-    let unpaid = sign(Payload::Claim(unpaid), 2);
-    assert_eq!(refusal(&mut ledger, vec![ordered, unpaid]), (1, Refusal::Invalid(TransactionError::NoPayee)));
+    let order = hash(&ordered);
+    commit_all(&mut ledger, [ordered]);
+    let unpaid = sign(Payload::Claim(Claim { payee: Address::ZERO, ..claim_of(order, 2) }), 2);
+    assert_eq!(refusal(&mut ledger, vec![unpaid]), (0, Refusal::Invalid(TransactionError::NoPayee)));
 }
 
 #[test]

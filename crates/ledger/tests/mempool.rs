@@ -59,14 +59,16 @@ fn the_first_order_with_a_nonce_keeps_its_place() {
 }
 
 #[test]
-fn the_first_claim_for_an_order_keeps_its_place() {
+fn a_worker_has_one_claim_for_an_order_and_rivals_wait_beside_it() {
     let mut ledger = common::ledger();
     let ordered = order(0);
     let order = hash(&ordered);
     commit_all(&mut ledger, [ordered]);
     let first = claim(order, 2);
     ledger.admit(first.clone()).unwrap();
-    assert_eq!(ledger.admit(claim(order, 3)), Err(AdmissionError::ClaimPending(hash(&first))));
+    let again = sign(Payload::Claim(Claim { duration_us: 7, ..claim_of(order, 2) }), 2);
+    assert_eq!(ledger.admit(again), Err(AdmissionError::ClaimPending(hash(&first))));
+    ledger.admit(claim(order, 4)).unwrap();
     commit_all(&mut ledger, []);
     assert_eq!(ledger.admit(claim(order, 3)), Err(Refusal::NotOpen(order).into()));
 }

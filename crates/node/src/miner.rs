@@ -17,7 +17,7 @@ const TURN: u64 = 8 * 1024 * 1024;
 /// A solution that this peer found, with the times that it states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mined {
-    pub(crate) order: B256,
+    pub(crate) puzzle: Puzzle,
     pub(crate) solution: Solution,
     pub(crate) started_at_us: u64,
     pub(crate) ended_at_us: u64,
@@ -56,9 +56,9 @@ impl Miner {
 
     /// Enters the race for an order.
     pub(crate) fn enter(&mut self, puzzle: Puzzle) {
-        let order = puzzle.order();
+        let order = puzzle.transaction();
         let known = self.running.as_ref().is_some_and(|(running, _)| *running == order)
-            || self.waiting.iter().any(|race| race.puzzle.order() == order);
+            || self.waiting.iter().any(|race| race.puzzle.transaction() == order);
         if !known {
             self.waiting.push_back(Race { puzzle, next_nonce: 0, began: None });
             self.start_next();
@@ -67,7 +67,7 @@ impl Miner {
 
     /// Leaves a race at once: it is won.
     pub(crate) fn leave(&mut self, order: B256) {
-        self.waiting.retain(|race| race.puzzle.order() != order);
+        self.waiting.retain(|race| race.puzzle.transaction() != order);
         if let Some((_, cancel)) = self.running.as_ref().filter(|(running, _)| *running == order) {
             cancel.cancel();
         }
@@ -82,7 +82,7 @@ impl Miner {
             race.began.unwrap_or_else(|| (now - Duration::from_micros(search.duration_us), search.started_at_us));
         let (started, started_at_us) = began;
         let mined = search.solution.map(|solution| Mined {
-            order: race.puzzle.order(),
+            puzzle: race.puzzle,
             solution,
             started_at_us,
             ended_at_us: search.ended_at_us.max(started_at_us),
@@ -109,7 +109,7 @@ impl Miner {
         }
         let Some(race) = self.waiting.pop_front() else { return };
         let cancel = Cancel::new();
-        self.running = Some((race.puzzle.order(), cancel.clone()));
+        self.running = Some((race.puzzle.transaction(), cancel.clone()));
         let (threads, turns) = (self.threads, self.turns.clone());
         thread::spawn(move || {
             let nonces = race.next_nonce..=race.next_nonce.saturating_add(TURN - 1);
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn puzzle(order: u8, expected_hashes: u64) -> Puzzle {
-        Puzzle::new(B256::ZERO, B256::repeat_byte(order), Address::ZERO, expected_hashes).unwrap()
+        Puzzle::new(B256::ZERO, B256::ZERO, B256::repeat_byte(order), Address::ZERO, expected_hashes).unwrap()
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
                 break mined;
             }
         };
-        assert_eq!(mined.order, B256::repeat_byte(2));
+        assert_eq!(mined.puzzle.transaction(), B256::repeat_byte(2));
         assert!(mined.ended_at_us >= mined.started_at_us);
         assert_eq!(miner.running(), Some(B256::repeat_byte(1)), "it goes on with the hard one");
         miner.leave(B256::repeat_byte(1));

@@ -1,4 +1,4 @@
-//! One compression a nonce: the first of the preimage's two blocks is compressed once, and the second is kept with its
+//! One compression a nonce: all blocks of the preimage but the last are compressed once, and the last is kept with its
 //! padding in place.
 
 use alloy_primitives::B256;
@@ -8,11 +8,14 @@ use crate::puzzle::{NONCE_AT, PREIMAGE_BYTES};
 
 const BLOCK_BYTES: usize = 64;
 
-/// The nonce's place in the second block.
-const NONCE_IN_TAIL: usize = NONCE_AT - BLOCK_BYTES;
+/// Where the last block begins.
+const TAIL_AT: usize = PREIMAGE_BYTES / BLOCK_BYTES * BLOCK_BYTES;
 
-const _: () = assert!(NONCE_AT >= BLOCK_BYTES, "the first block must not change with the nonce");
-const _: () = assert!(PREIMAGE_BYTES - BLOCK_BYTES <= 55, "the padding must fit into the second block");
+/// The nonce's place in the last block.
+const NONCE_IN_TAIL: usize = NONCE_AT - TAIL_AT;
+
+const _: () = assert!(NONCE_AT >= TAIL_AT, "only the last block may change with the nonce");
+const _: () = assert!(PREIMAGE_BYTES - TAIL_AT <= 55, "the padding must fit into the last block");
 
 /// The initial hash value (FIPS 180-4, section 5.3.3).
 const INITIAL: [u32; 8] =
@@ -26,12 +29,14 @@ pub(crate) struct Midstate {
 }
 
 impl Midstate {
-    /// Compresses the first block and pads the second.
+    /// Compresses all blocks but the last and pads that.
     pub(crate) fn new(preimage: &[u8; PREIMAGE_BYTES]) -> Self {
         let mut state = INITIAL;
-        compress256(&mut state, &[*GenericArray::from_slice(&preimage[..BLOCK_BYTES])]);
+        for block in preimage[..TAIL_AT].chunks_exact(BLOCK_BYTES) {
+            compress256(&mut state, std::slice::from_ref(GenericArray::from_slice(block)));
+        }
         let mut tail = [0; BLOCK_BYTES];
-        let rest = &preimage[BLOCK_BYTES..];
+        let rest = &preimage[TAIL_AT..];
         tail[..rest.len()].copy_from_slice(rest);
         tail[rest.len()] = 0x80;
         tail[BLOCK_BYTES - 8..].copy_from_slice(&(8 * PREIMAGE_BYTES as u64).to_be_bytes());

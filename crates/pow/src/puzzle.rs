@@ -5,10 +5,10 @@ use alloy_primitives::{Address, B256};
 use crate::{Target, midstate::Midstate};
 
 /// What begins every preimage, so that its hashes are of use for nothing else.
-pub const DOMAIN_TAG: &[u8; 10] = b"DTN/pow/v1";
+pub const DOMAIN_TAG: &[u8; 10] = b"DTN/pow/v2";
 
 /// The length of every preimage.
-pub const PREIMAGE_BYTES: usize = 1 + DOMAIN_TAG.len() + (1 + 32) + (1 + 32) + (1 + 20) + (1 + 8);
+pub const PREIMAGE_BYTES: usize = 1 + DOMAIN_TAG.len() + 3 * (1 + 32) + (1 + 20) + (1 + 8);
 
 /// Where the nonce begins: it is what ends the preimage.
 pub(crate) const NONCE_AT: usize = PREIMAGE_BYTES - 8;
@@ -40,27 +40,40 @@ pub enum PowError {
 /// One miner's part in one race.
 ///
 /// The preimage is a sequence of fields, each behind one byte with its length: the tag [`DOMAIN_TAG`], the network id,
-/// the hash of the order, the miner's address, the nonce as 8 bytes big-endian. The miner is in it, so that peers
-/// search different spaces and nobody can claim what another found. What changes with the nonce is in the second of
-/// two SHA-256 blocks together with all of the padding (107 − 64 + 9 ≤ 64), so that a search compresses one block a
-/// nonce.
+/// the id of the race, the hash of the transaction that is worked for, the miner's address, the nonce as 8 bytes
+/// big-endian. The id of the race is something that nobody knows before the race begins, so that nobody begins before
+/// it. The miner is in it, so that peers search different spaces and nobody can claim what another found. What changes
+/// with the nonce is in the last of three SHA-256 blocks together with all of the padding (140 − 128 + 9 ≤ 64), so that
+/// a search compresses one block a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Puzzle {
     network_id: B256,
-    order: B256,
+    race: B256,
+    transaction: B256,
     miner: Address,
     target: Target,
 }
 
 impl Puzzle {
-    /// The puzzle of a miner for an order; it is an error to ask for no work.
-    pub fn new(network_id: B256, order: B256, miner: Address, expected_hashes: u64) -> Result<Self, PowError> {
-        Ok(Self { network_id, order, miner, target: Target::new(expected_hashes)? })
+    /// The puzzle of a miner for a transaction in a race; it is an error to ask for no work.
+    pub fn new(
+        network_id: B256,
+        race: B256,
+        transaction: B256,
+        miner: Address,
+        expected_hashes: u64,
+    ) -> Result<Self, PowError> {
+        Ok(Self { network_id, race, transaction, miner, target: Target::new(expected_hashes)? })
     }
 
-    /// The hash of the order, which names the race.
-    pub fn order(&self) -> B256 {
-        self.order
+    /// The id of the race.
+    pub fn race(&self) -> B256 {
+        self.race
+    }
+
+    /// The hash of the transaction that is worked for.
+    pub fn transaction(&self) -> B256 {
+        self.transaction
     }
 
     /// Who searches.
@@ -76,8 +89,8 @@ impl Puzzle {
     /// What is hashed.
     pub fn preimage(&self, nonce: u64) -> [u8; PREIMAGE_BYTES] {
         let nonce = nonce.to_be_bytes();
-        let fields: [&[u8]; 5] =
-            [DOMAIN_TAG, self.network_id.as_slice(), self.order.as_slice(), self.miner.as_slice(), &nonce];
+        let Self { network_id, race, transaction, miner, .. } = self;
+        let fields: [&[u8]; 6] = [DOMAIN_TAG, &network_id[..], &race[..], &transaction[..], &miner[..], &nonce];
         let mut preimage = [0; PREIMAGE_BYTES];
         let mut at = 0;
         for field in fields {
@@ -117,33 +130,33 @@ mod tests {
 
     use super::*;
 
-    fn puzzle(network: u8, order: u8, miner: u8, expected_hashes: u64) -> Puzzle {
-        let order = B256::repeat_byte(order);
-        Puzzle::new(B256::repeat_byte(network), order, Address::repeat_byte(miner), expected_hashes).expect("work")
+    fn puzzle([network, race, transaction, miner]: [u8; 4], expected_hashes: u64) -> Puzzle {
+        let [network, race, transaction] = [network, race, transaction].map(B256::repeat_byte);
+        Puzzle::new(network, race, transaction, Address::repeat_byte(miner), expected_hashes).expect("work")
     }
 
     #[test]
     fn work_of_zero_hashes_is_an_error() {
-        assert_eq!(Puzzle::new(B256::ZERO, B256::ZERO, Address::ZERO, 0), Err(PowError::NoWork));
+        assert_eq!(Puzzle::new(B256::ZERO, B256::ZERO, B256::ZERO, Address::ZERO, 0), Err(PowError::NoWork));
     }
 
     #[test]
-    fn the_nonce_ends_a_preimage_of_107_bytes() {
-        let preimage = puzzle(1, 2, 3, 1).preimage(0x0102_0304_0506_0708);
-        assert_eq!(preimage.len(), 107);
+    fn the_nonce_ends_a_preimage_of_140_bytes() {
+        let preimage = puzzle([1, 2, 3, 4], 1).preimage(0x0102_0304_0506_0708);
+        assert_eq!(preimage.len(), 140);
         assert_eq!(preimage[NONCE_AT - 1..], [8, 1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]
     fn a_hash_that_is_right_but_too_high_is_refused() {
-        let puzzle = puzzle(1, 2, 3, u64::MAX);
+        let puzzle = puzzle([1, 2, 3, 4], u64::MAX);
         let hash = puzzle.hash(0);
         assert_eq!(puzzle.check(0, hash), Err(PowError::AboveTarget { hash, expected_hashes: u64::MAX }));
     }
 
     #[test]
     fn a_hash_that_wins_but_is_not_the_nonces_is_refused() {
-        let puzzle = puzzle(1, 2, 3, 1);
+        let puzzle = puzzle([1, 2, 3, 4], 1);
         let error = puzzle.check(0, B256::ZERO).expect_err("not its hash");
         assert_eq!(error, PowError::WrongHash { claimed: B256::ZERO, actual: puzzle.hash(0) });
     }
@@ -151,19 +164,19 @@ mod tests {
     proptest! {
         #[test]
         fn the_hash_is_the_sha_256_of_the_preimage(
-            network: [u8; 32], order: [u8; 32], miner: [u8; 20],
+            network: [u8; 32], race: [u8; 32], transaction: [u8; 32], miner: [u8; 20],
             nonce in prop_oneof![any::<u64>(), Just(0), Just(u64::MAX)],
         ) {
-            let puzzle = Puzzle::new(network.into(), order.into(), miner.into(), 1).expect("work");
+            let puzzle = Puzzle::new(network.into(), race.into(), transaction.into(), miner.into(), 1).expect("work");
             prop_assert_eq!(puzzle.hash(nonce).0, <[u8; 32]>::from(Sha256::digest(puzzle.preimage(nonce))));
         }
 
         #[test]
         fn a_solution_of_one_puzzle_solves_no_other(nonce: u64, other: u64) {
-            let mine = puzzle(1, 2, 3, 1);
+            let mine = puzzle([1, 2, 3, 4], 1);
             let hash = mine.hash(nonce);
             prop_assert_eq!(mine.check(nonce, hash), Ok(()));
-            for another in [puzzle(9, 2, 3, 1), puzzle(1, 9, 3, 1), puzzle(1, 2, 9, 1)] {
+            for another in [[9, 2, 3, 4], [1, 9, 3, 4], [1, 2, 9, 4], [1, 2, 3, 9]].map(|other| puzzle(other, 1)) {
                 prop_assert!(another.check(nonce, hash).is_err());
             }
             prop_assert_eq!(mine.check(other, hash).is_ok(), other == nonce);

@@ -170,7 +170,8 @@ mod tests {
 
     fn puzzle(expected_hashes: u64) -> Puzzle {
         let order = B256::repeat_byte(2);
-        Puzzle::new(B256::repeat_byte(1), order, Address::repeat_byte(3), expected_hashes).expect("work")
+        Puzzle::new(B256::repeat_byte(1), B256::repeat_byte(4), order, Address::repeat_byte(3), expected_hashes)
+            .expect("work")
     }
 
     fn threads(count: usize) -> NonZeroUsize {

@@ -10,7 +10,8 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Vector {
     network_id: B256,
-    order: B256,
+    race: B256,
+    transaction: B256,
     miner: Address,
     expected_hashes: u64,
     /// Decimal, because JSON numbers lose digits in many readers.
@@ -24,8 +25,8 @@ fn hashes_and_winners_are_those_of_an_independent_implementation() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("vectors.json")).expect("well formed");
     assert!(vectors.iter().any(|vector| vector.wins) && vectors.iter().any(|vector| !vector.wins));
     for vector in vectors {
-        let Vector { network_id, order, miner, expected_hashes, hash, .. } = vector;
-        let puzzle = Puzzle::new(network_id, order, miner, expected_hashes).expect("work");
+        let Vector { network_id, race, transaction, miner, expected_hashes, hash, .. } = vector;
+        let puzzle = Puzzle::new(network_id, race, transaction, miner, expected_hashes).expect("work");
         let nonce = vector.nonce.parse().expect("a number");
         assert_eq!(puzzle.hash(nonce), hash);
         let refusal = PowError::AboveTarget { hash, expected_hashes };

@@ -50,8 +50,10 @@ pub struct Work {
 /// A solution to an order's work. The signature makes it the worker's own statement, times included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The order's transaction hash, which names the race.
+    /// The order's transaction hash.
     pub order: B256,
+    /// The id of the race: the hash of the block that opened it.
+    pub race: B256,
     /// Who receives the reward.
     pub payee: Address,
     /// The nonce that solves the puzzle for this worker.

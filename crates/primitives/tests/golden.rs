@@ -175,6 +175,7 @@ fn vectors() -> Value {
         }),
         Payload::Claim(Claim {
             order: B256::repeat_byte(0x0d),
+            race: B256::repeat_byte(0x0c),
             payee: Address::repeat_byte(0xaa),
             nonce: 42,
             hash: B256::repeat_byte(0x0e),

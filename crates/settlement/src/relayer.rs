@@ -151,9 +151,7 @@ impl Job {
             self.since = Instant::now();
         }
     }
-}
 
-impl Job {
     /// Whether it waits for something that may not come for long, if ever.
     fn can_be_put_away(&self) -> bool {
         self.refusals >= SHELVED_AFTER || self.stage == Some(Stage::Unproven)

@@ -79,7 +79,8 @@ pub(crate) async fn run(args: Gas) -> Result<()> {
         bar.set_message(what);
     };
     let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
-    let folder = tempdir()?;
+    // For a gas ledger that nobody keeps.
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let world = World::new(&anvil.endpoint(), folder.path(), 4).await?;
     let mut rows = Rows::default();
 
@@ -119,11 +120,6 @@ pub(crate) async fn run(args: Gas) -> Result<()> {
         table.note(format!("Safe was not measured: {} is not there; scripts/setup installs it.", args.safe.display()));
     }
     output::line(table)
-}
-
-/// A folder for gas ledgers that nobody keeps.
-fn tempdir() -> Result<tempfile::TempDir> {
-    tempfile::tempdir().context("cannot make a temporary folder")
 }
 
 async fn deployments(world: &World, rows: &mut Rows) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A network of four with what its validators and users do.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use std::{path::Path, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, path::Path, sync::Arc};
 
 use dtn_ledger::{Committed, Ledger};
 use dtn_pow::{Cancel, Puzzle, mine};
@@ -67,8 +67,23 @@ pub fn hash(transaction: &Transaction) -> B256 {
     transaction.hash(&genesis().domain())
 }
 
+thread_local! {
+    /// The block that an order was last seen in, which is its race.
+    static RACES: RefCell<BTreeMap<B256, B256>> = RefCell::default();
+}
+
+fn note_races(block: &Block) {
+    let hashes = block.transactions.iter().map(hash);
+    RACES.with_borrow_mut(|races| races.extend(hashes.map(|order| (order, block.header.hash()))));
+}
+
+/// The race for an order; for an order that is in no block yet, some race.
+pub fn race(order: B256) -> B256 {
+    RACES.with_borrow(|races| races.get(&order).copied().unwrap_or_default())
+}
+
 pub fn solve(order: B256, miner: Address, expected_hashes: u64) -> (u64, B256) {
-    let puzzle = Puzzle::new(genesis().network_id(), order, miner, expected_hashes).expect("work");
+    let puzzle = Puzzle::new(genesis().network_id(), race(order), order, miner, expected_hashes).expect("work");
     let one = std::num::NonZeroUsize::MIN;
     let solution = mine(&puzzle, 0..=u64::MAX, one, &Cancel::new()).solution.expect("found");
     (solution.nonce, solution.hash)
@@ -77,7 +92,7 @@ pub fn solve(order: B256, miner: Address, expected_hashes: u64) -> (u64, B256) {
 pub fn claim_of(order: B256, miner: u8) -> Claim {
     let miner = key(miner).address();
     let (nonce, hash) = solve(order, miner, EASY);
-    Claim { order, payee: miner, nonce, hash, started_at_us: 1, ended_at_us: 2, duration_us: 1 }
+    Claim { order, race: race(order), payee: miner, nonce, hash, started_at_us: 1, ended_at_us: 2, duration_us: 1 }
 }
 
 /// A claim with the work that the order asks for.
@@ -98,6 +113,7 @@ pub fn certificate(block: &Block) -> Certificate {
 }
 
 pub fn check(ledger: &mut Ledger, block: &Block) {
+    note_races(block);
     ledger.check_proposal(Arc::new(block.clone()), NOW).expect("valid");
 }
 
@@ -109,7 +125,8 @@ pub fn commit(ledger: &mut Ledger, block: &Block) -> Committed {
 /// Proposes on top of the tip.
 pub fn propose(ledger: &mut Ledger, max_transactions: usize) -> Option<Block> {
     let parent = ledger.tip().hash;
-    ledger.propose(parent, NOW, proposer(), max_transactions).map(Arc::unwrap_or_clone)
+    let block = ledger.propose(parent, NOW, proposer(), max_transactions).map(Arc::unwrap_or_clone);
+    block.inspect(note_races)
 }
 
 /// What a quorum says about the state at the ledger's tip.
@@ -156,5 +173,7 @@ pub fn forged(ledger: &Ledger, transactions: Vec<Transaction>, results: &[WorkRe
         transactions_root: Block::transactions_root(&transactions, &genesis().domain()),
         results_root: WorkResult::root(results),
     };
-    Block { header, transactions }
+    let block = Block { header, transactions };
+    note_races(&block);
+    block
 }

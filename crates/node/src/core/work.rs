@@ -1,7 +1,8 @@
 //! This peer's part in the races for proofs of work.
 
+use dtn_ledger::OpenOrder;
 use dtn_pow::Puzzle;
-use dtn_primitives::{B256, Block, Claim, Payload, Transaction};
+use dtn_primitives::{B256, Block, Claim, Order, Payload, Transaction};
 
 use super::{Core, claimed_order};
 use crate::{
@@ -12,20 +13,21 @@ use crate::{
 impl Core {
     /// After a start: enters every open race that nobody seems to have won yet, the oldest first.
     pub(super) fn enter_open_races(&mut self) {
-        let mut open: Vec<_> = self
-            .ledger
-            .open_orders()
-            .filter_map(|(hash, open)| Some((open.height, open.order.nonce, hash, open.order.work?.expected_hashes)))
-            .collect();
+        let mut open: Vec<_> =
+            self.ledger.open_orders().map(|(hash, open)| (open.height, open.order.nonce, hash)).collect();
         open.sort_unstable();
-        open.into_iter().for_each(|(_, _, order, expected_hashes)| self.enter_race(order, expected_hashes));
+        open.into_iter().for_each(|(_, _, order)| self.enter_race(order));
     }
 
-    fn enter_race(&mut self, order: B256, expected_hashes: u64) {
+    /// Enters the race for an order if that is open and nobody seems to have won.
+    fn enter_race(&mut self, order: B256) {
+        let Some(OpenOrder { order: Order { work: Some(work), .. }, race, .. }) = self.ledger.open_order(order) else {
+            return;
+        };
         if self.ledger.has_claim(order) {
             return;
         }
-        match Puzzle::new(self.domain.network_id, order, self.key.address(), expected_hashes) {
+        match Puzzle::new(self.domain.network_id, *race, order, self.key.address(), work.expected_hashes) {
             Ok(puzzle) => self.miner.enter(puzzle),
             Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
         }
@@ -34,10 +36,8 @@ impl Core {
     /// Enters the races that a final block opens and leaves those that it closes.
     pub(super) fn follow_races(&mut self, block: &Block, transactions: &[B256]) {
         for (transaction, hash) in block.transactions.iter().zip(transactions) {
-            if let Payload::Order(order) = &transaction.payload
-                && let Some(work) = order.work
-            {
-                self.enter_race(*hash, work.expected_hashes);
+            if matches!(transaction.payload, Payload::Order(_)) {
+                self.enter_race(*hash);
             }
         }
         block.transactions.iter().filter_map(claimed_order).for_each(|order| self.miner.leave(order));
@@ -45,9 +45,11 @@ impl Core {
 
     pub(super) fn turn_ended(&mut self, turn: Turn) {
         let Some(mined) = self.miner.ended(turn) else { return };
-        let Mined { order, solution, started_at_us, ended_at_us, duration_us } = mined;
+        let Mined { puzzle, solution, started_at_us, ended_at_us, duration_us } = mined;
+        let order = puzzle.transaction();
         let claim = Claim {
             order,
+            race: puzzle.race(),
             payee: self.payee,
             nonce: solution.nonce,
             hash: solution.hash,
