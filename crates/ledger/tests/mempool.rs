@@ -96,17 +96,17 @@ fn a_claim_that_is_a_block_ahead_waits_for_its_order() {
     let (mut mine, mut other) = (common::ledger(), common::ledger());
     let ordered = order(0);
     let order = hash(&ordered);
+    let block = commit_all(&mut other, [ordered]);
     let lazy = Claim { hash: B256::ZERO, ..claim_of(order, 4) };
     let lazy = sign(Payload::Claim(lazy), 4);
     mine.admit(lazy.clone()).unwrap();
     let (first, second) = (claim(order, 2), claim(order, 3));
     mine.admit(first.clone()).unwrap();
-    mine.admit(second).unwrap();
+    mine.admit(second.clone()).unwrap();
     assert!(mine.proposable(1).is_empty(), "nothing can be executed yet");
-    let block = commit_all(&mut other, [ordered]);
     commit(&mut mine, &block);
-    assert_eq!(proposed(&mut mine, 10), [hash(&first)], "the first that shows the work");
-    assert_eq!(mine.pending_count(), 1);
+    assert_eq!(proposed(&mut mine, 10), [hash(&first), hash(&second)], "those that show the work");
+    assert_eq!(mine.pending_count(), 2);
 }
 
 #[test]
