@@ -135,21 +135,21 @@ impl Rules {
         }
     }
 
-    /// Whether the claim wins an order, which is given if it is open.
+    /// Whether the claim shows the work for an order, which is given if it is open.
     pub(crate) fn allow_claim<'a>(
         &self,
         sender: Address,
         claim: &Claim,
         open: Option<&'a OpenOrder>,
-    ) -> Result<&'a Order, Refusal> {
-        let OpenOrder { order, race, .. } = open.ok_or(Refusal::NotOpen(claim.order))?;
-        let work = order.work.ok_or(Refusal::NotOpen(claim.order))?;
-        if claim.race != *race {
-            return Err(Refusal::WrongRace { have: claim.race, need: *race });
+    ) -> Result<&'a OpenOrder, Refusal> {
+        let open = open.ok_or(Refusal::NotOpen(claim.order))?;
+        let expected_hashes = open.expected_hashes().ok_or(Refusal::NotOpen(claim.order))?;
+        if claim.race != open.race {
+            return Err(Refusal::WrongRace { have: claim.race, need: open.race });
         }
-        let puzzle = Puzzle::new(self.domain.network_id, *race, claim.order, sender, work.expected_hashes)?;
+        let puzzle = Puzzle::new(self.domain.network_id, open.race, claim.order, sender, expected_hashes)?;
         puzzle.check(claim.nonce, claim.hash)?;
-        Ok(order)
+        Ok(open)
     }
 
     /// Whether the sender may ask for such a round, if there is none under way.
@@ -242,7 +242,8 @@ impl<'a> Execution<'a> {
         if order.work.is_some() {
             // A nonce is used at most once and is part of the hash, so no other order has this one.
             // The race follows from the block, see `Changes::sealed`.
-            let open = OpenOrder { order: order.clone(), height: self.height, race: B256::ZERO };
+            let payload = Payload::Order(order.clone());
+            let open = OpenOrder { requester: sender, payload, height: self.height, race: B256::ZERO };
             self.changes.orders.insert(hash, Some(open));
         }
         Ok(())
@@ -252,7 +253,7 @@ impl<'a> Execution<'a> {
         // An order of this block is not among them: its race begins above, because this block has no hash yet.
         let finish = self.finishes.get_mut(&claim.order);
         let open = finish.as_ref().map(|finish| finish.open).or_else(|| self.parent.order(claim.order));
-        let amount = self.rules.allow_claim(sender, claim, open)?.reward;
+        let amount = self.rules.allow_claim(sender, claim, open)?.reward();
         let result = WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash };
         match (finish, open) {
             (Some(finish), _) => {

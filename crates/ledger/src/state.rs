@@ -2,18 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction};
+use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use serde::{Deserialize, Serialize};
 
 /// An order that takes the claims of the first block that shows its work, of which that with the lowest hash wins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenOrder {
-    /// The order, which asks for work.
-    pub order: Order,
+    /// Who asks for the work.
+    pub requester: Address,
+    /// What was signed for it.
+    pub payload: Payload,
     /// The height of its block.
     pub height: u64,
     /// The hash of its block, which is the id of the race: before the block is there, nobody can begin.
     pub race: B256,
+}
+
+impl OpenOrder {
+    /// The expected number of hashes that a claim must show.
+    pub fn expected_hashes(&self) -> Option<u64> {
+        match &self.payload {
+            Payload::Order(Order { work: Some(work), .. }) => Some(work.expected_hashes),
+            _ => None,
+        }
+    }
+
+    /// What the winner earns, in wei.
+    pub fn reward(&self) -> U256 {
+        match &self.payload {
+            Payload::Order(order) => order.reward,
+            _ => U256::ZERO,
+        }
+    }
 }
 
 /// What of the state a transaction without a nonce uses up: each takes one such transaction.

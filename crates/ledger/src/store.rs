@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 4;
+const SCHEMA: u32 = 5;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;

@@ -1,8 +1,7 @@
 //! This peer's part in the races for proofs of work.
 
-use dtn_ledger::OpenOrder;
 use dtn_pow::Puzzle;
-use dtn_primitives::{B256, Block, Claim, Order, Payload, Transaction};
+use dtn_primitives::{B256, Block, Claim, Payload, Transaction};
 
 use super::{Core, claimed_order};
 use crate::{
@@ -14,20 +13,21 @@ impl Core {
     /// After a start: enters every open race that nobody seems to have won yet, the oldest first.
     pub(super) fn enter_open_races(&mut self) {
         let mut open: Vec<_> =
-            self.ledger.open_orders().map(|(hash, open)| (open.height, open.order.nonce, hash)).collect();
+            self.ledger.open_orders().map(|(hash, open)| (open.height, open.payload.nonce(), hash)).collect();
         open.sort_unstable();
         open.into_iter().for_each(|(_, _, order)| self.enter_race(order));
     }
 
     /// Enters the race for an order if that is open and nobody seems to have won.
     fn enter_race(&mut self, order: B256) {
-        let Some(OpenOrder { order: Order { work: Some(work), .. }, race, .. }) = self.ledger.open_order(order) else {
+        let open = self.ledger.open_order(order);
+        let Some((race, expected_hashes)) = open.and_then(|open| Some((open.race, open.expected_hashes()?))) else {
             return;
         };
         if self.ledger.has_claim(order) {
             return;
         }
-        match Puzzle::new(self.domain.network_id, *race, order, self.key.address(), work.expected_hashes) {
+        match Puzzle::new(self.domain.network_id, race, order, self.key.address(), expected_hashes) {
             Ok(puzzle) => self.miner.enter(puzzle),
             Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
         }
