@@ -159,6 +159,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
         max_block_bytes: MAX_BLOCK_BYTES,
         validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
         requesters: vec![client.address()],
+        mining: None,
     };
     let text = serde_json::to_string_pretty(&genesis)?;
     fs::write(home.genesis_file(), text + "\n").context("cannot write the genesis")?;

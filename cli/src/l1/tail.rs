@@ -190,6 +190,7 @@ mod tests {
                 max_block_bytes: 1 << 20,
                 validators: keys.iter().map(SecretKey::public_key).collect(),
                 requesters: Vec::new(),
+                mining: None,
             };
             let verifier = Verifier { domain: genesis.domain(), validators: genesis.validator_set().unwrap() };
             Self { verifier, keys, genesis }

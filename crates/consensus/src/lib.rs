@@ -3,12 +3,14 @@
 //! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
 //! type runs in the simulator, in a model checker and over libp2p.
 
+pub mod nakamoto;
 mod pbft;
 mod protocol;
 
 pub use dtn_primitives::Evidence;
+pub use nakamoto::Nakamoto;
 pub use pbft::{
     CHECKPOINT_INTERVAL, Fault, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
     PreparedCertificate, Record, STANDING, Timer, ViewChange, ViewChangeError, required,
 };
-pub use protocol::{Decision, Effect, Input, Protocol};
+pub use protocol::{Base, Decision, Effect, Input, Notice, Protocol};

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, Evidence, ValidatorIndex};
 
 /// A deterministic state machine that agrees on blocks with its peers.
@@ -52,8 +53,20 @@ pub enum Input<M, T> {
         /// Whether it may follow its parent.
         valid: bool,
     },
-    /// The host took over what others decided up to this block, having verified its certificate.
-    CaughtUp(Certificate),
+    /// The host took over what others decided, having verified the last block's certificate.
+    CaughtUp {
+        /// Of the last block.
+        certificate: Certificate,
+        /// What the block leaves to those that follow.
+        base: Base,
+    },
+    /// The host's answer to [`Effect::Mine`]: the block of this hash has its proof of work.
+    Mined {
+        /// The block's hash.
+        block_hash: B256,
+        /// The nonce that solves its puzzle.
+        nonce: u64,
+    },
     /// The host has executed every block up to a height that is a multiple of the checkpoint interval.
     Checkpoint {
         /// The height.
@@ -101,6 +114,11 @@ pub enum Effect<M, R, T, F> {
     /// Answer with [`Input::Validated`]: may this block follow its parent, which is the last decided block or was
     /// found valid itself?
     Validate(Arc<Block>),
+    /// Search for the proof of work of the block that was proposed last, and answer with [`Input::Mined`]. Replaces an
+    /// earlier wish.
+    Mine(Puzzle),
+    /// Something that operators should know and that is nobody's fault.
+    Notice(Notice),
     /// The block is final. Blocks are decided in ascending order.
     Decide(Decision),
     /// A quorum has executed everything up to this checkpoint: what led to it may be forgotten.
@@ -113,6 +131,49 @@ pub enum Effect<M, R, T, F> {
         from: ValidatorIndex,
         /// What was wrong.
         fault: F,
+    },
+}
+
+/// The last decided block, or the genesis, as far as the blocks above depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// Its height; 0 for the genesis.
+    pub height: u64,
+    /// Its hash; the network id for the genesis.
+    pub hash: B256,
+    /// Its time, in milliseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// The expected number of hashes for a block on top of it; without meaning where blocks need no work.
+    pub next_work: u64,
+}
+
+impl Base {
+    /// That of a block with this certificate where blocks need no work.
+    pub fn without_work(certificate: &Certificate) -> Self {
+        Self { height: certificate.height, hash: certificate.block_hash, timestamp: 0, next_work: 0 }
+    }
+}
+
+/// What operators should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Blocks that were not final have made room for a chain with more work.
+    Reorganized {
+        /// How many blocks were left.
+        depth: u64,
+        /// The last block of the chain that was left.
+        from: B256,
+        /// The last block of the chain that is followed now.
+        to: B256,
+    },
+    /// A peer follows a chain that leaves out a final block. However much work is in it, it is not followed.
+    BelowCheckpoint {
+        /// The peer.
+        from: ValidatorIndex,
+        /// The height of its block in the place of the final one, or above it.
+        height: u64,
+        /// The hash of its block.
+        block_hash: B256,
     },
 }
 

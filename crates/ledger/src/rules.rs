@@ -388,6 +388,7 @@ mod tests {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![requester],
+            mining: None,
         };
         let rules = Rules::new(&genesis, genesis.validator_set().unwrap());
         let (dataset, model, metric) = ("a".into(), "b".into(), "c".into());

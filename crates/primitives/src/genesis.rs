@@ -16,6 +16,7 @@ mod abi {
             address[] validators;
             address[] requesters;
         }
+        struct Mining { uint64 blockIntervalMs; uint64 confirmations; uint64 expectedHashes; }
     }
 }
 
@@ -24,6 +25,12 @@ pub const MIN_VALIDATORS: usize = 4;
 
 /// The most validators that the registry contract accepts.
 pub const MAX_VALIDATORS: usize = 255;
+
+/// The block intervals that can be asked for, in milliseconds.
+const BLOCK_INTERVAL_MS: std::ops::RangeInclusive<u64> = 50..=3_600_000;
+
+/// The confirmations that can be asked for.
+const CONFIRMATIONS: std::ops::RangeInclusive<u64> = 1..=100;
 
 const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 32 * 1024..=16 * 1024 * 1024;
 
@@ -44,6 +51,43 @@ pub struct Genesis {
     /// The accounts whose orders may ask for work and offer a reward for it. Otherwise whoever can submit could occupy
     /// every miner and empty the distributor.
     pub requesters: Vec<Address>,
+    /// How blocks are mined; absent where they are not, but proposed by the primaries of PBFT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mining: Option<Mining>,
+}
+
+/// How the blocks of a network are mined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mining {
+    /// The time between two blocks that the work is adjusted to, in milliseconds.
+    pub block_interval_ms: u64,
+    /// How many blocks have to be on top of one before validators make it final.
+    pub confirmations: u64,
+    /// The expected number of hashes for the first block.
+    pub expected_hashes: u64,
+}
+
+/// The adjustment of the work forgets in so many blocks.
+const ADJUSTMENT_BLOCKS: u128 = 16;
+
+/// A block that took longer than so many intervals counts as if it had not.
+const SLOWEST_INTERVALS: u64 = 10;
+
+impl Mining {
+    /// The expected number of hashes for the block after one that expected `work` and came `elapsed_ms` after its parent.
+    ///
+    /// An exponential average over [`ADJUSTMENT_BLOCKS`]: with blocks of interval T that take t each, the work goes by the
+    /// factor 16T / (15T + t). It depends on nothing but a block and its parent, rises by a fifteenth at most and falls by
+    /// two fifths at most.
+    pub fn next_work(&self, work: u64, elapsed_ms: u64) -> u64 {
+        let interval = u128::from(self.block_interval_ms);
+        let elapsed = u128::from(elapsed_ms.min(self.block_interval_ms.saturating_mul(SLOWEST_INTERVALS)));
+        let next = u128::from(work) * ADJUSTMENT_BLOCKS * interval / ((ADJUSTMENT_BLOCKS - 1) * interval + elapsed);
+        // Small numbers would not rise otherwise.
+        let least = if elapsed < interval { work.saturating_add(1) } else { 1 };
+        u64::try_from(next).unwrap_or(u64::MAX).max(least)
+    }
 }
 
 /// Why a genesis is unusable.
@@ -58,6 +102,18 @@ pub enum GenesisError {
     /// The block limit is out of range.
     #[error("max_block_bytes {0} is not in {min}..={max}", min = BLOCK_BYTES.start(), max = BLOCK_BYTES.end())]
     BlockLimit(u64),
+    /// The block interval is out of range.
+    #[error(
+        "block_interval_ms {0} is not in {min}..={max}",
+        min = BLOCK_INTERVAL_MS.start(), max = BLOCK_INTERVAL_MS.end()
+    )]
+    BlockInterval(u64),
+    /// The confirmations are out of range.
+    #[error("confirmations {0} is not in {min}..={max}", min = CONFIRMATIONS.start(), max = CONFIRMATIONS.end())]
+    Confirmations(u64),
+    /// Blocks without work.
+    #[error("the first mined block must expect at least 1 hash")]
+    NoWork,
 }
 
 impl Genesis {
@@ -70,11 +126,23 @@ impl Genesis {
         if !BLOCK_BYTES.contains(&self.max_block_bytes) {
             return Err(GenesisError::BlockLimit(self.max_block_bytes));
         }
+        if let Some(Mining { block_interval_ms, confirmations, expected_hashes }) = self.mining {
+            if !BLOCK_INTERVAL_MS.contains(&block_interval_ms) {
+                return Err(GenesisError::BlockInterval(block_interval_ms));
+            }
+            if !CONFIRMATIONS.contains(&confirmations) {
+                return Err(GenesisError::Confirmations(confirmations));
+            }
+            if expected_hashes == 0 {
+                return Err(GenesisError::NoWork);
+            }
+        }
         let set = ValidatorSet::new(0, self.validators.iter().copied());
         if set.len() == count { Ok(set) } else { Err(GenesisError::DuplicateValidator) }
     }
 
-    /// `keccak256(abi.encode(genesis))`, with validators and requesters in ascending order of address.
+    /// `keccak256(abi.encode(genesis))`, with validators and requesters in ascending order of address; where blocks are
+    /// mined, `keccak256(abi.encode(genesis, mining))`.
     pub fn network_id(&self) -> B256 {
         let mut validators: Vec<_> = self.validators.iter().map(PublicKey::address).collect();
         validators.sort();
@@ -88,7 +156,14 @@ impl Genesis {
             validators,
             requesters,
         };
-        keccak256(genesis.abi_encode())
+        match self.mining {
+            None => keccak256(genesis.abi_encode()),
+            Some(Mining { block_interval_ms, confirmations, expected_hashes }) => {
+                let mining =
+                    abi::Mining { blockIntervalMs: block_interval_ms, confirmations, expectedHashes: expected_hashes };
+                keccak256((genesis, mining).abi_encode_params())
+            }
+        }
     }
 
     /// The domain in which this network signs.

@@ -24,6 +24,7 @@ fn genesis() -> Genesis {
         max_block_bytes: 1 << 20,
         validators: keys().iter().map(SecretKey::public_key).collect(),
         requesters: vec![Address::repeat_byte(0x22), Address::repeat_byte(0x11)],
+        mining: None,
     }
 }
 

@@ -99,6 +99,7 @@ impl World {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
+            mining: None,
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
         let deployer =

@@ -264,7 +264,7 @@ impl<'a> Play<'a> {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
-            self.input(instance, Input::CaughtUp(last.clone()))?;
+            self.input(instance, Input::CaughtUp { base: Base::without_work(last), certificate: last.clone() })?;
         }
         Ok(())
     }

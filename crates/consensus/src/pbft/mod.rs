@@ -343,7 +343,9 @@ impl Protocol for Pbft {
             }
             Input::Proposal(block) => self.propose(block, &mut effects),
             Input::Validated { block_hash, valid } => self.validated(block_hash, valid, &mut effects),
-            Input::CaughtUp(certificate) => self.caught_up(certificate, &mut effects),
+            Input::CaughtUp { certificate, .. } => self.caught_up(certificate, &mut effects),
+            // Blocks need no work here, so none is asked for.
+            Input::Mined { .. } => {}
             Input::Checkpoint { height, state_root } => self.executed(height, state_root, &mut effects),
             Input::VoteFrom(height) => {
                 self.vote_from = height;
@@ -468,6 +470,12 @@ impl Pbft {
     /// Whether it does not vote on the next height, because it may have said something else about it and forgotten.
     pub fn is_silent(&self) -> bool {
         self.decided + 1 < self.vote_from
+    }
+
+    /// The last block that has to be decided before the current view is free to choose, by height and hash.
+    pub(crate) fn last_required(&self) -> Option<(u64, B256)> {
+        let height = self.view.floor + self.view.required.len() as u64;
+        self.view.required.last().filter(|_| height > self.decided && !self.view.changing).map(|hash| (height, *hash))
     }
 
     fn decided_hash(&self) -> B256 {

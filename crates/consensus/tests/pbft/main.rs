@@ -17,7 +17,7 @@ use std::{
 };
 
 use dtn_consensus::{
-    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, LOG_WINDOW, Message, NewView, PIPELINE, Pbft,
+    Base, CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, LOG_WINDOW, Message, NewView, PIPELINE, Pbft,
     PbftConfig, PreparedCertificate, Protocol, Record, Timer, ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;

@@ -168,6 +168,7 @@ impl Network {
             }
             Effect::Evidence(evidence) => self.hosts[index].evidence.push(*evidence),
             Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
+            Effect::Mine(_) | Effect::Notice(_) => unreachable!("no block needs work"),
         }
         None
     }
@@ -199,7 +200,9 @@ impl Network {
         let have = self.hosts[index].decisions.len();
         if longest.len() > have {
             self.hosts[index].decisions.extend_from_slice(&longest[have..]);
-            self.input(index, Input::CaughtUp(longest[longest.len() - 1].certificate.clone()));
+            let certificate = longest[longest.len() - 1].certificate.clone();
+            let base = Base::without_work(&certificate);
+            self.input(index, Input::CaughtUp { certificate, base });
         }
     }
 

@@ -330,5 +330,8 @@ fn a_view_does_not_begin_above_a_block_that_its_primary_cannot_get() {
     assert_eq!(base(primary.handle(ask(2, None))), Some(0), "a quorum asks without it");
 
     // What the primary has, the others can have from it.
-    assert_eq!(base(other.handle(Input::CaughtUp(decided))), Some(1));
+    assert_eq!(
+        base(other.handle(Input::CaughtUp { base: Base::without_work(&decided), certificate: decided })),
+        Some(1)
+    );
 }

@@ -468,6 +468,7 @@ mod tests {
                 max_block_bytes: 1 << 20,
                 validators: keys.iter().map(SecretKey::public_key).collect(),
                 requesters: vec![requester.address()],
+                mining: None,
             };
             let (commands, received) = mpsc::channel(64);
             let config = CoreConfig {
