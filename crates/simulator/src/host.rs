@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
+use dtn_consensus::{Base, Decision, Effect, Evidence, Input, Protocol};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -281,6 +281,7 @@ impl<P: Subject> Host<P> {
             }
             Effect::Evidence(evidence) => outcomes.push(Outcome::Evidence(evidence)),
             Effect::Fault { from, fault } => outcomes.push(Outcome::Fault { from, fault }),
+            Effect::Mine(_) | Effect::Notice(_) => {}
         }
         None
     }
@@ -363,7 +364,11 @@ impl<P: Subject> Host<P> {
             inputs.extend(self.commit(decision.clone(), outcomes));
             last = Some(certificate);
         }
-        for input in last.map(Input::CaughtUp).into_iter().chain(inputs) {
+        for input in last
+            .map(|certificate| Input::CaughtUp { base: Base::without_work(&certificate), certificate })
+            .into_iter()
+            .chain(inputs)
+        {
             self.input(input, members, outcomes);
         }
     }

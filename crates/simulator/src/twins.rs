@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_consensus::{Effect, Input, Message, Pbft, Protocol, Timer};
+use dtn_consensus::{Base, Effect, Input, Message, Pbft, Protocol, Timer};
 use dtn_primitives::{B256, ValidatorIndex, VoteKind};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -264,7 +264,7 @@ impl<'a> Play<'a> {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
-            self.input(instance, Input::CaughtUp { base: Base::without_work(last), certificate: last.clone() })?;
+            self.input(instance, Input::CaughtUp { base: Base::without_work(&last), certificate: last.clone() })?;
         }
         Ok(())
     }
@@ -274,6 +274,7 @@ impl<'a> Play<'a> {
         while let Some(input) = inputs.pop() {
             for effect in self.instances[instance].replica.handle(input) {
                 match effect {
+                    Effect::Mine(_) | Effect::Notice(_) => {}
                     Effect::Send { to, message } => self.send(instance, Some(to), message),
                     Effect::Broadcast(message) => self.send(instance, None, message),
                     Effect::SetTimer { timer, .. } => self.instances[instance].armed |= timer == Timer::ViewChange,
