@@ -80,6 +80,7 @@ impl Lanes {
 
     /// The first words of the hashes of consecutive lower halves.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "every loop is over the lanes, of several rows")]
     fn first_words(&mut self, tail: &Tail, first: u32) -> Row {
         let Self { words, a, e } = self;
         for lane in 0..LANES {
