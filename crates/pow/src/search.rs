@@ -258,7 +258,7 @@ impl<T: Trial> Shared<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use alloy_primitives::Address;
+    use alloy_primitives::{Address, U256};
     use proptest::prelude::*;
 
     use super::*;
@@ -368,19 +368,25 @@ mod tests {
 
     #[test]
     fn a_candidate_above_the_target_is_passed_over() {
-        // The hash of 2^40 + 1 begins with the target's first word but is above it, by the choice of the target.
+        // Of each low hash, the target just below it: one that begins with the same word.
+        let first_word = |hash: B256| u32::from_be_bytes(hash[..4].try_into().expect("four bytes"));
+        let midstate = puzzle(1).midstate();
+        let (nonce, target) = (0..)
+            .map(|nonce| (nonce, midstate.clone().hash(nonce)))
+            .filter(|(_, hash)| first_word(*hash) < 1 << 15)
+            .find_map(|(nonce, hash)| {
+                let expected_hashes = U256::MAX / U256::from_be_bytes(hash.0) + U256::from(1);
+                let target = Target::new(expected_hashes.try_into().ok()?).expect("work");
+                (target.greatest_first_word() == first_word(hash)).then_some((nonce, target))
+            })
+            .expect("found");
+        let winner = (nonce..).find(|nonce| target.is_met_by(midstate.clone().hash(*nonce))).expect("found");
+        assert!(winner > nonce);
         for backend in Backend::available() {
-            let mut attempt = Attempt::new(&puzzle(1), backend);
-            let nonce = 1 << 40 | 1;
-            let first_word =
-                u32::from_be_bytes(attempt.midstate.clone().hash(nonce)[..4].try_into().expect("four bytes"));
-            let expected_hashes = (1 << 32) / (u64::from(first_word) + 1) + 1;
-            attempt.target = Target::new(expected_hashes).expect("work");
-            let winners: Vec<_> = (nonce..nonce + 2000)
-                .filter(|nonce| attempt.target.is_met_by(attempt.midstate.clone().hash(*nonce)))
-                .collect();
-            let found = attempt.first_winner(nonce..=nonce + 1999).map(|solution| solution.nonce);
-            assert_eq!(found, winners.first().copied(), "{backend}");
+            let attempt = Attempt { midstate: midstate.clone(), target, backend };
+            assert_eq!(attempt.first_winner(nonce..=nonce), None, "{backend}");
+            let found = attempt.first_winner(nonce..=u64::MAX).map(|solution| solution.nonce);
+            assert_eq!(found, Some(winner), "{backend}");
         }
     }
 
