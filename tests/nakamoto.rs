@@ -14,8 +14,9 @@ use common::{Scene, wait_until};
 const MINING: [&str; 8] =
     ["--engine", "nakamoto", "--block-interval", "500ms", "--confirmations", "3", "--block-work", "2000000"];
 
+/// An order that asks for work.
 const WORK: &str =
-    r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy >= 0.99","expected_hashes":100000,"reward":"1 wei"}"#;
+    r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy","reward":"1 wei","work":{"expected_hashes":100000}}"#;
 
 fn mining(scene: &Scene) -> Vec<Value> {
     let statuses = scene.json(&["l1", "status"]);
