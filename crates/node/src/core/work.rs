@@ -36,7 +36,7 @@ impl Core {
     /// Enters the races that a final block opens and leaves those that it closes.
     pub(super) fn follow_races(&mut self, block: &Block, transactions: &[B256]) {
         for (transaction, hash) in block.transactions.iter().zip(transactions) {
-            if matches!(transaction.payload, Payload::Order(_)) {
+            if matches!(transaction.payload, Payload::Order(_) | Payload::Line(_)) {
                 self.enter_race(*hash);
             }
         }
