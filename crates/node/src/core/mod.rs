@@ -4,6 +4,7 @@
 //! must be durable is made so in one write, and only after that leaves what the step has to say. Under load a step takes
 //! in more, so a write serves many votes.
 
+mod lines;
 mod questions;
 mod rounds;
 mod work;
@@ -42,6 +43,7 @@ use crate::{
     prover::{Finished, Verdict},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
+use lines::OwnLines;
 use rounds::Rounds;
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
@@ -73,6 +75,7 @@ pub(crate) struct CoreConfig {
     pub(crate) me: ValidatorIndex,
     pub(crate) payee: Address,
     pub(crate) threads: NonZeroUsize,
+    pub(crate) mine: bool,
     pub(crate) half_work: bool,
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
@@ -89,7 +92,10 @@ pub(crate) struct Core {
     payee: Address,
     pbft: Pbft,
     ledger: Ledger,
+    /// Whether this peer races for proofs of work.
+    mine: bool,
     miner: Miner,
+    lines: OwnLines,
     turns: mpsc::UnboundedReceiver<Turn>,
     rounds: Rounds,
     finished: mpsc::UnboundedReceiver<Finished>,
@@ -145,7 +151,7 @@ struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, half_work, view_timeout, metrics, feed } = config;
+        let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -166,7 +172,9 @@ impl Core {
             last_height: ledger.tip().height,
             memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
+            mine,
             miner: Miner::new(threads, report),
+            lines: OwnLines::default(),
             genesis,
             domain,
             validators,
@@ -417,6 +425,7 @@ impl Core {
             }
         }
         self.follow_races(&block, &transactions);
+        self.lines_moved()?;
         self.rounds_moved();
         self.checkpoint()?;
         Ok(())
@@ -586,6 +595,7 @@ impl Core {
             Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
+                self.lines_skipped();
                 self.rounds_moved();
                 // Consensus learns of the checkpoint as from anybody else, with its proof.
                 if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
@@ -657,6 +667,7 @@ impl Core {
         self.broadcast(&Frame::Height(height));
         self.follow.lose_patience();
         self.look_after_rounds();
+        self.lines_moved()?;
         self.validate_deferred()?;
         let stalled = height == self.last_height;
         self.last_height = height;

@@ -18,8 +18,11 @@ impl Core {
         open.into_iter().for_each(|(_, _, order)| self.enter_race(order));
     }
 
-    /// Enters the race for an order if that is open and nobody seems to have won.
+    /// Enters the race for an order if that is open and nobody seems to have won, unless this peer is not to race.
     fn enter_race(&mut self, order: B256) {
+        if !self.mine {
+            return;
+        }
         let open = self.ledger.open_order(order);
         let Some((race, expected_hashes)) = open.and_then(|open| Some((open.race, open.expected_hashes()?))) else {
             return;
