@@ -41,8 +41,8 @@ impl Blocks {
     /// Reads what peers of a network serve; if none of them runs on this machine and their stores are here, those. With
     /// the number of a peer, only that one's.
     pub(super) fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
-        let (genesis, addresses, mut peers) = (home.genesis()?, home.client()?.peers, home.peers()?);
-        let mut addresses: Vec<_> = addresses.into_iter().collect();
+        let (mut addresses, mut peers) = (home.client()?.peers, home.peers()?);
+        let genesis = home.genesis()?;
         if let Some(peer) = peer {
             ensure!(peer < peers.len(), "there is no peer {peer}: they are 0 to {}", peers.len() - 1);
             (addresses, peers) = (vec![addresses[peer]], vec![peers[peer].clone()]);

@@ -200,9 +200,9 @@ fn table(entries: &[Entry]) -> Table {
 
 /// A text without what would move the cursor, and only its beginning.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.escape_debug().take(SHOWN).collect();
-    if shown.len() < text.len() && shown.chars().count() == SHOWN {
-        shown.pop();
+    let mut characters = text.escape_debug();
+    let mut shown: String = characters.by_ref().take(SHOWN).collect();
+    if characters.next().is_some() {
         shown.push('…');
     }
     shown

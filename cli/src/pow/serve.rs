@@ -177,7 +177,10 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
     }
     if peers > ports.len() {
         let voters: Vec<_> = (ports.len()..peers).map(node_name).collect();
-        eprintln!("{} only vote: PBFT tolerates a faulty peer from {MIN_VALIDATORS} on", voters.join(", "));
+        let voters = voters.join(", ");
+        eprintln!(
+            "without a line port, to vote and not to race: {voters} (PBFT tolerates a fault from {MIN_VALIDATORS} peers on)"
+        );
     }
     print_entries(home, serve.json).await
 }

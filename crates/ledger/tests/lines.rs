@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use common::*;
 use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, MempoolLimits, Refusal};
+use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::*;
 use proptest::prelude::*;
 
@@ -210,4 +211,40 @@ proptest! {
         prop_assert_eq!(races, [copies; 2]);
         prop_assert_eq!(ledger.checkpoint(), replica.checkpoint());
     }
+}
+
+#[test]
+fn who_is_late_lies_or_copies_does_not_win_the_race_for_a_line() {
+    let mut ledger = common::ledger();
+    let line = line_of(1, 0, "a");
+    let order = hash(&line);
+    commit_all(&mut ledger, [line]);
+    let won = claim_of(order, 2);
+    let refused = |ledger: &mut Ledger, claim: &Claim, worker: u8| {
+        let error = ledger.admit(sign(Payload::Claim(claim.clone()), worker)).unwrap_err();
+        let AdmissionError::Refused(refusal) = error else { panic!("{error}") };
+        refusal
+    };
+    assert!(matches!(refused(&mut ledger, &won, 3), Refusal::InvalidWork(PowError::WrongHash { .. })), "copied");
+    let lie = Claim { hash: B256::ZERO, ..won.clone() };
+    assert!(matches!(refused(&mut ledger, &lie, 2), Refusal::InvalidWork(PowError::WrongHash { .. })), "made up");
+    let puzzle = Puzzle::new(genesis().network_id(), race(order), order, key(2).address(), EASY).unwrap();
+    let loser = (0..).find(|nonce| !puzzle.target().is_met_by(puzzle.hash(*nonce))).unwrap();
+    let little = Claim { nonce: loser, hash: puzzle.hash(loser), ..won.clone() };
+    assert!(matches!(refused(&mut ledger, &little, 2), Refusal::InvalidWork(PowError::AboveTarget { .. })), "no work");
+    let reversed = Claim { started_at_us: won.ended_at_us + 1, ..won.clone() };
+    assert_eq!(refused(&mut ledger, &reversed, 2), Refusal::Invalid(TransactionError::EndsBeforeStart));
+    let elsewhere = Claim { race: B256::repeat_byte(1), ..won.clone() };
+    assert!(matches!(refused(&mut ledger, &elsewhere, 2), Refusal::WrongRace { .. }));
+    commit_all(&mut ledger, [sign(Payload::Claim(won), 2)]);
+    assert_eq!(refused(&mut ledger, &claim_of(order, 3), 3), Refusal::NotOpen(order), "late");
+    let proven = ledger.finalized_result(order).unwrap().expect("closed");
+    assert_eq!(proven.result.worker, key(2).address());
+    // What nobody ordered waits for its order, and is in no block before that.
+    let unknown = B256::repeat_byte(7);
+    ledger.admit(claim(unknown, 2)).unwrap();
+    assert_eq!(propose(&mut ledger, 10), None);
+    let block = forged(&ledger, vec![claim(unknown, 2)], &[]);
+    let refusal = Err(BlockError::Execution { index: 0, refusal: Refusal::NotOpen(unknown) });
+    assert_eq!(ledger.check_proposal(Arc::new(block), NOW), refusal);
 }

@@ -39,9 +39,15 @@ impl Core {
 
     /// Forgets what is final, and signs anew what was displaced.
     pub(super) fn lines_moved(&mut self) -> Result<(), StoreError> {
+        let next = self.ledger.next_nonce(self.key.address());
         let over = self.lines.signed.extract_if(.., |(hash, _)| self.ledger.pending(*hash).is_none());
         for (hash, line) in over.collect::<Vec<_>>() {
-            if self.ledger.transaction(hash)?.is_none() {
+            if line.nonce >= next {
+                // It made room for others here, and may be waiting elsewhere: it must stay the same transaction.
+                let again = Transaction::sign(Payload::Line(line.clone()), &self.key, &self.domain);
+                self.submit(again).ok();
+                self.lines.signed.push((hash, line));
+            } else if self.ledger.transaction(hash)?.is_none() {
                 tracing::info!(%hash, nonce = line.nonce, "a line is signed anew: its nonce was used by another");
                 self.lines.displaced.push_back(line);
             }
