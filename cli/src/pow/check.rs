@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_byte_changed_anywhere_is_noticed_in_its_entry() {
         let (entries, _) = entries();
-        let bytes = written(&entries);
+        let bytes = written(&entries[..2]);
         let mut number = 1;
         for at in 0..bytes.len() - 1 {
             let mut changed = bytes.clone();

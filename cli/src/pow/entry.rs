@@ -8,8 +8,8 @@ use dtn_primitives::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    node_name,
     races::{Part, Race},
+    winner_name,
 };
 
 /// What an entry's hash covers.
@@ -155,7 +155,7 @@ impl Entry {
         let mut validators: Vec<_> = genesis.validators.iter().map(|key| key.address()).collect();
         validators.sort_unstable();
         let (worker, node) = (record.worker, record.node.clone());
-        if validators.binary_search(&worker).ok().map(node_name).as_ref() != Some(&node) {
+        if winner_name(worker, validators.binary_search(&worker).ok()) != node {
             return Err(EntryError::NotTheNode { worker, node });
         }
         match record.payload {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use dtn_primitives::Genesis;
+use dtn_primitives::{Genesis, ValidatorSet};
 use dtn_report::{Table, left, right, units};
 use futures::{StreamExt, pin_mut};
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::{
     check,
     entry::{Entry, Head},
     races::Races,
-    seed, timestamp,
+    seed, timestamp, winner_name,
 };
 use crate::{
     l1::home::{Home, read_genesis},
@@ -107,15 +107,14 @@ pub(super) async fn run(show: ShowLedger) -> Result<()> {
 pub(super) struct Writer {
     genesis: Genesis,
     races: Races,
-    nodes: Vec<(dtn_primitives::Address, String)>,
+    validators: ValidatorSet,
     pub(super) head: Head,
 }
 
 impl Writer {
     pub(super) fn new(genesis: Genesis) -> Result<Self> {
         let validators = genesis.validator_set()?;
-        let nodes = validators.iter().map(|(index, it)| (it.address, super::node_name(index.as_usize()))).collect();
-        Ok(Self { genesis, races: Races::default(), nodes, head: Head::default() })
+        Ok(Self { genesis, races: Races::default(), validators, head: Head::default() })
     }
 
     /// The entries of the races that the next block closes.
@@ -124,8 +123,8 @@ impl Writer {
         for race in self.races.next(block)? {
             let won = race.winner()?;
             // Whoever shows the work may claim, so the winner may be nobody of the genesis.
-            let node = self.nodes.iter().find(|(address, _)| *address == won.worker);
-            let node = node.map_or_else(|| won.worker.to_string(), |(_, name)| name.clone());
+            let index = self.validators.index_of(won.worker).map(|index| index.as_usize());
+            let node = winner_name(won.worker, index);
             entries.push(self.head.enter(&race, won, &self.genesis, node));
         }
         Ok(entries)

@@ -11,6 +11,7 @@ mod serve;
 
 use anyhow::Result;
 use clap::Subcommand;
+use dtn_primitives::Address;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +35,11 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 /// What the validator with this index is called: they count from 1, in the order of their addresses.
 fn node_name(index: usize) -> String {
     format!("Node{}", index + 1)
+}
+
+/// What whoever wins is called: a validator by its index, anybody else by address.
+fn winner_name(worker: Address, index: Option<usize>) -> String {
+    index.map_or_else(|| worker.to_string(), node_name)
 }
 
 /// A time in microseconds since the Unix epoch as Python's `%Y-%m-%d %H:%M:%S.%f` has it, in UTC.
