@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // Each test target uses its part; a test fails by a panic.
 
 pub(crate) mod lan;
+pub(crate) mod race;
 
 use std::{
     collections::HashMap,

@@ -21,7 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use dtn_node::{Multiaddr, Role};
+use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
 use figment::{
@@ -61,6 +61,9 @@ pub(crate) struct PeerConfig {
     pub(crate) payee: Address,
     /// How many threads search for proofs of work and prove rounds.
     pub(crate) threads: NonZeroUsize,
+    /// Whether it races for proofs of work; one that does not votes all the same.
+    #[serde(default = "mine", skip_serializing_if = "Clone::clone")]
+    pub(crate) mine: bool,
     /// For demonstrations on a development chain: claims half of its work of rounds as all of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) half_work: bool,
@@ -83,11 +86,18 @@ pub(crate) struct PeerConfig {
     /// What is logged, how and where.
     #[serde(default)]
     pub(crate) log: LogConfig,
+    /// Where it takes in lines, each of which opens a race; without it, nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lines: Option<LinesConfig>,
     /// Where validators listen: an observer needs to know one.
     pub(crate) peers: BTreeMap<Address, Multiaddr>,
     /// Where results are paid; without it the peer does not settle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settlement: Option<SettlementConfig>,
+}
+
+fn mine() -> bool {
+    true
 }
 
 fn view_timeout_ms() -> u64 {
@@ -283,6 +293,8 @@ pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::num::NonZeroU64;
+
     use dtn_settlement::Network as Chain;
 
     use super::*;
@@ -301,6 +313,7 @@ mod tests {
             api: "127.0.0.1:2".parse().unwrap(),
             payee: address,
             threads: NonZeroUsize::MIN,
+            mine: false,
             half_work: true,
             uphold: true,
             view_timeout_ms: 2_000,
@@ -308,6 +321,7 @@ mod tests {
             max_observers: 0,
             bootstrap: vec!["/ip4/127.0.0.1/tcp/3".parse().unwrap()],
             log: LogConfig { file: Some("log".into()), ..LogConfig::default() },
+            lines: Some(LinesConfig { listen: "127.0.0.1:5".parse().unwrap(), expected_hashes: NonZeroU64::MIN }),
             peers: BTreeMap::from([(Address::repeat_byte(0xab), "/ip4/127.0.0.1/tcp/4".parse().unwrap())]),
             settlement: Some(SettlementConfig { name: "local".into(), contracts, chain }),
         }

@@ -223,6 +223,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             api: address(ports[2 * i + 1]),
             payee: payee.address(),
             threads: plan.threads,
+            mine: true,
             half_work: false,
             uphold: false,
             view_timeout_ms: 2_000,
@@ -230,6 +231,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             max_observers: plan.observers,
             bootstrap: Vec::new(),
             log: LogConfig::default(),
+            lines: None,
             peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
             settlement: None,
         };
@@ -248,6 +250,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             // It does no work and earns nothing.
             payee: key.address(),
             threads: NonZeroUsize::MIN,
+            mine: true,
             half_work: false,
             uphold: false,
             view_timeout_ms: 2_000,
@@ -255,6 +258,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             max_observers: plan.observers,
             bootstrap: Vec::new(),
             log: LogConfig::default(),
+            lines: None,
             peers: peers.clone(),
             settlement: None,
         };
@@ -282,9 +286,15 @@ pub(crate) fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Resu
 
 /// Tells a peer to claim half of its work of rounds as all of it.
 pub(crate) fn set_half_work(home: &Home, peer: usize) -> Result<()> {
+    change(home, peer, |config| config.half_work = true)
+}
+
+/// Changes the configuration of a peer, which reads it when it starts.
+pub(crate) fn change(home: &Home, peer: usize, change: impl FnOnce(&mut PeerConfig)) -> Result<()> {
     let file = home.peer(peer).config_file();
-    let config: PeerConfig = super::home::read_toml(&file)?;
-    write_toml(&file, &PeerConfig { half_work: true, ..config })
+    let mut config: PeerConfig = super::home::read_toml(&file)?;
+    change(&mut config);
+    write_toml(&file, &config)
 }
 
 fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {

@@ -350,6 +350,9 @@ fn block_table(view: &BlockView) -> String {
                 ),
             ),
             Payload::CloseRound { round } => ("close", format!("round {round}")),
+            Payload::Line(line) => {
+                ("line", format!("{}, {} expected hashes", units::bytes(line.data.len() as u64), line.expected_hashes))
+            }
         };
         table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
     }

@@ -166,6 +166,7 @@ impl Peer {
             api,
             payee,
             threads,
+            mine,
             half_work,
             uphold,
             view_timeout_ms,
@@ -173,6 +174,7 @@ impl Peer {
             max_observers,
             bootstrap,
             log: _,
+            lines,
             peers,
             settlement,
         } = config;
@@ -193,6 +195,8 @@ impl Peer {
             store: home.store(),
             payee,
             threads,
+            mine,
+            lines,
             half_work,
             view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
             retain_blocks,
@@ -202,8 +206,8 @@ impl Peer {
             None => None,
         };
         let node = Node::start(config).await?;
-        let (api, validator) = (node.api(), node.handle().validator());
-        tracing::info!(%api, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
+        let (api, lines, validator) = (node.api(), node.lines(), node.handle().validator());
+        tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
         Ok(Self { node, key, settlement })
     }
 }

@@ -584,6 +584,11 @@ impl Ledger {
         self.state.next_nonce(account)
     }
 
+    /// The nonce with which an account's next transaction joins those that wait without a gap.
+    pub fn free_nonce(&self, account: Address) -> u64 {
+        self.mempool.free_nonce(account, &view(&self.state, &self.speculative, MAX_SPECULATIVE))
+    }
+
     /// An order, if it takes claims.
     pub fn open_order(&self, hash: B256) -> Option<&OpenOrder> {
         self.state.orders.get(&hash)

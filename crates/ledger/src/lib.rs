@@ -10,6 +10,7 @@
 
 mod block;
 mod ledger;
+mod lines;
 mod mempool;
 mod proofs;
 mod rules;
@@ -20,6 +21,7 @@ mod verified;
 
 pub use block::{BlockError, MAX_CLOCK_DRIFT_MS, MAX_SPECULATIVE};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
+pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};

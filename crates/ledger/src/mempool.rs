@@ -32,11 +32,19 @@ pub struct MempoolLimits {
     pub per_sender: usize,
     /// Claims for orders that no block contains yet; they count among all transactions too.
     pub early_claims: usize,
+    /// Races that may be open before lines are refused.
+    pub open_races: usize,
 }
 
 impl Default for MempoolLimits {
     fn default() -> Self {
-        Self { transactions: 16_384, bytes: 32 * 1024 * 1024, per_sender: 2_048, early_claims: 1_024 }
+        Self {
+            transactions: 16_384,
+            bytes: 32 * 1024 * 1024,
+            per_sender: 2_048,
+            early_claims: 1_024,
+            open_races: 16_384,
+        }
     }
 }
 
@@ -62,6 +70,9 @@ pub enum AdmissionError {
     /// So many better claims for the order wait that this one cannot win.
     #[error("{MAX_RIVALS} claims with lower hashes wait for order {0}")]
     Outdone(B256),
+    /// Too many races are open for a line to open another.
+    #[error("{0} races are open, too many for another: the peers are busy with them")]
+    RacesFull(usize),
     /// The proof of a completion has not been verified here.
     #[error("the proof of completion {0} has not been verified here")]
     Unproven(B256),
@@ -189,6 +200,11 @@ impl Mempool {
         self.limits
     }
 
+    /// The first nonce of an account, after all blocks known, that nothing that waits has.
+    pub(crate) fn free_nonce(&self, sender: Address, view: &View<'_>) -> u64 {
+        self.accounts.get(&sender).map_or_else(|| view.next_nonce(sender), |account| account.gap)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -289,6 +305,12 @@ impl Mempool {
                 _ = rules.allow_completion(sender, completion.round, &state.rounds)?;
             }
             Payload::CloseRound { round } => _ = rules.allow_close(sender, *round, &state.rounds)?,
+            Payload::Line(_) => {
+                rules.allow_line(sender, hash)?;
+                if state.orders.len() >= self.limits.open_races {
+                    return Err(AdmissionError::RacesFull(state.orders.len()));
+                }
+            }
             Payload::Claim(claim) => match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
                 Err(Refusal::NotOpen(order)) if !grounds.was_ordered(order) => early = true,
                 result => {
@@ -333,7 +355,7 @@ impl Mempool {
             return Ok(());
         }
         let sender = transaction.sender;
-        let gap = self.accounts.get(&sender).map_or_else(|| view.next_nonce(sender), |account| account.gap);
+        let gap = self.free_nonce(sender, view);
         let ready = match transaction.payload.nonce() {
             Some(nonce) => nonce <= gap,
             None => !early,

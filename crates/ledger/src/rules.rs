@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
-    Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Order, Payload, Round, RoundOrder,
+    Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Line, Order, Payload, Round, RoundOrder,
     Transaction, TransactionError, ValidatorSet, WorkResult,
 };
 
-use crate::state::{Changes, OpenOrder, Rounds, View};
+use crate::{
+    lines::Copies,
+    state::{Changes, OpenOrder, Rounds, View},
+};
 
 /// Why a transaction may not be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +60,8 @@ pub enum Refusal {
     /// The hash looks like the id of a round's completion, which is paid otherwise.
     #[error("the hash {0} begins with four zero bytes, as ids of rounds do: change a field of the order")]
     ReservedId(B256),
-    /// Only validators take part in rounds.
-    #[error("{0} is not a validator, so it has no part in rounds")]
+    /// Only validators take part in rounds and take in lines.
+    #[error("{0} is not a validator, so it has no part in rounds and takes in no lines")]
     NotValidator(Address),
     /// There is one round at a time.
     #[error("round {0} is still open")]
@@ -133,6 +136,14 @@ impl Rules {
         } else {
             Err(Refusal::NotRequester(sender))
         }
+    }
+
+    /// Whether the sender may take in a line, which has this transaction hash.
+    pub(crate) fn allow_line(&self, sender: Address, hash: B256) -> Result<(), Refusal> {
+        if self.validators.index_of(sender).is_none() {
+            return Err(Refusal::NotValidator(sender));
+        }
+        if Round::of_id(hash).is_some() { Err(Refusal::ReservedId(hash)) } else { Ok(()) }
     }
 
     /// Whether the claim shows the work for an order, which is given if it is open.
@@ -230,6 +241,7 @@ impl<'a> Execution<'a> {
             Payload::Round(round) => self.open_round(sender, round)?,
             Payload::Completion(completion) => self.complete_round(sender, completion)?,
             Payload::CloseRound { round } => self.end_round(sender, *round)?,
+            Payload::Line(line) => self.apply_line(sender, line, hash)?,
         }
         if let Some(next) = following {
             self.changes.nonces.insert(sender, next);
@@ -240,11 +252,30 @@ impl<'a> Execution<'a> {
     fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
         self.rules.allow_order(sender, order, hash)?;
         if order.work.is_some() {
-            // A nonce is used at most once and is part of the hash, so no other order has this one.
-            // The race follows from the block, see `Changes::sealed`.
-            let payload = Payload::Order(order.clone());
-            let open = OpenOrder { requester: sender, payload, height: self.height, race: B256::ZERO };
-            self.changes.orders.insert(hash, Some(open));
+            self.open(sender, Payload::Order(order.clone()), hash);
+        }
+        Ok(())
+    }
+
+    /// Opens a race.
+    fn open(&mut self, requester: Address, payload: Payload, hash: B256) {
+        // A nonce is used at most once and is part of the hash, so no other order has this one.
+        // The race follows from the block, see `Changes::sealed`.
+        let open = OpenOrder { requester, payload, height: self.height, race: B256::ZERO };
+        self.changes.orders.insert(hash, Some(open));
+    }
+
+    fn apply_line(&mut self, sender: Address, line: &Line, hash: B256) -> Result<(), Refusal> {
+        self.rules.allow_line(sender, hash)?;
+        let (content, timestamp_ms) = (line.content(), self.timestamp_ms);
+        // The first line of a block has those forgotten that are over.
+        if self.changes.lines.is_empty() {
+            self.changes.lines.extend(self.parent.lines_over(timestamp_ms).into_iter().map(|over| (over, None)));
+        }
+        let parent = &self.parent;
+        let copies = self.changes.lines.entry(content).or_insert_with(|| parent.line(content).cloned());
+        if copies.get_or_insert_with(|| Copies::new(timestamp_ms)).add(sender) {
+            self.open(sender, Payload::Line(line.clone()), hash);
         }
         Ok(())
     }

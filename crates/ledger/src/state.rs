@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
+use dtn_primitives::{Address, B256, Line, Order, Payload, Round, Transaction, U256};
 use serde::{Deserialize, Serialize};
+
+use crate::lines::Copies;
 
 /// An order that takes the claims of the first block that shows its work, of which that with the lowest hash wins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,7 @@ impl OpenOrder {
     pub fn expected_hashes(&self) -> Option<u64> {
         match &self.payload {
             Payload::Order(Order { work: Some(work), .. }) => Some(work.expected_hashes),
+            Payload::Line(Line { expected_hashes, .. }) => Some(*expected_hashes),
             _ => None,
         }
     }
@@ -54,7 +57,7 @@ impl Slot {
             Payload::Claim(claim) => Some(Self::Claim(claim.order, transaction.sender)),
             Payload::Completion(completion) => Some(Self::Completion(completion.round, transaction.sender)),
             Payload::CloseRound { round } => Some(Self::Close(*round)),
-            Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) => None,
+            Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) | Payload::Line(_) => None,
         }
     }
 }
@@ -77,8 +80,9 @@ impl Rounds {
     }
 }
 
-/// What the next block depends on and nothing else: the accounts' nonces, the orders that are open and the open round. It
-/// grows with accounts and work under way, never with the length of the chain; what is done is on disk.
+/// What the next block depends on and nothing else: the accounts' nonces, the orders that are open, the lines of the last
+/// minute and the open round. It grows with accounts and work under way, never with the length of the chain; what is done
+/// is on disk.
 ///
 /// The store keeps the same, updated in the transaction that adds a block, so that a peer starts in the time that it
 /// takes to read the state and not to execute the chain again. The maps are sorted, so that the state has one encoding.
@@ -89,6 +93,8 @@ pub(crate) struct State {
     pub(crate) rounds: Rounds,
     /// The expected hashes for the next block; 0 where blocks are not mined.
     pub(crate) next_work: u64,
+    /// The lines that copies may still come of, by content.
+    pub(crate) lines: BTreeMap<B256, Copies>,
 }
 
 impl State {
@@ -108,16 +114,23 @@ impl State {
             self.rounds = rounds;
         }
         self.next_work = changes.next_work;
+        for (content, copies) in changes.lines {
+            match copies {
+                Some(copies) => _ = self.lines.insert(content, copies),
+                None => _ = self.lines.remove(&content),
+            }
+        }
     }
 }
 
-/// What one block changes, by account and by order. An order that is `None` is open no longer, and rounds that are `None`
-/// are as they were.
+/// What one block changes, by account, by order and by line. An order that is `None` is open no longer, a line that is
+/// `None` is forgotten, and rounds that are `None` are as they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
     pub(crate) nonces: BTreeMap<Address, u64>,
     pub(crate) orders: BTreeMap<B256, Option<OpenOrder>>,
     pub(crate) rounds: Option<Rounds>,
+    pub(crate) lines: BTreeMap<B256, Option<Copies>>,
     /// The rounds that it closes, which are history from then on.
     pub(crate) closed_rounds: Vec<Round>,
     /// The expected hashes for the block after it; 0 where blocks are not mined.
@@ -180,6 +193,21 @@ impl<'a> View<'a> {
 
     pub(crate) fn next_work(&self) -> u64 {
         self.layers.last().map_or(self.state.next_work, |changes| changes.next_work)
+    }
+
+    /// The copies of a line, by its content.
+    pub(crate) fn line(&self, content: B256) -> Option<&'a Copies> {
+        match self.layers.iter().rev().find_map(|changes| changes.lines.get(&content)) {
+            Some(changed) => changed.as_ref(),
+            None => self.state.lines.get(&content),
+        }
+    }
+
+    /// The lines that are forgotten when a block with this timestamp takes one. Costs as much as a minute's lines.
+    pub(crate) fn lines_over(&self, timestamp_ms: u64) -> Vec<B256> {
+        let known = self.layers.iter().flat_map(|changes| changes.lines.keys()).chain(self.state.lines.keys());
+        let over = |content: &B256| self.line(*content).is_some_and(|copies| copies.is_over(timestamp_ms));
+        known.copied().filter(over).collect()
     }
 
     /// Whether a transaction that uses this up could be executed.

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 5;
+const SCHEMA: u32 = 6;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -66,6 +66,8 @@ const TRANSACTIONS: Table = Table::new("transactions");
 const NONCES: Table = Table::new("nonces");
 /// The open orders.
 const ORDERS: Table = Table::new("orders");
+/// The lines that copies may come of, by content.
+const LINES: Table = Table::new("lines");
 const JOURNAL: Table = Table::new("journal");
 /// The chunks' hashes of snapshots, by height.
 const SNAPSHOTS: Table = Table::new("snapshots");
@@ -81,7 +83,7 @@ const PROVEN: Table = Table::new("proven");
 /// The proofs themselves, by digest.
 const PROOFS: Table = Table::new("proofs");
 
-const TABLES: [Table; 16] = [
+const TABLES: [Table; 17] = [
     META,
     HEADERS,
     BLOCKS,
@@ -91,6 +93,7 @@ const TABLES: [Table; 16] = [
     TRANSACTIONS,
     NONCES,
     ORDERS,
+    LINES,
     JOURNAL,
     SNAPSHOTS,
     CHUNKS,
@@ -344,6 +347,11 @@ impl Store {
                 let open: OpenOrder = unseal(ORDERS, key.value(), value.value())?;
                 state.orders.insert(order, open);
             }
+            for record in reading.open_table(LINES)?.iter()? {
+                let (key, value) = record?;
+                let content = B256::try_from(key.value()).map_err(|_| corrupt("a line's key has no 32 bytes"))?;
+                state.lines.insert(content, unseal(LINES, key.value(), value.value())?);
+            }
             state.rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
             state.next_work = get(&meta, META, WORK_KEY)?.unwrap_or_default();
             Ok((state, tip, stable))
@@ -398,6 +406,13 @@ impl Store {
                 }
             }
             let mut meta = transaction.open_table(META)?;
+            let mut lines = transaction.open_table(LINES)?;
+            for (content, copies) in &checked.changes.lines {
+                match copies {
+                    Some(copies) => put(&mut lines, LINES, content.as_slice(), copies)?,
+                    None => _ = lines.remove(content.as_slice())?,
+                }
+            }
             if let Some(rounds) = &checked.changes.rounds {
                 put(&mut meta, META, ROUNDS_KEY, rounds)?;
             }
@@ -454,6 +469,11 @@ impl Store {
             orders.retain(|_, _| false)?;
             for (order, open) in &state.orders {
                 put(&mut orders, ORDERS, order.as_slice(), open)?;
+            }
+            let mut lines = transaction.open_table(LINES)?;
+            lines.retain(|_, _| false)?;
+            for (content, copies) in &state.lines {
+                put(&mut lines, LINES, content.as_slice(), copies)?;
             }
             let mut meta = transaction.open_table(META)?;
             put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;

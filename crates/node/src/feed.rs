@@ -55,6 +55,11 @@ impl Feed {
         Self { latest: watch::Sender::new(None), seats: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)) }
     }
 
+    /// Sees every commit from here on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<FinalizedBlock>>> {
+        self.latest.subscribe()
+    }
+
     /// Tells of a block that was committed, if anybody listens.
     pub(crate) fn publish(&self, block: &Block, certificate: &Certificate, hashes: &[B256]) {
         if self.latest.receiver_count() > 0 {

@@ -2,7 +2,7 @@
 
 use dtn_ledger::{AdmissionError, Ledger, Rounds};
 use dtn_primitives::{
-    Address, B256, Evidence, FinalizedResult, Genesis, Question, Reply, Round, SignedAnswer, Transaction,
+    Address, B256, Bytes, Evidence, FinalizedResult, Genesis, Question, Reply, Round, SignedAnswer, Transaction,
 };
 use tokio::sync::oneshot;
 
@@ -11,6 +11,7 @@ use crate::{
     api::{BlockView, CertifiedHeader, Status, SubmitOutcome, Verification},
     evidence::EvidencePool,
     feed::FinalizedBlock,
+    lines::LineRefusal,
 };
 
 /// A question, run between two steps of the thread that owns the ledger.
@@ -32,6 +33,11 @@ pub(crate) trait Host {
     fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError>;
     /// Answers a read-only request from the final state.
     fn read(&self, question: &Question) -> Result<SignedAnswer, NodeError>;
+
+    /// Signs a line by this validator's account, takes it and tells the others.
+    fn submit_line(&mut self, _data: Bytes, _expected_hashes: u64) -> Result<B256, LineRefusal> {
+        Err(LineRefusal::Observer)
+    }
 
     /// How long a block took here from its proposal to finality, in microseconds, if that was seen.
     fn latency_us(&self, _height: u64) -> Option<u64> {

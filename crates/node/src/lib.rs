@@ -13,6 +13,7 @@ mod feed;
 mod follow;
 mod host;
 mod identity;
+mod lines;
 mod link;
 #[allow(dead_code)] // its callers follow
 mod metrics;
@@ -33,6 +34,7 @@ pub use api::{
 pub use feed::FinalizedBlock;
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
+pub use lines::LinesConfig;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
 pub use prover::ROUND_SECURITY;
 

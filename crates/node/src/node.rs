@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathB
 
 use dtn_ledger::{Ledger, LedgerError, StoreError};
 use dtn_primitives::{
-    Address, B256, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
+    Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
 };
 use libp2p::Multiaddr;
@@ -15,6 +15,7 @@ use crate::{
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
+    lines::{LinePort, LineRefusal, LinesConfig},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
     observer::Observer,
@@ -28,6 +29,9 @@ const DEVELOPMENT_CHAIN: u64 = 31337;
 
 /// Questions that may wait for the core.
 const QUERIES: usize = 1024;
+
+/// How long a line waits for those before it to be final.
+const LINE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a peer does in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -66,6 +70,10 @@ pub struct NodeConfig {
     pub payee: Address,
     /// How many threads search for proofs of work and prove rounds.
     pub threads: NonZeroUsize,
+    /// Whether it races for proofs of work.
+    pub mine: bool,
+    /// Where it takes in lines, if it does. Only a validator may.
+    pub lines: Option<LinesConfig>,
     /// For demonstrations, and refused but on the development chain: claims half of its work of rounds as all of it.
     pub half_work: bool,
     /// How long a primary may take before the others move to the next; see [`dtn_consensus::PbftConfig`].
@@ -89,6 +97,9 @@ pub enum NodeError {
     /// A peer told to cheat where it could do harm.
     #[error("half_work is for demonstrations on chain {DEVELOPMENT_CHAIN}, and this network settles on {0}")]
     HalfWork(u64),
+    /// An observer is to take in lines, which only validators sign.
+    #[error("an observer takes in no lines: its signature is worth nothing")]
+    ObserverLines,
     /// An observer is asked for what only validators sign.
     #[error("an observer signs no answers: ask validators")]
     NoReplies,
@@ -100,6 +111,14 @@ pub enum NodeError {
     Listen {
         /// The address.
         address: Multiaddr,
+        /// What the system says.
+        error: String,
+    },
+    /// The line port is taken or unusable.
+    #[error("cannot take in lines on {address}: {error}")]
+    Lines {
+        /// The address.
+        address: SocketAddr,
         /// What the system says.
         error: String,
     },
@@ -141,6 +160,7 @@ pub struct Node {
     handle: NodeHandle,
     api: SocketAddr,
     server: jsonrpsee::server::ServerHandle,
+    lines: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
     core: oneshot::Receiver<Result<(), NodeError>>,
     network: tokio::task::JoinHandle<()>,
 }
@@ -154,6 +174,7 @@ impl Node {
         match (config.role, me) {
             (Role::Validator, None) => return Err(NodeError::NotAValidator(address)),
             (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
+            (Role::Observer, None) if config.lines.is_some() => return Err(NodeError::ObserverLines),
             _ => {}
         }
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
@@ -185,11 +206,16 @@ impl Node {
         let feed = Feed::new();
         let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone() };
         let (server, api) = api::serve(config.api, handle.clone()).await?;
+        let port = match &config.lines {
+            Some(lines) => Some(LinePort::bind(lines).await?),
+            None => None,
+        };
 
-        let NodeConfig { genesis, key, payee, threads, half_work, view_timeout, .. } = config;
+        let NodeConfig { genesis, key, payee, threads, mine, half_work, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
-                let core = CoreConfig { genesis, key, me, payee, threads, half_work, view_timeout, metrics, feed };
+                let core =
+                    CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))
             }
@@ -207,7 +233,8 @@ impl Node {
             })
             .map_err(|error| NodeError::Network(error.to_string()))?;
         let network = tokio::spawn(network.run());
-        Ok(Self { handle, api, server, core: core_stopped, network })
+        let lines = port.map(|port| (port.address(), tokio::spawn(port.run(handle.clone()))));
+        Ok(Self { handle, api, server, lines, core: core_stopped, network })
     }
 
     /// For asking it.
@@ -218,6 +245,11 @@ impl Node {
     /// Where it serves its API.
     pub fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Where it takes in lines, if it does.
+    pub fn lines(&self) -> Option<SocketAddr> {
+        self.lines.as_ref().map(|(address, _)| *address)
     }
 
     /// Waits until it stops by itself, which it does only when its store fails.
@@ -231,6 +263,7 @@ impl Node {
     /// Stops it: answers no more, finishes what it is writing, closes its store.
     pub async fn shutdown(self) {
         self.server.stop().ok();
+        self.lines.into_iter().for_each(|(_, port)| port.abort());
         self.handle.ask(|core| core.stop()).await.ok();
         self.core.await.ok();
         self.network.await.ok();
@@ -298,6 +331,25 @@ impl NodeHandle {
         self.ask(move |core| core.wait_for_reply(transaction, waiter)).await??;
         let wait = Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
         Ok(tokio::time::timeout(wait, reply).await.ok().and_then(Result::ok))
+    }
+
+    /// Has this validator sign a line and tell the others. While too many of its lines are not final, it waits for some of
+    /// them.
+    pub(crate) async fn take_line(&self, data: bytes::Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
+        let deadline = tokio::time::Instant::now() + LINE_PATIENCE;
+        let (data, mut finals) = (Bytes(data), self.feed.subscribe());
+        loop {
+            finals.mark_unchanged();
+            let data = data.clone();
+            let taken = self.ask(move |core| core.submit_line(data, expected_hashes)).await;
+            match taken.map_err(|_| LineRefusal::Stopping)? {
+                Err(LineRefusal::Busy) => {
+                    let next_block = tokio::time::timeout_at(deadline, finals.changed()).await;
+                    next_block.map_err(|_| LineRefusal::Busy)?.map_err(|_| LineRefusal::Stopping)?;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     pub(crate) fn feed(&self) -> &Feed {

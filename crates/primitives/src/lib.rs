@@ -51,7 +51,8 @@ pub use round::{
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
 pub use transaction::{
-    Claim, MAX_DATA_ITEMS, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
+    Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction,
+    TransactionError, Work,
 };
 pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

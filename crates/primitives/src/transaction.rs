@@ -1,6 +1,6 @@
 //! Signed transactions: orders for work, the claims of those who did it, and data that is only put in order.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -45,6 +45,36 @@ pub struct Order {
 pub struct Work {
     /// The expected number of hashes; at least 1. A hash wins if it is below 2^256 / `expected_hashes`.
     pub expected_hashes: u64,
+}
+
+/// The longest line, in bytes.
+pub const MAX_LINE_BYTES: usize = 8 * 1024;
+
+/// A line that came in by a validator's line port, which asks for work without a reward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The validator's account nonce.
+    pub nonce: u64,
+    /// The line without its end: any 1 to [`MAX_LINE_BYTES`] bytes.
+    pub data: Bytes,
+    /// The expected number of hashes that a claim must show; at least 1.
+    pub expected_hashes: u64,
+}
+
+impl Line {
+    /// What copies of one line share, by whichever ports they come in: the Keccak-256 of the expected hashes in 8
+    /// big-endian bytes and the data.
+    pub fn content(&self) -> B256 {
+        keccak256([&self.expected_hashes.to_be_bytes()[..], &self.data].concat())
+    }
+
+    fn validate(&self) -> Result<(), TransactionError> {
+        match (self.data.len(), self.expected_hashes) {
+            (1..=MAX_LINE_BYTES, 0) => Err(TransactionError::NoWork),
+            (1..=MAX_LINE_BYTES, _) => Ok(()),
+            (actual, _) => Err(TransactionError::LineLength(actual)),
+        }
+    }
 }
 
 /// A solution to an order's work. The signature makes it the worker's own statement, times included.
@@ -92,15 +122,18 @@ pub enum Payload {
         /// The number of the round.
         round: u64,
     },
+    /// A line that a validator took in. Copies of one that came in by several validators' ports open one race.
+    Line(Line),
 }
 
 impl Payload {
     /// The account nonce that this uses up; a claim uses none.
     pub fn nonce(&self) -> Option<u64> {
         match self {
-            Self::Order(Order { nonce, .. }) | Self::Data { nonce, .. } | Self::Round(RoundOrder { nonce, .. }) => {
-                Some(*nonce)
-            }
+            Self::Order(Order { nonce, .. })
+            | Self::Data { nonce, .. }
+            | Self::Round(RoundOrder { nonce, .. })
+            | Self::Line(Line { nonce, .. }) => Some(*nonce),
             Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } => None,
         }
     }
@@ -115,6 +148,7 @@ impl Payload {
             }
             Self::Data { items, .. } if items.iter().any(|item| item.is_empty()) => Err(TransactionError::EmptyItem),
             Self::Round(round) => round.validate(),
+            Self::Line(line) => line.validate(),
             Self::Completion(completion) if completion.payee.is_zero() => Err(TransactionError::NoPayee),
             Self::Data { .. } | Self::Completion(_) | Self::CloseRound { .. } => Ok(()),
         }
@@ -167,6 +201,9 @@ pub enum TransactionError {
     /// An item without a byte.
     #[error("an item of data is empty")]
     EmptyItem,
+    /// A line without a byte, or with too many.
+    #[error("a line of {0} bytes; there must be 1 to {MAX_LINE_BYTES}")]
+    LineLength(usize),
     /// A round without work, or with too much.
     #[error("a round of {0} steps; there must be 1 to {MAX_ROUND_STEPS}")]
     RoundSteps(u64),

@@ -189,6 +189,9 @@ fn vectors() -> Value {
     .into();
     let items = vec![Bytes::from_static(b"opaque"), Bytes::from_static(&[0xff])];
     let data = Transaction::sign(Payload::Data { nonce: 8, items }, &keys[0], &domain);
+    let line = Line { nonce: 10, data: Bytes::from_static(b"caf\xc3\xa9 \xff"), expected_hashes: 65_536 };
+    let content = line.content();
+    let line = Transaction::sign(Payload::Line(line), &keys[0], &domain);
     let completion = Completion {
         round: 3,
         result: B128::repeat_byte(0x7e),
@@ -268,6 +271,11 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(transaction)),
         })).collect::<Vec<_>>(),
         "data": { "hash": data.hash(&domain), "encoded": hex::encode_prefixed(codec::encode(&data)) },
+        "line": {
+            "hash": line.hash(&domain),
+            "encoded": hex::encode_prefixed(codec::encode(&line)),
+            "content": content,
+        },
         "rounds": rounds.iter().map(|transaction| json!({
             "hash": transaction.hash(&domain),
             "encoded": hex::encode_prefixed(codec::encode(transaction)),
@@ -503,7 +511,7 @@ fn a_genesis_that_cannot_work_is_refused() {
 }
 
 #[test]
-fn orders_claims_and_data_that_make_no_sense_are_refused() {
+fn orders_claims_data_and_lines_that_make_no_sense_are_refused() {
     let (genesis, keys) = (genesis(), keys());
     let domain = genesis.domain();
     let order = Order {
@@ -533,6 +541,15 @@ fn orders_claims_and_data_that_make_no_sense_are_refused() {
     let too_many = vec![item.clone(); MAX_DATA_ITEMS + 1];
     assert_eq!(refused(data(too_many)), TransactionError::ItemCount(MAX_DATA_ITEMS + 1));
     assert_eq!(refused(data(vec![item, Bytes::new()])), TransactionError::EmptyItem);
+
+    let line =
+        |length, expected_hashes| Payload::Line(Line { nonce: 0, data: vec![b'\n'; length].into(), expected_hashes });
+    for longest in [1, MAX_LINE_BYTES] {
+        assert!(Transaction::sign(line(longest, 1), &keys[0], &domain).validate(&domain).is_ok());
+    }
+    assert_eq!(refused(line(0, 1)), TransactionError::LineLength(0));
+    assert_eq!(refused(line(MAX_LINE_BYTES + 1, 1)), TransactionError::LineLength(MAX_LINE_BYTES + 1));
+    assert_eq!(refused(line(1, 0)), TransactionError::NoWork);
 
     let mut forged = Transaction::sign(Payload::Order(order), &keys[0], &domain);
     forged.sender = keys[1].address();

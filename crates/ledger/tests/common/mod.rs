@@ -78,6 +78,11 @@ fn note_races(block: &Block) {
     RACES.with_borrow_mut(|races| races.extend(hashes.map(|order| (order, block.header.hash()))));
 }
 
+/// Tells the race for an order whose block was made elsewhere.
+pub fn set_race(order: B256, race: B256) {
+    RACES.with_borrow_mut(|races| _ = races.insert(order, race));
+}
+
 /// The race for an order; for an order that is in no block yet, some race.
 pub fn race(order: B256) -> B256 {
     RACES.with_borrow(|races| races.get(&order).copied().unwrap_or_default())

@@ -5,6 +5,7 @@
 //! in more, so a write serves many votes.
 
 mod engine;
+mod lines;
 mod questions;
 mod rounds;
 mod work;
@@ -45,6 +46,7 @@ use crate::{
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
 use engine::Engine;
+use lines::OwnLines;
 use rounds::Rounds;
 use work::ChainMiner;
 
@@ -77,6 +79,7 @@ pub(crate) struct CoreConfig {
     pub(crate) me: ValidatorIndex,
     pub(crate) payee: Address,
     pub(crate) threads: NonZeroUsize,
+    pub(crate) mine: bool,
     pub(crate) half_work: bool,
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
@@ -93,7 +96,10 @@ pub(crate) struct Core {
     payee: Address,
     engine: Engine,
     ledger: Ledger,
+    /// Whether this peer races for proofs of work.
+    mine: bool,
     miner: Miner,
+    lines: OwnLines,
     turns: mpsc::UnboundedReceiver<Turn>,
     chain: ChainMiner,
     rounds: Rounds,
@@ -150,7 +156,7 @@ struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, half_work, view_timeout, metrics, feed } = config;
+        let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed } = config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -169,8 +175,10 @@ impl Core {
             last_height: ledger.tip().height,
             memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
+            mine,
             miner: Miner::new(threads, report),
             chain: ChainMiner::new(threads),
+            lines: OwnLines::default(),
             genesis,
             domain,
             validators,
@@ -334,7 +342,8 @@ impl Core {
                 self.began.insert(height, (block_hash, Instant::now()));
                 self.validate(block);
             }
-            Effect::Mine(puzzle) => self.chain.mine(puzzle),
+            Effect::Mine(puzzle) if self.mine => self.chain.mine(puzzle),
+            Effect::Mine(_) => {}
             Effect::Notice(notice) => self.notice(notice),
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
             Effect::Stable(checkpoint) => self.stable(checkpoint)?,
@@ -440,6 +449,7 @@ impl Core {
             }
         }
         self.follow_races(&block, &transactions);
+        self.lines_moved()?;
         self.rounds_moved();
         self.checkpoint()?;
         Ok(())
@@ -609,6 +619,7 @@ impl Core {
             Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
+                self.lines_skipped();
                 self.rounds_moved();
                 // Consensus learns of the checkpoint as from anybody else, with its proof.
                 if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
@@ -684,6 +695,7 @@ impl Core {
         self.broadcast(&Frame::Height(height));
         self.follow.lose_patience();
         self.look_after_rounds();
+        self.lines_moved()?;
         self.validate_deferred()?;
         let stalled = height == self.last_height;
         self.last_height = height;

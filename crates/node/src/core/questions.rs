@@ -1,7 +1,7 @@
 //! What the outside asks of a peer.
 
 use dtn_ledger::{AdmissionError, Ledger};
-use dtn_primitives::{Answer, B256, FinalizedResult, Question, Reply, SignedAnswer, Transaction};
+use dtn_primitives::{Answer, B256, Bytes, FinalizedResult, Question, Reply, SignedAnswer, Transaction};
 use tokio::sync::oneshot;
 
 use super::{Core, MAX_WAITERS};
@@ -10,6 +10,7 @@ use crate::{
     api::{MiningStatus, Status, Verification, Vitals},
     evidence::EvidencePool,
     host::Host,
+    lines::LineRefusal,
 };
 
 impl Host for Core {
@@ -64,6 +65,10 @@ impl Host for Core {
         let hash = self.admit(transaction.clone())?;
         self.outbox.transactions.push(transaction);
         Ok(hash)
+    }
+
+    fn submit_line(&mut self, data: Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
+        self.take_line(data, expected_hashes)
     }
 
     fn wait_for_reply(&mut self, transaction: B256, waiter: oneshot::Sender<Reply>) -> Result<(), NodeError> {

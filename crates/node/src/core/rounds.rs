@@ -480,6 +480,7 @@ mod tests {
                 me: ValidatorIndex(1),
                 payee: Address::repeat_byte(1),
                 threads: NonZeroUsize::MIN,
+                mine: true,
                 half_work: false,
                 view_timeout: Duration::from_secs(60),
                 metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),

@@ -56,8 +56,11 @@ impl Core {
         open.into_iter().for_each(|(_, _, order)| self.enter_race(order));
     }
 
-    /// Enters the race for an order if that is open and nobody seems to have won.
+    /// Enters the race for an order if that is open and nobody seems to have won, unless this peer is not to race.
     fn enter_race(&mut self, order: B256) {
+        if !self.mine {
+            return;
+        }
         let open = self.ledger.open_order(order);
         let Some((race, expected_hashes)) = open.and_then(|open| Some((open.race, open.expected_hashes()?))) else {
             return;
@@ -74,7 +77,7 @@ impl Core {
     /// Enters the races that a final block opens and leaves those that it closes.
     pub(super) fn follow_races(&mut self, block: &Block, transactions: &[B256]) {
         for (transaction, hash) in block.transactions.iter().zip(transactions) {
-            if matches!(transaction.payload, Payload::Order(_)) {
+            if matches!(transaction.payload, Payload::Order(_) | Payload::Line(_)) {
                 self.enter_race(*hash);
             }
         }

@@ -130,6 +130,8 @@ impl Cluster {
             api: "127.0.0.1:0".parse().unwrap(),
             store: self.store(index),
             threads: NonZeroUsize::MIN,
+            mine: true,
+            lines: None,
             half_work: false,
             view_timeout: Duration::from_secs(2),
             retain_blocks: 0,

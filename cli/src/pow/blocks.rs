@@ -1,0 +1,134 @@
+//! Final blocks with their content, each verified against the genesis: from peers that run, or from their stores.
+
+use anyhow::{Context, Result, bail, ensure};
+use dtn_ledger::Ledger;
+use dtn_node::ApiClient;
+use dtn_primitives::{B256, Block, Certificate, Genesis, Transaction, ValidatorSet};
+use futures::{Stream, StreamExt, stream};
+use jsonrpsee::http_client::HttpClient;
+
+use crate::l1::{
+    client::{Client, api_client},
+    home::Home,
+    processes::Service,
+};
+
+/// How many blocks are asked for at once.
+const UNDER_WAY: usize = 16;
+
+/// A block that a quorum made final.
+#[derive(Debug)]
+pub(super) struct FinalBlock {
+    pub(super) hash: B256,
+    pub(super) block: Block,
+    /// Of its transactions, in order.
+    pub(super) transaction_hashes: Vec<B256>,
+}
+
+/// Where final blocks are read.
+pub(super) struct Blocks {
+    pub(super) genesis: Genesis,
+    validators: ValidatorSet,
+    source: Source,
+}
+
+enum Source {
+    Peers(Vec<HttpClient>),
+    Store(Box<Ledger>),
+}
+
+impl Blocks {
+    /// Reads what peers of a network serve; if none of them runs on this machine and their stores are here, those. With
+    /// the number of a peer, only that one's.
+    pub(super) fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
+        let (mut addresses, mut peers) = (home.client()?.peers, home.peers()?);
+        let genesis = home.genesis()?;
+        if let Some(peer) = peer {
+            ensure!(peer < peers.len(), "there is no peer {peer}: they are 0 to {}", peers.len() - 1);
+            (addresses, peers) = (vec![addresses[peer]], vec![peers[peer].clone()]);
+        }
+        let runs = peers.iter().any(|peer| Service::peer(peer).running().is_some());
+        let stores: Vec<_> = peers.iter().map(|peer| peer.store()).filter(|store| store.is_file()).collect();
+        let source = if runs || stores.is_empty() {
+            Source::Peers(addresses.into_iter().map(api_client).collect::<Result<_>>()?)
+        } else {
+            let opened = stores.iter().map(|store| Ok(Ledger::open(store, genesis.clone())?));
+            let opened = opened.collect::<Result<Vec<_>>>()?;
+            let highest = opened.into_iter().max_by_key(|ledger| ledger.tip().height);
+            Source::Store(Box::new(highest.context("there is no store")?))
+        };
+        Ok(Self { validators: genesis.validator_set()?, genesis, source })
+    }
+
+    /// The names of the nodes, by index.
+    pub(super) fn nodes(&self) -> Vec<String> {
+        (0..self.validators.len()).map(super::node_name).collect()
+    }
+
+    /// The height of the highest block that is known to be final.
+    pub(super) async fn tip(&self, home: &Home) -> Result<u64> {
+        match &self.source {
+            Source::Store(ledger) => Ok(ledger.tip().height),
+            Source::Peers(peers) => match peers.as_slice() {
+                [peer] => Ok(peer.status().await.context("the peer does not answer")?.height),
+                _ => Client::open(home)?.height().await,
+            },
+        }
+    }
+
+    /// The block at a height; `None` if it is not final yet.
+    pub(super) async fn at(&self, height: u64) -> Result<Option<FinalBlock>> {
+        match &self.source {
+            Source::Store(ledger) => {
+                let found = ledger.block(height)?.zip(ledger.certificate(height)?);
+                found.map(|(block, certificate)| self.verified(height, block, &certificate)).transpose()
+            }
+            Source::Peers(peers) => {
+                let mut wrong = None;
+                for peer in peers {
+                    let (Ok(Some(view)), Ok(Some(certified))) =
+                        (peer.block(height).await, peer.certificate(height).await)
+                    else {
+                        continue;
+                    };
+                    match self.verified(height, view.block, &certified.certificate) {
+                        Ok(block) => return Ok(Some(block)),
+                        Err(error) => wrong = Some(error),
+                    }
+                }
+                wrong.map_or(Ok(None), Err)
+            }
+        }
+    }
+
+    /// Succeeds only if a quorum signed this block, at this height, with these transactions.
+    fn verified(&self, height: u64, block: Block, certificate: &Certificate) -> Result<FinalBlock> {
+        let (domain, hash) = (self.genesis.domain(), block.header.hash());
+        let named = block.header.height == height && certificate.height == height && certificate.block_hash == hash;
+        ensure!(named, "what is served as block {height} is another block");
+        certificate
+            .verify(&domain, &self.validators)
+            .with_context(|| format!("the certificate of block {height} does not hold"))?;
+        let transaction_hashes: Vec<_> = block.transactions.iter().map(|it: &Transaction| it.hash(&domain)).collect();
+        let root = Block::transactions_root_of(transaction_hashes.iter().copied().zip(&block.transactions));
+        ensure!(
+            root == block.header.transactions_root,
+            "the transactions of block {height} are not those of its header"
+        );
+        Ok(FinalBlock { hash, block, transaction_hashes })
+    }
+
+    /// All blocks up to a height that is final, in order. One that nobody keeps ends it with an error.
+    pub(super) fn up_to(&self, tip: u64) -> impl Stream<Item = Result<FinalBlock>> {
+        let at = move |height| async move {
+            match self.at(height).await? {
+                Some(block) => Ok(block),
+                None => bail!(
+                    "block {height} of {tip} is nowhere to be found, and with it the races in it: no peer that answers \
+                     keeps it any more (`retain_blocks = 0` in node.toml keeps all blocks of a peer that has them)"
+                ),
+            }
+        };
+        stream::iter(1..=tip).map(at).buffered(UNDER_WAY)
+    }
+}

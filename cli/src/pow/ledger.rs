@@ -1,0 +1,208 @@
+//! `dtn-cli pow ledger`: one entry for each race that is over, from final blocks; and checking a file of them.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use dtn_primitives::{Genesis, ValidatorSet};
+use dtn_report::{Table, left, right, units};
+use futures::{StreamExt, pin_mut};
+use serde_json::json;
+
+use super::{
+    blocks::{Blocks, FinalBlock},
+    check,
+    entry::{Entry, Head},
+    races::Races,
+    seed, timestamp, winner_name,
+};
+use crate::{
+    l1::home::{Home, read_genesis},
+    output,
+};
+
+/// How much of a line a table shows, in characters.
+const SHOWN: usize = 40;
+
+/// How the ledger is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line, which `--check` takes.
+    Jsonl,
+    /// The seed's ledger.json, byte for byte as Python writes it; times in UTC.
+    SeedJson,
+}
+
+/// Print the ledger of a network, or check a file of it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli pow ledger --home races
+  dtn-cli pow ledger --home races --format jsonl --out ledger.jsonl
+  dtn-cli pow ledger --check ledger.jsonl --genesis races/genesis.json
+  dtn-cli pow ledger --home races --format seed-json --out ledger.json
+
+The entries are those of the network's final blocks, each verified against the genesis: from its peers, or from their stores if
+none runs. Each entry names the hash of the one before it, and has what it takes to check it: --check verifies the links, the
+signatures and the work, and with --genesis also that those who signed are the network's. It cannot see that the last entries
+are missing: compare the number of entries, which it prints. docs/formats.md defines the entries.
+
+Exit codes: 0 right, 1 wrong; the first entry that is wrong is named by its number, and the file is left as it is.")]
+pub(crate) struct ShowLedger {
+    /// The folder of the network
+    #[arg(long, env = "DTN_HOME", default_value = ".dtn", value_name = "DIR")]
+    home: PathBuf,
+    /// Read the blocks of this peer only
+    #[arg(long, value_name = "N")]
+    peer: Option<usize>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Write it to a file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print JSON: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Check a file that --format jsonl wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "out", "peer"])]
+    check: Option<PathBuf>,
+    /// The genesis of the network of the checked file
+    #[arg(long, value_name = "FILE", requires = "check")]
+    genesis: Option<PathBuf>,
+}
+
+pub(super) async fn run(show: ShowLedger) -> Result<()> {
+    if let Some(file) = &show.check {
+        let genesis = show.genesis.as_deref().map(read_genesis).transpose()?;
+        let head = check::check(file, genesis.as_ref())?;
+        return match show.json {
+            true => output::json(&json!({ "entries": head.entries, "head": head.entry_hash })),
+            false => output::line(format_args!("{} entries are right; the last is {}", head.entries, head.entry_hash)),
+        };
+    }
+    let entries = read(&Home::new(&show.home), show.peer).await?;
+    let format = if show.json { Format::Json } else { show.format };
+    match &show.out {
+        None => {
+            let mut out = io::stdout().lock();
+            write(&entries, format, &mut out).and_then(|()| Ok(out.flush()?))
+        }
+        Some(file) => {
+            let cannot = || format!("cannot write {}", file.display());
+            let mut out = io::BufWriter::new(fs::File::create(file).with_context(cannot)?);
+            write(&entries, format, &mut out).and_then(|()| Ok(out.flush()?)).with_context(cannot)
+        }
+    }
+}
+
+/// Makes entries of blocks, from the first of the network on.
+pub(super) struct Writer {
+    genesis: Genesis,
+    races: Races,
+    validators: ValidatorSet,
+    pub(super) head: Head,
+}
+
+impl Writer {
+    pub(super) fn new(genesis: Genesis) -> Result<Self> {
+        let validators = genesis.validator_set()?;
+        Ok(Self { genesis, races: Races::default(), validators, head: Head::default() })
+    }
+
+    /// The entries of the races that the next block closes.
+    pub(super) fn next(&mut self, block: FinalBlock) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for race in self.races.next(block)? {
+            let won = race.winner()?;
+            // Whoever shows the work may claim, so the winner may be nobody of the genesis.
+            let index = self.validators.index_of(won.worker).map(|index| index.as_usize());
+            let node = winner_name(won.worker, index);
+            entries.push(self.head.enter(&race, won, &self.genesis, node));
+        }
+        Ok(entries)
+    }
+}
+
+/// The whole ledger of a network.
+async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
+    let blocks = Blocks::open(home, peer)?;
+    let tip = blocks.tip(home).await?;
+    let bar = output::progress(tip, "blocks");
+    let mut writer = Writer::new(blocks.genesis.clone())?;
+    let mut entries = Vec::new();
+    let all = blocks.up_to(tip);
+    pin_mut!(all);
+    while let Some(block) = all.next().await {
+        entries.extend(writer.next(block?)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(entries)
+}
+
+fn write(entries: &[Entry], format: Format, out: &mut impl Write) -> Result<()> {
+    match format {
+        Format::Table => writeln!(out, "{}", table(entries))?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(entries)?)?,
+        Format::SeedJson => seed::write(entries, out)?,
+        Format::Jsonl => {
+            for entry in entries {
+                writeln!(out, "{}", serde_json::to_string(entry)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn table(entries: &[Entry]) -> Table {
+    let columns = [
+        right("entry"),
+        left("node"),
+        left("data"),
+        left("transaction"),
+        right("nonce"),
+        left("hash"),
+        right("time"),
+        left("start (UTC)"),
+        left("end (UTC)"),
+        right("height"),
+        left("block"),
+        left("signature"),
+    ];
+    let mut table = Table::new("Ledger", columns);
+    for Entry { record: it, .. } in entries {
+        table.row([
+            it.number.to_string(),
+            it.node.clone(),
+            shown(&it.text()),
+            units::short(it.transaction),
+            it.nonce.to_string(),
+            units::short(it.hash),
+            units::duration(it.duration_us),
+            timestamp(it.started_at_us),
+            timestamp(it.ended_at_us),
+            it.height.to_string(),
+            units::short(it.block),
+            units::short(alloy_primitives::hex::encode_prefixed(it.signature.0)),
+        ]);
+    }
+    table
+}
+
+/// A text without what would move the cursor, and only its beginning.
+pub(super) fn shown(text: &str) -> String {
+    let mut characters = text.escape_debug();
+    let mut shown: String = characters.by_ref().take(SHOWN).collect();
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}

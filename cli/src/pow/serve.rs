@@ -1,0 +1,252 @@
+//! `dtn-cli pow serve`: peers with line ports, as processes, and the ledger as it grows.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use dtn_node::LinesConfig;
+use dtn_pow::{Cancel, Puzzle, mine};
+use dtn_primitives::{Address, B256, MIN_VALIDATORS};
+use dtn_report::units;
+use futures::{StreamExt, pin_mut};
+use tokio::time::sleep;
+
+use super::{
+    blocks::Blocks,
+    entry::Entry,
+    ledger::{Writer, shown},
+    node_name, timestamp,
+};
+use crate::{
+    l1::{
+        home::Home,
+        init::{self, Plan, Ports, Transport},
+        processes,
+    },
+    output,
+};
+
+/// How often the peers are asked for the next block.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The longest time that a race may be expected to take.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How many hashes are tried to see how fast this machine is.
+const SAMPLE: u64 = 1 << 20;
+
+/// Run peers that race for what is sent to their line ports.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli pow serve --ports 5000,5001,5002
+  dtn-cli pow serve --ports 5000,5001,5002 --difficulty 3 --home races
+and in another terminal:
+  echo \"Your transaction data\" | tee >(nc localhost 5000) >(nc localhost 5001) >(nc localhost 5002) > /dev/null
+  dtn-cli pow ledger --home races
+  dtn-cli pow report --home races --html races.html
+
+Each port belongs to a peer, which is a process of its own: Node1, Node2 and so on, in the order of the ports. A line that comes in
+through several ports is one transaction, and through one port twice it is two. The peers race for each; the agreement of PBFT
+decides who wins, and every entry that is printed was verified against the genesis. PBFT tolerates a faulty peer only from four
+on, so with fewer ports further peers vote without racing. Everything listens on loopback. Ctrl-C stops it; with --home, starting
+it again goes on with the same ledger.")]
+pub(crate) struct Serve {
+    /// The line ports, one for each node that races
+    #[arg(long, value_delimiter = ',', default_value = "5000,5001,5002", value_name = "PORT")]
+    ports: Vec<u16>,
+    /// A race is expected to take 256 to the power of this many hashes: so many zero bytes begin the hash
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..), value_name = "D")]
+    difficulty: u32,
+    /// The folder of the network, which is kept and gone on with; a temporary one without it
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Stop after this time
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    r#for: Option<Duration>,
+    /// Print each entry as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(serve: Serve) -> Result<()> {
+    let ports = &serve.ports;
+    let distinct: BTreeSet<_> = ports.iter().collect();
+    ensure!(distinct.len() == ports.len() && !distinct.contains(&0), "--ports are different ports, none of them 0");
+    let expected_hashes = expected_hashes(serve.difficulty, ports.len())?;
+    let (path, temporary) = match &serve.home {
+        Some(dir) => (std::path::absolute(dir)?, false),
+        None => (std::env::temp_dir().join(format!("dtn-pow-{}", std::process::id())), true),
+    };
+    let home = Home::new(path);
+    let exists = home.client_file().exists();
+    if exists {
+        let again = "stop them with `dtn-cli l1 down --home`, then start this again";
+        ensure!(!processes::any_peer_runs(&home)?, "peers in {} are running; {again}", home.path().display());
+    }
+    for port in ports {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+        TcpListener::bind(address).with_context(|| format!("the line port {address} cannot be had"))?;
+    }
+    let over = async {
+        match serve.r#for {
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = perform(&serve, &home, exists, expected_hashes) => outcome,
+        interrupted = crate::interrupted() => Ok(interrupted?),
+        () = over => Ok(()),
+    };
+    if home.client_file().exists() {
+        processes::down(&home).await?;
+    }
+    if outcome.is_err() {
+        eprintln!("the peers' logs are in {}", home.path().join("peers").display());
+    } else if temporary && home.path().exists() {
+        fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
+    }
+    outcome
+}
+
+/// What a difficulty means, if races of it have an end.
+fn expected_hashes(difficulty: u32, nodes: usize) -> Result<NonZeroU64> {
+    let miners = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(nodes.max(1));
+    let seconds = 256f64.powf(f64::from(difficulty)) / (hash_rate()? * miners as f64);
+    let expected = Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX);
+    let said = match expected.as_secs() / (365 * 24 * 3600) {
+        0..1_000 => humantime::format_duration(expected).to_string(),
+        years => format!("{years:e} years"),
+    };
+    ensure!(
+        expected <= LONGEST,
+        "a race of difficulty {difficulty} would take {said} here on average; at most {} makes sense",
+        humantime::format_duration(LONGEST)
+    );
+    256u64.checked_pow(difficulty).and_then(NonZeroU64::new).context("such a difficulty cannot be expressed")
+}
+
+/// How many hashes a thread of this machine tries in a second.
+fn hash_rate() -> Result<f64> {
+    let puzzle = Puzzle::new(B256::ZERO, B256::ZERO, B256::ZERO, Address::ZERO, u64::MAX)?;
+    let search = mine(&puzzle, 0..=SAMPLE, NonZeroUsize::MIN, &Cancel::new());
+    Ok(SAMPLE as f64 * 1e6 / search.duration_us.max(1) as f64)
+}
+
+async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZeroU64) -> Result<()> {
+    let ports = &serve.ports;
+    if !exists {
+        let nodes = ports.len().max(MIN_VALIDATORS);
+        let plan = Plan {
+            name: "pow".into(),
+            nodes,
+            chain_id: dtn_settlement::networks::LOCAL_CHAIN_ID,
+            ports: Ports::Free,
+            threads: NonZeroUsize::MIN,
+            password_file: None,
+            transport: Transport::Tcp,
+            observers: 0,
+            mining: None,
+        };
+        let bar = output::progress(2 * nodes as u64 + 1, "keys");
+        tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;
+        bar.finish_and_clear();
+    }
+    let peers = home.peers()?.len();
+    ensure!(ports.len() <= peers, "the network in {} has {peers} peers, too few for the ports", home.path().display());
+    for peer in 0..peers {
+        let listen = ports.get(peer).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        init::change(home, peer, |config| {
+            config.lines = listen.map(|listen| LinesConfig { listen, expected_hashes });
+            config.mine = listen.is_some();
+            config.retain_blocks = 0;
+        })?;
+    }
+    let bar = output::progress(peers as u64, "peers");
+    processes::up(home, |ready| bar.set_position(ready as u64)).await?;
+    bar.finish_and_clear();
+    for (peer, port) in ports.iter().enumerate() {
+        eprintln!("{} takes in lines on 127.0.0.1:{port}", node_name(peer));
+    }
+    if peers > ports.len() {
+        let voters: Vec<_> = (ports.len()..peers).map(node_name).collect();
+        let voters = voters.join(", ");
+        eprintln!(
+            "without a line port, to vote and not to race: {voters} (PBFT tolerates a fault from {MIN_VALIDATORS} peers on)"
+        );
+    }
+    print_entries(home, serve.json).await
+}
+
+/// Prints every entry that becomes final from now on.
+async fn print_entries(home: &Home, json: bool) -> Result<()> {
+    let blocks = Blocks::open(home, None)?;
+    let mut writer = Writer::new(blocks.genesis.clone())?;
+    let tip = blocks.tip(home).await?;
+    let bar = output::progress(tip, "blocks");
+    {
+        let known = blocks.up_to(tip);
+        pin_mut!(known);
+        while let Some(block) = known.next().await {
+            writer.next(block?)?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    eprintln!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries);
+    let mut height = tip + 1;
+    loop {
+        match blocks.at(height).await? {
+            None => sleep(LOOK).await,
+            Some(block) => {
+                for entry in writer.next(block)? {
+                    print(&entry, json)?;
+                }
+                height += 1;
+            }
+        }
+    }
+}
+
+fn print(entry: &Entry, json: bool) -> Result<()> {
+    if json {
+        return output::line(serde_json::to_string(entry)?);
+    }
+    let it = &entry.record;
+    output::line(format_args!(
+        "#{} {} won \"{}\": nonce {}, hash {}, {} from {} to {}",
+        it.number,
+        it.node,
+        shown(&it.text()),
+        it.nonce,
+        units::short(it.hash),
+        units::duration(it.duration_us),
+        timestamp(it.started_at_us),
+        timestamp(it.ended_at_us),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_difficulty_whose_races_do_not_end_is_refused_with_how_long_they_take() {
+        assert_eq!(expected_hashes(1, 3).unwrap().get(), 256);
+        assert_eq!(expected_hashes(2, 3).unwrap().get(), 65_536);
+        for (difficulty, unit) in [(5, "h"), (7, "years"), (8, "years"), (u32::MAX, "years")] {
+            let error = expected_hashes(difficulty, 3).unwrap_err().to_string();
+            assert!(error.contains("would take") && error.contains(unit), "{error}");
+        }
+    }
+}

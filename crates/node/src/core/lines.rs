@@ -1,0 +1,174 @@
+//! The lines that this peer takes in: it signs them by its own account and sees to it that each becomes final.
+
+use std::collections::VecDeque;
+
+use dtn_ledger::{AdmissionError, StoreError};
+use dtn_primitives::{B256, Bytes, Line, Payload, Transaction};
+
+use super::Core;
+use crate::{host::Host, lines::LineRefusal};
+
+/// The most lines of this peer that are not final: half of what a mempool lets an account run ahead.
+const MAX_UNDER_WAY: usize = dtn_ledger::NONCE_WINDOW as usize / 2;
+
+/// The lines that this peer took in and has not seen final.
+#[derive(Default)]
+pub(super) struct OwnLines {
+    /// Those that wait, by transaction hash.
+    signed: Vec<(B256, Line)>,
+    /// Those that wait no longer, because another transaction of this account was executed with their nonce: one that was
+    /// signed before a restart. They are signed anew.
+    displaced: VecDeque<Line>,
+}
+
+impl Core {
+    /// Signs a line for whoever sent it, and tells the others.
+    pub(super) fn take_line(&mut self, data: Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
+        if self.lines.signed.len() + self.lines.displaced.len() >= MAX_UNDER_WAY {
+            return Err(LineRefusal::Busy);
+        }
+        Ok(self.sign_line(Line { nonce: 0, data, expected_hashes })?)
+    }
+
+    fn sign_line(&mut self, line: Line) -> Result<B256, AdmissionError> {
+        let line = Line { nonce: self.ledger.free_nonce(self.key.address()), ..line };
+        let hash = self.submit(Transaction::sign(Payload::Line(line.clone()), &self.key, &self.domain))?;
+        self.lines.signed.push((hash, line));
+        Ok(hash)
+    }
+
+    /// Forgets what is final, and signs anew what was displaced.
+    pub(super) fn lines_moved(&mut self) -> Result<(), StoreError> {
+        let next = self.ledger.next_nonce(self.key.address());
+        let over = self.lines.signed.extract_if(.., |(hash, _)| self.ledger.pending(*hash).is_none());
+        for (hash, line) in over.collect::<Vec<_>>() {
+            if line.nonce >= next {
+                // It made room for others here, and may be waiting elsewhere: it must stay the same transaction.
+                let again = Transaction::sign(Payload::Line(line.clone()), &self.key, &self.domain);
+                self.submit(again).ok();
+                self.lines.signed.push((hash, line));
+            } else if self.ledger.transaction(hash)?.is_none() {
+                tracing::info!(%hash, nonce = line.nonce, "a line is signed anew: its nonce was used by another");
+                self.lines.displaced.push_back(line);
+            }
+        }
+        while let Some(line) = self.lines.displaced.pop_front() {
+            if let Err(error) = self.sign_line(line.clone()) {
+                tracing::debug!(%error, "a line cannot be signed anew yet");
+                self.lines.displaced.push_front(line);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Blocks were skipped, and this peer does not know what was in them: what may be final is not signed again.
+    pub(super) fn lines_skipped(&mut self) {
+        let next = self.ledger.next_nonce(self.key.address());
+        self.lines.signed.retain(|(hash, line)| {
+            if line.nonce < next {
+                tracing::warn!(%hash, "a line was in blocks that this peer has skipped, or is lost");
+            }
+            line.nonce >= next
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+    use dtn_ledger::Ledger;
+    use dtn_primitives::{Address, Block, Certificate, Genesis, SecretKey, ValidatorIndex, Vote, VoteKind};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        core::CoreConfig,
+        feed::Feed,
+        metrics::{Metrics, Watched},
+    };
+
+    fn keys() -> Vec<SecretKey> {
+        let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
+        keys.sort_by_key(SecretKey::address);
+        keys
+    }
+
+    fn genesis() -> Genesis {
+        Genesis {
+            name: "lines".into(),
+            chain_id: 31337,
+            timestamp: 1_700_000_000_000,
+            max_block_bytes: 1 << 20,
+            validators: keys().iter().map(SecretKey::public_key).collect(),
+            requesters: Vec::new(),
+            mining: None,
+        }
+    }
+
+    fn core() -> Core {
+        let (commands, _) = mpsc::channel(64);
+        let config = CoreConfig {
+            genesis: genesis(),
+            key: keys()[1].clone(),
+            me: ValidatorIndex(1),
+            payee: Address::repeat_byte(1),
+            threads: NonZeroUsize::MIN,
+            mine: false,
+            half_work: false,
+            view_timeout: Duration::from_secs(60),
+            metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
+            feed: Feed::new(),
+        };
+        Core::new(config, Ledger::in_memory(genesis()).unwrap(), commands).unwrap()
+    }
+
+    /// A final block of these lines on top of what others know.
+    fn finalize(others: &mut Ledger, lines: &[Transaction]) -> (Arc<Block>, Certificate) {
+        lines.iter().for_each(|line| _ = others.admit(line.clone()).unwrap());
+        let (parent, proposer) = (others.tip().hash, keys()[0].address());
+        let block = others.propose(parent, 1_800_000_000_000, proposer, 10).unwrap();
+        let votes = (0..3).map(|index| {
+            let slot = (0, 0, block.header.height);
+            let (key, hash) = (&keys()[usize::from(index)], block.header.hash());
+            Vote::sign(VoteKind::Commit, slot, hash, ValidatorIndex(index), key, &genesis().domain())
+        });
+        let certificate = Certificate::from_votes(&votes.collect::<Vec<_>>()).unwrap();
+        others.commit(block.clone(), &certificate).unwrap();
+        (block, certificate)
+    }
+
+    #[test]
+    fn a_line_whose_nonce_was_used_before_a_restart_is_signed_anew() {
+        let (mut core, mut others) = (core(), Ledger::in_memory(genesis()).unwrap());
+        let first = core.take_line(Bytes::from_static(b"first"), 9).unwrap();
+        let second = core.take_line(Bytes::from_static(b"second"), 9).unwrap();
+        // What this validator had signed before it was restarted, and the others still have.
+        let before = Line { nonce: 0, data: Bytes::from_static(b"before"), expected_hashes: 9 };
+        let before = Transaction::sign(Payload::Line(before), &core.key, &core.domain);
+        let second_transaction = core.ledger.pending(second).unwrap().clone();
+        let (block, certificate) = finalize(&mut others, &[before, second_transaction]);
+        core.commit(block, certificate).unwrap();
+        assert!(core.ledger.pending(first).is_none() && core.lines.displaced.is_empty());
+        let [(anew, line)] = core.lines.signed.as_slice() else { panic!("{:?}", core.lines.signed) };
+        assert_eq!((line.nonce, &line.data[..]), (2, &b"first"[..]), "the other is final");
+        let anew = core.ledger.pending(*anew).unwrap().clone();
+        assert!(core.outbox.transactions.contains(&anew), "the others are told");
+        let (block, certificate) = finalize(&mut others, &[anew]);
+        core.commit(block, certificate).unwrap();
+        assert!(core.lines.signed.is_empty());
+    }
+
+    #[test]
+    fn lines_that_are_not_final_are_bounded() {
+        let mut core = core();
+        for index in 0..MAX_UNDER_WAY {
+            core.take_line(index.to_string().into_bytes().into(), 9).unwrap();
+        }
+        assert_eq!(core.take_line(Bytes::from_static(b"one more"), 9), Err(LineRefusal::Busy));
+        assert!(core.lines.signed.iter().map(|(_, line)| line.nonce).eq(0..MAX_UNDER_WAY as u64));
+    }
+}
