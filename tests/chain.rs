@@ -13,7 +13,7 @@ use alloy::{
     primitives::{Address, B256, U256, keccak256},
     providers::Provider,
 };
-use desk::{Bench, PASSWORD, gas_on_chain, genesis, text};
+use desk::{Bench, PASSWORD, gas_on_chain, genesis, race, text};
 use dtn_primitives::{
     Certificate, Evidence, FinalizedResult, Genesis, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
     WorkResult, merkle,
@@ -70,14 +70,13 @@ impl Ledger {
         let work: Vec<_> = payees
             .iter()
             .enumerate()
-            .map(|(index, payee)| WorkResult {
-                id: keccak256(format!("{height} {index}")),
-                worker: validators[index % validators.len()].address(),
-                payee: *payee,
-                amount: U256::from(1_000_000 * height + index as u64),
-                digest: keccak256("evidence"),
+            .map(|(index, payee)| {
+                let worker = validators[index % validators.len()].address();
+                let amount = U256::from(1_000_000 * height + index as u64);
+                race::won(index as u64, (worker, *payee), amount, &domain)
             })
             .collect();
+        let (work, solutions): (Vec<_>, Vec<_>) = work.into_iter().unzip();
         let header = Header {
             network_id: domain.network_id,
             chain_id: domain.chain_id,
@@ -97,10 +96,11 @@ impl Ledger {
         let certificate = Certificate::from_votes(&votes).expect("votes");
         certificate.verify(&domain, &set).expect("a certificate");
         let leaves: Vec<_> = work.iter().map(WorkResult::leaf).collect();
-        for (index, result) in work.into_iter().enumerate() {
+        for (index, (result, solution)) in work.into_iter().zip(solutions).enumerate() {
+            let solution = Some(solution);
             let proof = merkle::proof(&leaves, index).expect("in range");
             let (header, certificate) = (header.clone(), certificate.clone());
-            results.push(FinalizedResult { header, certificate, result, proof });
+            results.push(FinalizedResult { header, certificate, result, proof, solution });
         }
     }
 

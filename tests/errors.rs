@@ -9,13 +9,13 @@ mod desk;
 use std::cell::Cell;
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, keccak256},
+    primitives::{Address, B256, Bytes, U256},
     providers::Provider,
 };
-use desk::{Bench, genesis, text};
+use desk::{Bench, genesis, race, text};
 use dtn_primitives::{
-    Allotment, Distribution, EcdsaCertificate, Genesis, Header, SecretKey, SettlementMessage, ValidatorIndex, Vote,
-    VoteKind, WorkResult,
+    Allotment, Distribution, EcdsaCertificate, Genesis, Header, SecretKey, SettlementMessage, Solution, ValidatorIndex,
+    Vote, VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
     Account, Call, connection::AnvilOptions, contracts::ResultRegistry, dev_keys::dev_key, gas_ledger::GasLedger,
@@ -145,6 +145,7 @@ fn tuple(header: &Header) -> String {
 
 const HEADER: &str = "(bytes32,uint64,uint64,uint64,uint64,address,bytes32,bytes32,bytes32)";
 const RESULT: &str = "(bytes32,address,address,uint256,bytes32)";
+const SOLUTION: &str = "(address,bytes,bytes)";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wallet_says_why_it_refuses() {
@@ -299,34 +300,69 @@ async fn the_registry_says_why_it_refuses() {
 async fn the_distributor_says_why_it_refuses() {
     let network = Network::new().await;
     let (bench, distributor) = (&network.bench, network.distributor);
-    let result = |id: u8, payee: Address| WorkResult {
-        id: B256::repeat_byte(id),
-        worker: Address::repeat_byte(5),
-        payee,
-        amount: U256::from(1),
-        digest: keccak256("work"),
-    };
-    let results = [result(1, Address::repeat_byte(0x41)), result(2, Address::ZERO)];
+    let domain = network.genesis.domain();
+    let (worker, payee, one) = (Address::repeat_byte(5), Address::repeat_byte(0x41), U256::from(1));
+    let good = race::won(1, (worker, payee), one, &domain);
+    // What only a quorum that lies could certify.
+    let (result, solution) = &good;
+    let unlike = |result: WorkResult, solution: Solution| race::certified((result, solution), &domain);
+    let (order, claim) = (Bytes::from_static(&[0]), Bytes::from_static(&[1]));
+    let other = race::won(2, (worker, payee), one, &domain).1;
+    let races = [
+        (good.clone(), ""),
+        (race::won(3, (worker, Address::ZERO), one, &domain), "ZeroPayee(id: 0x"),
+        (unlike(result.clone(), Solution { order, ..solution.clone() }), "MalformedOrder(id: 0x"),
+        (unlike(result.clone(), Solution { claim, ..solution.clone() }), "MalformedClaim(digest: 0x"),
+        (unlike(result.clone(), Solution { order: other.order, ..solution.clone() }), "ForeignClaim(id: 0x"),
+        (unlike(WorkResult { payee: worker, ..result.clone() }, solution.clone()), "WrongPayee(payee: 0x0505"),
+        (
+            unlike(WorkResult { amount: U256::from(2), ..result.clone() }, solution.clone()),
+            "WrongAmount(amount: 2, offered: 1)",
+        ),
+        (unlike(WorkResult { worker: payee, ..result.clone() }, solution.clone()), "WrongHash(hash: 0x"),
+        (race::claimed(4, u64::MAX, (worker, payee), one, &domain), "WorkMissing(hash: 0x"),
+    ];
+    let results: Vec<_> = races.iter().map(|((result, _), _)| result.clone()).collect();
+    let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
     let header = network.header(1, &results);
     let shown = |result: &WorkResult| {
         let WorkResult { id, worker, payee, amount, digest } = result;
         format!("({id},{worker},{payee},{amount},{digest})")
     };
-    let sibling = |index: usize| format!("[{}]", results[1 - index].leaf());
-    let pay = format!("pay({HEADER},{RESULT},bytes32[])");
+    let solved = |solution: &Solution| {
+        let Solution { requester, order, claim } = solution;
+        format!("({requester},{order},{claim})")
+    };
+    let siblings = |index: usize| {
+        let proof = merkle::proof(&leaves, index).expect("in range");
+        format!("[{}]", proof.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    let pay = format!("pay({HEADER},{RESULT},bytes32[],{SOLUTION})");
+    let call = |index: usize, solution: &Solution| {
+        [pay.clone(), tuple(&header), shown(&results[index]), siblings(index), solved(solution)]
+    };
     let refused = |call: &[&str], expected: &str| network.refused(distributor, call, expected);
-    refused(&[&pay, &tuple(&header), &shown(&results[0]), &sibling(0)], "NotFinalized(height: 1, blockHash: 0x");
+    let refused_pay = |call: [String; 5], expected: &str| refused(&call.each_ref().map(String::as_str), expected);
+    refused_pay(call(0, solution), "NotFinalized(height: 1, blockHash: 0x");
     let certificate = network.commit(&header, 3);
-    let call = ResultRegistry::finalizeCall { header: (&header).into(), view_: 0, certificate };
-    network.sender().await.send(&Call::new("ResultRegistry", network.registry, &call)).await.expect("final");
-    refused(&[&pay, &tuple(&header), &shown(&results[0]), "[]"], "NotIncluded(leaf: 0x");
-    refused(&[&pay, &tuple(&header), &shown(&results[1]), &sibling(1)], "ZeroPayee(id: 0x0202");
-    let many = format!("payMany({HEADER},{RESULT}[],bytes32[][])");
-    refused(&[&many, &tuple(&header), "[]", "[[]]"], "LengthMismatch(results: 0, proofs: 1)");
-    let paid = [pay.as_str(), &tuple(&header), &shown(&results[0]), &sibling(0)];
-    let id = network.propose(&[&["--to", &distributor.to_string(), "--call"][..], &paid].concat());
+    let finalize = ResultRegistry::finalizeCall { header: (&header).into(), view_: 0, certificate };
+    network.sender().await.send(&Call::new("ResultRegistry", network.registry, &finalize)).await.expect("final");
+    refused(&[&pay, &tuple(&header), &shown(&results[0]), "[]", &solved(solution)], "NotIncluded(leaf: 0x");
+    for (index, ((_, solution), expected)) in races.iter().enumerate().skip(1) {
+        refused_pay(call(index, solution), expected);
+    }
+    let nobodys = Solution { requester: Address::ZERO, ..solution.clone() };
+    refused_pay(call(0, &nobodys), &format!("WrongOrder(id: {}", result.id));
+    let another = Solution { claim: other.claim, ..solution.clone() };
+    refused_pay(call(0, &another), &format!("WrongClaim(digest: {}", result.digest));
+    let many = format!("payMany({HEADER},{RESULT}[],bytes32[][],{SOLUTION}[])");
+    let mismatch = "LengthMismatch(results: 0, proofs: 1, solutions: 0)";
+    refused(&[&many, &tuple(&header), "[]", "[[]]", "[]"], mismatch);
+    let paid = call(0, solution);
+    let paid_words = paid.each_ref().map(String::as_str);
+    let id = network.propose(&[&["--to", &distributor.to_string(), "--call"][..], &paid_words].concat());
     bench.json(&["execute", &id, "--from", OWNERS]);
-    refused(&paid, "AlreadyPaid(id: 0x0101");
+    refused(&paid_words, &format!("AlreadyPaid(id: {}", result.id));
 
     let zero = Address::ZERO.to_string();
     refused(&["sweep(address)", &zero], "NothingToSweep(token: 0x0000");

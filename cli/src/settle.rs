@@ -6,6 +6,7 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_ledger::verify_result;
 use dtn_node::ApiClient;
 use dtn_primitives::FinalizedResult;
 use dtn_report::{Table, left, right, units};
@@ -206,7 +207,7 @@ async fn status(args: Status, context: &Context) -> Result<()> {
     output::line(table)
 }
 
-/// All results from a height on, of the first peer that answers, each checked against its certificate.
+/// All results from a height on, of the first peer that answers, each with its certificate and its solution checked.
 async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
     'peers: for peer in &client.peers {
         let mut found = Vec::<FinalizedResult>::new();
@@ -216,12 +217,13 @@ async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
                 Ok(more) if more.is_empty() => return Ok(found),
                 Ok(more) => {
                     for result in &more {
-                        let FinalizedResult { header, certificate, .. } = result;
-                        let is_certified = (certificate.height, certificate.block_hash)
-                            == (header.height, header.hash())
-                            && certificate.verify(&client.domain, &client.validators).is_ok();
-                        if !is_certified || header.height < next {
-                            tracing::warn!(height = header.height, "a peer shows a result without a certificate");
+                        let height = result.header.height;
+                        if height < next {
+                            tracing::warn!(height, "a peer shows a result that was not asked for");
+                            continue 'peers;
+                        }
+                        if let Err(error) = verify_result(result, &client.domain, &client.validators) {
+                            tracing::warn!(height, %error, "a peer shows a result that does not hold");
                             continue 'peers;
                         }
                     }

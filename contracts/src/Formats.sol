@@ -122,6 +122,9 @@ library Formats {
     /// @notice Type of the message by which the holder of a BLS key proves to possess its secret.
     bytes32 internal constant KEY_TYPEHASH = keccak256("BlsKey(address account,bytes key)");
 
+    /// @notice Type of what an account asks of the network.
+    bytes32 internal constant TRANSACTION_TYPEHASH = keccak256("Transaction(address sender,bytes payload)");
+
     /// @notice Type of a list of payouts that are made together.
     bytes32 internal constant BATCH_TYPEHASH = keccak256("Batch(address token,bytes32[] payouts)");
 
@@ -187,6 +190,16 @@ library Formats {
     /// @notice The digest that the holder of a BLS key signs with it, for the account whose key it is.
     function keyDigest(bytes32 separator, address account, bytes calldata key) internal pure returns (bytes32) {
         bytes32 structHash = keccak256(abi.encode(KEY_TYPEHASH, account, keccak256(key)));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    /// @notice The hash of a transaction of the network, which is what its sender signs.
+    function transactionHash(bytes32 separator, address sender, bytes calldata payload)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 structHash = keccak256(abi.encode(TRANSACTION_TYPEHASH, sender, keccak256(payload)));
         return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Allotment, Distribution, Formats, Header, Result} from "./Formats.sol";
+import {Pow, Solution} from "./Pow.sol";
 import {Purse} from "./Purse.sol";
 
 /// @notice What the distributor asks of a registry.
@@ -31,11 +32,13 @@ interface IOutcomes {
 /// multisig makes the call (the owners' lock). Neither can move money alone, nothing is paid twice, and no worker whom
 /// the registry has barred is paid at all. There are three ways through both locks:
 ///
-/// - Results of final blocks are paid one by one ({pay}) or several at once ({payMany}). A completed round of
-///   sequential work, whose id begins with four zero bytes as the hash of no order does, is paid only for the very
-///   outcome that has stood on this chain against everybody's challenge.
+/// - Results of final blocks are paid one by one ({pay}) or several at once ({payMany}). The result of a race is paid
+///   only with the winner's solution, whose work is checked here. A completed round of sequential work, whose id begins
+///   with four zero bytes as the hash of no order does, is paid only for the very outcome that has stood on this chain
+///   against everybody's challenge.
 /// - A result whose payee is this contract stands for a batch: its digest is the hash of a list of payouts. To pay it is
-///   to approve the list, which anyone may then {push}.
+///   to approve the list, which anyone may then {push}. No work is behind it that could be checked: for a batch, as for
+///   a distribution, the word of the validators and the owners is all there is.
 /// - A distribution is a Merkle root of what each account has earned since the beginning. The validators certify it, the
 ///   multisig schedules it, and after a delay, in which people may look at it and the multisig may cancel it, anyone may
 ///   {activate} it and {claim} for anyone. A claim pays what the account has not had yet. A later root may state less for
@@ -107,8 +110,8 @@ contract RewardDistributor is Purse {
     error NoCode(address account);
     /// @notice The caller is not the multisig.
     error OnlyMultisig(address caller);
-    /// @notice Each result has one proof.
-    error LengthMismatch(uint256 results, uint256 proofs);
+    /// @notice Each result has one proof and one solution.
+    error LengthMismatch(uint256 results, uint256 proofs, uint256 solutions);
     /// @notice The result names nobody to be paid.
     error ZeroPayee(bytes32 id);
     /// @notice The result has been paid.
@@ -186,13 +189,14 @@ contract RewardDistributor is Purse {
     /// @param header A header that the registry holds as final.
     /// @param result A result of that block.
     /// @param proof Siblings from the result's leaf up to the header's results root.
-    function pay(Header calldata header, Result calldata result, bytes32[] calldata proof)
+    /// @param solution What shows the work of a race. It is not looked at for a round or a batch, and is empty there.
+    function pay(Header calldata header, Result calldata result, bytes32[] calldata proof, Solution calldata solution)
         external
         onlyMultisig
         nonReentrant
     {
         _checkFinal(header);
-        _checkResult(header, result, proof);
+        _checkResult(header, result, proof, solution);
         if (registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
         isPaid[result.id] = true;
         if (result.payee == address(this)) return _approve(result);
@@ -208,16 +212,20 @@ contract RewardDistributor is Purse {
     /// @param header A header that the registry holds as final.
     /// @param results Results of that block.
     /// @param proofs Siblings from each result's leaf up to the header's results root.
-    function payMany(Header calldata header, Result[] calldata results, bytes32[][] calldata proofs)
-        external
-        onlyMultisig
-        nonReentrant
-    {
-        if (results.length != proofs.length) revert LengthMismatch(results.length, proofs.length);
+    /// @param solutions What shows the work of each race, see {pay}.
+    function payMany(
+        Header calldata header,
+        Result[] calldata results,
+        bytes32[][] calldata proofs,
+        Solution[] calldata solutions
+    ) external onlyMultisig nonReentrant {
+        if (results.length != proofs.length || results.length != solutions.length) {
+            revert LengthMismatch(results.length, proofs.length, solutions.length);
+        }
         _checkFinal(header);
         for (uint256 i; i < results.length; ++i) {
             Result calldata result = results[i];
-            _checkResult(header, result, proofs[i]);
+            _checkResult(header, result, proofs[i], solutions[i]);
             if (registry.isBarred(result.worker)) {
                 emit Withheld(result.id, result.worker, result.amount);
                 continue;
@@ -358,12 +366,22 @@ contract RewardDistributor is Purse {
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
     }
 
-    function _checkResult(Header calldata header, Result calldata result, bytes32[] calldata proof) private view {
+    /// @dev The header is final, so it is of the registry's network and of this chain.
+    function _checkResult(
+        Header calldata header,
+        Result calldata result,
+        bytes32[] calldata proof,
+        Solution calldata solution
+    ) private view {
         if (result.payee == address(0)) revert ZeroPayee(result.id);
         if (isPaid[result.id]) revert AlreadyPaid(result.id);
         bytes32 leaf = result.leaf();
         if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
-        if (bytes4(result.id) == 0 && aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
+        if (bytes4(result.id) == 0) {
+            if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
+        } else if (result.payee != address(this)) {
+            Pow.check(solution, result, header.networkId, header.chainId);
+        }
     }
 
     /// @dev A token that came twice would have its cap twice.

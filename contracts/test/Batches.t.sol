@@ -3,8 +3,10 @@ pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Choosy, ReturnBomb, Stubborn, TrickyToken} from "./Mocks.sol";
+import {payloadHash} from "./Races.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
 import {Distribution, Header, Result, VoteKind} from "../src/Formats.sol";
+import {Pow, Solution} from "../src/Pow.sol";
 import {Purse} from "../src/Purse.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
 
@@ -31,14 +33,32 @@ contract BatchesTest is RewardsFixture {
     function test_RevertWhen_ManyAreNotPaidByTheMultisig() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(2);
         vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, address(this)));
-        distributor.payMany(header, results, proofs);
+        distributor.payMany(header, results, proofs, solutionsOf(results));
     }
 
-    function test_RevertWhen_ProofsAreTooFew() public {
-        (Header memory header, Result[] memory results,) = finalizedMany(2);
-        expectManyRefused(
-            header, results, new bytes32[][](1), abi.encodeWithSelector(RewardDistributor.LengthMismatch.selector, 2, 1)
-        );
+    function test_RevertWhen_ProofsOrSolutionsAreTooFew() public {
+        (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(2);
+        bytes memory reason = abi.encodeWithSelector(RewardDistributor.LengthMismatch.selector, 2, 1, 2);
+        expectManyRefused(header, results, new bytes32[][](1), reason);
+        vm.prank(address(wallet));
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.LengthMismatch.selector, 2, 2, 1));
+        distributor.payMany(header, results, proofs, new Solution[](1));
+    }
+
+    /// @dev One race among others is paid for nothing less than its own work.
+    function test_RevertWhen_OneOfManyShowsNoWork() public {
+        (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(3);
+        Solution memory own = solutionOf[results[1].id];
+        delete solutionOf[results[1].id];
+        bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
+        bytes memory reason = abi.encodeWithSelector(Pow.WrongOrder.selector, results[1].id, nothing);
+        expectManyRefused(header, results, proofs, reason);
+        solutionOf[results[1].id] = solutionOf[results[2].id];
+        reason = abi.encodeWithSelector(Pow.WrongOrder.selector, results[1].id, results[2].id);
+        expectManyRefused(header, results, proofs, reason);
+        solutionOf[results[1].id] = own;
+        payMany(header, results, proofs);
+        assertEq(PAYEE.balance, 3 ether);
     }
 
     function test_RevertWhen_OneOfManyIsThereTwice() public {
@@ -108,7 +128,7 @@ contract BatchesTest is RewardsFixture {
         vm.expectEmit(address(distributor));
         emit RewardDistributor.BatchApproved(result.id, result.digest, 20 ether);
         vm.prank(address(wallet));
-        distributor.pay(header, result, new bytes32[](0));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
         assertTrue(distributor.isPaid(result.id));
         assertEq(address(distributor).balance, 100 ether);
 
@@ -163,7 +183,7 @@ contract BatchesTest is RewardsFixture {
         result.amount = 1;
         Header memory header = finalizeOnly(result, 1);
         vm.prank(address(wallet));
-        distributor.pay(header, result, new bytes32[](0));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
         expectNotApproved(result.id, NATIVE, payouts);
     }
 
@@ -247,11 +267,11 @@ contract BatchesTest is RewardsFixture {
         vm.expectRevert(abi.encodeWithSelector(Purse.InsufficientFunds.selector, 1 ether, 2 ether));
         distributor.push(id, NATIVE, payouts);
 
-        Result memory result = Result(keccak256("order"), validators[0], PAYEE, 2 ether, 0);
+        Result memory result = makeRace(0, validators[0], PAYEE, 2 ether);
         Header memory header = finalizeOnly(result, 3);
         vm.prank(address(wallet));
         vm.expectRevert(abi.encodeWithSelector(Purse.InsufficientFunds.selector, 1 ether, 2 ether));
-        distributor.pay(header, result, new bytes32[](0));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
     }
 
     /// @dev Whatever gas the transaction brings, a recipient that demands nearly its whole bound is paid and not
@@ -359,14 +379,15 @@ contract BatchesTest is RewardsFixture {
         Distribution memory none;
         Header memory header;
         Result memory result;
+        Solution memory solution;
         bytes[7] memory calls = [
             abi.encodeCall(distributor.push, (0, NATIVE, payouts)),
             abi.encodeCall(distributor.claim, (PAYEE, address(token), 1, new bytes32[](0))),
             abi.encodeCall(distributor.activate, (none)),
             abi.encodeCall(distributor.withdraw, (address(token), PAYEE)),
             abi.encodeCall(distributor.sweep, (address(token))),
-            abi.encodeCall(distributor.pay, (header, result, new bytes32[](0))),
-            abi.encodeCall(distributor.payMany, (header, new Result[](0), new bytes32[][](0)))
+            abi.encodeCall(distributor.pay, (header, result, new bytes32[](0), solution)),
+            abi.encodeCall(distributor.payMany, (header, new Result[](0), new bytes32[][](0), new Solution[](0)))
         ];
         for (uint64 i; i < 7; ++i) {
             bytes32 id = approveBatch(address(token), payouts, i + 1);
@@ -390,7 +411,7 @@ contract BatchesTest is RewardsFixture {
 
     function payMany(Header memory header, Result[] memory results, bytes32[][] memory proofs) private {
         vm.prank(address(wallet));
-        distributor.payMany(header, results, proofs);
+        distributor.payMany(header, results, proofs, solutionsOf(results));
     }
 
     function expectManyRefused(
@@ -401,7 +422,7 @@ contract BatchesTest is RewardsFixture {
     ) private {
         vm.prank(address(wallet));
         vm.expectRevert(reason);
-        distributor.payMany(header, results, proofs);
+        distributor.payMany(header, results, proofs, solutionsOf(results));
         assertFalse(distributor.isPaid(results[0].id));
     }
 

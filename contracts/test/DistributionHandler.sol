@@ -199,7 +199,7 @@ contract DistributionHandler is RewardsFixture {
         header.epoch = registry.epoch();
         registry.finalize(header, VIEW, certificate(header, members, 0, registry.quorum()));
         vm.prank(address(wallet));
-        distributor.pay(header, result, new bytes32[](0));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
         batchIds.push(result.id);
         batches.push(payouts);
         pushed.push();

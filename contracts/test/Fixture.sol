@@ -3,8 +3,10 @@ pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 import {newDistributor} from "./Deployed.sol";
+import {Claim, Order, encodeClaim, encodeOrder, payloadHash, workHash} from "./Races.sol";
 import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {Solution} from "../src/Pow.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
 
@@ -19,7 +21,11 @@ abstract contract Fixture is Test {
     /// @dev The order of secp256k1.
     uint256 internal constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
+    address internal constant REQUESTER = address(0x0E0E);
+
     mapping(address => uint256) internal keyOf;
+    /// @dev Of the races that were made; empty for all other results.
+    mapping(bytes32 id => Solution) internal solutionOf;
 
     /// @dev Validators with known keys, in ascending order of address.
     function makeValidators(uint256 n) internal returns (address[] memory) {
@@ -56,6 +62,40 @@ abstract contract Fixture is Test {
             caps[i + 1] = Allotment(tokens[i], CAP);
         }
         return newDistributor(IRegistry(address(registry)), IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps);
+    }
+
+    /// @dev The result of a race that a worker has won, with its solution noted. Every hash wins.
+    function makeRace(uint256 number, address worker, address payee, uint256 amount)
+        internal
+        returns (Result memory result)
+    {
+        return makeRace(number, worker, payee, amount, 1);
+    }
+
+    /// @dev The same with more work asked for, whether it was done or not.
+    function makeRace(uint256 number, address worker, address payee, uint256 amount, uint64 expectedHashes)
+        internal
+        returns (Result memory result)
+    {
+        Order memory order = Order(uint64(number), "MNIST", "LeNet-5", "accuracy >= 0.99", amount, expectedHashes);
+        bytes memory payload = encodeOrder(order);
+        bytes32 domain = domainOf(NETWORK, block.chainid);
+        (result.id, result.worker, result.payee) = (payloadHash(domain, REQUESTER, payload), worker, payee);
+        result.amount = amount;
+        Claim memory claim;
+        (claim.order, claim.race, claim.payee) = (result.id, keccak256(abi.encode("race", number)), payee);
+        (claim.nonce, claim.startedAt) = (uint64(1 << 40) + uint64(number), 1_700_000_000_000_000);
+        (claim.endedAt, claim.duration) = (claim.startedAt + 500_000, 499_998);
+        claim.hash = workHash(NETWORK, claim.race, claim.order, worker, claim.nonce);
+        solutionOf[result.id] = Solution(REQUESTER, payload, encodeClaim(claim));
+        result.digest = payloadHash(domain, worker, solutionOf[result.id].claim);
+    }
+
+    function solutionsOf(Result[] memory results) internal view returns (Solution[] memory solutions) {
+        solutions = new Solution[](results.length);
+        for (uint256 i; i < results.length; ++i) {
+            solutions[i] = solutionOf[results[i].id];
+        }
     }
 
     function makeHeader(uint64 height, bytes32 resultsRoot) internal view returns (Header memory) {

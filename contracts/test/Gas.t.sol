@@ -57,7 +57,7 @@ contract GasTest is Fixture, Budgets {
         vm.deal(PAYEE, 1);
 
         bytes32[] memory leaves = new bytes32[](4);
-        Result memory result = Result(keccak256("order"), validators[0], PAYEE, 1 ether, keccak256("claim"));
+        Result memory result = makeRace(0, validators[0], PAYEE, 1 ether);
         leaves[0] = leafOf(result);
         for (uint256 i = 1; i < 4; ++i) {
             leaves[i] = keccak256(abi.encode(i));
@@ -71,7 +71,8 @@ contract GasTest is Fixture, Budgets {
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
         check("finalize, 3 of 4, later", 76_000);
 
-        run(address(distributor), 0, abi.encodeCall(distributor.pay, (header, result, proof)), 56_700, 93_500);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
+        run(address(distributor), 0, data, 60_700, 103_500);
         assertEq(PAYEE.balance, 1 ether + 1);
         assertEq(over, "");
     }

@@ -7,6 +7,7 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {newDistributor, newRegistry} from "./Deployed.sol";
 import {Bls} from "../src/Bls.sol";
 import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../src/Formats.sol";
+import {Pow, Solution} from "../src/Pow.sol";
 import {Validators} from "../src/Validators.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
@@ -104,10 +105,40 @@ contract GoldenVectorsTest is Test {
             });
             assertEq(this.leafOf(result), json.readBytes32(string.concat(entry, ".leaf")));
             uint256 before = result.payee.balance;
-            distributor.pay(header, result, json.readBytes32Array(item(".proofs", count)));
+            bytes32[] memory proof = json.readBytes32Array(item(".proofs", count));
+            distributor.pay(header, result, proof, solutionAt(item(".solutions", count)));
             assertEq(result.payee.balance - before, result.amount);
         }
         assertGt(count, 0, "the vectors have a result");
+    }
+
+    /// @dev The work of each race, mined in Rust, by its parts: which hash wins, and which is the greatest that does.
+    function test_GoldenVectors_Work() public view {
+        bytes32 networkId = json.readBytes32(".network.network_id");
+        uint256 count;
+        for (; json.keyExists(item(".solutions", count)); ++count) {
+            string memory entry = item(".solutions", count);
+            bytes32 hash = Pow.hashOf(
+                networkId,
+                json.readBytes32(string.concat(entry, ".race")),
+                json.readBytes32(string.concat(item(".results", count), ".id")),
+                json.readAddress(string.concat(item(".results", count), ".worker")),
+                uint64(json.readUint(string.concat(entry, ".nonce")))
+            );
+            assertEq(hash, json.readBytes32(string.concat(entry, ".hash")));
+            uint256 target = type(uint256).max / json.readUint(string.concat(entry, ".expected_hashes"));
+            assertEq(bytes32(target), json.readBytes32(string.concat(entry, ".target")));
+            assertLe(uint256(hash), target);
+        }
+        assertEq(count, 3, "one for each result");
+    }
+
+    function solutionAt(string memory entry) private view returns (Solution memory) {
+        return Solution({
+            requester: json.readAddress(string.concat(entry, ".requester")),
+            order: json.readBytes(string.concat(entry, ".order")),
+            claim: json.readBytes(string.concat(entry, ".claim"))
+        });
     }
 
     /// @dev Evidence made in Rust, one of each kind, bars the validator that it accuses.

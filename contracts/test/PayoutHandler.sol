@@ -6,12 +6,14 @@ import {newRegistry, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes} from "./Mocks.sol";
 import {Header, Result} from "../src/Formats.sol";
+import {Solution} from "../src/Pow.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
 
 /// @notice Makes blocks, finalizes some of them, and tries to get rewards out of a distributor: by the book, with one
-/// of the two locks missing, twice, with results that are not in the block, and for rounds that came to something else.
+/// of the two locks missing, twice, with results that are not in the block, for rounds that came to something else, and
+/// for races without the winner's work.
 contract PayoutHandler is Fixture {
     struct Block {
         Header header;
@@ -35,6 +37,9 @@ contract PayoutHandler is Fixture {
     bytes32[] private paidIds;
     mapping(bytes32 => uint256) private payments;
     mapping(bytes32 => bytes32) private outcomeAt;
+    /// @dev By the digest of the claim, since an order may have several.
+    mapping(bytes32 => Solution) private solutionTo;
+    mapping(bytes32 => bool) private isWorked;
     mapping(address => uint256) private received;
     address[] private payees;
     uint256[4] private done;
@@ -68,13 +73,7 @@ contract PayoutHandler is Fixture {
         bytes32[] memory leaves = new bytes32[](size);
         for (uint256 i; i < size; ++i) {
             uint256 random = uint256(keccak256(abi.encode(seed, i)));
-            Result memory result = Result(
-                idAt(random % 12),
-                validators[random % 5 % 4],
-                payees[random % 4],
-                random % 3 ether,
-                bytes32(1 + random % 2)
-            );
+            Result memory result = resultOf(random);
             made.results.push(result);
             leaves[i] = leafOf(result);
         }
@@ -84,7 +83,7 @@ contract PayoutHandler is Fixture {
 
     /// @dev A round comes to one of the digests that results state, or to something else. Once and for all.
     function decide(uint256 which, uint256 outcome) external {
-        bytes32 id = idAt(which % 12);
+        bytes32 id = bytes32(which % 12 & ~uint256(1));
         if (outcomeAt[id] != 0) return;
         outcomeAt[id] = bytes32(1 + outcome % 3);
         outcomes.set(id, outcomeAt[id]);
@@ -110,8 +109,9 @@ contract PayoutHandler is Fixture {
     function payThroughWallet(uint256 which, uint256 index, uint256 confirmations, bool forged) external {
         if (blocks.length == 0) return;
         (Header memory header, Result memory result, bytes32[] memory proof) = claim(which, index, forged);
+        Solution memory solution = solutionTo[forged ? bytes32(confirmations) : result.digest];
         confirmations = 1 + confirmations % 5;
-        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solution));
         bytes32 salt = bytes32(++done[3]);
         vm.prank(owners[0]);
         bytes32 id = wallet.proposeTransaction(address(distributor), 0, data, 0, salt);
@@ -120,7 +120,7 @@ contract PayoutHandler is Fixture {
             wallet.confirmTransaction(id);
         }
         bool open = confirmations >= 3 && finalHash[header.height] == hashOf(header) && !forged;
-        open = open && (bytes4(result.id) != 0 || outcomeAt[result.id] == result.digest);
+        open = open && (bytes4(result.id) != 0 ? isWorked[result.digest] : outcomeAt[result.id] == result.digest);
         bool payable_ = payments[result.id] == 0 && result.amount <= address(distributor).balance;
         uint256 before = address(distributor).balance;
         vm.prank(owners[0]);
@@ -140,7 +140,7 @@ contract PayoutHandler is Fixture {
         (Header memory header, Result memory result, bytes32[] memory proof) = claim(which, index, false);
         address[4] memory callers = [owners[0], validators[0], result.payee, address(this)];
         vm.prank(callers[by % 4]);
-        try distributor.pay(header, result, proof) {
+        try distributor.pay(header, result, proof, solutionTo[result.digest]) {
             ++breaches;
         } catch {}
     }
@@ -161,9 +161,13 @@ contract PayoutHandler is Fixture {
         if (forged) result.amount += 1;
     }
 
-    /// @dev Half of the ids are those of orders, half those of rounds.
-    function idAt(uint256 index) private pure returns (bytes32) {
-        return bytes32(index % 2 == 0 ? index : index | 1 << 255);
+    /// @dev Half of the results are of rounds, half of races, some of which ask for more work than anybody has done.
+    function resultOf(uint256 random) private returns (Result memory result) {
+        (uint256 index, address worker, address payee) = (random % 12, validators[random % 5 % 4], payees[random % 4]);
+        if (index % 2 == 0) return Result(bytes32(index), worker, payee, random % 3 ether, bytes32(1 + random % 2));
+        bool isEasy = index < 9;
+        result = makeRace(index, worker, payee, index * 0.25 ether, isEasy ? 1 : type(uint64).max);
+        (solutionTo[result.digest], isWorked[result.digest]) = (solutionOf[result.id], isEasy);
     }
 
     function note(Result memory result, uint256 before) private {

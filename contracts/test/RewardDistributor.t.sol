@@ -5,8 +5,10 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {newDistributor, newRegistry, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes, Reentrant, Stubborn} from "./Mocks.sol";
+import {payloadHash} from "./Races.sol";
 import {Allotment, Header, Result, VoteKind} from "../src/Formats.sol";
 import {MultiSigWallet} from "../src/MultiSigWallet.sol";
+import {Pow, Solution} from "../src/Pow.sol";
 import {Purse} from "../src/Purse.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.sol";
@@ -58,7 +60,7 @@ contract RewardDistributorTest is Fixture {
     /// @dev The way a reward takes in earnest: certificate, proposal, confirmations, execution.
     function test_PaysThroughBothLocks() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
-        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         approve(data, result.id);
         vm.expectEmit(address(distributor));
         emit RewardDistributor.Paid(result.id, PAYEE, 2 ether, 1);
@@ -82,7 +84,7 @@ contract RewardDistributorTest is Fixture {
         for (uint256 i; i < 3; ++i) {
             vm.prank(callers[i]);
             vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, callers[i]));
-            distributor.pay(header, result, proof);
+            distributor.pay(header, result, proof, solutionOf[result.id]);
         }
     }
 
@@ -125,7 +127,7 @@ contract RewardDistributorTest is Fixture {
     /// @dev Barring comes in time even when the owners have agreed to pay before.
     function test_RevertWhen_WorkerIsBarredAfterTheOwnersAgreed() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
-        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         bytes32 id = approve(data, result.id);
         registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 3));
         bytes memory inner = abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, validators[3]);
@@ -230,7 +232,7 @@ contract RewardDistributorTest is Fixture {
             vm.expectRevert(
                 abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), reasons[i])
             );
-            distributor.pay{gas: 1_000_000}(header, result, proof);
+            distributor.pay{gas: 1_000_000}(header, result, proof, solutionOf[result.id]);
             assertFalse(distributor.isPaid(result.id));
             assertEq(address(distributor).balance, 100 ether);
         }
@@ -244,7 +246,7 @@ contract RewardDistributorTest is Fixture {
         Stubborn payee = new Stubborn();
         payee.setMood(Stubborn.Mood.Reverting);
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
-        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof));
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         bytes32 id = approve(data, result.id);
         bytes memory inner = abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether);
         bytes memory middle = abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), inner);
@@ -264,9 +266,11 @@ contract RewardDistributorTest is Fixture {
         distributor = deployDistributor(address(payee));
         vm.deal(address(distributor), 100 ether);
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
-        payee.prepare(address(distributor), abi.encodeCall(distributor.pay, (header, result, proof)));
+        payee.prepare(
+            address(distributor), abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]))
+        );
         vm.prank(address(payee));
-        distributor.pay(header, result, proof);
+        distributor.pay(header, result, proof, solutionOf[result.id]);
         assertTrue(payee.attempted());
         assertFalse(payee.succeeded());
         assertEq(payee.answer(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector));
@@ -306,12 +310,39 @@ contract RewardDistributorTest is Fixture {
         expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, id));
     }
 
-    /// @dev The least id that is an order's.
-    function test_AnOrderNeedsNoOutcome() public {
+    /// @dev The least id that is an order's, and the greatest that is a round's.
+    function test_AnOrderNeedsASolutionAndARoundAnOutcome() public {
         bytes32 id = bytes32(uint256(1) << 224);
+        bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
         (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("claim"));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongOrder.selector, id, nothing));
+        result.id = bytes32((uint256(1) << 224) - 1);
+        header = makeHeader(2, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, result.id));
+    }
+
+    /// @dev Two locks are open, and the work was not done: by nobody, by another worker, or too little of it.
+    function test_RevertWhen_TheWorkIsNotShown() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        Solution memory own = solutionOf[result.id];
+        delete solutionOf[result.id];
+        bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongOrder.selector, result.id, nothing));
+        makeRace(3, validators[0], PAYEE, 2 ether);
+        bytes32 other = payloadHash(domainOf(NETWORK, block.chainid), validators[3], solutionOf[result.id].claim);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongClaim.selector, result.digest, other));
+        solutionOf[result.id] = own;
         pay(header, result, proof);
         assertEq(PAYEE.balance, 2 ether);
+
+        result = makeRace(4, validators[0], PAYEE, 2 ether, type(uint64).max);
+        header = makeHeader(2, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        vm.prank(address(wallet));
+        vm.expectPartialRevert(Pow.WorkMissing.selector);
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
+        assertFalse(distributor.isPaid(result.id));
     }
 
     function test_RevertWhen_TheWorkerOfARoundIsBarred() public {
@@ -339,20 +370,13 @@ contract RewardDistributorTest is Fixture {
         proof = new bytes32[](0);
     }
 
-    function resultAt(uint256 index, address payee, uint256 amount) private view returns (Result memory) {
-        return Result(
-            keccak256(abi.encode("order", index)),
-            validators[index % 4],
-            payee,
-            amount,
-            keccak256(abi.encode("claim", index))
-        );
+    function resultAt(uint256 index, address payee, uint256 amount) private returns (Result memory) {
+        return makeRace(index, validators[index % 4], payee, amount);
     }
 
     /// @dev A block with one result of interest among others.
     function block_(address payee, uint256 amount, uint256 size, uint256 index)
         private
-        view
         returns (Header memory header, Result memory result, bytes32[] memory proof)
     {
         bytes32[] memory leaves = new bytes32[](size);
@@ -385,7 +409,7 @@ contract RewardDistributorTest is Fixture {
 
     function pay(Header memory header, Result memory result, bytes32[] memory proof) private {
         vm.prank(address(wallet));
-        distributor.pay(header, result, proof);
+        distributor.pay(header, result, proof, solutionOf[result.id]);
     }
 
     function expectRefusal(Header memory header, Result memory result, bytes32[] memory proof, bytes memory reason)
@@ -394,7 +418,7 @@ contract RewardDistributorTest is Fixture {
         uint256 before = address(distributor).balance;
         vm.prank(address(wallet));
         vm.expectRevert(reason);
-        distributor.pay(header, result, proof);
+        distributor.pay(header, result, proof, solutionOf[result.id]);
         assertEq(address(distributor).balance, before);
     }
 }

@@ -81,7 +81,7 @@ abstract contract RewardsFixture is Fixture {
         Result memory result = batchResult(token, payouts, height);
         Header memory header = finalizeOnly(result, height);
         vm.prank(address(wallet));
-        distributor.pay(header, result, new bytes32[](0));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
         return result.id;
     }
 
@@ -99,7 +99,7 @@ abstract contract RewardsFixture is Fixture {
         proofs = new bytes32[][](count);
         bytes32[] memory leaves = new bytes32[](count);
         for (uint256 i; i < count; ++i) {
-            results[i] = Result(keccak256(abi.encode("order", i)), validators[i % 4], PAYEE, 1 ether, 0);
+            results[i] = makeRace(i, validators[i % 4], PAYEE, 1 ether);
             leaves[i] = leafOf(results[i]);
         }
         bytes32 root;

@@ -4,11 +4,13 @@ pragma solidity ^0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {console} from "forge-std/console.sol";
 import {BlsFixture} from "./BlsFixture.sol";
-import {newRegistry} from "./Deployed.sol";
+import {deploy, newRegistry} from "./Deployed.sol";
 import {Budgets} from "./Gas.t.sol";
+import {PowVerifier} from "./PowVerifier.sol";
 import {ResultRegistry} from "../src/ResultRegistry.sol";
 import {RewardsFixture} from "./RewardsFixture.sol";
 import {Distribution, Header, Result} from "../src/Formats.sol";
+import {Solution} from "../src/Pow.sol";
 
 /// @notice Budgets for payouts, as receipts state it: every call here is a transaction of its own.
 contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
@@ -46,12 +48,24 @@ contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
         assertEq(over, "");
     }
 
+    /// @dev What is in a payout beside everything else. The solution itself is paid for as calldata, once to propose it and
+    /// once to execute it.
+    function test_GasOfVerifyingWork() public {
+        PowVerifier verifier = PowVerifier(deploy("PowVerifier", ""));
+        Result memory result = makeRace(0, validators[0], PAYEE, 1 ether);
+        Solution memory solution = solutionOf[result.id];
+        uint256 used = verifier.costOf(solution, result, NETWORK, block.chainid);
+        console.log("verify a proof of work, execution", used);
+        console.log("bytes of the order and the claim", solution.order.length, solution.claim.length);
+        assertLt(used, 7_600);
+    }
+
     function test_GasOfManyResults() public {
         vm.deal(PAYEE, 1);
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(10);
         vm.prank(address(wallet));
-        distributor.payMany(header, results, proofs);
-        check("pay, 10 results at once to one existing account", 460_000);
+        distributor.payMany(header, results, proofs, solutionsOf(results));
+        check("pay, 10 results at once to one existing account", 562_000);
         assertEq(over, "");
     }
 
@@ -130,7 +144,7 @@ contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {
     /// @dev What deploying costs, but for the transaction's base and calldata: 200 gas a byte, and the constructor.
     function test_SizeOfTheContracts() public {
         checkSize("bytes of the registry", address(registry), 15_000);
-        checkSize("bytes of the distributor", address(distributor), 12_000);
+        checkSize("bytes of the distributor", address(distributor), 14_000);
         assertEq(over, "");
     }
 

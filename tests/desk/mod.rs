@@ -1,6 +1,8 @@
 //! A folder in which the command line works on the chain side, and the chain that it talks to.
 #![allow(dead_code, reason = "no suite uses all of it")]
 
+pub(crate) mod race;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,8 +1,8 @@
 //! What a block must satisfy to follow another.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_primitives::{Address, B256, Block, Genesis, Header, ValidatorSet, WorkResult};
+use dtn_primitives::{Address, B256, Block, Genesis, Header, Solution, ValidatorSet, WorkResult};
 
 use crate::{Refusal, Tip, state::Changes};
 
@@ -120,6 +120,8 @@ pub(crate) struct CheckedBlock {
     pub(crate) encoded: Vec<u8>,
     pub(crate) transaction_hashes: Arc<[B256]>,
     pub(crate) results: Vec<WorkResult>,
+    /// What shows the work of the results of races, by their ids.
+    pub(crate) solutions: BTreeMap<B256, Solution>,
     pub(crate) changes: Changes,
 }
 

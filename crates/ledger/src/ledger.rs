@@ -328,7 +328,7 @@ impl Ledger {
                 Err(_) => failed.push(hash),
             }
         }
-        let Execution { mut changes, results, .. } = execution;
+        let Execution { mut changes, results, solutions, .. } = execution;
         changes.next_work = next_work;
         // What fails on top of blocks that are not final may succeed without them.
         if depth == 0 {
@@ -351,7 +351,8 @@ impl Ledger {
         let block = Arc::new(Block { header, transactions });
         let (hash, encoded, transaction_hashes) = (block.header.hash(), codec::encode(block.as_ref()), hashes.into());
         let changes = changes.sealed(height, hash);
-        let checked = CheckedBlock { block: block.clone(), hash, encoded, transaction_hashes, results, changes };
+        let checked =
+            CheckedBlock { block: block.clone(), hash, encoded, transaction_hashes, results, solutions, changes };
         self.remember(checked, depth);
         Some(block)
     }
@@ -412,14 +413,14 @@ impl Ledger {
             let valid = self.verified.validate(transaction, *hash);
             valid.map_err(Refusal::Invalid).map_err(refused)?;
         }
-        let Execution { mut changes, results, .. } = execution;
+        let Execution { mut changes, results, solutions, .. } = execution;
         changes.next_work = next_work;
         let root = WorkResult::root(&results);
         if root != block.header.results_root {
             return Err(BlockError::ResultsRoot { have: root, named: block.header.results_root });
         }
         let changes = changes.sealed(height, hash);
-        Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, changes })
+        Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, solutions, changes })
     }
 
     // Final blocks.
@@ -654,13 +655,18 @@ impl Ledger {
         let missing = || self.store.contradiction("a block with results is missing, or its certificate");
         let header = self.store.header(height)?.ok_or_else(missing)?;
         let certificate = self.store.certificate(height)?.ok_or_else(missing)?;
-        let results = self.store.results_in(height)?;
+        let (results, mut solutions) = (self.store.results_in(height)?, self.store.solutions_in(height)?);
         let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
-        let prove = |(index, result)| {
+        let prove = |(index, result): (usize, WorkResult)| {
             let proof = merkle::proof(&leaves, index).unwrap_or_default();
-            FinalizedResult { header: header.clone(), certificate: certificate.clone(), result, proof }
+            let solution = solutions.remove(&result.id);
+            if solution.is_none() && Round::of_id(result.id).is_none() {
+                return Err(self.store.contradiction("the result of a race has no solution"));
+            }
+            let (header, certificate) = (header.clone(), certificate.clone());
+            Ok(FinalizedResult { header, certificate, result, proof, solution })
         };
-        Ok(results.into_iter().enumerate().map(prove).collect())
+        results.into_iter().enumerate().map(prove).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
 //! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
 //! - `proofs.rs` holds the proofs of rounds that were verified.
+//! - `solution.rs` checks what a peer shows for a result, as the distributor contract does.
 //! - `snapshot.rs` says how the state is handed to peers that lag.
 //!
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
@@ -15,6 +16,7 @@ mod mempool;
 mod proofs;
 mod rules;
 mod snapshot;
+mod solution;
 mod state;
 mod store;
 mod verified;
@@ -25,5 +27,6 @@ pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
+pub use solution::{ResultError, SolutionError, check_solution, verify_result};
 pub use state::{OpenOrder, Rounds};
 pub use store::{Location, Store, StoreError};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
     Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Line, Order, Payload, Round, RoundOrder,
-    Transaction, TransactionError, ValidatorSet, WorkResult,
+    Solution, Transaction, TransactionError, ValidatorSet, WorkResult, codec,
 };
 
 use crate::{
@@ -205,6 +205,8 @@ pub(crate) struct Execution<'a> {
     finishes: BTreeMap<B256, Finish<'a>>,
     pub(crate) changes: Changes,
     pub(crate) results: Vec<WorkResult>,
+    /// What shows the work of those that are of races, by their ids.
+    pub(crate) solutions: BTreeMap<B256, Solution>,
 }
 
 /// A race that takes the claims of the block in which its first one is, and of no other.
@@ -222,7 +224,8 @@ impl<'a> Execution<'a> {
     /// The execution of a block with this height and this timestamp in milliseconds.
     pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64, timestamp_ms: u64) -> Self {
         let (finishes, changes) = (BTreeMap::new(), Changes::default());
-        Self { rules, parent, height, timestamp_ms, finishes, changes, results: Vec::new() }
+        let (results, solutions) = (Vec::new(), BTreeMap::new());
+        Self { rules, parent, height, timestamp_ms, finishes, changes, results, solutions }
     }
 
     /// Executes a transaction, or changes nothing.
@@ -284,26 +287,33 @@ impl<'a> Execution<'a> {
         // An order of this block is not among them: its race begins above, because this block has no hash yet.
         let finish = self.finishes.get_mut(&claim.order);
         let open = finish.as_ref().map(|finish| finish.open).or_else(|| self.parent.order(claim.order));
-        let amount = self.rules.allow_claim(sender, claim, open)?.reward();
-        let result = WorkResult { id: claim.order, worker: sender, payee: claim.payee, amount, digest: hash };
-        match (finish, open) {
-            (Some(finish), _) => {
+        let open = self.rules.allow_claim(sender, claim, open)?;
+        let (payee, amount) = (claim.payee, open.reward());
+        let result = WorkResult { id: claim.order, worker: sender, payee, amount, digest: hash };
+        match finish {
+            Some(finish) => {
                 if !finish.workers.insert(sender) {
                     return Err(Refusal::ClaimedBefore { order: claim.order, worker: sender });
                 }
-                if claim.hash < finish.lowest {
-                    finish.lowest = claim.hash;
-                    self.results[finish.result] = result;
+                if claim.hash >= finish.lowest {
+                    return Ok(());
                 }
+                finish.lowest = claim.hash;
+                self.results[finish.result] = result;
             }
-            (None, Some(open)) => {
+            None => {
                 let (workers, lowest) = (BTreeSet::from([sender]), claim.hash);
                 self.finishes.insert(claim.order, Finish { open, workers, lowest, result: self.results.len() });
                 self.results.push(result);
                 self.changes.orders.insert(claim.order, None);
             }
-            (None, None) => return Err(Refusal::NotOpen(claim.order)),
         }
+        let solution = Solution {
+            requester: open.requester,
+            order: codec::encode(&open.payload).into(),
+            claim: codec::encode(&Payload::Claim(claim.clone())).into(),
+        };
+        self.solutions.insert(claim.order, solution);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fmt, io,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -23,8 +24,8 @@ use std::{
 };
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Payload, Round, Transaction,
-    WorkResult, codec,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Payload, Round, Solution,
+    Transaction, WorkResult, codec,
 };
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -60,6 +61,8 @@ const HEADERS: Table = Table::new("headers");
 const BLOCKS: Table = Table::new("blocks");
 const CERTIFICATES: Table = Table::new("certificates");
 const RESULTS: Table = Table::new("results");
+/// What shows the work of the results of races, by the height of their block.
+const SOLUTIONS: Table = Table::new("solutions");
 /// Where the result of an order is: its block's height, and its place among that block's results.
 const RESULT_OF: Table = Table::new("result-of");
 const TRANSACTIONS: Table = Table::new("transactions");
@@ -83,12 +86,13 @@ const PROVEN: Table = Table::new("proven");
 /// The proofs themselves, by digest.
 const PROOFS: Table = Table::new("proofs");
 
-const TABLES: [Table; 17] = [
+const TABLES: [Table; 18] = [
     META,
     HEADERS,
     BLOCKS,
     CERTIFICATES,
     RESULTS,
+    SOLUTIONS,
     RESULT_OF,
     TRANSACTIONS,
     NONCES,
@@ -290,6 +294,11 @@ impl Store {
         Ok(self.read(RESULTS, &height.to_be_bytes())?.unwrap_or_default())
     }
 
+    /// What shows the work of the results of races in the block at a height, by the ids of the results.
+    pub(crate) fn solutions_in(&self, height: u64) -> Result<BTreeMap<B256, Solution>, StoreError> {
+        Ok(self.read(SOLUTIONS, &height.to_be_bytes())?.unwrap_or_default())
+    }
+
     /// Where a finalized transaction is.
     pub fn transaction(&self, hash: B256) -> Result<Option<Location>, StoreError> {
         self.read(TRANSACTIONS, hash.as_slice())
@@ -384,6 +393,9 @@ impl Store {
             transaction.open_table(BLOCKS)?.insert(height_key.as_slice(), encoded.as_slice())?;
             if !checked.results.is_empty() {
                 put(&mut transaction.open_table(RESULTS)?, RESULTS, &height_key, &checked.results)?;
+            }
+            if !checked.solutions.is_empty() {
+                put(&mut transaction.open_table(SOLUTIONS)?, SOLUTIONS, &height_key, &checked.solutions)?;
             }
             let mut result_of = transaction.open_table(RESULT_OF)?;
             for (index, result) in (0u32..).zip(&checked.results) {

@@ -8,6 +8,7 @@ mod common;
 use std::path::Path;
 
 use common::*;
+use dtn_ledger::verify_result;
 use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, SubmitOutcome};
 use dtn_primitives::*;
 use jsonrpsee::{http_client::HttpClientBuilder, ws_client::WsClientBuilder};
@@ -40,9 +41,7 @@ async fn peers_finalize_orders_race_for_work_and_certify_every_block() {
     })
     .await;
     for result in &results {
-        result.certificate.verify(&domain, &validators).unwrap();
-        assert_eq!(result.certificate.block_hash, result.header.hash());
-        assert!(merkle::verify(result.header.results_root, result.result.leaf(), &result.proof));
+        verify_result(result, &domain, &validators).unwrap();
         assert!(hashes.contains(&result.result.id));
         assert_eq!(result.result.amount, U256::from(1_000));
     }

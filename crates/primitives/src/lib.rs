@@ -42,7 +42,7 @@ pub use evidence::{Evidence, EvidenceError};
 pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
-pub use result::{FinalizedResult, WorkResult};
+pub use result::{FinalizedResult, Solution, WorkResult};
 pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
     RoundOrder, elect,

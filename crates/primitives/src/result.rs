@@ -1,6 +1,6 @@
 //! Results: what finalized work is owed, in the form that the distributor contract pays.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,17 @@ impl WorkResult {
     }
 }
 
+/// What shows that the result of a race was earned: the two payloads whose hashes are its id and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Solution {
+    /// Who signed the order.
+    pub requester: Address,
+    /// The payload of the order, in its wire encoding.
+    pub order: Bytes,
+    /// The payload of the winning claim, in its wire encoding.
+    pub claim: Bytes,
+}
+
 /// A result with everything that a contract needs in order to believe it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalizedResult {
@@ -53,4 +64,6 @@ pub struct FinalizedResult {
     pub result: WorkResult,
     /// Its inclusion under `header.results_root`.
     pub proof: Vec<B256>,
+    /// What shows its work; `None` for the completion of a round, whose work is shown otherwise.
+    pub solution: Option<Solution>,
 }

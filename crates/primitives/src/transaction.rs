@@ -224,18 +224,19 @@ impl Transaction {
     /// Signs a payload.
     pub fn sign(payload: Payload, key: &SecretKey, domain: &Domain) -> Self {
         let sender = key.address();
-        let signature = key.sign(Self::digest(sender, &payload, domain));
+        let signature = key.sign(Self::hash_of(sender, codec::encode(&payload), domain));
         Self { sender, payload, signature }
     }
 
-    fn digest(sender: Address, payload: &Payload, domain: &Domain) -> B256 {
-        domain.digest(&typed::Transaction { sender, payload: codec::encode(payload).into() })
+    /// The hash of an account's transaction with a payload that is encoded already.
+    pub fn hash_of(sender: Address, payload: impl Into<Bytes>, domain: &Domain) -> B256 {
+        domain.digest(&typed::Transaction { sender, payload: payload.into() })
     }
 
     /// The transaction's hash, which is the digest that its sender signs: it identifies the content in this network,
     /// whichever of its valid signatures comes along.
     pub fn hash(&self, domain: &Domain) -> B256 {
-        Self::digest(self.sender, &self.payload, domain)
+        Self::hash_of(self.sender, codec::encode(&self.payload), domain)
     }
 
     /// Checks everything that needs no ledger: fields and signature.

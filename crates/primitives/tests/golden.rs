@@ -5,6 +5,7 @@
 #![cfg(feature = "bls")]
 
 use alloy_primitives::hex;
+use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 use serde_json::{Value, json};
 
@@ -153,18 +154,44 @@ fn batch_vector() -> Value {
     })
 }
 
+/// A race that a worker has won with the least nonce that does it.
+fn race(i: u8, worker: Address, expected_hashes: u64) -> (WorkResult, Solution, Claim) {
+    let (domain, requester, payee) = (genesis().domain(), Address::repeat_byte(0x11), Address::repeat_byte(0xa0 + i));
+    let order = Order {
+        nonce: u64::from(i),
+        dataset: "MNIST".into(),
+        model: "multilayer perceptron".into(),
+        metric: "accuracy >= 0.97".into(),
+        reward: U256::from(u64::from(i) * 10u64.pow(16)),
+        work: Some(Work { expected_hashes }),
+    };
+    let amount = order.reward;
+    let order = Bytes::from(codec::encode(&Payload::Order(order)));
+    let id = Transaction::hash_of(requester, order.clone(), &domain);
+    let race = B256::repeat_byte(0xc0 + i);
+    let puzzle = Puzzle::new(domain.network_id, race, id, worker, expected_hashes).unwrap();
+    let found = mine(&puzzle, 0..=u64::MAX, std::num::NonZeroUsize::MIN, &Cancel::new()).solution.unwrap();
+    let claim = Claim {
+        order: id,
+        race,
+        payee,
+        nonce: found.nonce,
+        hash: found.hash,
+        started_at_us: 1_700_000_000_000_000,
+        ended_at_us: 1_700_000_000_500_000,
+        duration_us: 499_998,
+    };
+    let encoded = Bytes::from(codec::encode(&Payload::Claim(claim.clone())));
+    let digest = Transaction::hash_of(worker, encoded.clone(), &domain);
+    (WorkResult { id, worker, payee, amount, digest }, Solution { requester, order, claim: encoded }, claim)
+}
+
 fn vectors() -> Value {
     let (genesis, keys) = (genesis(), keys());
     let domain = genesis.domain();
-    let results: Vec<_> = (1..=3u8)
-        .map(|i| WorkResult {
-            id: B256::repeat_byte(i),
-            worker: keys[usize::from(i)].address(),
-            payee: Address::repeat_byte(0xa0 + i),
-            amount: U256::from(u64::from(i) * 10u64.pow(16)),
-            digest: B256::repeat_byte(0xd0 + i),
-        })
-        .collect();
+    let races = [(1, 1), (2, 1_000), (3, 100_000)]
+        .map(|(i, expected)| (expected, race(i, keys[usize::from(i)].address(), expected)));
+    let results = races.clone().map(|(_, (result, ..))| result);
     let transactions: Vec<_> = [
         Payload::Order(Order {
             nonce: 7,
@@ -346,6 +373,16 @@ fn vectors() -> Value {
             "amount": result.amount.to_string(),
             "digest": result.digest,
             "leaf": leaf,
+        })).collect::<Vec<_>>(),
+        "solutions": races.iter().map(|(expected, (_, solution, claim))| json!({
+            "requester": solution.requester,
+            "order": solution.order,
+            "claim": solution.claim,
+            "race": claim.race,
+            "nonce": claim.nonce,
+            "hash": claim.hash,
+            "expected_hashes": expected,
+            "target": B256::from(U256::MAX / U256::from(*expected)),
         })).collect::<Vec<_>>(),
         "results_root": header.results_root,
         "bls": bls_vector(&SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),

@@ -1,8 +1,8 @@
 //! Bindings of the contracts and the bytecode that deploys them, both from `contracts/artifacts`, where
 //! `dtn-cli compile` puts them. Users of the command line need no compiler.
 
-use alloy::primitives::Address;
-use dtn_primitives::{Allotment, Distribution, Evidence, Header, WorkResult};
+use alloy::primitives::{Address, Bytes};
+use dtn_primitives::{Allotment, Distribution, Evidence, Header, Solution, WorkResult};
 use serde::{Deserialize, Serialize};
 
 /// The generated bindings, one module a contract, because each brings its own copy of the shared structs.
@@ -88,6 +88,18 @@ impl From<&WorkResult> for RewardDistributor::Result {
     fn from(result: &WorkResult) -> Self {
         let WorkResult { id, worker, payee, amount, digest } = *result;
         Self { id, worker, payee, amount, digest }
+    }
+}
+
+impl From<&Option<Solution>> for RewardDistributor::Solution {
+    /// Where no work of a race is shown, the contract takes an empty one.
+    fn from(solution: &Option<Solution>) -> Self {
+        let shown = solution.as_ref().map(|Solution { requester, order, claim }| Self {
+            requester: *requester,
+            order: order.clone(),
+            claim: claim.clone(),
+        });
+        shown.unwrap_or_else(|| Self { requester: Address::ZERO, order: Bytes::new(), claim: Bytes::new() })
     }
 }
 

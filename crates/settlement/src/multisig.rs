@@ -48,12 +48,18 @@ impl WalletTransaction {
         let first = results.first()?;
         let header = (&first.header).into();
         let data = match results {
-            [one] => RewardDistributor::payCall { header, result: (&one.result).into(), proof: one.proof.clone() }
-                .abi_encode(),
+            [one] => RewardDistributor::payCall {
+                header,
+                result: (&one.result).into(),
+                proof: one.proof.clone(),
+                solution: (&one.solution).into(),
+            }
+            .abi_encode(),
             many => RewardDistributor::payManyCall {
                 header,
                 results: many.iter().map(|one| (&one.result).into()).collect(),
                 proofs: many.iter().map(|one| one.proof.clone()).collect(),
+                solutions: many.iter().map(|one| (&one.solution).into()).collect(),
             }
             .abi_encode(),
         };

@@ -225,7 +225,7 @@ mod tests {
         let certificate = Certificate { epoch: 0, view: 0, height: 1, block_hash: B256::ZERO, signatures: Vec::new() };
         let (payee, amount) = (Address::repeat_byte(payee), U256::from(amount));
         let result = WorkResult { id, worker: Address::ZERO, payee, amount, digest: B256::ZERO };
-        FinalizedResult { header, certificate, result, proof: Vec::new() }
+        FinalizedResult { header, certificate, result, proof: Vec::new(), solution: None }
     }
 
     #[test]

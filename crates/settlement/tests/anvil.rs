@@ -1,5 +1,8 @@
 //! What the sender and the relayer do when a chain does not do what it should, on a real anvil.
 
+#[path = "../../../tests/desk/race.rs"]
+mod race;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -8,7 +11,7 @@ use std::{
 
 use alloy::{
     node_bindings::AnvilInstance,
-    primitives::{Address, B256, U256, keccak256},
+    primitives::{Address, B256, U256},
     providers::Provider,
 };
 use dtn_primitives::{
@@ -129,9 +132,7 @@ fn finalized(genesis: &Genesis, keys: &[SecretKey], payees: &[Address]) -> Vec<F
     let mut parent_hash = domain.network_id;
     let mut results = Vec::new();
     for (height, payee) in (1..).zip(payees) {
-        let id = keccak256(format!("{height}"));
-        let result =
-            WorkResult { id, worker: keys[0].address(), payee: *payee, amount: U256::from(height), digest: B256::ZERO };
+        let (result, solution) = race::won(height, (keys[0].address(), *payee), U256::from(height), &domain);
         let header = Header {
             network_id: domain.network_id,
             chain_id: domain.chain_id,
@@ -150,7 +151,7 @@ fn finalized(genesis: &Genesis, keys: &[SecretKey], payees: &[Address]) -> Vec<F
         };
         let certificate = Certificate::from_votes(&keys.iter().map(vote).collect::<Vec<_>>()).expect("votes");
         let proof = merkle::proof(&[result.leaf()], 0).expect("in range");
-        results.push(FinalizedResult { header, certificate, result, proof });
+        results.push(FinalizedResult { header, certificate, result, proof, solution: Some(solution) });
     }
     results
 }

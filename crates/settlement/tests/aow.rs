@@ -153,7 +153,7 @@ impl World {
         for (index, result) in results.iter().enumerate() {
             let proof = merkle::proof(&leaves, index).expect("in range");
             let (header, certificate, result) = (header.clone(), certificate.clone(), result.clone());
-            agreed.results.push(FinalizedResult { header, certificate, result, proof });
+            agreed.results.push(FinalizedResult { header, certificate, result, proof, solution: None });
         }
         agreed.blocks.insert(height, (header, certificate));
         (height, hash)

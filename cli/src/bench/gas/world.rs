@@ -1,11 +1,16 @@
 //! The network whose steps are measured: its keys, its contracts and a wallet of five.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use anyhow::{Context as _, Result, ensure};
+use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::{
-    Certificate, FinalizedResult, Genesis, Header, SecretKey, ValidatorSet, Vote, VoteKind, WorkResult, merkle,
+    Bytes, Certificate, Claim, FinalizedResult, Genesis, Header, Order, Payload, SecretKey, Solution, Transaction,
+    ValidatorSet, Vote, VoteKind, Work, WorkResult, codec, merkle,
 };
 use dtn_settlement::{
     Account, Call, Chain, Network,
@@ -136,7 +141,12 @@ impl World {
     }
 
     /// A block with these results that a quorum of the validators has made final.
-    pub(super) fn block(&self, height: u64, results: Vec<WorkResult>) -> Result<Vec<FinalizedResult>> {
+    pub(super) fn block(
+        &self,
+        height: u64,
+        results: Vec<(WorkResult, Option<Solution>)>,
+    ) -> Result<Vec<FinalizedResult>> {
+        let (results, solutions): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let (domain, set) = (self.genesis.domain(), ValidatorSet::new(0, self.genesis.validators.iter().copied()));
         let header = Header {
             network_id: domain.network_id,
@@ -157,11 +167,46 @@ impl World {
         let votes = voters.map(vote).collect::<Result<Vec<_>>>()?;
         let certificate = Certificate::from_votes(&votes).context("there are votes")?;
         let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
-        let finalized = |(index, result)| {
+        let finalized = |(index, (result, solution))| {
             let proof = merkle::proof(&leaves, index).context("it is in the tree")?;
-            Ok(FinalizedResult { header: header.clone(), certificate: certificate.clone(), result, proof })
+            let (header, certificate) = (header.clone(), certificate.clone());
+            Ok(FinalizedResult { header, certificate, result, proof, solution })
         };
-        results.into_iter().enumerate().map(finalized).collect()
+        results.into_iter().zip(solutions).enumerate().map(finalized).collect()
+    }
+
+    /// The result of a race for an account's reward of one wei, whose work was done.
+    pub(super) fn race(&self, number: u64, payee: Address) -> Result<(WorkResult, Option<Solution>)> {
+        let (domain, requester, worker) = (self.genesis.domain(), self.fresh(8), self.fresh(9));
+        let (expected_hashes, amount) = (1_000_000, U256::from(1));
+        let order = Order {
+            nonce: number,
+            dataset: "MNIST".into(),
+            model: "multilayer perceptron".into(),
+            metric: "accuracy >= 0.97".into(),
+            reward: amount,
+            work: Some(Work { expected_hashes }),
+        };
+        let order = Bytes::from(codec::encode(&Payload::Order(order)));
+        let (id, race) = (Transaction::hash_of(requester, order.clone(), &domain), keccak256("race"));
+        let puzzle = Puzzle::new(domain.network_id, race, id, worker, expected_hashes)?;
+        // One thread finds the same nonce every time, so that the figures are the same.
+        let found = mine(&puzzle, 0..=u64::MAX, NonZeroUsize::MIN, &Cancel::new()).solution;
+        let found = found.context("there are enough nonces")?;
+        let claim = Claim {
+            order: id,
+            race,
+            payee,
+            nonce: found.nonce,
+            hash: found.hash,
+            started_at_us: 1_700_000_000_000_000,
+            ended_at_us: 1_700_000_000_500_000,
+            duration_us: 499_998,
+        };
+        let claim = Bytes::from(codec::encode(&Payload::Claim(claim)));
+        let digest = Transaction::hash_of(worker, claim.clone(), &domain);
+        let result = WorkResult { id, worker, payee, amount, digest };
+        Ok((result, Some(Solution { requester, order, claim })))
     }
 
     /// Posts a block to the registry.
