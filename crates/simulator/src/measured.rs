@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::Mined;
+
 /// Messages and their bytes on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -42,6 +44,8 @@ pub struct Measured {
     pub view: u64,
     /// How often a correct replica left a view.
     pub view_changes: u64,
+    /// What miners did, if there are any.
+    pub mined: Mined,
 }
 
 impl Measured {

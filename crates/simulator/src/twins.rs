@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_consensus::{Effect, Input, Message, Pbft, Protocol, Timer};
+use dtn_consensus::{Base, Effect, Input, Message, Pbft, Protocol, Timer};
 use dtn_primitives::{B256, ValidatorIndex, VoteKind};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -264,7 +264,7 @@ impl<'a> Play<'a> {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
-            self.input(instance, Input::CaughtUp { base: Base::without_work(last), certificate: last.clone() })?;
+            self.input(instance, Input::CaughtUp { base: Base::without_work(&last), certificate: last.clone() })?;
         }
         Ok(())
     }
@@ -310,6 +310,8 @@ impl<'a> Play<'a> {
                     | Effect::Persist(_)
                     | Effect::Stable(_)
                     | Effect::Evidence(_)
+                    | Effect::Mine(_)
+                    | Effect::Notice(_)
                     | Effect::Fault { .. } => {}
                 }
             }
