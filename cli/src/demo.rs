@@ -156,6 +156,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         password_file: None,
         transport: init::Transport::Tcp,
         observers: 0,
+        mining: None,
     };
     init::init(home, &plan, || ())?;
     let client = Client::open(home)?;

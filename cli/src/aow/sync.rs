@@ -147,6 +147,7 @@ async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
         password_file: None,
         transport: Transport::Tcp,
         observers: 0,
+        mining: None,
     };
     let bar = output::progress(2 * sync.peers as u64 + 1, "keys");
     tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;

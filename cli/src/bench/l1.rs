@@ -214,6 +214,7 @@ async fn start(bench: &L1, home: &Home) -> Result<Network> {
         password_file: None,
         transport: bench.transport,
         observers: 0,
+        mining: None,
     };
     let bar = output::progress(2 * bench.nodes as u64 + 1, "keys");
     let genesis = tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;

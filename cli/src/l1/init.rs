@@ -7,13 +7,13 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::hex;
 use anyhow::{Context, Result, bail, ensure};
 use dtn_node::{Multiaddr, Role};
-use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey};
+use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
 use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
 use zeroize::Zeroizing;
 
@@ -53,6 +53,44 @@ impl Transport {
     }
 }
 
+/// What decides which blocks become final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Engine {
+    /// The validators' primaries propose blocks, and PBFT agrees on them.
+    Pbft,
+    /// Validators mine blocks, and PBFT makes the confirmed ones final.
+    Nakamoto,
+}
+
+/// How the blocks of a new network come about.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct EngineOptions {
+    /// What decides which blocks become final; pbft unless told otherwise.
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
+    /// The time between two mined blocks that the work is adjusted to.
+    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    block_interval: Duration,
+    /// How many mined blocks have to be on top of one before it is made final.
+    #[arg(long, default_value_t = 6, value_name = "BLOCKS")]
+    confirmations: u64,
+    /// The expected hashes of the first mined block; the work is adjusted from there.
+    #[arg(long, default_value_t = 1 << 26, value_name = "HASHES")]
+    block_work: u64,
+}
+
+impl EngineOptions {
+    /// What the genesis says about mining.
+    pub(crate) fn mining(&self) -> Result<Option<Mining>> {
+        if self.engine != Some(Engine::Nakamoto) {
+            return Ok(None);
+        }
+        let block_interval_ms = u64::try_from(self.block_interval.as_millis()).context("such a block interval")?;
+        let Self { confirmations, block_work: expected_hashes, .. } = *self;
+        Ok(Some(Mining { block_interval_ms, confirmations, expected_hashes }))
+    }
+}
+
 /// What a new network is like.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -67,6 +105,8 @@ pub(crate) struct Plan {
     pub(crate) transport: Transport,
     /// How many peers follow without voting.
     pub(crate) observers: usize,
+    /// How blocks are mined, if they are.
+    pub(crate) mining: Option<Mining>,
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
@@ -159,8 +199,9 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
         max_block_bytes: MAX_BLOCK_BYTES,
         validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
         requesters: vec![client.address()],
-        mining: None,
+        mining: plan.mining,
     };
+    genesis.validator_set()?;
     let text = serde_json::to_string_pretty(&genesis)?;
     fs::write(home.genesis_file(), text + "\n").context("cannot write the genesis")?;
 

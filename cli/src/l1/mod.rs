@@ -13,17 +13,20 @@ mod tail;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_node::{ApiClient, BlockView};
-use dtn_primitives::{Address, Answer, B256, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output};
 use client::Client;
 use home::Home;
-use init::{Plan, Ports, Transport};
+use init::{Engine, EngineOptions, Plan, Ports, Transport};
+
+/// The port that the first peer listens on unless told otherwise.
+const BASE_PORT: u16 = 26600;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -39,7 +42,7 @@ pub(crate) enum Command {
         #[arg(long, default_value = "dtn")]
         name: String,
         /// Peer N listens on this port + 2N and answers its API on the next; all on loopback.
-        #[arg(long, default_value_t = 26600)]
+        #[arg(long, default_value_t = BASE_PORT)]
         base_port: u16,
         /// How many threads each peer works on proofs with.
         #[arg(long, default_value = "1")]
@@ -50,9 +53,16 @@ pub(crate) enum Command {
         /// How many observers to make: peers that follow and serve certified blocks without voting.
         #[arg(long, default_value_t = 0)]
         observers: usize,
+        #[command(flatten)]
+        engine: EngineOptions,
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
-    Up,
+    #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n\n\
+        With --engine, a network of four is made first if there is none.")]
+    Up {
+        #[command(flatten)]
+        engine: EngineOptions,
+    },
     /// Run one peer in this process.
     #[command(after_help = "Examples:\n  dtn-cli l1 node .dtn/peers/0\n  \
         dtn-cli l1 node .dtn/peers/0 --log-format json --set view_timeout_ms=500\n\n\
@@ -167,19 +177,18 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let json = context.json;
     match command {
-        Command::Init { nodes, name, base_port, threads, transport, observers } => {
+        Command::Init { nodes, name, base_port, threads, transport, observers, engine } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
-            let ports = Ports::From(base_port);
-            let plan = Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers };
-            let bar = output::progress((2 * nodes + observers) as u64 + 1, "keys");
-            let genesis = init::init(&home, &plan, || bar.inc(1))?;
-            bar.finish_and_clear();
+            let (ports, mining) = (Ports::From(base_port), engine.mining()?);
+            let plan = Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers, mining };
+            let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
                 format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --home {shown}", genesis.network_id())
             })
         }
-        Command::Up => {
+        Command::Up { engine } => {
+            prepare(&home, &engine, context)?;
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
             bar.finish_and_clear();
@@ -213,6 +222,40 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
         }
     }
+}
+
+/// Makes the files of a network while a bar shows how far that is.
+fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
+    let bar = output::progress((2 * plan.nodes + plan.observers) as u64 + 1, "keys");
+    let genesis = init::init(home, plan, || bar.inc(1))?;
+    bar.finish_and_clear();
+    Ok(genesis)
+}
+
+/// Sees to it that there is a network with the engine that is asked for, if one is.
+fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
+    let Some(wanted) = engine.engine else { return Ok(()) };
+    if !home.genesis_file().exists() {
+        let plan = Plan {
+            name: "dtn".into(),
+            nodes: MIN_VALIDATORS,
+            chain_id: context.network()?.chain_id,
+            ports: Ports::From(BASE_PORT),
+            threads: NonZeroUsize::MIN,
+            password_file: context.password_file.clone(),
+            transport: Transport::default(),
+            observers: 0,
+            mining: engine.mining()?,
+        };
+        return make(home, &plan).map(|_| ());
+    }
+    let has = if home.genesis()?.mining.is_some() { Engine::Nakamoto } else { Engine::Pbft };
+    ensure!(
+        has == wanted,
+        "the network in {} has the engine {has:?}, which is part of its genesis: choose another folder with --home",
+        home.path().display()
+    );
+    Ok(())
 }
 
 fn described(answer: &Answer) -> String {

@@ -92,6 +92,21 @@ fn remarks(status: &Status) -> Vec<String> {
     if Some(status.primary) == status.validator {
         remarks.push("primary".to_string());
     }
+    if let Some(mining) = &status.mining {
+        remarks.push(format!(
+            "mines on {} at height {}, {} blocks mined",
+            units::short(mining.block_hash),
+            mining.height,
+            units::thousands(mining.mined_blocks)
+        ));
+        if mining.reorganizations > 0 {
+            let (count, deepest) = (mining.reorganizations, mining.deepest_reorganization);
+            remarks.push(format!("{count} reorganizations, the deepest left {deepest} blocks"));
+        }
+        if mining.chains_below_checkpoint > 0 {
+            remarks.push("was shown a chain that leaves out a final block".to_string());
+        }
+    }
     if status.silent {
         remarks.push("does not vote yet: its store was lost".to_string());
     }

@@ -4,7 +4,7 @@
 //! type runs in the simulator, in a model checker and over libp2p.
 
 pub mod nakamoto;
-mod pbft;
+pub mod pbft;
 mod protocol;
 
 pub use dtn_primitives::Evidence;

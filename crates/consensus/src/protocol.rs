@@ -134,6 +134,33 @@ pub enum Effect<M, R, T, F> {
     },
 }
 
+impl<M, R, T, F> Effect<M, R, T, F> {
+    /// The same effect in the words of a protocol that contains this one.
+    pub fn map<M2, R2, T2, F2>(
+        self,
+        message: impl Fn(M) -> M2,
+        record: impl Fn(R) -> R2,
+        timer: impl Fn(T) -> T2,
+        fault: impl Fn(F) -> F2,
+    ) -> Effect<M2, R2, T2, F2> {
+        match self {
+            Self::Send { to, message: said } => Effect::Send { to, message: message(said) },
+            Self::Broadcast(said) => Effect::Broadcast(message(said)),
+            Self::SetTimer { timer: set, after } => Effect::SetTimer { timer: timer(set), after },
+            Self::CancelTimer(set) => Effect::CancelTimer(timer(set)),
+            Self::Persist(kept) => Effect::Persist(record(kept)),
+            Self::Propose { height, parent } => Effect::Propose { height, parent },
+            Self::Validate(block) => Effect::Validate(block),
+            Self::Mine(puzzle) => Effect::Mine(puzzle),
+            Self::Notice(notice) => Effect::Notice(notice),
+            Self::Decide(decision) => Effect::Decide(decision),
+            Self::Stable(certificate) => Effect::Stable(certificate),
+            Self::Evidence(evidence) => Effect::Evidence(evidence),
+            Self::Fault { from, fault: found } => Effect::Fault { from, fault: fault(found) },
+        }
+    }
+}
+
 /// The last decided block, or the genesis, as far as the blocks above depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {

@@ -9,7 +9,8 @@ use crate::{Refusal, Tip, state::Changes};
 /// How far ahead of this peer's clock a proposal's timestamp may be, in milliseconds.
 pub const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
 
-/// How many blocks on top of the tip are remembered before they are final.
+/// How many blocks on top of the tip are remembered before they are final; where blocks are mined, so many more than may
+/// be mined before.
 pub const MAX_SPECULATIVE: usize = 8;
 
 /// Why a block may not follow the tip or a block on top of it.
@@ -46,8 +47,11 @@ pub enum BlockError {
     #[error("the block follows {0}, which is neither the tip nor a known block on top of it")]
     UnknownParent(B256),
     /// It follows a block too far above the tip.
-    #[error("the block is more than {MAX_SPECULATIVE} above the tip")]
-    TooFarAhead,
+    #[error("the block is more than {limit} above the tip")]
+    TooFarAhead {
+        /// How far it may be.
+        limit: usize,
+    },
     /// Its time is not after its parent's.
     #[error("the block's timestamp {have} is not after its parent's {parent}")]
     NotAfterParent {

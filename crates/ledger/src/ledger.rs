@@ -126,7 +126,10 @@ impl Ledger {
         let validators = genesis.validator_set()?;
         let rules = Rules::new(&genesis, validators.clone());
         let store = open(rules.domain.network_id)?;
-        let Loaded { state, tip, stable } = store.load()?;
+        let Loaded { mut state, tip, stable } = store.load()?;
+        if tip.is_none() {
+            state.next_work = genesis.mining.map_or(0, |mining| mining.expected_hashes);
+        }
         let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
         Ok(Self {
@@ -182,6 +185,11 @@ impl Ledger {
         self.tip
     }
 
+    /// The expected hashes for the block after the tip; 0 where blocks are not mined.
+    pub fn next_work(&self) -> u64 {
+        self.state.next_work
+    }
+
     /// Whether the store was made anew and [`Ledger::end_fresh`] was not called since. A peer that ran before and has
     /// a fresh store has lost what it said: it must not vote until it is past the heights that it may have voted on.
     pub fn is_fresh(&self) -> Result<bool, StoreError> {
@@ -198,7 +206,7 @@ impl Ledger {
     /// Admits a transaction to the mempool and gives its hash.
     pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         let Self { rules, state, speculative, store, proofs, mempool, verified, .. } = self;
-        let view = view(state, speculative, MAX_SPECULATIVE);
+        let view = view(state, speculative, usize::MAX);
         mempool.admit(transaction, &Grounds { rules, state, view: &view, store, proofs }, verified)
     }
 
@@ -250,6 +258,16 @@ impl Ledger {
 
     // Blocks that are not final.
 
+    /// How many blocks on top of the tip are remembered.
+    fn max_speculative(&self) -> usize {
+        MAX_SPECULATIVE + self.genesis.mining.map_or(0, |mining| mining.max_mined_ahead() as usize)
+    }
+
+    /// The expected hashes for the block after one that comes so long after its parent.
+    fn next_work_after(&self, parent: &View<'_>, elapsed_ms: u64) -> u64 {
+        self.genesis.mining.map_or(0, |mining| mining.next_work(parent.next_work(), elapsed_ms))
+    }
+
     /// How many blocks are below the one that follows `parent`, counted from the tip.
     fn depth_above(&self, parent: B256) -> Option<usize> {
         if parent == self.tip.hash {
@@ -268,7 +286,7 @@ impl Ledger {
     /// Drops the blocks on top of the first `depth` ones, so that their transactions may be proposed again.
     fn truncate(&mut self, depth: usize) {
         let dropped = self.speculative.split_off(depth.min(self.speculative.len()));
-        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
+        let view = view(&self.state, &self.speculative, usize::MAX);
         for checked in dropped {
             self.mempool.refresh(&checked.changes, &view);
         }
@@ -278,13 +296,13 @@ impl Ledger {
         self.truncate(depth);
         self.speculative.push_back(checked);
         if let Some(CheckedBlock { changes, .. }) = self.speculative.back() {
-            self.mempool.refresh(changes, &view(&self.state, &self.speculative, MAX_SPECULATIVE));
+            self.mempool.refresh(changes, &view(&self.state, &self.speculative, usize::MAX));
         }
     }
 
     /// Builds a block of what has waited longest on top of the tip or of a block on top of it that was proposed or
     /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or
-    /// nothing that waits can be executed.
+    /// nothing that waits can be executed, unless blocks are mined, which may be empty.
     pub fn propose(
         &mut self,
         parent: B256,
@@ -292,12 +310,13 @@ impl Ledger {
         proposer: Address,
         max_transactions: usize,
     ) -> Option<Arc<Block>> {
-        let depth = self.depth_above(parent).filter(|depth| *depth < MAX_SPECULATIVE)?;
+        let depth = self.depth_above(parent).filter(|depth| *depth < self.max_speculative())?;
         let below = self.parent_at(depth)?;
         self.truncate(depth);
         let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
         let parent_view = view(&self.state, &self.speculative, depth);
         let (height, timestamp) = (below.height + 1, now_ms.max(below.timestamp + 1));
+        let next_work = self.next_work_after(&parent_view, timestamp - below.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
@@ -309,12 +328,13 @@ impl Ledger {
                 Err(_) => failed.push(hash),
             }
         }
-        let Execution { changes, results, .. } = execution;
+        let Execution { mut changes, results, .. } = execution;
+        changes.next_work = next_work;
         // What fails on top of blocks that are not final may succeed without them.
         if depth == 0 {
             failed.into_iter().for_each(|hash| self.mempool.remove(hash));
         }
-        if transactions.is_empty() {
+        if transactions.is_empty() && self.genesis.mining.is_none() {
             return None;
         }
         let header = Header {
@@ -342,8 +362,9 @@ impl Ledger {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = block.header.parent_hash;
         let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
-        if depth >= MAX_SPECULATIVE {
-            return Err(BlockError::TooFarAhead);
+        let limit = self.max_speculative();
+        if depth >= limit {
+            return Err(BlockError::TooFarAhead { limit });
         }
         let hash = block.header.hash();
         if self.speculative.get(depth).is_some_and(|known| known.hash == hash && known.block == block) {
@@ -364,7 +385,7 @@ impl Ledger {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
         check_header(&block.header, &parent, &self.validators, now_ms)?;
-        if block.transactions.is_empty() {
+        if block.transactions.is_empty() && self.genesis.mining.is_none() {
             return Err(BlockError::Empty);
         }
         let encoded = codec::encode(block.as_ref());
@@ -379,6 +400,7 @@ impl Ledger {
         }
         let parent_view = view(&self.state, &self.speculative, depth);
         let Header { height, timestamp, .. } = block.header;
+        let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
         let voting = now_ms.is_some();
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
@@ -390,7 +412,8 @@ impl Ledger {
             let valid = self.verified.validate(transaction, *hash);
             valid.map_err(Refusal::Invalid).map_err(refused)?;
         }
-        let Execution { changes, results, .. } = execution;
+        let Execution { mut changes, results, .. } = execution;
+        changes.next_work = next_work;
         let root = WorkResult::root(&results);
         if root != block.header.results_root {
             return Err(BlockError::ResultsRoot { have: root, named: block.header.results_root });
@@ -435,7 +458,7 @@ impl Ledger {
         }
         self.tip = tip;
         self.state.apply(changes.clone());
-        let view = view(&self.state, &self.speculative, MAX_SPECULATIVE);
+        let view = view(&self.state, &self.speculative, usize::MAX);
         self.mempool.refresh(&changes, &view);
         self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
         closed.map_or(Ok(()), |number| self.proofs.prune(number))?;

@@ -87,6 +87,8 @@ pub(crate) struct State {
     pub(crate) nonces: BTreeMap<Address, u64>,
     pub(crate) orders: BTreeMap<B256, OpenOrder>,
     pub(crate) rounds: Rounds,
+    /// The expected hashes for the next block; 0 where blocks are not mined.
+    pub(crate) next_work: u64,
 }
 
 impl State {
@@ -105,6 +107,7 @@ impl State {
         if let Some(rounds) = changes.rounds {
             self.rounds = rounds;
         }
+        self.next_work = changes.next_work;
     }
 }
 
@@ -117,6 +120,8 @@ pub(crate) struct Changes {
     pub(crate) rounds: Option<Rounds>,
     /// The rounds that it closes, which are history from then on.
     pub(crate) closed_rounds: Vec<Round>,
+    /// The expected hashes for the block after it; 0 where blocks are not mined.
+    pub(crate) next_work: u64,
 }
 
 impl Changes {
@@ -171,6 +176,10 @@ impl<'a> View<'a> {
 
     pub(crate) fn rounds(&self) -> &'a Rounds {
         self.layers.iter().rev().find_map(|changes| changes.rounds.as_ref()).unwrap_or(&self.state.rounds)
+    }
+
+    pub(crate) fn next_work(&self) -> u64 {
+        self.layers.last().map_or(self.state.next_work, |changes| changes.next_work)
     }
 
     /// Whether a transaction that uses this up could be executed.

@@ -109,6 +109,8 @@ const STABLE_KEY: &[u8] = b"stable";
 const LOWEST_KEY: &[u8] = b"lowest";
 /// The state of the rounds: the open one, and what goes on from one to the next.
 const ROUNDS_KEY: &[u8] = b"rounds";
+/// The expected hashes for the next block.
+const WORK_KEY: &[u8] = b"work";
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -343,6 +345,7 @@ impl Store {
                 state.orders.insert(order, open);
             }
             state.rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
+            state.next_work = get(&meta, META, WORK_KEY)?.unwrap_or_default();
             Ok((state, tip, stable))
         })?;
         let tip = match tip {
@@ -394,9 +397,14 @@ impl Store {
                     None => _ = orders.remove(order.as_slice())?,
                 }
             }
+            let mut meta = transaction.open_table(META)?;
             if let Some(rounds) = &checked.changes.rounds {
-                put(&mut transaction.open_table(META)?, META, ROUNDS_KEY, rounds)?;
+                put(&mut meta, META, ROUNDS_KEY, rounds)?;
             }
+            if checked.changes.next_work > 0 {
+                put(&mut meta, META, WORK_KEY, &checked.changes.next_work)?;
+            }
+            drop(meta);
             for round in &checked.changes.closed_rounds {
                 put(&mut transaction.open_table(ROUNDS)?, ROUNDS, &round.number.to_be_bytes(), round)?;
             }
@@ -449,6 +457,7 @@ impl Store {
             }
             let mut meta = transaction.open_table(META)?;
             put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
+            put(&mut meta, META, WORK_KEY, &state.next_work)?;
             put(&mut meta, META, STABLE_KEY, checkpoint)?;
             put(&mut meta, META, LOWEST_KEY, &header.height.saturating_add(1))?;
             drop_snapshots(transaction, header.height)?;

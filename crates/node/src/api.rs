@@ -81,6 +81,8 @@ pub struct Status {
     pub checkpoint: u64,
     /// It does not vote yet: it has lost its store, and does not know what it has voted for.
     pub silent: bool,
+    /// The chain that is mined, where blocks are.
+    pub mining: Option<MiningStatus>,
     /// The validators that this peer has a link to.
     pub connected: Vec<u16>,
     /// Transactions that wait for a block.
@@ -96,6 +98,27 @@ pub struct Status {
     /// How its process is doing.
     #[serde(flatten)]
     pub vitals: Vitals,
+}
+
+/// The chain that a peer mines on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MiningStatus {
+    /// The height of its last block, final or not.
+    pub height: u64,
+    /// The hash of that block.
+    pub block_hash: B256,
+    /// How many blocks have to be on top of one before it is made final.
+    pub confirmations: u64,
+    /// The expected hashes for the next block, where this peer mines one.
+    pub next_work: Option<u64>,
+    /// Blocks that this peer mined since it started.
+    pub mined_blocks: u64,
+    /// Reorganizations since this peer started.
+    pub reorganizations: u64,
+    /// The most blocks that one of them has left.
+    pub deepest_reorganization: u64,
+    /// How often a peer showed a chain that leaves out a final block.
+    pub chains_below_checkpoint: u64,
 }
 
 /// How a peer's process is doing.

@@ -27,7 +27,7 @@ mod transport;
 mod wire;
 
 pub use api::{
-    ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, NOT_ADMITTED, Status,
+    ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, MiningStatus, NOT_ADMITTED, Status,
     SubmitOutcome, UNAVAILABLE, Verification, Vitals,
 };
 pub use feed::FinalizedBlock;

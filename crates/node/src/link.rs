@@ -531,15 +531,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_observer_may_tell_its_height_but_not_take_part_in_consensus() {
-        let vote =
-            Frame::Consensus(Box::new(dtn_consensus::Message::Vote(std::sync::Arc::new(dtn_primitives::Vote::sign(
+        let vote = Frame::Consensus(Box::new(dtn_consensus::nakamoto::Message::Pbft(dtn_consensus::Message::Vote(
+            std::sync::Arc::new(dtn_primitives::Vote::sign(
                 dtn_primitives::VoteKind::Prepare,
                 (0, 0, 1),
                 dtn_primitives::B256::ZERO,
                 ValidatorIndex(0),
                 &dtn_primitives::SecretKey::from_bytes(&[1; 32]).unwrap(),
                 &dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1),
-            )))));
+            )),
+        ))));
         let vote = vote.encode().bytes;
         let vote = [&(vote.len() as u32).to_be_bytes()[..], &vote].concat();
         let observer = Remote::Observer(libp2p::PeerId::random());

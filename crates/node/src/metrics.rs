@@ -197,6 +197,12 @@ pub(crate) struct Inner {
     proofs_invalid: Counter,
     pub(crate) waiters: Gauge,
     pub(crate) silent: Gauge,
+    pub(crate) mined_blocks: Counter,
+    pub(crate) mined_height: Gauge,
+    pub(crate) next_work: Gauge,
+    pub(crate) reorganizations: Counter,
+    pub(crate) deepest_reorganization: Gauge,
+    pub(crate) chains_below_checkpoint: Counter,
     votes_sent: Family<Kind, Counter>,
     votes_received: Family<Kind, Counter>,
     view_changes: [Counter; ViewChangeReason::NAMES.len()],
@@ -289,6 +295,15 @@ impl Metrics {
         let waiters = new.metric("pending_waiters", "Calls that wait for a transaction to become final.");
         let silent = new
             .metric("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
+        let mined_blocks = new.metric("mined_blocks", "Blocks that this peer mined.");
+        let mined_height = new.metric("mined_height", "The height of the mined chain that is followed, final or not.");
+        let next_work = new.metric("next_work", "The expected hashes for the next mined block.");
+        let reorganizations =
+            new.metric("reorganizations", "How often blocks that were not final made room for more work.");
+        let deepest_reorganization =
+            new.metric("deepest_reorganization", "The most blocks that one reorganization has left.");
+        let chains_below_checkpoint =
+            new.metric("chains_below_checkpoint", "How often a peer showed a chain that leaves out a final block.");
         let votes_sent = new.metric("votes_sent", "Consensus messages that this peer sent or broadcast, by kind.");
         let votes_received = new.metric("votes_received", "Consensus messages from others, by kind.");
         let view_changes: Family<Reason, Counter> = new.metric(
@@ -356,6 +371,12 @@ impl Metrics {
             proofs_invalid,
             waiters,
             silent,
+            mined_blocks,
+            mined_height,
+            next_work,
+            reorganizations,
+            deepest_reorganization,
+            chains_below_checkpoint,
             votes_sent,
             votes_received,
             view_changes: ViewChangeReason::NAMES.map(|reason| view_changes.get_or_create_owned(&Reason { reason })),
@@ -472,6 +493,13 @@ impl Metrics {
     /// A consensus message arrived.
     pub(crate) fn vote_received(&self, kind: &'static str) {
         self.votes_received.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// A reorganization left so many blocks.
+    pub(crate) fn reorganized(&self, depth: u64) {
+        self.reorganizations.inc();
+        let deepest = self.deepest_reorganization.get().max(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.deepest_reorganization.set(deepest);
     }
 
     /// This peer asked for a higher view.

@@ -73,6 +73,14 @@ impl Miner {
         }
     }
 
+    /// Leaves every race.
+    pub(crate) fn leave_all(&mut self) {
+        self.waiting.clear();
+        if let Some((_, cancel)) = &self.running {
+            cancel.cancel();
+        }
+    }
+
     /// Takes the end of a turn: gives the solution if it has one, else the race waits for its next turn unless it was
     /// left. The next race begins.
     pub(crate) fn ended(&mut self, Turn { race, search }: Turn) -> Option<Mined> {

@@ -227,6 +227,7 @@ impl Host for Observer {
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
             checkpoint: self.ledger.stable_checkpoint().map_or(0, |stable| stable.height),
+            mining: None,
             silent: false,
             connected: self.connected.iter().filter_map(|peer| Some(peer.validator()?.0)).collect(),
             pending_transactions: self.ledger.pending_count(),

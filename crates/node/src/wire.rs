@@ -1,7 +1,7 @@
 //! What peers say to each other, and how long it may be.
 
 use bytes::Bytes;
-use dtn_consensus::{Message, PIPELINE};
+use dtn_consensus::{PIPELINE, nakamoto::Message};
 use dtn_ledger::{CHUNK_BYTES, Manifest};
 use dtn_primitives::{Block, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
 use libp2p::{Multiaddr, StreamProtocol};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The stream on which a pair of peers exchanges [`Frame`]s, length-prefixed, for as long as they are connected. A frame
 /// of no bytes says only that the peer is there.
-pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/2");
+pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/3");
 
 /// The request-response protocol by which a peer that fell behind takes certified blocks.
 pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/sync/1");

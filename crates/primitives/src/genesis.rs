@@ -74,7 +74,16 @@ const ADJUSTMENT_BLOCKS: u128 = 16;
 /// A block that took longer than so many intervals counts as if it had not.
 const SLOWEST_INTERVALS: u64 = 10;
 
+/// How many blocks may be mined on top of confirmed ones that are not final, because a quorum of validators is missing:
+/// everybody has to remember all of them.
+pub const MAX_UNDECIDED: u64 = 64;
+
 impl Mining {
+    /// How far above the last final block a block is taken: twice as far as anybody mines beyond what is confirmed.
+    pub fn max_mined_ahead(&self) -> u64 {
+        self.confirmations.saturating_add(2 * MAX_UNDECIDED)
+    }
+
     /// The expected number of hashes for the block after one that expected `work` and came `elapsed_ms` after its parent.
     ///
     /// An exponential average over [`ADJUSTMENT_BLOCKS`]: with blocks of interval T that take t each, the work goes by the

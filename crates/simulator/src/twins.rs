@@ -274,6 +274,7 @@ impl<'a> Play<'a> {
         while let Some(input) = inputs.pop() {
             for effect in self.instances[instance].replica.handle(input) {
                 match effect {
+                    Effect::Mine(_) | Effect::Notice(_) => {}
                     Effect::Send { to, message } => self.send(instance, Some(to), message),
                     Effect::Broadcast(message) => self.send(instance, None, message),
                     Effect::SetTimer { timer, .. } => self.instances[instance].armed |= timer == Timer::ViewChange,

@@ -466,6 +466,7 @@ mod tests {
             block_hash: B256::repeat_byte(2),
             connected: (0..n as u16).filter(|peer| usize::from(*peer) != index).collect(),
             checkpoint: 0,
+            mining: None,
             silent: false,
             pending_transactions: 0,
             open_orders: 0,

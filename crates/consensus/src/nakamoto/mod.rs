@@ -38,7 +38,7 @@ use std::{
 };
 
 use dtn_pow::PowError;
-use dtn_primitives::{Address, B256, Block, Certificate, CheckpointCertificate, Mining, ValidatorIndex};
+use dtn_primitives::{Address, B256, Block, Certificate, CheckpointCertificate, MAX_UNDECIDED, Mining, ValidatorIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -46,10 +46,6 @@ use crate::{
     protocol::{Effect, Input, Protocol},
 };
 use tree::Tree;
-
-/// How far above the last final block the chain may grow: mining pauses there, because a quorum of the validators is
-/// missing and everybody has to remember all of it.
-const MAX_UNDECIDED: u64 = 64;
 
 /// How often in a block interval replicas tell which block they follow and take in what transactions came since.
 const TICKS: u32 = 2;
@@ -161,6 +157,9 @@ pub enum Fault {
     /// The block has its work and cannot be executed.
     #[error("the mined block is invalid")]
     InvalidBlock,
+    /// Blocks are not mined in this network.
+    #[error("a word about mined blocks, and blocks are not mined in this network")]
+    NotMined,
 }
 
 impl Fault {
@@ -175,6 +174,7 @@ impl Fault {
             Self::UnknownParent => "unknown_parent",
             Self::Work(_) => "no_work",
             Self::InvalidBlock => "invalid_block",
+            Self::NotMined => "not_mined",
         }
     }
 }
@@ -349,30 +349,16 @@ impl Nakamoto {
     /// Hands PBFT an input, and keeps what it asks of a host that this chain answers.
     fn pbft(&mut self, input: Input<pbft::Message, pbft::Timer>, effects: &mut Effects) {
         for effect in self.pbft.handle(input) {
-            effects.push(match effect {
-                Effect::Propose { height, parent } => {
-                    self.wanted = Some((height, parent));
-                    continue;
+            match effect {
+                Effect::Propose { height, parent } => self.wanted = Some((height, parent)),
+                Effect::Validate(block) => _ = self.questions.insert(block.header.height, block),
+                effect => {
+                    if let Effect::Decide(decision) = &effect {
+                        self.rebase(self.tree.base_after(&decision.block));
+                    }
+                    effects.push(effect.map(Message::Pbft, Record::Pbft, Timer::Pbft, Fault::Pbft));
                 }
-                Effect::Validate(block) => {
-                    self.questions.insert(block.header.height, block);
-                    continue;
-                }
-                Effect::Decide(decision) => {
-                    self.rebase(self.tree.base_after(&decision.block));
-                    Effect::Decide(decision)
-                }
-                Effect::Send { to, message } => Effect::Send { to, message: Message::Pbft(message) },
-                Effect::Broadcast(message) => Effect::Broadcast(Message::Pbft(message)),
-                Effect::SetTimer { timer, after } => Effect::SetTimer { timer: Timer::Pbft(timer), after },
-                Effect::CancelTimer(timer) => Effect::CancelTimer(Timer::Pbft(timer)),
-                Effect::Persist(record) => Effect::Persist(Record::Pbft(record)),
-                Effect::Fault { from, fault } => Effect::Fault { from, fault: fault.into() },
-                Effect::Stable(certificate) => Effect::Stable(certificate),
-                Effect::Evidence(evidence) => Effect::Evidence(evidence),
-                Effect::Mine(puzzle) => Effect::Mine(puzzle),
-                Effect::Notice(notice) => Effect::Notice(notice),
-            });
+            }
         }
     }
 
@@ -411,8 +397,7 @@ impl Nakamoto {
 
     /// The highest block that is taken: above it the host has to catch up with what is final first.
     fn ceiling(&self) -> u64 {
-        let above = self.config.mining.confirmations.saturating_add(2 * MAX_UNDECIDED);
-        self.tree.base().height.saturating_add(above)
+        self.tree.base().height.saturating_add(self.config.mining.max_mined_ahead())
     }
 
     /// A peer has a block: if it is unknown here, the peer is asked for the chain that leads to it.

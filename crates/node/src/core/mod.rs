@@ -4,6 +4,7 @@
 //! must be durable is made so in one write, and only after that leaves what the step has to say. Under load a step takes
 //! in more, so a write serves many votes.
 
+mod engine;
 mod questions;
 mod rounds;
 mod work;
@@ -16,8 +17,9 @@ use std::{
 };
 
 use dtn_consensus::{
-    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, Message, PIPELINE, Pbft, PbftConfig, Protocol,
-    Record, Timer,
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Notice, PIPELINE, PbftConfig,
+    nakamoto::{Fault, Message, Record, Timer},
+    pbft,
 };
 use dtn_ledger::{AdmissionError, Committed, Ledger, LedgerError, StoreError};
 use dtn_primitives::{
@@ -42,7 +44,9 @@ use crate::{
     prover::{Finished, Verdict},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
+use engine::Engine;
 use rounds::Rounds;
+use work::ChainMiner;
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -87,10 +91,11 @@ pub(crate) struct Core {
     key: SecretKey,
     me: ValidatorIndex,
     payee: Address,
-    pbft: Pbft,
+    engine: Engine,
     ledger: Ledger,
     miner: Miner,
     turns: mpsc::UnboundedReceiver<Turn>,
+    chain: ChainMiner,
     rounds: Rounds,
     finished: mpsc::UnboundedReceiver<Finished>,
     verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
@@ -154,19 +159,18 @@ impl Core {
             records.push(record);
         }
         let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
-        let certificate = ledger.certificate(ledger.tip().height)?;
-        let stable = ledger.stable_checkpoint().cloned();
         let evidence = EvidencePool::open(ledger.store().clone(), domain, validators.clone())?;
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
         let mut core = Self {
-            pbft: Pbft::new(config, certificate, stable, records),
+            engine: Engine::new(config, genesis.mining, &ledger, records)?,
             faults: vec![0; validators.len()],
             last_height: ledger.tip().height,
             memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
             miner: Miner::new(threads, report),
+            chain: ChainMiner::new(threads),
             genesis,
             domain,
             validators,
@@ -228,6 +232,7 @@ impl Core {
                     },
                     Some(query) = queries.recv() => query(&mut self),
                     Some(turn) = self.turns.recv() => self.turn_ended(turn),
+                    Some(turn) = self.chain.turns.recv() => self.mining_ended(turn)?,
                     Some(work) = self.finished.recv() => self.work_finished(work)?,
                     Some(verdict) = self.verdicts.recv() => self.proof_checked(verdict)?,
                     () = sleep_until(next_timer) => self.fire_timers()?,
@@ -285,17 +290,17 @@ impl Core {
     /// Hands consensus everything that is there for it.
     fn pump(&mut self) -> Result<(), NodeError> {
         while let Some(input) = self.inputs.pop_front() {
-            let before = self.pbft.view();
-            let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
-            let pbft = &mut self.pbft;
-            let effects = self.metrics.timed(Step::Consensus, || pbft.handle(input));
-            if self.pbft.view() != before {
+            let before = self.engine.finality().view();
+            let timed_out = matches!(input, Input::Timer(Timer::Pbft(pbft::Timer::ViewChange)));
+            let engine = &mut self.engine;
+            let effects = self.metrics.timed(Step::Consensus, || engine.handle(input));
+            if self.engine.finality().view() != before {
                 // Consensus asks again for what it still wants to know.
                 self.forget_deferred();
-                if self.pbft.is_changing_view() {
+                if self.engine.finality().is_changing_view() {
                     let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
                     self.metrics.view_change(reason);
-                    tracing::warn!(view = self.pbft.view(), ?reason, "asking for a new view");
+                    tracing::warn!(view = self.engine.finality().view(), ?reason, "asking for a new view");
                 }
             }
             for effect in effects {
@@ -329,6 +334,8 @@ impl Core {
                 self.began.insert(height, (block_hash, Instant::now()));
                 self.validate(block);
             }
+            Effect::Mine(puzzle) => self.chain.mine(puzzle),
+            Effect::Notice(notice) => self.notice(notice),
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
             Effect::Stable(checkpoint) => self.stable(checkpoint)?,
             Effect::Evidence(evidence) => self.take_evidence(*evidence, None)?,
@@ -339,6 +346,20 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Tells the operator what happened to the chain that is mined.
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Reorganized { depth, from, to } => {
+                tracing::warn!(depth, %from, %to, "reorganized: another chain has more work");
+                self.metrics.reorganized(depth);
+            }
+            Notice::BelowCheckpoint { from, height, block_hash } => {
+                tracing::error!(peer = %from, height, %block_hash, "a chain that leaves out a final block is not followed");
+                self.metrics.chains_below_checkpoint.inc();
+            }
+        }
     }
 
     fn count_fault(&mut self, peer: ValidatorIndex) {
@@ -352,12 +373,13 @@ impl Core {
         let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
-            if timer == Timer::ViewChange {
-                tracing::warn!(view = self.pbft.view(), primary = %self.pbft.primary(), "the view timed out");
+            if timer == Timer::Pbft(pbft::Timer::ViewChange) {
+                tracing::warn!(view = self.engine.finality().view(), primary = %self.engine.finality().primary(), "the view timed out");
             }
             self.metrics.timer(match timer {
-                Timer::Retransmit => "retransmit",
-                Timer::ViewChange => "view_change",
+                Timer::Pbft(pbft::Timer::Retransmit) => "retransmit",
+                Timer::Pbft(pbft::Timer::ViewChange) => "view_change",
+                Timer::Tick => "tick",
             });
             self.input(Input::Timer(timer))?;
         }
@@ -366,8 +388,9 @@ impl Core {
 
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
-        while let Some((height, parent)) = self.wanted.filter(|_| self.ledger.has_proposable()) {
-            let under_way = height > self.ledger.tip().height + 1;
+        let mined = self.genesis.mining.is_some();
+        while let Some((height, parent)) = self.wanted.filter(|_| mined || self.ledger.has_proposable()) {
+            let under_way = height > self.ledger.tip().height + 1 && !mined;
             let since = *self.batching.get_or_insert_with(Instant::now);
             let half_full = 2 * self.ledger.ready().bytes as u64 > self.genesis.max_block_bytes;
             if under_way && !half_full && since.elapsed() < BATCH_DELAY {
@@ -408,7 +431,7 @@ impl Core {
             }
         }
         self.began.retain(|above, _| *above > height);
-        if self.memory == Memory::Lost && !self.pbft.is_silent() {
+        if self.memory == Memory::Lost && !self.engine.finality().is_silent() {
             self.remember()?;
         }
         for hash in transactions.iter() {
@@ -589,7 +612,10 @@ impl Core {
                 self.rounds_moved();
                 // Consensus learns of the checkpoint as from anybody else, with its proof.
                 if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
-                    self.input(Input::Message { from: self.me, message: Message::Stable(stable) })?;
+                    self.input(Input::Message {
+                        from: self.me,
+                        message: Message::Pbft(pbft::Message::Stable(stable)),
+                    })?;
                 }
                 true
             }
@@ -609,7 +635,8 @@ impl Core {
         if height > before {
             tracing::info!(peer = %from, from_height = before, height, "caught up");
             if let Some(certificate) = self.ledger.certificate(height)? {
-                self.input(Input::CaughtUp(certificate))?;
+                let base = engine::base(&self.ledger);
+                self.input(Input::CaughtUp { certificate, base })?;
             }
         }
         self.follow.judge(from, helped);
@@ -665,7 +692,7 @@ impl Core {
         }
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
-        let (is_waiting, primary) = (self.ledger.has_executable(), self.pbft.primary());
+        let (is_waiting, primary) = (self.ledger.has_executable(), self.engine.finality().primary());
         if self.was_waiting && is_waiting && primary != self.me {
             for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
                 self.outbox.commands.push(Command::Send { to: primary, frame });
@@ -680,15 +707,19 @@ impl Core {
     /// Tells Prometheus where this peer stands.
     fn measure(&self) {
         let metrics = &self.metrics;
-        metrics.view.set(self.pbft.view() as i64);
-        metrics.primary.set(i64::from(self.pbft.primary().0));
+        metrics.view.set(self.engine.finality().view() as i64);
+        metrics.primary.set(i64::from(self.engine.finality().primary().0));
         metrics.height.set(self.ledger.tip().height as i64);
-        metrics.stable_height.set(self.pbft.stable().map_or(0, |stable| stable.height as i64));
+        metrics.stable_height.set(self.engine.finality().stable().map_or(0, |stable| stable.height as i64));
         metrics.lowest_block.set(self.ledger.lowest_block().unwrap_or_default() as i64);
         metrics.mempool_transactions.set(self.ledger.pending_count() as i64);
         metrics.mempool_bytes.set(self.ledger.ready().bytes as i64);
         metrics.waiters.set(self.waiters.len() as i64);
-        metrics.silent.set(i64::from(self.pbft.is_silent()));
+        if let Some(chain) = self.engine.chain() {
+            metrics.mined_height.set(i64::try_from(chain.head().0).unwrap_or(i64::MAX));
+            metrics.next_work.set(chain.next_work().and_then(|work| i64::try_from(work).ok()).unwrap_or(i64::MAX));
+        }
+        metrics.silent.set(i64::from(self.engine.finality().is_silent()));
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{Core, MAX_WAITERS};
 use crate::{
     NodeError,
-    api::{Status, Verification, Vitals},
+    api::{MiningStatus, Status, Verification, Vitals},
     evidence::EvidencePool,
     host::Host,
 };
@@ -42,12 +42,13 @@ impl Host for Core {
             address: self.key.address(),
             nodes: self.validators.len(),
             quorum: self.validators.quorum(),
-            view: self.pbft.view(),
-            primary: self.pbft.primary().0,
+            view: self.engine.finality().view(),
+            primary: self.engine.finality().primary().0,
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
-            checkpoint: self.pbft.stable().map_or(0, |stable| stable.height),
-            silent: self.pbft.is_silent(),
+            checkpoint: self.engine.finality().stable().map_or(0, |stable| stable.height),
+            mining: self.mining_status(),
+            silent: self.engine.finality().is_silent(),
             connected: self.connected.iter().map(|peer| peer.0).collect(),
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
@@ -95,6 +96,22 @@ impl Host for Core {
 }
 
 impl Core {
+    fn mining_status(&self) -> Option<MiningStatus> {
+        let (chain, mining) = (self.engine.chain()?, self.genesis.mining?);
+        let (height, block_hash) = chain.head();
+        let count = |gauge: i64| u64::try_from(gauge).unwrap_or_default();
+        Some(MiningStatus {
+            height,
+            block_hash,
+            confirmations: mining.confirmations,
+            next_work: chain.next_work(),
+            mined_blocks: self.metrics.mined_blocks.get(),
+            reorganizations: self.metrics.reorganizations.get(),
+            deepest_reorganization: count(self.metrics.deepest_reorganization.get()),
+            chains_below_checkpoint: self.metrics.chains_below_checkpoint.get(),
+        })
+    }
+
     fn order(&self, order: B256) -> Result<Answer, NodeError> {
         if let Some(open) = self.ledger.open_order(order) {
             return Ok(Answer::OpenOrder { height: open.height });

@@ -314,6 +314,9 @@ impl Core {
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
     pub(super) fn validate(&mut self, block: Arc<Block>) {
+        if self.rounds.deferred.contains(&block) {
+            return;
+        }
         let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
         if waits && self.rounds.deferred.len() < MAX_DEFERRED && self.may_become_valid(&block) {
             self.want_proofs_for(&block);
@@ -655,8 +658,8 @@ mod tests {
         pair.core.validate(blocked);
         assert_eq!(pair.core.rounds.deferred.len(), 1);
         pair.core.input(Input::Waiting(true)).unwrap();
-        pair.core.input(Input::Timer(Timer::ViewChange)).unwrap();
-        assert!(pair.core.pbft.view() > 0 && pair.core.rounds.deferred.is_empty());
+        pair.core.input(Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange))).unwrap();
+        assert!(pair.core.engine.finality().view() > 0 && pair.core.rounds.deferred.is_empty());
         // Nor does an answer that comes too late bring it back.
         pair.core.proof_arrived(validator(3), Some(proof));
         pair.next_verdict();

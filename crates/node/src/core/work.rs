@@ -1,15 +1,53 @@
 //! This peer's part in the races for proofs of work.
 
+use std::num::NonZeroUsize;
+
+use dtn_consensus::Input;
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Claim, Payload, Transaction};
 
+use tokio::sync::mpsc;
+
 use super::{Core, claimed_order};
 use crate::{
+    NodeError,
     host::Host,
-    miner::{Mined, Turn},
+    miner::{Mined, Miner, Turn},
 };
 
+/// Mines blocks, one at a time. It has its threads for itself: however many races there are, the chain goes on.
+pub(super) struct ChainMiner {
+    miner: Miner,
+    pub(super) turns: mpsc::UnboundedReceiver<Turn>,
+}
+
+impl ChainMiner {
+    pub(super) fn new(threads: NonZeroUsize) -> Self {
+        let (report, turns) = mpsc::unbounded_channel();
+        Self { miner: Miner::new(threads, report), turns }
+    }
+
+    /// Mines the block of this puzzle in place of any other.
+    pub(super) fn mine(&mut self, puzzle: Puzzle) {
+        self.miner.leave_all();
+        self.miner.enter(puzzle);
+    }
+}
+
 impl Core {
+    /// A turn of mining has ended.
+    pub(super) fn mining_ended(&mut self, turn: Turn) -> Result<(), NodeError> {
+        let Some(Mined { puzzle, solution, .. }) = self.chain.miner.ended(turn) else { return Ok(()) };
+        let block_hash = puzzle.transaction();
+        let before = self.engine.chain().map(|chain| chain.head());
+        self.input(Input::Mined { block_hash, nonce: solution.nonce })?;
+        if self.engine.chain().map(|chain| chain.head()) != before {
+            self.metrics.mined_blocks.inc();
+            tracing::info!(%block_hash, expected_hashes = puzzle.target().expected_hashes(), "mined a block");
+        }
+        Ok(())
+    }
+
     /// After a start: enters every open race that nobody seems to have won yet, the oldest first.
     pub(super) fn enter_open_races(&mut self) {
         let mut open: Vec<_> =
