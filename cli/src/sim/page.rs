@@ -70,7 +70,10 @@ fn draw(sequence: &mut Sequence, Happening { at, what, .. }: &Happening) {
         What::Decided { replica, height, .. } => {
             sequence.mark((*replica).into(), at, format!("decides {height}"));
         }
-        What::Timer { .. } | What::Healed | What::Replied { .. } | What::Violated(_) => {}
+        What::Found { replica, height, .. } => _ = sequence.mark((*replica).into(), at, format!("finds {height}")),
+        What::Reorganized { replica, depth } => _ = sequence.mark((*replica).into(), at, format!("leaves {depth}")),
+        What::BelowCheckpoint { .. } | What::Timer { .. } | What::Healed | What::Replied { .. } | What::Violated(_) => {
+        }
     }
 }
 

@@ -28,9 +28,9 @@ impl Chain {
     pub fn new(members: &Members, base: Option<Decision>) -> Self {
         let (genesis, mining) = (members.domain().network_id, members.mining());
         let above = mining.map_or_else(|| Above::Any(HashSet::new()), |_| Above::One(Vec::new()));
-        let (height, hash) = base.as_ref().map_or((0, genesis), |Decision { certificate, .. }| {
-            (certificate.height, certificate.block_hash)
-        });
+        let (height, hash) = base
+            .as_ref()
+            .map_or((0, genesis), |Decision { certificate, .. }| (certificate.height, certificate.block_hash));
         let timestamp = base.as_ref().map_or(0, |base| base.block.header.timestamp);
         let next_work = mining.map_or(0, |mining| mining.expected_hashes);
         let foundation = Base { height, hash, timestamp, next_work };

@@ -40,7 +40,7 @@ const MAX_CONFIRMATIONS: u64 = 100;
 const MAX_HASHES: u64 = 1 << 24;
 
 /// The most blocks that a withholder keeps: mining pauses 64 above what is final and to be confirmed.
-const MAX_SECRET: u64 = 64;
+const MAX_SECRET: u64 = dtn_primitives::MAX_UNDECIDED;
 
 const MAX_BLOCKS: u64 = 10_000;
 

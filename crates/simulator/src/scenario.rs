@@ -342,7 +342,8 @@ pub struct Partition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
-    /// So long after the last thing that happens to the replicas; 1,000 view timeouts without.
+    /// So long after the last thing that happens to the replicas; without, 1,000 view timeouts and, where blocks are mined,
+    /// their intervals.
     #[serde(with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
     /// After so many events.
@@ -478,7 +479,9 @@ impl Scenario {
     /// When the run ends at the latest.
     pub fn end(&self) -> Duration {
         let patience = self.stop.after.unwrap_or_else(|| self.view_timeout().saturating_mul(PATIENCE));
-        self.settled().saturating_add(patience)
+        let mining = self.mining.as_ref().filter(|_| self.stop.after.is_none());
+        let working = |mining: &Miners| mining.block_interval.saturating_mul(self.load.blocks.min(1 << 20) as u32);
+        self.settled().saturating_add(patience).saturating_add(mining.map_or(Duration::ZERO, working))
     }
 
     /// Replicas that crash and do not start again.

@@ -311,8 +311,6 @@ impl<'a> Play<'a> {
                     | Effect::Persist(_)
                     | Effect::Stable(_)
                     | Effect::Evidence(_)
-                    | Effect::Mine(_)
-                    | Effect::Notice(_)
                     | Effect::Fault { .. } => {}
                 }
             }

@@ -62,7 +62,9 @@ impl Adversary<Message> for FalseMiner {
     }
 
     fn heard(&mut self, from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let Message::Block(Sealed { block, .. }) = message else { return self.finalizing.heard(from, message, context) };
+        let Message::Block(Sealed { block, .. }) = message else {
+            return self.finalizing.heard(from, message, context);
+        };
         if self.forged == FORGED_AT_ONCE {
             return Vec::new();
         }
@@ -107,9 +109,11 @@ impl Adversary<Message> for Rumourmonger {
     fn unasked(&mut self, height: u64, view: u64, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let mut lies = self.0.unasked(height, view, context);
         for _ in 0..RUMOURS_AT_ONCE {
-            let (ahead, hash) = (height + context.rng.random_range(1..200), B256::from(context.rng.random::<[u8; 32]>()));
+            let (ahead, hash) =
+                (height + context.rng.random_range(1..200), B256::from(context.rng.random::<[u8; 32]>()));
             let orphan = context.members.block_at(u64::MAX / 2, (ahead, hash), context.me, ahead);
-            for rumour in [Message::Tip { height: ahead, hash }, Message::Block(Sealed { block: orphan, nonce: ahead })] {
+            for rumour in [Message::Tip { height: ahead, hash }, Message::Block(Sealed { block: orphan, nonce: ahead })]
+            {
                 lies.extend(Outgoing::to_all(&rumour, context));
             }
         }

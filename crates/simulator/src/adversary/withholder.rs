@@ -64,7 +64,8 @@ impl Withholder {
     /// Takes a block of its own that it has just found.
     fn find(&mut self, sealed: &Sealed) {
         let header = &sealed.block.header;
-        let follows = self.secret.last_key_value().is_none_or(|(_, last)| last.block.header.hash() == header.parent_hash);
+        let follows =
+            self.secret.last_key_value().is_none_or(|(_, last)| last.block.header.hash() == header.parent_hash);
         if !follows {
             self.secret.clear();
         }
@@ -151,6 +152,7 @@ impl Adversary<Message> for Withholder {
     }
 
     fn catches_up(&self) -> bool {
-        true
+        // What others make final would end its secret chain before it is released.
+        matches!(self.policy, Policy::Selfish(_)) || self.secret.is_empty()
     }
 }

@@ -55,7 +55,13 @@ impl<P: Subject> World<'_, P> {
     }
 
     /// Sends what a replica's machine lets out; in a liar's place, what the liar makes of it.
-    pub(super) fn let_out(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>, round: u32) -> Result<(), Violation> {
+    pub(super) fn let_out(
+        &mut self,
+        me: ValidatorIndex,
+        to: To,
+        packet: Packet<P::Message>,
+        round: u32,
+    ) -> Result<(), Violation> {
         let host = me.as_usize();
         if self.liars[host].is_some() {
             // Liars do not help others to catch up, and owe clients nothing.
