@@ -35,7 +35,7 @@ use crate::{
     l1::{
         client::Client,
         home::{Home, SettlementConfig},
-        init::{self, Plan, Ports},
+        init::{self, EngineOptions, Plan, Ports},
         orders,
         processes::{self, Service},
     },
@@ -57,6 +57,7 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  dtn-cli demo\n  dtn-cli demo --nodes 7 --json report.json\n  \
     dtn-cli demo --steps 4194304      a longer round of sequential work\n  \
+    dtn-cli demo --engine nakamoto --block-interval 1s      blocks are mined\n  \
     dtn-cli demo --crash        one peer is killed in mid-run; every reward is still paid once\n  \
     dtn-cli demo --keep         look around afterwards with `dtn-cli l1 status` and cast")]
 pub(crate) struct Demo {
@@ -69,6 +70,8 @@ pub(crate) struct Demo {
     /// Steps of sequential work for each peer, 1 to 4,096 or a multiple of that.
     #[arg(long, default_value_t = 1 << 20)]
     steps: u64,
+    #[command(flatten)]
+    engine: EngineOptions,
     /// Kill a peer that is not the primary (SIGKILL) once the first reward is paid.
     #[arg(long)]
     crash: bool,
@@ -156,7 +159,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         password_file: None,
         transport: init::Transport::Tcp,
         observers: 0,
-        mining: None,
+        mining: demo.engine.mining()?,
     };
     init::init(home, &plan, || ())?;
     let client = Client::open(home)?;

@@ -18,6 +18,7 @@ mod log;
 mod multisig;
 mod network;
 mod output;
+mod pow;
 mod registry;
 mod rewards;
 mod settle;
@@ -180,6 +181,11 @@ enum Command {
         #[command(subcommand)]
         command: aow::Command,
     },
+    /// Race for proofs of work, and keep the ledger of the races
+    Pow {
+        #[command(subcommand)]
+        command: pow::Command,
+    },
     /// Simulate a network in virtual time
     Sim {
         #[command(subcommand)]
@@ -223,7 +229,12 @@ impl Command {
             Self::Anvil(on) => Some(&on.globals),
             Self::L1(l1) => Some(&l1.globals),
             Self::Aow { command: aow::Command::Claims(command) } => Some(command.globals()),
-            Self::Demo(_) | Self::Bench { .. } | Self::Aow { .. } | Self::Sim { .. } | Self::Completions { .. } => None,
+            Self::Demo(_)
+            | Self::Bench { .. }
+            | Self::Aow { .. }
+            | Self::Pow { .. }
+            | Self::Sim { .. }
+            | Self::Completions { .. } => None,
         }
     }
 }
@@ -262,6 +273,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Bench { command } => bench::run(command).await,
         Command::Aow { command } => aow::run(command, context).await,
+        Command::Pow { command } => pow::run(command).await,
         Command::Sim { command } => sim::run(command),
         Command::L1(l1) => l1::run(l1.command, context).await,
         Command::Keys(keys) => keys::run(keys.command, context).await,

@@ -131,8 +131,13 @@ impl Scene {
     }
 
     pub(crate) fn init(&self, nodes: usize) {
+        self.init_with(nodes, &[]);
+    }
+
+    pub(crate) fn init_with(&self, nodes: usize, options: &[&str]) {
         let port = free_port_range(2 * nodes as u16);
-        self.ok(&["l1", "init", "--nodes", &nodes.to_string(), "--base-port", &port.to_string()]);
+        let network = ["l1", "init", "--nodes", &nodes.to_string(), "--base-port", &port.to_string()];
+        self.ok(&[&network, options].concat());
     }
 
     /// Writes orders and gives the file.

@@ -2,14 +2,34 @@
 //! and its verification.
 //!
 //! - [`Puzzle`]: what is hashed ([`Puzzle::preimage`]) and which hashes win ([`Target`]).
-//! - [`mine`]: the search, which a [`Cancel`] stops within a millisecond.
-//! - The hashing itself is in `midstate.rs`: one compression a nonce.
+//! - [`mine`] and [`search()`]: the search, which a [`Cancel`] stops within a millisecond.
+//! - [`Backend`]: how it hashes, as many nonces at once as the processor can.
+//! - [`SeedPuzzle`]: the same in the form of the Python prototype.
+//! - [`check_practical`]: refuses work that takes years.
+//! - [`bench`]: how fast this machine is.
+//!
+//! A search goes from the preimage to its `midstate`, the state before the last block, which is one compression a nonce;
+//! to the `tail`, what is left of that block when only the lower half of the nonce changes; to a back end, which looks
+//! for first words that may win. Winners among them are told by the plain hash and the plain target.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod backend;
+pub mod bench;
+mod lanes;
 mod midstate;
+mod practical;
 mod puzzle;
 mod search;
+mod seed;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
+mod tail;
 mod target;
 
+pub use backend::{Backend, UnknownBackend};
+pub use practical::{ExpectedTime, Impractical, check_practical, expected_time};
 pub use puzzle::{DOMAIN_TAG, PREIMAGE_BYTES, PowError, Puzzle};
-pub use search::{Cancel, Search, Solution, mine};
+pub use search::{Cancel, Progress, Search, SearchOptions, Solution, mine, search};
+pub use seed::SeedPuzzle;
 pub use target::Target;

@@ -1,10 +1,15 @@
 //! One compression a nonce: all blocks of the preimage but the last are compressed once, and the last is kept with its
 //! padding in place.
 
+use std::array;
+
 use alloy_primitives::B256;
 use sha2::{compress256, digest::generic_array::GenericArray};
 
-use crate::puzzle::{NONCE_AT, PREIMAGE_BYTES};
+use crate::{
+    puzzle::{NONCE_AT, PREIMAGE_BYTES},
+    tail::{LOWER, Tail, UPPER},
+};
 
 const BLOCK_BYTES: usize = 64;
 
@@ -15,10 +20,11 @@ const TAIL_AT: usize = PREIMAGE_BYTES / BLOCK_BYTES * BLOCK_BYTES;
 const NONCE_IN_TAIL: usize = NONCE_AT - TAIL_AT;
 
 const _: () = assert!(NONCE_AT >= TAIL_AT, "only the last block may change with the nonce");
+const _: () = assert!(NONCE_IN_TAIL == 4 * UPPER && UPPER + 1 == LOWER, "the tail knows where the nonce is");
 const _: () = assert!(PREIMAGE_BYTES - TAIL_AT <= 55, "the padding must fit into the last block");
 
 /// The initial hash value (FIPS 180-4, section 5.3.3).
-const INITIAL: [u32; 8] =
+pub(crate) const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// A puzzle, ready to be hashed with any nonce.
@@ -49,6 +55,14 @@ impl Midstate {
         let mut state = self.state;
         compress256(&mut state, std::slice::from_ref(GenericArray::from_slice(&self.tail)));
         state
+    }
+
+    /// The last block of the nonces with this upper half, if no hash wins whose first word is above the limit.
+    pub(crate) fn tail(&self, upper: u32, limit: u32) -> Tail {
+        let (words, _) = self.tail.as_chunks();
+        let mut block = array::from_fn(|word| u32::from_be_bytes(words[word]));
+        block[UPPER] = upper;
+        Tail::new(self.state, block, limit)
     }
 
     /// The hash of a nonce.

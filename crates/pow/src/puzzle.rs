@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 
-use crate::{Target, midstate::Midstate};
+use crate::{Backend, Target, midstate::Midstate};
 
 /// What begins every preimage, so that its hashes are of use for nothing else.
 pub const DOMAIN_TAG: &[u8; 10] = b"DTN/pow/v2";
@@ -35,6 +35,20 @@ pub enum PowError {
         /// What was asked for.
         expected_hashes: u64,
     },
+    /// The hash of a [`SeedPuzzle`](crate::SeedPuzzle) is right but does not win.
+    #[error("the hash {hash} does not begin with {difficulty} bytes of zero")]
+    TooFewZeros {
+        /// The hash.
+        hash: B256,
+        /// What was asked for.
+        difficulty: u8,
+    },
+    /// No hash can win.
+    #[error("difficulty {0} is impossible: a hash has 32 bytes")]
+    Impossible(u8),
+    /// This processor cannot hash that way.
+    #[error("this processor does not have {0}")]
+    NoBackend(Backend),
 }
 
 /// One miner's part in one race.

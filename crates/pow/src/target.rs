@@ -39,10 +39,9 @@ impl Target {
         U256::from_be_bytes(hash.0) <= self.greatest
     }
 
-    /// Whether a hash that begins with this word can win: what a search asks before it looks at the whole hash.
-    #[inline]
-    pub(crate) fn may_be_met_by(&self, first_word: u32) -> bool {
-        u64::from(first_word) <= self.greatest.as_limbs()[3] >> 32
+    /// The greatest first word of a hash that can win: what a search asks before it looks at the whole hash.
+    pub(crate) fn greatest_first_word(&self) -> u32 {
+        (self.greatest.as_limbs()[3] >> 32) as u32
     }
 }
 
@@ -86,8 +85,8 @@ mod tests {
             let below = U512::from(near) * U512::from(expected) < U512::from(1) << 256;
             prop_assert_eq!(target.is_met_by(hash(near)), below);
             let first_word = (near >> 224usize).as_limbs()[0] as u32;
-            prop_assert!(!below || target.may_be_met_by(first_word));
-            prop_assert!(first_word == u32::MAX || !target.may_be_met_by(first_word + 2));
+            prop_assert!(!below || first_word <= target.greatest_first_word());
+            prop_assert!(first_word.saturating_add(1) >= target.greatest_first_word());
         }
     }
 }

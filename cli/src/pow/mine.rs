@@ -1,0 +1,166 @@
+//! `dtn-cli pow mine`: a search in this process.
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::B256;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use dtn_pow::{Backend, Cancel, Progress, SearchOptions, check_practical};
+use dtn_report::{Table, left, units};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::puzzle::{Either, PuzzleOptions};
+use crate::output;
+
+/// How often the rate is shown anew.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
+
+/// How long the rate is measured before a search that may take long.
+const MEASURED_FOR: Duration = Duration::from_millis(20);
+
+/// Search for the lowest nonce that solves a puzzle.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli pow mine --data 'Your transaction data'
+  dtn-cli pow mine --data 'Your transaction data' --difficulty 3 --threads 1
+  dtn-cli pow mine --transaction 0x5c1f...9a0e --race 0x77aa...01d4 --network-id 0x03b1...c7f2 \\
+      --miner 0xf39F...2266 --expected-hashes 1000000
+
+Ctrl-C stops it and prints where to go on. What is expected to take longer than --limit is refused.")]
+pub(crate) struct Mine {
+    #[command(flatten)]
+    puzzle: PuzzleOptions,
+    /// How many threads; as many as there are cores unless told otherwise
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// How to hash: avx512, avx2, sha-ni or portable; what is fastest here unless told otherwise
+    #[arg(long, conflicts_with_all = ["data", "file"])]
+    backend: Option<Backend>,
+    /// The first nonce to try, to go on where an earlier search stopped
+    #[arg(long, default_value_t = 0, value_name = "NONCE")]
+    from: u64,
+    /// The longest time that the work may be expected to take
+    #[arg(long, default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    limit: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a search found.
+#[derive(Debug, Serialize)]
+struct Found {
+    nonce: u64,
+    hash: B256,
+    expected_hashes: f64,
+    hashes_tried: u64,
+    hashes_per_second: f64,
+    threads: NonZeroUsize,
+    backend: String,
+    started_at_us: u64,
+    ended_at_us: u64,
+    duration_us: u64,
+}
+
+pub(crate) async fn run(mine: Mine) -> Result<()> {
+    let puzzle = mine.puzzle.puzzle()?;
+    let threads = mine.threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    check_practical(puzzle.expected_hashes(), rate(&puzzle, mine.backend, threads)?, mine.limit)?;
+    let backend = match (&puzzle, mine.backend) {
+        (Either::Seed(_), _) => "one nonce at a time".to_string(),
+        (Either::Race(_), backend) => backend.unwrap_or_else(Backend::fastest).to_string(),
+    };
+    let (progress, cancel) = (Arc::new(Progress::new()), Cancel::new());
+    let expected_hashes = puzzle.expected_hashes();
+    let mut search = tokio::task::spawn_blocking({
+        let (progress, cancel) = (progress.clone(), cancel.clone());
+        move || {
+            let options = SearchOptions { backend: mine.backend, progress: Some(&progress), threads };
+            puzzle.search(mine.from, &options, &cancel)
+        }
+    });
+    let (bar, began, mut shows) = (bar(), Instant::now(), tokio::time::interval(SHOWN_EVERY));
+    let mut interrupted = std::pin::pin!(crate::interrupted());
+    let search = loop {
+        tokio::select! {
+            ended = &mut search => break ended??,
+            _ = shows.tick() => bar.set_message(shown(progress.hashes_tried(), expected_hashes, began.elapsed())),
+            _ = &mut interrupted, if !cancel.is_cancelled() => cancel.cancel(),
+        }
+    };
+    bar.finish_and_clear();
+    let tried = units::thousands(search.hashes_tried);
+    let Some(solution) = search.solution else {
+        match search.next_nonce {
+            Some(next) => bail!("stopped after {tried} hashes; --from {next} goes on there"),
+            None => bail!("none of the {tried} nonces from {} on solves it", mine.from),
+        }
+    };
+    let found = Found {
+        nonce: solution.nonce,
+        hash: solution.hash,
+        expected_hashes,
+        hashes_tried: search.hashes_tried,
+        hashes_per_second: search.hashes_tried as f64 / (search.duration_us.max(1) as f64 / 1e6),
+        threads,
+        backend,
+        started_at_us: search.started_at_us,
+        ended_at_us: search.ended_at_us,
+        duration_us: search.duration_us,
+    };
+    if mine.json { output::json(&found) } else { output::line(found.table()) }
+}
+
+/// How many hashes a second are to be expected of this puzzle here.
+fn rate(puzzle: &Either, backend: Option<Backend>, threads: NonZeroUsize) -> Result<f64> {
+    let one = match puzzle {
+        Either::Race(_) => backend.unwrap_or_else(Backend::fastest).rate(MEASURED_FOR),
+        Either::Seed(_) => {
+            let impossible = dtn_pow::SeedPuzzle::new("rate", 32).context("the puzzle that is measured")?;
+            let (cancel, options) = (Cancel::new(), SearchOptions::new(NonZeroUsize::MIN));
+            let search = impossible.search(0..=200_000, &options, &cancel);
+            search.hashes_tried as f64 / (search.duration_us.max(1) as f64 / 1e6)
+        }
+    };
+    Ok(one * threads.get() as f64)
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{spinner} {msg}");
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+fn shown(tried: u64, expected: f64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-3);
+    format!(
+        "{} hashes, {:.1} MH/s; {:.0} % of such searches would be done",
+        units::thousands(tried),
+        tried as f64 / seconds / 1e6,
+        100.0 * (1.0 - (-(tried as f64) / expected).exp())
+    )
+}
+
+impl Found {
+    fn table(&self) -> Table {
+        let mut table = Table::new("Solution", [left("what"), left("value")]);
+        let tried = format!("{} of {} expected", units::thousands(self.hashes_tried), self.expected_hashes);
+        let rate = format!("{:.1} MH/s, {} threads, {}", self.hashes_per_second / 1e6, self.threads, self.backend);
+        for (what, value) in [
+            ("nonce", self.nonce.to_string()),
+            ("hash", self.hash.to_string()),
+            ("hashes", tried),
+            ("time", units::duration(self.duration_us)),
+            ("rate", rate),
+        ] {
+            table.row([what.to_string(), value]);
+        }
+        table
+    }
+}
