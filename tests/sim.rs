@@ -113,7 +113,9 @@ fn every_scenario_of_the_folder_ends_as_it_says() {
     files.sort();
     assert!(files.len() >= 10, "{}", files.len());
     for file in files {
-        let output = sim(&["pbft", file.to_str().expect("text"), "--json"]);
+        let mined = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nakamoto-"));
+        let protocol = if mined { "nakamoto" } else { "pbft" };
+        let output = sim(&[protocol, file.to_str().expect("text"), "--json"]);
         let run: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let expected = if file.ends_with("target-primary.toml") { "no progress" } else { "pass" };
         assert_eq!(run["verdict"], expected, "{}: {run}", file.display());

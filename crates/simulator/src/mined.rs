@@ -39,8 +39,6 @@ pub struct Mined {
     pub found: Vec<Found>,
     /// The final ones, by height.
     pub finals: BTreeMap<u64, Final>,
-    /// How long it took each correct replica to decide each block since it was found.
-    pub finality: Vec<Duration>,
     /// How often a correct replica left blocks for a chain with more work.
     pub reorganizations: u64,
     /// The most blocks that one left at a time.
@@ -59,7 +57,6 @@ impl Mined {
 
     pub(crate) fn decides(&mut self, hash: B256, at: Duration) {
         let Some(found) = self.places.get(&hash).and_then(|place| self.found.get(*place)) else { return };
-        self.finality.push(at.saturating_sub(found.at));
         self.finals.entry(found.height).or_insert(Final { found: *found, at });
     }
 
