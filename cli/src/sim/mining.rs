@@ -65,7 +65,7 @@ impl Mining {
     }
 
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
-        let share = |share: Option<f64>| share.map_or_else(|| units::NONE.into(), |share| percent(share));
+        let share = |share: Option<f64>| share.map_or_else(|| units::NONE.into(), percent);
         vec![
             ("mean interval", self.mean_interval_ms.map_or_else(|| units::NONE.into(), virtual_time)),
             ("found", units::thousands(self.found)),
