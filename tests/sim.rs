@@ -113,12 +113,51 @@ fn every_scenario_of_the_folder_ends_as_it_says() {
     files.sort();
     assert!(files.len() >= 10, "{}", files.len());
     for file in files {
-        let output = sim(&["pbft", file.to_str().expect("text"), "--json"]);
+        let mined = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nakamoto-"));
+        let protocol = if mined { "nakamoto" } else { "pbft" };
+        let output = sim(&[protocol, file.to_str().expect("text"), "--json"]);
         let run: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let expected = if file.ends_with("target-primary.toml") { "no progress" } else { "pass" };
         assert_eq!(run["verdict"], expected, "{}: {run}", file.display());
         assert_eq!(output.status.success(), expected == "pass");
         assert!(run["about"].as_str().is_some_and(|about| about.len() > 40), "{} teaches nothing", file.display());
+    }
+}
+
+#[test]
+fn miners_are_played_and_measured_and_a_recorded_run_of_theirs_is_shown() {
+    let (_folder, file) = temporary("run.toml");
+    let arguments = ["nakamoto", "--shares=70,10,10,10", "--byzantine=1", "--behaviour=withholder", "--blocks=50"];
+    let run = json(&[&arguments[..], &["--block-interval=1s", "--confirmations=3", "--record", &file]].concat());
+    assert_eq!(run["verdict"], "pass");
+    let mining = &run["mining"];
+    let figure = |name: &str| mining[name].as_f64().expect(name);
+    assert!((0.7..1.6).contains(&(figure("mean_interval_ms") / 1e3)), "{mining}");
+    assert!(figure("fork_rate") > 0.1 && figure("reorganizations") > 5.0 && figure("finals") >= 50.0, "{mining}");
+    assert!(run["decision_ms"]["p50"].as_f64() < run["decision_ms"]["p99"].as_f64());
+
+    let shown = sim(&["replay", &file]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && text.contains("finds height 1") && text.contains("for a chain with more work"));
+
+    // A file of miners is theirs, and what it says can be changed.
+    let refused = sim(&["pbft", &file]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("dtn-cli sim nakamoto"));
+    let other = json(&["nakamoto", &file, "--confirmations=2", "--seed=1"]);
+    assert_eq!(other["mining"]["confirmations"], 2);
+    for (argument, reason) in [
+        ("--block-interval=1ms", "mining.block_interval"),
+        ("--confirmations=0", "mining.confirmations"),
+        ("--expected-hashes=0", "mining.expected_hashes"),
+        ("--hash-rate=-1", "mining.hash_rate"),
+        ("--shares=1,2", "mining.shares"),
+        ("--secret=0", "mining.secret"),
+        ("--rate-change=1h", "write 1h:10"),
+        ("--rate-change=1h:0", "mining.change.0.factor"),
+    ] {
+        let refused = sim(&["nakamoto", argument]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(reason), "{argument}: {said}");
     }
 }
 

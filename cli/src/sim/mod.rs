@@ -1,5 +1,7 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time.
 
+mod mining;
+mod nakamoto;
 mod options;
 mod outcome;
 mod page;
@@ -8,6 +10,7 @@ mod pbft;
 mod pot_table;
 mod regions;
 mod replay;
+mod runs;
 mod sweep;
 
 use anyhow::Result;
@@ -17,6 +20,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Have a client's transactions decided in a network of so many replicas
     Pbft(Box<pbft::Simulate>),
+    /// Have miners extend a chain, and validators make it final
+    Nakamoto(Box<nakamoto::Simulate>),
     /// Play one network under many seeds, on all cores
     Sweep(Box<sweep::Sweep>),
     /// Show a recorded run, message by message
@@ -31,6 +36,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Pbft(simulate) => pbft::run(&simulate),
+        Command::Nakamoto(simulate) => nakamoto::run(&simulate),
         Command::Sweep(sweep) => sweep::run(&sweep),
         Command::Replay(replay) => replay::run(&replay),
         Command::Regions(regions) => regions::run(&regions),

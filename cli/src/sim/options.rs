@@ -16,6 +16,8 @@ use dtn_simulator::{
 };
 use serde::de::DeserializeOwned;
 
+use super::runs::Change;
+
 /// The longest scenario file.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -38,7 +40,7 @@ pub(crate) struct Setup {
 
     /// Blocks that the client fills
     #[arg(long, help_heading = "Load")]
-    blocks: Option<u64>,
+    pub(super) blocks: Option<u64>,
     /// Transactions in a block
     #[arg(long, help_heading = "Load")]
     transactions: Option<usize>,
@@ -91,7 +93,7 @@ pub(crate) struct Setup {
     #[arg(long, help_heading = "Faults")]
     byzantine: Option<usize>,
     /// What liars do, silent without: equivocate, silent, slow, replayer, forger, wrong-view-spammer, memory-exhauster,
-    /// false-certifier, lying-state
+    /// false-certifier, lying-state; among miners also withholder, selfish-miner
     #[arg(long, requires = "byzantine", help_heading = "Faults")]
     behaviour: Option<Kind>,
     /// One more power cut: 3@2s for good, or 3@2s+5s until five seconds later (repeat)
@@ -116,10 +118,11 @@ fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
 }
 
 impl Setup {
-    /// The scenario of a file, or of none, with what the options change. An error names what asks for what cannot be.
-    pub(crate) fn scenario(&self, file: Option<&Path>, seed: Option<u64>) -> Result<Scenario> {
+    /// The scenario of a file, or of none, with what the options and a command change. An error names what asks for what cannot be.
+    pub(crate) fn scenario(&self, file: Option<&Path>, seed: Option<u64>, change: Change<'_>) -> Result<Scenario> {
         let mut scenario = file.map(read).transpose()?.unwrap_or_default();
         self.change(&mut scenario)?;
+        change(file.unwrap_or(Path::new("")), &mut scenario)?;
         scenario.seed = seed.unwrap_or(scenario.seed);
         scenario.recorded = None;
         scenario.check()?;

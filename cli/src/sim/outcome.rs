@@ -8,9 +8,12 @@ use std::{
 use dtn_primitives::quorum;
 use dtn_report::{Table, left, right, units};
 use dtn_simulator::{
-    Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_pbft, run_pbft,
+    Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_nakamoto, observe_pbft,
+    run_nakamoto, run_pbft,
 };
 use serde::Serialize;
+
+use super::mining::Mining;
 
 /// The figures of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -38,7 +41,7 @@ pub(crate) struct Outcome {
     pub(crate) decided_all_ms: Option<f64>,
     /// Until the client was convinced of all blocks.
     pub(crate) replied_ms: Option<f64>,
-    /// From handing in a block until a correct replica had decided it: over all blocks and correct replicas.
+    /// From handing in or finding a block until a correct replica had decided it: over all blocks and correct replicas.
     pub(crate) decision_ms: Option<Quantiles>,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
@@ -53,6 +56,9 @@ pub(crate) struct Outcome {
     faults_found: u64,
     evidence: usize,
     signatures: String,
+    /// Where blocks are mined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mining: Option<Mining>,
 }
 
 /// Messages of a kind.
@@ -105,14 +111,21 @@ pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// What comes of a scenario: of miners, if it says how they mine, and otherwise of a client and PBFT.
+pub(crate) fn report(scenario: &Scenario) -> Report {
+    if scenario.mining.is_some() { run_nakamoto(scenario) } else { run_pbft(scenario) }
+}
+
 /// Plays a scenario.
 pub(crate) fn play(scenario: &Scenario) -> (Outcome, Report) {
-    timed(scenario, || run_pbft(scenario))
+    timed(scenario, || report(scenario))
 }
 
 /// Plays a scenario and tells what happens.
 pub(crate) fn watch(scenario: &Scenario, observer: &mut dyn FnMut(&Happening)) -> (Outcome, Report) {
-    timed(scenario, || observe_pbft(scenario, observer))
+    timed(scenario, || {
+        if scenario.mining.is_some() { observe_nakamoto(scenario, observer) } else { observe_pbft(scenario, observer) }
+    })
 }
 
 fn timed(scenario: &Scenario, run: impl FnOnce() -> Report) -> (Outcome, Report) {
@@ -177,7 +190,14 @@ impl Outcome {
                 text(pace.signing),
                 text(pace.verifying)
             ),
+            mining: scenario.mining.as_ref().map(|miners| Mining::of(scenario, miners, report)),
         }
+    }
+
+    /// What was played.
+    pub(crate) fn title(&self) -> String {
+        let protocol = if self.mining.is_some() { "Mined blocks" } else { "PBFT" };
+        format!("{protocol}, {} replicas, quorum {}", units::thousands(self.nodes), self.quorum)
     }
 
     pub(crate) fn passes(&self) -> bool {
@@ -201,9 +221,8 @@ impl Outcome {
 
     pub(crate) fn tables(&self) -> String {
         let ms = |value: Option<f64>| value.map_or_else(|| units::NONE.into(), virtual_time);
-        let title = format!("PBFT, {} replicas, quorum {}", units::thousands(self.nodes), self.quorum);
         let columns = ["first decides", "all decide", "client knows", "p50", "p99", "view", "view changes"];
-        let mut run = Table::new(title, [left("verdict")].into_iter().chain(columns.map(right)));
+        let mut run = Table::new(self.title(), [left("verdict")].into_iter().chain(columns.map(right)));
         let decided = [self.decided_first_ms, self.decided_all_ms, self.replied_ms];
         let quantiles = [|of: Quantiles| of.p50, |of: Quantiles| of.p99].map(|of| self.decision_ms.map(of));
         let figures = decided.into_iter().chain(quantiles).map(ms);
@@ -213,7 +232,8 @@ impl Outcome {
             run.note(self.summary());
         }
         run.note(format!(
-            "Virtual time; p50 and p99 of a block's decision since it was handed in. {} events in {}, seed {}, digest {}.",
+            "Virtual time; p50 and p99 of a block's decision since it was {}. {} events in {}, seed {}, digest {}.",
+            if self.mining.is_some() { "found" } else { "handed in" },
             units::thousands(self.events),
             virtual_time(self.wall_ms),
             self.seed,
@@ -228,7 +248,8 @@ impl Outcome {
         let [least, most] = [sent().min(), sent().max()].map(|bytes| units::bytes(bytes.unwrap_or_default()));
         let rounds = self.rounds.map_or_else(String::new, |rounds| format!("{rounds} rounds to the first block. "));
         kinds.note(format!("{rounds}A replica sent {least} to {most}. Signatures: {}.", self.signatures));
-        format!("{run}\n{kinds}")
+        let mining = self.mining.as_ref().map_or_else(String::new, |mining| format!("{}\n", mining.table()));
+        format!("{run}\n{mining}{kinds}")
     }
 }
 

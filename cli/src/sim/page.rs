@@ -7,7 +7,7 @@ use dtn_simulator::{Happening, Measured, Report, Scenario, What, adversary::Kind
 
 use super::{
     outcome::{Outcome, ms, virtual_time, watch},
-    pbft::comparison,
+    runs::comparison,
 };
 
 /// The largest network whose messages are drawn one by one.
@@ -70,14 +70,17 @@ fn draw(sequence: &mut Sequence, Happening { at, what, .. }: &Happening) {
         What::Decided { replica, height, .. } => {
             sequence.mark((*replica).into(), at, format!("decides {height}"));
         }
-        What::Timer { .. } | What::Healed | What::Replied { .. } | What::Violated(_) => {}
+        What::Found { replica, height, .. } => _ = sequence.mark((*replica).into(), at, format!("finds {height}")),
+        What::Reorganized { replica, depth } => _ = sequence.mark((*replica).into(), at, format!("leaves {depth}")),
+        What::BelowCheckpoint { .. } | What::Timer { .. } | What::Healed | What::Replied { .. } | What::Violated(_) => {
+        }
     }
 }
 
 /// The page of one run, or of several with their comparison.
 pub(crate) fn page(pictures: &[Picture]) -> Page {
     let title = match pictures {
-        [one] => format!("PBFT among {} replicas", units::thousands(one.scenario.n)),
+        [one] => one.outcome.title(),
         several => format!("{} simulated networks", several.len()),
     };
     let mut page = Page::new(title);
@@ -104,7 +107,7 @@ fn compare(page: &mut Page, pictures: &[Picture]) {
         latency.series(name.clone(), report.measured.decision_latencies().map(|(_, latency)| ms(latency)));
         bytes.row(name.clone(), [(outcome.bytes as f64, units::bytes(outcome.bytes))]);
     }
-    page.figure("From handing in a block until a replica has decided it", &latency);
+    page.figure("From handing in or finding a block until a replica has decided it", &latency);
     page.figure("Bytes sent", &bytes);
 }
 
@@ -126,6 +129,9 @@ fn show(page: &mut Page, picture: &Picture, named: bool) {
         ("bytes", units::bytes(outcome.bytes)),
         ("view changes", units::thousands(outcome.view_changes)),
     ]);
+    if let Some(mining) = &outcome.mining {
+        page.facts(mining.facts());
+    }
     if outcome.offence.is_some() {
         page.paragraph(&outcome.summary());
     }
@@ -136,7 +142,7 @@ fn show(page: &mut Page, picture: &Picture, named: bool) {
     }
     let mut latency = Distribution::new("decision");
     by_group.into_iter().for_each(|(group, values)| _ = latency.series(group, values));
-    page.figure("From handing in a block until a replica has decided it", &latency);
+    page.figure("From handing in or finding a block until a replica has decided it", &latency);
     page.figure("Sent over time", &over_time(&report.measured));
     let (mut messages, mut bytes) = (Bars::new(["messages"]), Bars::new(["bytes"]));
     for (kind, kinds) in &outcome.by_kind {

@@ -85,9 +85,12 @@ impl Replay {
             What::Delivered { from, to, kind, .. } | What::Lost { from, to, kind, .. } => {
                 (vec![*from, *to], Some(*kind))
             }
-            What::Timer { replica, .. } | What::View { replica, .. } | What::Decided { replica, .. } => {
-                (vec![*replica], None)
-            }
+            What::Timer { replica, .. }
+            | What::View { replica, .. }
+            | What::Decided { replica, .. }
+            | What::Found { replica, .. }
+            | What::Reorganized { replica, .. }
+            | What::BelowCheckpoint { replica, .. } => (vec![*replica], None),
             What::Crashed(replica) | What::Restarted(replica) => (vec![*replica], None),
             What::Healed | What::Replied { .. } | What::Violated(_) => (Vec::new(), None),
         };
@@ -110,6 +113,13 @@ fn as_text(happening: &Happening, n: usize) -> String {
         What::Healed => "       the partition ends".into(),
         What::View { replica, view } => format!("{replica:>6} goes to view {view}"),
         What::Decided { replica, height, block } => format!("{replica:>6} decides height {height}, block {block}"),
+        What::Found { replica, height, block } => format!("{replica:>6} finds height {height}, block {block}"),
+        What::Reorganized { replica, depth } => {
+            format!("{replica:>6} leaves {depth} blocks for a chain with more work")
+        }
+        What::BelowCheckpoint { replica, from, height } => {
+            format!("{replica:>6} refuses the chain of {from}, which leaves out the final block at height {height}")
+        }
         What::Replied { height } => format!("client knows that height {height} is final"),
         What::Violated(violation) => format!("!!     {violation}"),
     };
@@ -131,6 +141,13 @@ fn as_json(happening: &Happening) -> Value {
         What::View { replica, view } => json!({"view": {"replica": replica, "view": view}}),
         What::Decided { replica, height, block } => {
             json!({"decided": {"replica": replica, "height": height, "block": block}})
+        }
+        What::Found { replica, height, block } => {
+            json!({"found": {"replica": replica, "height": height, "block": block}})
+        }
+        What::Reorganized { replica, depth } => json!({"reorganized": {"replica": replica, "depth": depth}}),
+        What::BelowCheckpoint { replica, from, height } => {
+            json!({"below_checkpoint": {"replica": replica, "from": from, "height": height}})
         }
         What::Replied { height } => json!({"replied": {"height": height}}),
         What::Violated(violation) => json!({"violated": violation}),

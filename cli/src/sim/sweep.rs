@@ -15,12 +15,12 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use dtn_report::{Table, left, right, units};
-use dtn_simulator::{Scenario, Verdict, run_pbft, shrink};
+use dtn_simulator::{Scenario, Verdict, shrink};
 use serde::{Deserialize, Serialize};
 
 use super::{
     options::{self, Setup},
-    outcome::{Outcome, Quantiles, play, virtual_time},
+    outcome::{Outcome, Quantiles, play, report, virtual_time},
     parquet,
 };
 use crate::output;
@@ -168,10 +168,10 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     }
     let Some(seed) = summary.failed.first() else { return Ok(()) };
     let (scenario, searching) = (seeded(network.as_ref(), *seed), output::progress(0, "making it small"));
-    let kind = std::mem::discriminant(&run_pbft(&scenario).verdict);
+    let kind = std::mem::discriminant(&report(&scenario).verdict);
     let smallest = shrink(scenario, |smaller| {
         searching.inc(1);
-        std::mem::discriminant(&run_pbft(smaller).verdict) == kind
+        std::mem::discriminant(&report(smaller).verdict) == kind
     });
     searching.finish_and_clear();
     let outcome = play(&smallest).0;
@@ -184,7 +184,11 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 impl Sweep {
     /// What is played under every seed; nothing, if chance chooses it.
     fn network(&self) -> Result<Option<Scenario>> {
-        if self.random { Ok(None) } else { self.setup.scenario(self.file.as_deref(), Some(0)).map(Some) }
+        if self.random {
+            Ok(None)
+        } else {
+            self.setup.scenario(self.file.as_deref(), Some(0), &|_, _| Ok(())).map(Some)
+        }
     }
 
     /// The runs that the file has already. A last line that was not written to its end is taken away.

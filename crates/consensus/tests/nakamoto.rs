@@ -200,6 +200,15 @@ impl Network {
         }
     }
 
+    /// The same, but a host does not get what is lost.
+    fn settle_without(&mut self, loser: usize, lost: impl Fn(&Message) -> bool) {
+        while let Some((from, to, message)) = self.in_flight.pop_front() {
+            if to != loser || !lost(&message) {
+                self.input(to, Input::Message { from: ValidatorIndex(from as u16), message });
+            }
+        }
+    }
+
     /// A host finds its block; nobody has heard of it yet.
     fn find(&mut self, index: usize) -> B256 {
         let puzzle = self.hosts[index].puzzle.take().expect("it mines");
@@ -476,6 +485,36 @@ fn a_peer_that_asks_for_chains_again_and_again_is_answered_a_few_times_a_tick() 
     network.in_flight.clear();
     network.input(0, Input::Message { from: ValidatorIndex(2), message: unknown });
     assert!(network.in_flight.is_empty());
+}
+
+#[test]
+fn who_catches_up_with_a_block_below_one_that_it_can_decide_goes_on_from_that_one() {
+    let mut network = Network::new(4);
+    let about_first = |message: &Message| match message {
+        Message::Pbft(dtn_consensus::Message::Vote(vote)) => vote.kind == VoteKind::Commit && vote.height == 1,
+        _ => false,
+    };
+    for _ in 0..5 {
+        network.now += 300;
+        network.find(0);
+        network.settle_without(3, about_first);
+    }
+    assert_eq!(network.heights(), [(5, 2), (5, 2), (5, 2), (5, 0)]);
+    // It has all that it takes to decide the second block, and is told of the first.
+    let first = network.hosts[0].decisions[0].clone();
+    network.hosts[3].ledger.remove(0);
+    network.hosts[3].decisions.push(first.clone());
+    let base = network.base(&network.hosts[3].decisions);
+    network.input(3, Input::CaughtUp { certificate: first.certificate, base });
+    assert_eq!(network.heights(), [(5, 2); 4]);
+    network.settle();
+    // All work at what follows from the final blocks.
+    let work = |index: usize| network.hosts[index].replica.next_work();
+    assert_eq!(work(3), work(0));
+    network.extend(3, 2);
+    assert_eq!(network.heights(), [(7, 4); 4]);
+    network.assert_agreed();
+    network.assert_faultless();
 }
 
 proptest! {

@@ -2,10 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dtn_consensus::Decision;
-use dtn_primitives::{B256, Block};
+use dtn_consensus::{Base, Decision};
+use dtn_primitives::{B256, Block, Header, Mining};
 
-use crate::Members;
+use crate::{Members, above::Above};
+
+/// How far ahead of a host's clock a mined block's time may be, in milliseconds, as the real ledger has it.
+const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
 
 /// The decided blocks of a replica above the base of the run, and the blocks that may follow them.
 #[derive(Debug, Clone)]
@@ -13,13 +16,25 @@ pub struct Chain {
     genesis: B256,
     base: Option<Decision>,
     decided: Vec<Decision>,
-    valid: HashSet<B256>,
+    /// How its blocks are mined, if they are.
+    mining: Option<Mining>,
+    /// What the last decided block leaves to those that follow.
+    foundation: Base,
+    above: Above,
 }
 
 impl Chain {
     /// A chain that begins above a decided block, or above the genesis.
     pub fn new(members: &Members, base: Option<Decision>) -> Self {
-        Self { genesis: members.domain().network_id, base, decided: Vec::new(), valid: HashSet::new() }
+        let (genesis, mining) = (members.domain().network_id, members.mining());
+        let above = mining.map_or_else(|| Above::Any(HashSet::new()), |_| Above::One(Vec::new()));
+        let (height, hash) = base
+            .as_ref()
+            .map_or((0, genesis), |Decision { certificate, .. }| (certificate.height, certificate.block_hash));
+        let timestamp = base.as_ref().map_or(0, |base| base.block.header.timestamp);
+        let next_work = mining.map_or(0, |mining| mining.expected_hashes);
+        let foundation = Base { height, hash, timestamp, next_work };
+        Self { genesis, base, decided: Vec::new(), mining, foundation, above }
     }
 
     fn base_height(&self) -> u64 {
@@ -41,13 +56,29 @@ impl Chain {
         self.last().map_or(self.genesis, |last| last.certificate.block_hash)
     }
 
+    /// The last decided block, as far as the blocks above depend on it.
+    pub fn foundation(&self) -> Base {
+        self.foundation
+    }
+
+    /// The time of a block that others may follow, in milliseconds, if blocks are mined.
+    pub fn timestamp(&self, hash: B256) -> Option<u64> {
+        if hash == self.tip() { Some(self.foundation.timestamp) } else { self.above.timestamp(hash) }
+    }
+
+    /// Whether a mined block's time is after its parent's and not far ahead of the host's clock, in milliseconds.
+    pub fn is_timely(&self, header: &Header, now: u64) -> bool {
+        let after = self.timestamp(header.parent_hash).is_some_and(|parent| header.timestamp > parent);
+        after && header.timestamp.saturating_sub(now) <= MAX_CLOCK_DRIFT_MS
+    }
+
     /// Whether a block may follow its parent; if so, others may follow it.
     pub fn judge(&mut self, block: &Arc<Block>, members: &Members) -> bool {
         let header = &block.header;
         let whole = members.is_whole(block);
-        let chained = header.parent_hash == self.tip() || self.valid.contains(&header.parent_hash);
+        let chained = header.parent_hash == self.tip() || self.above.contains(header.parent_hash);
         if whole && chained {
-            self.valid.insert(header.hash());
+            self.above.put(header);
         }
         whole && chained
     }
@@ -57,6 +88,15 @@ impl Chain {
         let header = &decision.block.header;
         let follows = header.height == self.height() + 1 && header.parent_hash == self.tip();
         if follows {
+            let Base { timestamp, next_work, .. } = self.foundation;
+            let elapsed = header.timestamp.saturating_sub(timestamp);
+            self.foundation = Base {
+                height: header.height,
+                hash: header.hash(),
+                timestamp: header.timestamp,
+                next_work: self.mining.map_or(0, |mining| mining.next_work(next_work, elapsed)),
+            };
+            self.above.decide(self.foundation.hash);
             self.decided.push(decision);
         }
         follows
@@ -71,6 +111,6 @@ impl Chain {
 
     /// Forgets which blocks were found valid, as a restart does.
     pub fn forget_valid(&mut self) {
-        self.valid.clear();
+        self.above.clear();
     }
 }

@@ -30,6 +30,18 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// The most links, crashes or partitions.
 const MAX_ENTRIES: usize = 1000;
 
+/// The least and the most time between two mined blocks, as in a genesis.
+const BLOCK_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3600));
+
+/// The most confirmations, as in a genesis.
+const MAX_CONFIRMATIONS: u64 = 100;
+
+/// The most hashes that a block is expected to take, and that are tried in a block interval: they are computed.
+const MAX_HASHES: u64 = 1 << 24;
+
+/// The most blocks that a withholder keeps: mining pauses 64 above what is final and to be confirmed.
+const MAX_SECRET: u64 = dtn_primitives::MAX_UNDECIDED;
+
 const MAX_BLOCKS: u64 = 10_000;
 
 const MAX_TRANSACTIONS: usize = 1_000_000;
@@ -71,6 +83,7 @@ impl Scenario {
         self.check_regions()?;
         self.check_links()?;
         self.check_load()?;
+        self.check_mining()?;
         self.check_machines()?;
         self.check_faults()?;
         self.check_partitions()
@@ -201,10 +214,49 @@ impl Scenario {
         ensure((1..=self.n).contains(&replies), "load.replies", || format!("{} replicas send a reply each", self.n))
     }
 
+    fn check_mining(&self) -> Result<(), Impossible> {
+        let Some(mining) = &self.mining else { return Ok(()) };
+        let (shortest, longest) = BLOCK_INTERVAL;
+        ensure((shortest..=longest).contains(&mining.block_interval), "mining.block_interval", || {
+            format!("a block takes from {} ms to {} s", shortest.as_millis(), longest.as_secs())
+        })?;
+        ensure((1..=MAX_CONFIRMATIONS).contains(&mining.confirmations), "mining.confirmations", || {
+            format!("{}: 1 to {MAX_CONFIRMATIONS}", mining.confirmations)
+        })?;
+        ensure((1..=MAX_HASHES).contains(&mining.expected_hashes), "mining.expected_hashes", || {
+            format!("{}: a block takes 1 to {MAX_HASHES} hashes", mining.expected_hashes)
+        })?;
+        let sane = |rate: f64| rate > 0.0 && rate * mining.block_interval.as_secs_f64() <= MAX_HASHES as f64;
+        ensure(sane(mining.hash_rate()), "mining.hash_rate", || {
+            format!("{}: more than 0, and {MAX_HASHES} in a block interval at most", mining.hash_rate())
+        })?;
+        for (number, change) in mining.changes.iter().enumerate() {
+            let place = |field: &str| format!("mining.change.{number}.{field}");
+            ensure(sane(mining.hash_rate() * change.factor), &place("factor"), || {
+                format!("{}: more than 0, and {MAX_HASHES} hashes in a block interval at most", change.factor)
+            })?;
+            let ordered = mining.changes[..number].iter().all(|earlier| earlier.at <= change.at);
+            ensure(ordered && change.at <= MAX_TIME, &place("at"), || "before an earlier change, or too late".into())?;
+        }
+        ensure(mining.changes.len() <= MAX_ENTRIES, "mining.change", || format!("{MAX_ENTRIES} entries at most"))?;
+        let (shares, n) = (&mining.shares, self.n);
+        ensure(shares.is_empty() || shares.len() == n, "mining.shares", || {
+            format!("{} shares, and {n} replicas", shares.len())
+        })?;
+        let negative = shares.iter().find(|share| !(0.0..=1e9).contains(*share));
+        ensure(negative.is_none(), "mining.shares", || format!("{} is no share", negative.unwrap_or(&0.0)))?;
+        ensure(shares.is_empty() || shares.iter().sum::<f64>() > 0.0, "mining.shares", || "nobody mines".into())?;
+        let secret = mining.secret.unwrap_or(1);
+        ensure((1..=MAX_SECRET).contains(&secret), "mining.secret", || format!("{secret}: 1 to {MAX_SECRET} blocks"))
+    }
+
     fn check_faults(&self) -> Result<(), Impossible> {
         for liar in self.adversaries.keys() {
             self.check_replica(*liar, &format!("byzantine.replica={liar}.replica"))?;
         }
+        let miner = self.adversaries.iter().find(|(_, kind)| kind.mines() && self.mining.is_none());
+        let place = miner.map_or_else(String::new, |(liar, _)| format!("byzantine.replica={liar}.behaviour"));
+        ensure(miner.is_none(), &place, || "nobody mines: there is no [mining]".into())?;
         for (number, Crash { replica, at, down }) in self.crashes.iter().enumerate() {
             let place = |field: &str| format!("crash.{number}.{field}");
             self.check_replica(*replica, &place("replica"))?;

@@ -74,6 +74,31 @@ pub enum What {
         /// The block's height.
         height: u64,
     },
+    /// A replica found the proof of work of a block.
+    Found {
+        /// Which replica.
+        replica: u16,
+        /// The block's height.
+        height: u64,
+        /// The first digits of its hash.
+        block: String,
+    },
+    /// A replica left blocks for a chain with more work.
+    Reorganized {
+        /// Which replica.
+        replica: u16,
+        /// How many blocks it left.
+        depth: u64,
+    },
+    /// A replica saw a chain that leaves out a final block, and did not follow it.
+    BelowCheckpoint {
+        /// Which replica.
+        replica: u16,
+        /// Who has that chain.
+        from: u16,
+        /// The height of its block in the place of the final one, or above it.
+        height: u64,
+    },
     /// A promise was broken.
     Violated(String),
 }

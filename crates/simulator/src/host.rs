@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
-use dtn_consensus::{Base, Decision, Effect, Evidence, Input, Protocol};
-use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
+use dtn_consensus::{Decision, Effect, Evidence, Input, Notice, Protocol};
+use dtn_pow::Puzzle;
+use dtn_primitives::{B256, Block, CheckpointCertificate, ValidatorIndex};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,19 @@ pub(crate) enum Outcome<P: Protocol> {
         from: ValidatorIndex,
         fault: P::Fault,
     },
+    /// The replica searches for the proof of work of its block of this height, and for none that it searched for before.
+    Mine {
+        puzzle: Puzzle,
+        height: u64,
+    },
+    /// It keeps a mined block, with the nonce that shows its work.
+    Sealed {
+        block: Block,
+        nonce: u64,
+    },
+    /// It would build a block of this height on top of one that is not above its last decided one.
+    Astray(u64),
+    Notice(Notice),
 }
 
 /// What a batch of work leads to outside, in the order in which the replica asked for it.
@@ -120,7 +135,7 @@ pub(crate) struct Host<P: Subject> {
     timers: BTreeMap<P::Timer, u64>,
     generation: u64,
     /// What the replica may propose on, and how many blocks there is something for.
-    wish: Option<(u64, dtn_primitives::B256)>,
+    wish: Option<(u64, B256)>,
     requests: u64,
     /// The height up to which a client has handed in what fills blocks.
     ordered: u64,
@@ -135,6 +150,10 @@ pub(crate) struct Host<P: Subject> {
     /// A peer that said that it is ahead, and the height at the last look.
     ahead: Option<(ValidatorIndex, u64)>,
     last_height: Option<u64>,
+    /// Its clock.
+    now: Duration,
+    /// The height of its last proposal.
+    proposed: u64,
 }
 
 impl<P: Subject> Host<P> {
@@ -144,7 +163,7 @@ impl<P: Subject> Host<P> {
         disk: Disk<P::Record>,
         reply_bytes: Option<usize>,
     ) -> Self {
-        let protocol = P::create(members, me, disk.chain.last(), disk.stable.clone(), Vec::new());
+        let protocol = P::create(members, me, &disk.chain, disk.stable.clone(), Vec::new());
         Self {
             me,
             protocol,
@@ -168,6 +187,8 @@ impl<P: Subject> Host<P> {
             round: 0,
             ordered_in: 0,
             ahead: None,
+            now: Duration::ZERO,
+            proposed: 0,
         }
     }
 
@@ -186,7 +207,7 @@ impl<P: Subject> Host<P> {
     /// Starts again from what the disk holds.
     pub(crate) fn restart(&mut self, members: &Members) {
         let records = self.disk.records.iter().map(|(_, record)| record.clone()).collect();
-        self.protocol = P::create(members, self.me, self.disk.chain.last(), self.disk.stable.clone(), records);
+        self.protocol = P::create(members, self.me, &self.disk.chain, self.disk.stable.clone(), records);
         self.chain = self.disk.chain.clone();
         self.chain.forget_valid();
         self.inbox.clear();
@@ -209,7 +230,8 @@ impl<P: Subject> Host<P> {
     }
 
     /// Works off everything that has arrived, and proposes what there is to propose.
-    pub(crate) fn work(&mut self, members: &Members) -> Vec<Outcome<P>> {
+    pub(crate) fn work(&mut self, members: &Members, now: Duration) -> Vec<Outcome<P>> {
+        self.now = now;
         let mut outcomes = Vec::new();
         while let Some(arrival) = self.inbox.pop_front() {
             self.round = 0;
@@ -267,11 +289,22 @@ impl<P: Subject> Host<P> {
             Effect::CancelTimer(timer) => _ = self.timers.remove(&timer),
             Effect::Persist(record) => {
                 let height = P::record_height(&record);
+                if let Some((block, nonce)) = P::sealed(&record) {
+                    outcomes.push(Outcome::Sealed { block: block.clone(), nonce });
+                }
                 self.actions.push(Action::Write(Write::Record { height, record }));
+            }
+            Effect::Propose { height, parent } if P::MINES => {
+                let template = self.template(height, parent, members);
+                if template.is_none() {
+                    outcomes.push(Outcome::Astray(height));
+                }
+                return template.map(Input::Proposal);
             }
             Effect::Propose { height, parent } => self.wish = Some((height, parent)),
             Effect::Validate(block) => {
-                let valid = self.chain.judge(&block, members);
+                let timely = !P::MINES || self.chain.is_timely(&block.header, self.now.as_millis() as u64);
+                let valid = timely && self.chain.judge(&block, members);
                 return Some(Input::Validated { block_hash: block.header.hash(), valid });
             }
             Effect::Decide(decision) => return self.commit(decision, outcomes),
@@ -279,11 +312,20 @@ impl<P: Subject> Host<P> {
                 self.actions.push(Action::Write(Write::Stable(certificate.clone())));
                 outcomes.push(Outcome::Stable(certificate));
             }
+            Effect::Mine(puzzle) => outcomes.push(Outcome::Mine { puzzle, height: self.proposed }),
+            Effect::Notice(notice) => outcomes.push(Outcome::Notice(notice)),
             Effect::Evidence(evidence) => outcomes.push(Outcome::Evidence(evidence)),
             Effect::Fault { from, fault } => outcomes.push(Outcome::Fault { from, fault }),
-            Effect::Mine(_) | Effect::Notice(_) => {}
         }
         None
+    }
+
+    /// A block to mine on top of one that is above the last decided one, or is that.
+    fn template(&mut self, height: u64, parent: B256, members: &Members) -> Option<Arc<Block>> {
+        let timestamp = (self.now.as_millis() as u64).max(self.chain.timestamp(parent)? + 1);
+        (self.proposals, self.proposed) = (self.proposals + 1, height);
+        let block = members.block_at(timestamp, (height, parent), self.me, self.proposals);
+        self.chain.judge(&block, members).then_some(block)
     }
 
     /// Appends a decided block; at a checkpoint the replica is told the state.
@@ -364,11 +406,8 @@ impl<P: Subject> Host<P> {
             inputs.extend(self.commit(decision.clone(), outcomes));
             last = Some(certificate);
         }
-        for input in last
-            .map(|certificate| Input::CaughtUp { base: Base::without_work(&certificate), certificate })
-            .into_iter()
-            .chain(inputs)
-        {
+        let base = self.chain.foundation();
+        for input in last.map(|certificate| Input::CaughtUp { certificate, base }).into_iter().chain(inputs) {
             self.input(input, members, outcomes);
         }
     }

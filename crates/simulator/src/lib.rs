@@ -5,6 +5,7 @@
 //! its scenario, and a scenario one of its seed, so a verdict is replayed by its seed and made smaller by [`shrink()`].
 //! [`twins`] is the same idea in rounds instead of time, thousands of times faster.
 
+mod above;
 pub mod adversary;
 mod agenda;
 mod chain;
@@ -16,6 +17,9 @@ mod host;
 mod links;
 mod measured;
 mod members;
+mod mined;
+mod miners;
+mod nakamoto;
 mod network;
 mod oracle;
 mod packet;
@@ -28,6 +32,7 @@ mod shrink;
 mod subject;
 mod trace;
 pub mod twins;
+mod works;
 mod world;
 
 pub use chain::Chain;
@@ -39,6 +44,9 @@ pub use host::Durability;
 pub use links::{Latency, Rate};
 pub use measured::{Measured, Traffic};
 pub use members::Members;
+pub use mined::{Final, Found, Mined};
+pub use miners::{Miners, RateChange};
+pub use nakamoto::{observe_nakamoto, run_nakamoto};
 pub use oracle::Violation;
 pub use pbft::{observe_pbft, run_pbft};
 pub use regions::{REGIONS, round_trip};

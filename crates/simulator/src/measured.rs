@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::Mined;
+
 /// Messages and their bytes on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -42,6 +44,8 @@ pub struct Measured {
     pub view: u64,
     /// How often a correct replica left a view.
     pub view_changes: u64,
+    /// What miners did, if there are any.
+    pub mined: Mined,
 }
 
 impl Measured {
@@ -72,11 +76,12 @@ impl Measured {
         }
     }
 
-    /// How long each correct replica took to decide each block since it was handed in: the replica, and that.
+    /// How long each correct replica took to decide each block since it was handed in or found: the replica, and that.
     pub fn decision_latencies(&self) -> impl Iterator<Item = (u16, Duration)> {
         self.decisions.iter().map(|(at, replica, height)| {
-            let submitted = self.submitted.range(height..).next().map_or(Duration::ZERO, |(_, at)| *at);
-            (*replica, at.saturating_sub(submitted))
+            let found = self.mined.finals.get(height).map(|of| of.found.at);
+            let submitted = || self.submitted.range(height..).next().map(|(_, at)| *at);
+            (*replica, at.saturating_sub(found.or_else(submitted).unwrap_or_default()))
         })
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use dtn_consensus::{Decision, PbftConfig};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Payload, SecretKey, Signature,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Mining, Payload, SecretKey, Signature,
     Transaction, ValidatorIndex, ValidatorSet, Vote, VoteKind, codec, keccak256,
 };
 
@@ -37,6 +37,7 @@ pub struct Members {
     domain: Domain,
     validators: ValidatorSet,
     view_timeout: Duration,
+    mining: Option<Mining>,
     /// Signs transactions.
     client: SecretKey,
     /// What every block holds, and its root.
@@ -51,7 +52,14 @@ impl Members {
         let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
         let transactions_root = Block::transactions_root(&[], &domain);
-        Self { keys, domain, validators, view_timeout, client, transactions: Vec::new(), transactions_root }
+        let (mining, transactions) = (None, Vec::new());
+        Self { keys, domain, validators, view_timeout, mining, client, transactions, transactions_root }
+    }
+
+    /// The same network, whose blocks are mined.
+    #[must_use]
+    pub fn with_mining(self, mining: Mining) -> Self {
+        Self { mining: Some(mining), ..self }
     }
 
     /// The same network, with so many signed transactions in every block, each of so many bytes as it is encoded, if
@@ -97,6 +105,11 @@ impl Members {
         &self.validators
     }
 
+    /// How blocks are mined, if they are.
+    pub fn mining(&self) -> Option<Mining> {
+        self.mining
+    }
+
     /// The number of validators.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -130,12 +143,23 @@ impl Members {
 
     /// A block. Another salt makes another one.
     pub fn block(&self, height: u64, parent_hash: B256, proposer: ValidatorIndex, salt: u64) -> Arc<Block> {
+        self.block_at(height, (height, parent_hash), proposer, salt)
+    }
+
+    /// A block of a time, in milliseconds, on top of another.
+    pub fn block_at(
+        &self,
+        timestamp: u64,
+        (height, parent_hash): (u64, B256),
+        proposer: ValidatorIndex,
+        salt: u64,
+    ) -> Arc<Block> {
         let header = Header {
             network_id: self.domain.network_id,
             chain_id: self.domain.chain_id,
             epoch: self.validators.epoch(),
             height,
-            timestamp: height,
+            timestamp,
             proposer: self.key(proposer).address(),
             parent_hash,
             transactions_root: self.transactions_root,

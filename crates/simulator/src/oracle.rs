@@ -6,9 +6,11 @@ use std::{
 };
 
 use dtn_consensus::{Decision, Evidence};
-use dtn_primitives::{B256, Certificate, CertificateError, CheckpointCertificate, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{
+    B256, Block, Certificate, CertificateError, CheckpointCertificate, Mining, ValidatorIndex, Vote, VoteKind,
+};
 
-use crate::{Members, Statement};
+use crate::{Chain, Members, Statement, works::Works};
 
 /// How a run broke a promise of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +93,32 @@ pub enum Violation {
         /// What.
         fault: String,
     },
+    /// A correct replica keeps a mined block that does not show its work, or decided one.
+    #[error("replica {replica} takes a block at height {height} without its work: {reason}")]
+    Workless {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The height.
+        height: u64,
+        /// What is wrong with the work.
+        reason: String,
+    },
+    /// A mined block is final though nowhere so many blocks are on top of it as it takes to be confirmed.
+    #[error("replica {replica} decided height {height} before the block was confirmed")]
+    Unconfirmed {
+        /// Who decided it first.
+        replica: ValidatorIndex,
+        /// The height.
+        height: u64,
+    },
+    /// A correct replica mines on top of a chain that leaves out a block that it has decided.
+    #[error("replica {replica} left a final block to mine height {height}")]
+    Left {
+        /// Which.
+        replica: ValidatorIndex,
+        /// The height of the block that it would mine.
+        height: u64,
+    },
 }
 
 /// Watches what correct replicas do and say.
@@ -106,10 +134,13 @@ pub(crate) struct Oracle {
     commits: BTreeMap<(ValidatorIndex, u64), (u64, B256)>,
     /// Of every block that a correct replica passed on.
     parents: HashMap<B256, B256>,
+    /// Where blocks are mined.
+    works: Option<Works>,
 }
 
 impl Oracle {
-    pub(crate) fn new(correct: Vec<bool>) -> Self {
+    /// For a run that begins with this chain, whose blocks may be mined.
+    pub(crate) fn new(correct: Vec<bool>, mining: Option<Mining>, chain: &Chain) -> Self {
         Self {
             correct,
             decided: BTreeMap::new(),
@@ -118,6 +149,7 @@ impl Oracle {
             left_for: BTreeMap::new(),
             commits: BTreeMap::new(),
             parents: HashMap::new(),
+            works: mining.map(|mining| Works::new(mining, chain.foundation())),
         }
     }
 
@@ -140,10 +172,30 @@ impl Oracle {
             Some((hash, first)) if *hash != certificate.block_hash => {
                 return Err(Violation::Forked { height, first: *first, second: replica });
             }
-            _ => _ = self.decided.entry(height).or_insert((certificate.block_hash, replica)),
+            Some(_) => {}
+            None => {
+                self.deserves(replica, height, certificate.block_hash)?;
+                self.decided.insert(height, (certificate.block_hash, replica));
+            }
         }
         let proven = certificate.verify(members.domain(), members.validators());
         proven.map_err(|error| Violation::Unproven { replica, height, error })
+    }
+
+    /// A block that is mined shows its work before it is final, and is confirmed.
+    fn deserves(&self, replica: ValidatorIndex, height: u64, hash: B256) -> Result<(), Violation> {
+        let Some(works) = &self.works else { return Ok(()) };
+        if !works.contains(hash) {
+            return Err(Violation::Workless { replica, height, reason: "nobody has shown it".into() });
+        }
+        if works.is_confirmed(hash, height) { Ok(()) } else { Err(Violation::Unconfirmed { replica, height }) }
+    }
+
+    /// A correct replica keeps a mined block.
+    pub(crate) fn keeps(&mut self, replica: ValidatorIndex, block: &Block, nonce: u64) -> Result<(), Violation> {
+        let height = block.header.height;
+        let taken = self.works.as_mut().map_or(Ok(()), |works| works.take(block, nonce));
+        taken.map_err(|reason| Violation::Workless { replica, height, reason })
     }
 
     pub(crate) fn stable(

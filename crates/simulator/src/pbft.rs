@@ -1,10 +1,10 @@
 //! PBFT as a subject.
 
-use dtn_consensus::{Decision, Message, Pbft, PreparedCertificate, Record};
+use dtn_consensus::{Message, Pbft, PreparedCertificate, Record};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Members, Observer, Report, Scenario, Statement, Subject,
+    Chain, Members, Observer, Report, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
     observe, run,
 };
@@ -23,11 +23,11 @@ impl Subject for Pbft {
     fn create(
         members: &Members,
         me: ValidatorIndex,
-        last: Option<&Decision>,
+        chain: &Chain,
         stable: Option<CheckpointCertificate>,
         records: Vec<Record>,
     ) -> Self {
-        Pbft::new(members.config(me), last.map(|last| last.certificate.clone()), stable, records)
+        Pbft::new(members.config(me), chain.last().map(|last| last.certificate.clone()), stable, records)
     }
 
     fn kind(message: &Message) -> &'static str {
@@ -62,7 +62,7 @@ impl Subject for Pbft {
         self.view()
     }
 
-    fn adversary(kind: Kind) -> Box<dyn Adversary<Message>> {
+    fn adversary(kind: Kind, _scenario: &Scenario) -> Box<dyn Adversary<Message>> {
         kind.create()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::{Crash, Durability, Group, Latency, Partition, Scenario, Survival, When, adversary::Kind};
+use crate::{Crash, Durability, Group, Latency, Miners, Partition, Scenario, Survival, When, adversary::Kind};
 
 impl Scenario {
     /// The scenario of a seed: power cuts at any moment and any write, losses, repetitions, partitions, liars, or none
@@ -57,6 +57,31 @@ impl Scenario {
         scenario
     }
 
+    /// The same for miners: the work is anybody's, and liars may withhold theirs, whatever it is.
+    pub fn random_miners(seed: u64) -> Self {
+        let mut scenario = Self::random(seed);
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let shares = if rng.random() {
+            (0..scenario.n).map(|_| f64::from(rng.random_range(1..10u8))).collect()
+        } else {
+            Vec::new()
+        };
+        scenario.mining = Some(Miners {
+            block_interval: Duration::from_millis(rng.random_range(100..1_000)),
+            confirmations: rng.random_range(1..5),
+            expected_hashes: rng.random_range(20..200),
+            secret: rng.random::<bool>().then(|| rng.random_range(1..12)),
+            shares,
+            ..Miners::default()
+        });
+        for kind in scenario.adversaries.values_mut() {
+            if rng.random_bool(0.4) {
+                *kind = *pick(&mut rng, &Kind::MINERS);
+            }
+        }
+        scenario
+    }
+
     /// Scenarios in which less happens than in this one, those with least first.
     pub fn smaller(&self) -> Vec<Self> {
         let change = |change: &dyn Fn(&mut Self)| {
@@ -79,14 +104,32 @@ impl Scenario {
             change(&|scenario| scenario.gst = scenario.gst.map(|gst| gst / 2)),
             change(&|scenario| scenario.load.blocks /= 2),
             change(&|scenario| scenario.load.transactions /= 2),
-            change(&|scenario| scenario.n /= 2),
-            change(&|scenario| scenario.n -= 1),
+            change(&|scenario| scenario.resize(scenario.n / 2)),
+            change(&|scenario| scenario.resize(scenario.n - 1)),
         ];
+        if self.mining.is_some() {
+            let calmer = |change: &dyn Fn(&mut Miners)| {
+                let mut smaller = self.clone();
+                smaller.mining.iter_mut().for_each(change);
+                smaller
+            };
+            all.push(calmer(&|mining| mining.shares.clear()));
+            all.push(calmer(&|mining| mining.changes.clear()));
+            all.push(calmer(&|mining| mining.secret = None));
+            all.push(calmer(&|mining| mining.confirmations = 1));
+        }
         all.extend((0..self.crashes.len()).map(|index| change(&|scenario| _ = scenario.crashes.remove(index))));
         all.extend((0..self.partitions.len()).map(|index| change(&|scenario| _ = scenario.partitions.remove(index))));
         all.extend(self.adversaries.keys().map(|liar| change(&|scenario| _ = scenario.adversaries.remove(liar))));
         all.retain(|smaller| smaller != self && smaller.check().is_ok());
         all
+    }
+}
+
+impl Scenario {
+    fn resize(&mut self, n: usize) {
+        self.n = n;
+        self.mining.iter_mut().for_each(|mining| mining.shares.truncate(n));
     }
 }
 

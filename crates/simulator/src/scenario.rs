@@ -7,7 +7,7 @@ use dtn_primitives::max_faulty;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Durability, Latency, Rate, Survival,
+    Durability, Latency, Miners, Rate, Survival,
     adversary::{self, Kind},
 };
 
@@ -61,6 +61,9 @@ pub struct Scenario {
     pub pace: Pace,
     /// What there is to decide.
     pub load: Load,
+    /// How blocks are mined, for a protocol that mines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mining: Option<Miners>,
     /// Replicas whose power fails.
     #[serde(rename = "crash", skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
@@ -339,7 +342,8 @@ pub struct Partition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
-    /// So long after the last thing that happens to the replicas; 1,000 view timeouts without.
+    /// So long after the last thing that happens to the replicas; without, 1,000 view timeouts and, where blocks are mined,
+    /// their intervals.
     #[serde(with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
     /// After so many events.
@@ -384,6 +388,7 @@ impl Default for Scenario {
             synchrony: Synchrony::default(),
             pace: Pace::default(),
             load: Load::default(),
+            mining: None,
             crashes: Vec::new(),
             partitions: Vec::new(),
             adversaries: BTreeMap::new(),
@@ -442,7 +447,9 @@ impl Scenario {
         let latencies = routes.chain([&self.latency()]).map(Latency::most).max().unwrap_or_default();
         let working = (self.pace.signing + self.pace.verifying * 4 * self.n as u32).as_secs_f64();
         let under_way = (latencies + self.links.jitter).as_secs_f64();
-        let seconds = 2.0 + 10.0 * under_way + 8.0 * sending + 4.0 * working;
+        // A block may be confirmed here and, after a fork, not there until the next ones come.
+        let mining = self.mining.as_ref().map_or(0.0, |mining| 4.0 * mining.block_interval.as_secs_f64());
+        let seconds = 2.0 + 10.0 * under_way + 8.0 * sending + 4.0 * working + mining;
         Duration::from_secs_f64(seconds.min(MAX_PATIENT_TIMEOUT))
     }
 
@@ -472,7 +479,9 @@ impl Scenario {
     /// When the run ends at the latest.
     pub fn end(&self) -> Duration {
         let patience = self.stop.after.unwrap_or_else(|| self.view_timeout().saturating_mul(PATIENCE));
-        self.settled().saturating_add(patience)
+        let mining = self.mining.as_ref().filter(|_| self.stop.after.is_none());
+        let working = |mining: &Miners| mining.block_interval.saturating_mul(self.load.blocks.min(1 << 20) as u32);
+        self.settled().saturating_add(patience).saturating_add(mining.map_or(Duration::ZERO, working))
     }
 
     /// Replicas that crash and do not start again.

@@ -2,12 +2,12 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use dtn_consensus::{Decision, Protocol};
-use dtn_primitives::{B256, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
+use dtn_consensus::Protocol;
+use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Members,
+    Chain, Members, Scenario,
     adversary::{Adversary, Kind},
 };
 
@@ -21,11 +21,15 @@ pub trait Subject:
     > + Clone
     + Debug
 {
-    /// A replica, new or after a restart with what it had made durable.
+    /// Whether blocks are mined. Then a replica finds something to propose whenever it asks, and there is no client.
+    const MINES: bool = false;
+
+    /// A replica, new or after a restart with what it had made durable: the decided blocks, the last stable checkpoint and
+    /// its records.
     fn create(
         members: &Members,
         me: ValidatorIndex,
-        last: Option<&Decision>,
+        chain: &Chain,
         stable: Option<CheckpointCertificate>,
         records: Vec<Self::Record>,
     ) -> Self;
@@ -36,14 +40,19 @@ pub trait Subject:
     /// The height with whose decision a record goes.
     fn record_height(record: &Self::Record) -> u64;
 
+    /// The mined block that a record holds, and the nonce that shows its work.
+    fn sealed(_record: &Self::Record) -> Option<(&Block, u64)> {
+        None
+    }
+
     /// What a message states that its sender may never contradict. Others' statements may be among them.
     fn statements(message: &Self::Message) -> Vec<Statement>;
 
     /// The view that it is in.
     fn view(&self) -> u64;
 
-    /// A liar of this protocol.
-    fn adversary(kind: Kind) -> Box<dyn Adversary<Self::Message>>;
+    /// A liar of this protocol, in this scenario.
+    fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Self::Message>>;
 
     /// A measure of the memory that it takes: the length of everything that it holds, written out.
     fn size(&self) -> usize {

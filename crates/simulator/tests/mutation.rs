@@ -8,7 +8,7 @@ use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Genesis, Header, Order, Payload, Transaction, U256,
     ValidatorIndex, Vote, VoteKind, Work, codec, memo,
 };
-use dtn_simulator::{Members, Subject, seed_or};
+use dtn_simulator::{Chain, Members, Subject, seed_or};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,7 +22,7 @@ fn members() -> Members {
 
 /// The replica that is spoken to: the last of four, at height [`BASE`], in view 0.
 fn replica(members: &Members) -> Pbft {
-    let mut replica = Pbft::create(members, ValidatorIndex(3), members.base(BASE).as_ref(), None, vec![]);
+    let mut replica = Pbft::create(members, ValidatorIndex(3), &Chain::new(members, members.base(BASE)), None, vec![]);
     replica.handle(Input::Waiting(true)).into_iter().for_each(drop);
     replica
 }

@@ -257,8 +257,9 @@ impl Protocol for Nakamoto {
             Input::Validated { block_hash, valid } => self.judged(block_hash, valid, &mut effects),
             Input::CaughtUp { certificate, base } => {
                 if base.height > self.tree.base().height {
-                    self.pbft(Input::CaughtUp { certificate, base }, &mut effects);
+                    // PBFT may decide what it has waited with at once, which is above the new base.
                     self.rebase(base);
+                    self.pbft(Input::CaughtUp { certificate, base }, &mut effects);
                 }
             }
             Input::Checkpoint { height, state_root } => {

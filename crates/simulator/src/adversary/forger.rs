@@ -5,11 +5,20 @@ use std::sync::Arc;
 use dtn_consensus::Message;
 use dtn_primitives::{Signature, ValidatorIndex, Vote, VoteKind, codec};
 use rand::Rng;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Adversary, Context, Outgoing};
 
 /// Messages that it answers with forgeries between two looks at itself, lest two forgers forge each other's for ever.
 const FORGED_AT_ONCE: usize = 32;
+
+/// A message with one bit changed, if that is a message.
+pub(super) fn spoiled<M: Serialize + DeserializeOwned>(message: &M, context: &mut Context<'_>) -> Option<M> {
+    let mut bytes = codec::encode(message);
+    let position = context.rng.random_range(0..bytes.len());
+    bytes[position] ^= 1 << context.rng.random_range(0..8);
+    codec::decode(&bytes, bytes.len()).ok()
+}
 
 #[derive(Default)]
 pub(super) struct Forger {
@@ -26,11 +35,8 @@ impl Adversary<Message> for Forger {
             return Vec::new();
         }
         self.forged += 1;
-        let mut bytes = codec::encode(message);
-        let position = context.rng.random_range(0..bytes.len());
-        bytes[position] ^= 1 << context.rng.random_range(0..8);
-        let changed = codec::decode::<Message>(&bytes, bytes.len()).into_iter();
-        let mut lies: Vec<_> = changed.flat_map(|changed| Outgoing::to_all(&changed, context)).collect();
+        let changed = spoiled(message, context);
+        let mut lies: Vec<_> = changed.iter().flat_map(|changed| Outgoing::to_all(changed, context)).collect();
         // What another replica "said", with its own signature under it or none.
         if let Message::Vote(vote) = message {
             let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));

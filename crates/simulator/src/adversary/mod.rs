@@ -7,20 +7,22 @@ mod certifier;
 mod equivocator;
 mod exhauster;
 mod forger;
+mod miner;
 mod replayer;
 mod silent;
 mod slow;
 mod spammer;
 mod stale;
+mod withholder;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use dtn_consensus::Message;
+use dtn_consensus::{Message, nakamoto};
 use dtn_primitives::ValidatorIndex;
 use rand::rngs::StdRng;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
-use crate::Members;
+use crate::{Members, Miners};
 
 /// Which lie an adversary tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
@@ -43,10 +45,15 @@ pub enum Kind {
     FalseCertifier,
     /// Leaves views as if it had decided and prepared nothing, and begins its own with that.
     LyingState,
+    /// A miner that keeps its blocks to itself until there are so many ([`Miners::secret`]), and releases them at once.
+    Withholder,
+    /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
+    /// Enough: Bitcoin Mining is Vulnerable", 2014, Algorithm 1).
+    SelfishMiner,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that lies in any protocol.
     pub const ALL: [Self; 9] = [
         Self::Equivocator,
         Self::Silent,
@@ -59,11 +66,19 @@ impl Kind {
         Self::LyingState,
     ];
 
-    /// Such a liar, for PBFT.
+    /// Every kind that lies where blocks are mined.
+    pub const MINERS: [Self; 2] = [Self::Withholder, Self::SelfishMiner];
+
+    /// Whether such a liar has something to lie about only where blocks are mined.
+    pub fn mines(self) -> bool {
+        Self::MINERS.contains(&self)
+    }
+
+    /// Such a liar, for PBFT; a silent one in the place of a miner.
     pub fn create(self) -> Box<dyn Adversary<Message>> {
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
-            Self::Silent => Box::new(silent::Silent),
+            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(silent::Silent),
             Self::Slow => Box::new(slow::Slow),
             Self::Replayer => Box::new(replayer::Replayer::default()),
             Self::Forger => Box::new(forger::Forger::default()),
@@ -71,6 +86,22 @@ impl Kind {
             Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
             Self::FalseCertifier => Box::new(certifier::FalseCertifier),
             Self::LyingState => Box::new(stale::LyingState::default()),
+        }
+    }
+
+    /// Such a liar, for miners that make blocks final with PBFT.
+    pub fn create_miner(self, miners: &Miners) -> Box<dyn Adversary<nakamoto::Message>> {
+        match self {
+            Self::Silent => Box::new(silent::Silent),
+            Self::Slow => Box::new(slow::Slow),
+            Self::Replayer => Box::new(replayer::Replayer::default()),
+            Self::Forger => Box::new(miner::FalseMiner::new(self.create())),
+            Self::MemoryExhauster => Box::new(miner::Rumourmonger::new(self.create())),
+            Self::Withholder => Box::new(withholder::Withholder::until(miners)),
+            Self::SelfishMiner => Box::new(withholder::Withholder::selfish(miners)),
+            Self::Equivocator | Self::WrongViewSpammer | Self::FalseCertifier | Self::LyingState => {
+                Box::new(miner::Finalizing(self.create()))
+            }
         }
     }
 }
@@ -87,13 +118,19 @@ impl fmt::Display for Kind {
             Self::MemoryExhauster => "memory-exhauster",
             Self::FalseCertifier => "false-certifier",
             Self::LyingState => "lying-state",
+            Self::Withholder => "withholder",
+            Self::SelfishMiner => "selfish-miner",
         })
     }
 }
 
+fn all() -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().chain(Kind::MINERS)
+}
+
 /// There is no adversary of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no adversary {0}; there are {names}", names = Kind::ALL.map(|kind| kind.to_string()).join(", "))]
+#[error("there is no adversary {0}; there are {names}", names = all().map(|kind| kind.to_string()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownKind(String);
 
 /// Liars in a file: a list of who lies, and how.
@@ -132,7 +169,7 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
         let known = |kind: &Kind| kind.to_string() == name || (name == "equivocate" && *kind == Self::Equivocator);
-        Self::ALL.into_iter().find(known).ok_or_else(|| UnknownKind(name.into()))
+        all().find(known).ok_or_else(|| UnknownKind(name.into()))
     }
 }
 
@@ -182,5 +219,10 @@ pub trait Adversary<M> {
     /// What it says unasked, now and then, given the height and view that it is at.
     fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
         Vec::new()
+    }
+
+    /// Whether it asks others for what they have decided without it.
+    fn catches_up(&self) -> bool {
+        false
     }
 }

@@ -1,29 +1,30 @@
 //! Plays a scenario.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    rc::Rc,
-    time::Duration,
-};
+mod client;
+mod mining;
+mod traffic;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use dtn_consensus::{Evidence, Input, Protocol};
 use dtn_primitives::{ValidatorIndex, memo, signatures};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Chain, Happening, Load, Measured, Members, Observer, Pace, Scenario, Scheduler, Signatures, Source, Stop, Subject,
-    Violation, What, When,
-    adversary::{Adversary, Context, Outgoing},
+    Chain, Happening, Load, Measured, Members, Observer, Pace, Scenario, Signatures, Source, Stop, Subject, Violation,
+    What, When,
+    adversary::{Adversary, Context},
     agenda::Agenda,
     disk::Disk,
-    host::{Arrival, Cut, Host, Outcome, To},
-    network::{Network, Passage},
+    host::{Arrival, Cut, Host, Outcome},
+    network::Network,
     oracle::Oracle,
-    packet::{Packet, Sent},
-    port::{Frame, Port},
+    port::Port,
     trace::Trace,
 };
+use client::Client;
+use mining::Searches;
+use traffic::{Departing, Letter};
 
 /// What a signed reply takes on the wire.
 const REPLY_BYTES: usize = 160;
@@ -148,55 +149,18 @@ enum Event<P: Protocol> {
     Restart {
         host: usize,
     },
+    /// A replica's search of this number goes on.
+    Search {
+        host: usize,
+        number: u64,
+    },
+    /// A replica's search of this number ends.
+    Found {
+        host: usize,
+        number: u64,
+        nonce: u64,
+    },
     Healed,
-}
-
-/// A packet on its way from one to another. A client's number is one above the replicas'.
-struct Letter<M> {
-    from: ValidatorIndex,
-    to: ValidatorIndex,
-    sent: Rc<Sent<M>>,
-    at: Duration,
-}
-
-impl<M> Clone for Letter<M> {
-    fn clone(&self) -> Self {
-        Self { from: self.from, to: self.to, sent: self.sent.clone(), at: self.at }
-    }
-}
-
-/// A packet on a replica's uplink.
-struct Departing<M> {
-    letter: Letter<M>,
-    /// What becomes of it, once its first frame leaves.
-    fate: Option<Fate>,
-}
-
-impl<M> Clone for Departing<M> {
-    fn clone(&self) -> Self {
-        Self { letter: self.letter.clone(), fate: self.fate }
-    }
-}
-
-/// What the network does with a packet.
-#[derive(Clone, Copy)]
-enum Fate {
-    Lost,
-    Takes(Duration),
-}
-
-/// Who hands in what there is to decide, and waits for replies.
-struct Client {
-    /// How many blocks it has handed in.
-    handed_in: u64,
-    /// When it began to wait, last heard of a new block, or asked.
-    news: Duration,
-    /// How often it has asked since it heard of a new block.
-    asked: u32,
-    block_bytes: usize,
-    /// Replies to each block that it waits for.
-    needed: usize,
-    heard: BTreeMap<u64, BTreeSet<ValidatorIndex>>,
 }
 
 type Liar<P> = Box<dyn Adversary<<P as Protocol>::Message>>;
@@ -228,6 +192,7 @@ struct World<'a, P: Subject> {
     progress: (u64, Duration),
     observer: Option<Observer<'a>>,
     client: Option<Client>,
+    searches: Searches,
     measured: Measured,
     /// Something was decided, or the client heard of it, since the end was last looked for.
     advanced: bool,
@@ -272,6 +237,11 @@ impl<'a, P: Subject> World<'a, P> {
         let Load { source, transactions, transaction_bytes, replies, long_replies, .. } = scenario.load;
         if source == Source::Client {
             members = members.with_transactions(transactions, transaction_bytes);
+        }
+        let miners = scenario.mining.clone().unwrap_or_default();
+        if P::MINES {
+            members = members.with_mining(miners.rule());
+        } else if source == Source::Client {
             let block_bytes = transactions * transaction_bytes;
             let needed = replies.unwrap_or(members.validators().max_faulty() + 1);
             let heard = BTreeMap::new();
@@ -289,9 +259,9 @@ impl<'a, P: Subject> World<'a, P> {
             scenario,
             hosts: (0..scenario.n).map(host).collect(),
             liars: (0..scenario.n)
-                .map(|index| scenario.adversaries.get(&index).map(|kind| P::adversary(*kind)))
+                .map(|index| scenario.adversaries.get(&index).map(|kind| P::adversary(*kind, scenario)))
                 .collect(),
-            oracle: Oracle::new((0..scenario.n).map(|index| !is_liar(&index)).collect()),
+            oracle: Oracle::new((0..scenario.n).map(|index| !is_liar(&index)).collect(), members.mining(), &chain),
             members,
             agenda: Agenda::default(),
             now: Duration::ZERO,
@@ -309,6 +279,7 @@ impl<'a, P: Subject> World<'a, P> {
             progress: (0, Duration::ZERO),
             observer,
             client,
+            searches: Searches::new(miners, scenario.n),
             measured: Measured::new(scenario.n),
             advanced: true,
         };
@@ -351,7 +322,7 @@ impl<'a, P: Subject> World<'a, P> {
             let newly_stable = self.now >= settled && target.is_none();
             if newly_stable {
                 self.hosts.iter_mut().for_each(|host| host.cuts.clear());
-                let decided = if source == Source::Random { self.oracle.height().max(base) } else { base };
+                let decided = if P::MINES || source == Source::Random { self.oracle.height().max(base) } else { base };
                 target = Some(decided + blocks);
             }
             if let Err(violation) = self.happen(event) {
@@ -377,52 +348,6 @@ impl<'a, P: Subject> World<'a, P> {
         let lost = |host: &&Host<P>| !host.up && self.scenario.lost().any(|lost| lost == host.me.as_usize());
         let mut correct = self.hosts.iter().filter(|host| self.oracle.is_correct(host.me) && !lost(host));
         correct.all(|host| host.chain.height() >= target) && self.is_content()
-    }
-
-    fn client_number(&self) -> ValidatorIndex {
-        ValidatorIndex(self.hosts.len() as u16)
-    }
-
-    /// The client hands in what fills the blocks up to this number.
-    fn hand_in(&mut self, blocks: u64) {
-        let number = self.client_number();
-        // Replies tell it the view.
-        let primary = self.members.validators().primary(self.measured.view);
-        let Some(client) = &mut self.client else { return };
-        let known = std::mem::replace(&mut client.handed_in, blocks);
-        if self.measured.replies.len() as u64 == known {
-            client.news = self.now;
-        }
-        let order = self.order(known, blocks);
-        self.measured.submitted.insert(self.scenario.base + blocks, self.now);
-        self.dispatch(number, [primary], &order);
-    }
-
-    /// A client that has heard of no new block for a view's time tells everyone what is missing and asks for replies
-    /// (OSDI '99, §4.1); then it waits twice as long.
-    fn look_impatient(&mut self) {
-        let (base, timeout, number) = (self.scenario.base, self.scenario.view_timeout(), self.client_number());
-        let Some(client) = &mut self.client else { return };
-        let due = client.news.saturating_add(timeout.saturating_mul(1 << client.asked.min(16)));
-        let missing = (1..=client.handed_in).find(|block| !self.measured.replies.contains_key(&(base + block)));
-        let Some(missing) = missing.filter(|_| self.now >= due) else {
-            let after = if missing.is_some() { due.saturating_sub(self.now) } else { timeout };
-            return self.schedule(after, Event::Impatient);
-        };
-        (client.news, client.asked) = (self.now, client.asked + 1);
-        let handed_in = client.handed_in;
-        let order = self.order(missing - 1, handed_in);
-        let all = (0..self.hosts.len()).map(|index| ValidatorIndex(index as u16));
-        self.dispatch(number, all, &order);
-        self.schedule(timeout, Event::Impatient);
-    }
-
-    /// What fills the blocks above a number up to another.
-    fn order(&self, known: u64, blocks: u64) -> Rc<Sent<P::Message>> {
-        let block_bytes = self.client.as_ref().map_or(0, |client| client.block_bytes);
-        let bytes = block_bytes.saturating_mul((blocks - known) as usize);
-        let [above, up_to] = [known, blocks].map(|number| self.scenario.base + number);
-        Rc::new(Sent::new(Packet::Order { above, up_to, bytes }, P::kind))
     }
 
     /// Where a run that did not pass went wrong.
@@ -470,21 +395,8 @@ impl<'a, P: Subject> World<'a, P> {
     fn happen(&mut self, event: Event<P>) -> Result<(), Violation> {
         match event {
             Event::Deliver { letter } => self.deliver(letter),
-            Event::Arrive { letter, bytes, last } => {
-                let host = letter.to.as_usize();
-                if let Some(after) = self.down[host].add(letter.from.0, bytes, (letter, last)) {
-                    self.schedule(after, Event::FrameReceived { host });
-                }
-            }
-            Event::FrameReceived { host } => {
-                let (frame, next) = self.down[host].pass();
-                if let Some(after) = next {
-                    self.schedule(after, Event::FrameReceived { host });
-                }
-                if let Some(Frame { message: (letter, true), last: true, .. }) = frame {
-                    self.deliver(letter);
-                }
-            }
+            Event::Arrive { letter, bytes, last } => self.arrive_at_port(letter, bytes, last),
+            Event::FrameReceived { host } => self.frame_received(host),
             Event::FrameSent { host } => self.frame_sent(host),
             Event::Order { blocks } => self.hand_in(blocks),
             Event::Impatient => self.look_impatient(),
@@ -507,6 +419,7 @@ impl<'a, P: Subject> World<'a, P> {
                     self.trace.add("crash", self.now, host, &[]);
                     self.tell(|| What::Crashed(host as u16));
                     self.hosts[host].crash(self.scenario.survival, &mut self.rng);
+                    self.searches.stop(host);
                     self.up[host].clear();
                     if let Some(down) = down {
                         self.restart_after(host, down);
@@ -520,6 +433,8 @@ impl<'a, P: Subject> World<'a, P> {
                 self.wake(host);
                 self.connect(|from, to| from == host || to == host);
             }
+            Event::Search { host, number } => self.go_on(host, number),
+            Event::Found { host, number, nonce } => self.found(host, number, nonce),
             Event::Healed => {
                 self.trace.add("healed", self.now, 0, &[]);
                 self.tell(|| What::Healed);
@@ -549,11 +464,6 @@ impl<'a, P: Subject> World<'a, P> {
         }
     }
 
-    /// Whether messages pass between two replicas now; a client hears and is heard always.
-    fn reaches(&self, from: usize, to: usize) -> bool {
-        from.max(to) >= self.hosts.len() || self.network.reaches(from, to, self.now)
-    }
-
     fn arrive(&mut self, host: usize, arrival: Arrival<P>) {
         let idle = self.hosts[host].inbox.is_empty() && !self.hosts[host].busy;
         self.hosts[host].inbox.push_back(arrival);
@@ -573,13 +483,15 @@ impl<'a, P: Subject> World<'a, P> {
             return Ok(());
         }
         let before = signatures::counts();
-        let outcomes = self.hosts[host].work(&self.members);
+        let outcomes = self.hosts[host].work(&self.members, self.now);
         let signatures = signatures::counts();
         self.trace.add("work", self.now, host, &[]);
         let (me, incarnation) = (self.hosts[host].me, self.hosts[host].incarnation);
         let correct = self.oracle.is_correct(me);
+        let mut search = None;
         for outcome in outcomes {
             match outcome {
+                Outcome::Mine { puzzle, height } => search = Some((puzzle, height)),
                 Outcome::Timer { timer, after, generation } => {
                     self.schedule(after, Event::Timer { host, incarnation, timer, generation });
                 }
@@ -596,8 +508,12 @@ impl<'a, P: Subject> World<'a, P> {
                     self.progress = (self.events, self.now);
                     let block = &decision.certificate.block_hash;
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
+                    self.measured.mined.decides(hash, self.now);
                     self.oracle.decides(me, &decision, &self.members)?;
                 }
+                Outcome::Sealed { block, nonce } => self.oracle.keeps(me, &block, nonce)?,
+                Outcome::Astray(height) => return Err(Violation::Left { replica: me, height }),
+                Outcome::Notice(notice) => self.notice(me, &notice),
                 Outcome::Misordered(decision) => {
                     return Err(Violation::Misordered { replica: me, height: decision.certificate.height });
                 }
@@ -611,6 +527,9 @@ impl<'a, P: Subject> World<'a, P> {
                     self.oracle.blames(me, from, format!("{fault:?}"))?;
                 }
             }
+        }
+        if let Some((puzzle, height)) = search {
+            self.search(host, puzzle, height);
         }
         let view = self.hosts[host].protocol.view();
         if correct && std::mem::replace(&mut self.views[host], view) != view {
@@ -640,6 +559,7 @@ impl<'a, P: Subject> World<'a, P> {
         }
         if let Some(cut) = cut {
             self.trace.add("cut", self.now, host, &[]);
+            self.searches.stop(host);
             self.up[host].clear();
             self.tell(|| What::Crashed(host as u16));
             if let Some(down) = cut.down {
@@ -652,194 +572,6 @@ impl<'a, P: Subject> World<'a, P> {
             self.wake(host);
         }
         Ok(())
-    }
-
-    /// Sends what a replica's machine lets out; in a liar's place, what the liar makes of it.
-    fn let_out(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>, round: u32) -> Result<(), Violation> {
-        let host = me.as_usize();
-        if self.liars[host].is_some() {
-            // Liars do not help others to catch up, and owe clients nothing.
-            let Packet::Consensus(message) = packet else { return Ok(()) };
-            let to: Vec<_> = match to {
-                To::One(to) => vec![to],
-                To::Others => self.members.others(me).collect(),
-                To::Client => Vec::new(),
-            };
-            for to in to {
-                let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
-                let instead = self.liars[host].as_mut().map(|liar| liar.instead(to, message.clone(), context));
-                self.lie(me, instead.unwrap_or_default());
-            }
-            return Ok(());
-        }
-        if let Packet::Consensus(message) = &packet {
-            self.oracle.says(me, P::statements(message))?;
-        }
-        let sent = Rc::new(Sent { round, ..Sent::new(packet, P::kind) });
-        match to {
-            To::One(to) => self.dispatch(me, [to], &sent),
-            To::Client => self.dispatch(me, [self.client_number()], &sent),
-            To::Others => {
-                let others = self.members.others(me);
-                self.dispatch(me, others, &sent);
-            }
-        }
-        Ok(())
-    }
-
-    fn lie(&mut self, from: ValidatorIndex, messages: Vec<Outgoing<P::Message>>) {
-        for Outgoing { to, message, delay } in messages {
-            let sent = Rc::new(Sent { delay, ..Sent::new(Packet::Consensus(message), P::kind) });
-            self.dispatch(from, [to], &sent);
-        }
-    }
-
-    /// Gives a packet to the sender's port, once for each receiver.
-    fn dispatch(
-        &mut self,
-        from: ValidatorIndex,
-        to: impl IntoIterator<Item = ValidatorIndex>,
-        sent: &Rc<Sent<P::Message>>,
-    ) {
-        let mut receivers = 0;
-        for to in to {
-            let known = to.as_usize() < self.hosts.len() || (self.client.is_some() && to == self.client_number());
-            if !known {
-                continue;
-            }
-            receivers += 1;
-            let letter = Letter { from, to, sent: sent.clone(), at: self.now };
-            let port = &mut self.up[from.as_usize()];
-            if !port.is_limited() {
-                self.depart(letter);
-            } else if let Some(after) = port.add(to.0, sent.bytes, Departing { letter, fate: None }) {
-                self.schedule(after, Event::FrameSent { host: from.as_usize() });
-            }
-        }
-        if receivers > 0 {
-            self.measured.sent(from.as_usize(), sent.kind, receivers, sent.bytes);
-            if from.as_usize() < self.hosts.len() && !self.up[from.as_usize()].is_limited() {
-                self.measured.left(receivers * sent.bytes as u64, self.now);
-            }
-        }
-    }
-
-    /// A packet leaves its sender all at once.
-    fn depart(&mut self, letter: Letter<P::Message>) {
-        match self.fate(&letter) {
-            Fate::Lost => self.lose(&letter),
-            Fate::Takes(delay) => {
-                let bytes = letter.sent.bytes;
-                self.double(&letter);
-                self.travel(letter, delay, bytes, true);
-            }
-        }
-    }
-
-    /// An uplink has sent a frame, which takes the way of its packet's first one.
-    fn frame_sent(&mut self, host: usize) {
-        if let Some(letter) = self.up[host].front().filter(|next| next.fate.is_none()).map(|next| next.letter.clone()) {
-            let fate = self.fate(&letter);
-            if let Some(next) = self.up[host].front() {
-                next.fate = Some(fate);
-            }
-        }
-        let (frame, next) = self.up[host].pass();
-        if let Some(after) = next {
-            self.schedule(after, Event::FrameSent { host });
-        }
-        let Some(Frame { bytes, message: Departing { letter, fate }, last }) = frame else { return };
-        self.measured.left(bytes as u64, self.now);
-        match fate {
-            Some(Fate::Takes(delay)) => {
-                if last {
-                    self.double(&letter);
-                }
-                if last || self.down[letter.to.as_usize()].is_limited() {
-                    self.travel(letter, delay, bytes, last);
-                }
-            }
-            _ if last => self.lose(&letter),
-            _ => {}
-        }
-    }
-
-    /// What becomes of a packet that leaves now.
-    fn fate(&mut self, letter: &Letter<P::Message>) -> Fate {
-        let (from, to) = (letter.from.as_usize(), letter.to.as_usize());
-        if !self.reaches(from, to) || self.network.loses(from, to, self.now, &mut self.rng) {
-            return Fate::Lost;
-        }
-        let Sent { bytes, is_vote, delay, .. } = *letter.sent;
-        let mut passage = Passage { from, to, bytes, is_vote, primary: None };
-        if self.scenario.synchrony.scheduler == Scheduler::TargetPrimary {
-            // A client's view is that of whom it talks to.
-            let view = self.hosts.get(from).or(self.hosts.get(to)).map_or(0, |host| host.protocol.view());
-            passage.primary = Some(self.members.validators().primary(view).as_usize());
-        }
-        Fate::Takes(delay + self.network.delay(&passage, self.now, &mut self.rng))
-    }
-
-    /// The network may deliver a packet once more.
-    fn double(&mut self, letter: &Letter<P::Message>) {
-        if self.network.doubles(self.now, &mut self.rng)
-            && let Fate::Takes(delay) = self.fate(letter)
-        {
-            self.travel(letter.clone(), delay, letter.sent.bytes, true);
-        }
-    }
-
-    fn lose(&mut self, letter: &Letter<P::Message>) {
-        let Letter { from, to, sent, at } = letter;
-        self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: *at });
-    }
-
-    /// Bytes of a packet are on their way.
-    fn travel(&mut self, letter: Letter<P::Message>, delay: Duration, bytes: usize, last: bool) {
-        let limited = self.down[letter.to.as_usize()].is_limited();
-        self.schedule(delay, if limited { Event::Arrive { letter, bytes, last } } else { Event::Deliver { letter } });
-    }
-
-    fn deliver(&mut self, letter: Letter<P::Message>) {
-        let Letter { from, to, ref sent, at } = letter;
-        let arrived = || What::Delivered { from: from.0, to: to.0, kind: sent.kind, bytes: sent.bytes, sent: at };
-        if to == self.client_number() {
-            self.tell(arrived);
-            return self.reply(from, &sent.packet);
-        }
-        let host = to.as_usize();
-        if !self.hosts[host].up || !self.reaches(from.as_usize(), host) {
-            return self.lose(&letter);
-        }
-        self.trace.delivered(sent.kind, self.now, [from.0, to.0], sent.digest);
-        self.tell(arrived);
-        self.measured.received(host, sent.bytes);
-        if let (Some(liar), Packet::Consensus(message)) = (&mut self.liars[host], &sent.packet) {
-            let context = &mut Context { me: to, members: &self.members, rng: &mut self.rng };
-            let answers = liar.heard(from, message, context);
-            self.lie(to, answers);
-        }
-        self.arrive(host, Arrival::Packet { from, sent: letter.sent });
-    }
-
-    fn is_content(&self) -> bool {
-        self.client.is_none() || self.measured.replies.len() as u64 >= self.scenario.load.blocks
-    }
-
-    /// The client hears from a replica.
-    fn reply(&mut self, from: ValidatorIndex, packet: &Packet<P::Message>) {
-        let (Some(client), Packet::Reply { height, .. }) = (&mut self.client, packet) else { return };
-        let heard = client.heard.entry(*height).or_default();
-        heard.insert(from);
-        if heard.len() >= client.needed {
-            let first = !self.measured.replies.contains_key(height);
-            self.measured.replies.entry(*height).or_insert(self.now);
-            self.advanced = true;
-            if first {
-                (client.news, client.asked) = (self.now, 0);
-                self.tell(|| What::Replied { height: *height });
-            }
-        }
     }
 
     fn look_after(&mut self, host: usize) {
