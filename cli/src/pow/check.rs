@@ -105,7 +105,8 @@ mod tests {
             [entries[0].clone(), Entry { record, entry_hash }]
         };
         // With a hash that is right, what else is wrong is found.
-        let cases: [(fn(&mut super::super::entry::Record), &str); 8] = [
+        type Change = fn(&mut super::super::entry::Record);
+        let cases: [(Change, &str); 8] = [
             (|it| it.previous = it.hash, "it follows entry"),
             (|it| it.nonce += 1, "the claim: signature"),
             (|it| it.duration_us += 1, "the claim: signature"),
