@@ -51,7 +51,10 @@ mod tests {
 
     use std::fs;
 
-    use super::{super::seed::tests::entries, *};
+    use super::{
+        super::{entry::Record, seed::tests::entries},
+        *,
+    };
 
     /// What is said of a file with these bytes.
     fn said(bytes: &[u8], genesis: Option<&Genesis>) -> Result<u64, String> {
@@ -98,14 +101,14 @@ mod tests {
         let refused = |entries: &[Entry]| said(&written(entries), None).unwrap_err();
         assert!(refused(&entries[1..]).contains("entry 1 is wrong: it has the number 2"));
         assert!(refused(&[entries[0].clone(), entries[0].clone()]).contains("entry 2 is wrong: it has the number 1"));
-        let sealed = |change: fn(&mut super::super::entry::Record)| {
+        let sealed = |change: fn(&mut Record)| {
             let mut record = entries[1].record.clone();
             change(&mut record);
             let entry_hash = dtn_primitives::keccak256(serde_json::to_vec(&record).unwrap());
             [entries[0].clone(), Entry { record, entry_hash }]
         };
         // With a hash that is right, what else is wrong is found.
-        type Change = fn(&mut super::super::entry::Record);
+        type Change = fn(&mut Record);
         let cases: [(Change, &str); 8] = [
             (|it| it.previous = it.hash, "it follows entry"),
             (|it| it.nonce += 1, "the claim: signature"),
