@@ -193,6 +193,14 @@ pub enum Notice {
         /// The last block of the chain that is followed now.
         to: B256,
     },
+    /// A mined block has its work and cannot be executed, so nobody follows its chain. Blocks are not signed by who mines
+    /// them: whom it names need not have made it.
+    InvalidBlock {
+        /// Its height.
+        height: u64,
+        /// Its hash.
+        block_hash: B256,
+    },
     /// A peer follows a chain that leaves out a final block. However much work is in it, it is not followed.
     BelowCheckpoint {
         /// The peer.

@@ -102,7 +102,7 @@ impl Message {
 pub enum Record {
     /// What PBFT must not forget.
     Pbft(pbft::Record),
-    /// A mined block: if all replicas lost power, the work would be lost.
+    /// A mined block of the chain that is followed: if all replicas lost power, the work would be lost.
     Block(Sealed),
 }
 
@@ -154,9 +154,6 @@ pub enum Fault {
     /// The block does not show its work.
     #[error("the block's work: {0}")]
     Work(PowError),
-    /// The block has its work and cannot be executed.
-    #[error("the mined block is invalid")]
-    InvalidBlock,
     /// Blocks are not mined in this network.
     #[error("a word about mined blocks, and blocks are not mined in this network")]
     NotMined,
@@ -173,7 +170,6 @@ impl Fault {
             Self::NotValidator(_) => "not_validator",
             Self::UnknownParent => "unknown_parent",
             Self::Work(_) => "no_work",
-            Self::InvalidBlock => "invalid_block",
             Self::NotMined => "not_mined",
         }
     }
@@ -297,7 +293,9 @@ impl Nakamoto {
         for sealed in blocks {
             if tree.extends(sealed.block.header.parent_hash) {
                 // What does not hold any more is of a chain that was left.
+                let hash = sealed.block.header.hash();
                 _ = tree.insert(sealed, &config.pbft.validators);
+                tree.keep(hash);
             }
         }
         Self {
@@ -391,9 +389,7 @@ impl Nakamoto {
         if root != header.transactions_root {
             return Err(Fault::WrongBlock);
         }
-        self.tree.insert(sealed.clone(), &self.config.pbft.validators)?;
-        effects.push(Effect::Persist(Record::Block(sealed)));
-        Ok(())
+        self.tree.insert(sealed, &self.config.pbft.validators)
     }
 
     /// The highest block that is taken: above it the host has to catch up with what is final first.
@@ -453,9 +449,8 @@ impl Nakamoto {
         let Some(block) = self.tree.block(hash) else { return };
         if !valid {
             // It may only be ahead of this host's clock: it is asked for again if its chain is still followed then.
-            let miner = self.config.pbft.validators.index_of(block.header.proposer);
-            let fault = |from| Effect::Fault { from, fault: Fault::InvalidBlock };
-            effects.extend(miner.map(fault));
+            let height = block.header.height;
+            effects.push(Effect::Notice(Notice::InvalidBlock { height, block_hash: hash }));
             self.tree.remove(hash);
             // Where the host stands is not certain any more; what it has executed it says again at once.
             return self.executed.clear();
@@ -469,6 +464,9 @@ impl Nakamoto {
         }
         self.executed.truncate(kept);
         self.executed.push(hash);
+        // Only what is followed is worth the disk: anybody who mines could fill it otherwise.
+        let followed = self.tree.keep(hash).map(|sealed| Effect::Persist(Record::Block(sealed)));
+        effects.extend(followed);
     }
 
     /// How many blocks are executed up to one of them, or to the base.
@@ -496,6 +494,7 @@ impl Nakamoto {
         match self.tree.insert(sealed.clone(), &self.config.pbft.validators) {
             Ok(()) => {
                 self.executed.push(block_hash);
+                self.tree.keep(block_hash);
                 effects.push(Effect::Persist(Record::Block(sealed.clone())));
                 effects.push(Effect::Broadcast(Message::Block(sealed)));
             }

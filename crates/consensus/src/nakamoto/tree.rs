@@ -3,14 +3,17 @@
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use dtn_pow::Puzzle;
-use dtn_primitives::{B256, Block, Mining, ValidatorSet};
+use dtn_primitives::{B256, Block, Mining, ValidatorSet, codec};
 
 use super::{Fault, Sealed};
 use crate::Base;
 
-/// The most blocks that are kept. Honest chains above the last final block are far shorter; beyond it, the least work
-/// has to go.
+/// The most blocks that are remembered. Honest chains above the last final block are far shorter; beyond it, the least
+/// work has to go.
 const MAX_BLOCKS: usize = 1024;
+
+/// The most bytes that these blocks take, encoded.
+const MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// A block whose work was checked.
 #[derive(Debug, Clone)]
@@ -22,6 +25,10 @@ struct Node {
     next_work: u64,
     /// Counts insertions: who came first.
     arrival: u64,
+    /// The encoded size of the block.
+    bytes: usize,
+    /// It was made durable.
+    is_durable: bool,
 }
 
 impl Node {
@@ -41,11 +48,13 @@ pub(super) struct Tree {
     base: Base,
     nodes: BTreeMap<B256, Node>,
     arrivals: u64,
+    /// The encoded size of all blocks.
+    bytes: usize,
 }
 
 impl Tree {
     pub(super) fn new(mining: Mining, base: Base) -> Self {
-        Self { mining, base, nodes: BTreeMap::new(), arrivals: 0 }
+        Self { mining, base, nodes: BTreeMap::new(), arrivals: 0, bytes: 0 }
     }
 
     pub(super) fn base(&self) -> Base {
@@ -100,8 +109,11 @@ impl Tree {
         let next_work = self.mining.next_work(work, header.timestamp - timestamp);
         self.arrivals += 1;
         let total_work = total_work.saturating_add(u128::from(work));
-        self.nodes.insert(hash, Node { sealed, total_work, next_work, arrival: self.arrivals });
-        if self.nodes.len() > MAX_BLOCKS {
+        let bytes = codec::encode(sealed.block.as_ref()).len();
+        self.bytes += bytes;
+        let arrival = self.arrivals;
+        self.nodes.insert(hash, Node { sealed, total_work, next_work, arrival, bytes, is_durable: false });
+        while self.nodes.len() > MAX_BLOCKS || self.bytes > MAX_BYTES {
             self.evict();
         }
         Ok(())
@@ -112,7 +124,18 @@ impl Tree {
         let is_tip = |hash: &B256| !self.nodes.values().any(|node| node.parent() == *hash);
         let tips = self.nodes.iter().filter(|(hash, _)| is_tip(hash));
         let least = tips.min_by_key(|(_, node)| (node.total_work, Reverse(node.arrival))).map(|(hash, _)| *hash);
-        least.into_iter().for_each(|hash| _ = self.nodes.remove(&hash));
+        least.into_iter().for_each(|hash| self.forget(hash));
+    }
+
+    fn forget(&mut self, hash: B256) {
+        self.bytes -= self.nodes.remove(&hash).map_or(0, |node| node.bytes);
+    }
+
+    /// Gives a block that is to be made durable, if it was not given before.
+    pub(super) fn keep(&mut self, hash: B256) -> Option<Sealed> {
+        let node = self.nodes.get_mut(&hash)?;
+        let is_new = !std::mem::replace(&mut node.is_durable, true);
+        is_new.then(|| node.sealed.clone())
     }
 
     /// The tip with the most work among those that descend from a block, the first to come among equals; that block
@@ -153,7 +176,7 @@ impl Tree {
     /// Drops a block and everything above it.
     pub(super) fn remove(&mut self, hash: B256) {
         let above: Vec<_> = self.nodes.keys().filter(|above| self.descends(**above, hash)).copied().collect();
-        above.into_iter().for_each(|hash| _ = self.nodes.remove(&hash));
+        above.into_iter().for_each(|hash| self.forget(hash));
     }
 
     /// Makes another block the base and drops what does not descend from it.
@@ -167,6 +190,7 @@ impl Tree {
                 self.nodes.insert(hash, node);
             }
         }
+        self.bytes = self.nodes.values().map(|node| node.bytes).sum();
         self.base = base;
     }
 

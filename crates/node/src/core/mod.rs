@@ -342,7 +342,7 @@ impl Core {
                 self.began.insert(height, (block_hash, Instant::now()));
                 self.validate(block);
             }
-            Effect::Mine(puzzle) if self.mine => self.chain.mine(puzzle),
+            Effect::Mine(puzzle) if self.mine && !self.is_behind() => self.chain.mine(puzzle),
             Effect::Mine(_) => {}
             Effect::Notice(notice) => self.notice(notice),
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
@@ -357,12 +357,22 @@ impl Core {
         Ok(())
     }
 
+    /// Whether a correct peer says that more is final than here: what would be mined now would leave that out.
+    fn is_behind(&self) -> bool {
+        let height = self.ledger.tip().height;
+        let ahead = self.follow.heights().filter(|theirs| *theirs > height.saturating_add(1)).count();
+        ahead > self.validators.len() - self.validators.quorum()
+    }
+
     /// Tells the operator what happened to the chain that is mined.
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Reorganized { depth, from, to } => {
                 tracing::warn!(depth, %from, %to, "reorganized: another chain has more work");
                 self.metrics.reorganized(depth);
+            }
+            Notice::InvalidBlock { height, block_hash } => {
+                tracing::warn!(height, %block_hash, "a mined block is invalid; its chain is not followed");
             }
             Notice::BelowCheckpoint { from, height, block_hash } => {
                 tracing::error!(peer = %from, height, %block_hash, "a chain that leaves out a final block is not followed");

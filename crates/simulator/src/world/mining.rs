@@ -82,10 +82,13 @@ impl<P: Subject> World<'_, P> {
     pub(super) fn notice(&mut self, me: ValidatorIndex, notice: &Notice) {
         self.measured.mined.notices(notice);
         let replica = me.0;
-        self.tell(|| match *notice {
+        let what = match *notice {
             Notice::Reorganized { depth, .. } => What::Reorganized { replica, depth },
             Notice::BelowCheckpoint { from, height, .. } => What::BelowCheckpoint { replica, from: from.0, height },
-        });
+            // What is simulated is whole, or refused before it is executed.
+            Notice::InvalidBlock { .. } => return,
+        };
+        self.tell(|| what);
     }
 
     /// A replica's search has come to its end.
