@@ -15,7 +15,7 @@ use std::{
 };
 
 use common::*;
-use dtn_consensus::Message;
+use dtn_consensus::{Message, nakamoto};
 use dtn_node::{ApiClient, Multiaddr, Node, NodeConfig, NodeError, Role, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/2");
+const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/3");
 
 /// Submits an order to one peer and waits until f + 1 say that it is final.
 async fn finalizes(cluster: &Cluster, nonce: u64, at: [usize; 2]) {
@@ -115,7 +115,7 @@ fn vote_frame(cluster: &Cluster, key: &SecretKey, height: u64, block: u8) -> Vec
     let (kind, validator) = (VoteKind::Prepare, ValidatorIndex(3));
     let block_hash = B256::repeat_byte(block);
     let vote = Vote::sign(kind, (0, 0, height), block_hash, validator, key, &cluster.genesis.domain());
-    framed(&codec::encode(&(0u8, Message::Vote(vote.into()))))
+    framed(&codec::encode(&(0u8, nakamoto::Message::Pbft(Message::Vote(vote.into())))))
 }
 
 fn address(cluster: &Cluster, index: usize) -> (PeerId, Multiaddr) {
