@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dtn_consensus::{Effect, Input, Message, Pbft, Protocol};
 use dtn_primitives::{ValidatorIndex, codec};
-use dtn_simulator::{Members, Subject};
+use dtn_simulator::{Chain, Members, Subject};
 
 /// A few times what it may hold if all that it hears is kept as often as can be.
 const MOST_PER_BYTE: usize = 64;
@@ -14,7 +14,7 @@ const MOST: usize = 1 << 20;
 
 libfuzzer_sys::fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
     let members = Members::new(4, Duration::from_secs(1));
-    let mut replica = Pbft::create(&members, ValidatorIndex(3), None, None, vec![]);
+    let mut replica = Pbft::create(&members, ValidatorIndex(3), &Chain::new(&members, None), None, vec![]);
     let mut heard = 0;
     for (from, bytes) in messages {
         heard += bytes.len();
