@@ -3,7 +3,8 @@
 use dtn_ledger::OpenOrder;
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
-    Address, B256, Bytes, Claim, Domain, Genesis, Payload, Signature, Transaction, TransactionError, keccak256,
+    Address, B256, Bytes, Claim, Domain, Genesis, Payload, Signature, Transaction, TransactionError, ValidatorIndex,
+    ValidatorSet, keccak256,
 };
 use serde::{Deserialize, Serialize};
 
@@ -152,14 +153,13 @@ impl Entry {
         if (have, record.chain_id) != (need, genesis.chain_id) {
             return Err(EntryError::NotOfGenesis { have, need });
         }
-        let mut validators: Vec<_> = genesis.validators.iter().map(|key| key.address()).collect();
-        validators.sort_unstable();
+        let validators = ValidatorSet::new(0, genesis.validators.iter().copied());
         let (worker, node) = (record.worker, record.node.clone());
-        if winner_name(worker, validators.binary_search(&worker).ok()) != node {
+        if winner_name(worker, validators.index_of(worker).map(ValidatorIndex::as_usize)) != node {
             return Err(EntryError::NotTheNode { worker, node });
         }
         match record.payload {
-            Payload::Line(_) if validators.binary_search(&record.requester).is_err() => {
+            Payload::Line(_) if validators.index_of(record.requester).is_none() => {
                 Err(EntryError::NotAValidator(record.requester))
             }
             _ => Ok(()),

@@ -22,7 +22,7 @@ use crate::output;
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
 /// How long the rate is measured before a search that may take long.
-const MEASURED_FOR: Duration = Duration::from_millis(20);
+pub(super) const MEASURED_FOR: Duration = Duration::from_millis(20);
 
 /// Search for the lowest nonce that solves a puzzle.
 #[derive(Debug, Args)]

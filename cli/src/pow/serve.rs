@@ -13,8 +13,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use dtn_node::LinesConfig;
-use dtn_pow::{Cancel, Puzzle, mine};
-use dtn_primitives::{Address, B256, MIN_VALIDATORS};
+use dtn_pow::Backend;
+use dtn_primitives::MIN_VALIDATORS;
 use dtn_report::units;
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
@@ -23,6 +23,7 @@ use super::{
     blocks::Blocks,
     entry::Entry,
     ledger::{Writer, shown},
+    mine::MEASURED_FOR,
     node_name, timestamp,
 };
 use crate::{
@@ -39,9 +40,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The longest time that a race may be expected to take.
 const LONGEST: Duration = Duration::from_secs(3600);
-
-/// How many hashes are tried to see how fast this machine is.
-const SAMPLE: u64 = 1 << 20;
 
 /// Run peers that race for what is sent to their line ports.
 #[derive(Debug, Args)]
@@ -80,7 +78,8 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     let ports = &serve.ports;
     let distinct: BTreeSet<_> = ports.iter().collect();
     ensure!(distinct.len() == ports.len() && !distinct.contains(&0), "--ports are different ports, none of them 0");
-    let expected_hashes = expected_hashes(serve.difficulty, ports.len())?;
+    let miners = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(ports.len().max(1));
+    let expected_hashes = expected_hashes(serve.difficulty, Backend::fastest().rate(MEASURED_FOR) * miners as f64)?;
     let (path, temporary) = match &serve.home {
         Some(dir) => (std::path::absolute(dir)?, false),
         None => (std::env::temp_dir().join(format!("dtn-pow-{}", std::process::id())), true),
@@ -117,10 +116,9 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     outcome
 }
 
-/// What a difficulty means, if races of it have an end.
-fn expected_hashes(difficulty: u32, nodes: usize) -> Result<NonZeroU64> {
-    let miners = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(nodes.max(1));
-    let seconds = 256f64.powf(f64::from(difficulty)) / (hash_rate()? * miners as f64);
+/// What a difficulty means, if races of it have an end where all nodes try so many hashes a second.
+fn expected_hashes(difficulty: u32, rate: f64) -> Result<NonZeroU64> {
+    let seconds = 256f64.powf(f64::from(difficulty)) / rate;
     let expected = Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX);
     let said = match expected.as_secs() / (365 * 24 * 3600) {
         0..1_000 => humantime::format_duration(expected).to_string(),
@@ -132,13 +130,6 @@ fn expected_hashes(difficulty: u32, nodes: usize) -> Result<NonZeroU64> {
         humantime::format_duration(LONGEST)
     );
     256u64.checked_pow(difficulty).and_then(NonZeroU64::new).context("such a difficulty cannot be expressed")
-}
-
-/// How many hashes a thread of this machine tries in a second.
-fn hash_rate() -> Result<f64> {
-    let puzzle = Puzzle::new(B256::ZERO, B256::ZERO, B256::ZERO, Address::ZERO, u64::MAX)?;
-    let search = mine(&puzzle, 0..=SAMPLE, NonZeroUsize::MIN, &Cancel::new());
-    Ok(SAMPLE as f64 * 1e6 / search.duration_us.max(1) as f64)
 }
 
 async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZeroU64) -> Result<()> {
@@ -240,12 +231,15 @@ mod tests {
 
     use super::*;
 
+    /// Of two quick processors.
+    const RATE: f64 = 250e6;
+
     #[test]
     fn a_difficulty_whose_races_do_not_end_is_refused_with_how_long_they_take() {
-        assert_eq!(expected_hashes(1, 3).unwrap().get(), 256);
-        assert_eq!(expected_hashes(2, 3).unwrap().get(), 65_536);
+        assert_eq!(expected_hashes(1, RATE).unwrap().get(), 256);
+        assert_eq!(expected_hashes(2, RATE).unwrap().get(), 65_536);
         for (difficulty, unit) in [(5, "h"), (7, "years"), (8, "years"), (u32::MAX, "years")] {
-            let error = expected_hashes(difficulty, 3).unwrap_err().to_string();
+            let error = expected_hashes(difficulty, RATE).unwrap_err().to_string();
             assert!(error.contains("would take") && error.contains(unit), "{error}");
         }
     }
