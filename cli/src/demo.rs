@@ -8,9 +8,8 @@ use std::{
 };
 
 use alloy::{primitives::I256, providers::Provider};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_node::ApiClient;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{
     Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry,
@@ -33,11 +32,13 @@ use indicatif::ProgressBar;
 use crate::{
     aow::rounds::{self, Asked},
     l1::{
+        blocks::Blocks,
         client::Client,
         home::{Home, SettlementConfig},
         init::{self, EngineOptions, Plan, Ports},
         orders,
         processes::{self, Service},
+        races::{Part, Race, Races},
     },
     output,
 };
@@ -218,10 +219,10 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let awaited = Awaited::new(&transactions, &closed, cheat, &client);
     let crash =
         demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    settle(&awaited, &client, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
+    let races = settle(&awaited, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
 
-    let report = report(&client, home, &chain, contracts, &deployer_gas, &awaited, round).await?;
-    check(&report, &awaited, &before, &payee_balances(home, &chain).await?)?;
+    let report = report(home, &chain, contracts, &deployer_gas, &awaited, (&races, round)).await?;
+    check(&report, &awaited, &races, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
     output::line(format_args!("\n{}", report.tables("ETH")))?;
     if let Some(file) = &demo.json {
@@ -283,36 +284,39 @@ impl Awaited {
     }
 }
 
-/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says.
+/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says. Gives the races.
 async fn settle(
     awaited: &Awaited,
-    client: &Client,
     chain: &Chain,
     contracts: ContractAddresses,
     mut crash: Option<usize>,
     home: &Home,
     narrator: &Narrator,
-) -> Result<()> {
+) -> Result<Vec<Race>> {
     let (won_bar, paid_bar) = (
         output::progress(awaited.races.len() as u64, "races won"),
         output::progress(awaited.rewards.len() as u64, "rewards paid"),
     );
     let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
-    let (mut won, mut height, mut moved, mut slashed) = (HashSet::new(), 0, Instant::now(), false);
+    let (blocks, mut open, mut height) = (Blocks::open(home, None)?, Races::default(), 0);
+    let (mut closed, mut moved, mut slashed) = (Vec::new(), Instant::now(), false);
     let aow = Aow::new(chain.clone(), contracts.aow);
-    while won.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
-        let before = (won.len(), unpaid.len());
+    while closed.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
+        let before = (closed.len(), unpaid.len());
         if !slashed {
             let claim = aow.claim(awaited.false_claim).await?;
             slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
         }
-        won.extend(new_winners(client, &mut height).await?);
+        while let Some(block) = blocks.at(height + 1).await? {
+            closed.extend(open.next(block)?);
+            height += 1;
+        }
         for id in unpaid.clone() {
             if chain.read(contracts.distributor, &RewardDistributor::isPaidCall { id }).await? {
                 unpaid.remove(&id);
             }
         }
-        won_bar.set_position(won.len() as u64);
+        won_bar.set_position(closed.len() as u64);
         paid_bar.set_position((awaited.rewards.len() - unpaid.len()) as u64);
         // The one that is killed may be the cheat, whose claim is to be seen to fail.
         if slashed
@@ -322,14 +326,14 @@ async fn settle(
             Service::peer(&home.peer(peer)).crash().await?;
             narrator.say(format_args!("peer {peer} was killed"));
         }
-        if before != (won.len(), unpaid.len()) {
+        if before != (closed.len(), unpaid.len()) {
             moved = Instant::now();
         }
         ensure!(
             moved.elapsed() < PATIENCE,
             "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid, and the false claim is \
              {}slashed",
-            won.len(),
+            closed.len(),
             awaited.races.len(),
             unpaid.len(),
             awaited.rewards.len(),
@@ -340,31 +344,10 @@ async fn settle(
     [won_bar, paid_bar].iter().for_each(ProgressBar::finish_and_clear);
     narrator.say(format_args!(
         "{} races are won, {} rewards are paid, and the false claim of the round is slashed",
-        won.len(),
+        closed.len(),
         awaited.rewards.len()
     ));
-    Ok(())
-}
-
-/// The orders that were claimed in blocks above `height`, which moves on.
-async fn new_winners(client: &Client, height: &mut u64) -> Result<Vec<B256>> {
-    let mut claimed = Vec::new();
-    for peer in &client.peers {
-        let mut reached = false;
-        while let Ok(answer) = peer.block(*height + 1).await {
-            reached = true;
-            let Some(view) = answer else { break };
-            claimed.extend(view.block.transactions.iter().filter_map(|transaction| match &transaction.payload {
-                Payload::Claim(claim) => Some(claim.order),
-                _ => None,
-            }));
-            *height += 1;
-        }
-        if reached {
-            return Ok(claimed);
-        }
-    }
-    bail!("no peer answers any more")
+    Ok(closed)
 }
 
 async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, U256>> {
@@ -378,41 +361,40 @@ async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, 
 
 /// Gathers what happened from the peers' blocks, the chain's events and everybody's gas ledgers.
 async fn report(
-    client: &Client,
     home: &Home,
     chain: &Chain,
     contracts: ContractAddresses,
     deployer_gas: &GasLedger,
     awaited: &Awaited,
-    round: RoundEntry,
+    (races, round): (&[Race], RoundEntry),
 ) -> Result<RunReport> {
-    let (mut work, mut certificates) = (Vec::new(), Vec::new());
-    let mut height = 0;
-    loop {
-        let Ok(certified) = client.certificate(height + 1).await else { break };
-        height += 1;
-        let view = crate::l1::block(client, height).await?;
-        for transaction in &view.block.transactions {
-            let Payload::Claim(claim) = &transaction.payload else { continue };
-            work.push(WorkEntry {
-                transaction: claim.order,
-                subject: awaited.subjects.get(&claim.order).cloned().unwrap_or_default(),
-                winner: transaction.sender,
-                nonce: claim.nonce,
-                hash: claim.hash,
-                duration_us: claim.duration_us,
-            });
-        }
-        let signers = certified.certificate.signatures.iter();
-        let signers = signers.filter_map(|(index, _)| client.validators.get(*index)).map(|validator| validator.address);
+    let mut work = Vec::new();
+    for race in races {
+        let Part { worker, claim, .. } = race.winner()?;
+        work.push(WorkEntry {
+            transaction: race.transaction,
+            subject: awaited.subjects.get(&race.transaction).cloned().unwrap_or_default(),
+            winner: *worker,
+            nonce: claim.nonce,
+            hash: claim.hash,
+            duration_us: claim.duration_us,
+        });
+    }
+    let (blocks, mut certificates) = (Blocks::open(home, None)?, Vec::new());
+    let validators = &blocks.validators;
+    while let Some(block) = blocks.at(certificates.len() as u64 + 1).await? {
+        let signers = block.certificate.signatures.iter();
+        let signers = signers.filter_map(|(index, _)| validators.get(*index)).map(|validator| validator.address);
         certificates.push(CertificateEntry {
-            height,
-            block: view.hash,
-            transactions: view.block.transactions.len(),
-            latency_us: certified.latency_us,
+            height: block.certificate.height,
+            block: block.hash,
+            transactions: block.transaction_hashes.len(),
+            latency_us: block.latency_us,
             signers: signers.collect(),
         });
     }
+    let (nodes, quorum, height) = (validators.len(), validators.quorum(), certificates.len() as u64);
+    let agreement = Agreement { nodes, quorum, height, certificates };
     let paid = payouts(chain, contracts.distributor, 0).await?;
     let payouts = paid.into_iter().map(|payout| Payout {
         result: payout.id,
@@ -442,8 +424,6 @@ async fn report(
     }
     gas.sort_by_key(|(block, _)| *block);
     let gas = gas.into_iter().map(|(_, entry)| entry).collect();
-    let agreement =
-        Agreement { nodes: client.validators.len(), quorum: client.validators.quorum(), height, certificates };
     let claims = claims(chain, contracts.aow).await?;
     Ok(RunReport { work, rounds: vec![round], agreement, settlement, claims, gas })
 }
@@ -476,6 +456,7 @@ fn own_delta(payout: &payouts::Payout) -> U256 {
 fn check(
     report: &RunReport,
     awaited: &Awaited,
+    races: &[Race],
     before: &BTreeMap<Address, U256>,
     after: &BTreeMap<Address, U256>,
 ) -> Result<()> {
@@ -486,6 +467,16 @@ fn check(
         *owed.entry(payout.payee).or_default() += payout.amount_wei;
     }
     ensure!(paid == awaited.rewards, "the rewards that were paid are not those that were offered");
+    let won: HashSet<_> = races.iter().map(|race| race.transaction).collect();
+    ensure!(
+        won == awaited.races && won.len() == races.len(),
+        "the races that were won are not those that were asked for"
+    );
+    for race in races {
+        let payee = race.winner()?.claim.payee;
+        let astray = report.settlement.payouts.iter().find(|it| it.result == race.transaction && it.payee != payee);
+        ensure!(astray.is_none(), "not the winner of {} was paid, whose payee is {payee}", race.transaction);
+    }
     for claim in &report.claims {
         let (is_false, was_slashed) = (claim.node == awaited.cheat, claim.slashed.is_some());
         ensure!(is_false == was_slashed, "the claim of {} was judged wrongly", claim.node);

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use dtn_node::{ApiClient, FinalizedBlock};
-use dtn_primitives::{B256, Domain, ValidatorSet};
+use dtn_primitives::B256;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::load::{Commit, Load, connect};
+use crate::l1::blocks::Verifier;
 
 /// The pause before the next peer is asked.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -15,8 +16,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Where a follower stands.
 pub(crate) struct Follower<'a> {
     pub(crate) load: &'a Load,
-    pub(crate) domain: &'a Domain,
-    pub(crate) validators: &'a ValidatorSet,
+    pub(crate) verifier: Verifier<'a>,
     /// The peer that is asked first.
     pub(crate) peer: usize,
     /// The last block that is known.
@@ -45,15 +45,9 @@ impl Follower<'_> {
 
     fn take(&mut self, block: &FinalizedBlock) -> Result<()> {
         let FinalizedBlock { header, certificate, transactions } = block;
-        let hash = header.hash();
-        ensure!(header.height == self.height + 1, "height {} follows {}", header.height, self.height);
+        self.verifier.block(self.height + 1, header, certificate, block.transactions_root())?;
         ensure!(header.parent_hash == self.hash, "block {} does not follow the one before it", header.height);
-        if (certificate.block_hash, certificate.height) != (hash, header.height) {
-            bail!("the certificate at height {} is for another block", header.height);
-        }
-        certificate.verify(self.domain, self.validators)?;
-        ensure!(block.transactions_root() == header.transactions_root, "other transactions at {}", header.height);
-        (self.height, self.hash) = (header.height, hash);
+        (self.height, self.hash) = (header.height, certificate.block_hash);
         let at = Instant::now();
         for place in transactions.iter().filter_map(|(hash, _)| self.load.workload.places.get(hash)) {
             self.load.finalized(*place, at);

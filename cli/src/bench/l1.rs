@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     l1::{
+        blocks::Verifier,
         client::api_client,
         home::Home,
         init::{self, Plan, Ports, Transport},
@@ -260,8 +261,7 @@ async fn load(bench: &L1, shape: &Shape, rate: f64, window: usize, accounts: usi
     let Status { height, block_hash, .. } = statuses[followed].clone();
     let follower = Follower {
         load: &load,
-        domain: &network.domain,
-        validators: &network.validators,
+        verifier: Verifier { domain: &network.domain, validators: &network.validators },
         peer: followed,
         height,
         hash: block_hash,

@@ -20,7 +20,7 @@ use jsonrpsee::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::home::Home;
+use super::{blocks::Verifier, home::Home};
 
 /// How many orders are under way at once. Far less than the nonces that a mempool lets an account run ahead.
 const UNDER_WAY: usize = 32;
@@ -105,6 +105,11 @@ impl Client {
             Transaction::sign(Payload::Order(order), key, &self.domain)
         };
         Ok(orders.into_iter().zip(next..).map(sign).collect())
+    }
+
+    /// What final blocks of this network have to agree with.
+    pub(crate) fn verifier(&self) -> Verifier<'_> {
+        Verifier { domain: &self.domain, validators: &self.validators }
     }
 
     /// How many peers must say the same to be believed: one of them is correct.
@@ -297,7 +302,7 @@ impl Client {
             let Ok(answer) = peer.certificate(height).await else { continue };
             answers += 1;
             let Some(certified) = answer else { continue };
-            match self.verify(height, &certified) {
+            match self.verifier().header(height, &certified.header, &certified.certificate) {
                 Ok(()) => return Ok(certified),
                 Err(error) => bad = Some(error),
             }
@@ -310,17 +315,6 @@ impl Client {
             }
             None => bail!("there is no final block at height {height} yet"),
         }
-    }
-
-    fn verify(&self, height: u64, certified: &CertifiedHeader) -> Result<()> {
-        let CertifiedHeader { header, certificate, .. } = certified;
-        ensure!(
-            header.height == height && certificate.block_hash == header.hash(),
-            "a peer answered with another block than that at height {height}"
-        );
-        certificate
-            .verify(&self.domain, &self.validators)
-            .with_context(|| format!("a peer sent a certificate for height {height} that does not hold"))
     }
 }
 

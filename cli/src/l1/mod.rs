@@ -1,5 +1,6 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
+pub(crate) mod blocks;
 pub(crate) mod client;
 mod doctor;
 mod evidence;
@@ -8,6 +9,7 @@ pub(crate) mod init;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod processes;
+pub(crate) mod races;
 mod status;
 mod tail;
 
@@ -15,12 +17,12 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use dtn_node::{ApiClient, BlockView};
 use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output};
+use blocks::{Blocks, FinalBlock};
 use client::Client;
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
@@ -200,7 +202,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
-            let block = block(&Client::open(&home)?, height).await?;
+            let Some(block) = Blocks::open(&home, None)?.at(height).await? else {
+                Client::open(&home)?.certificate(height).await?;
+                bail!("no peer that answers has the block at height {height}, which is final");
+            };
             print(json, &block, || block_table(&block))
         }
         Command::Certificate { height } => {
@@ -264,7 +269,7 @@ fn described(answer: &Answer) -> String {
         Answer::UnknownOrder => "no block that is kept contains this order".into(),
         Answer::RecordedOrder { height } => format!("in block {height}; it asks for no work"),
         Answer::OpenOrder { height } => {
-            format!("in block {height}, open: it takes the first claim that shows its work")
+            format!("in block {height}, open: the first block with claims that show its work closes it")
         }
         Answer::ClosedOrder { height, claim } => format!("closed in block {height} by claim {claim}"),
     }
@@ -299,22 +304,7 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     })
 }
 
-/// A final block, its content checked against a certificate that holds.
-pub(crate) async fn block(client: &Client, height: u64) -> Result<BlockView> {
-    let certified = client.certificate(height).await?;
-    for peer in &client.peers {
-        let Ok(Some(view)) = peer.block(height).await else { continue };
-        let hashes: Vec<_> =
-            view.block.transactions.iter().map(|transaction| transaction.hash(&client.domain)).collect();
-        let root = dtn_primitives::Block::transactions_root_of(hashes.iter().copied().zip(&view.block.transactions));
-        if view.block.header == certified.header && root == certified.header.transactions_root {
-            return Ok(BlockView { hash: certified.header.hash(), transaction_hashes: hashes, ..view });
-        }
-    }
-    bail!("no peer has the block at height {height} as its certificate names it")
-}
-
-fn block_table(view: &BlockView) -> String {
+fn block_table(view: &FinalBlock) -> String {
     let header = &view.block.header;
     let title = format!(
         "Block {} {}\nparent {}\nproposer {}\ntimestamp {} ms",

@@ -2,15 +2,14 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use dtn_node::{ApiClient, FinalizedBlock};
-use dtn_primitives::{Domain, ValidatorSet};
 use dtn_report::units;
 use jsonrpsee::{core::client::Subscription, ws_client::WsClientBuilder};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use super::{client::Client, home::Home};
+use super::{blocks::Verifier, client::Client, home::Home};
 use crate::output;
 
 /// How long a peer may take to take a subscription.
@@ -28,30 +27,6 @@ const BUFFER: usize = 256;
 /// How long a peer may have no block before another is asked: it may be the only one that has none.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What a block has to agree with.
-struct Verifier {
-    domain: Domain,
-    validators: ValidatorSet,
-}
-
-impl Verifier {
-    /// Succeeds only if a quorum signed this block, at this height, with these transactions.
-    fn verify(&self, height: u64, block: &FinalizedBlock) -> Result<()> {
-        let FinalizedBlock { header, certificate, .. } = block;
-        ensure!(header.height == height, "block {} came where {height} is next", header.height);
-        ensure!(
-            certificate.height == height && certificate.block_hash == header.hash(),
-            "the certificate of block {height} is for another block"
-        );
-        certificate.verify(&self.domain, &self.validators).context("a certificate that does not hold")?;
-        ensure!(
-            block.transactions_root() == header.transactions_root,
-            "the transactions of block {height} are not those of its header"
-        );
-        Ok(())
-    }
-}
-
 /// Prints every final block from a height on, or from the next one, until it is interrupted. Goes on at another peer
 /// when one ends, has nothing more or sends what does not hold.
 pub(super) async fn run(home: &Home, from: Option<u64>, json: bool) -> Result<()> {
@@ -60,8 +35,7 @@ pub(super) async fn run(home: &Home, from: Option<u64>, json: bool) -> Result<()
         Some(height) => height,
         None => client.height().await? + 1,
     };
-    let verifier = Verifier { domain: client.domain, validators: client.validators };
-    follow(&home.client()?.peers, from, &verifier, PAUSE, subscribe, |block| show(block, json)).await
+    follow(&home.client()?.peers, from, client.verifier(), PAUSE, subscribe, |block| show(block, json)).await
 }
 
 /// A source of final blocks.
@@ -96,7 +70,7 @@ async fn subscribe(peer: SocketAddr, from: u64) -> Result<Live> {
 async fn follow<B: Blocks>(
     peers: &[SocketAddr],
     mut next: u64,
-    verifier: &Verifier,
+    verifier: Verifier<'_>,
     pause: Duration,
     mut subscribe: impl AsyncFnMut(SocketAddr, u64) -> Result<B>,
     mut show: impl FnMut(&FinalizedBlock) -> Result<()>,
@@ -122,7 +96,8 @@ async fn follow<B: Blocks>(
                         break "it has no more".into();
                     }
                 };
-                if let Err(error) = verifier.verify(next, &block) {
+                let root = block.transactions_root();
+                if let Err(error) = verifier.block(next, &block.header, &block.certificate, root) {
                     tracing::warn!(%peer, error = format!("{error:#}"), "a peer sent what does not hold");
                     break "it lies".into();
                 }
@@ -168,13 +143,15 @@ mod tests {
     use std::{cell::RefCell, collections::VecDeque};
 
     use dtn_primitives::{
-        Address, B256, Block, Certificate, Genesis, Header, SecretKey, Signature, ValidatorIndex, Vote, VoteKind,
+        Address, B256, Block, Certificate, Domain, Genesis, Header, SecretKey, Signature, ValidatorIndex, ValidatorSet,
+        Vote, VoteKind,
     };
 
     use super::*;
 
     struct Network {
-        verifier: Verifier,
+        domain: Domain,
+        validators: ValidatorSet,
         keys: Vec<SecretKey>,
         genesis: Genesis,
     }
@@ -192,8 +169,7 @@ mod tests {
                 requesters: Vec::new(),
                 mining: None,
             };
-            let verifier = Verifier { domain: genesis.domain(), validators: genesis.validator_set().unwrap() };
-            Self { verifier, keys, genesis }
+            Self { domain: genesis.domain(), validators: genesis.validator_set().unwrap(), keys, genesis }
         }
 
         /// A final block that so many validators signed.
@@ -212,7 +188,7 @@ mod tests {
             };
             let vote = |(index, key): (usize, &SecretKey)| {
                 let index = ValidatorIndex(index as u16);
-                Vote::sign(VoteKind::Commit, (0, 0, height), header.hash(), index, key, &self.verifier.domain)
+                Vote::sign(VoteKind::Commit, (0, 0, height), header.hash(), index, key, &self.domain)
             };
             let votes: Vec<_> = self.keys.iter().take(signers).enumerate().map(vote).collect();
             FinalizedBlock { certificate: Certificate::from_votes(&votes).unwrap(), header, transactions }
@@ -230,7 +206,8 @@ mod tests {
                 shown.push(block.header.height);
                 Ok(())
             };
-            let error = follow(&addresses, from, &self.verifier, Duration::ZERO, subscribe, show).await.unwrap_err();
+            let verifier = Verifier { domain: &self.domain, validators: &self.validators };
+            let error = follow(&addresses, from, verifier, Duration::ZERO, subscribe, show).await.unwrap_err();
             assert!(error.to_string().contains("no peer serves block"), "{error}");
             shown
         }

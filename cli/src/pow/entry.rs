@@ -8,10 +8,8 @@ use dtn_primitives::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    races::{Part, Race},
-    winner_name,
-};
+use super::winner_name;
+use crate::l1::races::{Part, Race};
 
 /// What an entry's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,14 +14,16 @@ use futures::{StreamExt, pin_mut};
 use serde_json::json;
 
 use super::{
-    blocks::{Blocks, FinalBlock},
     check,
     entry::{Entry, Head},
-    races::Races,
     seed, timestamp, winner_name,
 };
 use crate::{
-    l1::home::{Home, read_genesis},
+    l1::{
+        blocks::{Blocks, FinalBlock},
+        home::{Home, read_genesis},
+        races::Races,
+    },
     output,
 };
 

@@ -1,13 +1,11 @@
 //! `dtn-cli pow`: proofs of work, by hand and in races.
 
 mod bench;
-mod blocks;
 mod check;
 mod entry;
 mod ledger;
 mod mine;
 mod puzzle;
-mod races;
 mod report;
 mod seed;
 mod serve;

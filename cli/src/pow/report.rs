@@ -8,8 +8,11 @@ use dtn_report::{Bars, Distribution, Page, Table, left, right, units};
 use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 
-use super::{blocks::Blocks, races::Races};
-use crate::{l1::home::Home, output};
+use super::node_name;
+use crate::{
+    l1::{blocks::Blocks, home::Home, races::Races},
+    output,
+};
 
 /// Compare the nodes of a network.
 #[derive(Debug, Args)]
@@ -88,12 +91,11 @@ pub(super) async fn run(compare: Compare) -> Result<()> {
 
 async fn read(home: &Home) -> Result<Comparison> {
     let blocks = Blocks::open(home, None)?;
-    let (tip, names) = (blocks.tip(home).await?, blocks.nodes());
-    let validators = blocks.genesis.validator_set()?;
+    let (tip, validators) = (blocks.tip(home).await?, &blocks.validators);
     let bar = output::progress(tip, "blocks");
     let mut races = Races::default();
     let mut count = 0;
-    let mut found: Vec<(usize, Vec<u64>, u128)> = vec![Default::default(); names.len()];
+    let mut found: Vec<(usize, Vec<u64>, u128)> = vec![Default::default(); validators.len()];
     let all = blocks.up_to(tip);
     pin_mut!(all);
     while let Some(block) = all.next().await {
@@ -111,7 +113,7 @@ async fn read(home: &Home) -> Result<Comparison> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let nodes = names.into_iter().zip(found);
+    let nodes = (0..).map(node_name).zip(found);
     let nodes = nodes.map(|(name, (won, times, hashes))| NodeResult::new(name, (won, count), times, hashes)).collect();
     Ok(Comparison { races: count, nodes })
 }

@@ -121,13 +121,10 @@ pub(super) mod tests {
     use dtn_primitives::{B256, Claim, Genesis, Line, Payload, SecretKey, Transaction};
 
     use super::{
-        super::{
-            entry::Head,
-            node_name,
-            races::{Part, Race},
-        },
+        super::{entry::Head, node_name},
         *,
     };
+    use crate::l1::races::{Part, Race};
 
     /// What Python wrote for the entries below.
     const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/ledger.json");

@@ -20,7 +20,6 @@ use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
 use super::{
-    blocks::Blocks,
     entry::Entry,
     ledger::{Writer, shown},
     mine::MEASURED_FOR,
@@ -28,6 +27,7 @@ use super::{
 };
 use crate::{
     l1::{
+        blocks::Blocks,
         home::Home,
         init::{self, Plan, Ports, Transport},
         processes,

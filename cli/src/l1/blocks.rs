@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, bail, ensure};
 use dtn_ledger::Ledger;
 use dtn_node::ApiClient;
-use dtn_primitives::{B256, Block, Certificate, Genesis, Transaction, ValidatorSet};
+use dtn_primitives::{B256, Block, Certificate, Domain, Genesis, Header, Transaction, ValidatorSet};
 use futures::{Stream, StreamExt, stream};
 use jsonrpsee::http_client::HttpClient;
+use serde::Serialize;
 
-use crate::l1::{
+use super::{
     client::{Client, api_client},
     home::Home,
     processes::Service,
@@ -16,19 +17,53 @@ use crate::l1::{
 /// How many blocks are asked for at once.
 const UNDER_WAY: usize = 16;
 
+/// What a final block has to agree with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verifier<'a> {
+    pub(crate) domain: &'a Domain,
+    pub(crate) validators: &'a ValidatorSet,
+}
+
+impl Verifier<'_> {
+    /// Succeeds only if a quorum signed this header, at this height.
+    pub(crate) fn header(&self, height: u64, header: &Header, certificate: &Certificate) -> Result<()> {
+        ensure!(header.height == height, "block {} came where {height} is asked for", header.height);
+        ensure!(
+            certificate.height == height && certificate.block_hash == header.hash(),
+            "the certificate of block {height} is for another block"
+        );
+        certificate
+            .verify(self.domain, self.validators)
+            .with_context(|| format!("the certificate of block {height} does not hold"))
+    }
+
+    /// Succeeds only if a quorum signed this header, at this height, and it names the transactions with this root.
+    pub(crate) fn block(&self, height: u64, header: &Header, certificate: &Certificate, root: B256) -> Result<()> {
+        self.header(height, header, certificate)?;
+        ensure!(root == header.transactions_root, "the transactions of block {height} are not those of its header");
+        Ok(())
+    }
+}
+
 /// A block that a quorum made final.
-#[derive(Debug)]
-pub(super) struct FinalBlock {
-    pub(super) hash: B256,
-    pub(super) block: Block,
+#[derive(Debug, Serialize)]
+pub(crate) struct FinalBlock {
+    pub(crate) hash: B256,
     /// Of its transactions, in order.
-    pub(super) transaction_hashes: Vec<B256>,
+    pub(crate) transaction_hashes: Vec<B256>,
+    #[serde(flatten)]
+    pub(crate) block: Block,
+    #[serde(skip)]
+    pub(crate) certificate: Certificate,
+    /// How long it took from the proposal to finality, in microseconds, where the peer that was asked remembers it.
+    #[serde(skip)]
+    pub(crate) latency_us: Option<u64>,
 }
 
 /// Where final blocks are read.
-pub(super) struct Blocks {
-    pub(super) genesis: Genesis,
-    validators: ValidatorSet,
+pub(crate) struct Blocks {
+    pub(crate) genesis: Genesis,
+    pub(crate) validators: ValidatorSet,
     source: Source,
 }
 
@@ -40,7 +75,7 @@ enum Source {
 impl Blocks {
     /// Reads what peers of a network serve; if none of them runs on this machine and their stores are here, those. With
     /// the number of a peer, only that one's.
-    pub(super) fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
+    pub(crate) fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
         let (mut addresses, mut peers) = (home.client()?.peers, home.peers()?);
         let genesis = home.genesis()?;
         if let Some(peer) = peer {
@@ -60,13 +95,8 @@ impl Blocks {
         Ok(Self { validators: genesis.validator_set()?, genesis, source })
     }
 
-    /// The names of the nodes, by index.
-    pub(super) fn nodes(&self) -> Vec<String> {
-        (0..self.validators.len()).map(super::node_name).collect()
-    }
-
     /// The height of the highest block that is known to be final.
-    pub(super) async fn tip(&self, home: &Home) -> Result<u64> {
+    pub(crate) async fn tip(&self, home: &Home) -> Result<u64> {
         match &self.source {
             Source::Store(ledger) => Ok(ledger.tip().height),
             Source::Peers(peers) => match peers.as_slice() {
@@ -77,11 +107,11 @@ impl Blocks {
     }
 
     /// The block at a height; `None` if it is not final yet.
-    pub(super) async fn at(&self, height: u64) -> Result<Option<FinalBlock>> {
+    pub(crate) async fn at(&self, height: u64) -> Result<Option<FinalBlock>> {
         match &self.source {
             Source::Store(ledger) => {
                 let found = ledger.block(height)?.zip(ledger.certificate(height)?);
-                found.map(|(block, certificate)| self.verified(height, block, &certificate)).transpose()
+                found.map(|(block, certificate)| self.verified(height, block, certificate, None)).transpose()
             }
             Source::Peers(peers) => {
                 let mut wrong = None;
@@ -91,7 +121,7 @@ impl Blocks {
                     else {
                         continue;
                     };
-                    match self.verified(height, view.block, &certified.certificate) {
+                    match self.verified(height, view.block, certified.certificate, certified.latency_us) {
                         Ok(block) => return Ok(Some(block)),
                         Err(error) => wrong = Some(error),
                     }
@@ -101,25 +131,23 @@ impl Blocks {
         }
     }
 
-    /// Succeeds only if a quorum signed this block, at this height, with these transactions.
-    fn verified(&self, height: u64, block: Block, certificate: &Certificate) -> Result<FinalBlock> {
-        let (domain, hash) = (self.genesis.domain(), block.header.hash());
-        let named = block.header.height == height && certificate.height == height && certificate.block_hash == hash;
-        ensure!(named, "what is served as block {height} is another block");
-        certificate
-            .verify(&domain, &self.validators)
-            .with_context(|| format!("the certificate of block {height} does not hold"))?;
+    fn verified(
+        &self,
+        height: u64,
+        block: Block,
+        certificate: Certificate,
+        latency_us: Option<u64>,
+    ) -> Result<FinalBlock> {
+        let domain = self.genesis.domain();
         let transaction_hashes: Vec<_> = block.transactions.iter().map(|it: &Transaction| it.hash(&domain)).collect();
         let root = Block::transactions_root_of(transaction_hashes.iter().copied().zip(&block.transactions));
-        ensure!(
-            root == block.header.transactions_root,
-            "the transactions of block {height} are not those of its header"
-        );
-        Ok(FinalBlock { hash, block, transaction_hashes })
+        let verifier = Verifier { domain: &domain, validators: &self.validators };
+        verifier.block(height, &block.header, &certificate, root)?;
+        Ok(FinalBlock { hash: certificate.block_hash, transaction_hashes, block, certificate, latency_us })
     }
 
     /// All blocks up to a height that is final, in order. One that nobody keeps ends it with an error.
-    pub(super) fn up_to(&self, tip: u64) -> impl Stream<Item = Result<FinalBlock>> {
+    pub(crate) fn up_to(&self, tip: u64) -> impl Stream<Item = Result<FinalBlock>> {
         let at = move |height| async move {
             match self.at(height).await? {
                 Some(block) => Ok(block),
