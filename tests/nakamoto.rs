@@ -37,10 +37,11 @@ fn mined_blocks_become_final_with_certificates_and_killed_peers_catch_up() {
     let last = accepted[4]["height"].as_u64().unwrap();
     let certificate = scene.json(&["l1", "certificate", &last.to_string()]);
     assert!(certificate["certificate"]["signatures"].as_array().unwrap().len() >= 3, "{certificate}");
-    for mined in mining(&scene) {
-        assert!(height(&mined) >= last + 3, "a block is final once three are on top of it: {mined}");
-        assert_eq!(mined["confirmations"], 3);
-    }
+    // Those that have not told the client of it yet follow.
+    wait_until("three blocks are on top of the last one at every peer", || {
+        mining(&scene).iter().all(|mined| height(mined) >= last + 3)
+    });
+    assert!(mining(&scene).iter().all(|mined| mined["confirmations"] == 3));
 
     // One is killed and comes back with what it has, one with nothing.
     scene.kill(2);
@@ -63,6 +64,52 @@ fn mined_blocks_become_final_with_certificates_and_killed_peers_catch_up() {
     for status in statuses.as_array().unwrap() {
         assert_eq!(status["faults"].as_array().unwrap().iter().filter(|count| **count != 0).count(), 0, "{status}");
     }
+}
+
+/// The hash of a final block.
+fn hash_at(scene: &Scene, height: u64) -> Value {
+    scene.json(&["l1", "certificate", &height.to_string()])["certificate"]["block_hash"].clone()
+}
+
+#[test]
+fn a_chain_that_a_peer_mined_alone_undoes_no_final_block_and_the_peer_says_what_it_lost() {
+    const ALONE: u64 = 20;
+    let scene = Scene::new();
+    scene.init_with(4, &MINING);
+    scene.ok(&["l1", "up"]);
+    let order = scene.orders("order.jsonl", &[WORK]);
+    scene.ok(&["l1", "submit", &order]);
+
+    scene.kill_all(&[0, 1, 2]);
+    let common = height(&mining(&scene)[3]);
+    wait_until("it has mined alone", || height(&mining(&scene)[3]) > common + ALONE);
+    scene.kill(3);
+
+    let mut others: Vec<_> = (0..3).map(|index| scene.start(index, &[], &[])).collect();
+    wait_until("the others are final beyond what all had", || {
+        scene.statuses()[..3].iter().flatten().filter(|status| status.height > common + 1).count() == 3
+    });
+    let heights = 1..=common + 2;
+    let before: Vec<_> = heights.clone().map(|height| hash_at(&scene, height)).collect();
+
+    scene.ok(&["l1", "up"]);
+    wait_until("it left its chain for the final one, and says so", || {
+        let own = &mining(&scene)[3];
+        own["deepest_reorganization"].as_u64() >= Some(ALONE)
+    });
+    let told = scene.ok(&["l1", "status"]);
+    assert!(told.contains("reorganizations, the deepest left"), "{told}");
+    assert!(scene.log(3).contains("reorganized"), "{}", scene.log(3));
+    let accepted = scene.json(&["l1", "submit", &order]);
+    let last = accepted[0]["height"].as_u64().unwrap();
+    scene.wait_for("all have the same chain", |statuses| {
+        statuses.iter().flatten().filter(|it| it.height >= last).count() == 4
+    });
+    let after: Vec<_> = heights.map(|height| hash_at(&scene, height)).collect();
+    assert_eq!(before, after);
+
+    scene.ok(&["l1", "down"]);
+    others.iter_mut().for_each(|other| _ = other.wait().unwrap());
 }
 
 #[test]

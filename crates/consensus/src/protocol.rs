@@ -59,6 +59,8 @@ pub enum Input<M, T> {
         certificate: Certificate,
         /// What the block leaves to those that follow.
         base: Base,
+        /// The hashes of the blocks that were taken over, in ascending order; empty if the host took over a state.
+        decided: Vec<B256>,
     },
     /// The host's answer to [`Effect::Mine`]: the block of this hash has its proof of work.
     Mined {
@@ -184,13 +186,13 @@ impl Base {
 /// What operators should know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// Blocks that were not final have made room for a chain with more work.
+    /// Blocks that were not final have made room for a chain with more work, or for a final block.
     Reorganized {
-        /// How many blocks were left.
+        /// How many blocks were left; at least so many if the host took over a state.
         depth: u64,
         /// The last block of the chain that was left.
         from: B256,
-        /// The last block of the chain that is followed now.
+        /// The last block of the chain that is followed now, or that final block.
         to: B256,
     },
     /// A mined block has its work and cannot be executed, so nobody follows its chain. Blocks are not signed by who mines

@@ -340,12 +340,18 @@ fn a_deep_reorganization_never_unwinds_a_final_block_and_is_shown() {
     }
     // Who kept to itself catches up with what is final, and its work is lost.
     let others = network.hosts[0].decisions.clone();
-    for decision in others.iter().skip(network.hosts[3].decisions.len()) {
-        network.hosts[3].decisions.push(decision.clone());
-    }
+    let mut ahead = network.hosts[3].replica.clone();
+    network.hosts[3].decisions.clone_from(&others);
     network.hosts[3].ledger.clear();
     let (certificate, base) = (others.last().unwrap().certificate.clone(), network.base(&others));
-    network.input(3, Input::CaughtUp { certificate, base });
+    let decided: Vec<_> = others.iter().map(|decision| decision.certificate.block_hash).collect();
+    // It is told of the loss itself: of all of it if it takes over the blocks, of what it can know with a state.
+    let (from, to) = (ahead.head().1, base.hash);
+    let of_state = ahead.handle(Input::CaughtUp { certificate: certificate.clone(), base, decided: vec![] });
+    let told = Notice::Reorganized { depth: 26, from, to };
+    assert!(matches!(of_state[0], Effect::Notice(notice) if notice == told), "{of_state:?}");
+    network.input(3, Input::CaughtUp { certificate, base, decided });
+    assert!(network.hosts[3].notices.contains(&Notice::Reorganized { depth: 30, from, to }));
     network.tick();
     network.extend(1, 2);
     assert_eq!(network.heights(), [(10, 7); 4]);
@@ -505,7 +511,8 @@ fn who_catches_up_with_a_block_below_one_that_it_can_decide_goes_on_from_that_on
     network.hosts[3].ledger.remove(0);
     network.hosts[3].decisions.push(first.clone());
     let base = network.base(&network.hosts[3].decisions);
-    network.input(3, Input::CaughtUp { certificate: first.certificate, base });
+    network.input(3, Input::CaughtUp { certificate: first.certificate, base, decided: vec![base.hash] });
+    assert_eq!(network.hosts[3].notices, [], "nothing is left");
     assert_eq!(network.heights(), [(5, 2); 4]);
     network.settle();
     // All work at what follows from the final blocks.
@@ -595,7 +602,8 @@ fn catch_up(network: &mut Network) {
                 host.decisions.push(decision.clone());
             }
             let (certificate, base) = (most.last().unwrap().certificate.clone(), network.base(&most));
-            network.input(index, Input::CaughtUp { certificate, base });
+            let decided = most[behind..].iter().map(|decision| decision.certificate.block_hash).collect();
+            network.input(index, Input::CaughtUp { certificate, base, decided });
         }
     }
 }

@@ -391,7 +391,7 @@ impl<P: Subject> Host<P> {
     /// Takes over what others decided, as far as it is certified.
     fn take(&mut self, blocks: &[Decision], members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let mut inputs = Vec::new();
-        let mut last = None;
+        let (mut last, mut decided) = (None, Vec::new());
         for decision in blocks {
             let header = &decision.block.header;
             if header.height <= self.chain.height() {
@@ -404,10 +404,12 @@ impl<P: Subject> Host<P> {
                 break;
             }
             inputs.extend(self.commit(decision.clone(), outcomes));
+            decided.push(certificate.block_hash);
             last = Some(certificate);
         }
         let base = self.chain.foundation();
-        for input in last.map(|certificate| Input::CaughtUp { certificate, base }).into_iter().chain(inputs) {
+        let caught_up = last.map(|certificate| Input::CaughtUp { certificate, base, decided });
+        for input in caught_up.into_iter().chain(inputs) {
             self.input(input, members, outcomes);
         }
     }

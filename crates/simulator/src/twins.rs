@@ -258,13 +258,15 @@ impl<'a> Play<'a> {
             if missing.is_empty() {
                 continue;
             }
+            let decided = missing.iter().map(|decision| decision.certificate.block_hash).collect();
             for decision in missing {
                 let (height, hash) = (decision.certificate.height, decision.certificate.block_hash);
                 if !self.instances[instance].chain.append(decision) || self.decided.get(&height) != Some(&hash) {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
-            self.input(instance, Input::CaughtUp { base: Base::without_work(&last), certificate: last.clone() })?;
+            let base = Base::without_work(&last);
+            self.input(instance, Input::CaughtUp { certificate: last.clone(), base, decided })?;
         }
         Ok(())
     }

@@ -251,11 +251,11 @@ impl Protocol for Nakamoto {
             Input::Proposal(block) => self.proposed(block, &mut effects),
             Input::Mined { block_hash, nonce } => self.mined(block_hash, nonce, &mut effects),
             Input::Validated { block_hash, valid } => self.judged(block_hash, valid, &mut effects),
-            Input::CaughtUp { certificate, base } => {
+            Input::CaughtUp { certificate, base, decided } => {
                 if base.height > self.tree.base().height {
                     // PBFT may decide what it has waited with at once, which is above the new base.
-                    self.rebase(base);
-                    self.pbft(Input::CaughtUp { certificate, base }, &mut effects);
+                    self.rebase(base, &decided, &mut effects);
+                    self.pbft(Input::CaughtUp { certificate, base, decided }, &mut effects);
                 }
             }
             Input::Checkpoint { height, state_root } => {
@@ -353,7 +353,8 @@ impl Nakamoto {
                 Effect::Validate(block) => _ = self.questions.insert(block.header.height, block),
                 effect => {
                     if let Effect::Decide(decision) = &effect {
-                        self.rebase(self.tree.base_after(&decision.block));
+                        let base = self.tree.base_after(&decision.block);
+                        self.rebase(base, &[base.hash], effects);
                     }
                     effects.push(effect.map(Message::Pbft, Record::Pbft, Timer::Pbft, Fault::Pbft));
                 }
@@ -502,8 +503,13 @@ impl Nakamoto {
         }
     }
 
-    /// A block is final: everything that does not descend from it is dropped.
-    fn rebase(&mut self, base: Base) {
+    /// A block is final: everything that does not descend from it is dropped. `decided` are the hashes of the blocks that
+    /// are final since then, as far as they are known.
+    fn rebase(&mut self, base: Base, decided: &[B256], effects: &mut Effects) {
+        let depth = self.left_by(&base, decided);
+        if depth > 0 {
+            effects.push(Effect::Notice(Notice::Reorganized { depth, from: self.head_hash(), to: base.hash }));
+        }
         let kept = self.executed.iter().position(|hash| *hash == base.hash).map(|place| place + 1);
         match kept {
             Some(kept) => _ = self.executed.drain(..kept),
@@ -517,6 +523,16 @@ impl Nakamoto {
         }
         self.questions.retain(|height, _| *height > base.height);
         self.wanted.take_if(|(height, _)| *height <= base.height);
+    }
+
+    /// How many of the executed blocks are not on the chain of these final ones.
+    fn left_by(&self, base: &Base, decided: &[B256]) -> u64 {
+        let decided = if decided.is_empty() { std::slice::from_ref(&base.hash) } else { decided };
+        let last = (base.height - self.tree.base().height) as usize;
+        let first = last.saturating_sub(decided.len());
+        let known = self.executed.iter().enumerate().skip(first).zip(decided);
+        let mut other = known.filter(|((_, executed), decided)| executed != decided);
+        other.next().map_or(0, |((place, _), _)| (self.executed.len() - place) as u64)
     }
 
     /// Lets PBFT know what is confirmed.

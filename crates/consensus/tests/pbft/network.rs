@@ -202,7 +202,8 @@ impl Network {
             self.hosts[index].decisions.extend_from_slice(&longest[have..]);
             let certificate = longest[longest.len() - 1].certificate.clone();
             let base = Base::without_work(&certificate);
-            self.input(index, Input::CaughtUp { certificate, base });
+            let decided = longest[have..].iter().map(|decision| decision.certificate.block_hash).collect();
+            self.input(index, Input::CaughtUp { certificate, base, decided });
         }
     }
 

@@ -331,7 +331,11 @@ fn a_view_does_not_begin_above_a_block_that_its_primary_cannot_get() {
 
     // What the primary has, the others can have from it.
     assert_eq!(
-        base(other.handle(Input::CaughtUp { base: Base::without_work(&decided), certificate: decided })),
+        base(other.handle(Input::CaughtUp {
+            base: Base::without_work(&decided),
+            decided: vec![decided.block_hash],
+            certificate: decided,
+        })),
         Some(1)
     );
 }

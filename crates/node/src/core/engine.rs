@@ -71,7 +71,7 @@ impl Engine {
             Input::Connected(peer) => Input::Connected(peer),
             Input::Proposal(block) => Input::Proposal(block),
             Input::Validated { block_hash, valid } => Input::Validated { block_hash, valid },
-            Input::CaughtUp { certificate, base } => Input::CaughtUp { certificate, base },
+            Input::CaughtUp { certificate, base, decided } => Input::CaughtUp { certificate, base, decided },
             Input::Mined { block_hash, nonce } => Input::Mined { block_hash, nonce },
             Input::Checkpoint { height, state_root } => Input::Checkpoint { height, state_root },
             Input::VoteFrom(height) => Input::VoteFrom(height),

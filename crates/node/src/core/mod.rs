@@ -368,7 +368,7 @@ impl Core {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Reorganized { depth, from, to } => {
-                tracing::warn!(depth, %from, %to, "reorganized: another chain has more work");
+                tracing::warn!(depth, %from, %to, "reorganized: blocks that were not final are left");
                 self.metrics.reorganized(depth);
             }
             Notice::InvalidBlock { height, block_hash } => {
@@ -618,7 +618,7 @@ impl Core {
     }
 
     fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
-        let before = self.ledger.tip().height;
+        let (before, mut decided) = (self.ledger.tip().height, Vec::new());
         let helped = match self.follow.answered(&mut self.ledger, from, response)? {
             Answer::Nothing => false,
             Answer::Part => true,
@@ -642,7 +642,9 @@ impl Core {
             }
             Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
+                    let block_hash = certificate.block_hash;
                     self.commit(block, certificate)?;
+                    decided.push(block_hash);
                     self.metrics.sync_blocks.inc();
                     Ok(())
                 })?;
@@ -657,7 +659,7 @@ impl Core {
             tracing::info!(peer = %from, from_height = before, height, "caught up");
             if let Some(certificate) = self.ledger.certificate(height)? {
                 let base = engine::base(&self.ledger);
-                self.input(Input::CaughtUp { certificate, base })?;
+                self.input(Input::CaughtUp { certificate, base, decided })?;
             }
         }
         self.follow.judge(from, helped);
