@@ -95,6 +95,15 @@ fn the_seeds_command_gives_one_entry_on_every_peer_and_the_ledger_outlives_them(
     assert_eq!(send(ports[0], b"one more"), format!("{RECEIVED}\n"));
     let more = serving.wait_for(1);
     assert_eq!((&more[0]["number"], &more[0]["previous"]), (&Value::from(3), &entries[1]["entry_hash"]));
+
+    // A peer that ends is missed, and the others go on.
+    scene.kill(3);
+    wait_until("it says so", || serving.said().contains("Node4 has ended"));
+    assert_eq!(send(ports[1], b"without it"), format!("{RECEIVED}\n"));
+    serving.wait_for(2);
+    scene.ok(&["l1", "up"]);
+    scene.kill_all(&[2, 3]);
+    wait_until("it says what that means", || serving.said().contains("2 peers run and 3 are a quorum"));
     serving.stop();
     checked_files(&scene);
 }
@@ -106,13 +115,13 @@ fn checked_files(scene: &Scene) {
     scene.ok(&["pow", "ledger", "--format", "jsonl", "--out", file]);
     let genesis = scene.home().join("genesis.json");
     let genesis = genesis.to_str().unwrap();
-    assert!(scene.ok(&["pow", "ledger", "--check", file, "--genesis", genesis]).contains("3 entries are right"));
+    assert!(scene.ok(&["pow", "ledger", "--check", file, "--genesis", genesis]).contains("4 entries are right"));
     let good = fs::read_to_string(file).unwrap();
     let lines: Vec<_> = good.lines().collect();
     let cases = [
         (good.replacen("Node", "Mode", 2), "entry 1 is wrong: its content hashes to"),
         ([lines[0], lines[2]].join("\n"), "entry 2 is wrong: it has the number 3"),
-        (good[..good.len() - 20].to_string(), "entry 3 is wrong: it is no entry"),
+        (good[..good.len() - 20].to_string(), "entry 4 is wrong: it is no entry"),
         (format!("{}\n\0\u{fffd}garbage\n", lines[0]), "entry 2 is wrong: it is no entry"),
     ];
     for (bad, what) in cases {
@@ -131,7 +140,7 @@ fn checked_files(scene: &Scene) {
         Err(_) => common::skip("python writes the ledger again", "there is no python3"),
     }
     let parsed: Value = serde_json::from_str(&ours).unwrap();
-    assert_eq!(parsed.as_array().unwrap().len(), 3);
+    assert_eq!(parsed.as_array().unwrap().len(), 4);
     assert_eq!(parsed[2]["transaction_data"], "one more");
 }
 
@@ -164,7 +173,7 @@ fn what_cannot_be_served_is_refused_before_anything_starts() {
     let refused =
         |arguments: &[&str]| scene.refused(&[&["pow", "serve", "--home", home.to_str().unwrap()], arguments].concat());
     let said = refused(&["--difficulty", "8"]);
-    assert!(said.contains("difficulty 8 would take") && said.contains("years"), "{said}");
+    assert!(said.contains("races of difficulty 8 take too long") && said.contains("years"), "{said}");
     assert!(refused(&["--ports", "7,7"]).contains("different ports"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

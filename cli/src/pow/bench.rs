@@ -1,6 +1,6 @@
 //! `dtn-cli pow bench`: how fast this machine hashes, beside the libraries and the prototype's loop.
 
-use std::{process::Command, time::Duration};
+use std::{num::NonZeroUsize, process::Command, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
@@ -9,9 +9,6 @@ use dtn_report::{Table, left, right};
 use serde::Serialize;
 
 use crate::output;
-
-/// What everything is compared with: one compression a nonce by the `sha2` crate.
-const REFERENCE: &str = "sha2 compress256 with midstate";
 
 /// The prototype's loop: a string for each nonce, its digest in hex, its first digits compared. Prints its rate.
 const PYTHON_LOOP: &str = "
@@ -42,7 +39,7 @@ pub(crate) struct Bench {
 #[derive(Debug, Serialize)]
 struct Rate {
     name: String,
-    threads: usize,
+    threads: NonZeroUsize,
     hashes_per_second: f64,
     /// Cycles of the processor a hash, at the clock that was measured in the same run.
     cycles_per_hash: f64,
@@ -76,24 +73,20 @@ fn python(time: Duration) -> Option<f64> {
 
 impl Report {
     fn new(measured: Measurements, python: Option<f64>) -> Self {
+        let reference = measured.reference();
         let Measurements { clock_hz, one_thread, searches, verification, cancellation } = measured;
-        let reference =
-            one_thread.iter().find(|item| item.name == REFERENCE).map_or(f64::NAN, |it| it.hashes_per_second);
-        let rate = |name: &str, threads: usize, hashes_per_second: f64| Rate {
-            name: name.into(),
-            threads,
-            hashes_per_second,
-            cycles_per_hash: clock_hz * threads as f64 / hashes_per_second,
+        let rate = |Measurement { name, threads, hashes_per_second }: &Measurement| Rate {
+            name: name.clone(),
+            threads: *threads,
+            hashes_per_second: *hashes_per_second,
+            cycles_per_hash: clock_hz * threads.get() as f64 / hashes_per_second,
             ratio: hashes_per_second / reference,
         };
-        let mut rates = Vec::new();
-        rates.extend(python.map(|found| rate("the prototype's loop, Python", 1, found)));
-        rates.extend(one_thread.iter().map(|item| rate(&item.name, 1, item.hashes_per_second)));
-        let threads = |item: &Measurement| item.name.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(1);
-        rates.extend(searches.iter().map(|item| {
-            let name = format!("search, {}", item.name);
-            rate(&name, threads(item), item.hashes_per_second)
-        }));
+        let prototype = python.map(|hashes_per_second| {
+            let name = "the prototype's loop, Python".into();
+            Measurement { name, threads: NonZeroUsize::MIN, hashes_per_second }
+        });
+        let rates = prototype.iter().chain(&one_thread).chain(&searches).map(rate).collect();
         let threads_ratio = match searches.as_slice() {
             [one, .., all] => Some(all.hashes_per_second / one.hashes_per_second),
             _ => None,

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use dtn_node::LinesConfig;
-use dtn_pow::Backend;
+use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
 use dtn_report::units;
 use futures::{StreamExt, pin_mut};
@@ -30,7 +30,7 @@ use crate::{
         blocks::Blocks,
         home::Home,
         init::{self, Plan, Ports, Transport},
-        processes,
+        processes::{self, Service},
     },
     output,
 };
@@ -117,18 +117,9 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
 }
 
 /// What a difficulty means, if races of it have an end where all nodes try so many hashes a second.
-fn expected_hashes(difficulty: u32, rate: f64) -> Result<NonZeroU64> {
-    let seconds = 256f64.powf(f64::from(difficulty)) / rate;
-    let expected = Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX);
-    let said = match expected.as_secs() / (365 * 24 * 3600) {
-        0..1_000 => humantime::format_duration(expected).to_string(),
-        years => format!("{years:e} years"),
-    };
-    ensure!(
-        expected <= LONGEST,
-        "a race of difficulty {difficulty} would take {said} here on average; at most {} makes sense",
-        humantime::format_duration(LONGEST)
-    );
+fn expected_hashes(difficulty: u32, hashes_per_second: f64) -> Result<NonZeroU64> {
+    check_practical(256f64.powf(f64::from(difficulty)), hashes_per_second, LONGEST)
+        .with_context(|| format!("races of difficulty {difficulty} take too long"))?;
     256u64.checked_pow(difficulty).and_then(NonZeroU64::new).context("such a difficulty cannot be expressed")
 }
 
@@ -193,16 +184,38 @@ async fn print_entries(home: &Home, json: bool) -> Result<()> {
     }
     bar.finish_and_clear();
     eprintln!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries);
-    let mut height = tip + 1;
+    let (peers, quorum) = (home.peers()?, blocks.validators.quorum());
+    let peers: Vec<_> = peers.iter().map(Service::peer).collect();
+    let (mut height, mut ended) = (tip + 1, BTreeSet::new());
     loop {
         match blocks.at(height).await? {
-            None => sleep(LOOK).await,
+            None => {
+                tell_of_ended(&peers, quorum, home, &mut ended);
+                sleep(LOOK).await;
+            }
             Some(block) => {
                 for entry in writer.next(block)? {
                     print(&entry, json)?;
                 }
                 height += 1;
             }
+        }
+    }
+}
+
+/// Says of each peer once that it has ended. The others go on without it as long as they are a quorum.
+fn tell_of_ended(peers: &[Service], quorum: usize, home: &Home, ended: &mut BTreeSet<usize>) {
+    for (peer, service) in peers.iter().enumerate() {
+        if service.running().is_some() {
+            ended.remove(&peer);
+        } else if ended.insert(peer) {
+            let why = service.last_error().map(|error| format!(": {error}")).unwrap_or_default();
+            eprintln!("{} has ended{why}", node_name(peer));
+            let running = peers.len() - ended.len();
+            if running < quorum {
+                eprintln!("{running} peers run and {quorum} are a quorum, so no race ends");
+            }
+            eprintln!("`dtn-cli l1 up --home {}` starts it again", home.path().display());
         }
     }
 }
@@ -238,9 +251,9 @@ mod tests {
     fn a_difficulty_whose_races_do_not_end_is_refused_with_how_long_they_take() {
         assert_eq!(expected_hashes(1, RATE).unwrap().get(), 256);
         assert_eq!(expected_hashes(2, RATE).unwrap().get(), 65_536);
-        for (difficulty, unit) in [(5, "h"), (7, "years"), (8, "years"), (u32::MAX, "years")] {
-            let error = expected_hashes(difficulty, RATE).unwrap_err().to_string();
-            assert!(error.contains("would take") && error.contains(unit), "{error}");
+        for (difficulty, time) in [(5, "1.2 h"), (7, "9.1 years"), (8, "2338.2 years"), (u32::MAX, "forever")] {
+            let error = format!("{:#}", expected_hashes(difficulty, RATE).unwrap_err());
+            assert!(error.contains(&format!("expected to take {time}, which is more than 1.0 h")), "{error}");
         }
     }
 }

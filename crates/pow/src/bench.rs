@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{Backend, Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle, mine};
 
+/// What everything is compared with: one compression a nonce by the `sha2` crate.
+const REFERENCE: &str = "sha2 compress256 with midstate";
+
 /// How often each item has its turn.
 const TURNS: u32 = 10;
 
@@ -29,6 +32,8 @@ const CHAIN: u64 = 100;
 pub struct Measurement {
     /// What hashes.
     pub name: String,
+    /// On how many threads.
+    pub threads: NonZeroUsize,
     /// How many nonces it tries in a second.
     pub hashes_per_second: f64,
 }
@@ -41,12 +46,20 @@ pub struct Measurements {
     /// One thread, with: the digest of the whole preimage and the compression of its last block, both by `sha2`; every
     /// back end that the processor has; the seed's form.
     pub one_thread: Vec<Measurement>,
-    /// Whole searches with the fastest back end: on one thread, then on as many as the processor has cores.
+    /// Whole searches with the fastest back end: on one thread, then on as many as there are cores.
     pub searches: Vec<Measurement>,
     /// How long it takes to verify a solution.
     pub verification: Duration,
     /// How long it takes from the call of [`Cancel::cancel`] until a search on all cores has ended: the median.
     pub cancellation: Duration,
+}
+
+impl Measurements {
+    /// The rate that the others are compared with: one compression a nonce by `sha2`.
+    pub fn reference(&self) -> f64 {
+        let reference = self.one_thread.iter().find(|measured| measured.name == REFERENCE);
+        reference.map_or(f64::NAN, |measured| measured.hashes_per_second)
+    }
 }
 
 /// Measures each item for about so long.
@@ -64,17 +77,18 @@ pub fn measure(each: Duration) -> Result<Measurements, PowError> {
         clock_hz = clock_hz.max(clock(turn));
         verifications = verifications.max(rate(turn, |_| puzzle.check(black_box(0), hash)));
         let digests = rate(turn, |nonce| Sha256::digest(puzzle.preimage(nonce)));
-        keep_best(&mut one_thread, "sha2 digest of the whole preimage", digests);
-        keep_best(&mut one_thread, "sha2 compress256 with midstate", rate(turn, |nonce| midstate.words(nonce)));
+        keep_best(&mut one_thread, "sha2 digest of the whole preimage", NonZeroUsize::MIN, digests);
+        let compressions = rate(turn, |nonce| midstate.words(nonce));
+        keep_best(&mut one_thread, REFERENCE, NonZeroUsize::MIN, compressions);
         let one = SearchOptions::new(NonZeroUsize::MIN);
         let seeds = rate_of_search(turn, |nonces, cancel| seed.search(nonces, &one, cancel));
-        keep_best(&mut one_thread, "seed form", seeds);
+        keep_best(&mut one_thread, "seed form", NonZeroUsize::MIN, seeds);
         for backend in Backend::available() {
-            keep_best(&mut one_thread, &backend.to_string(), backend.rate(turn));
+            keep_best(&mut one_thread, &backend.to_string(), NonZeroUsize::MIN, backend.rate(turn));
         }
         for threads in BTreeSet::from([NonZeroUsize::MIN, all]) {
             let rate = rate_of_search(turn, |nonces, cancel| mine(&puzzle, nonces, threads, cancel));
-            keep_best(&mut searches, &format!("{} on {threads}", Backend::fastest()), rate);
+            keep_best(&mut searches, &format!("search, {}", Backend::fastest()), threads, rate);
         }
         cancellations.push(cancellation(&puzzle, all));
     }
@@ -88,10 +102,10 @@ pub fn measure(each: Duration) -> Result<Measurements, PowError> {
     })
 }
 
-fn keep_best(measurements: &mut Vec<Measurement>, name: &str, hashes_per_second: f64) {
-    match measurements.iter_mut().find(|measurement| measurement.name == name) {
-        Some(measurement) => measurement.hashes_per_second = measurement.hashes_per_second.max(hashes_per_second),
-        None => measurements.push(Measurement { name: name.into(), hashes_per_second }),
+fn keep_best(measurements: &mut Vec<Measurement>, name: &str, threads: NonZeroUsize, hashes_per_second: f64) {
+    match measurements.iter_mut().find(|measured| (measured.name.as_str(), measured.threads) == (name, threads)) {
+        Some(measured) => measured.hashes_per_second = measured.hashes_per_second.max(hashes_per_second),
+        None => measurements.push(Measurement { name: name.into(), threads, hashes_per_second }),
     }
 }
 
@@ -163,6 +177,6 @@ mod tests {
         let measurements = measure(Duration::from_millis(1)).expect("the puzzles are well formed");
         assert_eq!(measurements.one_thread.len(), 3 + Backend::available().count());
         assert!(measurements.one_thread.iter().chain(&measurements.searches).all(|item| item.hashes_per_second > 0.0));
-        assert!(measurements.clock_hz > 0.0 && !measurements.verification.is_zero());
+        assert!(measurements.clock_hz > 0.0 && measurements.reference() > 0.0 && !measurements.verification.is_zero());
     }
 }

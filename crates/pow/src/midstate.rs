@@ -11,7 +11,8 @@ use crate::{
     tail::{LOWER, Tail, UPPER},
 };
 
-const BLOCK_BYTES: usize = 64;
+/// What SHA-256 compresses at a time (FIPS 180-4).
+pub(crate) const BLOCK_BYTES: usize = 64;
 
 /// Where the last block begins.
 const TAIL_AT: usize = PREIMAGE_BYTES / BLOCK_BYTES * BLOCK_BYTES;

@@ -7,11 +7,9 @@ use sha2::{compress256, digest::generic_array::GenericArray};
 
 use crate::{
     Cancel, PowError, Search, SearchOptions, Solution,
-    midstate::{self, INITIAL},
+    midstate::{self, BLOCK_BYTES, INITIAL},
     search::{Trial, run},
 };
-
-const BLOCK_BYTES: usize = 64;
 
 /// Data to which a nonce is to be found, so that the SHA-256 of the two begins with some bytes of zero.
 ///
