@@ -292,8 +292,10 @@ fn a_sweep_makes_the_first_run_that_fails_small_and_a_replay_shows_it() {
 
 #[test]
 fn chance_may_choose_everything() {
-    let summary = json(&["sweep", "--random", "--seeds", "30"]);
-    assert_eq!((&summary["runs"], &summary["verdicts"]["pass"]), (&30.into(), &30.into()));
+    for engine in ["pbft", "nakamoto"] {
+        let summary = json(&["sweep", "--random", "--engine", engine, "--seeds", "30"]);
+        assert_eq!((&summary["runs"], &summary["verdicts"]["pass"]), (&30.into(), &30.into()), "{engine}");
+    }
 }
 
 #[test]

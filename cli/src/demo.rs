@@ -37,6 +37,7 @@ use crate::{
         home::{Home, SettlementConfig},
         init::{self, EngineOptions, Plan, Ports},
         orders,
+        own::OwnNetwork,
         processes::{self, Service},
         races::{Part, Race, Races},
     },
@@ -87,45 +88,21 @@ pub(crate) struct Demo {
     home: Option<PathBuf>,
 }
 
-/// What is running, and is stopped however the demo ends.
-struct Running {
-    home: Home,
-    temporary: bool,
-}
-
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions)?;
-    let (path, temporary) = match &demo.home {
-        Some(dir) => (std::path::absolute(dir)?, false),
-        None => (std::env::temp_dir().join(format!("dtn-demo-{}", std::process::id())), true),
-    };
-    let home = Home::new(path);
+    let network = OwnNetwork::at(demo.home.as_deref())?;
     // A network that is there already is not the demo's to stop.
-    init::ensure_vacant(&home)?;
-    let running = Running { home, temporary };
+    init::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
-        outcome = perform(&demo, orders, &running.home) => outcome,
+        outcome = perform(&demo, orders, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
-    let kept = demo.keep && outcome.is_ok();
-    if !kept {
-        let failed = outcome.is_err();
-        stop(running, failed).await?;
+    if demo.keep && outcome.is_ok() {
+        network.leave();
+    } else {
+        network.end(outcome.is_err()).await?;
     }
     outcome
-}
-
-async fn stop(running: Running, failed: bool) -> Result<()> {
-    let Running { home, temporary } = running;
-    if home.client_file().exists() {
-        processes::down(&home).await?;
-    }
-    if failed && home.client_file().exists() {
-        eprintln!("the peers' logs are in {}", home.path().join("peers").display());
-    } else if temporary && home.path().exists() {
-        fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
-    }
-    Ok(())
 }
 
 /// A line that says what is being done, with the time since the beginning.

@@ -1,9 +1,9 @@
 //! `dtn-cli aow sync`: peers that keep in step by rounds of sequential work, each verifying all others.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use alloy_primitives::U256;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_report::{RoundEntry, RoundTotals, round_table, round_totals_table};
 use dtn_simulator::Latency;
@@ -18,6 +18,7 @@ use crate::{
         client::Client,
         home::Home,
         init::{self, Plan, Ports, Transport},
+        own::OwnNetwork,
         processes,
     },
     output,
@@ -85,24 +86,13 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     if sync.simulated {
         return simulate(&sync);
     }
-    let (path, temporary) = match &sync.home {
-        Some(dir) => (std::path::absolute(dir)?, false),
-        None => (std::env::temp_dir().join(format!("dtn-aow-{}", std::process::id())), true),
-    };
-    let home = Home::new(path);
-    init::ensure_vacant(&home)?;
+    let network = OwnNetwork::at(sync.home.as_deref())?;
+    init::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
-        outcome = perform(&sync, &home) => outcome,
+        outcome = perform(&sync, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
-    if home.client_file().exists() {
-        processes::down(&home).await?;
-    }
-    if temporary && outcome.is_ok() && home.path().exists() {
-        fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
-    } else if outcome.is_err() {
-        eprintln!("the peers' logs are in {}", home.path().join("peers").display());
-    }
+    network.end(outcome.is_err()).await?;
     let outcome = outcome?;
     if sync.json {
         output::json(&outcome)?;

@@ -24,6 +24,7 @@ use crate::{
         client::api_client,
         home::Home,
         init::{self, Plan, Ports, Transport},
+        own::OwnNetwork,
         processes::{self, Service},
     },
     output,
@@ -135,24 +136,13 @@ pub(crate) async fn run(bench: L1) -> Result<()> {
         true => Shape::opaque(bench.size, bench.items)?,
         false => Shape::signed(bench.size)?,
     };
-    let (path, temporary) = match &bench.home {
-        Some(dir) => (std::path::absolute(dir)?, false),
-        None => (std::env::temp_dir().join(format!("dtn-bench-{}", std::process::id())), true),
-    };
-    let home = Home::new(path);
-    init::ensure_vacant(&home)?;
+    let network = OwnNetwork::at(bench.home.as_deref())?;
+    init::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
-        outcome = measure(&bench, &shape, rates, &home) => outcome,
+        outcome = measure(&bench, &shape, rates, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
-    if home.client_file().exists() {
-        processes::down(&home).await?;
-        if temporary && outcome.is_ok() {
-            fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
-        } else {
-            eprintln!("the peers' folders are in {}", home.path().join("peers").display());
-        }
-    }
+    network.end(outcome.is_err()).await?;
     outcome
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod home;
 pub(crate) mod init;
 mod node;
 pub(crate) mod orders;
+pub(crate) mod own;
 pub(crate) mod processes;
 pub(crate) mod races;
 mod status;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -30,6 +29,7 @@ use crate::{
         blocks::Blocks,
         home::Home,
         init::{self, Plan, Ports, Transport},
+        own::OwnNetwork,
         processes::{self, Service},
     },
     output,
@@ -80,15 +80,12 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     ensure!(distinct.len() == ports.len() && !distinct.contains(&0), "--ports are different ports, none of them 0");
     let miners = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(ports.len().max(1));
     let expected_hashes = expected_hashes(serve.difficulty, Backend::fastest().rate(MEASURED_FOR) * miners as f64)?;
-    let (path, temporary) = match &serve.home {
-        Some(dir) => (std::path::absolute(dir)?, false),
-        None => (std::env::temp_dir().join(format!("dtn-pow-{}", std::process::id())), true),
-    };
-    let home = Home::new(path);
+    let network = OwnNetwork::at(serve.home.as_deref())?;
+    let home = network.home();
     let exists = home.client_file().exists();
     if exists {
         let again = "stop them with `dtn-cli l1 down --home`, then start this again";
-        ensure!(!processes::any_peer_runs(&home)?, "peers in {} are running; {again}", home.path().display());
+        ensure!(!processes::any_peer_runs(home)?, "peers in {} are running; {again}", home.path().display());
     }
     for port in ports {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
@@ -101,18 +98,11 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
         }
     };
     let outcome = tokio::select! {
-        outcome = perform(&serve, &home, exists, expected_hashes) => outcome,
+        outcome = perform(&serve, home, exists, expected_hashes) => outcome,
         interrupted = crate::interrupted() => Ok(interrupted?),
         () = over => Ok(()),
     };
-    if home.client_file().exists() {
-        processes::down(&home).await?;
-    }
-    if outcome.is_err() {
-        eprintln!("the peers' logs are in {}", home.path().join("peers").display());
-    } else if temporary && home.path().exists() {
-        fs::remove_dir_all(home.path()).with_context(|| format!("cannot remove {}", home.path().display()))?;
-    }
+    network.end(outcome.is_err()).await?;
     outcome
 }
 

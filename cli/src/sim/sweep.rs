@@ -23,7 +23,7 @@ use super::{
     outcome::{Outcome, Quantiles, play, report, virtual_time},
     parquet,
 };
-use crate::output;
+use crate::{l1::init::Engine, output};
 
 /// The most runs of a sweep.
 const MAX_SEEDS: u64 = 10_000_000;
@@ -43,6 +43,7 @@ const NAMED: usize = 10;
   dtn-cli sim sweep --seeds 1000 --nodes 7 --byzantine 2 --behaviour equivocate --blocks 5
   dtn-cli sim sweep --seeds 10000 --nodes 10 --loss 0.1 --gst 5s --csv runs.csv
   dtn-cli sim sweep --seeds 10000 --random
+  dtn-cli sim sweep --seeds 1000 --random --engine nakamoto
   dtn-cli sim sweep --seeds 100 scenarios/partition.toml
 
 With --csv each run is written down when it is done, and a sweep that was stopped goes on where it stopped. Exit code 1 if
@@ -56,6 +57,9 @@ pub(crate) struct Sweep {
     /// Let chance choose everything: power cuts, losses, partitions and liars among 4 to 7 replicas
     #[arg(long, conflicts_with_all = ["file", "Setup"])]
     random: bool,
+    /// What decides which blocks become final where chance chooses everything else; pbft without
+    #[arg(long, value_enum, requires = "random")]
+    engine: Option<Engine>,
     /// How many seeds
     #[arg(long, default_value_t = 100)]
     seeds: u64,
@@ -77,6 +81,15 @@ pub(crate) struct Sweep {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What is played under every seed.
+enum Network {
+    Chosen(Box<Scenario>),
+    /// Chance chooses it.
+    Random,
+    /// Chance chooses it, and blocks are mined.
+    RandomMiners,
 }
 
 /// A run, as the file has it.
@@ -115,7 +128,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
     let network = sweep.network()?;
-    let scenario = fingerprint(network.as_ref());
+    let scenario = network.fingerprint();
     let wanted = sweep.from..end;
     let mut rows: Vec<_> = sweep.known(&scenario)?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
     let known: BTreeSet<_> = rows.iter().map(|row| row.seed).collect();
@@ -137,7 +150,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
             if known.contains(&seed) {
                 continue;
             }
-            let row = Row::of(&scenario, play(&seeded(network.as_ref(), seed)).0);
+            let row = Row::of(&scenario, play(&network.seeded(seed)).0);
             if let Some(file) = &written {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.serialize(&row)?;
@@ -167,7 +180,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
         output::line(summary.table())?;
     }
     let Some(seed) = summary.failed.first() else { return Ok(()) };
-    let (scenario, searching) = (seeded(network.as_ref(), *seed), output::progress(0, "making it small"));
+    let (scenario, searching) = (network.seeded(*seed), output::progress(0, "making it small"));
     let kind = std::mem::discriminant(&report(&scenario).verdict);
     let smallest = shrink(scenario, |smaller| {
         searching.inc(1);
@@ -182,12 +195,14 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 }
 
 impl Sweep {
-    /// What is played under every seed; nothing, if chance chooses it.
-    fn network(&self) -> Result<Option<Scenario>> {
-        if self.random {
-            Ok(None)
-        } else {
-            self.setup.scenario(self.file.as_deref(), Some(0), &|_, _| Ok(())).map(Some)
+    fn network(&self) -> Result<Network> {
+        match (self.random, self.engine) {
+            (false, _) => {
+                let scenario = self.setup.scenario(self.file.as_deref(), Some(0), &|_, _| Ok(()))?;
+                Ok(Network::Chosen(Box::new(scenario)))
+            }
+            (true, None | Some(Engine::Pbft)) => Ok(Network::Random),
+            (true, Some(Engine::Nakamoto)) => Ok(Network::RandomMiners),
         }
     }
 
@@ -209,15 +224,24 @@ impl Sweep {
     }
 }
 
-/// The scenario of a seed.
-fn seeded(network: Option<&Scenario>, seed: u64) -> Scenario {
-    network.map_or_else(|| Scenario::random(seed), |network| Scenario { seed, ..network.clone() })
-}
+impl Network {
+    /// The scenario of a seed.
+    fn seeded(&self, seed: u64) -> Scenario {
+        match self {
+            Self::Chosen(scenario) => Scenario { seed, ..Scenario::clone(scenario) },
+            Self::Random => Scenario::random(seed),
+            Self::RandomMiners => Scenario::random_miners(seed),
+        }
+    }
 
-/// Tells a network from another.
-fn fingerprint(network: Option<&Scenario>) -> String {
-    let hash = |network: &Scenario| dtn_primitives::keccak256(network.to_toml()).to_string()[2..10].to_string();
-    network.map_or_else(|| "random".into(), hash)
+    /// Tells it from another.
+    fn fingerprint(&self) -> String {
+        match self {
+            Self::Chosen(scenario) => dtn_primitives::keccak256(scenario.to_toml()).to_string()[2..10].to_string(),
+            Self::Random => "random".into(),
+            Self::RandomMiners => "random-miners".into(),
+        }
+    }
 }
 
 /// A file to append rows to; the headings come first in a new one.
