@@ -18,6 +18,14 @@ const MINING: [&str; 8] =
 const WORK: &str =
     r#"{"dataset":"MNIST","model":"LeNet-5","metric":"accuracy","reward":"1 wei","work":{"expected_hashes":100000}}"#;
 
+/// Starts four peers that all vote: one that finds blocks final when it first starts takes its memory for lost, and does
+/// not vote for a while.
+fn up(scene: &Scene) {
+    scene.init_with(4, &MINING);
+    scene.ok(&["l1", "up"]);
+    scene.wait_for("all vote", |statuses| statuses.iter().flatten().filter(|status| !status.silent).count() == 4);
+}
+
 fn mining(scene: &Scene) -> Vec<Value> {
     let statuses = scene.json(&["l1", "status"]);
     statuses.as_array().unwrap().iter().map(|status| status["mining"].clone()).collect()
@@ -30,8 +38,7 @@ fn height(status: &Value) -> u64 {
 #[test]
 fn mined_blocks_become_final_with_certificates_and_killed_peers_catch_up() {
     let scene = Scene::new();
-    scene.init_with(4, &MINING);
-    scene.ok(&["l1", "up"]);
+    up(&scene);
     let orders = scene.orders("orders.jsonl", &[WORK; 5]);
     let accepted = scene.json(&["l1", "submit", &orders]);
     let last = accepted[4]["height"].as_u64().unwrap();
@@ -75,8 +82,7 @@ fn hash_at(scene: &Scene, height: u64) -> Value {
 fn a_chain_that_a_peer_mined_alone_undoes_no_final_block_and_the_peer_says_what_it_lost() {
     const ALONE: u64 = 20;
     let scene = Scene::new();
-    scene.init_with(4, &MINING);
-    scene.ok(&["l1", "up"]);
+    up(&scene);
     let order = scene.orders("order.jsonl", &[WORK]);
     scene.ok(&["l1", "submit", &order]);
 
@@ -86,8 +92,8 @@ fn a_chain_that_a_peer_mined_alone_undoes_no_final_block_and_the_peer_says_what_
     scene.kill(3);
 
     let mut others: Vec<_> = (0..3).map(|index| scene.start(index, &[], &[])).collect();
-    wait_until("the others are final beyond what all had", || {
-        scene.statuses()[..3].iter().flatten().filter(|status| status.height > common + 1).count() == 3
+    scene.wait_for("the others are final beyond what all had", |statuses| {
+        statuses[..3].iter().flatten().filter(|status| status.height > common + 1).count() == 3
     });
     let heights = 1..=common + 2;
     let before: Vec<_> = heights.clone().map(|height| hash_at(&scene, height)).collect();

@@ -60,6 +60,9 @@ const STEP: usize = 512;
 /// full: small blocks cost as many votes and writes as large ones.
 const BATCH_DELAY: Duration = Duration::from_millis(4);
 
+/// How long the validators of a new network wait for all of them before they mine.
+const GATHERING: Duration = Duration::from_secs(10);
+
 /// How many checked signatures are remembered: a certificate is made of votes that were checked one by one just before.
 const REMEMBERED_SIGNATURES: usize = 8 * 1024;
 
@@ -129,6 +132,7 @@ pub(crate) struct Core {
     /// How long recent heights took here, from the proposal to finality.
     latencies: BTreeMap<u64, Duration>,
     feed: Feed,
+    started: Instant,
     stopping: bool,
 }
 
@@ -204,6 +208,7 @@ impl Core {
             began: BTreeMap::new(),
             latencies: BTreeMap::new(),
             feed,
+            started: Instant::now(),
             stopping: false,
         };
         core.enter_open_races();
@@ -342,8 +347,9 @@ impl Core {
                 self.began.insert(height, (block_hash, Instant::now()));
                 self.validate(block);
             }
-            Effect::Mine(puzzle) if self.mine && !self.is_behind() => self.chain.mine(puzzle),
-            Effect::Mine(_) => {}
+            // It is asked for again at the engine's next tick.
+            Effect::Mine(_) if !self.mine || self.is_behind() || self.is_gathering() => {}
+            Effect::Mine(puzzle) => self.chain.mine(puzzle),
             Effect::Notice(notice) => self.notice(notice),
             Effect::Decide(Decision { block, certificate }) => self.commit(block, certificate)?,
             Effect::Stable(checkpoint) => self.stable(checkpoint)?,
@@ -362,6 +368,13 @@ impl Core {
         let height = self.ledger.tip().height;
         let ahead = self.follow.heights().filter(|theirs| *theirs > height.saturating_add(1)).count();
         ahead > self.validators.len() - self.validators.quorum()
+    }
+
+    /// Whether the network is new and some of its validators are still to come. One that finds blocks final when it first
+    /// starts has to take its memory for lost, and does not vote for a while.
+    fn is_gathering(&self) -> bool {
+        let alone = self.connected.len() + 1 < self.validators.len();
+        self.ledger.tip().height == 0 && alone && self.started.elapsed() < GATHERING
     }
 
     /// Tells the operator what happened to the chain that is mined.
