@@ -34,7 +34,7 @@ pub enum Answer {
         /// The height of its block.
         height: u64,
     },
-    /// The order takes the first claim that shows its work.
+    /// The order takes the claims of the first block that has any.
     OpenOrder {
         /// The height of its block.
         height: u64,

@@ -32,7 +32,7 @@ pub struct WorkEntry {
     /// What was ordered, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
-    /// The peer whose claim was finalized.
+    /// The peer whose claim won.
     pub winner: Address,
     /// The nonce that won.
     pub nonce: u64,
