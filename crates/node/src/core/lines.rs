@@ -78,52 +78,18 @@ impl Core {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+    use std::sync::Arc;
 
     use dtn_ledger::Ledger;
-    use dtn_primitives::{Address, Block, Certificate, Genesis, SecretKey, ValidatorIndex, Vote, VoteKind};
-    use tokio::sync::mpsc;
+    use dtn_primitives::{Block, Certificate};
 
-    use super::*;
-    use crate::{
-        core::CoreConfig,
-        feed::Feed,
-        metrics::{Metrics, Watched},
+    use super::{
+        super::testing::{self, certificate, genesis, keys},
+        *,
     };
 
-    fn keys() -> Vec<SecretKey> {
-        let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
-        keys.sort_by_key(SecretKey::address);
-        keys
-    }
-
-    fn genesis() -> Genesis {
-        Genesis {
-            name: "lines".into(),
-            chain_id: 31337,
-            timestamp: 1_700_000_000_000,
-            max_block_bytes: 1 << 20,
-            validators: keys().iter().map(SecretKey::public_key).collect(),
-            requesters: Vec::new(),
-            mining: None,
-        }
-    }
-
     fn core() -> Core {
-        let (commands, _) = mpsc::channel(64);
-        let config = CoreConfig {
-            genesis: genesis(),
-            key: keys()[1].clone(),
-            me: ValidatorIndex(1),
-            payee: Address::repeat_byte(1),
-            threads: NonZeroUsize::MIN,
-            mine: false,
-            half_work: false,
-            view_timeout: Duration::from_secs(60),
-            metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
-            feed: Feed::new(),
-        };
-        Core::new(config, Ledger::in_memory(genesis()).unwrap(), commands).unwrap()
+        testing::core(genesis(), false).0
     }
 
     /// A final block of these lines on top of what others know.
@@ -131,12 +97,7 @@ mod tests {
         lines.iter().for_each(|line| _ = others.admit(line.clone()).unwrap());
         let (parent, proposer) = (others.tip().hash, keys()[0].address());
         let block = others.propose(parent, 1_800_000_000_000, proposer, 10).unwrap();
-        let votes = (0..3).map(|index| {
-            let slot = (0, 0, block.header.height);
-            let (key, hash) = (&keys()[usize::from(index)], block.header.hash());
-            Vote::sign(VoteKind::Commit, slot, hash, ValidatorIndex(index), key, &genesis().domain())
-        });
-        let certificate = Certificate::from_votes(&votes.collect::<Vec<_>>()).unwrap();
+        let certificate = certificate(&block, &genesis());
         others.commit(block.clone(), &certificate).unwrap();
         (block, certificate)
     }

@@ -8,6 +8,8 @@ mod engine;
 mod lines;
 mod questions;
 mod rounds;
+#[cfg(test)]
+mod testing;
 mod work;
 
 use std::{

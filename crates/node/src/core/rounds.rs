@@ -434,18 +434,15 @@ mod tests {
 
     use dtn_aow::{Delay, Trace};
     use dtn_ledger::Ledger;
-    use dtn_primitives::{B128, Bytes, Certificate, Genesis, RoundOrder, SecretKey, U256, Vote, VoteKind};
+    use dtn_primitives::{B128, Bytes, Genesis, RoundOrder, SecretKey, U256};
 
     use dtn_ledger::AdmissionError;
 
     use super::{
-        super::{CoreConfig, Feed, Timer},
+        super::{Timer, testing},
         *,
     };
-    use crate::{
-        metrics::{Metrics, Watched},
-        prover::ROUND_SECURITY,
-    };
+    use crate::prover::ROUND_SECURITY;
 
     const STEPS: u64 = 3_000;
 
@@ -461,45 +458,15 @@ mod tests {
     impl Pair {
         /// Both with an open round.
         fn new() -> Self {
-            let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
-            keys.sort_by_key(SecretKey::address);
             let requester = SecretKey::from_bytes(&[9; 32]).unwrap();
-            let genesis = Genesis {
-                name: "core".into(),
-                chain_id: 31337,
-                timestamp: 1_700_000_000_000,
-                max_block_bytes: 1 << 20,
-                validators: keys.iter().map(SecretKey::public_key).collect(),
-                requesters: vec![requester.address()],
-                mining: None,
-            };
-            let (commands, received) = mpsc::channel(64);
-            let config = CoreConfig {
-                genesis: genesis.clone(),
-                key: keys[1].clone(),
-                me: ValidatorIndex(1),
-                payee: Address::repeat_byte(1),
-                threads: NonZeroUsize::MIN,
-                mine: true,
-                half_work: false,
-                view_timeout: Duration::from_secs(60),
-                metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
-                feed: Feed::new(),
-            };
-            let core = Core::new(config, Ledger::in_memory(genesis.clone()).unwrap(), commands).unwrap();
-            let primary = Ledger::in_memory(genesis).unwrap();
-            let mut pair = Self { core, _commands: received, primary, keys, requester };
+            let genesis = Genesis { requesters: vec![requester.address()], ..testing::genesis() };
+            let (core, commands) = testing::core(genesis.clone(), true);
+            let primary = Ledger::in_memory(genesis.clone()).unwrap();
+            let mut pair = Self { core, _commands: commands, primary, keys: testing::keys(), requester };
             pair.core.connected = [0, 2, 3].map(ValidatorIndex).into();
             let order = RoundOrder { nonce: 0, steps: STEPS, quorum: 4, duration_ms: 60_000, reward: U256::ZERO };
             let opening = pair.propose(Transaction::sign(Payload::Round(order), &pair.requester, &pair.core.domain));
-            let commits: Vec<_> = (0..3)
-                .map(|index| {
-                    let (slot, hash) = ((0, 0, 1), opening.header.hash());
-                    let index = ValidatorIndex(index);
-                    Vote::sign(VoteKind::Commit, slot, hash, index, &pair.keys[index.as_usize()], &pair.core.domain)
-                })
-                .collect();
-            let certificate = Certificate::from_votes(&commits).unwrap();
+            let certificate = testing::certificate(&opening, &genesis);
             pair.primary.commit(opening.clone(), &certificate).unwrap();
             pair.core.commit(opening, certificate).unwrap();
             pair

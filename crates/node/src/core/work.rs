@@ -105,3 +105,33 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::{Genesis, Mining, ValidatorIndex};
+
+    use super::{
+        super::{GATHERING, testing},
+        *,
+    };
+
+    #[test]
+    fn the_validators_of_a_new_network_mine_once_all_are_there_or_enough_time_has_passed() {
+        let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: u64::MAX };
+        let genesis = Genesis { mining: Some(mining), ..testing::genesis() };
+        let gathered = [0, 2, 3].map(ValidatorIndex);
+        for (connected, waited, mines) in [(&gathered[..2], false, false), (&gathered, false, true), (&[], true, true)]
+        {
+            let (mut core, _commands) = testing::core(genesis.clone(), true);
+            core.connected = connected.iter().copied().collect();
+            if waited {
+                core.started -= GATHERING;
+            }
+            core.input(Input::Start).unwrap();
+            core.propose().unwrap();
+            assert_eq!(core.chain.miner.running().is_some(), mines, "{connected:?}, waited: {waited}");
+        }
+    }
+}
