@@ -193,8 +193,13 @@ impl Network {
 
     /// Delivers everything that is under way between connected hosts; what goes elsewhere is lost.
     fn settle(&mut self) {
+        self.settle_losing(|_| false);
+    }
+
+    /// The same, but what is lost reaches nobody.
+    fn settle_losing(&mut self, lost: impl Fn(&Message) -> bool) {
         while let Some((from, to, message)) = self.in_flight.pop_front() {
-            if self.hosts[from].group == self.hosts[to].group {
+            if !lost(&message) && self.hosts[from].group == self.hosts[to].group {
                 self.input(to, Input::Message { from: ValidatorIndex(from as u16), message });
             }
         }
@@ -373,6 +378,41 @@ fn what_is_not_final_can_be_undone_by_more_work() {
     network.tick();
     network.extend(1, 1);
     assert_eq!(network.heights(), [(6, 3); 4]);
+    network.assert_agreed();
+    network.assert_faultless();
+}
+
+#[test]
+fn a_block_that_a_quorum_prepared_is_made_final_in_the_next_view_whatever_has_more_work() {
+    let mut network = Network::new(4);
+    let is_commit = |message: &Message| matches!(message, Message::Pbft(dtn_consensus::Message::Vote(vote)) if vote.kind == VoteKind::Commit);
+    // Three have prepared the first block of their chain, and one keeps a chain with more work to itself.
+    network.part(&[0, 0, 0, 1]);
+    network.extend(3, 30);
+    for _ in 0..4 {
+        network.now += MINING.block_interval_ms;
+        network.find(0);
+        network.settle_losing(is_commit);
+    }
+    assert_eq!(network.heights(), [(4, 0), (4, 0), (4, 0), (30, 0)]);
+    let prepared = network.hosts[0].ledger[0];
+    network.part(&[0; 4]);
+    for index in 0..4 {
+        network.input(index, Input::Timer(Timer::Tick));
+        network.settle_losing(is_commit);
+    }
+    assert!(network.hosts.iter().all(|host| host.replica.head().0 == 30), "{:?}", network.heights());
+
+    for index in 0..4 {
+        network.input(index, Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange)));
+    }
+    network.settle();
+    network.tick();
+    for host in &network.hosts {
+        let first = host.decisions.first().expect("the prepared block is final");
+        assert_eq!((first.certificate.block_hash, first.certificate.view), (prepared, 1));
+    }
+    network.extend(1, 4);
     network.assert_agreed();
     network.assert_faultless();
 }
