@@ -28,20 +28,18 @@ impl OwnNetwork {
         &self.home
     }
 
-    /// Stops what runs. A temporary folder stays if the command failed, for its logs.
+    /// Stops what runs. A temporary folder stays if the command failed, for its logs, or if something may still run there.
     pub(crate) async fn end(self, failed: bool) -> Result<()> {
         let Self { home, temporary } = self;
         let exists = home.client_file().exists();
-        if exists {
-            processes::down(&home).await?;
-        }
-        if failed && exists {
+        let stopped = if exists { processes::down(&home).await.map(|_| ()) } else { Ok(()) };
+        if exists && (failed || stopped.is_err()) {
             eprintln!("the peers' logs are in {}", home.path().join("peers").display());
             temporary.map(TempDir::keep);
         } else if let Some(temporary) = temporary {
             temporary.close().with_context(|| format!("cannot remove {}", home.path().display()))?;
         }
-        Ok(())
+        stopped
     }
 
     /// Leaves it running.
