@@ -196,10 +196,12 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let awaited = Awaited::new(&transactions, &closed, cheat, &client);
     let crash =
         demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    let races = settle(&awaited, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
+    let mut finals = Finals::of(home)?;
+    settle(&awaited, &mut finals, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
 
-    let report = report(home, &chain, contracts, &deployer_gas, &awaited, (&races, round)).await?;
-    check(&report, &awaited, &races, &before, &payee_balances(home, &chain).await?)?;
+    finals.read_on().await?;
+    let report = report(&finals, home, &chain, contracts, &deployer_gas, &awaited, round).await?;
+    check(&report, &awaited, &finals.races, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
     output::line(format_args!("\n{}", report.tables("ETH")))?;
     if let Some(file) = &demo.json {
@@ -261,39 +263,74 @@ impl Awaited {
     }
 }
 
-/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says. Gives the races.
+/// What became final since the network began, as far as it was read.
+struct Finals {
+    blocks: Blocks,
+    open: Races,
+    /// Those that are over.
+    races: Vec<Race>,
+    /// Of every block.
+    certificates: Vec<CertificateEntry>,
+}
+
+impl Finals {
+    fn of(home: &Home) -> Result<Self> {
+        let (blocks, open) = (Blocks::open(home, None)?, Races::default());
+        Ok(Self { blocks, open, races: Vec::new(), certificates: Vec::new() })
+    }
+
+    fn height(&self) -> u64 {
+        self.certificates.len() as u64
+    }
+
+    /// Reads every block that became final in the meantime.
+    async fn read_on(&mut self) -> Result<()> {
+        while let Some(block) = self.blocks.at(self.height() + 1).await? {
+            let signers = block.certificate.signatures.iter();
+            let signers = signers.filter_map(|(index, _)| self.blocks.validators.get(*index));
+            self.certificates.push(CertificateEntry {
+                height: block.certificate.height,
+                block: block.hash,
+                transactions: block.transaction_hashes.len(),
+                latency_us: block.latency_us,
+                signers: signers.map(|validator| validator.address).collect(),
+            });
+            self.races.extend(self.open.next(block)?);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says.
 async fn settle(
     awaited: &Awaited,
+    finals: &mut Finals,
     chain: &Chain,
     contracts: ContractAddresses,
     mut crash: Option<usize>,
     home: &Home,
     narrator: &Narrator,
-) -> Result<Vec<Race>> {
+) -> Result<()> {
     let (won_bar, paid_bar) = (
         output::progress(awaited.races.len() as u64, "races won"),
         output::progress(awaited.rewards.len() as u64, "rewards paid"),
     );
     let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
-    let (blocks, mut open, mut height) = (Blocks::open(home, None)?, Races::default(), 0);
-    let (mut closed, mut moved, mut slashed) = (Vec::new(), Instant::now(), false);
+    let (mut moved, mut slashed) = (Instant::now(), false);
     let aow = Aow::new(chain.clone(), contracts.aow);
-    while closed.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
-        let before = (closed.len(), unpaid.len());
+    while finals.races.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
+        let before = (finals.races.len(), unpaid.len());
         if !slashed {
             let claim = aow.claim(awaited.false_claim).await?;
             slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
         }
-        while let Some(block) = blocks.at(height + 1).await? {
-            closed.extend(open.next(block)?);
-            height += 1;
-        }
+        finals.read_on().await?;
         for id in unpaid.clone() {
             if chain.read(contracts.distributor, &RewardDistributor::isPaidCall { id }).await? {
                 unpaid.remove(&id);
             }
         }
-        won_bar.set_position(closed.len() as u64);
+        won_bar.set_position(finals.races.len() as u64);
         paid_bar.set_position((awaited.rewards.len() - unpaid.len()) as u64);
         // The one that is killed may be the cheat, whose claim is to be seen to fail.
         if slashed
@@ -303,14 +340,14 @@ async fn settle(
             Service::peer(&home.peer(peer)).crash().await?;
             narrator.say(format_args!("peer {peer} was killed"));
         }
-        if before != (closed.len(), unpaid.len()) {
+        if before != (finals.races.len(), unpaid.len()) {
             moved = Instant::now();
         }
         ensure!(
             moved.elapsed() < PATIENCE,
             "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid, and the false claim is \
              {}slashed",
-            closed.len(),
+            finals.races.len(),
             awaited.races.len(),
             unpaid.len(),
             awaited.rewards.len(),
@@ -321,10 +358,10 @@ async fn settle(
     [won_bar, paid_bar].iter().for_each(ProgressBar::finish_and_clear);
     narrator.say(format_args!(
         "{} races are won, {} rewards are paid, and the false claim of the round is slashed",
-        closed.len(),
+        finals.races.len(),
         awaited.rewards.len()
     ));
-    Ok(closed)
+    Ok(())
 }
 
 async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, U256>> {
@@ -338,15 +375,16 @@ async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, 
 
 /// Gathers what happened from the peers' blocks, the chain's events and everybody's gas ledgers.
 async fn report(
+    finals: &Finals,
     home: &Home,
     chain: &Chain,
     contracts: ContractAddresses,
     deployer_gas: &GasLedger,
     awaited: &Awaited,
-    (races, round): (&[Race], RoundEntry),
+    round: RoundEntry,
 ) -> Result<RunReport> {
     let mut work = Vec::new();
-    for race in races {
+    for race in &finals.races {
         let Part { worker, claim, .. } = race.winner()?;
         work.push(WorkEntry {
             transaction: race.transaction,
@@ -357,21 +395,9 @@ async fn report(
             duration_us: claim.duration_us,
         });
     }
-    let (blocks, mut certificates) = (Blocks::open(home, None)?, Vec::new());
-    let validators = &blocks.validators;
-    while let Some(block) = blocks.at(certificates.len() as u64 + 1).await? {
-        let signers = block.certificate.signatures.iter();
-        let signers = signers.filter_map(|(index, _)| validators.get(*index)).map(|validator| validator.address);
-        certificates.push(CertificateEntry {
-            height: block.certificate.height,
-            block: block.hash,
-            transactions: block.transaction_hashes.len(),
-            latency_us: block.latency_us,
-            signers: signers.collect(),
-        });
-    }
-    let (nodes, quorum, height) = (validators.len(), validators.quorum(), certificates.len() as u64);
-    let agreement = Agreement { nodes, quorum, height, certificates };
+    let (nodes, quorum) = (finals.blocks.validators.len(), finals.blocks.validators.quorum());
+    let height = finals.height();
+    let agreement = Agreement { nodes, quorum, height, certificates: finals.certificates.clone() };
     let paid = payouts(chain, contracts.distributor, 0).await?;
     let payouts = paid.into_iter().map(|payout| Payout {
         result: payout.id,

@@ -63,6 +63,7 @@ pub(crate) struct FinalBlock {
 /// Where final blocks are read.
 pub(crate) struct Blocks {
     pub(crate) genesis: Genesis,
+    domain: Domain,
     pub(crate) validators: ValidatorSet,
     source: Source,
 }
@@ -92,7 +93,7 @@ impl Blocks {
             let highest = opened.into_iter().max_by_key(|ledger| ledger.tip().height);
             Source::Store(Box::new(highest.context("there is no store")?))
         };
-        Ok(Self { validators: genesis.validator_set()?, genesis, source })
+        Ok(Self { domain: genesis.domain(), validators: genesis.validator_set()?, genesis, source })
     }
 
     /// The height of the highest block that is known to be final.
@@ -138,10 +139,10 @@ impl Blocks {
         certificate: Certificate,
         latency_us: Option<u64>,
     ) -> Result<FinalBlock> {
-        let domain = self.genesis.domain();
-        let transaction_hashes: Vec<_> = block.transactions.iter().map(|it: &Transaction| it.hash(&domain)).collect();
+        let hash = |transaction: &Transaction| transaction.hash(&self.domain);
+        let transaction_hashes: Vec<_> = block.transactions.iter().map(hash).collect();
         let root = Block::transactions_root_of(transaction_hashes.iter().copied().zip(&block.transactions));
-        let verifier = Verifier { domain: &domain, validators: &self.validators };
+        let verifier = Verifier { domain: &self.domain, validators: &self.validators };
         verifier.block(height, &block.header, &certificate, root)?;
         Ok(FinalBlock { hash: certificate.block_hash, transaction_hashes, block, certificate, latency_us })
     }
