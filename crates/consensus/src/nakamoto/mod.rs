@@ -528,9 +528,9 @@ impl Nakamoto {
     /// How many of the executed blocks are not on the chain of these final ones.
     fn left_by(&self, base: &Base, decided: &[B256]) -> u64 {
         let decided = if decided.is_empty() { std::slice::from_ref(&base.hash) } else { decided };
-        let last = (base.height - self.tree.base().height) as usize;
-        let first = last.saturating_sub(decided.len());
-        let known = self.executed.iter().enumerate().skip(first).zip(decided);
+        let blocks = (base.height - self.tree.base().height) as usize;
+        let decided = &decided[decided.len().saturating_sub(blocks)..];
+        let known = self.executed.iter().enumerate().skip(blocks - decided.len()).zip(decided);
         let mut other = known.filter(|((_, executed), decided)| executed != decided);
         other.next().map_or(0, |((place, _), _)| (self.executed.len() - place) as u64)
     }
