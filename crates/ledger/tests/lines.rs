@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use common::*;
-use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, MempoolLimits, Refusal};
+use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, LedgerError, MempoolLimits, Refusal};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -66,6 +66,32 @@ fn a_lines_race_is_won_like_any_other_and_pays_nothing() {
     assert_eq!(ledger.check_proposal(Arc::new(block), NOW), Err(refused));
     // Whoever is late with its copy opens nothing, though the race is over.
     assert_eq!(opened(&mut ledger, NOW, [line_of(3, 0, "a")]), 0);
+}
+
+/// Which of two copies opens the race depends on their order.
+#[test]
+fn a_body_whose_transactions_changed_places_is_refused_however_it_arrives() {
+    let mut source = common::ledger();
+    let block = commit_all(&mut source, [line_of(1, 0, "a"), line_of(2, 0, "a"), line_of(3, 0, "b")]);
+    let body = |places: &[usize]| {
+        let transactions = places.iter().map(|place| block.transactions[*place].clone()).collect();
+        Arc::new(Block { transactions, ..block.clone() })
+    };
+    let certificate = certificate(&block);
+    for places in [&[1, 0, 2][..], &[2, 1, 0], &[0, 1], &[0, 1, 2, 2]] {
+        let spoiled = body(places);
+        assert_eq!(spoiled.header.hash(), certificate.block_hash, "the certificate names it");
+        let mut replica = common::ledger();
+        let refused = replica.check_proposal(spoiled.clone(), NOW).unwrap_err();
+        assert!(matches!(refused, BlockError::TransactionsRoot { .. }), "proposed: {refused}");
+        let refused = replica.commit(spoiled.clone(), &certificate).unwrap_err();
+        assert!(matches!(refused, LedgerError::Block(BlockError::TransactionsRoot { .. })), "fetched: {refused}");
+        // What was checked before is what becomes final, whichever body is handed in then.
+        check(&mut replica, &block);
+        assert!(replica.check_proposal(spoiled.clone(), NOW).is_err());
+        assert_eq!(*replica.commit(spoiled, &certificate).unwrap().block, block);
+        assert_eq!(replica.checkpoint(), source.checkpoint());
+    }
 }
 
 fn note_opened(ledger: &mut Ledger, lines: impl IntoIterator<Item = Transaction>) {
