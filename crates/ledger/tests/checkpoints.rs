@@ -65,11 +65,11 @@ fn a_peer_that_takes_over_a_snapshot_has_the_same_root_and_takes_the_same_blocks
         let block = forged(&behind, vec![transaction], &[]);
         let refusal = Refusal::NonceTooLow { have: next - 1, next };
         let refused = BlockError::Execution { index: 0, refusal };
-        assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+        assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     }
     let block = forged(&behind, vec![claim(closed, 3)], &[]);
     let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(closed) };
-    assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+    assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     let block = commit_all(&mut ahead, [claim(open, 4), note(5, 1)]);
     commit(&mut behind, &block);
     assert_eq!(ahead.checkpoint(), behind.checkpoint());
@@ -253,7 +253,7 @@ fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
     assert_eq!(ledger.admit(claimed.clone()), Err(Refusal::NotOpen(closed).into()));
     for replayed in [note(5, 0), orders[0].clone(), claimed] {
         let block = forged(&ledger, vec![replayed], &[]);
-        let refused = ledger.check_proposal(Arc::new(block), NOW);
+        let refused = ledger.check_proposal(Arc::new(block), NOW, true);
         assert!(matches!(refused, Err(BlockError::Execution { index: 0, .. })), "{refused:?}");
     }
     commit_all(&mut ledger, [claim(hash(&orders[1]), 3)]);

@@ -310,7 +310,8 @@ impl Core {
             let engine = &mut self.engine;
             let effects = self.metrics.timed(Step::Consensus, || engine.handle(input));
             if self.engine.finality().view() != before {
-                // Consensus asks again for what it still wants to know.
+                // Consensus asks again for what it still wants.
+                self.wanted = None;
                 self.forget_deferred();
                 if self.engine.finality().is_changing_view() {
                     let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
@@ -423,7 +424,11 @@ impl Core {
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
         let mined = self.genesis.mining.is_some();
-        while let Some((height, parent)) = self.wanted.filter(|_| mined || self.ledger.has_proposable()) {
+        while let Some((height, parent)) = self.wanted {
+            // Only what is ready on top of this very parent counts.
+            if self.ledger.build_on(parent).transactions == 0 && !mined {
+                break;
+            }
             let under_way = height > self.ledger.tip().height + 1 && !mined;
             let since = *self.batching.get_or_insert_with(Instant::now);
             let half_full = 2 * self.ledger.ready().bytes as u64 > self.genesis.max_block_bytes;
@@ -433,7 +438,7 @@ impl Core {
             self.batching = None;
             let proposer = self.key.address();
             let ledger = &mut self.ledger;
-            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS);
+            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS, mined);
             let Some(block) = self.metrics.timed(Step::Propose, propose) else { return Ok(()) };
             self.metrics.proposals.inc();
             self.wanted = None;
@@ -697,6 +702,7 @@ impl Core {
         let claimed = claimed_order(&transaction);
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;
+        ledger.tell_time(now_ms());
         let hash = self.metrics.timed(Step::Admit, || ledger.admit(transaction));
         if let (Err(AdmissionError::Unproven(_)), Some(completion)) = (&hash, &completion) {
             self.want_proof_of(completion);
@@ -731,7 +737,8 @@ impl Core {
         }
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
-        let (is_waiting, primary) = (self.ledger.has_executable(), self.engine.finality().primary());
+        self.ledger.tell_time(now_ms());
+        let (is_waiting, primary) = (self.ledger.oldest_executable().is_some(), self.engine.finality().primary());
         if self.was_waiting && is_waiting && primary != self.me {
             for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
                 self.outbox.commands.push(Command::Send { to: primary, frame });
@@ -782,4 +789,32 @@ async fn sleep_until(deadline: Option<Instant>) {
 fn now_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_wish_for_a_proposal_is_answered_although_a_block_that_was_dropped_held_all_that_waits() {
+        let genesis = testing::genesis();
+        let (mut core, _commands) = testing::core(genesis.clone(), false);
+        let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
+        for nonce in 0..2 {
+            let data = Payload::Data { nonce, items: vec![vec![1].into()] };
+            core.admit(Transaction::sign(data, &stranger, &core.domain)).unwrap();
+        }
+        let primary = testing::keys()[0].address();
+        let propose = |core: &mut Core, parent| core.ledger.propose(parent, now_ms(), primary, 1, false).unwrap();
+        let parent = core.ledger.tip().hash;
+        let first = propose(&mut core, parent);
+        let parent = first.header.hash();
+        propose(&mut core, parent);
+        core.commit(first.clone(), testing::certificate(&first, &genesis)).unwrap();
+        core.wanted = Some((2, parent));
+        core.propose().unwrap();
+        assert_eq!((core.wanted, core.metrics.proposals.get()), (None, 1));
+    }
 }

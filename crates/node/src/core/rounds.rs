@@ -398,7 +398,7 @@ impl Core {
     fn validate_now(&mut self, block: Arc<Block>) {
         let (height, block_hash) = (block.header.height, block.header.hash());
         let ledger = &mut self.ledger;
-        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms()));
+        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms(), true));
         if let Err(error) = &checked {
             tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
         }
@@ -475,7 +475,7 @@ mod tests {
         /// A block with this transaction on top of the last one.
         fn propose(&mut self, transaction: Transaction) -> Arc<Block> {
             let parent = self.primary.admit(transaction).map(|_| self.tip()).unwrap();
-            self.primary.propose(parent, now_ms(), self.keys[0].address(), 100).unwrap()
+            self.primary.propose(parent, now_ms(), self.keys[0].address(), 100, false).unwrap()
         }
 
         fn tip(&self) -> B256 {
@@ -538,7 +538,7 @@ mod tests {
         let items = vec![Bytes::from_static(b"opaque")];
         let data = Transaction::sign(Payload::Data { nonce: 1, items }, &pair.requester, &pair.core.domain);
         pair.primary.admit(data).unwrap();
-        let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100).unwrap();
+        let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100, false).unwrap();
 
         pair.core.validate(first.clone());
         pair.core.validate(second.clone());
@@ -552,7 +552,7 @@ mod tests {
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
         for block in [first, second] {
-            assert_eq!(pair.core.ledger.check_proposal(block, now_ms()), Ok(()), "found valid, in this order");
+            assert_eq!(pair.core.ledger.check_proposal(block, now_ms(), true), Ok(()), "found valid, in this order");
         }
         assert!(pair.core.rounds.verifications(1)[0].valid);
     }
@@ -567,7 +567,7 @@ mod tests {
         pair.core.proof_arrived(validator(3), Some(proof));
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
-        assert!(pair.core.ledger.check_proposal(proposal, now_ms()).is_err());
+        assert!(pair.core.ledger.check_proposal(proposal, now_ms(), true).is_err());
         assert_eq!(pair.core.faults, [0, 0, 0, 1]);
         let verification = &pair.core.rounds.verifications(1)[0];
         assert!(!verification.valid && verification.reason.is_some());
@@ -660,7 +660,7 @@ mod tests {
         let close = Transaction::sign(Payload::CloseRound { round: 1 }, &pair.keys[3], &pair.core.domain);
         let refused = pair.core.admit(close).unwrap_err();
         assert!(matches!(refused, AdmissionError::Refused(Refusal::RoundNotOver { round: 1, .. })), "{refused}");
-        assert!(!pair.core.ledger.has_executable(), "nothing that the primary could be blamed for");
+        assert!(pair.core.ledger.oldest_executable().is_none(), "nothing that the primary could be blamed for");
     }
 
     #[test]
