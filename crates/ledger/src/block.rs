@@ -12,7 +12,7 @@ pub const MAX_AHEAD_MS: u64 = 1_000;
 
 /// How far behind this peer's clock a fresh proposal's timestamp may be, in milliseconds: it has to get here, and to wait
 /// for those before it. Where blocks are mined, which takes as long as it takes, there is no such limit.
-pub const MAX_BEHIND_MS: u64 = 2_000;
+pub const MAX_BEHIND_MS: u64 = 10_000;
 
 /// How many blocks on top of the tip are remembered before they are final; where blocks are mined, so many more than may
 /// be mined before.
@@ -174,6 +174,13 @@ pub(crate) fn check_time(header: &Header, parent: &Tip, now_ms: u64, mined: bool
         return Err(BlockError::FromThePast { behind_ms });
     }
     Ok(())
+}
+
+impl BlockError {
+    /// Whether the same block may be found good later: it is to be judged again, and nobody is to blame for good.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::FromTheFuture { .. } | Self::FromThePast { .. })
+    }
 }
 
 /// Checks everything else in a header that does not depend on the transactions.

@@ -209,7 +209,10 @@ fn blocks_that_are_not_final_are_bounded() {
     assert_eq!(propose_on(&mut ledger, parent, 1), None);
     let mut above = forged(&ledger, vec![note(6, 0)], &[]);
     above.header.parent_hash = parent;
-    assert_eq!(ledger.check_proposal(Arc::new(above), NOW, true), Err(BlockError::TooFarAhead { limit: MAX_SPECULATIVE }));
+    assert_eq!(
+        ledger.check_proposal(Arc::new(above), NOW, true),
+        Err(BlockError::TooFarAhead { limit: MAX_SPECULATIVE })
+    );
 }
 
 /// What can be executed is kept up to date piece by piece; here it is compared with what a new mempool makes of it.

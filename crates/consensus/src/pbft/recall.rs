@@ -92,7 +92,8 @@ struct Silent {
 impl Recall {
     /// Takes in a vote whose signature was verified.
     pub(super) fn heard(&mut self, vote: &Arc<Vote>) {
-        let rank = |vote: &Vote| (vote.view, vote.height, vote.kind == VoteKind::Commit);
+        // Of two that contradict each other the order in which they came decides nothing.
+        let rank = |vote: &Vote| (vote.view, vote.height, vote.kind == VoteKind::Commit, vote.block_hash);
         let highest = self.votes.entry(vote.validator).or_insert_with(|| vote.clone());
         if rank(vote) > rank(highest) {
             *highest = vote.clone();
