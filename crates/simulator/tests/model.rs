@@ -109,6 +109,18 @@ struct Height {
     tables: Mutex<Tables>,
 }
 
+/// A replica's state without what changes nothing that it says here: what it would remind others of, who lose no memory;
+/// how long it waits, which is any time; and whom it has answered.
+fn what_matters(local: &Local) -> String {
+    let mut state = format!("{local:?}");
+    for (from, to) in [(", recall: ", ", waiting: "), (", window: ", " }, decided: ")] {
+        if let Some((from, to)) = state.find(from).zip(state.rfind(to)) {
+            state.replace_range(from..to, "");
+        }
+    }
+    state
+}
+
 impl Height {
     fn new(liar: usize, fine: bool) -> Self {
         let members = Members::new(REPLICAS, Duration::from_secs(1));
@@ -145,7 +157,7 @@ impl Height {
     }
 
     fn local_number(&self, tables: &mut Tables, local: Local) -> usize {
-        let key = keccak256(format!("{local:?}"));
+        let key = keccak256(what_matters(&local));
         let next = tables.locals.len();
         let number = *tables.local_numbers.entry(key).or_insert(next);
         if number == next {
