@@ -197,7 +197,8 @@ impl Node {
             WatchedQueue::new("events", &events),
             WatchedQueue::new("queries", &queries),
         ];
-        let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
+        let metrics =
+            Metrics::new(validators.len(), Watched { store: config.store, queues, view_timeout: config.view_timeout });
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,

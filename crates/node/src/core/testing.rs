@@ -46,7 +46,7 @@ pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         mine,
         half_work: false,
         view_timeout: Duration::from_secs(60),
-        metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
+        metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),
     };
     (Core::new(config, Ledger::in_memory(genesis).unwrap(), commands).unwrap(), received)
