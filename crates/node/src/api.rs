@@ -145,6 +145,13 @@ pub struct Vitals {
     /// Links that ended since it started, by validator.
     #[serde(default)]
     pub lost_links: Vec<u64>,
+    /// The versions of the validators' programs, by index, as they told when they were last linked to.
+    #[serde(default)]
+    pub peer_versions: Vec<Option<String>>,
+    /// Connections to its peer port that made room for others before they had said who they are: with strangers that
+    /// crowd the port this grows by thousands.
+    #[serde(default)]
+    pub crowded_out: u64,
 }
 
 /// A final block with the hashes that identify it and its transactions.
