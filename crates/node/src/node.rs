@@ -162,6 +162,19 @@ pub enum NodeError {
         /// What is wrong.
         error: codec::CodecError,
     },
+    /// Another process signs with this validator's key. Each of them would contradict the other, which bars the key for good.
+    #[error(
+        "another process runs with this validator's key ({0}): stop that one, and start this one again; a copied peer \
+         folder must not run beside the original"
+    )]
+    Twin(Address),
+    /// There is evidence that this validator contradicted itself: its key signs for somebody else, too, or its store was
+    /// older than its words.
+    #[error(
+        "this validator ({0}) is proven to have contradicted itself, so it votes no more: another process signs with its \
+         key, or an old copy of its store was put back"
+    )]
+    Contradicted(Address),
     /// The peer is stopping.
     #[error("the node has stopped")]
     Stopped,

@@ -575,7 +575,7 @@ impl Core {
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
             // The network has said so in the log.
-            Event::Twin => {}
+            Event::Twin => return Err(NodeError::Twin(self.key.address())),
             Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),
             Event::Connected(Remote::Observer(_)) | Event::Frame { from: Remote::Observer(_), .. } => {}
         }
@@ -611,7 +611,11 @@ impl Core {
             Ok(true) => {
                 tracing::error!(validator = %evidence.validator(), ?evidence, "a validator contradicted itself");
                 self.metrics.caught(evidence.validator(), evidence.kind().name());
+                let accused = evidence.validator();
                 self.broadcast(&Frame::Evidence(Box::new(evidence)));
+                if accused == self.me {
+                    return Err(NodeError::Contradicted(self.key.address()));
+                }
             }
             // Once is proof; who goes on only makes work.
             Ok(false) if from.is_none() => self.charge_fault(Remote::Validator(evidence.validator())),
