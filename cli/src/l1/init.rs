@@ -194,6 +194,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
     let (client_info, client) = generate("client".into())?;
 
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: plan.name.clone(),
         chain_id: plan.chain_id,
         timestamp: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?,
