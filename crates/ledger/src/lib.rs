@@ -25,7 +25,7 @@ mod state;
 mod store;
 mod verified;
 
-pub use block::{BlockError, MAX_CLOCK_DRIFT_MS, MAX_SPECULATIVE};
+pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_SPECULATIVE};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};

@@ -13,7 +13,7 @@ use redb::Durability;
 use super::{
     Memory, Store, StoreError,
     memory::{Age, sync_folder},
-    tables::{FRESH_KEY, MEMORY_KEY, META, RUN_KEY, put},
+    tables::{MEMORY_KEY, META, RUN_KEY, put},
 };
 
 impl Store {
@@ -47,8 +47,7 @@ impl Store {
         self.write(Durability::Immediate, |transaction| {
             let mut meta = transaction.open_table(META)?;
             put(&mut meta, META, RUN_KEY, &run)?;
-            put(&mut meta, META, MEMORY_KEY, &Memory::Lost)?;
-            put(&mut meta, META, FRESH_KEY, &true)
+            put(&mut meta, META, MEMORY_KEY, &Memory::Lost)
         })
     }
 }

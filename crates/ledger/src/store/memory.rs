@@ -198,21 +198,10 @@ impl Store {
             put(&mut meta, META, RUN_KEY, &run)?;
             if is_older {
                 put(&mut meta, META, MEMORY_KEY, &Memory::Lost)?;
-                put(&mut meta, META, FRESH_KEY, &true)?;
             }
             Ok(())
         })?;
         self.beside = Some(AgeFile::replace(path, self.age()?)?.into());
         Ok(is_older)
-    }
-
-    pub(crate) fn is_fresh(&self) -> Result<bool, StoreError> {
-        Ok(self.read(META, FRESH_KEY)?.unwrap_or(false))
-    }
-
-    pub(crate) fn end_fresh(&self) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| {
-            put(&mut transaction.open_table(META)?, META, FRESH_KEY, &false)
-        })
     }
 }

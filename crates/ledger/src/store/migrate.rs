@@ -103,9 +103,9 @@ fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
     let tip = tip.map_or(0, |(height, _)| height);
     meta.remove(STABLE_KEY)?;
+    meta.remove(b"fresh".as_slice())?;
     put(&mut meta, META, LOWEST_KEY, &tip.saturating_add(1))?;
     put(&mut meta, META, MEMORY_KEY, &Memory::Lost)?;
-    put(&mut meta, META, FRESH_KEY, &true)?;
 
     // Headers and certificates stay where they prove payouts.
     let mut kept = BTreeSet::from([tip]);

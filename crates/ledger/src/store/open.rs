@@ -10,7 +10,7 @@ use super::{
     error::{corrupt, guard},
     memory::{self, Age, AgeFile},
     shelf::Shelf,
-    tables::{FRESH_KEY, MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put, version},
+    tables::{MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put, version},
 };
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
@@ -88,8 +88,7 @@ impl Store {
                 let mut meta = transaction.open_table(META)?;
                 put(&mut meta, META, SCHEMA_KEY, &VERSION)?;
                 put(&mut meta, META, NETWORK_KEY, &network_id)?;
-                put(&mut meta, META, MEMORY_KEY, &memory)?;
-                put(&mut meta, META, FRESH_KEY, &(memory == Memory::Lost))
+                put(&mut meta, META, MEMORY_KEY, &memory)
             })?,
             Some((have, _)) if have != VERSION => {
                 return Err(StoreError::OtherVersion { store: store_name(), have, need: VERSION });

@@ -66,7 +66,6 @@ pub(super) const TABLES: [Table; 18] = [
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 pub(super) const NETWORK_KEY: &[u8] = b"network";
 pub(super) const TIP_KEY: &[u8] = b"tip";
-pub(super) const FRESH_KEY: &[u8] = b"fresh";
 /// What the store knows of what its peer has said.
 pub(super) const MEMORY_KEY: &[u8] = b"memory";
 /// How often the peer was started.
