@@ -76,7 +76,7 @@ impl Blocks {
     /// Reads what the peers of a network serve that answer; if none does and their stores are here, those. With the
     /// number of a peer, only that one's.
     pub(crate) async fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
-        let (genesis, peers) = (home.genesis()?, home.peers()?);
+        let (peers, genesis) = (home.peers()?, home.genesis()?);
         ensure!(
             peer.is_none_or(|peer| peer < peers.len()),
             "there is no peer {}: they are 0 to {}",

@@ -14,6 +14,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -327,9 +328,30 @@ pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
     toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
 }
 
+/// Writes a configuration that only its owner can read: the address of a chain's server may hold a key.
 pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
     let text = toml::to_string_pretty(value).context("a configuration that TOML cannot express")?;
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut opened = options.open(file)?;
+        // It may be there already, from a time when others could read it.
+        #[cfg(unix)]
+        opened.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        opened.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Makes a folder, and those above it that are missing, which only their owner can enter.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
 #[cfg(test)]
@@ -388,6 +410,22 @@ mod tests {
         let moved = with(&["peers.0xABababababababababababababababababababab=/ip4/10.0.0.1/tcp/4"]).unwrap();
         let moved: Vec<_> = moved.peers.into_values().map(|address| address.to_string()).collect();
         assert_eq!(moved, ["/ip4/10.0.0.1/tcp/4"], "the same peer, however its address is spelled");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_can_read_no_configuration_and_enter_no_folder() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let home = PeerHome::new(root.path().join("net").join("0"));
+        make_private(home.path()).unwrap();
+        assert_eq!((mode(home.path()), mode(&root.path().join("net"))), (0o700, 0o700));
+        fs::write(home.config_file(), "").unwrap();
+        fs::set_permissions(home.config_file(), PermissionsExt::from_mode(0o644)).unwrap();
+        write_toml(&home.config_file(), &full()).unwrap();
+        assert_eq!(mode(&home.config_file()), 0o600, "also one that was there");
     }
 
     #[test]

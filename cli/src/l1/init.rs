@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::log::LogConfig;
 
-use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, write_toml};
+use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, make_private, write_toml};
 
 /// The largest encoded block of a network made here, in bytes.
 const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
@@ -134,7 +134,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn() -> Result<()>) -> R
     let ports = ports(plan.ports, 2 * (n + plan.observers))?;
     // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
     let cannot = || format!("cannot make {}", home.path().display());
-    fs::create_dir_all(home.path()).with_context(cannot)?;
+    make_private(home.path())?;
     let folder = tempfile::Builder::new().prefix(".init-").tempdir_in(home.path()).with_context(cannot)?;
     let draft = Home::new(folder.path());
     let genesis = make(&draft, plan, &ports, made)?;
@@ -163,7 +163,7 @@ fn publish(draft: &Home, home: &Home) -> Result<()> {
     }
     for (done, (file, target)) in moves.iter().enumerate() {
         let folder = target.parent().unwrap_or(home.path());
-        let moved = fs::create_dir_all(folder).and_then(|()| fs::rename(file, target));
+        let moved = make_private(folder).and_then(|()| Ok(fs::rename(file, target)?));
         if moved.is_err() {
             // Those that cannot be removed are named when it is tried again.
             moves[..done].iter().for_each(|(_, target)| _ = fs::remove_file(target));
@@ -204,6 +204,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
     let (client_info, client) = generate("client".into())?;
 
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: plan.name.clone(),
         chain_id: plan.chain_id,
         timestamp: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?,
@@ -224,7 +225,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
         .collect::<Result<_>>()?;
     for (i, ((info, key), (_, payee))) in validators.iter().zip(&payees).enumerate() {
         let peer = home.peer(i);
-        fs::create_dir_all(peer.path()).with_context(|| format!("cannot make {}", peer.path().display()))?;
+        make_private(peer.path())?;
         let config = PeerConfig {
             genesis: "../../genesis.json".into(),
             role: Role::Validator,
@@ -252,7 +253,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
     }
     for (i, (info, key)) in observers.iter().enumerate() {
         let observer = home.observer(i);
-        fs::create_dir_all(observer.path()).with_context(|| format!("cannot make {}", observer.path().display()))?;
+        make_private(observer.path())?;
         let config = PeerConfig {
             genesis: "../../genesis.json".into(),
             role: Role::Observer,

@@ -7,6 +7,7 @@ mod evidence;
 mod hold;
 pub(crate) mod home;
 pub(crate) mod init;
+mod migrate;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod own;
@@ -141,6 +142,30 @@ pub(crate) enum Command {
         /// The peer's folder.
         peer: PathBuf,
     },
+    /// Copy the store of a stopped peer to a file.
+    #[command(after_help = "Example:\n  dtn-cli l1 backup .dtn/peers/0 ledger-0.backup")]
+    Backup {
+        /// The peer's folder.
+        peer: PathBuf,
+        /// A file that is not there yet.
+        file: PathBuf,
+    },
+    /// Put a copy in the place of a stopped peer's store that is gone.
+    #[command(after_help = "Example:\n  dtn-cli l1 restore ledger-0.backup .dtn/peers/0\n\n\
+        A validator is silent then until it cannot contradict what it said after the copy was made.")]
+    Restore {
+        /// What `l1 backup` wrote.
+        file: PathBuf,
+        /// The peer's folder.
+        peer: PathBuf,
+    },
+    /// Bring the store of a stopped peer to this version of the program.
+    #[command(after_help = "Example:\n  dtn-cli l1 migrate .dtn/peers/0\n\n\
+        The store as it was stays beside it. docs/operation.md says what each version keeps.")]
+    Migrate {
+        /// The peer's folder.
+        peer: PathBuf,
+    },
     /// Stop all peers.
     Down,
 }
@@ -258,6 +283,19 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 format!("{} votes from its first start on", peer.display())
             })
         }
+        Command::Backup { peer, file } => {
+            store::back_up(&peer, &file)?;
+            print(json, &json!({ "peer": peer, "file": file }), || {
+                format!("{} is a copy of the store of {}", file.display(), peer.display())
+            })
+        }
+        Command::Restore { file, peer } => {
+            store::restore(&file, &peer)?;
+            print(json, &json!({ "peer": peer, "file": file }), || {
+                format!("{} has a store again, which does not know all that the peer said", peer.display())
+            })
+        }
+        Command::Migrate { peer } => migrate::run(&peer, json),
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))

@@ -69,7 +69,8 @@ impl Found {
 
 impl Survey {
     pub(crate) fn of(home: &Home) -> Result<Self> {
-        let (genesis, addresses) = (home.genesis()?, home.client()?.peers);
+        // Where there is no network, it is the client's file whose absence says so.
+        let (addresses, genesis) = (home.client()?.peers, home.genesis()?);
         let clients = addresses.iter().copied().map(api_client).collect::<Result<_>>()?;
         Ok(Self { network_id: genesis.network_id(), quorum: genesis.validator_set()?.quorum(), addresses, clients })
     }

@@ -167,6 +167,7 @@ mod tests {
             let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
             keys.sort_by_key(SecretKey::address);
             let genesis = Genesis {
+                version: dtn_primitives::VERSION,
                 name: "tail".into(),
                 chain_id: 31_337,
                 timestamp: 0,

@@ -8,15 +8,15 @@ use dtn_primitives::{
 };
 
 use crate::{
-    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits, OpenOrder, Ready, Refusal,
-    Rounds, SnapshotError, Store, StoreError,
+    AdmissionError, BlockError, BlockResults, ImportError, Location, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits,
+    OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network, check_time},
     mempool::{Grounds, Mempool},
     proofs::Proofs,
+    root::{self, StateTree},
     rules::{Execution, Rules},
-    snapshot,
     state::{State, View},
-    store::Loaded,
+    store::{self, Cover, Loaded},
     verified::Verified,
 };
 
@@ -65,6 +65,9 @@ pub enum LedgerError {
     /// The snapshot is not one that a quorum signed.
     #[error("snapshot: {0}")]
     Snapshot(#[from] SnapshotError),
+    /// The results that others have kept are not the ones of final blocks.
+    #[error("results: {0}")]
+    Import(#[from] ImportError),
     /// A quorum has another state than this peer. It must not go on.
     #[error("the state at height {height} has root {have}, but a quorum has {need}: move the store away")]
     Diverged {
@@ -107,6 +110,7 @@ pub struct Ledger {
     rules: Rules,
     store: Store,
     state: State,
+    tree: StateTree,
     tip: Tip,
     stable: Option<CheckpointCertificate>,
     retain_blocks: u64,
@@ -139,6 +143,23 @@ impl Ledger {
         Ok((ledger, is_older))
     }
 
+    /// Copies the store of a stopped peer to a file that is not there yet.
+    pub fn back_up(store: impl AsRef<Path>, file: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
+        Store::back_up(store.as_ref(), file.as_ref(), genesis.network_id())
+    }
+
+    /// Puts a copy in the place of a store that is gone. What the peer has said since the copy was made is not in it, so
+    /// the ledger's [`Ledger::memory`] is [`Memory::Lost`] then.
+    pub fn restore(file: impl AsRef<Path>, store: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
+        Store::restore(file.as_ref(), store.as_ref(), genesis.network_id())
+    }
+
+    /// Brings the store of a stopped peer to this version of the program, and gives the version that it had. The store as
+    /// it was stays beside it.
+    pub fn migrate(store: impl AsRef<Path>, genesis: &Genesis) -> Result<u32, StoreError> {
+        store::migrate(store.as_ref(), genesis.network_id())
+    }
+
     /// A ledger that is gone when it is dropped.
     pub fn in_memory(genesis: Genesis) -> Result<Self, LedgerError> {
         Self::load(genesis, Store::in_memory)
@@ -154,13 +175,20 @@ impl Ledger {
         }
         let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
+        let (tip, tree) = (tip.unwrap_or(genesis_tip), StateTree::of(&state));
+        let have = root::root(&tip, &state.rounds, state.next_work, &tree.chunks());
+        let signed = stable.as_ref().filter(|stable| stable.height == tip.height).map(|stable| stable.state_root);
+        if let Some(need) = signed.filter(|need| *need != have) {
+            return Err(LedgerError::Diverged { height: tip.height, have, need });
+        }
         Ok(Self {
             genesis,
             validators,
             rules,
             store,
             state,
-            tip: tip.unwrap_or(genesis_tip),
+            tree,
+            tip,
             stable,
             retain_blocks: RETAIN_BLOCKS,
             speculative: VecDeque::new(),
@@ -498,6 +526,7 @@ impl Ledger {
         }
         self.tip = tip;
         self.state.apply(changes.clone());
+        self.tree.update(&self.state, changes.buckets());
         let view = view(&self.state, &self.speculative, usize::MAX);
         self.mempool.refresh(&changes, &view);
         self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
@@ -509,7 +538,11 @@ impl Ledger {
     fn keep_from(&self) -> u64 {
         match self.retain_blocks {
             0 => 0,
-            retain => self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain)),
+            retain => {
+                let below = self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain));
+                // Who is fetching a snapshot needs the blocks above it next.
+                self.store.lowest_lent().map_or(below, |lent| below.min(lent))
+            }
         }
     }
 
@@ -543,21 +576,19 @@ impl Ledger {
 
     // Checkpoints.
 
-    /// Stores a snapshot of the state at the tip, for peers that lag, and gives its root, which is the same at every
-    /// peer. Costs as much as encoding the state, and nothing if it is there already.
+    /// The root of the state at the tip, which is the same at every peer. It is kept up to date by the blocks, so that
+    /// this costs little however large the state is. A snapshot for peers that lag is written meanwhile, see
+    /// [`Store::finish_snapshot`].
     pub fn checkpoint(&mut self) -> Result<B256, StoreError> {
-        if let Some(hashes) = self.store.snapshot(self.tip.height)? {
-            return Ok(merkle::root(&hashes));
-        }
-        let encoded = snapshot::encode(&self.state, &self.tip);
-        let hashes = snapshot::chunk_hashes(&encoded);
-        self.store.put_snapshot(self.tip.height, &encoded, &hashes)?;
-        Ok(merkle::root(&hashes))
+        let (rounds, next_work, chunks) = (self.state.rounds.clone(), self.state.next_work, self.tree.chunks());
+        let root = root::root(&self.tip, &rounds, next_work, &chunks);
+        self.store.checkpoint(self.tip.height, root, Cover { rounds, next_work, chunks })?;
+        Ok(root)
     }
 
-    /// Takes in that a quorum has the same state at a height. Snapshots older than the stable checkpoint before this
-    /// one are dropped, that one's chunks stay for those who are fetching them; and as further blocks are committed,
-    /// those out of retention are removed. A checkpoint above the tip, or one that is no news, changes nothing.
+    /// Takes in that a quorum has the same state at a height. Old snapshots are dropped unless somebody is fetching them,
+    /// and as further blocks are committed, those out of retention are removed. A checkpoint above the tip, or one that
+    /// is no news, changes nothing.
     pub fn stable(&mut self, checkpoint: &CheckpointCertificate) -> Result<(), LedgerError> {
         let before = self.stable.as_ref().map_or(0, |stable| stable.height);
         if checkpoint.height > self.tip.height || checkpoint.height <= before {
@@ -565,11 +596,11 @@ impl Ledger {
         }
         checkpoint.verify(&self.rules.domain, &self.validators)?;
         let (height, need) = (checkpoint.height, checkpoint.state_root);
-        let have = self.store.snapshot(height)?.map(|hashes| merkle::root(&hashes));
+        let have = self.store.state_root(height)?;
         if let Some(have) = have.filter(|have| *have != need) {
             return Err(LedgerError::Diverged { height, have, need });
         }
-        self.store.stabilize(checkpoint, before)?;
+        self.store.stabilize(checkpoint)?;
         self.stable = Some(checkpoint.clone());
         Ok(())
     }
@@ -579,16 +610,12 @@ impl Ledger {
         self.stable.as_ref()
     }
 
-    /// What a peer that lags must know about the snapshot of the last stable checkpoint, if it is there.
+    /// [`Store::snapshot_manifest`].
     pub fn snapshot_manifest(&self) -> Result<Option<Manifest>, StoreError> {
-        let Some(checkpoint) = self.stable.clone() else { return Ok(None) };
-        let height = checkpoint.height;
-        let Some(chunks) = self.store.snapshot(height)? else { return Ok(None) };
-        let certified = self.store.header(height)?.zip(self.store.certificate(height)?);
-        Ok(certified.map(|(header, certificate)| Manifest { checkpoint, header, certificate, chunks }))
+        self.store.snapshot_manifest()
     }
 
-    /// A chunk of the snapshot at a height.
+    /// [`Store::snapshot_chunk`].
     pub fn snapshot_chunk(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.snapshot_chunk(height, index)
     }
@@ -601,10 +628,10 @@ impl Ledger {
             return Err(SnapshotError::NotAhead { have, tip }.into());
         }
         manifest.verify(&self.rules.domain, &self.validators)?;
-        let (state, encoded) = manifest.assemble(chunks)?;
-        self.store.install(manifest, &encoded, &state)?;
-        let header = &manifest.header;
-        self.tip = Tip { height: header.height, hash: header.hash(), timestamp: header.timestamp };
+        let state = manifest.assemble(chunks)?;
+        self.store.install(manifest, chunks, &state)?;
+        self.tip = manifest.tip();
+        self.tree = StateTree::of(&state);
         self.stable = Some(manifest.checkpoint.clone());
         self.state = state;
         self.speculative.clear();
@@ -615,6 +642,36 @@ impl Ledger {
             _ = self.admit(transaction);
         }
         Ok(())
+    }
+
+    // Results of blocks that were skipped.
+
+    /// [`Store::results_missing`].
+    pub fn results_missing(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.store.results_missing()
+    }
+
+    /// Takes over what others have kept of blocks that this peer has skipped. Everything is checked before anything is
+    /// changed. Gives how many blocks were news.
+    pub fn import_results(&mut self, blocks: &[BlockResults]) -> Result<usize, LedgerError> {
+        for block in blocks {
+            block.verify(&self.rules.domain, &self.validators)?;
+        }
+        let Some((first, last)) = self.store.results_missing()? else { return Ok(0) };
+        let mut news = Vec::new();
+        for block in blocks.iter().filter(|block| (first..=last).contains(&block.header.height)) {
+            if self.store.results_in(block.header.height)?.is_empty() {
+                news.push(block);
+            }
+        }
+        self.store.put_results(news.iter().copied())?;
+        Ok(news.len())
+    }
+
+    /// Takes in that no result is missing up to a height. No certificate can say that a block has none: the caller has
+    /// heard so many peers, each of which has said what results it has up to there, that one of them is correct.
+    pub fn results_complete_to(&mut self, height: u64) -> Result<(), StoreError> {
+        self.store.results_complete_to(height)
     }
 
     // What blocks have led to.

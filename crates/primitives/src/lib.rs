@@ -39,7 +39,7 @@ pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings};
 pub use domain::Domain;
 pub use evidence::{Evidence, EvidenceError};
-pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining};
+pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining, UNVERSIONED, VERSION};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};

@@ -253,6 +253,7 @@ fn a_spoiled_genesis_is_an_error_or_another_network() {
     println!("DTN_SEED={seed}");
     let rng = &mut StdRng::seed_from_u64(seed);
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: "spoiled".into(),
         chain_id: 56,
         timestamp: 1,

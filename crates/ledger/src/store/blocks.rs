@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Solution, Transaction, WorkResult};
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
-use super::{Location, Store, StoreError, error::guard, tables::*};
+use super::{Location, Store, StoreError, error::guard, state::put_changes, tables::*};
 use crate::block::CheckedBlock;
 
 /// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
@@ -93,32 +93,7 @@ impl Store {
                 put(&mut transactions, TRANSACTIONS, hash.as_slice(), &Location { height, index })?;
             }
             drop(transactions);
-            let mut nonces = transaction.open_table(NONCES)?;
-            for (account, nonce) in &checked.changes.nonces {
-                put(&mut nonces, NONCES, account.as_slice(), nonce)?;
-            }
-            let mut orders = transaction.open_table(ORDERS)?;
-            for (order, open) in &checked.changes.orders {
-                match open {
-                    Some(open) => put(&mut orders, ORDERS, order.as_slice(), open)?,
-                    None => _ = orders.remove(order.as_slice())?,
-                }
-            }
-            let mut meta = transaction.open_table(META)?;
-            let mut lines = transaction.open_table(LINES)?;
-            for (content, copies) in &checked.changes.lines {
-                match copies {
-                    Some(copies) => put(&mut lines, LINES, content.as_slice(), copies)?,
-                    None => _ = lines.remove(content.as_slice())?,
-                }
-            }
-            if let Some(rounds) = &checked.changes.rounds {
-                put(&mut meta, META, ROUNDS_KEY, rounds)?;
-            }
-            if checked.changes.next_work > 0 {
-                put(&mut meta, META, WORK_KEY, &checked.changes.next_work)?;
-            }
-            drop(meta);
+            put_changes(transaction, &checked.changes)?;
             for round in &checked.changes.closed_rounds {
                 put(&mut transaction.open_table(ROUNDS)?, ROUNDS, &round.number.to_be_bytes(), round)?;
             }

@@ -8,7 +8,7 @@ use std::{
     sync::Once,
 };
 
-use dtn_primitives::B256;
+use dtn_primitives::{B256, VERSION};
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,11 +30,11 @@ pub enum StoreError {
         need: B256,
     },
     /// It was written by another version of this program.
-    #[error("the store {store} has schema {have}, this program needs {need}: move it away; the peer will catch up")]
-    OtherSchema {
+    #[error("the store {store} is of version {have}, and this program is of version {need}: {}", other_version(*have))]
+    OtherVersion {
         /// The file.
         store: String,
-        /// Its schema.
+        /// Its version.
         have: u32,
         /// This program's.
         need: u32,
@@ -46,6 +46,12 @@ pub enum StoreError {
         store: String,
         /// What was found.
         reason: String,
+    },
+    /// What is to be made is there already.
+    #[error("{file} is there already: move it away first")]
+    Exists {
+        /// The file.
+        file: String,
     },
     /// A peer that has run is said to have never voted.
     #[error("the peer of {store} may have voted: {file} is there")]
@@ -74,6 +80,15 @@ pub enum StoreError {
         /// What the system says.
         reason: String,
     },
+}
+
+/// What to do about a store of another version.
+fn other_version(have: u32) -> &'static str {
+    if have < VERSION {
+        "bring it here with `dtn-cli l1 migrate` and the peer's folder"
+    } else {
+        "run the program that wrote it, or a newer one"
+    }
 }
 
 impl StoreError {

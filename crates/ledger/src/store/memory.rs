@@ -70,7 +70,7 @@ pub(super) fn unmark(store: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes durable which files a file's folder has.
-fn sync_folder(file: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -11,13 +11,18 @@
 //! prepared at that height and cannot contradict itself. The block is final all the same, because a quorum has it
 //! prepared durably, and comes again from the others or, if all have failed, from the next view's primary.
 
+mod backup;
 mod blocks;
+mod checkpoints;
 mod error;
 mod journal;
 mod memory;
+mod migrate;
 mod open;
 mod proofs;
-mod snapshots;
+mod results;
+mod shelf;
+mod state;
 mod tables;
 
 use std::{
@@ -28,23 +33,15 @@ use std::{
     },
 };
 
-use dtn_primitives::{Address, B256, CheckpointCertificate};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable};
+use redb::{Database, Durability, ReadableDatabase};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     error::StoreError,
     memory::{Memory, NEVER_VOTED, mark_never_voted},
 };
-use self::{
-    error::{corrupt, guard},
-    memory::AgeFile,
-    tables::*,
-};
-use crate::{
-    Tip,
-    state::{OpenOrder, State},
-};
+use self::{error::guard, memory::AgeFile, shelf::Shelf, tables::*};
+pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};
 
 /// Writes that do not wait for the disk before one does: it bounds what a failing machine loses, and what redb holds
 /// back from reuse until then.
@@ -62,6 +59,8 @@ pub struct Location {
 /// The durable part of a ledger. Clones read the same store, also while a block is being committed.
 #[derive(Clone)]
 pub struct Store {
+    /// Before the database, which is closed when nobody reads it any more.
+    shelf: Arc<Shelf>,
     database: Arc<Database>,
     name: Arc<str>,
     durable_writes: Arc<AtomicU64>,
@@ -87,46 +86,6 @@ impl Store {
             return Ok(());
         }
         self.write(Durability::Immediate, |_| Ok(()))
-    }
-
-    /// The state at the tip, the tip if there is a block, and the last stable checkpoint.
-    pub(crate) fn load(&self) -> Result<Loaded, StoreError> {
-        let (state, tip, stable) = guard(&self.name, || {
-            let reading = self.database.begin_read()?;
-            let meta = reading.open_table(META)?;
-            let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
-            let stable = get(&meta, META, STABLE_KEY)?;
-            let mut state = State::default();
-            for record in reading.open_table(NONCES)?.iter()? {
-                let (key, value) = record?;
-                let account =
-                    Address::try_from(key.value()).map_err(|_| corrupt("an account's key has no 20 bytes"))?;
-                state.nonces.insert(account, unseal(NONCES, key.value(), value.value())?);
-            }
-            for record in reading.open_table(ORDERS)?.iter()? {
-                let (key, value) = record?;
-                let order = B256::try_from(key.value()).map_err(|_| corrupt("an order's key has no 32 bytes"))?;
-                let open: OpenOrder = unseal(ORDERS, key.value(), value.value())?;
-                state.orders.insert(order, open);
-            }
-            for record in reading.open_table(LINES)?.iter()? {
-                let (key, value) = record?;
-                let content = B256::try_from(key.value()).map_err(|_| corrupt("a line's key has no 32 bytes"))?;
-                state.lines.insert(content, unseal(LINES, key.value(), value.value())?);
-            }
-            state.rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
-            state.next_work = get(&meta, META, WORK_KEY)?.unwrap_or_default();
-            Ok((state, tip, stable))
-        })?;
-        let tip = match tip {
-            None => None,
-            Some((height, hash)) => {
-                let header = self.header(height)?.filter(|header| header.hash() == hash);
-                let header = header.ok_or_else(|| self.contradiction("its last block is not the one that it names"))?;
-                Some(Tip { height, hash, timestamp: header.timestamp })
-            }
-        };
-        Ok(Loaded { state, tip, stable })
     }
 
     /// The error of a record that contradicts another.
@@ -168,12 +127,4 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-/// What a store holds of the present.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) state: State,
-    pub(crate) tip: Option<Tip>,
-    pub(crate) stable: Option<CheckpointCertificate>,
 }

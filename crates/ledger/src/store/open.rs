@@ -2,18 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
-use dtn_primitives::B256;
+use dtn_primitives::{B256, VERSION};
 use redb::{Database, Durability, ReadableDatabase, backends::InMemoryBackend};
 
 use super::{
     Memory, Store, StoreError,
     error::{corrupt, guard},
     memory::{self, Age, AgeFile},
-    tables::{MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put},
+    shelf::Shelf,
+    tables::{MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put, version},
 };
-
-/// The layout of the tables; raised when it changes.
-const SCHEMA: u32 = 6;
 
 /// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -42,6 +40,7 @@ impl Store {
             if database.check_integrity()? { Ok(database) } else { Err(corrupt("its pages fail their checksums")) }
         })?;
         let mut store = Self::check(database, name, network_id, memory)?;
+        store.shelf = Shelf::open(path)?.into();
         if let Some(age) = Age::read(path)? {
             let own = store.age()?;
             if own.run == age.run && own.writes < age.writes {
@@ -60,7 +59,7 @@ impl Store {
         Self::check(guard(&name, builder)?, name, network_id, Memory::NeverVoted)
     }
 
-    /// Makes the tables of a new store; an old one must be of this schema and network.
+    /// Makes the tables of a new store; an old one must be of this version and network.
     fn check(database: Database, name: String, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
         let store = Self {
             database: Arc::new(database),
@@ -68,6 +67,7 @@ impl Store {
             durable_writes: Arc::default(),
             unsynced: Arc::default(),
             beside: None,
+            shelf: Shelf::in_memory().into(),
         };
         let known = guard(&store.name, || {
             let reading = store.database.begin_read()?;
@@ -75,9 +75,9 @@ impl Store {
             if tables == 0 {
                 return Ok(None);
             }
-            let schema: Option<u32> = get(&reading.open_table(META)?, META, SCHEMA_KEY)?;
-            let network: Option<B256> = get(&reading.open_table(META)?, META, NETWORK_KEY)?;
-            schema.zip(network).map(Some).ok_or_else(|| corrupt("it names no schema or network"))
+            let meta = reading.open_table(META)?;
+            let network: Option<B256> = get(&meta, META, NETWORK_KEY)?;
+            Ok(Some((version(&meta)?, network)))
         })?;
         let store_name = || store.name.to_string();
         match known {
@@ -86,17 +86,18 @@ impl Store {
                     transaction.open_table(table)?;
                 }
                 let mut meta = transaction.open_table(META)?;
-                put(&mut meta, META, SCHEMA_KEY, &SCHEMA)?;
+                put(&mut meta, META, SCHEMA_KEY, &VERSION)?;
                 put(&mut meta, META, NETWORK_KEY, &network_id)?;
                 put(&mut meta, META, MEMORY_KEY, &memory)
             })?,
-            Some((schema, _)) if schema != SCHEMA => {
-                return Err(StoreError::OtherSchema { store: store_name(), have: schema, need: SCHEMA });
+            Some((have, _)) if have != VERSION => {
+                return Err(StoreError::OtherVersion { store: store_name(), have, need: VERSION });
             }
-            Some((_, network)) if network != network_id => {
-                return Err(StoreError::OtherNetwork { store: store_name(), have: network, need: network_id });
+            Some((_, Some(network))) if network == network_id => {}
+            Some((_, Some(have))) => {
+                return Err(StoreError::OtherNetwork { store: store_name(), have, need: network_id });
             }
-            Some(_) => {}
+            Some((_, None)) => return Err(store.contradiction("it names no network")),
         }
         Ok(store)
     }

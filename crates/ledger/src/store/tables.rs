@@ -27,10 +27,10 @@ pub(super) const ORDERS: Table = Table::new("orders");
 /// The lines that copies may come of, by content.
 pub(super) const LINES: Table = Table::new("lines");
 pub(super) const JOURNAL: Table = Table::new("journal");
-/// The chunks' hashes of snapshots, by height.
-pub(super) const SNAPSHOTS: Table = Table::new("snapshots");
-/// The chunks of snapshots, by height and index.
-pub(super) const CHUNKS: Table = Table::new("chunks");
+/// The roots of the state at checkpoints, by height.
+pub(super) const ROOTS: Table = Table::new("roots");
+/// The checkpoints that a quorum signed, by height.
+pub(super) const CHECKPOINTS: Table = Table::new("checkpoints");
 /// Proofs that validators contradicted themselves, by id.
 pub(super) const EVIDENCE: Table = Table::new("evidence");
 
@@ -54,15 +54,15 @@ pub(super) const TABLES: [Table; 18] = [
     ORDERS,
     LINES,
     JOURNAL,
-    SNAPSHOTS,
-    CHUNKS,
+    ROOTS,
+    CHECKPOINTS,
     EVIDENCE,
     ROUNDS,
     PROVEN,
     PROOFS,
 ];
 
-/// Keys of the table of the store's own facts.
+/// Keys of the table of the store's own facts. First, the store's version.
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 pub(super) const NETWORK_KEY: &[u8] = b"network";
 pub(super) const TIP_KEY: &[u8] = b"tip";
@@ -74,6 +74,8 @@ pub(super) const RUN_KEY: &[u8] = b"run";
 pub(super) const WRITES_KEY: &[u8] = b"writes";
 pub(super) const STABLE_KEY: &[u8] = b"stable";
 pub(super) const LOWEST_KEY: &[u8] = b"lowest";
+/// The heights whose results may be missing.
+pub(super) const MISSING_KEY: &[u8] = b"missing";
 /// The state of the rounds: the open one, and what goes on from one to the next.
 pub(super) const ROUNDS_KEY: &[u8] = b"rounds";
 /// The expected hashes for the next block.
@@ -124,6 +126,11 @@ pub(super) fn checksum(table: Table, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_
     }
     hasher.update(value);
     hasher.digest().to_be_bytes()
+}
+
+/// The version of a store. This record is at the same place and in the same form in every version.
+pub(super) fn version(meta: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<u32, redb::Error> {
+    get(meta, META, SCHEMA_KEY)?.ok_or_else(|| corrupt("it names no version"))
 }
 
 /// Orders by height, then by sequence.

@@ -17,6 +17,7 @@ pub fn key(number: u8) -> SecretKey {
 
 pub fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "test".into(),
         chain_id: 31337,
         timestamp: NOW - 1_000,

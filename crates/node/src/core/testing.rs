@@ -24,6 +24,7 @@ pub(crate) fn keys() -> Vec<SecretKey> {
 /// Their network, without requesters and mined blocks.
 pub(crate) fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "core".into(),
         chain_id: 31337,
         timestamp: 1_700_000_000_000,

@@ -82,6 +82,7 @@ impl Cluster {
         keys.sort_by_key(SecretKey::address);
         let requester = key(200);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "cluster".into(),
             chain_id: 31337,
             timestamp: 1_700_000_000_000,
