@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use common::*;
 use dtn_ledger::{BlockError, BlockResults, Ledger, LedgerError, Manifest, Refusal, SnapshotError, verify_result};
