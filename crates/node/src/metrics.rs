@@ -148,6 +148,8 @@ pub(crate) struct Watched {
     pub(crate) store: PathBuf,
     /// The channels between its tasks.
     pub(crate) queues: Vec<WatchedQueue>,
+    /// How long it gives a primary.
+    pub(crate) view_timeout: Duration,
 }
 
 /// One metric as the documentation lists it.
@@ -169,6 +171,8 @@ struct PeerMetrics {
     frames_out: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
+    /// How often it ended; by reason it is in the disconnections.
+    lost: AtomicU64,
 }
 
 /// Handles to everything that a peer counts; clones share them.
@@ -341,6 +345,7 @@ impl Metrics {
                 frames_out: frames_out.get_or_create_owned(&PeerLabel { peer }),
                 bytes_in: bytes_in.get_or_create_owned(&PeerLabel { peer }),
                 bytes_out: bytes_out.get_or_create_owned(&PeerLabel { peer }),
+                lost: AtomicU64::new(0),
             })
             .collect();
         let inner = Inner {
@@ -429,6 +434,9 @@ impl Metrics {
             memory_bytes: resident_memory().unwrap_or(0),
             store_bytes: self.store_size().unwrap_or(0),
             view_changes: self.view_changes.iter().map(Counter::get).sum(),
+            pid: std::process::id(),
+            view_timeout_ms: u64::try_from(self.watched.view_timeout.as_millis()).unwrap_or(u64::MAX),
+            lost_links: self.peers.iter().map(|peer| peer.lost.load(Ordering::Relaxed)).collect(),
             peer_versions: self.software().clone(),
             crowded_out: self.refused_connections.get_or_create(&Reason { reason: CROWDED_OUT }).get(),
         }
@@ -464,7 +472,10 @@ impl Metrics {
 
     /// A link to a validator ended.
     pub(crate) fn disconnected(&self, peer: ValidatorIndex, reason: &'static str) {
-        self.with_peer(peer, |peer| _ = peer.connected.set(0));
+        self.with_peer(peer, |peer| {
+            peer.connected.set(0);
+            peer.lost.fetch_add(1, Ordering::Relaxed);
+        });
         self.disconnections.get_or_create(&PeerReason { peer: peer.0, reason }).inc();
     }
 
@@ -619,7 +630,7 @@ mod tests {
         let (sender, _receiver) = mpsc::channel::<()>(8);
         sender.try_send(()).unwrap();
         let queues = vec![WatchedQueue::new("events", &sender)];
-        let metrics = Metrics::new(4, Watched { store: "/proc/self/exe".into(), queues });
+        let metrics = Metrics::new(4, Watched { store: "/proc/self/exe".into(), queues, ..Watched::default() });
         metrics.height.set(7);
         metrics.decided_transactions.inc_by(3);
         metrics.connected(ValidatorIndex(1));
@@ -651,6 +662,7 @@ mod tests {
         assert!(value(&text, "dtn_store_bytes") > 0.0);
         assert!(value(&text, "dtn_step_seconds_sum{step=\"persist\"}") >= 0.001);
         assert!(!text.contains("peer=\"9\""));
+        assert_eq!(metrics.vitals().lost_links, [0, 0, 1, 0]);
         drop(sender);
         assert_eq!(value(&metrics.encode(), "dtn_queue_depth{queue=\"events\"}"), 0.0, "a closed channel is empty");
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_ledger::{Ledger, LedgerError, StoreError};
+use dtn_ledger::{Ledger, LedgerError, Memory, StoreError};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
@@ -75,7 +75,8 @@ pub struct NodeConfig {
     pub max_observers: usize,
     /// Where it serves its API. The API has no authentication: keep it on loopback.
     pub api: SocketAddr,
-    /// Its store; made if it does not exist.
+    /// Its store; made if it does not exist. A validator that has never voted says so by
+    /// [`dtn_ledger::mark_never_voted`]; without, it takes a store that does not exist for one that was lost.
     pub store: PathBuf,
     /// Who receives the rewards that it earns.
     pub payee: Address,
@@ -191,7 +192,13 @@ impl Node {
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
             return Err(NodeError::HalfWork(config.genesis.chain_id));
         }
-        let ledger = Ledger::open(&config.store, config.genesis.clone())?.with_retention(config.retain_blocks);
+        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone())?;
+        let ledger = ledger.with_retention(config.retain_blocks);
+        if me.is_some() && ledger.memory()? == Memory::Lost {
+            let run = ledger.run()?;
+            let why = if is_older { "is an older copy of the one it had" } else { "replaces one that is gone" };
+            tracing::warn!(run, "the store {why}: this validator does not know everything that it said");
+        }
 
         let boot = RandomState::new().build_hasher().finish();
         let (commands, commands_in) = mpsc::channel(CHANNEL);
@@ -202,7 +209,8 @@ impl Node {
             WatchedQueue::with("events", events.depth()),
             WatchedQueue::new("queries", &queries),
         ];
-        let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
+        let metrics =
+            Metrics::new(validators.len(), Watched { store: config.store, queues, view_timeout: config.view_timeout });
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,

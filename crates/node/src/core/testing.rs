@@ -24,6 +24,7 @@ pub(crate) fn keys() -> Vec<SecretKey> {
 /// Their network, without requesters and mined blocks.
 pub(crate) fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "core".into(),
         chain_id: 31337,
         timestamp: 1_700_000_000_000,
@@ -46,7 +47,7 @@ pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         mine,
         half_work: false,
         view_timeout: Duration::from_secs(60),
-        metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
+        metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),
     };
     (Core::new(config, Ledger::in_memory(genesis).unwrap(), commands).unwrap(), received)
