@@ -11,7 +11,7 @@ use std::{
 };
 
 use dtn_ledger::{Ledger, LedgerError, Manifest, StoreError};
-use dtn_primitives::{Block, Certificate, codec};
+use dtn_primitives::{Block, Bytes, Certificate, codec};
 use tokio::time::Instant;
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// After how long without an answer others are asked for the same. An answer that comes later is taken all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// After how long no answer can come any more: the network has given the request up, or it never left.
+const EXPIRY: Duration = Duration::from_secs(30);
 
 /// Peers that gave nothing are not asked for this long while others are ahead; each time in a row doubles it.
 const MIN_REST: Duration = Duration::from_secs(5);
@@ -100,7 +103,7 @@ impl Waiting {
 #[derive(Debug)]
 struct Transfer {
     manifest: Manifest,
-    chunks: Vec<Option<Vec<u8>>>,
+    chunks: Vec<Option<Bytes>>,
     /// Peers that do not have this state.
     without: HashSet<Remote>,
 }
@@ -145,7 +148,8 @@ impl Follow {
 
     pub(crate) fn disconnected(&mut self, peer: Remote) {
         self.heights.remove(&peer);
-        self.asked.remove(&peer);
+        // The answer may come yet, and is not to be taken for that to another question.
+        self.asked.entry(peer).and_modify(|ask| ask.overdue = true);
         if peer.validator().is_none() {
             self.records.remove(&peer);
         }
@@ -153,6 +157,7 @@ impl Follow {
 
     /// Looks at the clock: others may be asked for what a peer takes too long to give.
     pub(crate) fn lose_patience(&mut self, now: Instant) {
+        self.asked.retain(|_, ask| now.saturating_duration_since(ask.since) < EXPIRY);
         for (peer, ask) in self.asked.iter_mut().filter(|(_, ask)| !ask.overdue) {
             if now.saturating_duration_since(ask.since) >= PATIENCE {
                 ask.overdue = true;
@@ -348,7 +353,7 @@ impl Follow {
         ledger: &mut Ledger,
         from: Remote,
         (height, index): (u64, u32),
-        chunk: Vec<u8>,
+        chunk: Bytes,
         now: Instant,
     ) -> Result<Answer, StoreError> {
         let wanted = |transfer: &&mut Transfer| transfer.manifest.header.height == height;
@@ -378,7 +383,7 @@ impl Follow {
 
 /// Blocks that were asked for, in their order from the first.
 fn decode_blocks(
-    encoded: &[Vec<u8>],
+    encoded: &[Bytes],
     first: u64,
     last: u64,
     max_block_bytes: u64,
@@ -457,7 +462,7 @@ mod tests {
             let order = Order { nonce, dataset, model, metric, reward: U256::ZERO, work: None };
             ledger.admit(Transaction::sign(Payload::Order(order), &key, &genesis.domain())).unwrap();
             let (parent, now) = (ledger.tip().hash, genesis.timestamp + nonce);
-            let block = ledger.propose(parent, now, key.address(), 10, false).unwrap();
+            let block = ledger.propose(parent, now, keys()[0].address(), 10).unwrap();
             ledger.commit(block.clone(), &certificate(&block, &genesis)).unwrap();
         }
         ledger
@@ -501,7 +506,8 @@ mod tests {
                         Answer::Blocks(blocks) => {
                             let commit =
                                 |block, certificate: Certificate| self.behind.commit(block, &certificate).map(drop);
-                            if let Some((liar, _)) = commit_all(tip, blocks, commit).unwrap() {
+                            if let Some((liar, what)) = commit_all(tip, blocks, commit).unwrap() {
+                                assert!(liars.len() < 10, "{what}");
                                 self.follow.distrust(liar, self.now);
                                 liars.push(liar);
                             }
@@ -537,7 +543,7 @@ mod tests {
             SyncResponse::Blocks(mut blocks) if peer == liar => {
                 let mut certified: CertifiedBlock = codec::decode(&blocks[0], usize::MAX).unwrap();
                 certified.block.header.timestamp += 1;
-                blocks[0] = codec::encode(&certified);
+                blocks[0] = codec::encode(&certified).into();
                 Some(SyncResponse::Blocks(blocks))
             }
             right => Some(right),
@@ -546,17 +552,17 @@ mod tests {
         assert_eq!(peers.run(spoil).1, [liar]);
 
         // Other heights than those asked for, and an answer of another kind.
-        for wrong in [SyncResponse::Blocks(vec![ahead_block(&ahead, 77)]), SyncResponse::Chunk(vec![1])] {
+        for wrong in [SyncResponse::Blocks(vec![ahead_block(&ahead, 77)]), SyncResponse::Chunk(vec![1].into())] {
             let mut peers = Peers::new(&ahead, (0..4).map(|index| (validator(index), 100)));
             let lie = |peer, right| Some(if peer == liar { wrong.clone() } else { right });
             assert_eq!(peers.run(lie).1, [liar]);
         }
     }
 
-    fn ahead_block(ledger: &Ledger, height: u64) -> Vec<u8> {
+    fn ahead_block(ledger: &Ledger, height: u64) -> Bytes {
         let (block, certificate) =
             (ledger.block(height).unwrap().unwrap(), ledger.certificate(height).unwrap().unwrap());
-        codec::encode(&CertifiedBlock { block, certificate })
+        codec::encode(&CertifiedBlock { block, certificate }).into()
     }
 
     #[test]
@@ -565,6 +571,27 @@ mod tests {
         let mut peers = Peers::new(&ahead, (0..4).map(|index| (validator(index), 60)));
         let (took, _) = peers.run(|peer, right| (peer == validator(2)).then_some(right));
         assert!(took <= PATIENCE + 40 * ROUND_TRIP, "{took:?}");
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_link_was_replaced_is_not_taken_for_another_one() {
+        let ahead = ahead(20);
+        let mut peers = Peers::new(&ahead, [(validator(2), 20)]);
+        let asked = |peers: &mut Peers<'_>| peers.follow.fetch(&peers.behind, peers.now).len();
+        assert_eq!(asked(&mut peers), 1);
+        peers.follow.disconnected(validator(2));
+        peers.follow.heard(validator(2), 20);
+        assert_eq!(asked(&mut peers), 0, "it has not answered yet");
+        let blocks = SyncResponse::Blocks((1..=16).map(|height| ahead_block(&ahead, height)).collect());
+        let answer = peers.follow.answered(&mut peers.behind, validator(2), Some(codec::encode(&blocks)), peers.now);
+        assert!(matches!(answer.unwrap(), Answer::Blocks(blocks) if blocks.len() == 16));
+        // A request that never left is forgotten.
+        assert_eq!(asked(&mut peers), 1);
+        peers.follow.disconnected(validator(2));
+        peers.follow.heard(validator(2), 20);
+        peers.now += EXPIRY;
+        peers.follow.lose_patience(peers.now);
+        assert_eq!(asked(&mut peers), 1);
     }
 
     #[test]
@@ -607,7 +634,7 @@ mod tests {
         assert_eq!(again.iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1]);
         assert_ne!(again[0].0, lacking);
 
-        let wrong = codec::encode(&SyncResponse::Chunk([&chunk[..], &[1]].concat()));
+        let wrong = codec::encode(&SyncResponse::Chunk([&chunk[..], &[1]].concat().into()));
         let answer = peers.follow.answered(&mut peers.behind, first[0].0, Some(wrong), peers.now).unwrap();
         assert!(matches!(answer, Answer::Offence(_)));
     }

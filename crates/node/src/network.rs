@@ -218,7 +218,7 @@ impl Peer {
             dialing: false,
             backoff: MIN_BACKOFF,
             opened_here: false,
-            dial_at: if opens || remote.validator().is_none() { now } else { now + OVERDUE },
+            dial_at: if opens || remote.validator().is_none() { now } else { now + MIN_BACKOFF },
             unanswered: 0,
             boots: Vec::new(),
             served: TokenBucket::new(served, Duration::from_secs(1), now),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dtn_ledger::{CHUNK_BYTES, Store, StoreError};
-use dtn_primitives::{B256, MAX_PROOF_BYTES, codec};
+use dtn_primitives::{B256, Bytes, MAX_PROOF_BYTES, codec};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -72,7 +72,7 @@ pub(crate) fn answer(store: &Store, exchange: Exchange, request: &[u8]) -> Resul
                 Ok(SyncRequest::Blocks { from, to }) => SyncResponse::Blocks(certified_blocks(store, from, to)?),
                 Ok(SyncRequest::Chunk { height, index }) => {
                     let chunk = store.snapshot_chunk(height, index)?;
-                    chunk.map_or(SyncResponse::Blocks(Vec::new()), SyncResponse::Chunk)
+                    chunk.map_or(SyncResponse::Blocks(Vec::new()), |chunk| SyncResponse::Chunk(chunk.into()))
                 }
             };
             Ok(Served::Answer(codec::encode(&response)))
@@ -81,7 +81,7 @@ pub(crate) fn answer(store: &Store, exchange: Exchange, request: &[u8]) -> Resul
 }
 
 /// Certified blocks from a height on, each encoded once, as many as fit.
-fn certified_blocks(store: &Store, from: u64, to: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+fn certified_blocks(store: &Store, from: u64, to: u64) -> Result<Vec<Bytes>, StoreError> {
     let (mut blocks, mut size) = (Vec::new(), 0);
     for height in from..=to.min(from.saturating_add(MAX_BLOCKS - 1)) {
         let (Some(block), Some(certificate)) = (store.block(height)?, store.certificate(height)?) else { break };
@@ -90,7 +90,7 @@ fn certified_blocks(store: &Store, from: u64, to: u64) -> Result<Vec<Vec<u8>>, S
             break;
         }
         size += encoded.len();
-        blocks.push(encoded);
+        blocks.push(encoded.into());
     }
     Ok(blocks)
 }

@@ -1,9 +1,10 @@
 //! What peers say to each other, and how long it may be.
 
-use bytes::Bytes;
 use dtn_consensus::{PIPELINE, nakamoto::Message};
 use dtn_ledger::{CHUNK_BYTES, Manifest};
-use dtn_primitives::{B256, Block, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
+use dtn_primitives::{
+    B256, Block, Bytes, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec,
+};
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
 
@@ -218,7 +219,7 @@ pub(crate) struct EncodedFrame {
     /// What it is about.
     pub(crate) class: Class,
     /// What goes over the link.
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: bytes::Bytes,
 }
 
 /// Frames that hold these transactions, in order, none longer than a batch may be.
@@ -266,11 +267,11 @@ pub(crate) enum SyncRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum SyncResponse {
     /// Certified blocks in order, each an encoded [`CertifiedBlock`]; none if what was asked for is not there.
-    Blocks(Vec<Vec<u8>>),
+    Blocks(Vec<Bytes>),
     /// The blocks are gone; this is the state to begin with.
     Snapshot(Box<Manifest>),
     /// A part of that state.
-    Chunk(Vec<u8>),
+    Chunk(Bytes),
 }
 
 /// A block that its certificate makes final; verified before use.

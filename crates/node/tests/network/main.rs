@@ -366,8 +366,12 @@ impl Proxy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_falls_silent_without_closing_is_noticed_and_dialed_again() {
-    let mut cluster = Cluster::start(4).await;
-    // Peer 1 reaches peer 0 through a proxy.
+    // Peer 1 reaches peer 0 through a proxy, and peer 0 does not know where peer 1 is.
+    let mut cluster = Cluster::start_with(4, |index, config| {
+        let unknown = config.genesis.validators[1].address();
+        config.peers.retain(|address, _| index != 0 || *address != unknown);
+    })
+    .await;
     cluster.stop(1).await;
     let proxy = Proxy::start(cluster.ports[0]).await;
     let mut config = cluster.config(1);
