@@ -30,18 +30,46 @@ pub(crate) enum Write<R> {
     Stable(CheckpointCertificate),
 }
 
+/// Whether what a replica has said is on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// It never said anything.
+    NeverVoted,
+    /// It is.
+    Kept,
+    /// It may have said something that is not there.
+    Lost,
+}
+
 /// What a replica finds when it restarts.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk<R> {
     pub(crate) records: Vec<(u64, R)>,
     pub(crate) chain: Chain,
     pub(crate) stable: Option<CheckpointCertificate>,
+    pub(crate) memory: Memory,
     unsynced: Vec<Write<R>>,
 }
 
 impl<R> Disk<R> {
     pub(crate) fn new(chain: Chain, stable: Option<CheckpointCertificate>) -> Self {
-        Self { records: Vec::new(), chain, stable, unsynced: Vec::new() }
+        Self { records: Vec::new(), chain, stable, memory: Memory::Kept, unsynced: Vec::new() }
+    }
+
+    /// A new disk in its place, on which is what the run begins with.
+    pub(crate) fn replacement(&self) -> Self
+    where
+        R: Clone,
+    {
+        Self { memory: Memory::Lost, ..self.image() }
+    }
+
+    /// What is on it when the power is cut right now, everything unsynced lost.
+    pub(crate) fn image(&self) -> Self
+    where
+        R: Clone,
+    {
+        Self { unsynced: Vec::new(), ..self.clone() }
     }
 
     pub(crate) fn write(&mut self, write: Write<R>) {

@@ -62,6 +62,10 @@ impl Subject for Pbft {
         self.view()
     }
 
+    fn is_silent(&self) -> bool {
+        self.is_silent()
+    }
+
     fn adversary(kind: Kind, _scenario: &Scenario) -> Box<dyn Adversary<Message>> {
         kind.create()
     }
