@@ -8,9 +8,9 @@ use dtn_primitives::{
 };
 
 use crate::{
-    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal, Rounds,
-    SnapshotError, Store, StoreError,
-    block::{CheckedBlock, check_header, check_network},
+    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits, OpenOrder, Ready, Refusal,
+    Rounds, SnapshotError, Store, StoreError,
+    block::{CheckedBlock, check_header, check_network, check_time},
     mempool::{Grounds, Mempool},
     proofs::Proofs,
     rules::{Execution, Rules},
@@ -92,6 +92,13 @@ pub struct Committed {
     pub claimed: Vec<B256>,
 }
 
+/// What a block is checked against before this peer votes for it, beside what makes it valid.
+#[derive(Debug, Clone, Copy)]
+struct Voting {
+    /// This peer's clock, for a proposal that is fresh.
+    now_ms: Option<u64>,
+}
+
 /// Everything that a peer knows: the finalized blocks, what they lead to, and what waits for a block.
 #[derive(Debug)]
 pub struct Ledger {
@@ -108,6 +115,8 @@ pub struct Ledger {
     mempool: Mempool,
     verified: Verified,
     proofs: Proofs,
+    /// As it was last told.
+    now_ms: u64,
 }
 
 impl Ledger {
@@ -115,6 +124,19 @@ impl Ledger {
     pub fn open(path: impl AsRef<Path>, genesis: Genesis) -> Result<Self, LedgerError> {
         let path = path.as_ref();
         Self::load(genesis, |network_id| Store::open(path, network_id))
+    }
+
+    /// Opens the store in a file, or makes a new one, for a peer that is about to speak, and counts the start. The
+    /// ledger's [`Ledger::memory`] then tells whether it holds everything that this peer has said. With it comes
+    /// whether the file is an older copy of the store that this peer had.
+    pub fn start(path: impl AsRef<Path>, genesis: Genesis) -> Result<(Self, bool), LedgerError> {
+        let (path, mut is_older) = (path.as_ref(), false);
+        let ledger = Self::load(genesis, |network_id| {
+            let (store, older) = Store::start(path, network_id)?;
+            is_older = older;
+            Ok(store)
+        })?;
+        Ok((ledger, is_older))
     }
 
     /// A ledger that is gone when it is dropped.
@@ -145,6 +167,7 @@ impl Ledger {
             mempool: Mempool::new(MempoolLimits::default()),
             verified: Verified::default(),
             proofs,
+            now_ms: 0,
         })
     }
 
@@ -190,15 +213,14 @@ impl Ledger {
         self.state.next_work
     }
 
-    /// Whether the store was made anew and [`Ledger::end_fresh`] was not called since. A peer that ran before and has
-    /// a fresh store has lost what it said: it must not vote until it is past the heights that it may have voted on.
-    pub fn is_fresh(&self) -> Result<bool, StoreError> {
-        self.store.is_fresh()
+    /// What the store knows of what this peer has said.
+    pub fn memory(&self) -> Result<Memory, StoreError> {
+        self.store.memory()
     }
 
-    /// Remembers, durably, that this peer may vote.
-    pub fn end_fresh(&mut self) -> Result<(), StoreError> {
-        self.store.end_fresh()
+    /// How often this peer was started, this time included; 0 for a ledger that was only opened.
+    pub fn run(&self) -> Result<u64, StoreError> {
+        self.store.run()
     }
 
     // What waits.
@@ -245,15 +267,20 @@ impl Ledger {
         self.mempool.ready()
     }
 
-    /// Whether anything could be proposed on top of the highest block known.
-    pub fn has_proposable(&self) -> bool {
-        self.mempool.ready().transactions > 0
+    /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
+    /// contains it: until it is final, a decision is due.
+    pub fn oldest_executable(&self) -> Option<B256> {
+        let timestamp = self.now_ms.max(self.tip.timestamp + 1);
+        let at_tip = view(&self.state, &self.speculative, 0);
+        let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
+        let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
+        oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok()).map(|(hash, _)| hash)
     }
 
-    /// Whether anything that waits could be executed at the tip, even if a block that is not final contains it: then a
-    /// decision is due.
-    pub fn has_executable(&self) -> bool {
-        self.mempool.has_executable(&self.state)
+    /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`
+    /// goes by, and when what is admitted from now on came.
+    pub fn tell_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     // Blocks that are not final.
@@ -300,15 +327,27 @@ impl Ledger {
         }
     }
 
+    /// Forgets the blocks on top of `parent`, so that what they hold may be proposed again, and says how much can be on
+    /// top of it; nothing if `parent` is neither the tip nor a block on top of it that was proposed or found valid.
+    ///
+    /// What consensus builds on and what is remembered here may differ, when a view change has dropped blocks. Whoever is
+    /// about to propose must ask here first: what is ready on top of dropped blocks says nothing about `parent`.
+    pub fn build_on(&mut self, parent: B256) -> Ready {
+        let Some(depth) = self.depth_above(parent) else { return Ready::default() };
+        self.truncate(depth);
+        self.mempool.ready()
+    }
+
     /// Builds a block of what has waited longest on top of the tip or of a block on top of it that was proposed or
-    /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or
-    /// nothing that waits can be executed, unless blocks are mined, which may be empty.
+    /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or if
+    /// nothing that waits can be executed and the block is not to be `empty` then.
     pub fn propose(
         &mut self,
         parent: B256,
         now_ms: u64,
         proposer: Address,
         max_transactions: usize,
+        empty: bool,
     ) -> Option<Arc<Block>> {
         let depth = self.depth_above(parent).filter(|depth| *depth < self.max_speculative())?;
         let below = self.parent_at(depth)?;
@@ -334,7 +373,7 @@ impl Ledger {
         if depth == 0 {
             failed.into_iter().for_each(|hash| self.mempool.remove(hash));
         }
-        if transactions.is_empty() && self.genesis.mining.is_none() {
+        if transactions.is_empty() && !empty {
             return None;
         }
         let header = Header {
@@ -358,8 +397,9 @@ impl Ledger {
     }
 
     /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
-    /// remembers it in place of others on the same parent; `now_ms` is this peer's clock.
-    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64) -> Result<(), BlockError> {
+    /// remembers it in place of others on the same parent. `now_ms` is this peer's clock; a proposal that is not `fresh`
+    /// is not compared with it, because others may have prepared it long ago.
+    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64, fresh: bool) -> Result<(), BlockError> {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = block.header.parent_hash;
         let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
@@ -371,7 +411,7 @@ impl Ledger {
         if self.speculative.get(depth).is_some_and(|known| known.hash == hash && known.block == block) {
             return Ok(());
         }
-        let checked = self.check(block, hash, depth, Some(now_ms))?;
+        let checked = self.check(block, hash, depth, Some(Voting { now_ms: fresh.then_some(now_ms) }))?;
         self.remember(checked, depth);
         Ok(())
     }
@@ -381,13 +421,13 @@ impl Ledger {
         block: Arc<Block>,
         hash: B256,
         depth: usize,
-        now_ms: Option<u64>,
+        voting: Option<Voting>,
     ) -> Result<CheckedBlock, BlockError> {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
-        check_header(&block.header, &parent, &self.validators, now_ms)?;
-        if block.transactions.is_empty() && self.genesis.mining.is_none() {
-            return Err(BlockError::Empty);
+        check_header(&block.header, &parent, &self.validators)?;
+        if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
+            check_time(&block.header, &parent, now_ms, self.genesis.mining.is_some())?;
         }
         let encoded = codec::encode(block.as_ref());
         if encoded.len() as u64 > self.genesis.max_block_bytes {
@@ -403,9 +443,8 @@ impl Ledger {
         let Header { height, timestamp, .. } = block.header;
         let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
-        let voting = now_ms.is_some();
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
-            if voting && self.unproven(transaction).is_some() {
+            if voting.is_some() && self.unproven(transaction).is_some() {
                 return Err(BlockError::Unproven { index });
             }
             let refused = |refusal| BlockError::Execution { index, refusal };

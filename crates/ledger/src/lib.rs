@@ -2,7 +2,7 @@
 //!
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
-//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store/` what is on disk.
 //! - `proofs.rs` holds the proofs of rounds that were verified.
 //! - `solution.rs` checks what a peer shows for a result, as the distributor contract does.
 //! - `snapshot.rs` says how the state is handed to peers that lag.
@@ -21,7 +21,7 @@ mod state;
 mod store;
 mod verified;
 
-pub use block::{BlockError, MAX_CLOCK_DRIFT_MS, MAX_SPECULATIVE};
+pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_SPECULATIVE};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
@@ -29,4 +29,4 @@ pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
 pub use state::{OpenOrder, Rounds};
-pub use store::{Location, Store, StoreError};
+pub use store::{Location, Memory, NEVER_VOTED, Store, StoreError, mark_never_voted};

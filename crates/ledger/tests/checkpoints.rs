@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use common::*;
 use dtn_ledger::{BlockError, Ledger, LedgerError, Manifest, Refusal, SnapshotError};
@@ -65,11 +65,11 @@ fn a_peer_that_takes_over_a_snapshot_has_the_same_root_and_takes_the_same_blocks
         let block = forged(&behind, vec![transaction], &[]);
         let refusal = Refusal::NonceTooLow { have: next - 1, next };
         let refused = BlockError::Execution { index: 0, refusal };
-        assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+        assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     }
     let block = forged(&behind, vec![claim(closed, 3)], &[]);
     let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(closed) };
-    assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+    assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     let block = commit_all(&mut ahead, [claim(open, 4), note(5, 1)]);
     commit(&mut behind, &block);
     assert_eq!(ahead.checkpoint(), behind.checkpoint());
@@ -253,7 +253,7 @@ fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
     assert_eq!(ledger.admit(claimed.clone()), Err(Refusal::NotOpen(closed).into()));
     for replayed in [note(5, 0), orders[0].clone(), claimed] {
         let block = forged(&ledger, vec![replayed], &[]);
-        let refused = ledger.check_proposal(Arc::new(block), NOW);
+        let refused = ledger.check_proposal(Arc::new(block), NOW, true);
         assert!(matches!(refused, Err(BlockError::Execution { index: 0, .. })), "{refused:?}");
     }
     commit_all(&mut ledger, [claim(hash(&orders[1]), 3)]);
@@ -286,20 +286,6 @@ fn the_state_grows_with_accounts_and_open_orders_and_not_with_transactions() {
     // The numbers themselves take a few bytes more.
     let after = size(&mut ledger);
     assert!(after <= before + 8, "{before} bytes became {after}");
-}
-
-#[test]
-fn a_store_is_fresh_until_its_peer_says_otherwise() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger.redb");
-    assert_eq!(open(&path).is_fresh(), Ok(true));
-    let mut again = open(&path);
-    assert_eq!(again.is_fresh(), Ok(true), "a restart does not bring back what is lost");
-    again.end_fresh().unwrap();
-    drop(again);
-    assert_eq!(open(&path).is_fresh(), Ok(false));
-    fs::remove_file(&path).unwrap();
-    assert_eq!(open(&path).is_fresh(), Ok(true));
 }
 
 #[test]

@@ -18,11 +18,6 @@ impl Following {
         self.heights.insert(from, height);
     }
 
-    /// The heights that were told.
-    pub(crate) fn heights(&self) -> impl Iterator<Item = u64> {
-        self.heights.values().copied()
-    }
-
     /// Who is to be asked for what is above a height.
     pub(crate) fn ask(&mut self, height: u64) -> Option<ValidatorIndex> {
         let unanswered = |peer| self.unanswered.get(peer).copied().unwrap_or_default();

@@ -15,11 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DiskAfter, Members, Source, Subject, Survival, When,
-    disk::{Disk, Memory, Write},
+    disk::{Disk, Write},
     following::Following,
     packet::{Packet, Sent},
     pool::Pool,
-    recall::Recall,
 };
 
 /// Decided blocks in one answer to a peer that fell behind.
@@ -109,6 +108,15 @@ pub(crate) enum To {
     Client,
 }
 
+/// What a replica would propose on.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    height: u64,
+    parent: B256,
+    /// Even if there is nothing to propose.
+    empty: bool,
+}
+
 /// Packets to be sent, to whom, and in which round.
 pub(crate) type Sends<P> = Vec<(To, Packet<<P as Protocol>::Message>, u32)>;
 
@@ -157,14 +165,13 @@ pub(crate) struct Host<P: Subject> {
     empty: Disk<P::Record>,
     pub(crate) pool: Pool,
     proposing: Proposing,
-    recall: Recall,
     /// The request that waits longest, as its replica was told.
     waiting: Option<B256>,
     actions: Vec<Action<P>>,
     timers: BTreeMap<P::Timer, u64>,
     generation: u64,
     /// What the replica may propose on, and how many blocks there is something for.
-    wish: Option<(u64, B256)>,
+    wish: Option<Wish>,
     requests: u64,
     /// The height up to which a client has handed in what fills blocks.
     ordered: u64,
@@ -203,7 +210,6 @@ impl<P: Subject> Host<P> {
             images: BTreeMap::new(),
             pool: Pool::new(*members.domain()),
             proposing,
-            recall: Recall::Whole,
             waiting: None,
             actions: Vec::new(),
             timers: BTreeMap::new(),
@@ -246,9 +252,9 @@ impl<P: Subject> Host<P> {
         }
     }
 
-    /// It starts later, and never voted before.
-    pub(crate) fn expect(&mut self) {
-        (self.up, self.disk.memory) = (false, Memory::NeverVoted);
+    /// It starts later.
+    pub(crate) fn wait(&mut self) {
+        self.up = false;
     }
 
     /// A copy of its disk of that moment will be wanted.
@@ -272,18 +278,20 @@ impl<P: Subject> Host<P> {
         self.inbox.clear();
         self.timers.clear();
         (self.up, self.busy, self.wish, self.waiting) = (true, false, None, None);
-        (self.following, self.recall) = (Following::default(), Recall::Whole);
+        self.following = Following::default();
         self.pool.restart(self.chain.above(0, usize::MAX).iter().map(|decision| &decision.block));
-        if self.disk.memory != Memory::Kept {
-            self.recall = Recall::Unknown;
-            self.inbox.push_back(Arrival::input(Input::VoteFrom(u64::MAX)));
-        }
-        self.inbox.push_back(Arrival::input(Input::Start));
+        self.begin();
         // The block of a checkpoint may have become durable and the vote for it not.
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
         let checkpoint = |decision: &Decision| self.at_checkpoint(decision.certificate.height);
         let checkpoints: Vec<_> = self.chain.above(stable, usize::MAX).iter().filter_map(checkpoint).collect();
         self.inbox.extend(checkpoints.into_iter().map(Arrival::input));
+    }
+
+    /// Its replica begins.
+    pub(crate) fn begin(&mut self) {
+        let (memory, boot) = (self.disk.memory, u64::from(self.incarnation));
+        self.inbox.push_back(Arrival::input(Input::Start { memory, boot }));
     }
 
     /// Whether this timer, set at that time, still runs; it does not any more then.
@@ -327,17 +335,17 @@ impl<P: Subject> Host<P> {
 
     /// Proposes for as long as its replica wishes to and there is something.
     fn propose(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
-        while let Some((height, parent)) = self.wish {
+        while let Some(Wish { height, parent, empty }) = self.wish {
             let number = self.proposals + 1;
             let block = match self.proposing.source {
                 Source::Requests => {
                     let requests = self.pool.propose(parent, self.proposing.most);
-                    if requests.is_empty() {
+                    if requests.is_empty() && !empty {
                         return;
                     }
                     members.block_of(requests, (height, parent), self.me, number)
                 }
-                Source::Client | Source::Random if self.requests > 0 || height <= self.ordered => {
+                Source::Client | Source::Random if empty || self.requests > 0 || height <= self.ordered => {
                     self.requests = self.requests.saturating_sub(1);
                     members.block(height, parent, self.me, number)
                 }
@@ -369,7 +377,7 @@ impl<P: Subject> Host<P> {
 
     fn tell_waiting(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         self.waiting = self.waits();
-        self.input(Input::Waiting(self.waiting.is_some()), members, outcomes);
+        self.input(Input::Waiting(self.waiting), members, outcomes);
     }
 
     fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
@@ -405,15 +413,15 @@ impl<P: Subject> Host<P> {
                 }
                 self.actions.push(Action::Write(Write::Record { height, record }));
             }
-            Effect::Propose { height, parent } if P::MINES => {
+            Effect::Propose { height, parent, .. } if P::MINES => {
                 let template = self.template(height, parent, members);
                 if template.is_none() {
                     outcomes.push(Outcome::Astray(height));
                 }
                 return template.map(Input::Proposal);
             }
-            Effect::Propose { height, parent } => self.wish = Some((height, parent)),
-            Effect::Validate(block) => {
+            Effect::Propose { height, parent, empty } => self.wish = Some(Wish { height, parent, empty }),
+            Effect::Validate { block, .. } => {
                 let timely = !P::MINES || self.chain.is_timely(&block.header, self.now.as_millis() as u64);
                 let valid = timely && self.judge(&block);
                 return Some(Input::Validated { block_hash: block.header.hash(), valid });
@@ -452,9 +460,6 @@ impl<P: Subject> Host<P> {
         let requests = if one_by_one { self.pool.decide(&decision.block) } else { Vec::new() };
         let (state, round) = (self.chain.state(), self.round);
         outcomes.push(Outcome::Decided { decision, state, requests, round });
-        if self.recall == Recall::Told && !self.protocol.is_silent() {
-            (self.recall, self.disk.memory) = (Recall::Whole, Memory::Kept);
-        }
         if let Some(bytes) = self.proposing.reply_bytes {
             self.send(To::Client, Packet::Reply { height, bytes });
         }
@@ -485,12 +490,6 @@ impl<P: Subject> Host<P> {
             }
             Packet::Height(theirs) => {
                 self.following.heard(from, *theirs);
-                if let Some(height) = self.recall.hear(&self.following, members.validators().quorum()) {
-                    if height == 0 {
-                        self.disk.memory = Memory::Kept;
-                    }
-                    self.input(Input::VoteFrom(height), members, outcomes);
-                }
                 if *theirs < self.chain.height() {
                     self.send(To::One(from), Packet::Height(self.chain.height()));
                 }

@@ -29,7 +29,6 @@ mod pbft;
 mod pool;
 mod port;
 mod random;
-mod recall;
 mod regions;
 mod scenario;
 mod shrink;

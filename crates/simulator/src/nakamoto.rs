@@ -68,10 +68,6 @@ impl Subject for Nakamoto {
         self.finality().view()
     }
 
-    fn is_silent(&self) -> bool {
-        self.finality().is_silent()
-    }
-
     fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Message>> {
         kind.create_miner(&scenario.mining.clone().unwrap_or_default())
     }

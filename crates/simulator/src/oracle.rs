@@ -106,6 +106,9 @@ pub enum Violation {
         /// What.
         fault: String,
     },
+    /// A correct replica whose disk is its own does not remember what it said.
+    #[error("replica {0} does not remember what it said, though its disk is its own")]
+    Doubted(ValidatorIndex),
     /// A correct replica keeps a mined block that does not show its work, or decided one.
     #[error("replica {replica} takes a block at height {height} without its work: {reason}")]
     Workless {
@@ -326,6 +329,11 @@ impl Oracle {
         } else {
             Err(Violation::Accused(accused))
         }
+    }
+
+    /// A correct replica finds that it forgot what it said.
+    pub(crate) fn doubts(&self, replica: ValidatorIndex) -> Result<(), Violation> {
+        if self.is_forgetful(replica) { Ok(()) } else { Err(Violation::Doubted(replica)) }
     }
 
     /// A correct replica finds fault with a message. What a liar says may be passed on, so this tells something only

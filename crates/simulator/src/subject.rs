@@ -51,9 +51,6 @@ pub trait Subject:
     /// The view that it is in.
     fn view(&self) -> u64;
 
-    /// Whether it does not vote on the next height, because it may have said something else about it and forgotten.
-    fn is_silent(&self) -> bool;
-
     /// A liar of this protocol, in this scenario.
     fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Self::Message>>;
 

@@ -42,11 +42,11 @@ pub(super) fn diagnose(seen: &Observation) -> Vec<Finding> {
     ALL.iter().flat_map(named).collect()
 }
 
-/// Peers refuse blocks whose time is further ahead than this; see `MAX_CLOCK_DRIFT_MS` of the ledger.
-const CLOCKS_PROBLEM_MS: i64 = dtn_ledger::MAX_CLOCK_DRIFT_MS as i64;
+/// Peers refuse blocks whose time is further ahead than this; see `MAX_AHEAD_MS` of the ledger.
+const CLOCKS_PROBLEM_MS: i64 = dtn_ledger::MAX_AHEAD_MS as i64;
 
 /// Clocks that differ by more than this will reach the limit one day.
-const CLOCKS_NOTICE_MS: i64 = 1_000;
+const CLOCKS_NOTICE_MS: i64 = CLOCKS_PROBLEM_MS / 2;
 
 /// A disk with less free space than this is nearly full.
 const MIN_FREE_BYTES: u64 = 1 << 30;
@@ -712,7 +712,7 @@ mod tests {
         let (found, text) = apart(-6_000, 10);
         assert_eq!(found, [(Problem, Some(1), "clocks")]);
         assert!(text.contains("6000 ms behind"), "{text}");
-        assert_eq!(apart(1_500, 10).0, [(Notice, Some(1), "clocks")]);
+        assert_eq!(apart(700, 10).0, [(Notice, Some(1), "clocks")]);
         assert_eq!(apart(6_000, 5_900).0, []);
         // This machine's own clock is nobody's.
         let (found, _) = after(|seen| {

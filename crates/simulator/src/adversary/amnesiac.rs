@@ -13,7 +13,7 @@ const REMEMBERED: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Amnesiac {
-    /// The first request that each replica made for each view that is this one's.
+    /// The first request that each replica made for each view.
     old: BTreeMap<(u64, ValidatorIndex), ViewChange>,
     /// Who votes in views that it has left: it forgot that.
     victims: BTreeSet<ValidatorIndex>,
@@ -64,7 +64,7 @@ impl Adversary<Message> for Amnesiac {
                 (vote.kind == VoteKind::Commit && Some(to) == self.victim()) || self.begun.contains(&vote.view)
             }
             Message::PrePrepare { vote, .. } => vote.validator == context.me && self.begun.contains(&vote.view),
-            Message::ViewChange { .. } | Message::NewView(_) => true,
+            Message::ViewChange(_) | Message::NewView(_) => true,
             _ => false,
         };
         if withheld { Vec::new() } else { vec![Outgoing::new(to, message)] }
@@ -76,9 +76,10 @@ impl Adversary<Message> for Amnesiac {
 
     fn heard(&mut self, _from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         match message {
-            Message::ViewChange { change, .. } => {
-                let mine = context.members.validators().primary(change.view) == context.me;
-                if self.old.len() < REMEMBERED && mine {
+            Message::ViewChange(change) => {
+                let validators = context.members.validators();
+                let mine = validators.primary(change.view, change.height() + 1) == context.me;
+                if self.old.len() < REMEMBERED {
                     self.old.entry((change.view, change.validator)).or_insert(change.clone());
                 }
                 let asks = !self.victims.is_empty() && mine && !self.victims.contains(&change.validator);

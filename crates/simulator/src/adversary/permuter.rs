@@ -23,13 +23,7 @@ impl Adversary<Message> for Permuter {
         let permutes = !to.0.is_multiple_of(2);
         let message = match message {
             Message::PrePrepare { vote, block } if permutes => Message::PrePrepare { vote, block: permuted(&block) },
-            Message::ViewChange { change, blocks } if permutes => {
-                Message::ViewChange { change, blocks: blocks.iter().map(|block| permuted(block)).collect() }
-            }
-            Message::NewView(mut new_view) if permutes => {
-                new_view.proposals.iter_mut().for_each(|(_, block)| *block = permuted(block));
-                Message::NewView(new_view)
-            }
+            Message::Body(block) if permutes => Message::Body(permuted(&block)),
             message => message,
         };
         vec![Outgoing::new(to, message)]

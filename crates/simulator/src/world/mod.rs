@@ -310,12 +310,13 @@ impl<'a, P: Subject> World<'a, P> {
         };
         for start in scenario.starts.iter().filter(|start| start.replica < scenario.n) {
             let host = &mut world.hosts[start.replica];
-            host.expect();
+            host.wait();
             world.schedule(start.at, Event::Restart { host: start.replica });
         }
         for host in 0..scenario.n {
             if world.hosts[host].up {
-                world.arrive(host, Arrival::input(Input::Start));
+                world.hosts[host].begin();
+                world.wake(host);
             }
             let after = world.at_most(world.housekeeping);
             world.schedule(after, Event::Housekeeping { host });
@@ -588,7 +589,7 @@ impl<'a, P: Subject> World<'a, P> {
                 }
                 Outcome::Sealed { block, nonce } => self.oracle.keeps(me, &block, nonce)?,
                 Outcome::Astray(height) => return Err(Violation::Left { replica: me, height }),
-                Outcome::Notice(notice) => self.notice(me, &notice),
+                Outcome::Notice(notice) => self.notice(me, &notice)?,
                 Outcome::Misordered(decision) => {
                     return Err(Violation::Misordered { replica: me, height: decision.certificate.height });
                 }
