@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Crash, DiskAfter, Durability, Group, Latency, Miners, Partition, Scenario, Strangers, Survival, When,
+    Crash, DiskAfter, Durability, Group, Latency, Miners, Partition, Scenario, Start, Strangers, Survival, When,
     adversary::Kind,
 };
 
@@ -59,6 +59,57 @@ impl Scenario {
         // What liars suffer proves nothing.
         let Self { crashes, adversaries, .. } = &mut scenario;
         crashes.retain(|crash| !adversaries.contains_key(&crash.replica));
+        let late = rng.random_range(0..4 * n);
+        if late < n && !scenario.adversaries.contains_key(&late) {
+            scenario.starts.push(Start { replica: late, at: Duration::from_millis(rng.random_range(0..end)) });
+        }
+        scenario.replace_disks(&mut rng);
+        scenario
+    }
+
+    /// Some power cuts cost a disk, or bring back an old one: those of as many replicas as may be faulty beside the liars.
+    fn replace_disks(&mut self, rng: &mut StdRng) {
+        let mut victims: Vec<_> = self.crashes.iter().map(|crash| crash.replica).collect();
+        victims.sort_unstable();
+        victims.dedup();
+        victims.truncate(self.max_faulty() - self.adversaries.len());
+        for crash in self.crashes.iter_mut().filter(|crash| victims.contains(&crash.replica)) {
+            crash.disk = match (rng.random_range(0..4), crash.at) {
+                (0 | 1, _) => DiskAfter::Kept,
+                // What was written by then is not nothing.
+                (2, When::Write { number, .. }) if number > 3 => {
+                    DiskAfter::AsOf(When::Write { number: rng.random_range(2..number), durable: true })
+                }
+                _ => DiskAfter::Lost,
+            };
+        }
+    }
+
+    /// The same with as many liars as are tolerated and, beside them, one replica that loses its disk, once or more often.
+    /// They may stand still then, and may not disagree.
+    pub fn random_forgetful(seed: u64) -> Self {
+        let mut scenario = Self::random(seed);
+        let mut rng = StdRng::seed_from_u64(seed.rotate_left(32));
+        let victim = rng.random_range(0..scenario.n);
+        scenario.crashes.iter_mut().for_each(|crash| crash.disk = DiskAfter::Kept);
+        scenario.adversaries.remove(&victim);
+        while scenario.adversaries.len() < scenario.max_faulty() {
+            let liar = rng.random_range(0..scenario.n);
+            if liar != victim {
+                let kind = if rng.random() { Kind::Amnesiac } else { *pick(&mut rng, &Kind::ALL) };
+                scenario.adversaries.insert(liar, kind);
+            }
+        }
+        let Self { crashes, starts, adversaries, .. } = &mut scenario;
+        crashes.retain(|crash| !adversaries.contains_key(&crash.replica));
+        starts.retain(|start| !adversaries.contains_key(&start.replica));
+        let end = scenario.gst.unwrap_or_default().as_millis() as u64;
+        for _ in 0..rng.random_range(1..=3) {
+            let at = When::At(Duration::from_millis(rng.random_range(0..end)));
+            let down = Some(Duration::from_millis(rng.random_range(0..500)));
+            scenario.crashes.push(Crash { disk: DiskAfter::Lost, ..Crash::new(victim, at, down) });
+        }
+        (scenario.beyond_tolerance, scenario.stop.after) = (true, Some(Duration::from_secs(30)));
         scenario
     }
 

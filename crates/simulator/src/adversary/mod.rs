@@ -69,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that lies in any protocol.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Equivocator,
         Self::Silent,
         Self::Slow,
@@ -79,10 +79,12 @@ impl Kind {
         Self::MemoryExhauster,
         Self::FalseCertifier,
         Self::LyingState,
+        Self::Permuter,
+        Self::Censor,
+        Self::HeightLiar,
+        Self::Amnesiac,
+        Self::SlowPrimary,
     ];
-
-    /// Every kind that lies about what happens around a protocol: to bodies, requests, disks and clocks.
-    pub const HOSTS: [Self; 5] = [Self::Permuter, Self::Censor, Self::HeightLiar, Self::Amnesiac, Self::SlowPrimary];
 
     /// Every kind that lies where blocks are mined.
     pub const MINERS: [Self; 2] = [Self::Withholder, Self::SelfishMiner];
@@ -164,7 +166,7 @@ impl fmt::Display for Kind {
 }
 
 fn all() -> impl Iterator<Item = Kind> {
-    Kind::ALL.into_iter().chain(Kind::HOSTS).chain(Kind::MINERS)
+    Kind::ALL.into_iter().chain(Kind::MINERS)
 }
 
 /// There is no adversary of that name.
