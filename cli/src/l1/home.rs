@@ -6,9 +6,9 @@
 //! HOME/keys/                   the encrypted keystores: validators, payees, client
 //! HOME/client.toml             who submits, and where the peers answer
 //! HOME/peers/N/node.toml       one peer: keystore, addresses, settlement
-//! HOME/peers/N/                its store, log, process id and gas ledger
+//! HOME/peers/N/                its store, log and gas ledger, and the file that its process holds (pid)
 //! HOME/observers/N/            the same for a peer that follows without voting
-//! HOME/chain/                  the log and process id of a development chain, if the network has its own
+//! HOME/chain/                  the same log and file of a development chain, if the network has its own
 //! ```
 
 use std::{
@@ -20,18 +20,19 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
 use figment::{
     Figment,
+    error::Kind,
     providers::{Env, Format, Toml},
     value::Value,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::log::LogConfig;
+use crate::{files::without_mark, log::LogConfig};
 
 /// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
 const NODE_VARIABLES: &str = "DTN_NODE_";
@@ -223,6 +224,11 @@ impl PeerHome {
         self.0.join("gas.jsonl")
     }
 
+    /// The file that its process holds; see [`super::hold`].
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.0.join("pid")
+    }
+
     /// What is logged by a peer that `l1 up` started.
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -237,13 +243,50 @@ impl PeerHome {
         for Setting { key, value } in settings {
             figment = figment.merge((key, value));
         }
-        let mut config: PeerConfig = figment.extract().with_context(|| format!("{} is not valid", file.display()))?;
+        let mut config: PeerConfig = figment.extract().map_err(|error| not_valid(error, &file, settings))?;
+        ensure!(
+            !listens_anywhere(&config.listen),
+            "listen = {} has the port 0, which nobody can dial: choose one",
+            config.listen
+        );
         let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
         for path in files.into_iter().chain(&mut config.log.file) {
             *path = self.0.join(&path);
         }
         Ok(config)
     }
+}
+
+/// What is wrong with a configuration, and who said it: the file, a variable or a setting.
+fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> anyhow::Error {
+    let what = |error: figment::Error| {
+        let mut key = error.path.clone();
+        if let Kind::UnknownField(name, _) = &error.kind
+            && key.last() != Some(name)
+        {
+            key.push(name.clone());
+        }
+        let variable = format!("{NODE_VARIABLES}{}", key.join("__").to_ascii_uppercase());
+        let key = key.join(".");
+        let whose = if settings.iter().any(|setting| setting.key == key) {
+            format!("--set {key}")
+        } else if std::env::var_os(&variable).is_some() {
+            format!("the variable {variable}")
+        } else if key.is_empty() {
+            file.display().to_string()
+        } else {
+            format!("{key} in {}", file.display())
+        };
+        format!("{whose} is not valid: {}", error.kind)
+    };
+    anyhow!(error.into_iter().map(what).collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether the system chooses the port of a multiaddress.
+fn listens_anywhere(address: &Multiaddr) -> bool {
+    let text = address.to_string();
+    let mut parts = text.split('/');
+    parts.any(|part| matches!(part, "tcp" | "udp")) && parts.next() == Some("0")
 }
 
 /// A key of `node.toml` and its value for this run, as `KEY=VALUE`.
@@ -266,15 +309,15 @@ impl FromStr for Setting {
     }
 }
 
-/// One spelling for each folder, however it was named: running processes are recognized by it.
+/// One spelling for each folder that exists, however it was named.
 fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
+    fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or(path)
 }
 
 pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
     let genesis: Genesis =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a genesis", file.display()))?;
+        serde_json::from_str(without_mark(&text)).with_context(|| format!("{} is not a genesis", file.display()))?;
     genesis.validator_set().with_context(|| format!("{} is unusable", file.display()))?;
     Ok(genesis)
 }
@@ -354,6 +397,31 @@ mod tests {
         let wrong = format!("{:#}", with(&["threads=many"]).unwrap_err());
         assert!(wrong.contains("threads"), "{wrong}");
         assert!("no-value".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn who_said_what_is_wrong_is_named_without_words_of_the_program() {
+        let of_setting = format!("{:#}", with(&["listen=nowhere"]).unwrap_err());
+        assert!(of_setting.starts_with("--set listen is not valid"), "{of_setting}");
+        let nested = format!("{:#}", with(&["log.colour=red"]).unwrap_err());
+        assert!(nested.starts_with("--set log.colour is not valid"), "{nested}");
+        let folder = tempfile::tempdir().unwrap();
+        let home = PeerHome::new(folder.path());
+        let text = toml::to_string(&full()).unwrap().replace("max_bytes", "most_bytes");
+        fs::write(home.config_file(), text).unwrap();
+        let of_file = format!("{:#}", home.config(&[]).unwrap_err());
+        assert!(of_file.starts_with("log.most_bytes in ") && of_file.contains("node.toml is not valid"), "{of_file}");
+        for said in [of_setting, nested, of_file] {
+            assert!(!said.contains("::") && !said.contains("global"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_nobody_can_dial_is_refused() {
+        for listen in ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/udp/0/quic-v1"] {
+            let refused = format!("{:#}", with(&[&format!("listen={listen}")]).unwrap_err());
+            assert!(refused.contains("port 0"), "{refused}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 pub(crate) mod client;
 mod doctor;
 mod evidence;
+mod hold;
 pub(crate) mod home;
 pub(crate) mod init;
 mod node;
@@ -11,23 +12,34 @@ pub(crate) mod orders;
 pub(crate) mod own;
 pub(crate) mod processes;
 pub(crate) mod races;
+pub(crate) mod service;
 mod status;
 mod store;
+pub(crate) mod survey;
 mod tail;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Transaction, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
-use crate::{context::Context, output};
+use crate::{context::Context, output, signals::StopSignals};
 use blocks::{Blocks, FinalBlock};
 use client::Client;
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
+use survey::Found;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -62,7 +74,8 @@ pub(crate) enum Command {
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n\n\
-        With --engine, a network of four is made first if there is none.")]
+        With --engine, a network of four is made first if there is none. A peer that cannot start is named with the\n\
+        end of its log. Exit codes: 0 a quorum is up, 1 it is not.")]
     Up {
         #[command(flatten)]
         engine: EngineOptions,
@@ -202,9 +215,16 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Up { engine } => {
             prepare(&home, &engine, context)?;
             let bar = output::progress(home.peers()?.len() as u64, "peers");
-            let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
+            let quorum = home.genesis()?.validator_set()?.quorum();
+            let up = tokio::select! {
+                up = processes::up(&home, quorum, |ready| bar.set_position(ready as u64)) => up?,
+                _ = crate::interrupted() => {
+                    bail!("interrupted; peers that were started go on: `dtn-cli l1 down --home {}`", home.path().display())
+                }
+            };
             bar.finish_and_clear();
-            status::print(json, &home, &statuses.into_iter().map(Some).collect::<Vec<_>>())
+            up.failures.iter().for_each(|failure| output::warn(failure));
+            status::print(json, &home, up.statuses.into_iter().map(Found::from).collect())
         }
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
@@ -212,7 +232,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
-            let Some(block) = Blocks::open(&home, None)?.at(height).await? else {
+            let Some(block) = Blocks::open(&home, None).await?.at(height).await? else {
                 Client::open(&home)?.certificate(height).await?;
                 bail!("no peer that answers has the block at height {height}, which is final");
             };
@@ -248,13 +268,29 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 /// Makes the files of a network while a bar shows how far that is.
 fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
     let bar = output::progress((2 * plan.nodes + plan.observers) as u64 + 1, "keys");
-    let genesis = init::init(home, plan, || bar.inc(1))?;
+    let (mut stop, interrupted) = (StopSignals::new()?, Arc::new(AtomicBool::new(false)));
+    let waiting = tokio::spawn({
+        let interrupted = interrupted.clone();
+        async move {
+            stop.next().await;
+            interrupted.store(true, Relaxed);
+        }
+    });
+    let made = || {
+        bar.inc(1);
+        // What is made is removed then: keys and a password that nobody knows of are worse than none.
+        ensure!(!interrupted.load(Relaxed), "interrupted; nothing was made");
+        Ok(())
+    };
+    let genesis = tokio::task::block_in_place(|| init::init(home, plan, made));
+    waiting.abort();
     bar.finish_and_clear();
-    Ok(genesis)
+    genesis
 }
 
 /// Sees to it that there is a network with the engine that is asked for, if one is.
 fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
+    let mining = engine.mining()?;
     let Some(wanted) = engine.engine else { return Ok(()) };
     if !home.genesis_file().exists() {
         let plan = Plan {
@@ -266,7 +302,7 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
             password_file: context.password_file.clone(),
             transport: Transport::default(),
             observers: 0,
-            mining: engine.mining()?,
+            mining,
         };
         return make(home, &plan).map(|_| ());
     }
@@ -297,9 +333,24 @@ fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String
 
 async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let client = Client::open(home)?;
-    let transactions = client.sign(orders, &Client::key(home)?).await?;
+    let key = Client::key(home)?;
+    let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
-    let accepted = client.execute_all(&transactions, || bar.inc(1)).await?;
+    let accepted = tokio::select! {
+        accepted = client.execute_all(&transactions, || bar.inc(1)) => accepted?,
+        _ = crate::interrupted() => {
+            let nonce = |transaction: Option<&Transaction>| transaction.and_then(|it| it.payload.nonce()).unwrap_or_default();
+            bail!(
+                "interrupted; {} of {} orders are final, and the others may become final yet (nonces {} to {} of {}): to \
+                 submit them again orders them again",
+                bar.position(),
+                transactions.len(),
+                nonce(transactions.first()),
+                nonce(transactions.last()),
+                units::short(key.address())
+            )
+        }
+    };
     bar.finish_and_clear();
     print(json, &accepted, || {
         let mut table = Table::new(

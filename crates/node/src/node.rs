@@ -1,6 +1,14 @@
 //! Starting, asking and stopping a peer.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use dtn_ledger::{Ledger, LedgerError, Memory, StoreError};
 use dtn_primitives::{
@@ -15,13 +23,16 @@ use crate::{
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
+    inbox::inbox,
     lines::{LinePort, LineRefusal, LinesConfig},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
     observer::Observer,
+    serve::Archive,
+    wire::Hello,
 };
 
-/// Messages that may wait between the core and the network, in each direction.
+/// Messages that may wait between the core and the network.
 const CHANNEL: usize = 4096;
 
 /// The chain id of anvil and other development chains.
@@ -55,8 +66,8 @@ pub struct NodeConfig {
     pub key: SecretKey,
     /// Where it listens for peers: `/ip4/ADDRESS/tcp/PORT` or `/ip4/ADDRESS/udp/PORT/quic-v1`.
     pub listen: Multiaddr,
-    /// Where validators listen. A validator needs all of those with a lower index; an observer needs one, and learns the
-    /// others' from it.
+    /// Where validators listen. A validator needs all of those with a lower index, and is better off with all; an observer
+    /// needs one, and learns the others' from it.
     pub peers: BTreeMap<Address, Multiaddr>,
     /// Observers that this one may follow, each address ending in `/p2p/` and the peer's id. Validators need none.
     pub bootstrap: Vec<Multiaddr>,
@@ -189,15 +200,17 @@ impl Node {
             tracing::warn!(run, "the store {why}: this validator does not know everything that it said");
         }
 
+        let boot = RandomState::new().build_hasher().finish();
         let (commands, commands_in) = mpsc::channel(CHANNEL);
-        let (events, events_in) = mpsc::channel(CHANNEL);
+        let (events, events_in) = inbox();
         let (queries, queries_in) = mpsc::channel(QUERIES);
         let queues = vec![
             WatchedQueue::new("commands", &commands),
-            WatchedQueue::new("events", &events),
+            WatchedQueue::with("events", events.depth()),
             WatchedQueue::new("queries", &queries),
         ];
-        let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
+        let metrics =
+            Metrics::new(validators.len(), Watched { store: config.store, queues, view_timeout: config.view_timeout });
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,
@@ -206,6 +219,8 @@ impl Node {
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),
             bootstrap: config.bootstrap,
             max_observers: config.max_observers,
+            hello: Hello::new(config.genesis.domain().network_id, boot),
+            archive: Archive::new(ledger.store().clone()),
             metrics: metrics.clone(),
         };
         let network = Network::bind(network_config, commands_in, events).await?;

@@ -9,7 +9,7 @@ mod lines;
 mod questions;
 mod rounds;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod work;
 
 use std::{
@@ -37,9 +37,11 @@ use tokio::{
 use crate::{
     NodeError,
     evidence::{EvidencePool, EvidenceRefusal},
+    faults::FaultBudget,
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
+    inbox::Inbox,
     link::Offence,
     metrics::{Metrics, Step, ViewChangeReason},
     miner::{Miner, Turn},
@@ -132,6 +134,7 @@ pub(crate) struct Core {
     waiters: HashMap<B256, Vec<oneshot::Sender<Reply>>>,
     evidence: EvidencePool,
     faults: Vec<u64>,
+    budget: FaultBudget,
     /// The proposals under way by height, and when this peer first held them.
     began: BTreeMap<u64, (B256, Instant)>,
     /// How long recent heights took here, from the proposal to finality.
@@ -179,6 +182,7 @@ impl Core {
         let mut core = Self {
             engine: Engine::new(config, genesis.mining, &ledger, records)?,
             faults: vec![0; validators.len()],
+            budget: FaultBudget::default(),
             last_height: ledger.tip().height,
             was_waiting: false,
             mine,
@@ -221,11 +225,7 @@ impl Core {
     }
 
     /// Works until it is told to stop, or its store fails.
-    pub(crate) fn run(
-        mut self,
-        mut events: mpsc::Receiver<Event>,
-        mut queries: mpsc::Receiver<Query>,
-    ) -> Result<(), NodeError> {
+    pub(crate) fn run(mut self, mut events: Inbox, mut queries: mpsc::Receiver<Query>) -> Result<(), NodeError> {
         let _remembering = memo::remember(REMEMBERED_SIGNATURES);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -259,7 +259,7 @@ impl Core {
                     else => break,
                 }
                 for _ in 0..STEP {
-                    let (event, query) = (events.try_recv().ok(), queries.try_recv().ok());
+                    let (event, query) = (events.try_recv(), queries.try_recv().ok());
                     if event.is_none() && query.is_none() {
                         break;
                     }
@@ -365,6 +365,9 @@ impl Core {
                 tracing::warn!(peer = %from, %fault, "a faulty message");
                 self.metrics.peer_fault(from, fault.kind());
                 self.count_fault(from);
+                if from != self.me && is_the_senders(&fault) {
+                    self.charge_fault(Remote::Validator(from));
+                }
             }
         }
         Ok(())
@@ -416,6 +419,14 @@ impl Core {
     fn count_fault(&mut self, peer: ValidatorIndex) {
         if let Some(count) = self.faults.get_mut(peer.as_usize()) {
             *count += 1;
+        }
+    }
+
+    /// Cuts a peer off once it has sent too much of what no correct peer sends.
+    fn charge_fault(&mut self, peer: Remote) {
+        if self.budget.charge(peer, Instant::now()) {
+            tracing::warn!(%peer, "too many faulty messages");
+            self.outbox.commands.push(Command::CutOff { peer, offence: Offence::Faults });
         }
     }
 
@@ -546,13 +557,16 @@ impl Core {
                 self.connected.remove(&peer);
                 self.follow.disconnected(Remote::Validator(peer));
                 self.forget_asked(Remote::Validator(peer));
+                self.budget.disconnected(Remote::Validator(peer));
             }
+            Event::Frame { from, .. } if self.budget.is_shunned(from, Instant::now()) => {}
             Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, Some(from))?,
             Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
             // An observer passes on what its clients hand in.
-            Event::Frame { from: Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
+            Event::Frame { from: from @ Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
                 for transaction in transactions {
-                    self.submit(transaction).ok();
+                    let outcome = self.submit(transaction);
+                    self.passed_on(from, outcome);
                 }
             }
             Event::Requested { request, from } => {
@@ -560,9 +574,10 @@ impl Core {
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
-            Event::Connected(Remote::Observer(_))
-            | Event::Disconnected(Remote::Observer(_))
-            | Event::Frame { from: Remote::Observer(_), .. } => {}
+            // The network has said so in the log.
+            Event::Twin => {}
+            Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),
+            Event::Connected(Remote::Observer(_)) | Event::Frame { from: Remote::Observer(_), .. } => {}
         }
         Ok(())
     }
@@ -581,12 +596,11 @@ impl Core {
             }
             Frame::Transactions(transactions) => {
                 for transaction in transactions {
-                    if let Err(error) = self.admit(transaction) {
-                        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
-                    }
+                    let outcome = self.admit(transaction);
+                    self.passed_on(Remote::Validator(from), outcome);
                 }
             }
-            Frame::Addresses(_) | Frame::Evidence(_) => {}
+            Frame::Addresses(_) | Frame::Evidence(_) | Frame::Hello(_) | Frame::Twins(_) => {}
         }
         Ok(())
     }
@@ -599,6 +613,8 @@ impl Core {
                 self.metrics.caught(evidence.validator(), evidence.kind().name());
                 self.broadcast(&Frame::Evidence(Box::new(evidence)));
             }
+            // Once is proof; who goes on only makes work.
+            Ok(false) if from.is_none() => self.charge_fault(Remote::Validator(evidence.validator())),
             Ok(false) => {}
             Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
             Err(EvidenceRefusal::Invalid(error)) => {
@@ -616,18 +632,14 @@ impl Core {
     // Catching up.
 
     fn fetch(&mut self) {
-        self.outbox.commands.extend(self.follow.fetch(&self.ledger));
+        self.outbox.commands.extend(self.follow.fetch(&self.ledger, Instant::now()));
     }
 
     fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
         let (before, mut decided) = (self.ledger.tip().height, Vec::new());
-        let helped = match self.follow.answered(&mut self.ledger, from, response)? {
-            Answer::Nothing => false,
-            Answer::Part => true,
-            Answer::Offence(what) => {
-                self.cut_off(from, &what);
-                false
-            }
+        match self.follow.answered(&mut self.ledger, from, response, Instant::now())? {
+            Answer::Nothing => {}
+            Answer::Offence(what) => self.cut_off(from, &what),
             Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
@@ -640,7 +652,6 @@ impl Core {
                         message: Message::Pbft(pbft::Message::Stable(stable)),
                     })?;
                 }
-                true
             }
             Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
@@ -650,12 +661,12 @@ impl Core {
                     self.metrics.sync_blocks.inc();
                     Ok(())
                 })?;
-                if let Some(what) = wrong {
-                    self.cut_off(from, &what);
+                if let Some((liar, what)) = wrong {
+                    self.follow.distrust(liar, Instant::now());
+                    self.cut_off(liar, &what);
                 }
-                self.ledger.tip().height > before
             }
-        };
+        }
         let height = self.ledger.tip().height;
         if height > before {
             tracing::info!(peer = %from, from_height = before, height, "caught up");
@@ -664,7 +675,6 @@ impl Core {
                 self.input(Input::CaughtUp { certificate, base, decided })?;
             }
         }
-        self.follow.judge(from, helped);
         self.fetch();
         Ok(())
     }
@@ -696,6 +706,15 @@ impl Core {
         Ok(hash)
     }
 
+    /// What became of a transaction that a peer passed on. None does so with one that holds nowhere.
+    fn passed_on(&mut self, from: Remote, outcome: Result<B256, AdmissionError>) {
+        let Err(error) = outcome else { return };
+        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
+        if error.is_malformed() {
+            self.charge_fault(from);
+        }
+    }
+
     fn send(&mut self, to: ValidatorIndex, frame: &Frame) {
         self.outbox.commands.push(Command::Send { to, frame: frame.encode() });
     }
@@ -708,7 +727,7 @@ impl Core {
         let height = self.ledger.tip().height;
         self.measure();
         self.broadcast(&Frame::Height(height));
-        self.follow.lose_patience();
+        self.follow.lose_patience(Instant::now());
         self.look_after_rounds();
         self.lines_moved()?;
         self.validate_deferred()?;
@@ -763,6 +782,15 @@ impl Core {
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }
+}
+
+/// Whether the sender of a message must have known that it is faulty. What its receiver's clock or ledger decides may look
+/// right to others.
+fn is_the_senders(fault: &Fault) -> bool {
+    use pbft::Fault as Pbft;
+    let depends_on_the_receiver =
+        matches!(fault, Fault::Pbft(Pbft::InvalidBlock | Pbft::NotChained | Pbft::NotRequired) | Fault::UnknownParent);
+    !depends_on_the_receiver
 }
 
 /// The order that a transaction claims, if it is a claim.
