@@ -93,9 +93,13 @@ pub(crate) struct Setup {
     #[arg(long, help_heading = "Faults")]
     byzantine: Option<usize>,
     /// What liars do, silent without: equivocate, silent, slow, replayer, forger, wrong-view-spammer, memory-exhauster,
-    /// false-certifier, lying-state; among miners also withholder, selfish-miner
+    /// false-certifier, lying-state, permuter, censor, height-liar, amnesiac, slow-primary; among miners also withholder,
+    /// selfish-miner
     #[arg(long, requires = "byzantine", help_heading = "Faults")]
     behaviour: Option<Kind>,
+    /// More liars and crashes for good than are tolerated: no promise holds, and the run shows what comes of it
+    #[arg(long, help_heading = "Faults")]
+    beyond_tolerance: bool,
     /// One more power cut: 3@2s for good, or 3@2s+5s until five seconds later (repeat)
     #[arg(long, value_name = "REPLICA@TIME[+DOWN]", value_parser = parse_crash, help_heading = "Faults")]
     crash: Vec<Crash>,
@@ -163,10 +167,16 @@ impl Setup {
         scenario.synchrony.delta = self.delta.or(scenario.synchrony.delta);
         scenario.gst = self.gst.or(scenario.gst);
         scenario.stop.after = self.stop_after.or(scenario.stop.after);
+        scenario.beyond_tolerance |= self.beyond_tolerance;
         if let Some(count) = self.byzantine {
             let (n, tolerated) = (scenario.n, scenario.max_faulty());
             ensure!(n <= dtn_simulator::MAX_NODES, "--nodes {n}: {} at most", dtn_simulator::MAX_NODES);
-            ensure!(count <= tolerated, "--byzantine {count}: {n} replicas tolerate {tolerated} liars at most");
+            ensure!(count <= n, "--byzantine {count}: there are {n} replicas");
+            let shown = count <= tolerated || self.beyond_tolerance;
+            ensure!(
+                shown,
+                "--byzantine {count}: {n} replicas tolerate {tolerated} liars at most (--beyond-tolerance shows what comes of more)"
+            );
             scenario.adversaries = (0..count).map(|liar| (liar, self.behaviour.unwrap_or(Kind::Silent))).collect();
         }
         scenario.crashes.extend(self.crash.iter().cloned());
@@ -208,7 +218,7 @@ fn parse_crash(text: &str) -> Result<Crash> {
     let (at, down) = rest.split_once('+').map_or((rest, None), |(at, down)| (at, Some(down)));
     let replica = replica.trim().parse().ok().with_context(form)?;
     let at = When::from_str(at).map_err(|error| anyhow!(error))?;
-    Ok(Crash { replica, at, down: down.map(|down| humantime::parse_duration(down.trim())).transpose()? })
+    Ok(Crash::new(replica, at, down.map(|down| humantime::parse_duration(down.trim())).transpose()?))
 }
 
 fn parse_partition(text: &str) -> Result<Partition> {
@@ -224,7 +234,7 @@ fn parse_partition(text: &str) -> Result<Partition> {
             Err(_) => Ok(Group::Region(group.trim().to_lowercase())),
         }
     };
-    Ok(Partition { from: from?, until: until?, groups: groups.split('/').map(group).collect::<Result<_>>()? })
+    Ok(Partition::new(from?, until?, groups.split('/').map(group).collect::<Result<_>>()?))
 }
 
 #[cfg(test)]
@@ -239,7 +249,7 @@ mod tests {
         assert_eq!((sydney.nodes, sydney.up, sydney.down), (3, Some(Rate::mbps(10.0)), Some(Rate::mbps(10.0))));
         assert_eq!(parse_region("Sydney:3@10mbps").unwrap(), sydney, "a name is a name in any case");
         let second = Duration::from_secs(1);
-        let crash = Crash { replica: 3, at: When::At(second * 2), down: Some(second * 5) };
+        let crash = Crash::new(3, When::At(second * 2), Some(second * 5));
         assert_eq!(parse_crash("3@2s+5s").unwrap(), crash);
         assert_eq!(parse_crash("3@2s").unwrap(), Crash { down: None, ..crash });
         let partition = parse_partition("3s..6s:0,1/sydney").unwrap();

@@ -43,6 +43,9 @@ pub(crate) struct Outcome {
     pub(crate) replied_ms: Option<f64>,
     /// From handing in or finding a block until a correct replica had decided it: over all blocks and correct replicas.
     pub(crate) decision_ms: Option<Quantiles>,
+    /// From handing in a request until f + 1 correct replicas had decided it, where each is a transaction of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_ms: Option<Quantiles>,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) by_kind: BTreeMap<&'static str, Kinds>,
@@ -171,6 +174,7 @@ impl Outcome {
             decided_all_ms: of_last().reduce(f64::max).filter(passed),
             replied_ms: measured.replies.values().max().map(|at| ms(*at)).filter(passed),
             decision_ms: Quantiles::of(measured.decision_latencies().map(|(_, latency)| ms(latency))),
+            request_ms: measured.request_latencies(None).and_then(|all| Quantiles::of(all.into_iter().map(ms))),
             messages: total.messages,
             bytes: total.bytes,
             by_kind: measured
@@ -241,6 +245,10 @@ impl Outcome {
             self.seed,
             self.digest
         ));
+        if let Some(Quantiles { p50, p99, max, .. }) = self.request_ms {
+            let [p50, p99, max] = [p50, p99, max].map(virtual_time);
+            run.note(format!("A request was final {p50} after it was handed in (p50), {p99} (p99), {max} at most."));
+        }
         let mut kinds = Table::new("Messages", [left("kind"), right("messages"), right("bytes")]);
         for (kind, Kinds { messages, bytes }) in &self.by_kind {
             kinds.row([(*kind).to_string(), units::thousands(messages), units::bytes(*bytes)]);

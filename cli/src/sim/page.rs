@@ -94,6 +94,9 @@ fn draw(sequence: &mut Sequence, Happening { at, what, .. }: &Happening) {
         }
         What::Found { replica, height, .. } => _ = sequence.mark((*replica).into(), at, format!("finds {height}")),
         What::Reorganized { replica, depth } => _ = sequence.mark((*replica).into(), at, format!("leaves {depth}")),
+        What::Silent { replica, until } => {
+            _ = sequence.mark((*replica).into(), at, format!("silent to {until}"));
+        }
         What::BelowCheckpoint { .. } | What::Timer { .. } | What::Healed | What::Replied { .. } | What::Violated(_) => {
         }
     }

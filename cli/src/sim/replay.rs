@@ -92,6 +92,7 @@ impl Replay {
             What::Timer { replica, .. }
             | What::View { replica, .. }
             | What::Decided { replica, .. }
+            | What::Silent { replica, .. }
             | What::Found { replica, .. }
             | What::Reorganized { replica, .. }
             | What::BelowCheckpoint { replica, .. } => (vec![*replica], None),
@@ -113,10 +114,11 @@ fn as_text(happening: &Happening, n: usize) -> String {
         What::Lost { from, to, kind, .. } => format!("{:>6} -x {:<6} {kind} is lost", name(from), name(to)),
         What::Timer { replica, timer } => format!("{replica:>6} timer {timer}"),
         What::Crashed(replica) => format!("{replica:>6} loses power"),
-        What::Restarted(replica) => format!("{replica:>6} starts again"),
+        What::Restarted(replica) => format!("{replica:>6} starts"),
         What::Healed => "       the partition ends".into(),
         What::View { replica, view } => format!("{replica:>6} goes to view {view}"),
         What::Decided { replica, height, block } => format!("{replica:>6} decides height {height}, block {block}"),
+        What::Silent { replica, until } => format!("{replica:>6} votes for no height below {until}"),
         What::Found { replica, height, block } => format!("{replica:>6} finds height {height}, block {block}"),
         What::Reorganized { replica, depth } => {
             format!("{replica:>6} leaves {depth} blocks for a chain with more work")
@@ -146,6 +148,7 @@ fn as_json(happening: &Happening) -> Value {
         What::Decided { replica, height, block } => {
             json!({"decided": {"replica": replica, "height": height, "block": block}})
         }
+        What::Silent { replica, until } => json!({"silent": {"replica": replica, "until": until}}),
         What::Found { replica, height, block } => {
             json!({"found": {"replica": replica, "height": height, "block": block}})
         }

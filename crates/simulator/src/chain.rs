@@ -1,21 +1,30 @@
-//! A ledger reduced to what consensus needs of one: a chain of blocks that follow each other.
+//! A ledger reduced to what consensus needs of one: a chain of blocks that follow each other, and a state that tells
+//! apart any two executions that differ.
 
 use std::{collections::HashSet, sync::Arc};
 
 use dtn_consensus::{Base, Decision};
 use dtn_primitives::{B256, Block, Header, Mining};
 
-use crate::{Members, above::Above};
+use crate::{
+    Members,
+    above::Above,
+    filling::{Filling, base_state},
+};
 
 /// How far ahead of a host's clock a mined block's time may be, in milliseconds, as the real ledger has it.
 const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
 
-/// The decided blocks of a replica above the base of the run, and the blocks that may follow them.
+/// The decided blocks of a replica above the base of the run, the states that executing them gives, and the blocks that
+/// may follow them.
 #[derive(Debug, Clone)]
 pub struct Chain {
     genesis: B256,
     base: Option<Decision>,
     decided: Vec<Decision>,
+    /// The state at the base, and after each decided block.
+    states: Vec<B256>,
+    filling: Arc<Filling>,
     /// How its blocks are mined, if they are.
     mining: Option<Mining>,
     /// What the last decided block leaves to those that follow.
@@ -34,7 +43,8 @@ impl Chain {
         let timestamp = base.as_ref().map_or(0, |base| base.block.header.timestamp);
         let next_work = mining.map_or(0, |mining| mining.expected_hashes);
         let foundation = Base { height, hash, timestamp, next_work };
-        Self { genesis, base, decided: Vec::new(), mining, foundation, above }
+        let (decided, states, filling) = (Vec::new(), vec![base_state(height)], members.filling().clone());
+        Self { genesis, base, decided, states, filling, mining, foundation, above }
     }
 
     fn base_height(&self) -> u64 {
@@ -56,6 +66,16 @@ impl Chain {
         self.last().map_or(self.genesis, |last| last.certificate.block_hash)
     }
 
+    /// The state after the last decided block.
+    pub fn state(&self) -> B256 {
+        self.states.last().copied().unwrap_or_default()
+    }
+
+    /// The state after the decided block of a height, if it has that.
+    pub fn state_at(&self, height: u64) -> Option<B256> {
+        self.states.get(height.checked_sub(self.base_height())? as usize).copied()
+    }
+
     /// The last decided block, as far as the blocks above depend on it.
     pub fn foundation(&self) -> Base {
         self.foundation
@@ -73,9 +93,9 @@ impl Chain {
     }
 
     /// Whether a block may follow its parent; if so, others may follow it.
-    pub fn judge(&mut self, block: &Arc<Block>, members: &Members) -> bool {
+    pub fn judge(&mut self, block: &Arc<Block>) -> bool {
         let header = &block.header;
-        let whole = members.is_whole(block);
+        let whole = self.filling.is_whole(block);
         let chained = header.parent_hash == self.tip() || self.above.contains(header.parent_hash);
         if whole && chained {
             self.above.put(header);
@@ -83,7 +103,7 @@ impl Chain {
         whole && chained
     }
 
-    /// Appends a decided block; false if it does not follow the last one.
+    /// Appends a decided block and executes it; false if it does not follow the last one.
     pub fn append(&mut self, decision: Decision) -> bool {
         let header = &decision.block.header;
         let follows = header.height == self.height() + 1 && header.parent_hash == self.tip();
@@ -97,6 +117,7 @@ impl Chain {
                 next_work: self.mining.map_or(0, |mining| mining.next_work(next_work, elapsed)),
             };
             self.above.decide(self.foundation.hash);
+            self.states.push(self.filling.execute(self.state(), &decision.block));
             self.decided.push(decision);
         }
         follows

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use dtn_consensus::{CHECKPOINT_INTERVAL, LOG_WINDOW};
 
-use crate::{Crash, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, When};
+use crate::{
+    Crash, DiskAfter, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, Source, Start, Strangers, When,
+};
 
 /// The fewest replicas that tolerate a liar.
 pub const MIN_NODES: usize = 4;
@@ -41,6 +43,15 @@ const MAX_HASHES: u64 = 1 << 24;
 
 /// The most blocks that a withholder keeps: mining pauses 64 above what is final and to be confirmed.
 const MAX_SECRET: u64 = dtn_primitives::MAX_UNDECIDED;
+
+/// The most clients: each has a key.
+const MAX_CLIENTS: u64 = 1_000;
+
+/// How many times longer a machine takes for everything at the most.
+const MAX_READERS: f64 = 1e6;
+
+/// The most requests of strangers for each block of the clients': each is signed.
+const MAX_LINES: u64 = 10_000;
 
 const MAX_BLOCKS: u64 = 10_000;
 
@@ -94,6 +105,7 @@ impl Scenario {
         for (name, length, most) in [
             ("region", self.regions.len(), MAX_NODES),
             ("link", self.routes.len(), MAX_ENTRIES),
+            ("start", self.starts.len(), MAX_NODES),
             ("crash", self.crashes.len(), MAX_ENTRIES),
             ("partition", self.partitions.len(), MAX_ENTRIES),
         ] {
@@ -210,6 +222,19 @@ impl Scenario {
             )
         })?;
         ensure(load.every <= MAX_LATENCY, "load.every", || "more than a minute".into())?;
+        let one_by_one = load.source == Source::Requests;
+        ensure(!one_by_one || (load.transactions > 0 && self.mining.is_none()), "load.source", || {
+            "requests are transactions, and there is no client where blocks are mined".into()
+        })?;
+        ensure((1..=MAX_CLIENTS).contains(&load.clients), "load.clients", || format!("1 to {MAX_CLIENTS} clients"))?;
+        let Strangers { readers, lines, holding } = self.strangers;
+        ensure((1.0..=MAX_READERS).contains(&readers), "strangers.readers", || {
+            format!("{readers}: a machine takes 1 to {MAX_READERS} times as long")
+        })?;
+        ensure(lines <= MAX_LINES && (lines == 0 || one_by_one), "strangers.lines", || {
+            format!("{lines}: {MAX_LINES} at most, beside requests of clients")
+        })?;
+        ensure(holding <= MAX_TIME, "strangers.holding", || "more than 10 years".into())?;
         let replies = load.replies.unwrap_or(1);
         ensure((1..=self.n).contains(&replies), "load.replies", || format!("{} replicas send a reply each", self.n))
     }
@@ -257,13 +282,28 @@ impl Scenario {
         let miner = self.adversaries.iter().find(|(_, kind)| kind.mines() && self.mining.is_none());
         let place = miner.map_or_else(String::new, |(liar, _)| format!("byzantine.replica={liar}.behaviour"));
         ensure(miner.is_none(), &place, || "nobody mines: there is no [mining]".into())?;
-        for (number, Crash { replica, at, down }) in self.crashes.iter().enumerate() {
+        for (number, Start { replica, at }) in self.starts.iter().enumerate() {
+            let place = |field: &str| format!("start.{number}.{field}");
+            self.check_replica(*replica, &place("replica"))?;
+            ensure(*at <= MAX_TIME && self.gst.is_none_or(|gst| *at <= gst), &place("at"), || {
+                "everyone runs from the gst on, and within 10 years".into()
+            })?;
+            let twice = self.starts[..number].iter().any(|earlier| earlier.replica == *replica);
+            ensure(!twice, &place("replica"), || format!("replica {replica} starts for the first time twice"))?;
+        }
+        for (number, Crash { replica, at, down, disk }) in self.crashes.iter().enumerate() {
             let place = |field: &str| format!("crash.{number}.{field}");
             self.check_replica(*replica, &place("replica"))?;
             ensure(!self.adversaries.contains_key(replica), &place("replica"), || {
                 format!("replica {replica} is Byzantine: what happens to it proves nothing")
             })?;
             ensure(down.unwrap_or_default() <= MAX_TIME, &place("down"), || "more than 10 years".into())?;
+            let earlier = match (disk, at) {
+                (DiskAfter::AsOf(When::At(copied)), When::At(cut)) => copied < cut,
+                (DiskAfter::AsOf(When::Write { number: copied, .. }), When::Write { number: cut, .. }) => copied < cut,
+                _ => true,
+            };
+            ensure(earlier, &place("disk"), || "no disk is copied before it is what it is then".into())?;
             match at {
                 When::At(time) => {
                     ensure(*time <= MAX_TIME, &place("at"), || "more than 10 years".into())?;
@@ -277,11 +317,17 @@ impl Scenario {
                 }
             }
         }
-        let (faulty, tolerated) =
-            (self.adversaries.len() + self.lost().collect::<BTreeSet<_>>().len(), self.max_faulty());
+        let (faulty, tolerated) = (
+            self.adversaries.len() + self.lost().chain(self.forgetful()).collect::<BTreeSet<_>>().len(),
+            self.max_faulty(),
+        );
         let place = if self.adversaries.is_empty() { "crash" } else { "byzantine" };
-        ensure(faulty <= tolerated, place, || {
-            format!("{faulty} replicas lie or never come back: {} replicas tolerate {tolerated} at most", self.n)
+        ensure(faulty <= tolerated || self.beyond_tolerance, place, || {
+            format!(
+                "{faulty} replicas lie, never come back or lose their disks: {} replicas tolerate {tolerated} at most \
+                 (beyond_tolerance shows what comes of more)",
+                self.n
+            )
         })
     }
 
@@ -307,6 +353,7 @@ impl Scenario {
                     format!("replica {} is in it twice, or in two groups", twice.unwrap_or_default())
                 })?;
             }
+            partition.through.iter().try_for_each(|replica| self.check_replica(*replica, &place("through")))?;
             ensure(!seen.is_empty(), &place("groups"), || "nobody is in a group".into())?;
         }
         Ok(())

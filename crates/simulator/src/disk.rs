@@ -1,6 +1,6 @@
 //! A disk that may lose power before it has written everything.
 
-use dtn_consensus::Decision;
+use dtn_consensus::{Decision, Memory};
 use dtn_primitives::CheckpointCertificate;
 use rand::{Rng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -36,12 +36,30 @@ pub(crate) struct Disk<R> {
     pub(crate) records: Vec<(u64, R)>,
     pub(crate) chain: Chain,
     pub(crate) stable: Option<CheckpointCertificate>,
+    /// What its replica knows of what it said.
+    pub(crate) memory: Memory,
     unsynced: Vec<Write<R>>,
 }
 
 impl<R> Disk<R> {
     pub(crate) fn new(chain: Chain, stable: Option<CheckpointCertificate>) -> Self {
-        Self { records: Vec::new(), chain, stable, unsynced: Vec::new() }
+        Self { records: Vec::new(), chain, stable, memory: Memory::NeverVoted, unsynced: Vec::new() }
+    }
+
+    /// A new disk in its place, on which is what the run begins with.
+    pub(crate) fn replacement(&self) -> Self
+    where
+        R: Clone,
+    {
+        Self { memory: Memory::Lost, ..self.image() }
+    }
+
+    /// What is on it when the power is cut right now, everything unsynced lost.
+    pub(crate) fn image(&self) -> Self
+    where
+        R: Clone,
+    {
+        Self { unsynced: Vec::new(), ..self.clone() }
     }
 
     pub(crate) fn write(&mut self, write: Write<R>) {
@@ -74,6 +92,8 @@ impl<R> Disk<R> {
     fn apply(&mut self, write: Write<R>) {
         match write {
             Write::Record { height, record } => {
+                // What is not kept yet is in what is written first.
+                self.memory = Memory::Kept;
                 if height == u64::MAX {
                     self.records.retain(|(known, _)| *known != u64::MAX);
                 }

@@ -49,7 +49,7 @@ pub enum What {
     },
     /// A replica's power failed.
     Crashed(u16),
-    /// A replica started again.
+    /// A replica started, again or for the first time.
     Restarted(u16),
     /// A partition ended.
     Healed,
@@ -73,6 +73,13 @@ pub enum What {
     Replied {
         /// The block's height.
         height: u64,
+    },
+    /// A replica that forgot what it said votes for no height below this one.
+    Silent {
+        /// Which replica.
+        replica: u16,
+        /// The first height for which it votes.
+        until: u64,
     },
     /// A replica found the proof of work of a block.
     Found {

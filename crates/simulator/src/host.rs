@@ -7,17 +7,18 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::{Decision, Effect, Evidence, Input, Memory, Notice, Protocol};
+use dtn_consensus::{Decision, Effect, Evidence, Input, Notice, Protocol};
 use dtn_pow::Puzzle;
-use dtn_primitives::{B256, Block, CheckpointCertificate, ValidatorIndex};
+use dtn_primitives::{B256, Block, CheckpointCertificate, ValidatorIndex, keccak256};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Members, Subject, Survival,
+    DiskAfter, Members, Source, Subject, Survival, When,
     disk::{Disk, Write},
-    members::state_root,
+    following::Following,
     packet::{Packet, Sent},
+    pool::Pool,
 };
 
 /// Decided blocks in one answer to a peer that fell behind.
@@ -56,6 +57,10 @@ impl<P: Protocol> Arrival<P> {
 pub(crate) enum Outcome<P: Protocol> {
     Decided {
         decision: Decision,
+        /// The state after it.
+        state: B256,
+        /// The hashes of what it holds, where each request is a transaction of its own.
+        requests: Vec<B256>,
         /// The round of the message that led to it.
         round: u32,
     },
@@ -122,6 +127,18 @@ pub(crate) struct Cut {
     pub(crate) durable: bool,
     /// After how long the replica starts again, if it does.
     pub(crate) down: Option<Duration>,
+    /// Which disk it finds then.
+    pub(crate) disk: DiskAfter,
+}
+
+/// What a host has to propose from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proposing {
+    pub(crate) source: Source,
+    /// The most requests in a block, where each is a transaction of its own.
+    pub(crate) most: usize,
+    /// The length of the replies that a client waits for.
+    pub(crate) reply_bytes: Option<usize>,
 }
 
 /// One replica and its machine.
@@ -131,6 +148,8 @@ pub(crate) struct Host<P: Subject> {
     pub(crate) disk: Disk<P::Record>,
     pub(crate) chain: crate::Chain,
     pub(crate) up: bool,
+    /// Its links are there.
+    pub(crate) linked: bool,
     /// A batch is being worked on; what arrives waits.
     pub(crate) busy: bool,
     /// Counts restarts, so that what was scheduled before a crash is recognized.
@@ -140,27 +159,30 @@ pub(crate) struct Host<P: Subject> {
     pub(crate) steps: u64,
     /// The writes at which the power fails.
     pub(crate) cuts: BTreeMap<u64, Cut>,
+    /// Copies of its disk that it finds later, by when they are made.
+    images: BTreeMap<When, Option<Disk<P::Record>>>,
+    /// What it finds when its disk was replaced by an empty one.
+    empty: Disk<P::Record>,
+    pub(crate) pool: Pool,
+    proposing: Proposing,
+    /// The request that waits longest, as its replica was told.
+    waiting: Option<B256>,
     actions: Vec<Action<P>>,
     timers: BTreeMap<P::Timer, u64>,
     generation: u64,
     /// What the replica may propose on, and how many blocks there is something for.
     wish: Option<Wish>,
     requests: u64,
-    /// Requests wait here, and the height for which the replica knows that.
-    waits: bool,
-    told: Option<u64>,
     /// The height up to which a client has handed in what fills blocks.
     ordered: u64,
-    /// The length of the replies that a client waits for.
-    reply_bytes: Option<usize>,
     /// Every proposal is another block, also after a restart.
     proposals: u64,
     /// The round of what it works on: that of a message, or 0.
     round: u32,
     /// The round of the last order.
     ordered_in: u32,
-    /// A peer that said that it is ahead, and the height at the last look.
-    ahead: Option<(ValidatorIndex, u64)>,
+    following: Following,
+    /// The height at the last look.
     last_height: Option<u64>,
     /// Its clock.
     now: Duration,
@@ -169,38 +191,36 @@ pub(crate) struct Host<P: Subject> {
 }
 
 impl<P: Subject> Host<P> {
-    pub(crate) fn new(
-        members: &Members,
-        me: ValidatorIndex,
-        disk: Disk<P::Record>,
-        reply_bytes: Option<usize>,
-    ) -> Self {
+    pub(crate) fn new(members: &Members, me: ValidatorIndex, disk: Disk<P::Record>, proposing: Proposing) -> Self {
         let protocol = P::create(members, me, &disk.chain, disk.stable.clone(), Vec::new());
         Self {
             me,
             protocol,
             chain: disk.chain.clone(),
             last_height: None,
+            empty: disk.replacement(),
             disk,
             up: true,
+            linked: true,
             busy: false,
             incarnation: 0,
             inbox: VecDeque::new(),
             steps: 0,
             cuts: BTreeMap::new(),
+            images: BTreeMap::new(),
+            pool: Pool::new(*members.domain()),
+            proposing,
+            waiting: None,
             actions: Vec::new(),
             timers: BTreeMap::new(),
             generation: 0,
             wish: None,
             requests: 0,
-            waits: false,
-            told: None,
             ordered: 0,
-            reply_bytes,
             proposals: 0,
             round: 0,
             ordered_in: 0,
-            ahead: None,
+            following: Following::default(),
             now: Duration::ZERO,
             proposed: 0,
         }
@@ -218,7 +238,38 @@ impl<P: Subject> Host<P> {
         self.incarnation += 1;
     }
 
-    /// Starts again from what the disk holds.
+    /// Another disk takes the place of this one, which is not cut before it was written to. What it had said may be
+    /// forgotten then.
+    pub(crate) fn replace(&mut self, disk: DiskAfter) {
+        match disk {
+            DiskAfter::Kept => {}
+            DiskAfter::Lost => self.disk = self.empty.image(),
+            DiskAfter::AsOf(when) => {
+                if let Some(image) = self.images.get(&done(when)).and_then(Option::as_ref) {
+                    self.disk = image.image();
+                }
+            }
+        }
+    }
+
+    /// It starts later.
+    pub(crate) fn wait(&mut self) {
+        self.up = false;
+    }
+
+    /// A copy of its disk of that moment will be wanted.
+    pub(crate) fn expect_image(&mut self, when: When) {
+        self.images.insert(done(when), None);
+    }
+
+    /// Keeps a copy of its disk for later, if that is wanted now.
+    pub(crate) fn keep_image(&mut self, when: When) {
+        if let Some(image) = self.images.get_mut(&when) {
+            *image = Some(self.disk.image());
+        }
+    }
+
+    /// Starts from what the disk holds, again or for the first time.
     pub(crate) fn restart(&mut self, members: &Members) {
         let records = self.disk.records.iter().map(|(_, record)| record.clone()).collect();
         self.protocol = P::create(members, self.me, &self.disk.chain, self.disk.stable.clone(), records);
@@ -226,13 +277,21 @@ impl<P: Subject> Host<P> {
         self.chain.forget_valid();
         self.inbox.clear();
         self.timers.clear();
-        (self.up, self.busy, self.wish, self.ahead, self.told) = (true, false, None, None, None);
-        let boot = u64::from(self.incarnation);
-        self.inbox.push_back(Arrival::input(Input::Start { memory: Memory::Kept, boot }));
+        (self.up, self.busy, self.wish, self.waiting) = (true, false, None, None);
+        self.following = Following::default();
+        self.pool.restart(self.chain.above(0, usize::MAX).iter().map(|decision| &decision.block));
+        self.begin();
         // The block of a checkpoint may have become durable and the vote for it not.
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
-        let checkpoints = self.chain.above(stable, usize::MAX).iter().filter_map(at_checkpoint).map(Arrival::input);
-        self.inbox.extend(checkpoints);
+        let checkpoint = |decision: &Decision| self.at_checkpoint(decision.certificate.height);
+        let checkpoints: Vec<_> = self.chain.above(stable, usize::MAX).iter().filter_map(checkpoint).collect();
+        self.inbox.extend(checkpoints.into_iter().map(Arrival::input));
+    }
+
+    /// Its replica begins.
+    pub(crate) fn begin(&mut self) {
+        let (memory, boot) = (self.disk.memory, u64::from(self.incarnation));
+        self.inbox.push_back(Arrival::input(Input::Start { memory, boot }));
     }
 
     /// Whether this timer, set at that time, still runs; it does not any more then.
@@ -251,7 +310,12 @@ impl<P: Subject> Host<P> {
         while let Some(arrival) = self.inbox.pop_front() {
             self.round = 0;
             match arrival {
-                Arrival::Input(input) => self.input(*input, members, &mut outcomes),
+                Arrival::Input(input) => {
+                    if let Input::Connected(peer) = *input {
+                        self.send(To::One(peer), Packet::Height(self.chain.height()));
+                    }
+                    self.input(*input, members, &mut outcomes);
+                }
                 Arrival::Packet { from, sent } => {
                     self.round = sent.round;
                     if let Packet::Order { .. } = sent.packet {
@@ -259,23 +323,61 @@ impl<P: Subject> Host<P> {
                     }
                     self.packet(from, &sent.packet, members, &mut outcomes);
                 }
-                Arrival::Housekeeping { requests } => self.look_after_itself(requests),
+                Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
             }
-            self.tell_what_waits(members, &mut outcomes);
         }
-        while let Some(Wish { height, parent, .. }) =
-            self.wish.filter(|wish| wish.empty || self.requests > 0 || wish.height <= self.ordered)
-        {
-            self.round = self.ordered_in;
-            self.wish = None;
-            self.requests = self.requests.saturating_sub(1);
-            self.proposals += 1;
-            let block = members.block(height, parent, self.me, self.proposals);
-            if self.chain.judge(&block, members) {
-                self.input(Input::Proposal(block), members, &mut outcomes);
-            }
+        self.propose(members, &mut outcomes);
+        if self.waits() != self.waiting {
+            self.tell_waiting(members, &mut outcomes);
         }
         outcomes
+    }
+
+    /// Proposes for as long as its replica wishes to and there is something.
+    fn propose(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        while let Some(Wish { height, parent, empty }) = self.wish {
+            let number = self.proposals + 1;
+            let block = match self.proposing.source {
+                Source::Requests => {
+                    let requests = self.pool.propose(parent, self.proposing.most);
+                    if requests.is_empty() && !empty {
+                        return;
+                    }
+                    members.block_of(requests, (height, parent), self.me, number)
+                }
+                Source::Client | Source::Random if empty || self.requests > 0 || height <= self.ordered => {
+                    self.requests = self.requests.saturating_sub(1);
+                    members.block(height, parent, self.me, number)
+                }
+                Source::Client | Source::Random => return,
+            };
+            (self.wish, self.proposals, self.round) = (None, number, self.ordered_in);
+            if self.judge(&block) {
+                self.input(Input::Proposal(block), members, outcomes);
+            }
+        }
+    }
+
+    /// Whether a block may follow its parent; if so, others may follow it.
+    fn judge(&mut self, block: &Arc<Block>) -> bool {
+        let fresh = self.proposing.source != Source::Requests || self.pool.judge(block);
+        fresh && self.chain.judge(block)
+    }
+
+    /// What has waited longest to be decided, if there is anything.
+    fn waits(&self) -> Option<B256> {
+        let next = self.chain.height() + 1;
+        match self.proposing.source {
+            Source::Requests => self.pool.oldest(),
+            // One request is as good as another.
+            Source::Random => Some(keccak256(next.to_be_bytes())),
+            Source::Client => (self.ordered >= next).then(|| keccak256(next.to_be_bytes())),
+        }
+    }
+
+    fn tell_waiting(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        self.waiting = self.waits();
+        self.input(Input::Waiting(self.waiting), members, outcomes);
     }
 
     fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
@@ -321,7 +423,7 @@ impl<P: Subject> Host<P> {
             Effect::Propose { height, parent, empty } => self.wish = Some(Wish { height, parent, empty }),
             Effect::Validate { block, .. } => {
                 let timely = !P::MINES || self.chain.is_timely(&block.header, self.now.as_millis() as u64);
-                let valid = timely && self.chain.judge(&block, members);
+                let valid = timely && self.judge(&block);
                 return Some(Input::Validated { block_hash: block.header.hash(), valid });
             }
             Effect::Decide(decision) => return self.commit(decision, outcomes),
@@ -342,7 +444,7 @@ impl<P: Subject> Host<P> {
         let timestamp = (self.now.as_millis() as u64).max(self.chain.timestamp(parent)? + 1);
         (self.proposals, self.proposed) = (self.proposals + 1, height);
         let block = members.block_at(timestamp, (height, parent), self.me, self.proposals);
-        self.chain.judge(&block, members).then_some(block)
+        self.judge(&block).then_some(block)
     }
 
     /// Appends a decided block; at a checkpoint the replica is told the state.
@@ -351,14 +453,24 @@ impl<P: Subject> Host<P> {
             outcomes.push(Outcome::Misordered(decision));
             return None;
         }
-        let answer = at_checkpoint(&decision);
         let height = decision.certificate.height;
+        let answer = self.at_checkpoint(height);
         self.actions.push(Action::Write(Write::Block(decision.clone())));
-        outcomes.push(Outcome::Decided { decision, round: self.round });
-        if let Some(bytes) = self.reply_bytes {
+        let one_by_one = self.proposing.source == Source::Requests;
+        let requests = if one_by_one { self.pool.decide(&decision.block) } else { Vec::new() };
+        let (state, round) = (self.chain.state(), self.round);
+        outcomes.push(Outcome::Decided { decision, state, requests, round });
+        if let Some(bytes) = self.proposing.reply_bytes {
             self.send(To::Client, Packet::Reply { height, bytes });
         }
         answer
+    }
+
+    /// What a replica is told of the state after a block, if it is a checkpoint.
+    fn at_checkpoint(&self, height: u64) -> Option<Input<P::Message, P::Timer>> {
+        let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
+        let state_root = self.chain.state_at(height).filter(|_| at_checkpoint)?;
+        Some(Input::Checkpoint { height, state_root })
     }
 
     fn send(&mut self, to: To, packet: Packet<P::Message>) {
@@ -376,12 +488,10 @@ impl<P: Subject> Host<P> {
             Packet::Consensus(message) => {
                 self.input(Input::Message { from, message: message.clone() }, members, outcomes);
             }
-            Packet::Height(theirs) if *theirs < self.chain.height() => {
-                self.send(To::One(from), Packet::Height(self.chain.height()));
-            }
             Packet::Height(theirs) => {
-                if *theirs > self.chain.height() && self.ahead.is_none_or(|(_, known)| *theirs >= known) {
-                    self.ahead = Some((from, *theirs));
+                self.following.heard(from, *theirs);
+                if *theirs < self.chain.height() {
+                    self.send(To::One(from), Packet::Height(self.chain.height()));
                 }
             }
             Packet::Request(height) => {
@@ -390,22 +500,24 @@ impl<P: Subject> Host<P> {
                     self.send(To::One(from), Packet::Blocks(blocks));
                 }
             }
-            Packet::Blocks(blocks) => self.take(blocks, members, outcomes),
+            Packet::Blocks(blocks) => self.take(from, blocks, members, outcomes),
+            Packet::Transaction(request) => self.pool.admit(request),
             Packet::Order { above, up_to, .. } => {
                 self.ordered = self.ordered.max(*up_to);
                 // §4.1: who has executed a request that comes again sends its reply again.
-                if let Some(bytes) = self.reply_bytes {
+                if let Some(bytes) = self.proposing.reply_bytes {
                     for height in *above + 1..=self.chain.height().min(*up_to) {
                         self.send(To::Client, Packet::Reply { height, bytes });
                     }
                 }
+                self.tell_waiting(members, outcomes);
             }
             Packet::Reply { .. } => {}
         }
     }
 
-    /// Takes over what others decided, as far as it is certified.
-    fn take(&mut self, blocks: &[Decision], members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+    /// Takes over what a peer says was decided, as far as it is certified and whole.
+    fn take(&mut self, from: ValidatorIndex, blocks: &[Decision], members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let mut inputs = Vec::new();
         let (mut last, mut decided) = (None, Vec::new());
         for decision in blocks {
@@ -416,12 +528,15 @@ impl<P: Subject> Host<P> {
             let certificate = decision.certificate.clone();
             let certified = (certificate.height, certificate.block_hash) == (header.height, header.hash())
                 && certificate.verify(members.domain(), members.validators()).is_ok();
-            if !certified || header.height != self.chain.height() + 1 {
+            if !certified || header.height != self.chain.height() + 1 || !members.is_whole(&decision.block) {
                 break;
             }
             inputs.extend(self.commit(decision.clone(), outcomes));
             decided.push(certificate.block_hash);
             last = Some(certificate);
+        }
+        if last.is_some() {
+            self.following.helped(from);
         }
         let base = self.chain.foundation();
         let caught_up = last.map(|certificate| Input::CaughtUp { certificate, base, decided });
@@ -431,28 +546,17 @@ impl<P: Subject> Host<P> {
     }
 
     /// A host that stands still tells its height, and who is further answers; then it asks for what it lacks.
-    fn look_after_itself(&mut self, requests: Option<u64>) {
+    fn look_after_itself(&mut self, requests: Option<u64>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let height = self.chain.height();
         let stalled = self.last_height.replace(height) == Some(height);
         if stalled {
             self.send(To::Others, Packet::Height(height));
         }
-        if let Some((peer, _)) = self.ahead.take().filter(|(_, theirs)| stalled && *theirs > height) {
+        if let Some(peer) = stalled.then(|| self.following.ask(height)).flatten() {
             self.send(To::One(peer), Packet::Request(height));
         }
         self.requests = requests.unwrap_or_default();
-        self.waits = requests.is_some();
-    }
-
-    /// Tells the replica which request waits longest: each block is one, and the next height's is the first.
-    fn tell_what_waits(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
-        let height = self.chain.height();
-        let waits = (self.waits || self.ordered > height).then_some(height + 1);
-        if waits != self.told {
-            self.told = waits;
-            let request = waits.map(|height| B256::left_padding_from(&height.to_be_bytes()));
-            self.input(Input::Waiting(request), members, outcomes);
-        }
+        self.tell_waiting(members, outcomes);
     }
 
     /// Whether the work that was done asks for a write.
@@ -493,9 +597,11 @@ impl<P: Subject> Host<P> {
                     if cut.is_none_or(|cut| cut.durable) {
                         self.disk.sync();
                     }
-                    if cut.is_some() {
+                    self.keep_image(When::Write { number: self.steps, durable: true });
+                    if let Some(cut) = cut {
                         self.crash(survival, rng);
-                        return (sends, cut);
+                        self.replace(cut.disk);
+                        return (sends, Some(cut));
                     }
                 }
             }
@@ -504,9 +610,10 @@ impl<P: Subject> Host<P> {
     }
 }
 
-/// What a replica is told of the state after a block, if it is a checkpoint.
-fn at_checkpoint<M, T>(decision: &Decision) -> Option<Input<M, T>> {
-    let (height, block_hash) = (decision.certificate.height, decision.certificate.block_hash);
-    let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
-    at_checkpoint.then(|| Input::Checkpoint { height, state_root: state_root(height, block_hash) })
+/// A write is copied once it is durable.
+fn done(when: When) -> When {
+    match when {
+        When::At(_) => when,
+        When::Write { number, .. } => When::Write { number, durable: true },
+    }
 }

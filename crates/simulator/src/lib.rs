@@ -12,6 +12,8 @@ mod chain;
 mod check;
 mod disk;
 mod file;
+mod filling;
+mod following;
 mod happening;
 mod host;
 mod links;
@@ -24,6 +26,7 @@ mod network;
 mod oracle;
 mod packet;
 mod pbft;
+mod pool;
 mod port;
 mod random;
 mod regions;
@@ -42,7 +45,7 @@ pub use file::FileError;
 pub use happening::{Happening, Observer, What};
 pub use host::Durability;
 pub use links::{Latency, Rate};
-pub use measured::{Measured, Traffic};
+pub use measured::{Measured, Requested, Traffic};
 pub use members::Members;
 pub use mined::{Final, Found, Mined};
 pub use miners::{Miners, RateChange};
@@ -51,8 +54,8 @@ pub use oracle::Violation;
 pub use pbft::{observe_pbft, run_pbft};
 pub use regions::{REGIONS, round_trip};
 pub use scenario::{
-    Crash, Group, Links, Load, Model, Pace, Partition, Recorded, Region, Route, Scenario, Scheduler, Sharing,
-    Signatures, Source, Stop, Synchrony, When,
+    Crash, DiskAfter, Group, Links, Load, Model, Pace, Partition, Recorded, Region, Route, Scenario, Scheduler,
+    Sharing, Signatures, Source, Start, Stop, Strangers, Synchrony, When,
 };
 pub use shrink::shrink;
 pub use subject::{Statement, Subject};

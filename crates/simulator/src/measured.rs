@@ -20,6 +20,17 @@ impl Traffic {
     }
 }
 
+/// A request that a client handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requested {
+    /// The client's number.
+    pub client: u64,
+    /// When it was handed in.
+    pub at: Duration,
+    /// When f + 1 correct replicas had decided it.
+    pub done: Option<Duration>,
+}
+
 /// Counts of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
@@ -44,6 +55,8 @@ pub struct Measured {
     pub view: u64,
     /// How often a correct replica left a view.
     pub view_changes: u64,
+    /// What became of each request, where each is a transaction of its own, in the order in which they were handed in.
+    pub requests: Vec<Requested>,
     /// What miners did, if there are any.
     pub mined: Mined,
 }
@@ -83,6 +96,13 @@ impl Measured {
             let submitted = || self.submitted.range(height..).next().map(|(_, at)| *at);
             (*replica, at.saturating_sub(found.or_else(submitted).unwrap_or_default()))
         })
+    }
+
+    /// How long requests of a client, or of all, took from handing in until they were final; none if one is not.
+    pub fn request_latencies(&self, client: Option<u64>) -> Option<Vec<Duration>> {
+        let of = |requested: &&Requested| client.is_none_or(|client| client == requested.client);
+        let latency = |requested: &Requested| requested.done.map(|done| done.saturating_sub(requested.at));
+        self.requests.iter().filter(of).map(latency).collect()
     }
 
     /// Everything that was sent.

@@ -1,33 +1,24 @@
 //! Who takes part in a run.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use dtn_consensus::{Decision, PbftConfig};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Mining, Payload, SecretKey, Signature,
-    Transaction, ValidatorIndex, ValidatorSet, Vote, VoteKind, codec, keccak256,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Mining, SecretKey, Transaction,
+    ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
+};
+
+use crate::{
+    filling::{self, Filling},
+    pool::Request,
 };
 
 /// Keys and the set of their validators.
 type Identities = (Arc<[SecretKey]>, ValidatorSet);
 
-/// What fills a block, of so many transactions of so many bytes.
-struct Filling {
-    of: (usize, usize, Signature),
-    transactions: Vec<Transaction>,
-    root: B256,
-}
-
 thread_local! {
     /// By the number of validators: making them takes longer than many a run.
     static DERIVED: RefCell<HashMap<usize, Identities>> = RefCell::default();
-    /// Of the last run.
-    static FILLING: Cell<Option<Filling>> = const { Cell::new(None) };
 }
 
 /// The validators of a simulated network with their keys, the same in every run of a size.
@@ -40,9 +31,7 @@ pub struct Members {
     mining: Option<Mining>,
     /// Signs transactions.
     client: SecretKey,
-    /// What every block holds, and its root.
-    transactions: Vec<Transaction>,
-    transactions_root: B256,
+    filling: Arc<Filling>,
 }
 
 impl Members {
@@ -51,9 +40,8 @@ impl Members {
         let (keys, validators) = identities(n);
         let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
-        let transactions_root = Block::transactions_root(&[], &domain);
-        let (mining, transactions) = (None, Vec::new());
-        Self { keys, domain, validators, view_timeout, mining, client, transactions, transactions_root }
+        let filling = Arc::new(Filling::new(Vec::new(), domain));
+        Self { keys, domain, validators, view_timeout, mining: None, client, filling }
     }
 
     /// The same network, whose blocks are mined.
@@ -66,33 +54,18 @@ impl Members {
     /// that is not less than a transaction takes.
     #[must_use]
     pub fn with_transactions(mut self, count: usize, bytes: usize) -> Self {
-        // Another signature means that signatures are made in another way.
-        let wanted = (count, bytes, self.client.sign(B256::ZERO));
-        let known = FILLING.take().filter(|known| known.of == wanted);
-        let filling = known.unwrap_or_else(|| {
-            let transactions: Vec<_> = (0..count as u64).map(|nonce| self.filled(nonce, bytes)).collect();
-            let root = Block::transactions_root(&transactions, &self.domain);
-            Filling { of: wanted, transactions, root }
-        });
-        (self.transactions, self.transactions_root) = (filling.transactions.clone(), filling.root);
-        FILLING.set(Some(filling));
+        self.filling = Filling::of(count, bytes, &self.client, self.domain);
         self
     }
 
-    fn filled(&self, nonce: u64, bytes: usize) -> Transaction {
-        let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)].into()] };
-        let unsigned = Transaction { sender: Address::ZERO, payload: payload(bytes), signature: Signature([0; 65]) };
-        let overhead = codec::encode(&unsigned).len() - bytes.max(1);
-        Transaction::sign(payload(bytes.saturating_sub(overhead)), &self.client, &self.domain)
+    /// What fills blocks, and what comes of executing them.
+    pub(crate) fn filling(&self) -> &Arc<Filling> {
+        &self.filling
     }
 
     /// Whether a block holds the transactions that its header names.
     pub fn is_whole(&self, block: &Block) -> bool {
-        let Block { header, transactions } = block;
-        if *transactions == self.transactions {
-            return header.transactions_root == self.transactions_root;
-        }
-        header.transactions_root == Block::transactions_root(transactions, &self.domain)
+        self.filling.is_whole(block)
     }
 
     /// What signatures are bound to.
@@ -154,7 +127,34 @@ impl Members {
         proposer: ValidatorIndex,
         salt: u64,
     ) -> Arc<Block> {
-        let header = Header {
+        let Filling { transactions, root, .. } = self.filling.as_ref();
+        let results_root = B256::left_padding_from(&salt.to_be_bytes());
+        let header = self.header(timestamp, (height, parent_hash), proposer, (*root, results_root));
+        Arc::new(Block { header, transactions: transactions.clone() })
+    }
+
+    /// A block of these transactions.
+    pub(crate) fn block_of(
+        &self,
+        transactions: Vec<Transaction>,
+        (height, parent_hash): (u64, B256),
+        proposer: ValidatorIndex,
+        salt: u64,
+    ) -> Arc<Block> {
+        let root = Block::transactions_root(&transactions, &self.domain);
+        let results_root = B256::left_padding_from(&salt.to_be_bytes());
+        let header = self.header(height, (height, parent_hash), proposer, (root, results_root));
+        Arc::new(Block { header, transactions })
+    }
+
+    fn header(
+        &self,
+        timestamp: u64,
+        (height, parent_hash): (u64, B256),
+        proposer: ValidatorIndex,
+        (transactions_root, results_root): (B256, B256),
+    ) -> Header {
+        Header {
             network_id: self.domain.network_id,
             chain_id: self.domain.chain_id,
             epoch: self.validators.epoch(),
@@ -162,10 +162,25 @@ impl Members {
             timestamp,
             proposer: self.key(proposer).address(),
             parent_hash,
-            transactions_root: self.transactions_root,
-            results_root: B256::left_padding_from(&salt.to_be_bytes()),
-        };
-        Arc::new(Block { header, transactions: self.transactions.clone() })
+            transactions_root,
+            results_root,
+        }
+    }
+
+    /// A transaction of a client, of so many bytes as it is encoded.
+    pub(crate) fn request(&self, client: u64, nonce: u64, bytes: usize) -> Request {
+        let transaction = Arc::new(filling::data(nonce, bytes, &key(u64::MAX - client), &self.domain));
+        Request { hash: transaction.hash(&self.domain), transaction }
+    }
+
+    /// The account of a client.
+    pub(crate) fn client(client: u64) -> Address {
+        key(u64::MAX - client).address()
+    }
+
+    /// How long the first view lasts without a decision.
+    pub fn view_timeout(&self) -> Duration {
+        self.view_timeout
     }
 
     /// A vote of a validator.
@@ -191,7 +206,7 @@ impl Members {
 
     /// A checkpoint that was stable before the run begins; nothing at height 0.
     pub fn checkpoint(&self, height: u64) -> Option<CheckpointCertificate> {
-        let votes = self.quorum(VoteKind::Checkpoint, height, state_root(height, B256::ZERO));
+        let votes = self.quorum(VoteKind::Checkpoint, height, filling::base_state(height));
         CheckpointCertificate::from_votes(votes.iter().map(Arc::as_ref)).filter(|_| height > 0)
     }
 }
@@ -209,9 +224,4 @@ fn identities(n: usize) -> Identities {
         (keys.into(), validators)
     };
     DERIVED.with_borrow_mut(|derived| derived.entry(n).or_insert_with(derive).clone())
-}
-
-/// The root of the state after a block: that of a ledger whose state is its chain.
-pub(crate) fn state_root(height: u64, block_hash: B256) -> B256 {
-    keccak256([height.to_be_bytes().as_slice(), block_hash.as_slice()].concat())
 }

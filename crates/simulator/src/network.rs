@@ -49,6 +49,8 @@ struct Parted {
     until: Duration,
     /// The group of each replica.
     groups: Vec<usize>,
+    /// Whom it does not concern.
+    through: Vec<usize>,
 }
 
 /// The limits of a replica's links in bytes a second, if there are any.
@@ -89,7 +91,7 @@ impl Network {
                     }
                 }
             }
-            Parted { from: partition.from, until: partition.until, groups }
+            Parted { from: partition.from, until: partition.until, groups, through: partition.through.clone() }
         };
         let own_rate = scenario.links.bandwidth.bytes_per_second().map(|rate| rate * ITS_MEGABIT);
         Self {
@@ -202,7 +204,10 @@ impl Network {
     /// Whether messages pass between two replicas now.
     pub(crate) fn reaches(&self, from: usize, to: usize, now: Duration) -> bool {
         let mut parted = self.partitions.iter().filter(|parted| parted.from <= now && now < parted.until);
-        parted.all(|parted| parted.groups.get(from) == parted.groups.get(to))
+        parted.all(|parted| {
+            let passes = parted.through.contains(&from) || parted.through.contains(&to);
+            passes || parted.groups.get(from) == parted.groups.get(to)
+        })
     }
 }
 

@@ -51,6 +51,19 @@ pub enum Violation {
         /// The height.
         height: u64,
     },
+    /// Two correct replicas decided the same block, and executing it led to different states.
+    #[error("replicas {first} and {second} are in different states after height {height}")]
+    StatesDiffer {
+        /// The height.
+        height: u64,
+        /// One of them.
+        first: ValidatorIndex,
+        /// The other.
+        second: ValidatorIndex,
+    },
+    /// A checkpoint is stable with a state that no correct replica has there.
+    #[error("what is stable at height {0} is the state of no correct replica")]
+    FalseState(u64),
     /// Two checkpoints of one height are stable with different states.
     #[error("two states are stable at height {0}")]
     TwoStates(u64),
@@ -93,6 +106,9 @@ pub enum Violation {
         /// What.
         fault: String,
     },
+    /// A correct replica whose disk is its own does not remember what it said.
+    #[error("replica {0} does not remember what it said, though its disk is its own")]
+    Doubted(ValidatorIndex),
     /// A correct replica keeps a mined block that does not show its work, or decided one.
     #[error("replica {replica} takes a block at height {height} without its work: {reason}")]
     Workless {
@@ -125,7 +141,10 @@ pub enum Violation {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     correct: Vec<bool>,
-    decided: BTreeMap<u64, (B256, ValidatorIndex)>,
+    /// Who may have forgotten what it said: its disk was replaced.
+    forgetful: Vec<bool>,
+    /// By height, the block, the state after it, and who decided it first.
+    decided: BTreeMap<u64, (B256, B256, ValidatorIndex)>,
     stable: BTreeMap<u64, B256>,
     votes: HashMap<(ValidatorIndex, VoteKind, u64, u64), Arc<Vote>>,
     /// The highest view that each has asked for.
@@ -142,6 +161,7 @@ impl Oracle {
     /// For a run that begins with this chain, whose blocks may be mined.
     pub(crate) fn new(correct: Vec<bool>, mining: Option<Mining>, chain: &Chain) -> Self {
         Self {
+            forgetful: vec![false; correct.len()],
             correct,
             decided: BTreeMap::new(),
             stable: BTreeMap::new(),
@@ -157,10 +177,23 @@ impl Oracle {
         self.correct.get(replica.as_usize()).copied().unwrap_or(false)
     }
 
+    /// A correct replica's disk is replaced: it may contradict from now on what it said before. What it decides, it still
+    /// decides as everybody does.
+    pub(crate) fn forgets(&mut self, replica: ValidatorIndex) {
+        if let Some(forgetful) = self.forgetful.get_mut(replica.as_usize()) {
+            *forgetful = true;
+        }
+    }
+
+    fn is_forgetful(&self, replica: ValidatorIndex) -> bool {
+        self.forgetful.get(replica.as_usize()).copied().unwrap_or(false)
+    }
+
     pub(crate) fn decides(
         &mut self,
         replica: ValidatorIndex,
         decision: &Decision,
+        state: B256,
         members: &Members,
     ) -> Result<(), Violation> {
         let Decision { block, certificate } = decision;
@@ -169,13 +202,16 @@ impl Oracle {
             return Err(Violation::Mismatched { replica, height });
         }
         match self.decided.get(&height) {
-            Some((hash, first)) if *hash != certificate.block_hash => {
+            Some((hash, _, first)) if *hash != certificate.block_hash => {
                 return Err(Violation::Forked { height, first: *first, second: replica });
+            }
+            Some((_, theirs, first)) if *theirs != state => {
+                return Err(Violation::StatesDiffer { height, first: *first, second: replica });
             }
             Some(_) => {}
             None => {
                 self.deserves(replica, height, certificate.block_hash)?;
-                self.decided.insert(height, (certificate.block_hash, replica));
+                self.decided.insert(height, (certificate.block_hash, state, replica));
             }
         }
         let proven = certificate.verify(members.domain(), members.validators());
@@ -208,6 +244,9 @@ impl Oracle {
         if *self.stable.entry(height).or_insert(state_root) != state_root {
             return Err(Violation::TwoStates(height));
         }
+        if self.decided.get(&height).is_some_and(|(_, state, _)| *state != state_root) {
+            return Err(Violation::FalseState(height));
+        }
         let proven = certificate.verify(members.domain(), members.validators());
         proven.map_err(|error| Violation::Unproven { replica, height, error })
     }
@@ -216,8 +255,9 @@ impl Oracle {
     pub(crate) fn says(&mut self, sender: ValidatorIndex, statements: Vec<Statement>) -> Result<(), Violation> {
         for statement in statements {
             match statement {
-                Statement::Vote(vote) if vote.validator == sender => self.votes_once(vote)?,
                 Statement::Block { hash, parent } => _ = self.parents.insert(hash, parent),
+                Statement::Vote(_) | Statement::Leave { .. } if self.is_forgetful(sender) => {}
+                Statement::Vote(vote) if vote.validator == sender => self.votes_once(vote)?,
                 Statement::Leave { validator, view, decided, prepared } if validator == sender => {
                     let left_for = self.left_for.entry(sender).or_default();
                     *left_for = view.max(*left_for);
@@ -280,17 +320,26 @@ impl Oracle {
         (0..generations).try_fold(block_hash, |hash, _| self.parents.get(&hash).copied())
     }
 
-    /// A correct replica has evidence.
+    /// A correct replica has evidence. Who forgot what it said may have contradicted it.
     pub(crate) fn accuses(&self, evidence: &Evidence, members: &Members) -> Result<(), Violation> {
         let accused = evidence.first.validator;
         let holds = evidence.verify(members.domain(), members.validators()).is_ok();
-        if holds && !self.is_correct(accused) { Ok(()) } else { Err(Violation::Accused(accused)) }
+        if holds && (!self.is_correct(accused) || self.is_forgetful(accused)) {
+            Ok(())
+        } else {
+            Err(Violation::Accused(accused))
+        }
+    }
+
+    /// A correct replica finds that it forgot what it said.
+    pub(crate) fn doubts(&self, replica: ValidatorIndex) -> Result<(), Violation> {
+        if self.is_forgetful(replica) { Ok(()) } else { Err(Violation::Doubted(replica)) }
     }
 
     /// A correct replica finds fault with a message. What a liar says may be passed on, so this tells something only
-    /// if there is none.
+    /// if there is none and nobody forgot.
     pub(crate) fn blames(&self, by: ValidatorIndex, of: ValidatorIndex, fault: String) -> Result<(), Violation> {
-        let all_correct = self.correct.iter().all(|correct| *correct);
+        let all_correct = self.correct.iter().all(|correct| *correct) && !self.forgetful.contains(&true);
         if all_correct { Err(Violation::Blamed { by, of, fault }) } else { Ok(()) }
     }
 

@@ -7,6 +7,8 @@ use dtn_primitives::{VoteKind, codec};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::pool::Request;
+
 /// What each of a message's ends needs beside it: a frame's length, and addresses.
 const FRAMING_BYTES: usize = 8;
 
@@ -26,6 +28,8 @@ pub(crate) enum Packet<M> {
         up_to: u64,
         bytes: usize,
     },
+    /// A client hands in a request that is a transaction of its own.
+    Transaction(Request),
     /// A replica tells the client that a block is final.
     Reply {
         height: u64,
@@ -64,6 +68,7 @@ impl<M: Serialize> Sent<M> {
                 ("blocks", codec::encode(&blocks), 0)
             }
             Packet::Order { above, up_to, bytes } => ("order", codec::encode(&(above, up_to)), *bytes),
+            Packet::Transaction(request) => ("transaction", codec::encode(request.transaction.as_ref()), 0),
             Packet::Reply { height, bytes } => ("reply", codec::encode(height), *bytes),
         };
         let (bytes, digest) = (encoded.len() + payload + FRAMING_BYTES, xxh3_64(&encoded));

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::{Crash, Durability, Group, Latency, Miners, Partition, Scenario, Survival, When, adversary::Kind};
+use crate::{
+    Crash, DiskAfter, Durability, Group, Latency, Miners, Partition, Scenario, Start, Strangers, Survival, When,
+    adversary::Kind,
+};
 
 impl Scenario {
     /// The scenario of a seed: power cuts at any moment and any write, losses, repetitions, partitions, liars, or none
@@ -13,6 +16,8 @@ impl Scenario {
         let mut rng = StdRng::seed_from_u64(seed);
         let n = rng.random_range(4..=7);
         let mut scenario = Self::calm(n, rng.random());
+        // More than one tell their order.
+        scenario.load.transactions = *pick(&mut rng, &[0, 2, 3]);
         // Some cross the first checkpoint.
         scenario.base = *pick(&mut rng, &[0, 0, 0, 124]);
         scenario.durability = *pick(&mut rng, &[Durability::Together, Durability::Each]);
@@ -30,7 +35,7 @@ impl Scenario {
                 When::Write { number: rng.random_range(1..60), durable: rng.random() }
             };
             let down = Some(Duration::from_millis(rng.random_range(0..1_500)));
-            scenario.crashes.push(Crash { replica: rng.random_range(0..n), at, down });
+            scenario.crashes.push(Crash::new(rng.random_range(0..n), at, down));
         }
         let mut from = 0;
         for _ in 0..rng.random_range(0..=3) {
@@ -44,7 +49,7 @@ impl Scenario {
             let [begin, finish] = [from, until].map(Duration::from_millis);
             from = until;
             let groups = groups.into_iter().filter(|group| !group.is_empty()).map(Group::Replicas).collect();
-            scenario.partitions.push(Partition { from: begin, until: finish, groups });
+            scenario.partitions.push(Partition::new(begin, finish, groups));
         }
         if rng.random() {
             for _ in 0..rng.random_range(1..=scenario.max_faulty()) {
@@ -54,6 +59,57 @@ impl Scenario {
         // What liars suffer proves nothing.
         let Self { crashes, adversaries, .. } = &mut scenario;
         crashes.retain(|crash| !adversaries.contains_key(&crash.replica));
+        let late = rng.random_range(0..4 * n);
+        if late < n && !scenario.adversaries.contains_key(&late) {
+            scenario.starts.push(Start { replica: late, at: Duration::from_millis(rng.random_range(0..end)) });
+        }
+        scenario.replace_disks(&mut rng);
+        scenario
+    }
+
+    /// Some power cuts cost a disk, or bring back an old one: those of as many replicas as may be faulty beside the liars.
+    fn replace_disks(&mut self, rng: &mut StdRng) {
+        let mut victims: Vec<_> = self.crashes.iter().map(|crash| crash.replica).collect();
+        victims.sort_unstable();
+        victims.dedup();
+        victims.truncate(self.max_faulty() - self.adversaries.len());
+        for crash in self.crashes.iter_mut().filter(|crash| victims.contains(&crash.replica)) {
+            crash.disk = match (rng.random_range(0..4), crash.at) {
+                (0 | 1, _) => DiskAfter::Kept,
+                // What was written by then is not nothing.
+                (2, When::Write { number, .. }) if number > 3 => {
+                    DiskAfter::AsOf(When::Write { number: rng.random_range(2..number), durable: true })
+                }
+                _ => DiskAfter::Lost,
+            };
+        }
+    }
+
+    /// The same with as many liars as are tolerated and, beside them, one replica that loses its disk, once or more often.
+    /// They may stand still then, and may not disagree.
+    pub fn random_forgetful(seed: u64) -> Self {
+        let mut scenario = Self::random(seed);
+        let mut rng = StdRng::seed_from_u64(seed.rotate_left(32));
+        let victim = rng.random_range(0..scenario.n);
+        scenario.crashes.iter_mut().for_each(|crash| crash.disk = DiskAfter::Kept);
+        scenario.adversaries.remove(&victim);
+        while scenario.adversaries.len() < scenario.max_faulty() {
+            let liar = rng.random_range(0..scenario.n);
+            if liar != victim {
+                let kind = if rng.random() { Kind::Amnesiac } else { *pick(&mut rng, &Kind::ALL) };
+                scenario.adversaries.insert(liar, kind);
+            }
+        }
+        let Self { crashes, starts, adversaries, .. } = &mut scenario;
+        crashes.retain(|crash| !adversaries.contains_key(&crash.replica));
+        starts.retain(|start| !adversaries.contains_key(&start.replica));
+        let end = scenario.gst.unwrap_or_default().as_millis() as u64;
+        for _ in 0..rng.random_range(1..=3) {
+            let at = When::At(Duration::from_millis(rng.random_range(0..end)));
+            let down = Some(Duration::from_millis(rng.random_range(0..500)));
+            scenario.crashes.push(Crash { disk: DiskAfter::Lost, ..Crash::new(victim, at, down) });
+        }
+        (scenario.beyond_tolerance, scenario.stop.after) = (true, Some(Duration::from_secs(30)));
         scenario
     }
 
@@ -93,6 +149,9 @@ impl Scenario {
             change(&|scenario| scenario.crashes.clear()),
             change(&|scenario| scenario.partitions.clear()),
             change(&|scenario| scenario.adversaries.clear()),
+            change(&|scenario| scenario.starts.clear()),
+            change(&|scenario| scenario.crashes.iter_mut().for_each(|crash| crash.disk = DiskAfter::Kept)),
+            change(&|scenario| scenario.strangers = Strangers::default()),
             change(&|scenario| scenario.routes.clear()),
             change(&|scenario| scenario.synchrony = crate::Synchrony::default()),
             change(&|scenario| scenario.links.loss = 0.0),
@@ -119,6 +178,7 @@ impl Scenario {
             all.push(calmer(&|mining| mining.confirmations = 1));
         }
         all.extend((0..self.crashes.len()).map(|index| change(&|scenario| _ = scenario.crashes.remove(index))));
+        all.extend((0..self.starts.len()).map(|index| change(&|scenario| _ = scenario.starts.remove(index))));
         all.extend((0..self.partitions.len()).map(|index| change(&|scenario| _ = scenario.partitions.remove(index))));
         all.extend(self.adversaries.keys().map(|liar| change(&|scenario| _ = scenario.adversaries.remove(liar))));
         all.retain(|smaller| smaller != self && smaller.check().is_ok());

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use dtn_consensus::PIPELINE;
 use dtn_primitives::max_faulty;
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::{
     Durability, Latency, Miners, Rate, Survival,
@@ -64,6 +65,9 @@ pub struct Scenario {
     /// How blocks are mined, for a protocol that mines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mining: Option<Miners>,
+    /// Replicas that start later than the others, for the first time.
+    #[serde(rename = "start", skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<Start>,
     /// Replicas whose power fails.
     #[serde(rename = "crash", skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
@@ -73,6 +77,12 @@ pub struct Scenario {
     /// Replicas that are liars, and of which kind.
     #[serde(rename = "byzantine", with = "adversary::list", skip_serializing_if = "BTreeMap::is_empty")]
     pub adversaries: BTreeMap<usize, Kind>,
+    /// What people without a key do to the replicas' machines.
+    pub strangers: Strangers,
+    /// More replicas may lie, never come back or lose their disks than are tolerated. No promise holds then, and the run
+    /// shows what comes of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beyond_tolerance: bool,
     /// When the run ends at the latest.
     pub stop: Stop,
     /// What came of it, in a file that is to be replayed.
@@ -245,6 +255,8 @@ pub struct Load {
     pub replies: Option<usize>,
     /// Whether a reply is as long as its block.
     pub long_replies: bool,
+    /// The clients that take turns, where each request is a transaction of its own.
+    pub clients: u64,
 }
 
 impl Default for Load {
@@ -257,6 +269,7 @@ impl Default for Load {
             every: Duration::ZERO,
             replies: None,
             long_replies: false,
+            clients: 1,
         }
     }
 }
@@ -270,6 +283,9 @@ pub enum Source {
     Client,
     /// Every replica finds some requests now and then.
     Random,
+    /// Clients hand each request to all replicas, and again once they have waited for a view's time. Each is a transaction
+    /// of its own, and the time until it is final is measured.
+    Requests,
 }
 
 /// How long things take at a replica.
@@ -322,6 +338,89 @@ pub struct Crash {
     /// After how long the replica starts again, at the stabilization time at the latest; never without.
     #[serde(default, with = "humantime_serde::option", skip_serializing_if = "Option::is_none")]
     pub down: Option<Duration>,
+    /// What disk it finds then.
+    #[serde(default, skip_serializing_if = "DiskAfter::is_kept")]
+    pub disk: DiskAfter,
+}
+
+impl Crash {
+    /// One after which the replica finds its own disk.
+    pub fn new(replica: usize, at: When, down: Option<Duration>) -> Self {
+        Self { replica, at, down, disk: DiskAfter::Kept }
+    }
+}
+
+/// The disk that a replica finds when it starts again, in a file `kept`, `lost`, or `as of` a time or a write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
+pub enum DiskAfter {
+    /// Its own.
+    #[default]
+    Kept,
+    /// An empty one: the replica knows that it does not remember what it said.
+    Lost,
+    /// A copy that was made earlier, at a time or after a write: nobody tells the replica that it is old.
+    AsOf(When),
+}
+
+impl DiskAfter {
+    fn is_kept(&self) -> bool {
+        *self == Self::Kept
+    }
+}
+
+impl std::fmt::Display for DiskAfter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kept => f.write_str("kept"),
+            Self::Lost => f.write_str("lost"),
+            Self::AsOf(when) => write!(f, "as of {when}"),
+        }
+    }
+}
+
+impl std::str::FromStr for DiskAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "kept" => Ok(Self::Kept),
+            "lost" => Ok(Self::Lost),
+            other => match other.strip_prefix("as of ") {
+                Some(when) => when.parse().map(Self::AsOf),
+                None => Err(format!("{text}: write kept, lost, or as of 2s")),
+            },
+        }
+    }
+}
+
+/// A replica's first start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Whose.
+    pub replica: usize,
+    /// When.
+    #[serde(with = "humantime_serde")]
+    pub at: Duration,
+}
+
+/// What people without a key do to the replicas' machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Strangers {
+    /// A flood of readers: a replica's machine takes so many times longer for everything.
+    pub readers: f64,
+    /// A spammer of lines: so many requests for each block that clients fill, from one sender and without end.
+    pub lines: u64,
+    /// Who holds connections: the links of a replica that starts again are there only after this.
+    #[serde(with = "humantime_serde")]
+    pub holding: Duration,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { readers: 1.0, lines: 0, holding: Duration::ZERO }
+    }
 }
 
 /// A time in which messages pass within groups only.
@@ -336,6 +435,16 @@ pub struct Partition {
     pub until: Duration,
     /// The groups. Replicas of none of them are one together.
     pub groups: Vec<Group>,
+    /// Replicas that hear all and are heard by all: liars whom whoever parts the network lets through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<usize>,
+}
+
+impl Partition {
+    /// One that concerns everybody.
+    pub fn new(from: Duration, until: Duration, groups: Vec<Group>) -> Self {
+        Self { from, until, groups, through: Vec::new() }
+    }
 }
 
 /// When a run ends although something is left to do.
@@ -389,9 +498,12 @@ impl Default for Scenario {
             pace: Pace::default(),
             load: Load::default(),
             mining: None,
+            starts: Vec::new(),
             crashes: Vec::new(),
             partitions: Vec::new(),
             adversaries: BTreeMap::new(),
+            strangers: Strangers::default(),
+            beyond_tolerance: false,
             stop: Stop::default(),
             recorded: None,
         }
@@ -472,7 +584,8 @@ impl Scenario {
             When::Write { .. } => Duration::ZERO,
         };
         let crashes = self.crashes.iter().map(crash);
-        let ends = crashes.chain(self.partitions.iter().map(|partition| partition.until));
+        let starts = self.starts.iter().map(|start| start.at);
+        let ends = crashes.chain(starts).chain(self.partitions.iter().map(|partition| partition.until));
         self.gst.unwrap_or_else(|| ends.max().unwrap_or_default())
     }
 
@@ -487,6 +600,11 @@ impl Scenario {
     /// Replicas that crash and do not start again.
     pub fn lost(&self) -> impl Iterator<Item = usize> {
         self.crashes.iter().filter(|crash| crash.down.is_none()).map(|crash| crash.replica)
+    }
+
+    /// Replicas that may forget what they said: their disks are replaced.
+    pub fn forgetful(&self) -> impl Iterator<Item = usize> {
+        self.crashes.iter().filter(|crash| !crash.disk.is_kept()).map(|crash| crash.replica)
     }
 
     /// The replicas of a group; nobody, if there is no such region.
@@ -518,7 +636,7 @@ impl Scenario {
 
 /// The moment of a power cut: a time, or `write 5` for the replica's fifth write, before it is durable, or
 /// `write 5 durable` for right after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde_with::SerializeDisplay, serde_with::DeserializeFromStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum When {
     /// At a time.
     At(Duration),

@@ -12,7 +12,7 @@ use dtn_consensus::{Base, Effect, Input, Memory, Message, Pbft, Protocol, Timer}
 use dtn_primitives::{B256, ValidatorIndex, VoteKind};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::{Chain, Members, members::state_root};
+use crate::{Chain, Members};
 
 /// The replicas of a scenario; the twin is one more instance.
 const REPLICAS: usize = 4;
@@ -121,7 +121,7 @@ pub enum Outcome {
     Pass,
     /// They did not go on.
     NoProgress,
-    /// Two decided differently, or one out of order or without a quorum.
+    /// Two decided or executed differently, or one out of order or without a quorum.
     Diverged,
     /// One was accused, though it has no twin.
     Accused,
@@ -158,7 +158,8 @@ struct Play<'a> {
     scenario: &'a Scenario,
     instances: Vec<Instance>,
     in_flight: Vec<(u8, u8, Arc<Message>)>,
-    decided: BTreeMap<u64, B256>,
+    /// Blocks and the states after them.
+    decided: BTreeMap<u64, (B256, B256)>,
     rng: StdRng,
 }
 
@@ -261,7 +262,9 @@ impl<'a> Play<'a> {
             let decided = missing.iter().map(|decision| decision.certificate.block_hash).collect();
             for decision in missing {
                 let (height, hash) = (decision.certificate.height, decision.certificate.block_hash);
-                if !self.instances[instance].chain.append(decision) || self.decided.get(&height) != Some(&hash) {
+                let follows = self.instances[instance].chain.append(decision);
+                let state = self.instances[instance].chain.state();
+                if !follows || self.decided.get(&height) != Some(&(hash, state)) {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
@@ -285,11 +288,11 @@ impl<'a> Play<'a> {
                         // Twins propose different blocks, and everyone another one in another view.
                         let salt = self.instances[instance].replica.view() * INSTANCES as u64 + instance as u64;
                         let block = self.members.block(height, parent, self.validator(instance), salt);
-                        self.instances[instance].chain.judge(&block, self.members);
+                        self.instances[instance].chain.judge(&block);
                         inputs.push(Input::Proposal(block));
                     }
                     Effect::Validate { block, .. } => {
-                        let valid = self.instances[instance].chain.judge(&block, self.members);
+                        let valid = self.instances[instance].chain.judge(&block);
                         inputs.push(Input::Validated { block_hash: block.header.hash(), valid });
                     }
                     Effect::Decide(decision) => {
@@ -298,12 +301,13 @@ impl<'a> Play<'a> {
                         let proven =
                             || decision.certificate.verify(self.members.domain(), self.members.validators()).is_ok();
                         // The twin's own word counts for nothing, but a quorum's certificate does, whoever holds it.
-                        let first = *self.decided.entry(height).or_insert(hash);
-                        if first != hash || (self.is_correct(instance) && !(follows && proven())) {
+                        let state_root = self.instances[instance].chain.state();
+                        let first = *self.decided.entry(height).or_insert((hash, state_root));
+                        if first != (hash, state_root) || (self.is_correct(instance) && !(follows && proven())) {
                             return Err(Outcome::Diverged);
                         }
                         if height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL) {
-                            inputs.push(Input::Checkpoint { height, state_root: state_root(height, hash) });
+                            inputs.push(Input::Checkpoint { height, state_root });
                         }
                     }
                     Effect::Evidence(evidence) if evidence.first.validator != self.validator(REPLICAS) => {

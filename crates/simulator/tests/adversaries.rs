@@ -20,7 +20,7 @@ fn survive(kind: Kind) {
             scenario.base = if seed % 2 == 0 { 0 } else { 120 };
             scenario.gst = Some(Duration::from_secs(3));
             scenario.links.loss = 0.05;
-            scenario.load.blocks = 16;
+            (scenario.load.blocks, scenario.load.transactions) = (16, 2);
             let report = run::<Pbft>(&scenario);
             assert_eq!(report.verdict, Verdict::Pass, "DTN_SEED={seed}, n = {n}, event {}", report.events);
             assert!(report.size < MOST * n / 4, "DTN_SEED={seed}, n = {n}: {} bytes", report.size);
@@ -57,4 +57,9 @@ adversaries! {
     an_exhauster_of_memory_finds_it_bounded: MemoryExhauster,
     a_certifier_of_what_nobody_prepared_is_believed_by_nobody_and_counted: FalseCertifier,
     a_liar_about_its_state_undoes_nothing: LyingState,
+    a_permuter_of_bodies_leaves_one_state: Permuter,
+    a_censor_stops_nobody: Censor,
+    a_liar_about_heights_is_asked_and_not_waited_for: HeightLiar,
+    who_keeps_old_requests_for_views_begins_none_with_them: Amnesiac,
+    a_primary_that_is_slow_on_purpose_stops_nobody: SlowPrimary,
 }

@@ -58,7 +58,7 @@ fn halves_without_a_quorum_go_their_ways_and_come_together_again() {
     let mut scenario = miners(8, 2, every_second(4), Duration::from_millis(20));
     let [from, until] = [20, 60].map(|seconds| seconds * SECOND);
     let groups = [[0, 1, 2, 3], [4, 5, 6, 7]].map(|group| Group::Replicas(group.into())).into();
-    scenario.partitions.push(Partition { from, until, groups });
+    scenario.partitions.push(Partition::new(from, until, groups));
     scenario.load.blocks = 40;
     let Report { measured, .. } = decided(&scenario);
     let within = |at: &Duration| (from + SECOND..until).contains(at);
@@ -73,7 +73,7 @@ fn halves_without_a_quorum_go_their_ways_and_come_together_again() {
 fn a_minority_that_is_cut_off_loses_its_work_and_catches_up() {
     let mut scenario = miners(7, 3, every_second(2), Duration::from_millis(20));
     let groups = vec![Group::Replicas(vec![5, 6])];
-    scenario.partitions.push(Partition { from: 10 * SECOND, until: 50 * SECOND, groups });
+    scenario.partitions.push(Partition::new(10 * SECOND, 50 * SECOND, groups));
     scenario.load.blocks = 30;
     let Report { measured, .. } = decided(&scenario);
     let lost = measured
@@ -285,7 +285,7 @@ fn a_power_cut_at_any_write_of_any_miner_splits_nobody() {
                 for (durable, survival) in [(false, Survival::Nothing), (true, Survival::Any)] {
                     let mut scenario = small(durability, survival);
                     let (at, down) = (When::Write { number, durable }, Some(Duration::from_millis(500)));
-                    scenario.crashes.push(Crash { replica, at, down });
+                    scenario.crashes.push(Crash::new(replica, at, down));
                     decided(&scenario);
                 }
             }
@@ -299,7 +299,7 @@ fn all_miners_losing_power_at_once_lose_no_block_that_anybody_knew() {
     scenario.survival = Survival::Nothing;
     let at = 30 * SECOND;
     for replica in 0..4 {
-        scenario.crashes.push(Crash { replica, at: When::At(at), down: Some(SECOND) });
+        scenario.crashes.push(Crash::new(replica, When::At(at), Some(SECOND)));
     }
     scenario.load.blocks = 30;
     let mined = decided(&scenario).measured.mined;

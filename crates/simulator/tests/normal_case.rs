@@ -125,10 +125,8 @@ fn a_replica_without_power_sends_nothing_and_each_power_cut_lasts_as_long_as_it_
     let mut scenario = Scenario::client(4, 1, 4, 100, 310);
     scenario.links.bandwidth = Rate::mbps(1.0);
     (scenario.pace.view_timeout, scenario.gst) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
-    let crash = |at: &str, down: u64| dtn_simulator::Crash {
-        replica: 0,
-        at: at.parse().expect("a time or a write"),
-        down: Some(Duration::from_millis(down)),
+    let crash = |at: &str, down: u64| {
+        dtn_simulator::Crash::new(0, at.parse().expect("a time or a write"), Some(Duration::from_millis(down)))
     };
     scenario.crashes = vec![crash("1500ms", 3000), crash("write 9", 500)];
     let (mut down_since, mut outages) = (None, Vec::new());
@@ -216,8 +214,7 @@ fn a_client_that_hands_in_block_by_block_is_measured_from_each() {
 #[test]
 fn replicas_that_never_come_back_are_not_waited_for_if_they_are_tolerated() {
     let mut scenario = Scenario::client(7, 5, 3, 10, 310);
-    let crash =
-        |replica| dtn_simulator::Crash { replica, at: dtn_simulator::When::At(Duration::from_millis(5)), down: None };
+    let crash = |replica| dtn_simulator::Crash::new(replica, dtn_simulator::When::At(Duration::from_millis(5)), None);
     scenario.crashes = vec![crash(0), crash(1)];
     let report = decided(&scenario);
     assert!(report.heights[2..].iter().all(|height| *height == 3), "{:?}", report.heights);

@@ -12,7 +12,7 @@ fn small(seed: u64, durability: Durability, survival: Survival) -> Scenario {
     (scenario.durability, scenario.survival) = (durability, survival);
     (scenario.gst, scenario.load.blocks) = (Some(Duration::from_millis(4_000)), 2);
     let [from, until] = [700, 3_000].map(Duration::from_millis);
-    scenario.partitions.push(Partition { from, until, groups: vec![Group::Replicas(vec![0])] });
+    scenario.partitions.push(Partition::new(from, until, vec![Group::Replicas(vec![0])]));
     scenario
 }
 
@@ -31,7 +31,7 @@ fn a_power_cut_at_any_write_of_any_replica_splits_nobody() {
                 {
                     let mut scenario = small(seed, durability, survival);
                     let (at, down) = (When::Write { number, durable }, Some(Duration::from_millis(20)));
-                    scenario.crashes.push(Crash { replica, at, down });
+                    scenario.crashes.push(Crash::new(replica, at, down));
                     let report = run::<Pbft>(&scenario);
                     assert_eq!(
                         report.verdict,
@@ -59,7 +59,7 @@ fn all_replicas_losing_power_at_once_lose_nothing_that_was_said() {
                 [300, 900, 1_500, 2_100, 3_500].into_iter().flat_map(|time| (0..4).map(move |replica| (time, replica)))
             {
                 let (at, down) = (When::At(Duration::from_millis(time)), Some(Duration::from_millis(50)));
-                scenario.crashes.push(Crash { replica, at, down });
+                scenario.crashes.push(Crash::new(replica, at, down));
             }
             let report = run::<Pbft>(&scenario);
             assert_eq!(

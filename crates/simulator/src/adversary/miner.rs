@@ -1,7 +1,7 @@
 //! Liars about blocks and about what makes them final.
 
 use dtn_consensus::{
-    Message as Pbft,
+    Decision, Message as Pbft,
     nakamoto::{Message, Sealed},
 };
 use dtn_primitives::{B256, ValidatorIndex};
@@ -40,6 +40,10 @@ impl Adversary<Message> for Finalizing {
 
     fn unasked(&mut self, height: u64, view: u64, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         lifted(self.0.unasked(height, view, context))
+    }
+
+    fn blocks(&mut self, decided: &[Decision], context: &mut Context<'_>) -> Option<Vec<Decision>> {
+        self.0.blocks(decided, context)
     }
 }
 

@@ -3,21 +3,26 @@
 //! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
 //! knows what a correct one knows and is where the others are, and its lies are about what happens.
 
+mod amnesiac;
+mod censor;
 mod certifier;
 mod equivocator;
 mod exhauster;
 mod forger;
+mod height_liar;
 mod miner;
+mod permuter;
 mod replayer;
 mod silent;
 mod slow;
+mod slow_primary;
 mod spammer;
 mod stale;
 mod withholder;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use dtn_consensus::{Message, nakamoto};
+use dtn_consensus::{Decision, Message, nakamoto};
 use dtn_primitives::ValidatorIndex;
 use rand::rngs::StdRng;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -45,6 +50,16 @@ pub enum Kind {
     FalseCertifier,
     /// Leaves views as if it had decided and prepared nothing, and begins its own with that.
     LyingState,
+    /// Gives the same block to some in another order of its transactions.
+    Permuter,
+    /// As the primary leaves out one client's requests for ever, while it proposes those of others.
+    Censor,
+    /// Tells heights that nobody is at.
+    HeightLiar,
+    /// Begins views with what a replica asked for before it lost its disk.
+    Amnesiac,
+    /// As the primary proposes as late as it can without losing its view.
+    SlowPrimary,
     /// A miner that keeps its blocks to itself until there are so many ([`Miners::secret`]), and releases them at once.
     Withholder,
     /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
@@ -54,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that lies in any protocol.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Equivocator,
         Self::Silent,
         Self::Slow,
@@ -64,6 +79,11 @@ impl Kind {
         Self::MemoryExhauster,
         Self::FalseCertifier,
         Self::LyingState,
+        Self::Permuter,
+        Self::Censor,
+        Self::HeightLiar,
+        Self::Amnesiac,
+        Self::SlowPrimary,
     ];
 
     /// Every kind that lies where blocks are mined.
@@ -72,6 +92,11 @@ impl Kind {
     /// Whether such a liar has something to lie about only where blocks are mined.
     pub fn mines(self) -> bool {
         Self::MINERS.contains(&self)
+    }
+
+    /// Whether such a liar's host leaves out a client's requests.
+    pub(crate) fn censors(self) -> bool {
+        self == Self::Censor
     }
 
     /// Such a liar, for PBFT; a silent one in the place of a miner.
@@ -86,6 +111,11 @@ impl Kind {
             Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
             Self::FalseCertifier => Box::new(certifier::FalseCertifier),
             Self::LyingState => Box::new(stale::LyingState::default()),
+            Self::Permuter => Box::new(permuter::Permuter),
+            Self::Censor => Box::new(censor::Censor),
+            Self::HeightLiar => Box::new(height_liar::HeightLiar),
+            Self::Amnesiac => Box::new(amnesiac::Amnesiac::default()),
+            Self::SlowPrimary => Box::new(slow_primary::SlowPrimary),
         }
     }
 
@@ -99,9 +129,15 @@ impl Kind {
             Self::MemoryExhauster => Box::new(miner::Rumourmonger::new(self.create())),
             Self::Withholder => Box::new(withholder::Withholder::until(miners)),
             Self::SelfishMiner => Box::new(withholder::Withholder::selfish(miners)),
-            Self::Equivocator | Self::WrongViewSpammer | Self::FalseCertifier | Self::LyingState => {
-                Box::new(miner::Finalizing(self.create()))
-            }
+            Self::HeightLiar => Box::new(height_liar::HeightLiar),
+            Self::Censor => Box::new(censor::Censor),
+            Self::Equivocator
+            | Self::WrongViewSpammer
+            | Self::FalseCertifier
+            | Self::LyingState
+            | Self::Permuter
+            | Self::Amnesiac
+            | Self::SlowPrimary => Box::new(miner::Finalizing(self.create())),
         }
     }
 }
@@ -118,6 +154,11 @@ impl fmt::Display for Kind {
             Self::MemoryExhauster => "memory-exhauster",
             Self::FalseCertifier => "false-certifier",
             Self::LyingState => "lying-state",
+            Self::Permuter => "permuter",
+            Self::Censor => "censor",
+            Self::HeightLiar => "height-liar",
+            Self::Amnesiac => "amnesiac",
+            Self::SlowPrimary => "slow-primary",
             Self::Withholder => "withholder",
             Self::SelfishMiner => "selfish-miner",
         })
@@ -219,6 +260,16 @@ pub trait Adversary<M> {
     /// What it says unasked, now and then, given the height and view that it is at.
     fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
         Vec::new()
+    }
+
+    /// What it tells a replica instead of the height that it is at, when a correct one would tell that.
+    fn height(&mut self, _own: u64, _to: ValidatorIndex) -> Option<u64> {
+        None
+    }
+
+    /// What it gives a replica that fell behind instead of these decided blocks.
+    fn blocks(&mut self, _decided: &[Decision], _context: &mut Context<'_>) -> Option<Vec<Decision>> {
+        None
     }
 
     /// Whether it asks others for what they have decided without it.

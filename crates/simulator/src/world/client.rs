@@ -77,7 +77,8 @@ impl<P: Subject> World<'_, P> {
     }
 
     pub(super) fn is_content(&self) -> bool {
-        self.client.is_none() || self.measured.replies.len() as u64 >= self.scenario.load.blocks
+        let replied = self.client.is_none() || self.measured.replies.len() as u64 >= self.scenario.load.blocks;
+        replied && self.requests_done()
     }
 
     /// The client hears from a replica.

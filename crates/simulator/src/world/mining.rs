@@ -11,7 +11,7 @@ use dtn_primitives::ValidatorIndex;
 use rand::Rng;
 
 use super::{Event, World};
-use crate::{Found, Miners, Subject, What, host::Arrival};
+use crate::{Found, Miners, Subject, Violation, What, host::Arrival};
 
 /// The parts of a block interval in which searches are looked after.
 const STRETCHES: u32 = 4;
@@ -79,16 +79,19 @@ impl<P: Subject> World<'_, P> {
     }
 
     /// A correct replica has something to tell its operator.
-    pub(super) fn notice(&mut self, me: ValidatorIndex, notice: &Notice) {
+    pub(super) fn notice(&mut self, me: ValidatorIndex, notice: &Notice) -> Result<(), Violation> {
         self.measured.mined.notices(notice);
         let replica = me.0;
         let what = match *notice {
             Notice::Reorganized { depth, .. } => What::Reorganized { replica, depth },
             Notice::BelowCheckpoint { from, height, .. } => What::BelowCheckpoint { replica, from: from.0, height },
-            // What is simulated is whole, or refused before it is executed; and who forgets is told of otherwise.
-            Notice::InvalidBlock { .. } | Notice::Forgot { .. } | Notice::Silent { .. } => return,
+            Notice::Silent { until } => What::Silent { replica, until },
+            Notice::Forgot { .. } => return self.oracle.doubts(me),
+            // What is simulated is whole, or refused before it is executed.
+            Notice::InvalidBlock { .. } => return Ok(()),
         };
         self.tell(|| what);
+        Ok(())
     }
 
     /// A replica's search has come to its end.

@@ -2,28 +2,31 @@
 
 mod client;
 mod mining;
+mod requests;
 mod traffic;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
 
-use dtn_consensus::{Evidence, Input, Memory, Protocol};
+use dtn_consensus::{Evidence, Input, Protocol};
 use dtn_primitives::{ValidatorIndex, memo, signatures};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Chain, Happening, Load, Measured, Members, Observer, Pace, Scenario, Signatures, Source, Stop, Subject, Violation,
-    What, When,
+    Chain, Crash, DiskAfter, Happening, Load, Measured, Members, Observer, Pace, Scenario, Signatures, Source, Stop,
+    Subject, Violation, What, When,
     adversary::{Adversary, Context},
     agenda::Agenda,
     disk::Disk,
-    host::{Arrival, Cut, Host, Outcome},
+    host::{Arrival, Cut, Host, Outcome, Proposing},
     network::Network,
     oracle::Oracle,
+    packet::{Packet, Sent},
     port::Port,
     trace::Trace,
 };
 use client::Client;
 use mining::Searches;
+use requests::Requests;
 use traffic::{Departing, Letter};
 
 /// What a signed reply takes on the wire.
@@ -123,6 +126,13 @@ enum Event<P: Protocol> {
     Order {
         blocks: u64,
     },
+    /// A client hands in the request of this number, or the strangers theirs.
+    HandIn {
+        number: u64,
+    },
+    Junk {
+        number: u64,
+    },
     /// A client looks whether it has waited too long.
     Impatient,
     Timer {
@@ -145,9 +155,21 @@ enum Event<P: Protocol> {
     Crash {
         host: usize,
         down: Option<Duration>,
+        disk: DiskAfter,
     },
+    /// A replica starts, again or for the first time.
     Restart {
         host: usize,
+    },
+    /// A replica that started has its links.
+    Linked {
+        host: usize,
+        incarnation: u32,
+    },
+    /// A replica's disk is copied, for later.
+    Copy {
+        host: usize,
+        at: Duration,
     },
     /// A replica's search of this number goes on.
     Search {
@@ -192,6 +214,7 @@ struct World<'a, P: Subject> {
     progress: (u64, Duration),
     observer: Option<Observer<'a>>,
     client: Option<Client>,
+    requests: Option<Requests>,
     searches: Searches,
     measured: Measured,
     /// Something was decided, or the client heard of it, since the end was last looked for.
@@ -235,7 +258,7 @@ impl<'a, P: Subject> World<'a, P> {
         let mut client = None;
         let mut reply_bytes = None;
         let Load { source, transactions, transaction_bytes, replies, long_replies, .. } = scenario.load;
-        if source == Source::Client {
+        if source != Source::Requests {
             members = members.with_transactions(transactions, transaction_bytes);
         }
         let miners = scenario.mining.clone().unwrap_or_default();
@@ -251,9 +274,10 @@ impl<'a, P: Subject> World<'a, P> {
         let chain = Chain::new(&members, members.base(scenario.base));
         let stable = members.checkpoint(scenario.stable);
         let is_liar = |index: &usize| scenario.adversaries.contains_key(index);
+        let proposing = Proposing { source, most: transactions, reply_bytes };
         let host = |index: usize| {
             let disk = Disk::new(chain.clone(), stable.clone());
-            Host::new(&members, ValidatorIndex(index as u16), disk, reply_bytes)
+            Host::new(&members, ValidatorIndex(index as u16), disk, proposing)
         };
         let mut world = Self {
             scenario,
@@ -279,12 +303,21 @@ impl<'a, P: Subject> World<'a, P> {
             progress: (0, Duration::ZERO),
             observer,
             client,
+            requests: (source == Source::Requests && !P::MINES).then(Requests::default),
             searches: Searches::new(miners, scenario.n),
             measured: Measured::new(scenario.n),
             advanced: true,
         };
+        for start in scenario.starts.iter().filter(|start| start.replica < scenario.n) {
+            let host = &mut world.hosts[start.replica];
+            host.wait();
+            world.schedule(start.at, Event::Restart { host: start.replica });
+        }
         for host in 0..scenario.n {
-            world.arrive(host, Arrival::input(Input::Start { memory: Memory::NeverVoted, boot: 0 }));
+            if world.hosts[host].up {
+                world.hosts[host].begin();
+                world.wake(host);
+            }
             let after = world.at_most(world.housekeeping);
             world.schedule(after, Event::Housekeeping { host });
         }
@@ -298,12 +331,20 @@ impl<'a, P: Subject> World<'a, P> {
             }
             world.schedule(scenario.view_timeout(), Event::Impatient);
         }
+        world.begin_requests();
         // What liars suffer proves nothing.
         for crash in scenario.crashes.iter().filter(|crash| crash.replica < scenario.n && !is_liar(&crash.replica)) {
-            match crash.at {
-                When::At(time) => world.schedule(time, Event::Crash { host: crash.replica, down: crash.down }),
+            let Crash { replica: host, at, down, disk } = *crash;
+            if let DiskAfter::AsOf(when) = disk {
+                world.hosts[host].expect_image(when);
+                if let When::At(at) = when {
+                    world.schedule(at, Event::Copy { host, at });
+                }
+            }
+            match at {
+                When::At(time) => world.schedule(time, Event::Crash { host, down, disk }),
                 When::Write { number, durable } => {
-                    world.hosts[crash.replica].cuts.insert(number, Cut { durable, down: crash.down });
+                    _ = world.hosts[host].cuts.insert(number, Cut { durable, down, disk })
                 }
             }
         }
@@ -322,8 +363,12 @@ impl<'a, P: Subject> World<'a, P> {
             let newly_stable = self.now >= settled && target.is_none();
             if newly_stable {
                 self.hosts.iter_mut().for_each(|host| host.cuts.clear());
-                let decided = if P::MINES || source == Source::Random { self.oracle.height().max(base) } else { base };
-                target = Some(decided + blocks);
+                target = Some(match source {
+                    _ if P::MINES => self.oracle.height().max(base) + blocks,
+                    Source::Random => self.oracle.height().max(base) + blocks,
+                    Source::Client => base + blocks,
+                    Source::Requests => base,
+                });
             }
             if let Err(violation) = self.happen(event) {
                 self.tell(|| What::Violated(violation.to_string()));
@@ -347,7 +392,7 @@ impl<'a, P: Subject> World<'a, P> {
     fn is_done(&self, target: u64) -> bool {
         let lost = |host: &&Host<P>| !host.up && self.scenario.lost().any(|lost| lost == host.me.as_usize());
         let mut correct = self.hosts.iter().filter(|host| self.oracle.is_correct(host.me) && !lost(host));
-        correct.all(|host| host.chain.height() >= target) && self.is_content()
+        correct.all(|host| host.chain.height() >= target.max(self.last_requested())) && self.is_content()
     }
 
     /// Where a run that did not pass went wrong.
@@ -399,6 +444,9 @@ impl<'a, P: Subject> World<'a, P> {
             Event::FrameReceived { host } => self.frame_received(host),
             Event::FrameSent { host } => self.frame_sent(host),
             Event::Order { blocks } => self.hand_in(blocks),
+            Event::HandIn { number } => self.hand_in_request(number),
+            Event::Junk { number } => self.hand_in_junk(number),
+            Event::Impatient if self.requests.is_some() => self.hand_in_again(),
             Event::Impatient => self.look_impatient(),
             Event::Timer { host, incarnation, timer, generation } => {
                 let known = &mut self.hosts[host];
@@ -413,26 +461,19 @@ impl<'a, P: Subject> World<'a, P> {
             Event::Written { host, incarnation } if self.is_current(host, incarnation) => self.written(host)?,
             Event::Work { .. } | Event::Written { .. } => {}
             Event::Housekeeping { host } => self.look_after(host),
-            Event::Crash { host, down } => {
+            Event::Crash { host, down, disk } => {
                 // It may be down already, and power does not fail after the stabilization time.
                 if self.hosts[host].up && self.scenario.gst.is_none_or(|gst| self.now < gst) {
                     self.trace.add("crash", self.now, host, &[]);
-                    self.tell(|| What::Crashed(host as u16));
                     self.hosts[host].crash(self.scenario.survival, &mut self.rng);
-                    self.searches.stop(host);
-                    self.up[host].clear();
-                    if let Some(down) = down {
-                        self.restart_after(host, down);
-                    }
+                    self.hosts[host].replace(disk);
+                    self.crashed(host, down, disk);
                 }
             }
-            Event::Restart { host } => {
-                self.trace.add("restart", self.now, host, &[]);
-                self.tell(|| What::Restarted(host as u16));
-                self.hosts[host].restart(&self.members);
-                self.wake(host);
-                self.connect(|from, to| from == host || to == host);
-            }
+            Event::Restart { host } => self.restart(host),
+            Event::Linked { host, incarnation } if self.is_current(host, incarnation) => self.link(host),
+            Event::Linked { .. } => {}
+            Event::Copy { host, at } => self.hosts[host].keep_image(When::At(at)),
             Event::Search { host, number } => self.go_on(host, number),
             Event::Found { host, number, nonce } => self.found(host, number, nonce),
             Event::Healed => {
@@ -446,6 +487,40 @@ impl<'a, P: Subject> World<'a, P> {
 
     fn is_current(&self, host: usize, incarnation: u32) -> bool {
         self.hosts[host].up && self.hosts[host].incarnation == incarnation
+    }
+
+    /// What a power cut leads to beside the replica.
+    fn crashed(&mut self, host: usize, down: Option<Duration>, disk: DiskAfter) {
+        self.tell(|| What::Crashed(host as u16));
+        self.searches.stop(host);
+        self.up[host].clear();
+        if disk != DiskAfter::Kept {
+            self.oracle.forgets(self.hosts[host].me);
+        }
+        if let Some(down) = down {
+            self.restart_after(host, down);
+        }
+    }
+
+    /// A replica starts, and has its links unless somebody holds all connections to it.
+    fn restart(&mut self, host: usize) {
+        self.trace.add("restart", self.now, host, &[]);
+        self.tell(|| What::Restarted(host as u16));
+        self.hosts[host].restart(&self.members);
+        self.wake(host);
+        let holding = self.scenario.strangers.holding;
+        if holding.is_zero() {
+            self.link(host);
+        } else {
+            self.hosts[host].linked = false;
+            let incarnation = self.hosts[host].incarnation;
+            self.schedule(holding, Event::Linked { host, incarnation });
+        }
+    }
+
+    fn link(&mut self, host: usize) {
+        self.hosts[host].linked = true;
+        self.connect(|from, to| from == host || to == host);
     }
 
     fn restart_after(&mut self, host: usize, down: Duration) {
@@ -496,7 +571,7 @@ impl<'a, P: Subject> World<'a, P> {
                     self.schedule(after, Event::Timer { host, incarnation, timer, generation });
                 }
                 _ if !correct => {}
-                Outcome::Decided { decision, round } => {
+                Outcome::Decided { decision, state, requests, round } => {
                     let height = decision.certificate.height;
                     let (height_bytes, hash) = (height.to_le_bytes(), decision.certificate.block_hash);
                     self.trace.add("decided", self.now, host, &[&height_bytes, &hash[..]].concat());
@@ -509,11 +584,12 @@ impl<'a, P: Subject> World<'a, P> {
                     let block = &decision.certificate.block_hash;
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.measured.mined.decides(hash, self.now);
-                    self.oracle.decides(me, &decision, &self.members)?;
+                    self.oracle.decides(me, &decision, state, &self.members)?;
+                    self.requests_decided(&requests, height);
                 }
                 Outcome::Sealed { block, nonce } => self.oracle.keeps(me, &block, nonce)?,
                 Outcome::Astray(height) => return Err(Violation::Left { replica: me, height }),
-                Outcome::Notice(notice) => self.notice(me, &notice),
+                Outcome::Notice(notice) => self.notice(me, &notice)?,
                 Outcome::Misordered(decision) => {
                     return Err(Violation::Misordered { replica: me, height: decision.certificate.height });
                 }
@@ -542,6 +618,7 @@ impl<'a, P: Subject> World<'a, P> {
         if self.hosts[host].writes() {
             after += self.at_most(writing);
         }
+        after = after.mul_f64(self.scenario.strangers.readers);
         if after.is_zero() && !self.hosts[host].acts() {
             return Ok(());
         }
@@ -559,12 +636,7 @@ impl<'a, P: Subject> World<'a, P> {
         }
         if let Some(cut) = cut {
             self.trace.add("cut", self.now, host, &[]);
-            self.searches.stop(host);
-            self.up[host].clear();
-            self.tell(|| What::Crashed(host as u16));
-            if let Some(down) = cut.down {
-                self.restart_after(host, down);
-            }
+            self.crashed(host, cut.down, cut.disk);
             return Ok(());
         }
         self.hosts[host].busy = false;
@@ -572,6 +644,17 @@ impl<'a, P: Subject> World<'a, P> {
             self.wake(host);
         }
         Ok(())
+    }
+
+    /// A liar that lies about its height tells it unasked.
+    fn boast(&mut self, host: usize) {
+        let (me, own) = (self.hosts[host].me, self.hosts[host].chain.height());
+        for to in self.members.others(me) {
+            let told = self.liars[host].as_mut().and_then(|liar| liar.height(own, to));
+            if let Some(height) = told {
+                self.dispatch(me, [to], &Rc::new(Sent::new(Packet::Height(height), P::kind)));
+            }
+        }
     }
 
     fn look_after(&mut self, host: usize) {
@@ -583,6 +666,9 @@ impl<'a, P: Subject> World<'a, P> {
         let requests = random.then(|| self.rng.random_range(0..=dtn_consensus::PIPELINE));
         self.arrive(host, Arrival::Housekeeping { requests });
         let me = self.hosts[host].me;
+        if self.liars[host].is_some() {
+            self.boast(host);
+        }
         if let Some(liar) = &mut self.liars[host] {
             let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
             let lies = liar.unasked(self.hosts[host].chain.height(), self.hosts[host].protocol.view(), context);

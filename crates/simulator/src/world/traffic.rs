@@ -20,11 +20,13 @@ pub(super) struct Letter<M> {
     to: ValidatorIndex,
     sent: Rc<Sent<M>>,
     at: Duration,
+    /// The incarnation of the receiver that it is for, if there was one: a connection ends with either process.
+    incarnation: Option<u32>,
 }
 
 impl<M> Clone for Letter<M> {
     fn clone(&self) -> Self {
-        Self { from: self.from, to: self.to, sent: self.sent.clone(), at: self.at }
+        Self { sent: self.sent.clone(), ..*self }
     }
 }
 
@@ -51,7 +53,8 @@ pub(super) enum Fate {
 impl<P: Subject> World<'_, P> {
     /// Whether messages pass between two replicas now; a client hears and is heard always.
     pub(super) fn reaches(&self, from: usize, to: usize) -> bool {
-        from.max(to) >= self.hosts.len() || self.network.reaches(from, to, self.now)
+        let linked = || self.hosts[from].linked && self.hosts[to].linked;
+        from.max(to) >= self.hosts.len() || (linked() && self.network.reaches(from, to, self.now))
     }
 
     /// Sends what a replica's machine lets out; in a liar's place, what the liar makes of it.
@@ -64,9 +67,8 @@ impl<P: Subject> World<'_, P> {
     ) -> Result<(), Violation> {
         let host = me.as_usize();
         if self.liars[host].is_some() {
-            // Liars do not help others to catch up, and owe clients nothing.
             let Packet::Consensus(message) = packet else {
-                self.ask(me, to, packet);
+                self.serve(me, to, packet);
                 return Ok(());
             };
             let to: Vec<_> = match to {
@@ -96,20 +98,26 @@ impl<P: Subject> World<'_, P> {
         Ok(())
     }
 
-    /// A liar may ask for what it has missed.
-    fn ask(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>) {
-        let catches_up = self.liars[me.as_usize()].as_ref().is_some_and(|liar| liar.catches_up());
-        if !catches_up || !matches!(packet, Packet::Request(_) | Packet::Height(_)) {
-            return;
-        }
-        let sent = Rc::new(Sent::new(packet, P::kind));
-        match to {
-            To::One(to) => self.dispatch(me, [to], &sent),
-            To::Others => {
-                let others = self.members.others(me);
-                self.dispatch(me, others, &sent);
+    /// What a liar does instead of helping others to catch up, or to do so itself. It owes clients nothing.
+    fn serve(&mut self, me: ValidatorIndex, to: To, packet: Packet<P::Message>) {
+        let to: Vec<_> = match to {
+            To::One(to) => vec![to],
+            To::Others => self.members.others(me).collect(),
+            To::Client => Vec::new(),
+        };
+        for to in to {
+            let Some(liar) = self.liars[me.as_usize()].as_mut() else { return };
+            let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+            let catches_up = liar.catches_up();
+            let packet = match &packet {
+                Packet::Height(own) => liar.height(*own, to).or(catches_up.then_some(*own)).map(Packet::Height),
+                Packet::Request(above) => catches_up.then_some(Packet::Request(*above)),
+                Packet::Blocks(decided) => liar.blocks(decided, context).map(Packet::Blocks),
+                _ => None,
+            };
+            if let Some(packet) = packet {
+                self.dispatch(me, [to], &Rc::new(Sent::new(packet, P::kind)));
             }
-            To::Client => {}
         }
     }
 
@@ -134,7 +142,9 @@ impl<P: Subject> World<'_, P> {
                 continue;
             }
             receivers += 1;
-            let letter = Letter { from, to, sent: sent.clone(), at: self.now };
+            let receiver = self.hosts.get(to.as_usize()).filter(|host| host.up);
+            let incarnation = receiver.map(|host| host.incarnation);
+            let letter = Letter { from, to, sent: sent.clone(), at: self.now, incarnation };
             let port = &mut self.up[from.as_usize()];
             if !port.is_limited() {
                 self.depart(letter);
@@ -236,7 +246,7 @@ impl<P: Subject> World<'_, P> {
     }
 
     fn lose(&mut self, letter: &Letter<P::Message>) {
-        let Letter { from, to, sent, at } = letter;
+        let Letter { from, to, sent, at, .. } = letter;
         self.tell(|| What::Lost { from: from.0, to: to.0, kind: sent.kind, sent: *at });
     }
 
@@ -247,14 +257,15 @@ impl<P: Subject> World<'_, P> {
     }
 
     pub(super) fn deliver(&mut self, letter: Letter<P::Message>) {
-        let Letter { from, to, ref sent, at } = letter;
+        let Letter { from, to, ref sent, at, incarnation } = letter;
         let arrived = || What::Delivered { from: from.0, to: to.0, kind: sent.kind, bytes: sent.bytes, sent: at };
         if to == self.client_number() {
             self.tell(arrived);
             return self.reply(from, &sent.packet);
         }
         let host = to.as_usize();
-        if !self.hosts[host].up || !self.reaches(from.as_usize(), host) {
+        let gone = !self.hosts[host].up || incarnation != Some(self.hosts[host].incarnation);
+        if gone || !self.reaches(from.as_usize(), host) {
             return self.lose(&letter);
         }
         self.trace.delivered(sent.kind, self.now, [from.0, to.0], sent.digest);
