@@ -80,7 +80,7 @@ impl Members {
     }
 
     fn filled(&self, nonce: u64, bytes: usize) -> Transaction {
-        let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)].into()] };
+        let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)]].into() };
         let unsigned = Transaction { sender: Address::ZERO, payload: payload(bytes), signature: Signature([0; 65]) };
         let overhead = codec::encode(&unsigned).len() - bytes.max(1);
         Transaction::sign(payload(bytes.saturating_sub(overhead)), &self.client, &self.domain)
