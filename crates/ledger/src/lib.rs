@@ -9,11 +9,14 @@
 //!
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
 
+mod accounts;
 mod block;
+mod fairness;
 mod ledger;
 mod lines;
 mod mempool;
 mod proofs;
+mod race;
 mod rules;
 mod snapshot;
 mod solution;
@@ -21,12 +24,14 @@ mod state;
 mod store;
 mod verified;
 
-pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_SPECULATIVE};
+pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE};
+pub use fairness::{PATIENCE_MS, Unfairness};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
+pub use race::{CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Lead, ORDER_LIFETIME_MS, OpenOrder, races_over};
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
-pub use state::{OpenOrder, Rounds};
+pub use state::Rounds;
 pub use store::{Location, Store, StoreError};

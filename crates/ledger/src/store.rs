@@ -31,13 +31,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, b
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::{
-    Manifest, Tip,
-    block::CheckedBlock,
-    proofs::Proven,
-    snapshot::CHUNK_BYTES,
-    state::{OpenOrder, State},
-};
+use crate::{Manifest, OpenOrder, Tip, block::CheckedBlock, proofs::Proven, snapshot::CHUNK_BYTES, state::State};
 
 /// The layout of the tables; raised when it changes.
 const SCHEMA: u32 = 6;
@@ -107,6 +101,9 @@ const TABLES: [Table; 18] = [
     PROOFS,
 ];
 
+/// In place of the place of a result: the order's race ended without one.
+pub(crate) const EXPIRED: u32 = u32::MAX;
+
 /// Keys of the table of the store's own facts.
 const SCHEMA_KEY: &[u8] = b"schema";
 const NETWORK_KEY: &[u8] = b"network";
@@ -118,6 +115,8 @@ const LOWEST_KEY: &[u8] = b"lowest";
 const ROUNDS_KEY: &[u8] = b"rounds";
 /// The expected hashes for the next block.
 const WORK_KEY: &[u8] = b"work";
+/// The first nonce of accounts that are not remembered.
+const FLOOR_KEY: &[u8] = b"floor";
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -363,6 +362,7 @@ impl Store {
             }
             state.rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
             state.next_work = get(&meta, META, WORK_KEY)?.unwrap_or_default();
+            state.nonces.floor = get(&meta, META, FLOOR_KEY)?.unwrap_or_default();
             Ok((state, tip, stable))
         })?;
         let tip = match tip {
@@ -401,14 +401,20 @@ impl Store {
             for (index, result) in (0u32..).zip(&checked.results) {
                 put(&mut result_of, RESULT_OF, result.id.as_slice(), &Location { height, index })?;
             }
+            for order in &checked.expired {
+                put(&mut result_of, RESULT_OF, order.as_slice(), &Location { height, index: EXPIRED })?;
+            }
             let mut transactions = transaction.open_table(TRANSACTIONS)?;
             for (index, hash) in (0u32..).zip(checked.transaction_hashes.iter()) {
                 put(&mut transactions, TRANSACTIONS, hash.as_slice(), &Location { height, index })?;
             }
             drop(transactions);
             let mut nonces = transaction.open_table(NONCES)?;
-            for (account, nonce) in &checked.changes.nonces {
-                put(&mut nonces, NONCES, account.as_slice(), nonce)?;
+            for (address, account) in &checked.changes.nonces {
+                match account {
+                    Some(account) => put(&mut nonces, NONCES, address.as_slice(), account)?,
+                    None => _ = nonces.remove(address.as_slice())?,
+                }
             }
             let mut orders = transaction.open_table(ORDERS)?;
             for (order, open) in &checked.changes.orders {
@@ -428,6 +434,7 @@ impl Store {
             if let Some(rounds) = &checked.changes.rounds {
                 put(&mut meta, META, ROUNDS_KEY, rounds)?;
             }
+            put(&mut meta, META, FLOOR_KEY, &checked.changes.floor)?;
             if checked.changes.next_work > 0 {
                 put(&mut meta, META, WORK_KEY, &checked.changes.next_work)?;
             }
@@ -490,6 +497,7 @@ impl Store {
             let mut meta = transaction.open_table(META)?;
             put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
             put(&mut meta, META, WORK_KEY, &state.next_work)?;
+            put(&mut meta, META, FLOOR_KEY, &state.nonces.floor)?;
             put(&mut meta, META, STABLE_KEY, checkpoint)?;
             put(&mut meta, META, LOWEST_KEY, &header.height.saturating_add(1))?;
             drop_snapshots(transaction, header.height)?;

@@ -24,10 +24,10 @@ use dtn_consensus::{
     nakamoto::{Fault, Message, Record, Timer},
     pbft,
 };
-use dtn_ledger::{AdmissionError, Committed, Ledger, LedgerError, StoreError};
+use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS, StoreError};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, Reply, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, codec, memo,
+    Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, Reply, SecretKey,
+    Transaction, ValidatorIndex, ValidatorSet, codec, memo,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -70,9 +70,6 @@ const REMEMBERED_SIGNATURES: usize = 8 * 1024;
 
 /// Transactions for whose reply someone may wait at a time.
 const MAX_WAITERS: usize = 10_000;
-
-/// The most transactions in a block.
-const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
 
 /// Heights whose latency is remembered.
 const MAX_LATENCIES: usize = 4096;
@@ -348,7 +345,7 @@ impl Core {
             Effect::Validate(block) => {
                 let (height, block_hash) = (block.header.height, block.header.hash());
                 self.began.insert(height, (block_hash, Instant::now()));
-                self.validate(block);
+                self.validate(block, true);
             }
             // It is asked for again at the engine's next tick.
             Effect::Mine(_) if !self.mine || self.is_behind() || self.is_gathering() => {}
@@ -426,7 +423,9 @@ impl Core {
         let mined = self.genesis.mining.is_some();
         while let Some((height, parent)) = self.wanted {
             // Only what is ready on top of this very parent counts.
-            if self.ledger.build_on(parent).transactions == 0 && !mined {
+            let ready = self.ledger.build_on(parent);
+            let empty = mined || self.ledger.is_due(now_ms());
+            if ready.transactions == 0 && !empty {
                 break;
             }
             let under_way = height > self.ledger.tip().height + 1 && !mined;
@@ -438,7 +437,7 @@ impl Core {
             self.batching = None;
             let proposer = self.key.address();
             let ledger = &mut self.ledger;
-            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS, mined);
+            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS, empty);
             let Some(block) = self.metrics.timed(Step::Propose, propose) else { return Ok(()) };
             self.metrics.proposals.inc();
             self.wanted = None;
@@ -457,7 +456,7 @@ impl Core {
         let (height, block_hash) = (block.header.height, certificate.block_hash);
         let ledger = &mut self.ledger;
         let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
-        let Committed { transaction_hashes: transactions, .. } = committed;
+        let transactions = committed.transaction_hashes.clone();
         self.feed.publish(&block, &certificate, &transactions);
         self.metrics.decided_blocks.inc();
         self.metrics.decided_transactions.inc_by(transactions.len() as u64);
@@ -478,7 +477,7 @@ impl Core {
                 self.outbox.replies.push((waiter, self.sign_reply(*hash, height, block_hash)));
             }
         }
-        self.follow_races(&block, &transactions);
+        self.follow_races(&committed);
         self.lines_moved()?;
         self.rounds_moved();
         self.checkpoint()?;
@@ -699,7 +698,7 @@ impl Core {
 
     fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         self.check_time(&transaction)?;
-        let claimed = claimed_order(&transaction);
+        let claimed = claim_of(&transaction).map(|claim| (claim.order, claim.hash));
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;
         ledger.tell_time(now_ms());
@@ -708,8 +707,8 @@ impl Core {
             self.want_proof_of(completion);
         }
         let hash = hash.inspect_err(|_| _ = self.metrics.refused_transactions.inc())?;
-        if let Some(order) = claimed {
-            self.miner.leave(order);
+        if let Some((order, claimed)) = claimed {
+            self.miner.outdo(order, claimed);
         }
         Ok(hash)
     }
@@ -771,10 +770,10 @@ impl Core {
     }
 }
 
-/// The order that a transaction claims, if it is a claim.
-fn claimed_order(transaction: &Transaction) -> Option<B256> {
+/// What a transaction claims, if it is a claim.
+fn claim_of(transaction: &Transaction) -> Option<&Claim> {
     match &transaction.payload {
-        Payload::Claim(claim) => Some(claim.order),
+        Payload::Claim(claim) => Some(claim),
         _ => None,
     }
 }
@@ -803,7 +802,7 @@ mod tests {
         let (mut core, _commands) = testing::core(genesis.clone(), false);
         let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
         for nonce in 0..2 {
-            let data = Payload::Data { nonce, items: vec![vec![1].into()] };
+            let data = Payload::Data { nonce, items: vec![[1]].into() };
             core.admit(Transaction::sign(data, &stranger, &core.domain)).unwrap();
         }
         let primary = testing::keys()[0].address();

@@ -64,8 +64,8 @@ pub(super) struct Rounds {
     asked: BTreeMap<Remote, B256>,
     /// The keys of completions whose proofs do not hold, by round and validator.
     rejected: BTreeMap<(u64, Address), BTreeSet<B256>>,
-    /// Proposals that wait for proofs, in the order in which they came.
-    deferred: VecDeque<Arc<Block>>,
+    /// Proposals that wait for proofs, or to be found fair, in the order in which they came.
+    deferred: VecDeque<Proposal>,
     verifications: VecDeque<Verification>,
 }
 
@@ -80,6 +80,16 @@ struct Wanted {
     tried: BTreeSet<Remote>,
     /// Who has proposed it and must have it.
     proposer: Option<ValidatorIndex>,
+}
+
+/// A proposal that is to be judged.
+#[derive(Clone)]
+struct Proposal {
+    block: Arc<Block>,
+    /// When it came, in milliseconds since the Unix epoch.
+    arrived_ms: u64,
+    /// Nobody may have prepared it before.
+    fresh: bool,
 }
 
 enum Proof {
@@ -313,16 +323,18 @@ impl Core {
     // Proposals that wait for proofs.
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
-    pub(super) fn validate(&mut self, block: Arc<Block>) {
-        if self.rounds.deferred.contains(&block) {
+    pub(super) fn validate(&mut self, block: Arc<Block>, fresh: bool) {
+        if self.rounds.deferred.iter().any(|deferred| deferred.block == block) {
             return;
         }
+        let has_room = self.rounds.deferred.len() < MAX_DEFERRED;
         let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
-        if waits && self.rounds.deferred.len() < MAX_DEFERRED && self.may_become_valid(&block) {
-            self.want_proofs_for(&block);
-            self.rounds.deferred.push_back(block);
-        } else {
-            self.validate_now(block);
+        let proposal = Proposal { block, arrived_ms: now_ms(), fresh };
+        if waits && has_room && self.may_become_valid(&proposal.block) {
+            self.want_proofs_for(&proposal.block);
+            self.rounds.deferred.push_back(proposal);
+        } else if !self.validate_now(&proposal) && has_room {
+            self.rounds.deferred.push_back(proposal);
         }
     }
 
@@ -379,30 +391,41 @@ impl Core {
     /// Goes on with the proposals that waited.
     pub(super) fn validate_deferred(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
-        while let Some(block) = self.rounds.deferred.front().cloned() {
-            let missing: Vec<_> = self.missing_proofs(&block).collect();
+        while let Some(proposal) = self.rounds.deferred.front().cloned() {
+            let block = &proposal.block;
+            let missing: Vec<_> = self.missing_proofs(block).collect();
             let is_rejected = missing.iter().any(|stated| self.rounds.is_rejected(stated));
-            if !missing.is_empty() && !is_rejected && block.header.height > height {
-                self.want_proofs_for(&block);
+            let is_above = block.header.height > height;
+            if !missing.is_empty() && !is_rejected && is_above {
+                self.want_proofs_for(block);
+                break;
+            }
+            if is_above && !self.validate_now(&proposal) {
                 break;
             }
             self.rounds.deferred.pop_front();
-            if block.header.height > height {
-                self.validate_now(block);
-                self.pump()?;
-            }
+            self.pump()?;
         }
         Ok(())
     }
 
-    fn validate_now(&mut self, block: Arc<Block>) {
+    /// Tells consensus whether a proposal is good, unless it is to be judged again later.
+    fn validate_now(&mut self, Proposal { block, arrived_ms, fresh }: &Proposal) -> bool {
         let (height, block_hash) = (block.header.height, block.header.hash());
         let ledger = &mut self.ledger;
-        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms(), true));
-        if let Err(error) = &checked {
-            tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
+        ledger.tell_time(now_ms());
+        let check = || ledger.check_proposal(block.clone(), *arrived_ms, *fresh);
+        let checked = self.metrics.timed(Step::Validate, check);
+        match &checked {
+            Err(error) if error.is_for_now() => {
+                tracing::warn!(height, %block_hash, %error, "this validator waits before it votes");
+                return false;
+            }
+            Err(error) => tracing::warn!(height, %block_hash, %error, "an invalid block was proposed"),
+            Ok(()) => {}
         }
         self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
+        true
     }
 
     /// After a block became final: what waited for its round goes on, and what is of old rounds is forgotten.
@@ -535,13 +558,13 @@ mod tests {
         let mut pair = Pair::new();
         let (completion, proof) = pair.completion(STEPS);
         let first = pair.propose(completion);
-        let items = vec![Bytes::from_static(b"opaque")];
+        let items = vec!["opaque"].into();
         let data = Transaction::sign(Payload::Data { nonce: 1, items }, &pair.requester, &pair.core.domain);
         pair.primary.admit(data).unwrap();
         let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100, false).unwrap();
 
-        pair.core.validate(first.clone());
-        pair.core.validate(second.clone());
+        pair.core.validate(first.clone(), true);
+        pair.core.validate(second.clone(), true);
         assert_eq!((pair.core.rounds.deferred.len(), pair.core.inputs.len()), (2, 0), "no verdict on either");
         assert_eq!(pair.asked(), [validator(0), validator(3)], "who has proposed it, and who made it");
         pair.core.proof_arrived(validator(3), None);
@@ -563,7 +586,7 @@ mod tests {
         let (completion, proof) = pair.completion(STEPS / 2);
         // Half of it leads somewhere, and there is a proof of that; it is claimed as all of it.
         let proposal = pair.propose(completion.clone());
-        pair.core.validate(proposal.clone());
+        pair.core.validate(proposal.clone(), true);
         pair.core.proof_arrived(validator(3), Some(proof));
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
@@ -600,7 +623,7 @@ mod tests {
         let Payload::Completion(stated) = &one_more.payload else { unreachable!() };
         pair.primary.add_proof(pair.keys[3].address(), stated, &proof).unwrap();
         let proposal = pair.propose(one_more);
-        pair.core.validate(proposal);
+        pair.core.validate(proposal, true);
         assert_eq!(pair.asked(), [validator(0), validator(3)], "whoever votes has to know");
     }
 
@@ -612,7 +635,7 @@ mod tests {
         let strange = |sender| Transaction { sender, ..completion.clone() };
         for transactions in [vec![completion.clone(); 5], vec![strange(Address::repeat_byte(7))]] {
             let block = Arc::new(Block { header: proposal.header.clone(), transactions });
-            pair.core.validate(block);
+            pair.core.validate(block, true);
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
             assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
         }
@@ -623,7 +646,7 @@ mod tests {
         let mut pair = Pair::new();
         let (completion, proof) = pair.completion(STEPS);
         let blocked = pair.propose(completion);
-        pair.core.validate(blocked);
+        pair.core.validate(blocked, true);
         assert_eq!(pair.core.rounds.deferred.len(), 1);
         pair.core.input(Input::Waiting(true)).unwrap();
         pair.core.input(Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange))).unwrap();
@@ -647,7 +670,8 @@ mod tests {
         let (old, far) = (signed(0), signed(999));
         let forged = Transaction { signature: old.signature, ..completion.clone() };
         for transaction in [old, far, forged] {
-            pair.core.validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }));
+            pair.core
+                .validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }), true);
             assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
         }
