@@ -12,6 +12,7 @@ use std::{
 
 use alloy_primitives::hex;
 use anyhow::{Context, Result, bail, ensure};
+use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
 use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
@@ -236,6 +237,8 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             settlement: None,
         };
         write_toml(&peer.config_file(), &config)?;
+        // The key is new, so nothing was ever signed with it: its peer may vote from the first block on.
+        mark_never_voted(peer.store())?;
     }
     for (i, (info, key)) in observers.iter().enumerate() {
         let observer = home.observer(i);

@@ -12,6 +12,7 @@ pub(crate) mod own;
 pub(crate) mod processes;
 pub(crate) mod races;
 mod status;
+mod store;
 mod tail;
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -119,6 +120,14 @@ pub(crate) enum Command {
     },
     /// Show which validators are proven to have contradicted themselves, and have the registry bar them.
     Evidence(evidence::Command),
+    /// Say that a validator's key has never signed a vote, so that its peer votes from its first start on.
+    #[command(after_help = "Example:\n  dtn-cli l1 never-voted .dtn/peers/0\n\n\
+        Only for a key that was made by hand and never used. Without, a peer without a store takes it for lost and is\n\
+        silent until it cannot contradict what it may have said. docs/operation.md tells more.")]
+    NeverVoted {
+        /// The peer's folder.
+        peer: PathBuf,
+    },
     /// Stop all peers.
     Down,
 }
@@ -223,6 +232,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
         }
         Command::Evidence(command) => evidence::run(command, &home, context).await,
+        Command::NeverVoted { peer } => {
+            store::never_voted(&peer)?;
+            print(json, &json!({ "peer": peer, "never_voted": true }), || {
+                format!("{} votes from its first start on", peer.display())
+            })
+        }
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))

@@ -14,7 +14,7 @@ pub const MAX_AHEAD_MS: u64 = 1_000;
 
 /// How far behind this peer's clock a fresh proposal's timestamp may be, in milliseconds: it has to get here, and to wait
 /// for those before it. Where blocks are mined, which takes as long as it takes, there is no such limit.
-pub const MAX_BEHIND_MS: u64 = 2_000;
+pub const MAX_BEHIND_MS: u64 = 10_000;
 
 /// The most transactions in a block, so that executing one and checking its signatures takes a bounded time.
 pub const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
@@ -139,13 +139,6 @@ pub enum BlockError {
     },
 }
 
-impl BlockError {
-    /// Whether the same block may be found good later: it is to be judged again, and nobody is to blame for good.
-    pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::Unfair(_))
-    }
-}
-
 /// A block that may follow its parent, with what its execution gives.
 #[derive(Debug)]
 pub(crate) struct CheckedBlock {
@@ -187,21 +180,33 @@ pub(crate) fn check_network(
     Ok(())
 }
 
-/// Compares the time of a fresh proposal with this peer's clock. What a quorum has finalized, or prepared before, is not
+/// Compares the time of a fresh proposal with this peer's clock, when it came and now. What a quorum has finalized, or prepared before, is not
 /// compared: the clocks said yes then.
 ///
 /// The least time that a block may have, one millisecond after its parent's, is never too far ahead: if the clocks of all
 /// were ahead once and are right now, nothing else can be proposed until the time has come.
-pub(crate) fn check_time(header: &Header, parent: &Tip, now_ms: u64, mined: bool) -> Result<(), BlockError> {
+pub(crate) fn check_time(
+    header: &Header,
+    parent: &Tip,
+    (arrived_ms, now_ms): (u64, u64),
+    mined: bool,
+) -> Result<(), BlockError> {
     let ahead_ms = header.timestamp.saturating_sub(now_ms);
     if ahead_ms > MAX_AHEAD_MS && header.timestamp != parent.timestamp.saturating_add(1) {
         return Err(BlockError::FromTheFuture { ahead_ms });
     }
-    let behind_ms = now_ms.saturating_sub(header.timestamp);
+    let behind_ms = arrived_ms.saturating_sub(header.timestamp);
     if behind_ms > MAX_BEHIND_MS && !mined {
         return Err(BlockError::FromThePast { behind_ms });
     }
     Ok(())
+}
+
+impl BlockError {
+    /// Whether the same block may be found good later: it is to be judged again, and nobody is to blame for good.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::FromTheFuture { .. } | Self::FromThePast { .. } | Self::Unfair(_))
+    }
 }
 
 /// Checks everything else in a header that does not depend on the transactions.

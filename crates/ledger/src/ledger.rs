@@ -9,8 +9,8 @@ use dtn_primitives::{
 };
 
 use crate::{
-    AdmissionError, BlockError, Location, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder,
-    Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
+    AdmissionError, BlockError, Location, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits,
+    OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network, check_time},
     fairness::{self, Judgement},
     mempool::{Grounds, Mempool},
@@ -126,6 +126,19 @@ impl Ledger {
         Self::load(genesis, |network_id| Store::open(path, network_id))
     }
 
+    /// Opens the store in a file, or makes a new one, for a peer that is about to speak, and counts the start. The
+    /// ledger's [`Ledger::memory`] then tells whether it holds everything that this peer has said. With it comes
+    /// whether the file is an older copy of the store that this peer had.
+    pub fn start(path: impl AsRef<Path>, genesis: Genesis) -> Result<(Self, bool), LedgerError> {
+        let (path, mut is_older) = (path.as_ref(), false);
+        let ledger = Self::load(genesis, |network_id| {
+            let (store, older) = Store::start(path, network_id)?;
+            is_older = older;
+            Ok(store)
+        })?;
+        Ok((ledger, is_older))
+    }
+
     /// A ledger that is gone when it is dropped.
     pub fn in_memory(genesis: Genesis) -> Result<Self, LedgerError> {
         Self::load(genesis, Store::in_memory)
@@ -199,15 +212,14 @@ impl Ledger {
         self.state.next_work
     }
 
-    /// Whether the store was made anew and [`Ledger::end_fresh`] was not called since. A peer that ran before and has
-    /// a fresh store has lost what it said: it must not vote until it is past the heights that it may have voted on.
-    pub fn is_fresh(&self) -> Result<bool, StoreError> {
-        self.store.is_fresh()
+    /// What the store knows of what this peer has said.
+    pub fn memory(&self) -> Result<Memory, StoreError> {
+        self.store.memory()
     }
 
-    /// Remembers, durably, that this peer may vote.
-    pub fn end_fresh(&mut self) -> Result<(), StoreError> {
-        self.store.end_fresh()
+    /// How often this peer was started, this time included; 0 for a ledger that was only opened.
+    pub fn run(&self) -> Result<u64, StoreError> {
+        self.store.run()
     }
 
     // What waits.
@@ -429,7 +441,8 @@ impl Ledger {
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
         check_header(&block.header, &parent, &self.validators)?;
         if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
-            check_time(&block.header, &parent, now_ms, self.genesis.mining.is_some())?;
+            let clock = (now_ms, self.mempool.now_ms().max(now_ms));
+            check_time(&block.header, &parent, clock, self.genesis.mining.is_some())?;
         }
         if block.transactions.len() > MAX_BLOCK_TRANSACTIONS {
             return Err(BlockError::TooManyTransactions(block.transactions.len()));
@@ -833,7 +846,8 @@ mod tests {
         let mut ledger = ledger();
         let late = data(16, 0);
         let hash = late.hash(&ledger.rules.domain);
-        let first = propose(&mut ledger, ledger.tip.hash, [data(11, 0), data(12, 0), data(13, 0)]);
+        let parent = ledger.tip.hash;
+        let first = propose(&mut ledger, parent, [data(11, 0), data(12, 0), data(13, 0)]);
         ledger.commit(first.clone(), &certificate(&first)).unwrap();
         ledger.admit(late).unwrap();
         let mut other = self::ledger();

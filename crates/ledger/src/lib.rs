@@ -2,7 +2,9 @@
 //!
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
-//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//! - `race.rs` says how long races take claims and who wins; `accounts.rs` which accounts are remembered.
+//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store/` what is on disk.
+//! - `fairness.rs` says what a validator demands of a block beside that before it votes.
 //! - `proofs.rs` holds the proofs of rounds that were verified.
 //! - `solution.rs` checks what a peer shows for a result, as the distributor contract does.
 //! - `snapshot.rs` says how the state is handed to peers that lag.
@@ -34,4 +36,4 @@ pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
 pub use state::Rounds;
-pub use store::{Location, Store, StoreError};
+pub use store::{Location, Memory, NEVER_VOTED, Store, StoreError, mark_never_voted};

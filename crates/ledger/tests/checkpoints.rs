@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use common::*;
 use dtn_ledger::{BlockError, Ledger, LedgerError, Manifest, Refusal, SnapshotError};
@@ -285,20 +285,6 @@ fn the_state_grows_with_accounts_and_open_orders_and_not_with_transactions() {
     // The numbers themselves take a few bytes more.
     let after = size(&mut ledger);
     assert!(after <= before + 8, "{before} bytes became {after}");
-}
-
-#[test]
-fn a_store_is_fresh_until_its_peer_says_otherwise() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger.redb");
-    assert_eq!(open(&path).is_fresh(), Ok(true));
-    let mut again = open(&path);
-    assert_eq!(again.is_fresh(), Ok(true), "a restart does not bring back what is lost");
-    again.end_fresh().unwrap();
-    drop(again);
-    assert_eq!(open(&path).is_fresh(), Ok(false));
-    fs::remove_file(&path).unwrap();
-    assert_eq!(open(&path).is_fresh(), Ok(true));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
-use dtn_ledger::{Ledger, LedgerError, StoreError};
+use dtn_ledger::{Ledger, LedgerError, Memory, StoreError};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
@@ -64,7 +64,8 @@ pub struct NodeConfig {
     pub max_observers: usize,
     /// Where it serves its API. The API has no authentication: keep it on loopback.
     pub api: SocketAddr,
-    /// Its store; made if it does not exist.
+    /// Its store; made if it does not exist. A validator that has never voted says so by
+    /// [`dtn_ledger::mark_never_voted`]; without, it takes a store that does not exist for one that was lost.
     pub store: PathBuf,
     /// Who receives the rewards that it earns.
     pub payee: Address,
@@ -180,7 +181,13 @@ impl Node {
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
             return Err(NodeError::HalfWork(config.genesis.chain_id));
         }
-        let ledger = Ledger::open(&config.store, config.genesis.clone())?.with_retention(config.retain_blocks);
+        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone())?;
+        let ledger = ledger.with_retention(config.retain_blocks);
+        if me.is_some() && ledger.memory()? == Memory::Lost {
+            let run = ledger.run()?;
+            let why = if is_older { "is an older copy of the one it had" } else { "replaces one that is gone" };
+            tracing::warn!(run, "the store {why}: this validator does not know everything that it said");
+        }
 
         let (commands, commands_in) = mpsc::channel(CHANNEL);
         let (events, events_in) = mpsc::channel(CHANNEL);

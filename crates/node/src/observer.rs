@@ -223,7 +223,7 @@ impl Host for Observer {
             nodes: validators.len(),
             quorum: validators.quorum(),
             view,
-            primary: validators.primary(view).0,
+            primary: validators.primary(view, self.ledger.tip().height + 1).0,
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
             checkpoint: self.ledger.stable_checkpoint().map_or(0, |stable| stable.height),

@@ -56,5 +56,5 @@ pub use transaction::{
     Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
     MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
-pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
+pub use validators::{TURN, Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

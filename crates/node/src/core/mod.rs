@@ -20,7 +20,7 @@ use std::{
 };
 
 use dtn_consensus::{
-    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Notice, PIPELINE, PbftConfig,
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Memory, Notice, PIPELINE, PbftConfig,
     nakamoto::{Fault, Message, Record, Timer},
     pbft,
 };
@@ -111,14 +111,15 @@ pub(crate) struct Core {
     inputs: VecDeque<Input<Message, Timer>>,
     outbox: Outbox,
     timers: BTreeMap<Timer, Instant>,
-    /// What consensus wants a proposal for: the height and the parent.
-    wanted: Option<(u64, B256)>,
+    /// What consensus wants a proposal for.
+    wanted: Option<Wish>,
+    /// What consensus knows of what waits here.
+    awaited: Option<B256>,
     /// Since when there has been something to propose.
     batching: Option<Instant>,
     connected: BTreeSet<ValidatorIndex>,
     follow: Follow,
     metrics: Metrics,
-    memory: Memory,
     /// The height at the last housekeeping.
     last_height: u64,
     /// Transactions could be executed at the last housekeeping.
@@ -135,15 +136,13 @@ pub(crate) struct Core {
     stopping: bool,
 }
 
-/// Whether this validator knows what it has voted for.
+/// A proposal that consensus wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    /// It does.
-    Whole,
-    /// The store is new, and the network may be older: the others have not said how far they are.
-    Unknown,
-    /// The store was lost. It does not vote for heights that it may have voted for.
-    Lost,
+struct Wish {
+    height: u64,
+    parent: B256,
+    /// Even if there is nothing to put into the block.
+    empty: bool,
 }
 
 /// What a step gathers to be let out at its end.
@@ -176,7 +175,6 @@ impl Core {
             engine: Engine::new(config, genesis.mining, &ledger, records)?,
             faults: vec![0; validators.len()],
             last_height: ledger.tip().height,
-            memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
             mine,
             miner: Miner::new(threads, report),
@@ -198,6 +196,7 @@ impl Core {
             outbox: Outbox::default(),
             timers: BTreeMap::new(),
             wanted: None,
+            awaited: None,
             batching: None,
             connected: BTreeSet::new(),
             follow: Follow::default(),
@@ -229,10 +228,12 @@ impl Core {
         runtime.block_on(async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            if self.memory == Memory::Unknown {
-                self.input(Input::VoteFrom(u64::MAX))?;
-            }
-            self.input(Input::Start)?;
+            let memory = match self.ledger.memory()? {
+                dtn_ledger::Memory::NeverVoted => Memory::NeverVoted,
+                dtn_ledger::Memory::Kept => Memory::Kept,
+                dtn_ledger::Memory::Lost => Memory::Lost,
+            };
+            self.input(Input::Start { memory, boot: boot() })?;
             self.checkpoint()?; // the crash may have come between the block and the vote
             while !self.stopping {
                 let next_timer =
@@ -341,11 +342,11 @@ impl Core {
                 self.timers.remove(&timer);
             }
             Effect::Persist(record) => self.outbox.records.push((record.height(), codec::encode(&record))),
-            Effect::Propose { height, parent } => self.wanted = Some((height, parent)),
-            Effect::Validate(block) => {
+            Effect::Propose { height, parent, empty } => self.wanted = Some(Wish { height, parent, empty }),
+            Effect::Validate { block, fresh } => {
                 let (height, block_hash) = (block.header.height, block.header.hash());
                 self.began.insert(height, (block_hash, Instant::now()));
-                self.validate(block, true);
+                self.validate(block, fresh);
             }
             // It is asked for again at the engine's next tick.
             Effect::Mine(_) if !self.mine || self.is_behind() || self.is_gathering() => {}
@@ -370,8 +371,7 @@ impl Core {
         ahead > self.validators.len() - self.validators.quorum()
     }
 
-    /// Whether the network is new and some of its validators are still to come. One that finds blocks final when it first
-    /// starts has to take its memory for lost, and does not vote for a while.
+    /// Whether the network is new and some of its validators are still to come: who mines alone wastes his work.
     fn is_gathering(&self) -> bool {
         let alone = self.connected.len() + 1 < self.validators.len();
         self.ledger.tip().height == 0 && alone && self.started.elapsed() < GATHERING
@@ -386,6 +386,19 @@ impl Core {
             }
             Notice::InvalidBlock { height, block_hash } => {
                 tracing::warn!(height, %block_hash, "a mined block is invalid; its chain is not followed");
+            }
+            Notice::Forgot { from } => {
+                tracing::error!(
+                    peer = %from,
+                    "a peer shows what this validator has said and does not remember: its store is older than its words, \
+                     or another process signs with its key"
+                );
+            }
+            Notice::Silent { until } => {
+                tracing::warn!(
+                    until,
+                    "this validator does not remember what it said: it votes again from this height on"
+                );
             }
             Notice::BelowCheckpoint { from, height, block_hash } => {
                 tracing::error!(peer = %from, height, %block_hash, "a chain that leaves out a final block is not followed");
@@ -421,10 +434,10 @@ impl Core {
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
         let mined = self.genesis.mining.is_some();
-        while let Some((height, parent)) = self.wanted {
+        while let Some(Wish { height, parent, empty }) = self.wanted {
             // Only what is ready on top of this very parent counts.
             let ready = self.ledger.build_on(parent);
-            let empty = mined || self.ledger.is_due(now_ms());
+            let empty = empty || self.ledger.is_due(now_ms());
             if ready.transactions == 0 && !empty {
                 break;
             }
@@ -469,13 +482,18 @@ impl Core {
             }
         }
         self.began.retain(|above, _| *above > height);
-        if self.memory == Memory::Lost && !self.engine.finality().is_silent() {
-            self.remember()?;
-        }
         for hash in transactions.iter() {
             for waiter in self.waiters.remove(hash).into_iter().flatten() {
                 self.outbox.replies.push((waiter, self.sign_reply(*hash, height, block_hash)));
             }
+        }
+        let is_awaited = |awaited: B256| {
+            transactions.contains(&awaited) || committed.ended.contains(&awaited) || awaited == block.header.parent_hash
+        };
+        if self.awaited.is_some_and(is_awaited) {
+            let oldest = self.ledger.oldest_executable();
+            self.awaited = oldest;
+            self.inputs.push_back(Input::Waiting(oldest));
         }
         self.follow_races(&committed);
         self.lines_moved()?;
@@ -555,7 +573,6 @@ impl Core {
             }
             Frame::Height(height) => {
                 self.follow.heard(Remote::Validator(from), height);
-                self.recall()?;
                 if height > self.ledger.tip().height + 2 * PIPELINE {
                     self.fetch();
                 }
@@ -592,42 +609,6 @@ impl Core {
             }
         }
         Ok(())
-    }
-
-    /// With a new store this validator does not know what it has voted for. It may have voted on what was under way
-    /// above the highest height that one of a quorum's correct members knows to be decided, which is at most
-    /// [`PIPELINE`] below what was decided at the time. In a network that has decided nothing, it just begins.
-    fn recall(&mut self) -> Result<(), NodeError> {
-        if self.memory != Memory::Unknown {
-            return Ok(());
-        }
-        let (heard, highest) = (self.follow.heights().count(), self.follow.heights().max().unwrap_or_default());
-        // A new network begins with a quorum, this validator included.
-        let needed = self.validators.quorum() - usize::from(highest == 0);
-        if heard < needed {
-            return Ok(());
-        }
-        match highest {
-            0 => {
-                self.remember()?;
-                self.input(Input::VoteFrom(0))
-            }
-            highest => {
-                self.memory = Memory::Lost;
-                let from = highest.saturating_add(2 * PIPELINE + 1);
-                tracing::warn!(
-                    from,
-                    "the store is new and the network is not: this validator votes again from here on"
-                );
-                self.input(Input::VoteFrom(from))
-            }
-        }
-    }
-
-    /// From here on the store knows everything that this validator may have said and that still matters.
-    fn remember(&mut self) -> Result<(), StoreError> {
-        self.memory = Memory::Whole;
-        self.ledger.end_fresh()
     }
 
     // Catching up.
@@ -744,7 +725,18 @@ impl Core {
             }
         }
         self.was_waiting = is_waiting;
-        self.input(Input::Waiting(is_waiting))
+        self.tell_what_waits()
+    }
+
+    /// Tells consensus which transaction waits longest. Where more waits than a block takes, only that something is decided
+    /// at all: then nobody can tell from here in which order the primary got it.
+    fn tell_what_waits(&mut self) -> Result<(), NodeError> {
+        let backlog = self.ledger.ready();
+        let crowded =
+            backlog.bytes as u64 > self.genesis.max_block_bytes || backlog.transactions > MAX_BLOCK_TRANSACTIONS;
+        let oldest = self.ledger.oldest_executable();
+        self.awaited = oldest.map(|oldest| if crowded { self.ledger.tip().hash } else { oldest });
+        self.input(Input::Waiting(self.awaited))
     }
 }
 
@@ -785,6 +777,12 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
+/// A number that no other start of this validator has.
+fn boot() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn now_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
@@ -812,7 +810,7 @@ mod tests {
         let parent = first.header.hash();
         propose(&mut core, parent);
         core.commit(first.clone(), testing::certificate(&first, &genesis)).unwrap();
-        core.wanted = Some((2, parent));
+        core.wanted = Some(Wish { height: 2, parent, empty: false });
         core.propose().unwrap();
         assert_eq!((core.wanted, core.metrics.proposals.get()), (None, 1));
     }

@@ -416,13 +416,12 @@ impl Core {
         ledger.tell_time(now_ms());
         let check = || ledger.check_proposal(block.clone(), *arrived_ms, *fresh);
         let checked = self.metrics.timed(Step::Validate, check);
-        match &checked {
-            Err(error) if error.is_for_now() => {
-                tracing::warn!(height, %block_hash, %error, "this validator waits before it votes");
+        if let Err(error) = &checked {
+            tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
+            // Where blocks are mined, the chain that is followed asks again by itself.
+            if error.is_for_now() && self.genesis.mining.is_none() {
                 return false;
             }
-            Err(error) => tracing::warn!(height, %block_hash, %error, "an invalid block was proposed"),
-            Ok(()) => {}
         }
         self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
         true
@@ -648,7 +647,7 @@ mod tests {
         let blocked = pair.propose(completion);
         pair.core.validate(blocked, true);
         assert_eq!(pair.core.rounds.deferred.len(), 1);
-        pair.core.input(Input::Waiting(true)).unwrap();
+        pair.core.input(Input::Waiting(Some(B256::repeat_byte(1)))).unwrap();
         pair.core.input(Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange))).unwrap();
         assert!(pair.core.engine.finality().view() > 0 && pair.core.rounds.deferred.is_empty());
         // Nor does an answer that comes too late bring it back.
