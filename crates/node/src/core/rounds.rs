@@ -456,7 +456,7 @@ mod tests {
 
     use dtn_aow::{Delay, Trace};
     use dtn_ledger::Ledger;
-    use dtn_primitives::{B128, Bytes, Genesis, RoundOrder, SecretKey, U256};
+    use dtn_primitives::{B128, Genesis, RoundOrder, SecretKey, U256};
 
     use dtn_ledger::AdmissionError;
 
