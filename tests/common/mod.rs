@@ -165,7 +165,7 @@ impl Scene {
             let peer = HttpClientBuilder::default().build(format!("http://{api}")).unwrap();
             let mut accepted = Vec::new();
             for nonce in 0..count {
-                let payload = Payload::Data { nonce, items: vec![vec![1].into()] };
+                let payload = Payload::Data { nonce, items: vec![[1]].into() };
                 let hash = peer.submit(Transaction::sign(payload, &key, &domain)).await.unwrap();
                 let reply = peer.reply(hash, MAX_WAIT_MS).await.unwrap().expect("it is final within a minute");
                 accepted.push(Accepted { transaction: hash, height: reply.height });

@@ -62,13 +62,13 @@ pub(crate) fn transaction(shape: &Shape, nonce: u64, key: &SecretKey, domain: &D
     } else {
         // What an item of n bytes makes of the whole: the rest does not depend on the bytes, only on their number.
         let total =
-            |length| 21 + codec::encode(&Payload::Data { nonce, items: vec![vec![0; length].into()] }).len() + 66;
+            |length| 21 + codec::encode(&Payload::Data { nonce, items: vec![vec![0; length]].into() }).len() + 66;
         let mut length = shape.size.saturating_sub(total(shape.size) - shape.size).max(1);
         // A shorter item may take a shorter length before it.
         while total(length + 1) <= shape.size {
             length += 1;
         }
-        vec![random(length)]
+        vec![random(length)].into()
     };
     Transaction::sign(Payload::Data { nonce, items }, key, domain)
 }

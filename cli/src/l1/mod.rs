@@ -359,8 +359,9 @@ fn described(answer: &Answer) -> String {
         Answer::UnknownOrder => "no block that is kept contains this order".into(),
         Answer::RecordedOrder { height } => format!("in block {height}; it asks for no work"),
         Answer::OpenOrder { height } => {
-            format!("in block {height}, open: the first block with claims that show its work closes it")
+            format!("in block {height}, open: it takes claims that show its work")
         }
+        Answer::ExpiredOrder { height } => format!("expired in block {height}: nobody has claimed it"),
         Answer::ClosedOrder { height, claim } => format!("closed in block {height} by claim {claim}"),
     }
 }

@@ -1,23 +1,23 @@
 //! Races as final blocks tell of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use dtn_ledger::Copies;
+use dtn_ledger::{Copies, Lead, OpenOrder};
 use dtn_primitives::{Address, B256, Claim, Payload, Signature, Transaction};
 
 use super::blocks::FinalBlock;
 
-/// A race that a block closed.
+/// A race that a block ended with a winner.
 #[derive(Debug)]
 pub(crate) struct Race {
     /// The transaction that was worked for, and its hash.
     pub(crate) order: Transaction,
     pub(crate) transaction: B256,
-    /// The height and the hash of the block that closed it.
+    /// The height and the hash of the block that ended it.
     pub(crate) height: u64,
     pub(crate) block: B256,
-    /// All parts in it, in the order of the block.
+    /// The claims in the order of the blocks, each of which took the lead from the one before.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -39,47 +39,64 @@ impl Race {
 /// The races that are open after the blocks so far, which begin with the first of the network.
 #[derive(Debug, Default)]
 pub(crate) struct Races {
-    open: HashMap<B256, Transaction>,
+    open: BTreeMap<B256, Open>,
     lines: BTreeMap<B256, Copies>,
 }
 
+/// A race under way.
+#[derive(Debug)]
+struct Open {
+    order: Transaction,
+    race: OpenOrder,
+    parts: Vec<Part>,
+}
+
 impl Races {
-    /// Takes the next block, and gives the races that it closes.
-    pub(crate) fn next(&mut self, FinalBlock { hash, block, transaction_hashes, .. }: FinalBlock) -> Result<Vec<Race>> {
-        let (height, timestamp_ms) = (block.header.height, block.header.timestamp);
-        let (mut closed, mut places): (Vec<Race>, HashMap<B256, usize>) = Default::default();
-        for transaction in &block.transactions {
-            let Payload::Claim(claim) = &transaction.payload else { continue };
-            let place = match places.get(&claim.order) {
-                Some(place) => *place,
-                None => {
-                    let unknown = || format!("block {height} closes a race that no block before it has opened");
-                    let order = self.open.remove(&claim.order).with_context(unknown)?;
-                    closed.push(Race { order, transaction: claim.order, height, block: hash, parts: Vec::new() });
-                    places.insert(claim.order, closed.len() - 1);
-                    closed.len() - 1
-                }
-            };
-            let (worker, signature) = (transaction.sender, transaction.signature);
-            closed[place].parts.push(Part { worker, claim: claim.clone(), signature });
-        }
+    /// Takes the next block, and gives the races that it ends with a winner.
+    pub(crate) fn next(&mut self, block: FinalBlock) -> Result<Vec<Race>> {
+        let FinalBlock { hash, block, transaction_hashes, .. } = block;
+        let (height, opened_at_ms) = (block.header.height, block.header.timestamp);
+        // Those of its own claims do not end with it.
+        let over = dtn_ledger::races_over(self.open.iter().map(|(hash, open)| (*hash, &open.race)), opened_at_ms);
         if block.transactions.iter().any(|transaction| matches!(transaction.payload, Payload::Line(_))) {
-            self.lines.retain(|_, copies| !copies.is_over(timestamp_ms));
+            self.lines.retain(|_, copies| !copies.is_over(opened_at_ms));
         }
-        for (transaction, hash) in block.transactions.into_iter().zip(transaction_hashes) {
+        for (transaction, transaction_hash) in block.transactions.into_iter().zip(transaction_hashes) {
             let opens = match &transaction.payload {
+                Payload::Claim(claim) => {
+                    let unknown =
+                        || format!("block {height} has a claim for a race that no block before it has opened");
+                    let open = self.open.get_mut(&claim.order).with_context(unknown)?;
+                    open.claim(&transaction, claim, transaction_hash, opened_at_ms);
+                    false
+                }
                 Payload::Order(order) => order.work.is_some(),
                 Payload::Line(line) => {
-                    let copies = self.lines.entry(line.content()).or_insert_with(|| Copies::new(timestamp_ms));
+                    let copies = self.lines.entry(line.content()).or_insert_with(|| Copies::new(opened_at_ms));
                     copies.add(transaction.sender)
                 }
                 _ => false,
             };
             if opens {
-                self.open.insert(hash, transaction);
+                let (requester, payload) = (transaction.sender, transaction.payload.clone());
+                let race = OpenOrder { requester, payload, height, opened_at_ms, race: hash, lead: None };
+                self.open.insert(transaction_hash, Open { order: transaction, race, parts: Vec::new() });
             }
         }
-        Ok(closed)
+        let ended = over.into_iter().filter_map(|order| Some((order, self.open.remove(&order)?)));
+        let won = ended.filter(|(_, open)| !open.parts.is_empty());
+        Ok(won
+            .map(|(transaction, Open { order, parts, .. })| Race { order, transaction, height, block: hash, parts })
+            .collect())
+    }
+}
+
+impl Open {
+    fn claim(&mut self, transaction: &Transaction, claim: &Claim, hash: B256, timestamp_ms: u64) {
+        let (worker, signature) = (transaction.sender, transaction.signature);
+        let first_ms = self.race.lead.as_ref().map_or(timestamp_ms, |lead| lead.first_ms);
+        self.race.lead = Some(Lead { first_ms, worker, claim: claim.clone(), transaction: hash });
+        self.parts.push(Part { worker, claim: claim.clone(), signature });
     }
 }
 
@@ -87,6 +104,7 @@ impl Races {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use dtn_ledger::LINE_LIFETIME_MS;
     use dtn_primitives::{Block, Certificate, Domain, Header, Line, SecretKey};
 
     use super::*;
@@ -137,16 +155,27 @@ mod tests {
     }
 
     #[test]
-    fn claims_in_one_block_are_parts_in_one_race_and_the_lowest_hash_wins_it() {
+    fn claims_are_parts_in_one_race_until_its_window_is_over_and_the_lowest_hash_wins_it() {
         let (one, other) = (line(b"one"), line(b"other"));
         let mut races = Races::default();
         assert!(races.next(block(1, vec![one.clone(), other.clone()])).unwrap().is_empty());
-        let claims = vec![claim(&one, 2, 9), claim(&other, 3, 7), claim(&one, 3, 5), claim(&one, 4, 6)];
-        let closed = races.next(block(2, claims)).unwrap();
-        let [of_one, of_other] = closed.as_slice() else { panic!("{closed:?}") };
-        assert_eq!((of_one.transaction, of_one.parts.len()), (one.hash(&domain()), 3));
-        assert_eq!(of_one.winner().unwrap().worker, key(3).address());
-        assert_eq!((of_other.transaction, of_other.parts.len()), (other.hash(&domain()), 1));
+        let claims = vec![claim(&one, 2, 9), claim(&other, 3, 7), claim(&one, 3, 5)];
+        assert!(races.next(block(2, claims)).unwrap().is_empty());
+        assert!(races.next(block(4, vec![claim(&one, 4, 4)])).unwrap().is_empty());
+        let ended = races.next(block(5, vec![claim(&one, 2, 3)])).unwrap();
+        let of = |order: &Transaction| ended.iter().find(|race| race.transaction == order.hash(&domain())).unwrap();
+        assert_eq!((ended.len(), of(&one).parts.len(), of(&one).height), (2, 4, 5));
+        assert_eq!(of(&one).winner().unwrap().worker, key(2).address(), "the block that ends it takes claims, too");
+        assert_eq!(of(&other).winner().unwrap().worker, key(3).address());
+    }
+
+    #[test]
+    fn a_race_without_a_claim_ends_without_a_winner() {
+        let order = line(b"one");
+        let mut races = Races::default();
+        races.next(block(1, vec![order.clone()])).unwrap();
+        assert!(races.next(block(1 + LINE_LIFETIME_MS / 1_000 + 1, vec![])).unwrap().is_empty());
+        assert!(races.open.is_empty());
     }
 
     #[test]
@@ -155,7 +184,8 @@ mod tests {
         let mut races = Races::default();
         races.next(block(1, vec![order.clone()])).unwrap();
         races.next(block(2, vec![claim(&order, 2, 9)])).unwrap();
-        let late = races.next(block(3, vec![claim(&order, 3, 5)])).unwrap_err();
+        races.next(block(5, vec![])).unwrap();
+        let late = races.next(block(6, vec![claim(&order, 3, 5)])).unwrap_err();
         assert!(late.to_string().contains("no block before it has opened"), "{late}");
     }
 }

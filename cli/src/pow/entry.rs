@@ -1,6 +1,5 @@
 //! An entry of the ledger: a race that is over, with all that it takes to check it alone.
 
-use dtn_ledger::OpenOrder;
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
     Address, B256, Bytes, Claim, Domain, Genesis, Payload, Signature, Transaction, TransactionError, ValidatorIndex,
@@ -136,10 +135,8 @@ impl Entry {
         }
         order.validate(&domain).map_err(EntryError::Order)?;
         record.claim().validate(&domain).map_err(EntryError::Claim)?;
-        let (height, race) = (record.height, record.race);
-        let open = OpenOrder { requester: record.requester, payload: record.payload.clone(), height, race };
-        let expected_hashes = open.expected_hashes().ok_or(EntryError::NoWork)?;
-        Puzzle::new(record.network_id, race, record.transaction, record.worker, expected_hashes)
+        let expected_hashes = record.payload.expected_hashes().ok_or(EntryError::NoWork)?;
+        Puzzle::new(record.network_id, record.race, record.transaction, record.worker, expected_hashes)
             .and_then(|puzzle| puzzle.check(record.nonce, record.hash))
             .map_err(EntryError::Work)?;
         genesis.map_or(Ok(()), |genesis| self.check_nodes(genesis))

@@ -1,6 +1,6 @@
 //! `dtn-cli pow report`: how the nodes of a network compare in their races.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -101,11 +101,14 @@ async fn read(home: &Home) -> Result<Comparison> {
     while let Some(block) = all.next().await {
         for race in races.next(block?)? {
             count += 1;
-            let winner = race.winner()?.worker;
-            for part in &race.parts {
+            if let Some(index) = validators.index_of(race.winner()?.worker) {
+                found[index.as_usize()].0 += 1;
+            }
+            // What a worker finds after its first solution it has searched for longer, by the rules of the race.
+            let mut known = BTreeSet::new();
+            for part in race.parts.iter().filter(|part| known.insert(part.worker)) {
                 let Some(index) = validators.index_of(part.worker) else { continue };
-                let (won, times, hashes) = &mut found[index.as_usize()];
-                *won += usize::from(part.worker == winner);
+                let (_, times, hashes) = &mut found[index.as_usize()];
                 times.push(part.claim.duration_us);
                 *hashes += u128::from(part.claim.nonce) + 1;
             }
@@ -147,9 +150,7 @@ fn table(Comparison { races, nodes }: &Comparison) -> Table {
             it.hashes_per_second.map_or_else(|| units::NONE.into(), rate),
         ]);
     }
-    table.note(
-        "times from the beginning of a node's search to its solution, of the claims in the blocks that closed races",
-    );
+    table.note("times from the beginning of a node's search to its solution, of each node's first claim in a race that took the lead");
     table
 }
 

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_primitives::{Address, B256, Block, Genesis, Header, Solution, ValidatorSet, WorkResult};
+use dtn_primitives::{
+    Address, B256, Block, Genesis, Header, MAX_TRANSACTION_BYTES, Solution, ValidatorSet, WorkResult,
+};
 
-use crate::{Refusal, Tip, state::Changes};
+use crate::{Refusal, Tip, Unfairness, state::Changes};
 
 /// How far ahead of this peer's clock a fresh proposal's timestamp may be, in milliseconds: what clocks that are kept by
 /// NTP differ by, many times over. One millisecond after its parent's is never too far.
@@ -13,6 +15,9 @@ pub const MAX_AHEAD_MS: u64 = 1_000;
 /// How far behind this peer's clock a fresh proposal's timestamp may be, in milliseconds: it has to get here, and to wait
 /// for those before it. Where blocks are mined, which takes as long as it takes, there is no such limit.
 pub const MAX_BEHIND_MS: u64 = 10_000;
+
+/// The most transactions in a block, so that executing one and checking its signatures takes a bounded time.
+pub const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
 
 /// How many blocks on top of the tip are remembered before they are final; where blocks are mined, so many more than may
 /// be mined before.
@@ -88,6 +93,20 @@ pub enum BlockError {
         /// The genesis's limit.
         limit: u64,
     },
+    /// It has too many transactions.
+    #[error("{0} transactions, and a block has at most {MAX_BLOCK_TRANSACTIONS}")]
+    TooManyTransactions(usize),
+    /// One of its transactions is longer than any may be.
+    #[error("transaction {index} of the block has {actual} bytes, more than {MAX_TRANSACTION_BYTES}")]
+    TransactionTooLong {
+        /// The transaction's place.
+        index: usize,
+        /// Its encoded size.
+        actual: usize,
+    },
+    /// It is valid, and this peer does not vote for it for now.
+    #[error("the block is not fair: {0}")]
+    Unfair(#[from] Unfairness),
     /// Its header commits to other transactions.
     #[error("the transactions have root {have}, but the header names {named}")]
     TransactionsRoot {
@@ -130,6 +149,8 @@ pub(crate) struct CheckedBlock {
     pub(crate) results: Vec<WorkResult>,
     /// What shows the work of the results of races, by their ids.
     pub(crate) solutions: BTreeMap<B256, Solution>,
+    /// The orders that it ends without a winner.
+    pub(crate) expired: Vec<B256>,
     pub(crate) changes: Changes,
 }
 
@@ -159,17 +180,22 @@ pub(crate) fn check_network(
     Ok(())
 }
 
-/// Compares the time of a fresh proposal with this peer's clock. What a quorum has finalized, or prepared before, is not
+/// Compares the time of a fresh proposal with this peer's clock, when it came and now. What a quorum has finalized, or prepared before, is not
 /// compared: the clocks said yes then.
 ///
 /// The least time that a block may have, one millisecond after its parent's, is never too far ahead: if the clocks of all
 /// were ahead once and are right now, nothing else can be proposed until the time has come.
-pub(crate) fn check_time(header: &Header, parent: &Tip, now_ms: u64, mined: bool) -> Result<(), BlockError> {
+pub(crate) fn check_time(
+    header: &Header,
+    parent: &Tip,
+    (arrived_ms, now_ms): (u64, u64),
+    mined: bool,
+) -> Result<(), BlockError> {
     let ahead_ms = header.timestamp.saturating_sub(now_ms);
     if ahead_ms > MAX_AHEAD_MS && header.timestamp != parent.timestamp.saturating_add(1) {
         return Err(BlockError::FromTheFuture { ahead_ms });
     }
-    let behind_ms = now_ms.saturating_sub(header.timestamp);
+    let behind_ms = arrived_ms.saturating_sub(header.timestamp);
     if behind_ms > MAX_BEHIND_MS && !mined {
         return Err(BlockError::FromThePast { behind_ms });
     }
@@ -179,7 +205,7 @@ pub(crate) fn check_time(header: &Header, parent: &Tip, now_ms: u64, mined: bool
 impl BlockError {
     /// Whether the same block may be found good later: it is to be judged again, and nobody is to blame for good.
     pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::FromTheFuture { .. } | Self::FromThePast { .. })
+        matches!(self, Self::FromTheFuture { .. } | Self::FromThePast { .. } | Self::Unfair(_))
     }
 }
 

@@ -10,8 +10,10 @@ use dtn_primitives::{Address, B256, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    accounts::Account,
     lines::Copies,
-    state::{Changes, OpenOrder, State},
+    race::OpenOrder,
+    state::{Changes, State},
 };
 
 /// How many bits of a key name its bucket.
@@ -23,7 +25,7 @@ pub(crate) const BUCKETS: usize = 1 << BUCKET_BITS;
 /// The records of a bucket, of each kind in ascending order of their keys.
 #[derive(Serialize)]
 struct Records<'a> {
-    nonces: Vec<(&'a Address, &'a u64)>,
+    nonces: Vec<(&'a Address, &'a Account)>,
     orders: Vec<(&'a B256, &'a OpenOrder)>,
     lines: Vec<(&'a B256, &'a Copies)>,
 }
@@ -31,7 +33,7 @@ struct Records<'a> {
 /// The same, as it is read.
 #[derive(Deserialize)]
 struct OwnedRecords {
-    nonces: Vec<(Address, u64)>,
+    nonces: Vec<(Address, Account)>,
     orders: Vec<(B256, OpenOrder)>,
     lines: Vec<(B256, Copies)>,
 }
@@ -60,8 +62,8 @@ impl State {
     /// The records of a bucket, encoded; `None` if it has none.
     pub(crate) fn bucket(&self, number: u16) -> Option<Vec<u8>> {
         let records = Records {
-            nonces: part::<_, _, 20>(&self.nonces, number),
-            orders: part::<_, _, 32>(&self.orders, number),
+            nonces: part::<_, _, 20>(&*self.nonces, number),
+            orders: part::<_, _, 32>(&*self.orders, number),
             lines: part::<_, _, 32>(&self.lines, number),
         };
         let is_empty = records.nonces.is_empty() && records.orders.is_empty() && records.lines.is_empty();
@@ -71,8 +73,8 @@ impl State {
     /// Takes in the records of a bucket, which is part of a state that a quorum signed.
     pub(crate) fn add_bucket(&mut self, encoded: &[u8]) -> Result<(), codec::CodecError> {
         let OwnedRecords { nonces, orders, lines } = codec::decode(encoded, encoded.len())?;
-        self.nonces.extend(nonces);
-        self.orders.extend(orders);
+        nonces.into_iter().for_each(|(address, account)| self.nonces.insert(address, account));
+        orders.into_iter().for_each(|(hash, open)| self.orders.insert(hash, open));
         self.lines.extend(lines);
         Ok(())
     }

@@ -4,19 +4,22 @@ use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
     Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Completion, Domain, FinalizedResult,
-    Genesis, GenesisError, Header, Payload, Round, Transaction, ValidatorSet, WorkResult, codec, merkle,
+    Genesis, GenesisError, Header, MAX_TRANSACTION_BYTES, Payload, Round, Transaction, ValidatorSet, WorkResult, codec,
+    merkle,
 };
 
 use crate::{
-    AdmissionError, BlockError, BlockResults, ImportError, Location, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits,
+    AdmissionError, BlockError, BlockResults, ImportError, Location, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Manifest,
+    Memory, MempoolLimits,
     OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network, check_time},
+    fairness::{self, Judgement},
     mempool::{Grounds, Mempool},
     proofs::Proofs,
     root::{self, StateTree},
     rules::{Execution, Rules},
     state::{State, View},
-    store::{self, Cover, Loaded},
+    store::{self, Cover, EXPIRED, Loaded},
     verified::Verified,
 };
 
@@ -89,10 +92,10 @@ pub struct Committed {
     pub hash: B256,
     /// The hashes of its transactions, in order.
     pub transaction_hashes: Arc<[B256]>,
-    /// The orders that it has opened and that are open still.
+    /// The orders that it has opened.
     pub opened: Vec<B256>,
-    /// The orders that it has closed, by their claims.
-    pub claimed: Vec<B256>,
+    /// The orders whose races it has ended, with a winner or without.
+    pub ended: Vec<B256>,
 }
 
 /// What a block is checked against before this peer votes for it, beside what makes it valid.
@@ -119,8 +122,6 @@ pub struct Ledger {
     mempool: Mempool,
     verified: Verified,
     proofs: Proofs,
-    /// As it was last told.
-    now_ms: u64,
 }
 
 impl Ledger {
@@ -176,7 +177,7 @@ impl Ledger {
         let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
         let (tip, tree) = (tip.unwrap_or(genesis_tip), StateTree::of(&state));
-        let have = root::root(&tip, &state.rounds, state.next_work, &tree.chunks());
+        let have = root::root(&tip, &state.rest(), &tree.chunks());
         let signed = stable.as_ref().filter(|stable| stable.height == tip.height).map(|stable| stable.state_root);
         if let Some(need) = signed.filter(|need| *need != have) {
             return Err(LedgerError::Diverged { height: tip.height, have, need });
@@ -192,16 +193,15 @@ impl Ledger {
             stable,
             retain_blocks: RETAIN_BLOCKS,
             speculative: VecDeque::new(),
-            mempool: Mempool::new(MempoolLimits::default()),
+            mempool: Mempool::new(MempoolLimits::default(), 0),
             verified: Verified::default(),
             proofs,
-            now_ms: 0,
         })
     }
 
     /// Replaces the mempool by an empty one with other limits.
     pub fn with_mempool_limits(mut self, limits: MempoolLimits) -> Self {
-        self.mempool = Mempool::new(limits);
+        self.mempool = Mempool::new(limits, self.mempool.now_ms());
         self
     }
 
@@ -275,11 +275,6 @@ impl Ledger {
         self.mempool.iter()
     }
 
-    /// Whether a claim for this open order waits.
-    pub fn has_claim(&self, order: B256) -> bool {
-        self.mempool.has_claim(order)
-    }
-
     /// Whether a completion of this round by this validator waits.
     pub fn has_completion(&self, round: u64, node: Address) -> bool {
         self.mempool.has_completion(round, node)
@@ -296,19 +291,26 @@ impl Ledger {
     }
 
     /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
-    /// contains it: until it is final, a decision is due.
+    /// contains it: until it is final, a decision is due. If there is none, the order whose race is over longest.
     pub fn oldest_executable(&self) -> Option<B256> {
-        let timestamp = self.now_ms.max(self.tip.timestamp + 1);
+        let timestamp = self.mempool.now_ms().max(self.tip.timestamp + 1);
         let at_tip = view(&self.state, &self.speculative, 0);
         let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
         let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
-        oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok()).map(|(hash, _)| hash)
+        let oldest = oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok());
+        oldest.map(|(hash, _)| hash).or_else(|| self.state.orders.over(timestamp).next())
+    }
+
+    /// Whether a race on top of the highest block known is over by this clock: a block is due that ends it, if need be an
+    /// empty one.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        !view(&self.state, &self.speculative, usize::MAX).races_over(now_ms).is_empty()
     }
 
     /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`
     /// goes by, and when what is admitted from now on came.
     pub fn tell_time(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
+        self.mempool.tell_time(now_ms);
     }
 
     // Blocks that are not final.
@@ -382,6 +384,7 @@ impl Ledger {
         self.truncate(depth);
         let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
         let parent_view = view(&self.state, &self.speculative, depth);
+        let max_transactions = max_transactions.min(MAX_BLOCK_TRANSACTIONS);
         let (height, timestamp) = (below.height + 1, now_ms.max(below.timestamp + 1));
         let next_work = self.next_work_after(&parent_view, timestamp - below.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
@@ -395,7 +398,8 @@ impl Ledger {
                 Err(_) => failed.push(hash),
             }
         }
-        let Execution { mut changes, results, solutions, .. } = execution;
+        execution.finish();
+        let Execution { mut changes, results, solutions, expired, .. } = execution;
         changes.next_work = next_work;
         // What fails on top of blocks that are not final may succeed without them.
         if depth == 0 {
@@ -418,16 +422,27 @@ impl Ledger {
         let block = Arc::new(Block { header, transactions });
         let (hash, encoded, transaction_hashes) = (block.header.hash(), codec::encode(block.as_ref()), hashes.into());
         let changes = changes.sealed(height, hash);
-        let checked =
-            CheckedBlock { block: block.clone(), hash, encoded, transaction_hashes, results, solutions, changes };
+        let checked = CheckedBlock {
+            block: block.clone(),
+            hash,
+            encoded,
+            transaction_hashes,
+            results,
+            solutions,
+            expired,
+            changes,
+        };
         self.remember(checked, depth);
         Some(block)
     }
 
     /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
-    /// remembers it in place of others on the same parent. `now_ms` is this peer's clock; a proposal that is not `fresh`
-    /// is not compared with it, because others may have prepared it long ago.
-    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64, fresh: bool) -> Result<(), BlockError> {
+    /// remembers it in place of others on the same parent. `arrived_ms` is when it came by this peer's clock, also if it
+    /// is judged again later; a proposal that is not `fresh` is not compared with that, nor with what waits here, because
+    /// others may have prepared it long ago.
+    ///
+    /// An error that [is for now](BlockError::is_for_now) may be none later.
+    pub fn check_proposal(&mut self, block: Arc<Block>, arrived_ms: u64, fresh: bool) -> Result<(), BlockError> {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = block.header.parent_hash;
         let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
@@ -439,7 +454,7 @@ impl Ledger {
         if self.speculative.get(depth).is_some_and(|known| known.hash == hash && known.block == block) {
             return Ok(());
         }
-        let checked = self.check(block, hash, depth, Some(Voting { now_ms: fresh.then_some(now_ms) }))?;
+        let checked = self.check(block, hash, depth, Some(Voting { now_ms: fresh.then_some(arrived_ms) }))?;
         self.remember(checked, depth);
         Ok(())
     }
@@ -455,11 +470,19 @@ impl Ledger {
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
         check_header(&block.header, &parent, &self.validators)?;
         if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
-            check_time(&block.header, &parent, now_ms, self.genesis.mining.is_some())?;
+            let clock = (now_ms, self.mempool.now_ms().max(now_ms));
+            check_time(&block.header, &parent, clock, self.genesis.mining.is_some())?;
+        }
+        if block.transactions.len() > MAX_BLOCK_TRANSACTIONS {
+            return Err(BlockError::TooManyTransactions(block.transactions.len()));
         }
         let encoded = codec::encode(block.as_ref());
         if encoded.len() as u64 > self.genesis.max_block_bytes {
             return Err(BlockError::TooLarge { actual: encoded.len(), limit: self.genesis.max_block_bytes });
+        }
+        let mut lengths = block.transactions.iter().map(codec::encoded_len).enumerate();
+        if let Some((index, actual)) = lengths.find(|(_, length)| *length > MAX_TRANSACTION_BYTES) {
+            return Err(BlockError::TransactionTooLong { index, actual });
         }
         let transaction_hashes: Arc<[B256]> =
             block.transactions.iter().map(|transaction| transaction.hash(&self.rules.domain)).collect();
@@ -480,14 +503,22 @@ impl Ledger {
             let valid = self.verified.validate(transaction, *hash);
             valid.map_err(Refusal::Invalid).map_err(refused)?;
         }
-        let Execution { mut changes, results, solutions, .. } = execution;
+        if let Some(arrived_ms) = voting.and_then(|voting| voting.now_ms).filter(|_| self.genesis.mining.is_none()) {
+            let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
+            let count = MAX_BLOCK_TRANSACTIONS - block.transactions.len();
+            let room = (count, max_bytes.saturating_sub(encoded.len()));
+            let judgement = Judgement { arrived_ms, now_ms: self.mempool.now_ms().max(arrived_ms), room };
+            fairness::check(&block, &mut execution, &self.mempool, &transaction_hashes, judgement)?;
+        }
+        execution.finish();
+        let Execution { mut changes, results, solutions, expired, .. } = execution;
         changes.next_work = next_work;
         let root = WorkResult::root(&results);
         if root != block.header.results_root {
             return Err(BlockError::ResultsRoot { have: root, named: block.header.results_root });
         }
         let changes = changes.sealed(height, hash);
-        Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, solutions, changes })
+        Ok(CheckedBlock { block, hash, encoded, transaction_hashes, results, solutions, expired, changes })
     }
 
     // Final blocks.
@@ -514,8 +545,8 @@ impl Ledger {
             block: checked.block.clone(),
             hash,
             transaction_hashes: checked.transaction_hashes.clone(),
-            opened: checked.changes.opened().collect(),
-            claimed: checked.results.iter().map(|result| result.id).collect(),
+            opened: checked.changes.opened(checked.block.header.height).collect(),
+            ended: checked.changes.closed().collect(),
         };
         let (tip, changes) = (checked.tip(), checked.changes.clone());
         let closed = checked.changes.closed_rounds.last().map(|round| round.number);
@@ -580,9 +611,9 @@ impl Ledger {
     /// this costs little however large the state is. A snapshot for peers that lag is written meanwhile, see
     /// [`Store::finish_snapshot`].
     pub fn checkpoint(&mut self) -> Result<B256, StoreError> {
-        let (rounds, next_work, chunks) = (self.state.rounds.clone(), self.state.next_work, self.tree.chunks());
-        let root = root::root(&self.tip, &rounds, next_work, &chunks);
-        self.store.checkpoint(self.tip.height, root, Cover { rounds, next_work, chunks })?;
+        let (rest, chunks) = (self.state.rest(), self.tree.chunks());
+        let root = root::root(&self.tip, &rest, &chunks);
+        self.store.checkpoint(self.tip.height, root, Cover { rest, chunks })?;
         Ok(root)
     }
 
@@ -636,7 +667,8 @@ impl Ledger {
         self.state = state;
         self.speculative.clear();
         let limits = self.mempool.limits();
-        let waiting = std::mem::replace(&mut self.mempool, Mempool::new(limits)).into_transactions();
+        let mempool = Mempool::new(limits, self.mempool.now_ms());
+        let waiting = std::mem::replace(&mut self.mempool, mempool).into_transactions();
         for transaction in waiting {
             // What is refused now was executed or made impossible by the blocks in between.
             _ = self.admit(transaction);
@@ -728,10 +760,17 @@ impl Ledger {
 
     /// The result of an order with its proof, once it has its winner.
     pub fn finalized_result(&self, order: B256) -> Result<Option<FinalizedResult>, StoreError> {
-        let Some(Location { height, index }) = self.store.result_of(order)? else { return Ok(None) };
+        let ended = self.store.result_of(order)?.filter(|location| location.index != EXPIRED);
+        let Some(Location { height, index }) = ended else { return Ok(None) };
         let proven = self.prove_results(height)?.into_iter().nth(index as usize);
         let proven = proven.filter(|proven| proven.result.id == order);
         proven.map(Some).ok_or_else(|| self.store.contradiction("a closed order has no result"))
+    }
+
+    /// The height of the block that ended an order's race without a winner.
+    pub fn expired(&self, order: B256) -> Result<Option<u64>, StoreError> {
+        let ended = self.store.result_of(order)?.filter(|location| location.index == EXPIRED);
+        Ok(ended.map(|location| location.height))
     }
 
     /// The results of the blocks from a height on, in order, with their proofs: of whole blocks until there are at
@@ -769,4 +808,115 @@ impl Ledger {
 /// The state after the first `depth` blocks on top of the tip.
 fn view<'a>(state: &'a State, speculative: &'a VecDeque<CheckedBlock>, depth: usize) -> View<'a> {
     View::new(state, speculative.iter().take(depth).map(|checked| &checked.changes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::{SecretKey, ValidatorIndex, Vote, VoteKind};
+
+    use super::*;
+
+    fn key(number: u8) -> SecretKey {
+        SecretKey::from_bytes(&[number; 32]).unwrap()
+    }
+
+    fn genesis() -> Genesis {
+        Genesis {
+            version: dtn_primitives::VERSION,
+            name: "accounts".into(),
+            chain_id: 1,
+            timestamp: 1_000,
+            max_block_bytes: 1 << 20,
+            validators: (1..=4).map(|number| key(number).public_key()).collect(),
+            requesters: Vec::new(),
+            mining: None,
+        }
+    }
+
+    fn data(signer: u8, nonce: u64) -> Transaction {
+        let payload = Payload::Data { nonce, items: vec![[signer]].into() };
+        Transaction::sign(payload, &key(signer), &genesis().domain())
+    }
+
+    /// A ledger that remembers three accounts.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::in_memory(genesis()).unwrap();
+        ledger.rules.max_accounts = 3;
+        ledger
+    }
+
+    fn certificate(block: &Block) -> Certificate {
+        let (domain, validators) = (genesis().domain(), genesis().validator_set().unwrap());
+        let vote = |number| {
+            let index: ValidatorIndex = validators.index_of(key(number).address()).unwrap();
+            Vote::sign(VoteKind::Commit, (0, 0, block.header.height), block.header.hash(), index, &key(number), &domain)
+        };
+        Certificate::from_votes(&(1..=3).map(vote).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn propose(ledger: &mut Ledger, parent: B256, transactions: impl IntoIterator<Item = Transaction>) -> Arc<Block> {
+        transactions.into_iter().for_each(|transaction| _ = ledger.admit(transaction).unwrap());
+        ledger.propose(parent, 0, key(1).address(), 100, false).unwrap()
+    }
+
+    #[test]
+    fn who_was_idle_longest_is_forgotten_and_nothing_that_it_signed_is_executed_again() {
+        let (mut ledger, mut replica) = (ledger(), ledger());
+        let bodies =
+            [vec![data(11, 0), data(11, 1)], vec![data(1, 0)], vec![data(12, 0)], vec![data(13, 0), data(14, 0)]];
+        // All four blocks are under way at once in one, and final one after the other in the other.
+        let mut parent = ledger.tip().hash;
+        let blocks = bodies.map(|body| {
+            let block = propose(&mut ledger, parent, body);
+            parent = block.header.hash();
+            block
+        });
+        for block in &blocks {
+            ledger.commit(block.clone(), &certificate(block)).unwrap();
+            replica.commit(block.clone(), &certificate(block)).unwrap();
+        }
+        assert_eq!(ledger.checkpoint(), replica.checkpoint());
+        let known: Vec<_> = ledger.state.nonces.keys().copied().collect();
+        let mut kept = [1, 13, 14].map(|number| key(number).address());
+        kept.sort();
+        assert_eq!(known, kept, "the strangers 11 and 12 are forgotten, the validator is not");
+        // Whoever is not remembered begins above all that anybody forgotten has used.
+        assert_eq!([11, 12, 15].map(|number| ledger.next_nonce(key(number).address())), [2; 3]);
+        let tip = ledger.tip();
+        for replayed in [data(11, 0), data(11, 1), data(12, 0)] {
+            let view = view(&ledger.state, &ledger.speculative, 0);
+            let mut execution = Execution::new(&ledger.rules, view, tip.height + 1, tip.timestamp + 1);
+            let refused = execution.apply(&replayed, replayed.hash(&ledger.rules.domain));
+            assert!(matches!(refused, Err(Refusal::NonceTooLow { next: 2, .. })), "{refused:?}");
+        }
+        // They go on, and a peer that is opened anew or takes over a snapshot knows the same.
+        let block = propose(&mut ledger, tip.hash, [data(11, 2), data(15, 2)]);
+        ledger.commit(block.clone(), &certificate(&block)).unwrap();
+        assert_eq!(ledger.next_nonce(key(11).address()), 3);
+        let mut state = State::from(ledger.state.rest());
+        for number in ledger.state.buckets() {
+            state.add_bucket(&ledger.state.bucket(number).unwrap()).unwrap();
+        }
+        assert_eq!((&state, state.next_nonce(key(16).address())), (&ledger.state, 2));
+    }
+
+    #[test]
+    fn what_waits_of_somebody_unknown_is_dropped_when_its_nonce_is_below_the_floor() {
+        let mut ledger = ledger();
+        let late = data(16, 0);
+        let hash = late.hash(&ledger.rules.domain);
+        let parent = ledger.tip.hash;
+        let first = propose(&mut ledger, parent, [data(11, 0), data(12, 0), data(13, 0)]);
+        ledger.commit(first.clone(), &certificate(&first)).unwrap();
+        ledger.admit(late).unwrap();
+        let mut other = self::ledger();
+        other.commit(first.clone(), &certificate(&first)).unwrap();
+        let block = propose(&mut other, first.header.hash(), [data(14, 0)]);
+        ledger.commit(block.clone(), &certificate(&block)).unwrap();
+        assert_eq!((ledger.pending(hash), ledger.oldest_executable(), ledger.ready()), (None, None, Ready::default()));
+        ledger.admit(data(16, 1)).unwrap();
+        assert_eq!(ledger.ready().transactions, 1);
+    }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use dtn_primitives::{B256, codec, keccak256};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Rounds, Tip,
@@ -85,10 +86,36 @@ impl StateTree {
     }
 }
 
+/// What of a state is in no bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// The rounds of sequential work.
+    pub rounds: Rounds,
+    /// The expected hashes for the next block; 0 where blocks are not mined.
+    pub next_work: u64,
+    /// The first nonce of accounts that are not remembered.
+    pub floor: u64,
+}
+
+impl State {
+    /// What of it is in no bucket.
+    pub(crate) fn rest(&self) -> Rest {
+        Rest { rounds: self.rounds.clone(), next_work: self.next_work, floor: self.nonces.floor }
+    }
+}
+
+impl From<Rest> for State {
+    fn from(Rest { rounds, next_work, floor }: Rest) -> Self {
+        let mut state = Self { rounds, next_work, ..Self::default() };
+        state.nonces.floor = floor;
+        state
+    }
+}
+
 /// The root of a state: of the block that led to it, of what is in no bucket, and of the nodes that stand for its parts.
 /// It binds how many parts there are, so that all peers cut one state in the same way.
-pub(crate) fn root(tip: &Tip, rounds: &Rounds, next_work: u64, chunks: &[B256]) -> B256 {
-    let head = codec::encode(&(tip.height, tip.hash, tip.timestamp, rounds, next_work, chunks.len() as u64));
+pub(crate) fn root(tip: &Tip, rest: &Rest, chunks: &[B256]) -> B256 {
+    let head = codec::encode(&(tip.height, tip.hash, tip.timestamp, rest, chunks.len() as u64));
     keccak256([keccak256(head), top(chunks)].concat())
 }
 
@@ -112,21 +139,21 @@ pub(crate) fn top(nodes: &[B256]) -> B256 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use dtn_primitives::Address;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::state::Changes;
+    use crate::{accounts::Account, state::Changes};
 
     #[test]
     fn the_root_is_the_one_of_the_formats() {
-        let nonces = BTreeMap::from([(Address::repeat_byte(0x11), 3), (Address::repeat_byte(0x22), 300)]);
-        let state = State { nonces, next_work: 7, ..State::default() };
+        let mut state = State { next_work: 7, ..State::default() };
+        state.nonces.floor = 5;
+        state.nonces.insert(Address::repeat_byte(0x11), Account { next: 3, used: 9 });
+        state.nonces.insert(Address::repeat_byte(0x22), Account { next: 300, used: 127 });
         let tip = Tip { height: 128, hash: B256::repeat_byte(0x33), timestamp: 1_700_000_000_000 };
         let tree = StateTree::of(&state);
-        let root = root(&tip, &state.rounds, state.next_work, &tree.chunks());
+        let root = root(&tip, &state.rest(), &tree.chunks());
         assert_eq!(root.to_string(), GOLDEN);
     }
 
@@ -143,7 +170,7 @@ mod tests {
                 for (first, last, nonce) in block {
                     let mut account = [first.wrapping_mul(37); 20];
                     account[19] = last;
-                    changes.nonces.insert(account.into(), nonce);
+                    changes.nonces.insert(account.into(), Some(Account { next: nonce, used: nonce / 2 }));
                 }
                 state.apply(changes.clone());
                 tree.update(&state, changes.buckets());

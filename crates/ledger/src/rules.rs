@@ -5,13 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
     Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Line, Order, Payload, Round, RoundOrder,
-    Solution, Transaction, TransactionError, ValidatorSet, WorkResult, codec,
+    Solution, Transaction, TransactionError, ValidatorSet, WorkResult,
 };
 
 use crate::{
+    Lead, OpenOrder, Rounds,
+    accounts::{Account, MAX_ACCOUNTS},
     lines::Copies,
-    state::{Changes, OpenOrder, Rounds, View},
+    state::{Changes, View},
 };
+
+/// The most races for lines that are open, all validators' together: what they hold stays below 150 MB. Each validator has
+/// an equal share, so that none fills that of others.
+const MAX_OPEN_LINES: usize = 16_384;
+
+/// The most races for orders that are open, shared by the requesters in the same way.
+const MAX_OPEN_ORDERS: usize = 16_384;
 
 /// Why a transaction may not be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,13 +50,21 @@ pub enum Refusal {
     /// The order takes no claim: it has its winner, asks for no work, or is in no block.
     #[error("order {0} is not open: it has its winner, asks for no work, or is in no block before this one")]
     NotOpen(B256),
-    /// A worker has one claim in a race.
-    #[error("{worker} has claimed order {order} before")]
-    ClaimedBefore {
+    /// The claim does not take the lead.
+    #[error("a claim for order {order} has the hash {lowest}, which is lower")]
+    Outdone {
         /// The order.
         order: B256,
-        /// Who claims it twice.
-        worker: Address,
+        /// The lowest hash so far.
+        lowest: B256,
+    },
+    /// The account has as many open races as it may have.
+    #[error("{requester} has {open} open races, as many as it may have")]
+    TooManyOpen {
+        /// The account.
+        requester: Address,
+        /// How many races it has.
+        open: usize,
     },
     /// The claim is for another race than that of the order's block.
     #[error("the claim is for race {have}, and the order's is {need}")]
@@ -112,17 +129,53 @@ pub enum Refusal {
     InvalidWork(#[from] PowError),
 }
 
+impl Refusal {
+    /// Whether a transaction that was executed is refused like this.
+    pub(crate) fn may_be_executed(&self) -> bool {
+        matches!(
+            self,
+            Self::NonceTooLow { .. }
+                | Self::NotOpen(_)
+                | Self::Outdone { .. }
+                | Self::RoundNotOpen(_)
+                | Self::CompletedBefore { .. }
+        )
+    }
+}
+
+/// What an account is by the genesis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may ask for work.
+    Requester,
+    /// It votes.
+    Validator,
+    /// Nothing.
+    Stranger,
+}
+
 /// The part of the genesis that execution depends on.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) domain: Domain,
     requesters: BTreeSet<Address>,
     validators: ValidatorSet,
+    pub(crate) max_accounts: usize,
 }
 
 impl Rules {
     pub(crate) fn new(genesis: &Genesis, validators: ValidatorSet) -> Self {
-        Self { domain: genesis.domain(), requesters: genesis.requesters.iter().copied().collect(), validators }
+        let requesters = genesis.requesters.iter().copied().collect();
+        Self { domain: genesis.domain(), requesters, validators, max_accounts: MAX_ACCOUNTS }
+    }
+
+    /// What an account is.
+    pub(crate) fn standing(&self, account: Address) -> Standing {
+        match self.validators.index_of(account) {
+            _ if self.requesters.contains(&account) => Standing::Requester,
+            Some(_) => Standing::Validator,
+            None => Standing::Stranger,
+        }
     }
 
     /// Whether the sender may place such an order, which has this hash.
@@ -136,6 +189,15 @@ impl Rules {
         } else {
             Err(Refusal::NotRequester(sender))
         }
+    }
+
+    /// Whether an account that has so many open races may open another by what it asks for.
+    pub(crate) fn allow_another(&self, requester: Address, payload: &Payload, open: usize) -> Result<(), Refusal> {
+        let quota = match payload {
+            Payload::Line(_) => MAX_OPEN_LINES / self.validators.len(),
+            _ => MAX_OPEN_ORDERS / self.requesters.len().max(1),
+        };
+        if open < quota { Ok(()) } else { Err(Refusal::TooManyOpen { requester, open }) }
     }
 
     /// Whether the sender may take in a line, which has this transaction hash.
@@ -201,31 +263,23 @@ pub(crate) struct Execution<'a> {
     parent: View<'a>,
     height: u64,
     timestamp_ms: u64,
-    /// The races that this block closes.
-    finishes: BTreeMap<B256, Finish<'a>>,
+    /// How many races are open of who has asked for one in this block.
+    open: BTreeMap<Address, usize>,
     pub(crate) changes: Changes,
     pub(crate) results: Vec<WorkResult>,
     /// What shows the work of those that are of races, by their ids.
     pub(crate) solutions: BTreeMap<B256, Solution>,
-}
-
-/// A race that takes the claims of the block in which its first one is, and of no other.
-struct Finish<'a> {
-    open: &'a OpenOrder,
-    /// Who has claimed.
-    workers: BTreeSet<Address>,
-    /// The lowest hash of a claim so far.
-    lowest: B256,
-    /// The place of the winner's result.
-    result: usize,
+    /// The orders, not lines, that it ends without a winner.
+    pub(crate) expired: Vec<B256>,
 }
 
 impl<'a> Execution<'a> {
     /// The execution of a block with this height and this timestamp in milliseconds.
     pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64, timestamp_ms: u64) -> Self {
-        let (finishes, changes) = (BTreeMap::new(), Changes::default());
-        let (results, solutions) = (Vec::new(), BTreeMap::new());
-        Self { rules, parent, height, timestamp_ms, finishes, changes, results, solutions }
+        let open = BTreeMap::new();
+        let changes = Changes { floor: parent.floor(), accounts: parent.accounts(), ..Changes::default() };
+        let (results, solutions, expired) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { rules, parent, height, timestamp_ms, open, changes, results, solutions, expired }
     }
 
     /// Executes a transaction, or changes nothing.
@@ -233,9 +287,10 @@ impl<'a> Execution<'a> {
         let sender = transaction.sender;
         let mut following = None;
         if let Some(nonce) = transaction.payload.nonce() {
-            let next = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.parent.next_nonce(sender));
+            let account = self.changes.nonces.get(&sender).copied().unwrap_or_else(|| self.parent.account(sender));
+            let next = account.map_or(self.changes.floor, |account| account.next);
             check_nonce(nonce, next..=next)?;
-            following = Some(next.saturating_add(1));
+            following = Some((next.saturating_add(1), account.is_none()));
         }
         match &transaction.payload {
             Payload::Order(order) => self.apply_order(sender, order, hash)?,
@@ -246,8 +301,9 @@ impl<'a> Execution<'a> {
             Payload::CloseRound { round } => self.end_round(sender, *round)?,
             Payload::Line(line) => self.apply_line(sender, line, hash)?,
         }
-        if let Some(next) = following {
-            self.changes.nonces.insert(sender, next);
+        if let Some((next, is_new)) = following {
+            self.changes.nonces.insert(sender, Some(Account { next, used: self.height }));
+            self.changes.accounts += usize::from(is_new);
         }
         Ok(())
     }
@@ -255,66 +311,111 @@ impl<'a> Execution<'a> {
     fn apply_order(&mut self, sender: Address, order: &Order, hash: B256) -> Result<(), Refusal> {
         self.rules.allow_order(sender, order, hash)?;
         if order.work.is_some() {
-            self.open(sender, Payload::Order(order.clone()), hash);
+            self.open(sender, Payload::Order(order.clone()), hash)?;
         }
         Ok(())
     }
 
     /// Opens a race.
-    fn open(&mut self, requester: Address, payload: Payload, hash: B256) {
+    fn open(&mut self, requester: Address, payload: Payload, hash: B256) -> Result<(), Refusal> {
+        let parent = &self.parent;
+        let open = self.open.entry(requester).or_insert_with(|| parent.open_of(requester));
+        self.rules.allow_another(requester, &payload, *open)?;
+        *open += 1;
         // A nonce is used at most once and is part of the hash, so no other order has this one.
         // The race follows from the block, see `Changes::sealed`.
-        let open = OpenOrder { requester, payload, height: self.height, race: B256::ZERO };
+        let (race, lead) = (B256::ZERO, None);
+        let open = OpenOrder { requester, payload, height: self.height, opened_at_ms: self.timestamp_ms, race, lead };
         self.changes.orders.insert(hash, Some(open));
+        Ok(())
     }
 
     fn apply_line(&mut self, sender: Address, line: &Line, hash: B256) -> Result<(), Refusal> {
         self.rules.allow_line(sender, hash)?;
         let (content, timestamp_ms) = (line.content(), self.timestamp_ms);
+        let of_parent = || self.parent.line(content).filter(|copies| !copies.is_over(timestamp_ms)).cloned();
+        let known = self.changes.lines.get(&content).cloned().unwrap_or_else(of_parent);
+        let mut copies = known.unwrap_or_else(|| Copies::new(timestamp_ms));
+        if copies.add(sender) {
+            self.open(sender, Payload::Line(line.clone()), hash)?;
+        }
         // The first line of a block has those forgotten that are over.
         if self.changes.lines.is_empty() {
             self.changes.lines.extend(self.parent.lines_over(timestamp_ms).into_iter().map(|over| (over, None)));
         }
-        let parent = &self.parent;
-        let copies = self.changes.lines.entry(content).or_insert_with(|| parent.line(content).cloned());
-        if copies.get_or_insert_with(|| Copies::new(timestamp_ms)).add(sender) {
-            self.open(sender, Payload::Line(line.clone()), hash);
-        }
+        self.changes.lines.insert(content, Some(copies));
         Ok(())
     }
 
-    fn apply_claim(&mut self, sender: Address, claim: &Claim, hash: B256) -> Result<(), Refusal> {
-        // An order of this block is not among them: its race begins above, because this block has no hash yet.
-        let finish = self.finishes.get_mut(&claim.order);
-        let open = finish.as_ref().map(|finish| finish.open).or_else(|| self.parent.order(claim.order));
-        let open = self.rules.allow_claim(sender, claim, open)?;
-        let (payee, amount) = (claim.payee, open.reward());
-        let result = WorkResult { id: claim.order, worker: sender, payee, amount, digest: hash };
-        match finish {
-            Some(finish) => {
-                if !finish.workers.insert(sender) {
-                    return Err(Refusal::ClaimedBefore { order: claim.order, worker: sender });
-                }
-                if claim.hash >= finish.lowest {
-                    return Ok(());
-                }
-                finish.lowest = claim.hash;
-                self.results[finish.result] = result;
-            }
-            None => {
-                let (workers, lowest) = (BTreeSet::from([sender]), claim.hash);
-                self.finishes.insert(claim.order, Finish { open, workers, lowest, result: self.results.len() });
-                self.results.push(result);
-                self.changes.orders.insert(claim.order, None);
-            }
+    /// An order as of now, if it is open and its race has begun: that of an order in this block begins above, because this
+    /// block has no hash yet.
+    fn open_order(&self, order: B256) -> Option<&OpenOrder> {
+        match self.changes.orders.get(&order) {
+            Some(changed) => changed.as_ref().filter(|open| open.height < self.height),
+            None => self.parent.order(order),
         }
-        let solution = Solution {
-            requester: open.requester,
-            order: codec::encode(&open.payload).into(),
-            claim: codec::encode(&Payload::Claim(claim.clone())).into(),
-        };
-        self.solutions.insert(claim.order, solution);
+    }
+
+    fn apply_claim(&mut self, sender: Address, claim: &Claim, hash: B256) -> Result<(), Refusal> {
+        let open = self.rules.allow_claim(sender, claim, self.open_order(claim.order))?;
+        open.take(claim.order, claim.hash, self.timestamp_ms)?;
+        let mut open = open.clone();
+        let first_ms = open.lead.as_ref().map_or(self.timestamp_ms, |lead| lead.first_ms);
+        open.lead = Some(Lead { first_ms, worker: sender, claim: claim.clone(), transaction: hash });
+        self.changes.orders.insert(claim.order, Some(open));
         Ok(())
+    }
+
+    /// Whether the first claim for an order is in this block.
+    pub(crate) fn begins_window(&self, order: B256) -> bool {
+        self.parent.order(order).is_some_and(|open| open.lead.is_none())
+    }
+
+    /// The orders that have their winners when this block ends the races that are over.
+    pub(crate) fn wins(&self) -> impl Iterator<Item = B256> {
+        let over = self.parent.races_over(self.timestamp_ms).into_iter();
+        over.filter(|order| self.parent.lead(*order).is_some())
+    }
+
+    /// Does what is due when all transactions are executed.
+    pub(crate) fn finish(&mut self) {
+        self.end_races();
+        self.forget_accounts();
+    }
+
+    /// Forgets the strangers that were idle longest, if there are too many accounts.
+    fn forget_accounts(&mut self) {
+        let Changes { nonces, floor, accounts, .. } = &mut self.changes;
+        let is_stranger = |address: &Address| self.rules.standing(*address) == Standing::Stranger;
+        let idle = self.parent.least_used().filter(|address| is_stranger(address));
+        let excess = accounts.saturating_sub(self.rules.max_accounts);
+        let idle: Vec<_> = if excess == 0 {
+            Vec::new()
+        } else {
+            idle.filter(|address| !nonces.contains_key(address)).take(excess).collect()
+        };
+        for address in idle {
+            *floor = self.parent.next_nonce(address).max(*floor);
+            *accounts -= 1;
+            nonces.insert(address, None);
+        }
+    }
+
+    /// Ends the races that are over: those with a lead have their winners now, and the rest have expired.
+    fn end_races(&mut self) {
+        for order in self.parent.races_over(self.timestamp_ms) {
+            match self.open_order(order).and_then(|open| open.result(order)) {
+                Some((result, solution)) => {
+                    self.results.push(result);
+                    self.solutions.insert(order, solution);
+                }
+                None if self.parent.order(order).is_some_and(|open| matches!(open.payload, Payload::Order(_))) => {
+                    self.expired.push(order);
+                }
+                None => {}
+            }
+            self.changes.orders.insert(order, None);
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use dtn_primitives::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Rounds, Tip,
+    Tip,
     buckets::BUCKETS,
-    root::{self, bucket_hash},
+    root::{self, Rest, bucket_hash},
     state::State,
 };
 
@@ -34,10 +34,8 @@ pub struct Manifest {
     pub header: Header,
     /// The quorum that finalized that block.
     pub certificate: Certificate,
-    /// The rounds of sequential work.
-    pub rounds: Rounds,
-    /// The expected hashes for the next block.
-    pub next_work: u64,
+    /// What of the state is in no part.
+    pub rest: Rest,
     /// The parts' hashes in their order, under the checkpoint's root.
     pub chunks: Vec<B256>,
 }
@@ -117,7 +115,7 @@ impl Manifest {
         if !belongs {
             return Err(SnapshotError::Mismatch);
         }
-        let have = root::root(&tip, &self.rounds, self.next_work, &self.chunks);
+        let have = root::root(&tip, &self.rest, &self.chunks);
         let need = self.checkpoint.state_root;
         if have != need {
             return Err(SnapshotError::Root { have, need });
@@ -149,7 +147,7 @@ impl Manifest {
         if chunks.len() != self.chunks.len() {
             return Err(SnapshotError::ChunkCount(chunks.len()));
         }
-        let mut state = State { rounds: self.rounds.clone(), next_work: self.next_work, ..State::default() };
+        let mut state = State::from(self.rest.clone());
         for (index, chunk) in chunks.iter().enumerate() {
             for (_, bucket) in self.decode(index, chunk.as_ref())?.0 {
                 state.add_bucket(&bucket).map_err(|error| SnapshotError::Encoding(error.to_string()))?;

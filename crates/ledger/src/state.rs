@@ -1,43 +1,16 @@
 //! What executing blocks leads to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dtn_primitives::{Address, B256, Line, Order, Payload, Round, Transaction, U256};
+use dtn_primitives::{Address, B256, Payload, Round, Transaction};
 use serde::{Deserialize, Serialize};
 
-use crate::lines::Copies;
-
-/// An order that takes the claims of the first block that shows its work, of which that with the lowest hash wins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenOrder {
-    /// Who asks for the work.
-    pub requester: Address,
-    /// What was signed for it.
-    pub payload: Payload,
-    /// The height of its block.
-    pub height: u64,
-    /// The hash of its block, which is the id of the race: before the block is there, nobody can begin.
-    pub race: B256,
-}
-
-impl OpenOrder {
-    /// The expected number of hashes that a claim must show.
-    pub fn expected_hashes(&self) -> Option<u64> {
-        match &self.payload {
-            Payload::Order(Order { work: Some(work), .. }) => Some(work.expected_hashes),
-            Payload::Line(Line { expected_hashes, .. }) => Some(*expected_hashes),
-            _ => None,
-        }
-    }
-
-    /// What the winner earns, in wei.
-    pub fn reward(&self) -> U256 {
-        match &self.payload {
-            Payload::Order(order) => order.reward,
-            _ => U256::ZERO,
-        }
-    }
-}
+use crate::{
+    Lead, OpenOrder,
+    accounts::{Account, Accounts},
+    lines::Copies,
+    race::{MAX_ENDED, OpenOrders, races_over},
+};
 
 /// What of the state a transaction without a nonce uses up: each takes one such transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +61,8 @@ impl Rounds {
 /// takes to read the state and not to execute the chain again. The maps are sorted, so that the state has one encoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    pub(crate) nonces: BTreeMap<Address, u64>,
-    pub(crate) orders: BTreeMap<B256, OpenOrder>,
+    pub(crate) nonces: Accounts,
+    pub(crate) orders: OpenOrders,
     pub(crate) rounds: Rounds,
     /// The expected hashes for the next block; 0 where blocks are not mined.
     pub(crate) next_work: u64,
@@ -99,11 +72,17 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn next_nonce(&self, account: Address) -> u64 {
-        self.nonces.get(&account).copied().unwrap_or(0)
+        self.nonces.get(&account).map_or(self.nonces.floor, |account| account.next)
     }
 
     pub(crate) fn apply(&mut self, changes: Changes) {
-        self.nonces.extend(changes.nonces);
+        for (address, account) in changes.nonces {
+            match account {
+                Some(account) => self.nonces.insert(address, account),
+                None => self.nonces.remove(&address),
+            }
+        }
+        self.nonces.floor = changes.floor;
         for (hash, order) in changes.orders {
             match order {
                 Some(order) => _ = self.orders.insert(hash, order),
@@ -123,11 +102,15 @@ impl State {
     }
 }
 
-/// What one block changes, by account, by order and by line. An order that is `None` is open no longer, a line that is
-/// `None` is forgotten, and rounds that are `None` are as they were.
+/// What one block changes, by account, by order and by line. An order that is `None` is open no longer, an account or a
+/// line that is `None` is forgotten, and rounds that are `None` are as they were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    pub(crate) nonces: BTreeMap<Address, u64>,
+    pub(crate) nonces: BTreeMap<Address, Option<Account>>,
+    /// The first nonce of whoever is not remembered after it.
+    pub(crate) floor: u64,
+    /// How many accounts are remembered after it.
+    pub(crate) accounts: usize,
     pub(crate) orders: BTreeMap<B256, Option<OpenOrder>>,
     pub(crate) rounds: Option<Rounds>,
     pub(crate) lines: BTreeMap<B256, Option<Copies>>,
@@ -141,7 +124,7 @@ impl Changes {
     /// Tells what the block opens, races and a round, where its work starts: the block's hash, which follows from
     /// everything else.
     pub(crate) fn sealed(mut self, height: u64, block_hash: B256) -> Self {
-        for open in self.orders.values_mut().flatten() {
+        for open in self.orders.values_mut().flatten().filter(|open| open.height == height) {
             open.race = block_hash;
         }
         let opened = self.rounds.as_mut().and_then(|rounds| rounds.open.as_mut());
@@ -156,9 +139,10 @@ impl Changes {
         self.orders.iter().filter(|(_, open)| open.is_none()).map(|(hash, _)| *hash)
     }
 
-    /// The orders that it leaves open.
-    pub(crate) fn opened(&self) -> impl Iterator<Item = B256> {
-        self.orders.iter().filter(|(_, open)| open.is_some()).map(|(hash, _)| *hash)
+    /// The orders that it opens, being at this height.
+    pub(crate) fn opened(&self, height: u64) -> impl Iterator<Item = B256> {
+        let opened = move |open: &Option<OpenOrder>| open.as_ref().is_some_and(|open| open.height == height);
+        self.orders.iter().filter(move |(_, open)| opened(open)).map(|(hash, _)| *hash)
     }
 }
 
@@ -175,9 +159,36 @@ impl<'a> View<'a> {
         Self { state, layers: layers.collect() }
     }
 
-    pub(crate) fn next_nonce(&self, account: Address) -> u64 {
-        let changed = self.layers.iter().rev().find_map(|changes| changes.nonces.get(&account));
-        changed.copied().unwrap_or_else(|| self.state.next_nonce(account))
+    pub(crate) fn account(&self, address: Address) -> Option<Account> {
+        let changed = self.layers.iter().rev().find_map(|changes| changes.nonces.get(&address));
+        changed.copied().unwrap_or_else(|| self.state.nonces.get(&address).copied())
+    }
+
+    pub(crate) fn next_nonce(&self, address: Address) -> u64 {
+        self.account(address).map_or_else(|| self.floor(), |account| account.next)
+    }
+
+    /// The first nonce of whoever is not remembered.
+    pub(crate) fn floor(&self) -> u64 {
+        self.layers.last().map_or(self.state.nonces.floor, |changes| changes.floor)
+    }
+
+    /// How many accounts are remembered.
+    pub(crate) fn accounts(&self) -> usize {
+        self.layers.last().map_or(self.state.nonces.len(), |changes| changes.accounts)
+    }
+
+    /// All accounts that are remembered, the longest idle first: those that blocks which are not final have used come after
+    /// all others.
+    pub(crate) fn least_used(&self) -> impl Iterator<Item = Address> {
+        let changed = |address: &Address| self.layers.iter().any(|changes| changes.nonces.contains_key(address));
+        let unchanged = self.state.nonces.least_used().filter(move |address| !changed(address));
+        let in_layers = move || {
+            let keys: BTreeSet<_> = self.layers.iter().flat_map(|changes| changes.nonces.keys()).copied().collect();
+            let used = keys.into_iter().filter_map(|address| Some((self.account(address)?.used, address)));
+            used.collect::<BTreeSet<_>>().into_iter().map(|(_, address)| address)
+        };
+        unchanged.chain(std::iter::once_with(in_layers).flatten())
     }
 
     pub(crate) fn order(&self, hash: B256) -> Option<&'a OpenOrder> {
@@ -185,6 +196,28 @@ impl<'a> View<'a> {
             Some(changed) => changed.as_ref(),
             None => self.state.orders.get(&hash),
         }
+    }
+
+    /// The claim that leads the race for an order.
+    pub(crate) fn lead(&self, order: B256) -> Option<&'a Lead> {
+        self.order(order).and_then(|open| open.lead.as_ref())
+    }
+
+    /// The races that a block with this timestamp ends, the longest overdue first.
+    pub(crate) fn races_over(&self, timestamp_ms: u64) -> Vec<B256> {
+        let changed: BTreeSet<_> = self.layers.iter().flat_map(|changes| changes.orders.keys()).copied().collect();
+        let unchanged = self.state.orders.over(timestamp_ms).filter(|hash| !changed.contains(hash)).take(MAX_ENDED);
+        let known = unchanged.chain(changed.iter().copied());
+        races_over(known.filter_map(|hash| Some((hash, self.order(hash)?))), timestamp_ms)
+    }
+
+    /// How many orders of an account are open. Costs as much as the orders that blocks which are not final have changed.
+    pub(crate) fn open_of(&self, requester: Address) -> usize {
+        let is_its = |open: Option<&OpenOrder>| open.is_some_and(|open| open.requester == requester);
+        let changed: BTreeSet<_> = self.layers.iter().flat_map(|changes| changes.orders.keys()).collect();
+        let before = changed.iter().filter(|hash| is_its(self.state.orders.get(**hash))).count();
+        let after = changed.iter().filter(|hash| is_its(self.order(***hash))).count();
+        self.state.orders.of(requester) + after - before
     }
 
     pub(crate) fn rounds(&self) -> &'a Rounds {

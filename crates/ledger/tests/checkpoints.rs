@@ -15,7 +15,9 @@ fn filled() -> Ledger {
     let orders: Vec<_> = (0..2).map(order).collect();
     commit_all(&mut ledger, orders.clone());
     commit_all(&mut ledger, [claim(hash(&orders[0]), 2)]);
-    commit_all(&mut ledger, [note(5, 0), note(6, 0)]);
+    ledger.admit(note(5, 0)).unwrap();
+    ledger.admit(note(6, 0)).unwrap();
+    end_races(&mut ledger);
     ledger
 }
 
@@ -86,28 +88,23 @@ fn the_root_depends_on_every_part_of_the_state_and_on_nothing_else() {
     assert_eq!(waiting.checkpoint(), Ok(root), "what waits is no part of the state");
 
     // Snapshots of one block that differ in a nonce or in an order alone do not share the root.
-    let after = |transactions: Vec<Transaction>, results: &[WorkResult]| {
+    let after = |transactions: Vec<Transaction>| {
         let mut ledger = filled();
-        let block = forged(&ledger, transactions, results);
+        let block = forged(&ledger, transactions, &[]);
         commit(&mut ledger, &block);
         let (manifest, chunks) = snapshot(&mut ledger);
         (manifest.checkpoint.state_root, chunks.concat())
     };
     let claimed = claim(hash(&order(1)), 2);
-    let result = WorkResult {
-        id: hash(&order(1)),
-        worker: key(2).address(),
-        payee: key(2).address(),
-        amount: U256::from(7),
-        digest: hash(&claimed),
-    };
-    let (note_root, with_note) = after(vec![note(5, 1)], &[]);
-    let (claim_root, with_claim) = after(vec![claimed], &[result]);
+    let (note_root, with_note) = after(vec![note(5, 1)]);
+    let (claim_root, with_claim) = after(vec![claimed.clone()]);
     assert_ne!(note_root, claim_root);
     let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     let (account, order) = (key(5).address(), hash(&order(1)));
     assert!(contains(&with_note, account.as_slice()) && contains(&with_note, order.as_slice()));
-    assert!(contains(&with_claim, account.as_slice()) && !contains(&with_claim, order.as_slice()));
+    let lead = hash(&claimed);
+    assert!(contains(&with_claim, account.as_slice()) && contains(&with_claim, order.as_slice()));
+    assert!(contains(&with_claim, lead.as_slice()) && !contains(&with_note, lead.as_slice()));
 }
 
 #[test]
@@ -152,8 +149,9 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
         ("certificate block", |m| m.certificate.block_hash.0[0] ^= 1),
         ("certificate signature", |m| m.certificate.signatures[1].1.0[40] ^= 1),
         ("certificate below quorum", |m| _ = m.certificate.signatures.pop()),
-        ("rounds", |m| m.rounds.last += 1),
-        ("work", |m| m.next_work += 1),
+        ("rounds", |m| m.rest.rounds.last += 1),
+        ("work", |m| m.rest.next_work += 1),
+        ("floor", |m| m.rest.floor += 1),
         ("chunk hash", |m| m.chunks[0].0[0] ^= 1),
         ("no chunk hashes", |m| m.chunks.clear()),
         ("one more chunk hash", |m| m.chunks.push(B256::ZERO)),
@@ -189,7 +187,7 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
     let bucket = Bytes::from_static(b"no state");
     let node = (0..16).fold(keccak256(&bucket), |node, _| keccak256([node, B256::ZERO].concat()));
     let (tip, chunk) = (ahead.tip(), codec::encode(&vec![(0u16, bucket)]));
-    let head = (tip.height, tip.hash, tip.timestamp, &good.rounds, good.next_work, 1u64);
+    let head = (tip.height, tip.hash, tip.timestamp, &good.rest, 1u64);
     let root = keccak256([keccak256(codec::encode(&head)), node].concat());
     let junk = Manifest { checkpoint: checkpoint_of(3, root), chunks: vec![node], ..good.clone() };
     assert!(matches!(refuse("junk", &junk, &[chunk]), SnapshotError::Encoding(_)));
@@ -301,8 +299,10 @@ fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
     commit_all(&mut ledger, orders.clone());
     let (claimed, closed) = (claim(hash(&orders[0]), 2), hash(&orders[0]));
     commit_all(&mut ledger, [claimed.clone(), note(5, 0)]);
+    ledger.admit(note(5, 1)).unwrap();
+    end_races(&mut ledger);
     let proven = ledger.finalized_result(closed).unwrap().expect("closed");
-    for nonce in 1..20 {
+    for nonce in 2..20 {
         commit_all(&mut ledger, [note(5, nonce)]);
         stabilize(&mut ledger);
     }
@@ -311,8 +311,8 @@ fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
     for height in 1..=tip {
         let (block, kept) = (ledger.block(height).unwrap(), height >= lowest);
         assert_eq!(block.is_some(), kept);
-        assert_eq!(ledger.header(height).unwrap().is_some(), kept || height == 2);
-        assert_eq!(ledger.certificate(height).unwrap().is_some(), kept || height == 2);
+        assert_eq!(ledger.header(height).unwrap().is_some(), kept || height == 3);
+        assert_eq!(ledger.certificate(height).unwrap().is_some(), kept || height == 3);
     }
     assert_eq!((ledger.transaction(hash(&note(5, 0))), ledger.transaction(hash(&claimed))), (Ok(None), Ok(None)));
     assert!(ledger.transaction(hash(&note(5, 19))).unwrap().is_some());
@@ -346,12 +346,12 @@ fn the_state_grows_with_accounts_and_open_orders_and_not_with_transactions() {
     let size = |ledger: &mut Ledger| snapshot(ledger).1.concat().len();
     let mut ledger = common::ledger().with_retention(3);
     commit_all(&mut ledger, [note(5, 0), order(0)]);
-    commit_all(&mut ledger, [claim(hash(&order(0)), 2)]);
+    win(&mut ledger, [claim(hash(&order(0)), 2)]);
     let before = size(&mut ledger);
     for round in 1..20u64 {
         commit_all(&mut ledger, [order(round)]);
         let notes = (0..50).map(|nonce| note(5, round * 50 - 49 + nonce));
-        commit_all(&mut ledger, notes.chain([claim(hash(&order(round)), 2)]));
+        win(&mut ledger, notes.chain([claim(hash(&order(round)), 2)]));
     }
     assert_eq!(ledger.open_orders().len(), 0);
     // The numbers themselves take a few bytes more.

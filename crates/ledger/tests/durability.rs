@@ -20,7 +20,9 @@ fn filled(path: &Path) -> (Vec<B256>, String) {
     let orders: Vec<_> = (0..4).map(order).collect();
     commit_all(&mut ledger, orders.clone());
     commit_all(&mut ledger, [claim(hash(&orders[0]), 2), claim(hash(&orders[1]), 3), note(5, 0)]);
-    for nonce in 1..10 {
+    ledger.admit(note(5, 1)).unwrap();
+    end_races(&mut ledger);
+    for nonce in 2..10 {
         commit_all(&mut ledger, [note(5, nonce)]);
     }
     ledger.store().append_journal([(12, b"vote".as_slice())]).unwrap();
@@ -53,10 +55,10 @@ fn a_reopened_store_says_what_it_said_before() {
 
     // It goes on from there as one that was never closed.
     let mut ledger = open(&path);
-    commit_all(&mut ledger, [claim(orders[2], 4), note(5, 10)]);
+    win(&mut ledger, [claim(orders[2], 4), note(5, 10)]);
     drop(ledger);
     let ledger = open(&path);
-    assert_eq!((ledger.tip().height, ledger.open_orders().count()), (12, 1));
+    assert_eq!((ledger.tip().height, ledger.open_orders().count()), (13, 1));
     assert_eq!(ledger.store().journal(), Ok(vec![]), "the journal of a committed height is gone");
 }
 

@@ -6,14 +6,17 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_AHEAD_MS, MAX_BEHIND_MS, Refusal};
+use dtn_ledger::{
+    AdmissionError, BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, Ledger, LedgerError, Location, MAX_AHEAD_MS,
+    MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, Refusal,
+};
 use dtn_pow::PowError;
 use dtn_primitives::*;
 use proptest::prelude::*;
 
 fn refusal(ledger: &mut Ledger, transactions: Vec<Transaction>) -> (usize, Refusal) {
     let block = forged(ledger, transactions, &[]);
-    match ledger.check_proposal(Arc::new(block), NOW, true) {
+    match ledger.check_proposal(Arc::new(block), NOW, false) {
         Err(BlockError::Execution { index, refusal }) => (index, refusal),
         other => panic!("expected a refusal, not {other:?}"),
     }
@@ -34,7 +37,10 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
     // The account that is paid need not be the one that did the work.
     let (worker, payee) = (key(2).address(), key(3).address());
     let claimed = sign(Payload::Claim(Claim { payee, ..claim_of(hash(&ordered), 2) }), 2);
-    let block = commit_all(&mut ledger, [claimed.clone()]);
+    commit_all(&mut ledger, [claimed.clone()]);
+    assert_eq!(ledger.finalized_result(hash(&ordered)), Ok(None), "others may have lower hashes");
+    let block = end_races(&mut ledger);
+    assert!(block.transactions.is_empty());
     let proven = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
     let result = WorkResult { id: hash(&ordered), worker, payee, amount: U256::from(7), digest: hash(&claimed) };
     assert_eq!(proven.result, result);
@@ -59,41 +65,6 @@ fn nobody_can_begin_before_the_block_that_opens_the_race() {
     commit_all(&mut ledger, [claim(order, 2)]);
 }
 
-/// The claims of three workers for an order, that with the lowest hash first.
-fn rivals(order: B256) -> [Transaction; 3] {
-    let mut claims = [2, 3, 4].map(|miner| (claim_of(order, miner), miner));
-    claims.sort_unstable_by_key(|(claim, _)| claim.hash);
-    claims.map(|(claim, miner)| sign(Payload::Claim(claim), miner))
-}
-
-#[test]
-fn of_the_claims_in_one_block_the_lowest_hash_wins_whatever_their_order() {
-    for order_of_claims in [[0, 1, 2], [1, 0, 2], [2, 1, 0]] {
-        let mut ledger = common::ledger();
-        let ordered = order(0);
-        let order = hash(&ordered);
-        commit_all(&mut ledger, [ordered]);
-        let rivals = rivals(order);
-        let block = commit_all(&mut ledger, order_of_claims.map(|index: usize| rivals[index].clone()));
-        assert_eq!(block.transactions.len(), 3, "everybody's part in the race is on record");
-        let results = ledger.results_in(2).unwrap();
-        assert_eq!(results.iter().map(|result| result.digest).collect::<Vec<_>>(), [hash(&rivals[0])]);
-        assert_eq!(results[0].worker, rivals[0].sender);
-    }
-}
-
-#[test]
-fn a_worker_has_one_claim_in_a_race() {
-    let mut ledger = common::ledger();
-    let ordered = order(0);
-    let order = hash(&ordered);
-    commit_all(&mut ledger, [ordered]);
-    let again = Claim { duration_us: 7, ..claim_of(order, 2) };
-    let twice = vec![claim(order, 2), sign(Payload::Claim(again), 2)];
-    let refused = Refusal::ClaimedBefore { order, worker: key(2).address() };
-    assert_eq!(refusal(&mut ledger, twice), (1, refused));
-}
-
 #[test]
 fn a_closed_order_takes_no_claim_in_a_later_block() {
     let mut ledger = common::ledger();
@@ -102,7 +73,7 @@ fn a_closed_order_takes_no_claim_in_a_later_block() {
     commit_all(&mut ledger, [ordered]);
     let (first, second) = (claim(order, 2), claim(order, 3));
     let closed = Refusal::NotOpen(order);
-    commit_all(&mut ledger, [first.clone()]);
+    win(&mut ledger, [first.clone()]);
     assert_eq!(refusal(&mut ledger, vec![second]), (0, closed.clone()));
     assert_eq!(refusal(&mut ledger, vec![first]), (0, closed));
 }
@@ -301,6 +272,19 @@ fn a_block_beyond_the_limit_is_refused() {
 }
 
 #[test]
+fn a_block_of_too_many_or_too_long_transactions_is_refused_before_a_signature_is_checked() {
+    let mut ledger = common::ledger();
+    let unsigned = Transaction { signature: Signature([0; 65]), ..note(5, 0) };
+    let many = forged(&ledger, vec![unsigned; MAX_BLOCK_TRANSACTIONS + 1], &[]);
+    assert_eq!(error(&mut ledger, many), BlockError::TooManyTransactions(MAX_BLOCK_TRANSACTIONS + 1));
+    let long = Order { metric: "x".repeat(MAX_TRANSACTION_BYTES), ..order_of(1, 0, None) };
+    let long = Transaction { payload: Payload::Order(long), signature: Signature([0; 65]), ..note(5, 1) };
+    let actual = codec::encode(&long).len();
+    let long = forged(&ledger, vec![note(5, 0), long], &[]);
+    assert_eq!(error(&mut ledger, long), BlockError::TransactionTooLong { index: 1, actual });
+}
+
+#[test]
 fn left_out_exchanged_or_invented_results_are_refused() {
     let mut ledger = common::ledger();
     let ordered = order(0);
@@ -318,11 +302,20 @@ fn left_out_exchanged_or_invented_results_are_refused() {
         vec![WorkResult { digest: B256::ZERO, ..right.clone() }],
         vec![WorkResult { id: B256::ZERO, ..right.clone() }],
     ];
+    let early = forged(&ledger, vec![claimed.clone()], &[right.clone()]);
+    assert!(matches!(error(&mut ledger, early), BlockError::ResultsRoot { .. }), "the race goes on");
+    commit_all(&mut ledger, [claimed]);
+    let ending = |ledger: &Ledger, results: &[WorkResult]| {
+        let mut block = forged(ledger, Vec::new(), results);
+        block.header.timestamp = ledger.tip().timestamp + CLAIM_WINDOW_MS + DELIVERY_MS + 1;
+        block
+    };
     for results in wrong {
-        let block = forged(&ledger, vec![claimed.clone()], &results);
-        assert!(matches!(error(&mut ledger, block), BlockError::ResultsRoot { .. }));
+        let block = Arc::new(ending(&ledger, &results));
+        let refused = ledger.check_proposal(block, NOW, false);
+        assert!(matches!(refused, Err(BlockError::ResultsRoot { .. })), "{refused:?}");
     }
-    let block = forged(&ledger, vec![claimed], &[right]);
+    let block = ending(&ledger, &[right]);
     commit(&mut ledger, &block);
 }
 
@@ -377,9 +370,9 @@ fn results_of_several_blocks_are_listed_with_proofs_block_by_block() {
     let mut ledger = common::ledger();
     let orders: Vec<_> = (0..7).map(order).collect();
     commit_all(&mut ledger, orders.clone());
-    commit_all(&mut ledger, orders[..4].iter().map(|order| claim(hash(order), 2)));
+    win(&mut ledger, orders[..4].iter().map(|order| claim(hash(order), 2)));
     commit_all(&mut ledger, [note(5, 0)]);
-    commit_all(&mut ledger, orders[4..].iter().map(|order| claim(hash(order), 3)));
+    win(&mut ledger, orders[4..].iter().map(|order| claim(hash(order), 3)));
     let all = ledger.finalized_results(0, 100).unwrap();
     assert_eq!(all.len(), 7);
     for proven in &all {
@@ -387,8 +380,8 @@ fn results_of_several_blocks_are_listed_with_proofs_block_by_block() {
         assert_eq!(ledger.finalized_result(proven.result.id).as_ref(), Ok(&Some(proven.clone())));
     }
     assert_eq!(ledger.finalized_results(0, 1).unwrap().len(), 4, "whole blocks");
-    assert_eq!(ledger.finalized_results(3, 100).unwrap().len(), 3);
-    assert_eq!(ledger.finalized_results(5, 100), Ok(vec![]));
+    assert_eq!(ledger.finalized_results(4, 100).unwrap().len(), 3);
+    assert_eq!(ledger.finalized_results(7, 100), Ok(vec![]));
 }
 
 /// What a random user does next.
@@ -398,6 +391,7 @@ enum Step {
     Claim(prop::sample::Index, u8),
     Replay(prop::sample::Index),
     Block,
+    End,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -406,6 +400,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<prop::sample::Index>(), 1u8..5).prop_map(|(order, miner)| Step::Claim(order, miner)),
         1 => any::<prop::sample::Index>().prop_map(Step::Replay),
         3 => Just(Step::Block),
+        1 => Just(Step::End),
     ]
 }
 
@@ -420,7 +415,7 @@ proptest! {
         let mut nonces = [0u64; 256];
         let mut orders = Vec::new();
         let mut seen = Vec::new();
-        for step in steps.into_iter().chain([Step::Block, Step::Block]) {
+        for step in steps.into_iter().chain([Step::Block, Step::End]) {
             let transaction = match step {
                 Step::Order(sender) => {
                     let nonce = nonces[usize::from(sender)];
@@ -444,6 +439,11 @@ proptest! {
                     }
                     continue;
                 }
+                Step::End => {
+                    let block = end_races(&mut ledger);
+                    commit(&mut replica, &block);
+                    continue;
+                }
             };
             seen.push(transaction.clone());
             _ = ledger.admit(transaction);
@@ -463,18 +463,19 @@ proptest! {
 #[test]
 fn data_uses_up_its_accounts_nonce_and_nothing_else() {
     let mut ledger = ledger();
-    let data = |nonce| sign(Payload::Data { nonce, items: vec![vec![0xff; 512].into(); 3] }, 5);
+    let data = |nonce| sign(Payload::Data { nonce, items: vec![[0xff; 512]; 3].into() }, 5);
     let block = commit_all(&mut ledger, [note(5, 0), data(1), note(5, 2), data(3)]);
     assert_eq!(block.transactions.len(), 4);
     assert_eq!(ledger.next_nonce(key(5).address()), 4);
     assert_eq!(ledger.open_order(hash(&data(1))), None);
     assert_eq!(ledger.results_in(1), Ok(Vec::new()));
     assert_eq!(ledger.transaction(hash(&data(1))).expect("reads").map(|location| location.index), Some(1));
-    let error = ledger.admit(data(3)).expect_err("used");
+    assert_eq!(ledger.admit(data(3)).expect_err("used"), AdmissionError::Final { height: 1 });
+    let error = ledger.admit(note(5, 3)).expect_err("used by another");
     assert_eq!(error, AdmissionError::Refused(Refusal::NonceTooLow { have: 3, next: 4 }));
     let first = ledger.admit(data(4)).expect("the next");
     let rival = note(5, 4);
     assert_eq!(ledger.admit(rival).expect_err("one a nonce"), AdmissionError::NonceTaken(first));
-    let nothing = sign(Payload::Data { nonce: 5, items: vec![] }, 5);
+    let nothing = sign(Payload::Data { nonce: 5, items: Items::default() }, 5);
     assert!(ledger.admit(nothing).expect_err("refused").is_malformed());
 }

@@ -11,13 +11,19 @@ fn limited(limits: MempoolLimits) -> Ledger {
     common::ledger().with_mempool_limits(limits)
 }
 
+/// Another transaction of the same account with the same nonce as a note.
+fn order_by(signer: u8, nonce: u64) -> Transaction {
+    let order = Order { dataset: "CIFAR-10".into(), ..order_of(nonce, 0, None) };
+    sign(Payload::Order(order), signer)
+}
+
 fn proposed(ledger: &mut Ledger, max: usize) -> Vec<B256> {
     let block = propose(ledger, max);
     block.map_or_else(Vec::new, |block| block.transactions.iter().map(hash).collect())
 }
 
 #[test]
-fn a_pending_transaction_is_refused_as_a_duplicate_and_a_finalized_one_as_used() {
+fn a_pending_transaction_is_refused_as_a_duplicate_and_a_finalized_one_as_final() {
     let mut ledger = common::ledger();
     let noted = note(5, 0);
     assert_eq!(ledger.admit(noted.clone()), Ok(hash(&noted)));
@@ -25,7 +31,8 @@ fn a_pending_transaction_is_refused_as_a_duplicate_and_a_finalized_one_as_used()
     assert_eq!(ledger.pending(hash(&noted)), Some(&noted));
     commit_all(&mut ledger, []);
     assert_eq!(ledger.pending_count(), 0);
-    assert_eq!(ledger.admit(noted), Err(Refusal::NonceTooLow { have: 0, next: 1 }.into()));
+    assert_eq!(ledger.admit(noted), Err(AdmissionError::Final { height: 1 }));
+    assert_eq!(ledger.admit(order_by(5, 0)), Err(Refusal::NonceTooLow { have: 0, next: 1 }.into()), "by another");
 }
 
 #[test]
@@ -70,6 +77,8 @@ fn a_worker_has_one_claim_for_an_order_and_rivals_wait_beside_it() {
     assert_eq!(ledger.admit(again), Err(AdmissionError::ClaimPending(hash(&first))));
     ledger.admit(claim(order, 4)).unwrap();
     commit_all(&mut ledger, []);
+    end_races(&mut ledger);
+    assert_eq!(ledger.admit(first), Err(AdmissionError::Final { height: 2 }));
     assert_eq!(ledger.admit(claim(order, 3)), Err(Refusal::NotOpen(order).into()));
 }
 
@@ -83,10 +92,8 @@ fn another_peers_block_drops_what_it_executed_and_what_it_made_impossible() {
     mine.admit(claim(order, 2)).unwrap();
     mine.admit(note(5, 0)).unwrap();
     mine.admit(note(5, 1)).unwrap();
-    let mut rival = order_of(0, 0, None);
-    rival.dataset = "CIFAR-10".into();
-    let block = commit_all(&mut other, [claim(order, 3), sign(Payload::Order(rival), 5)]);
-    commit(&mut mine, &block);
+    commit(&mut mine, &commit_all(&mut other, [claim(order, 3), order_by(5, 0)]));
+    commit(&mut mine, &end_races(&mut other));
     assert_eq!(mine.pending_count(), 1, "the loser's claim and the order whose nonce was used are gone");
     assert_eq!(proposed(&mut mine, 10), [hash(&note(5, 1))]);
 }
@@ -100,7 +107,7 @@ fn a_claim_that_is_a_block_ahead_waits_for_its_order() {
     let lazy = Claim { hash: B256::ZERO, ..claim_of(order, 4) };
     let lazy = sign(Payload::Claim(lazy), 4);
     mine.admit(lazy.clone()).unwrap();
-    let (first, second) = (claim(order, 2), claim(order, 3));
+    let [second, first] = rivals(order, [2, 3]);
     mine.admit(first.clone()).unwrap();
     mine.admit(second.clone()).unwrap();
     assert!(mine.proposable(1).is_empty(), "nothing can be executed yet");
@@ -210,4 +217,21 @@ fn who_waits_longest_goes_first() {
         ledger.admit(note.clone()).unwrap();
     }
     assert_eq!(proposed(&mut ledger, 10), notes.iter().map(hash).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_strangers_send_keeps_out_neither_requesters_nor_validators_nor_answers() {
+    let mut ledger = limited(MempoolLimits { transactions: 3, ..Default::default() });
+    commit_all(&mut ledger, [order(0)]);
+    let (answer, order_hash) = (claim(hash(&order(0)), 2), hash(&order(0)));
+    for stranger in 20..23 {
+        ledger.admit(note(stranger, 0)).unwrap();
+    }
+    assert_eq!(ledger.admit(note(23, 0)), Err(AdmissionError::Full));
+    let line = Line { nonce: 0, data: Bytes::from_static(b"a"), expected_hashes: EASY };
+    ledger.admit(sign(Payload::Line(line), 1)).expect("a validator's line");
+    ledger.admit(order(1)).expect("a requester's order");
+    ledger.admit(answer.clone()).expect("a claim");
+    assert_eq!(proposed(&mut ledger, 1), [hash(&answer)], "answers come first");
+    assert_eq!(ledger.open_order(order_hash).unwrap().lead, None);
 }

@@ -100,7 +100,7 @@ fn cases() -> Vec<Case> {
         push(result.clone(), Solution { claim: claim_payload(claim), ..solution.clone() });
     }
     let idle = order_payload(Order { reward: U256::from(7), ..order_of(0, 0, None) });
-    let data = codec::encode(&Payload::Data { nonce: 0, items: vec![Bytes::from(vec![1; 100])] });
+    let data = codec::encode(&Payload::Data { nonce: 0, items: vec![[1; 100]].into() });
     for order in [idle, data.into(), solution.claim.clone(), Bytes::new()] {
         push(result.clone(), Solution { order, ..solution.clone() });
     }
@@ -196,7 +196,7 @@ fn shown() -> (FinalizedResult, Domain, ValidatorSet) {
     let mut ledger = ledger();
     let (ordered, other) = (order(0), order(1));
     commit_all(&mut ledger, [ordered.clone(), other.clone()]);
-    commit_all(&mut ledger, [claim(hash(&ordered), 2), claim(hash(&other), 3)]);
+    win(&mut ledger, [claim(hash(&ordered), 2), claim(hash(&other), 3)]);
     let shown = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
     (shown, *ledger.domain(), ledger.validators().clone())
 }

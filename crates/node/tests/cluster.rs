@@ -221,7 +221,7 @@ async fn a_subscriber_gets_every_block_once_in_order_and_can_check_each() {
     let cluster = Cluster::start(4).await;
     let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
     let client = cluster.client(0);
-    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![vec![7; 512].into()] }, &key(50), &domain);
+    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![[7; 512]].into() }, &key(50), &domain);
     let url = format!("ws://{}", cluster.nodes[1].as_ref().unwrap().api());
     let subscriber = WsClientBuilder::default().build(url).await.unwrap();
 
@@ -262,7 +262,7 @@ async fn several_transactions_are_handed_in_at_once_and_each_has_its_own_outcome
     let cluster = Cluster::start(4).await;
     let domain = cluster.genesis.domain();
     let client = cluster.client(0);
-    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![vec![7; 512].into()] }, &key(50), &domain);
+    let data = |nonce| Transaction::sign(Payload::Data { nonce, items: vec![[7; 512]].into() }, &key(50), &domain);
     let mut forged = data(1);
     forged.sender = Address::repeat_byte(9);
     let transactions = vec![data(0), forged, data(0), data(1)];

@@ -80,6 +80,11 @@ impl Puzzle {
         Ok(Self { network_id, race, transaction, miner, target: Target::new(expected_hashes)? })
     }
 
+    /// The network.
+    pub fn network_id(&self) -> B256 {
+        self.network_id
+    }
+
     /// The id of the race.
     pub fn race(&self) -> B256 {
         self.race

@@ -18,6 +18,7 @@ mod domain;
 mod ecdsa;
 mod evidence;
 mod genesis;
+mod items;
 mod key;
 pub mod memo;
 pub mod merkle;
@@ -40,6 +41,7 @@ pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earn
 pub use domain::Domain;
 pub use evidence::{Evidence, EvidenceError};
 pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining, UNVERSIONED, VERSION};
+pub use items::Items;
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};
@@ -51,8 +53,8 @@ pub use round::{
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
 pub use transaction::{
-    Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction,
-    TransactionError, Work,
+    Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
+    MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
 pub use validators::{TURN, Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

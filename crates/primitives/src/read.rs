@@ -34,14 +34,19 @@ pub enum Answer {
         /// The height of its block.
         height: u64,
     },
-    /// The order takes the claims of the first block that has any.
+    /// The order takes claims.
     OpenOrder {
         /// The height of its block.
         height: u64,
     },
+    /// The order is open no longer, and nobody has claimed it.
+    ExpiredOrder {
+        /// The height of the block that ended it.
+        height: u64,
+    },
     /// The order has its winner.
     ClosedOrder {
-        /// The height of the claim's block.
+        /// The height of the block that ended its race.
         height: u64,
         /// The winning claim's transaction hash.
         claim: B256,

@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Completion, Domain, KeyError, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey, Signature,
-    codec,
+    Completion, Domain, Items, KeyError, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey,
+    Signature, codec,
 };
 
 mod typed {
@@ -22,6 +22,13 @@ pub const MAX_TEXT_BYTES: usize = 256;
 
 /// The most items in one transaction of data.
 pub const MAX_DATA_ITEMS: usize = 1024;
+
+/// The most work that an order may ask for: what a machine of 100 million hashes a second does in the thirty days that an
+/// order is open.
+pub const MAX_ORDER_HASHES: u64 = 1 << 48;
+
+/// The most work that a line may ask for: what 300 million hashes a second do in the hour that a line is open.
+pub const MAX_LINE_HASHES: u64 = 1 << 40;
 
 /// A training order: which model to train on which data, how it is measured and what it earns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +50,19 @@ pub struct Order {
 /// How much SHA-256 work a claim must show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
-    /// The expected number of hashes; at least 1. A hash wins if it is below 2^256 / `expected_hashes`.
+    /// The expected number of hashes; 1 to [`MAX_ORDER_HASHES`]. A hash wins if it is below 2^256 / `expected_hashes`.
     pub expected_hashes: u64,
+}
+
+impl Work {
+    /// Checks that somebody could do it, and that it is any.
+    fn validate(expected_hashes: u64, max: u64) -> Result<(), TransactionError> {
+        match expected_hashes {
+            0 => Err(TransactionError::NoWork),
+            actual if actual > max => Err(TransactionError::TooMuchWork { actual, max }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The longest line, in bytes.
@@ -57,7 +75,7 @@ pub struct Line {
     pub nonce: u64,
     /// The line without its end: any 1 to [`MAX_LINE_BYTES`] bytes.
     pub data: Bytes,
-    /// The expected number of hashes that a claim must show; at least 1.
+    /// The expected number of hashes that a claim must show; 1 to [`MAX_LINE_HASHES`].
     pub expected_hashes: u64,
 }
 
@@ -69,10 +87,9 @@ impl Line {
     }
 
     fn validate(&self) -> Result<(), TransactionError> {
-        match (self.data.len(), self.expected_hashes) {
-            (1..=MAX_LINE_BYTES, 0) => Err(TransactionError::NoWork),
-            (1..=MAX_LINE_BYTES, _) => Ok(()),
-            (actual, _) => Err(TransactionError::LineLength(actual)),
+        match self.data.len() {
+            1..=MAX_LINE_BYTES => Work::validate(self.expected_hashes, MAX_LINE_HASHES),
+            actual => Err(TransactionError::LineLength(actual)),
         }
     }
 }
@@ -111,7 +128,7 @@ pub enum Payload {
         /// The sender's account nonce, which counts together with that of its orders.
         nonce: u64,
         /// The items, none of them empty; bounded together by [`MAX_TRANSACTION_BYTES`].
-        items: Vec<Bytes>,
+        items: Items,
     },
     /// Opens a round of sequential work. Only the genesis's requesters may ask for one.
     Round(RoundOrder),
@@ -135,6 +152,15 @@ impl Payload {
             | Self::Round(RoundOrder { nonce, .. })
             | Self::Line(Line { nonce, .. }) => Some(*nonce),
             Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } => None,
+        }
+    }
+
+    /// The expected number of hashes that a claim for it must show, if it asks for work.
+    pub fn expected_hashes(&self) -> Option<u64> {
+        match self {
+            Self::Order(Order { work: Some(work), .. }) => Some(work.expected_hashes),
+            Self::Line(line) => Some(line.expected_hashes),
+            _ => None,
         }
     }
 
@@ -189,6 +215,14 @@ pub enum TransactionError {
     /// Work of zero hashes has no target.
     #[error("work must expect at least 1 hash")]
     NoWork,
+    /// Nobody could do the work while the order or the line is open.
+    #[error("work of {actual} hashes; there may be at most {max}")]
+    TooMuchWork {
+        /// The expected hashes.
+        actual: u64,
+        /// The most.
+        max: u64,
+    },
     /// A claim would pay the zero address.
     #[error("the payee is the zero address")]
     NoPayee,
@@ -258,8 +292,8 @@ impl Order {
         }
         match self.work {
             None if !self.reward.is_zero() => Err(TransactionError::RewardWithoutWork),
-            Some(Work { expected_hashes: 0 }) => Err(TransactionError::NoWork),
-            _ => Ok(()),
+            None => Ok(()),
+            Some(work) => Work::validate(work.expected_hashes, MAX_ORDER_HASHES),
         }
     }
 }
@@ -289,5 +323,24 @@ impl Claim {
             return Err(TransactionError::EndsBeforeStart);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::SecretKey;
+
+    #[test]
+    fn transactions_take_no_more_than_eight_times_their_encoded_bytes_however_many_there_are() {
+        let key = SecretKey::from_bytes(&[1; 32]).unwrap();
+        let shortest = Transaction::sign(Payload::CloseRound { round: 0 }, &key, &Domain::new(B256::ZERO, 1));
+        let bytes = codec::encode(&vec![shortest; 10_000]);
+        let transactions: Vec<Transaction> = codec::decode(&bytes, bytes.len()).unwrap();
+        // While a vector grows, the old and the new one are there.
+        let taken = transactions.capacity() * size_of::<Transaction>() * 3 / 2;
+        assert!(taken <= 8 * bytes.len(), "{} bytes take {taken}", bytes.len());
     }
 }

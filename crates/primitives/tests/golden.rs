@@ -215,7 +215,7 @@ fn vectors() -> Value {
     ]
     .map(|payload| Transaction::sign(payload, &keys[0], &domain))
     .into();
-    let items = vec![Bytes::from_static(b"opaque"), Bytes::from_static(&[0xff])];
+    let items = [&b"opaque"[..], &[0xff]].into_iter().collect();
     let data = Transaction::sign(Payload::Data { nonce: 8, items }, &keys[0], &domain);
     let line = Line { nonce: 10, data: Bytes::from_static(b"caf\xc3\xa9 \xff"), expected_hashes: 65_536 };
     let content = line.content();
@@ -576,12 +576,12 @@ fn orders_claims_data_and_lines_that_make_no_sense_are_refused() {
 
     let data = |items| Payload::Data { nonce: 0, items };
     let item = Bytes::from_static(&[0]);
-    let full = Transaction::sign(data(vec![item.clone(); MAX_DATA_ITEMS]), &keys[0], &domain);
+    let full = Transaction::sign(data(vec![item.clone(); MAX_DATA_ITEMS].into()), &keys[0], &domain);
     assert!(full.validate(&domain).is_ok());
-    assert_eq!(refused(data(vec![])), TransactionError::ItemCount(0));
+    assert_eq!(refused(data(Items::default())), TransactionError::ItemCount(0));
     let too_many = vec![item.clone(); MAX_DATA_ITEMS + 1];
-    assert_eq!(refused(data(too_many)), TransactionError::ItemCount(MAX_DATA_ITEMS + 1));
-    assert_eq!(refused(data(vec![item, Bytes::new()])), TransactionError::EmptyItem);
+    assert_eq!(refused(data(too_many.into())), TransactionError::ItemCount(MAX_DATA_ITEMS + 1));
+    assert_eq!(refused(data(vec![item, Bytes::new()].into())), TransactionError::EmptyItem);
 
     let line =
         |length, expected_hashes| Payload::Line(Line { nonce: 0, data: vec![b'\n'; length].into(), expected_hashes });
@@ -591,6 +591,10 @@ fn orders_claims_data_and_lines_that_make_no_sense_are_refused() {
     assert_eq!(refused(line(0, 1)), TransactionError::LineLength(0));
     assert_eq!(refused(line(MAX_LINE_BYTES + 1, 1)), TransactionError::LineLength(MAX_LINE_BYTES + 1));
     assert_eq!(refused(line(1, 0)), TransactionError::NoWork);
+    let too_much = |max| TransactionError::TooMuchWork { actual: max + 1, max };
+    assert_eq!(refused(line(1, MAX_LINE_HASHES + 1)), too_much(MAX_LINE_HASHES));
+    let endless = Order { work: Some(Work { expected_hashes: MAX_ORDER_HASHES + 1 }), ..order.clone() };
+    assert_eq!(refused(Payload::Order(endless)), too_much(MAX_ORDER_HASHES));
 
     let mut forged = Transaction::sign(Payload::Order(order), &keys[0], &domain);
     forged.sender = keys[1].address();

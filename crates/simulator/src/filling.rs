@@ -62,7 +62,7 @@ impl Filling {
 
 /// A transaction of so many bytes as it is encoded, if that is not less than one takes.
 pub(crate) fn data(nonce: u64, bytes: usize, sender: &SecretKey, domain: &Domain) -> Transaction {
-    let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)].into()] };
+    let payload = |length: usize| Payload::Data { nonce, items: vec![vec![nonce as u8; length.max(1)]].into() };
     let unsigned = Transaction { sender: Address::ZERO, payload: payload(bytes), signature: Signature([0; 65]) };
     let overhead = codec::encode(&unsigned).len() - bytes.max(1);
     Transaction::sign(payload(bytes.saturating_sub(overhead)), sender, domain)

@@ -365,7 +365,7 @@ fn time(seen: &Observation) -> Vec<Finding> {
     now.sort_unstable();
     let Some((now, tip)) = now.get(now.len() / 2).copied().zip(tip) else { return Vec::new() };
     let ahead = tip.saturating_sub(now);
-    if ahead <= dtn_ledger::MAX_CLOCK_DRIFT_MS {
+    if ahead <= dtn_ledger::MAX_AHEAD_MS {
         return Vec::new();
     }
     let ahead = humantime::format_duration(std::time::Duration::from_secs(ahead / 1_000));
@@ -839,7 +839,7 @@ mod tests {
         assert_eq!(found, [(Problem, None, "time")]);
         assert!(text.contains("59m ahead of the peers' clocks"), "{text}");
         assert_eq!(ahead(1, 3_540_000).0, []);
-        assert_eq!(ahead(4, dtn_ledger::MAX_CLOCK_DRIFT_MS).0, []);
+        assert_eq!(ahead(4, dtn_ledger::MAX_AHEAD_MS).0, []);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Solution, Transaction, WorkResult};
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
-use super::{Location, Store, StoreError, error::guard, state::put_changes, tables::*};
+use super::{EXPIRED, Location, Store, StoreError, error::guard, state::put_changes, tables::*};
 use crate::block::CheckedBlock;
 
 /// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
@@ -87,6 +87,9 @@ impl Store {
             let mut result_of = transaction.open_table(RESULT_OF)?;
             for (index, result) in (0u32..).zip(&checked.results) {
                 put(&mut result_of, RESULT_OF, result.id.as_slice(), &Location { height, index })?;
+            }
+            for order in &checked.expired {
+                put(&mut result_of, RESULT_OF, order.as_slice(), &Location { height, index: EXPIRED })?;
             }
             let mut transactions = transaction.open_table(TRANSACTIONS)?;
             for (index, hash) in (0u32..).zip(checked.transaction_hashes.iter()) {

@@ -43,13 +43,12 @@ impl Store {
         let Some((height, cover)) = self.shelf.cover(checkpoints.into_iter()) else { return Ok(None) };
         let Some(checkpoint) = self.read(CHECKPOINTS, &height.to_be_bytes())? else { return Ok(None) };
         let certified = self.header(height)?.zip(self.certificate(height)?);
-        let Cover { rounds, next_work, chunks } = cover;
+        let Cover { rest, chunks } = cover;
         Ok(certified.map(|(header, certificate)| Manifest {
             checkpoint,
             header,
             certificate,
-            rounds,
-            next_work,
+            rest,
             chunks,
         }))
     }
@@ -85,8 +84,7 @@ impl Store {
             put_checkpoint(transaction, checkpoint, header.height)?;
             put(&mut transaction.open_table(META)?, META, LOWEST_KEY, &header.height.saturating_add(1))
         })?;
-        let Manifest { rounds, next_work, chunks: hashes, .. } = manifest;
-        let cover = Cover { rounds: rounds.clone(), next_work: *next_work, chunks: hashes.clone() };
+        let cover = Cover { rest: manifest.rest.clone(), chunks: manifest.chunks.clone() };
         self.shelf.take_over(header.height, cover, chunks)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
-use dtn_primitives::{Address, B256, Payload, Round, VERSION};
+use dtn_primitives::{Address, B256, Header, Payload, Round, VERSION};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::{
     error::{corrupt, guard},
     tables::*,
 };
-use crate::{Rounds, state::OpenOrder};
+use crate::{OpenOrder, Rounds, accounts::Account};
 
 /// Brings a store from one version to the next.
 struct Step {
@@ -90,6 +90,21 @@ fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     for table in TABLES {
         transaction.open_table(table)?;
     }
+    let mut meta = transaction.open_table(META)?;
+    let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
+    let tip = tip.map_or(0, |(height, _)| height);
+    let header: Option<Header> = get(&transaction.open_table(HEADERS)?, HEADERS, &tip.to_be_bytes())?;
+    // Orders had no end, and accounts were used at any time: both count from the tip on, which all peers have in common.
+    let opened_at_ms = header.map_or(0, |header| header.timestamp);
+    let mut nonces = transaction.open_table(NONCES)?;
+    let old = nonces.iter()?.map(|record| {
+        let (key, value) = record?;
+        let next: u64 = unseal(NONCES, key.value(), value.value())?;
+        Ok((key.value().to_vec(), next))
+    });
+    for (key, next) in old.collect::<Result<Vec<_>, redb::Error>>()? {
+        put(&mut nonces, NONCES, &key, &Account { next, used: tip })?;
+    }
     let mut orders = transaction.open_table(ORDERS)?;
     let old = orders.iter()?.map(|record| {
         let (key, value) = record?;
@@ -97,11 +112,8 @@ fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
         Ok((key.value().to_vec(), order))
     });
     for (key, OpenOrder6 { requester, payload, height, race }) in old.collect::<Result<Vec<_>, redb::Error>>()? {
-        put(&mut orders, ORDERS, &key, &OpenOrder { requester, payload, height, race })?;
+        put(&mut orders, ORDERS, &key, &OpenOrder { requester, payload, height, opened_at_ms, race, lead: None })?;
     }
-    let mut meta = transaction.open_table(META)?;
-    let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
-    let tip = tip.map_or(0, |(height, _)| height);
     meta.remove(STABLE_KEY)?;
     meta.remove(b"fresh".as_slice())?;
     put(&mut meta, META, LOWEST_KEY, &tip.saturating_add(1))?;

@@ -47,6 +47,9 @@ pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};
 /// back from reuse until then.
 const MAX_UNSYNCED: u64 = 64;
 
+/// In place of the place of a result: the order's race ended without one.
+pub(crate) const EXPIRED: u32 = u32::MAX;
+
 /// Where a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {

@@ -22,7 +22,7 @@ use super::{
     error::{corrupt, guard},
     state::read_state,
 };
-use crate::{Rounds, buckets::BUCKETS, snapshot::Chunk};
+use crate::{Rest, buckets::BUCKETS, snapshot::Chunk};
 
 /// How many of the newest are kept, whoever asks for them: a peer that lags has to hear of one and ask others for it
 /// while the network goes on.
@@ -38,10 +38,8 @@ const LENT_FOR: u64 = 64;
 /// What a snapshot has beside its parts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cover {
-    /// The rounds of sequential work.
-    pub(crate) rounds: Rounds,
-    /// The expected hashes for the next block.
-    pub(crate) next_work: u64,
+    /// What of the state is in no part.
+    pub(crate) rest: Rest,
     /// The parts' hashes in their order.
     pub(crate) chunks: Vec<B256>,
 }

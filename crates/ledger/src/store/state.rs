@@ -55,8 +55,9 @@ pub(super) fn read_state(reading: &ReadTransaction, buckets: &RangeInclusive<u16
         next_work: get(&meta, META, WORK_KEY)?.unwrap_or_default(),
         ..State::default()
     };
-    read_records(reading, NONCES, buckets, |key: [u8; 20], nonce| _ = state.nonces.insert(Address::from(key), nonce))?;
-    read_records(reading, ORDERS, buckets, |key: [u8; 32], open| _ = state.orders.insert(B256::from(key), open))?;
+    state.nonces.floor = get(&meta, META, FLOOR_KEY)?.unwrap_or_default();
+    read_records(reading, NONCES, buckets, |key: [u8; 20], account| state.nonces.insert(Address::from(key), account))?;
+    read_records(reading, ORDERS, buckets, |key: [u8; 32], open| state.orders.insert(B256::from(key), open))?;
     read_records(reading, LINES, buckets, |key: [u8; 32], copies| _ = state.lines.insert(B256::from(key), copies))?;
     Ok(state)
 }
@@ -78,13 +79,14 @@ fn read_records<V: DeserializeOwned, const N: usize>(
 
 /// Writes what a block has changed.
 pub(super) fn put_changes(transaction: &WriteTransaction, changes: &Changes) -> Result<(), redb::Error> {
-    put_records(transaction, NONCES, changes.nonces.iter().map(|(account, nonce)| (account.as_slice(), Some(nonce))))?;
+    put_records(transaction, NONCES, changes.nonces.iter().map(|(address, it)| (address.as_slice(), it.as_ref())))?;
     put_records(transaction, ORDERS, changes.orders.iter().map(|(order, open)| (order.as_slice(), open.as_ref())))?;
     put_records(transaction, LINES, changes.lines.iter().map(|(line, copies)| (line.as_slice(), copies.as_ref())))?;
     let mut meta = transaction.open_table(META)?;
     if let Some(rounds) = &changes.rounds {
         put(&mut meta, META, ROUNDS_KEY, rounds)?;
     }
+    put(&mut meta, META, FLOOR_KEY, &changes.floor)?;
     if changes.next_work > 0 {
         put(&mut meta, META, WORK_KEY, &changes.next_work)?;
     }
@@ -101,6 +103,7 @@ pub(super) fn replace_state(transaction: &WriteTransaction, state: &State) -> Re
     put_records(transaction, LINES, state.lines.iter().map(|(line, copies)| (line.as_slice(), Some(copies))))?;
     let mut meta = transaction.open_table(META)?;
     put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
+    put(&mut meta, META, FLOOR_KEY, &state.nonces.floor)?;
     put(&mut meta, META, WORK_KEY, &state.next_work)
 }
 

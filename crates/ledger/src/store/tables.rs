@@ -80,6 +80,8 @@ pub(super) const MISSING_KEY: &[u8] = b"missing";
 pub(super) const ROUNDS_KEY: &[u8] = b"rounds";
 /// The expected hashes for the next block.
 pub(super) const WORK_KEY: &[u8] = b"work";
+/// The first nonce of accounts that are not remembered.
+pub(super) const FLOOR_KEY: &[u8] = b"floor";
 
 pub(super) fn get<T: DeserializeOwned>(
     opened: &impl ReadableTable<&'static [u8], &'static [u8]>,

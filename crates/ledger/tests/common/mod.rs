@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, path::Path, sync::Arc};
 
-use dtn_ledger::{Committed, Ledger};
+use dtn_ledger::{CLAIM_WINDOW_MS, Committed, DELIVERY_MS, Ledger};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 
@@ -107,6 +107,13 @@ pub fn claim(order: B256, miner: u8) -> Transaction {
     sign(Payload::Claim(claim_of(order, miner)), miner)
 }
 
+/// The claims of two workers for an order, that with the lower hash first.
+pub fn rivals(order: B256, workers: [u8; 2]) -> [Transaction; 2] {
+    let mut claims = workers.map(|worker| (claim_of(order, worker), worker));
+    claims.sort_unstable_by_key(|(claim, _)| claim.hash);
+    claims.map(|(claim, worker)| sign(Payload::Claim(claim), worker))
+}
+
 pub fn certificate(block: &Block) -> Certificate {
     let (domain, validators) = (genesis().domain(), genesis().validator_set().expect("valid"));
     let slot = (0, 0, block.header.height);
@@ -121,7 +128,7 @@ pub fn certificate(block: &Block) -> Certificate {
 
 pub fn check(ledger: &mut Ledger, block: &Block) {
     note_races(block);
-    ledger.check_proposal(Arc::new(block.clone()), NOW, true).expect("valid");
+    ledger.check_proposal(Arc::new(block.clone()), NOW, false).expect("valid");
 }
 
 pub fn commit(ledger: &mut Ledger, block: &Block) -> Committed {
@@ -164,6 +171,20 @@ pub fn commit_all(ledger: &mut Ledger, transactions: impl IntoIterator<Item = Tr
     let block = propose(ledger, 1_000).expect("something waits");
     commit(ledger, &block);
     block
+}
+
+/// Commits claims, and after their window the block that ends their races, which is given.
+pub fn win(ledger: &mut Ledger, claims: impl IntoIterator<Item = Transaction>) -> Block {
+    commit_all(ledger, claims);
+    end_races(ledger)
+}
+
+/// Commits a block of what waits that ends the races whose first claims are in blocks so far.
+pub fn end_races(ledger: &mut Ledger) -> Block {
+    let (parent, now) = (ledger.tip().hash, ledger.tip().timestamp + CLAIM_WINDOW_MS + DELIVERY_MS + 1);
+    let block = ledger.propose(parent, now, proposer(), 1_000, true).expect("it may be empty");
+    ledger.commit(block.clone(), &certificate(&block)).expect("commits");
+    Arc::unwrap_or_clone(block)
 }
 
 /// A block on the ledger's tip with these transactions and honest roots, whatever the rules say about them.

@@ -24,10 +24,10 @@ use dtn_consensus::{
     nakamoto::{Fault, Message, Record, Timer},
     pbft,
 };
-use dtn_ledger::{AdmissionError, Committed, Ledger, LedgerError, StoreError};
+use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS, StoreError};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, Reply, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, codec, memo,
+    Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, Reply, SecretKey,
+    Transaction, ValidatorIndex, ValidatorSet, codec, memo,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -73,9 +73,6 @@ const REMEMBERED_SIGNATURES: usize = 8 * 1024;
 /// Transactions for whose reply someone may wait at a time.
 const MAX_WAITERS: usize = 10_000;
 
-/// The most transactions in a block.
-const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
-
 /// Heights whose latency is remembered.
 const MAX_LATENCIES: usize = 4096;
 
@@ -120,8 +117,6 @@ pub(crate) struct Core {
     wanted: Option<Wish>,
     /// What consensus knows of what waits here.
     awaited: Option<B256>,
-    /// Proposals that are refused for now, to be judged again.
-    later: Vec<Arc<Block>>,
     /// Since when there has been something to propose.
     batching: Option<Instant>,
     connected: BTreeSet<ValidatorIndex>,
@@ -206,7 +201,6 @@ impl Core {
             timers: BTreeMap::new(),
             wanted: None,
             awaited: None,
-            later: Vec::new(),
             batching: None,
             connected: BTreeSet::new(),
             follow: Follow::default(),
@@ -453,7 +447,9 @@ impl Core {
         let mined = self.genesis.mining.is_some();
         while let Some(Wish { height, parent, empty }) = self.wanted {
             // Only what is ready on top of this very parent counts.
-            if self.ledger.build_on(parent).transactions == 0 && !empty {
+            let ready = self.ledger.build_on(parent);
+            let empty = empty || self.ledger.is_due(now_ms());
+            if ready.transactions == 0 && !empty {
                 break;
             }
             let under_way = height > self.ledger.tip().height + 1 && !mined;
@@ -484,7 +480,7 @@ impl Core {
         let (height, block_hash) = (block.header.height, certificate.block_hash);
         let ledger = &mut self.ledger;
         let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
-        let Committed { transaction_hashes: transactions, .. } = committed;
+        let transactions = committed.transaction_hashes.clone();
         self.feed.publish(&block, &certificate, &transactions);
         self.metrics.decided_blocks.inc();
         self.metrics.decided_transactions.inc_by(transactions.len() as u64);
@@ -502,13 +498,15 @@ impl Core {
                 self.outbox.replies.push((waiter, self.sign_reply(*hash, height, block_hash)));
             }
         }
-        self.later.retain(|later| later.header.height > height);
-        if self.awaited.is_some_and(|awaited| transactions.contains(&awaited) || awaited == block.header.parent_hash) {
+        let is_awaited = |awaited: B256| {
+            transactions.contains(&awaited) || committed.ended.contains(&awaited) || awaited == block.header.parent_hash
+        };
+        if self.awaited.is_some_and(is_awaited) {
             let oldest = self.ledger.oldest_executable();
             self.awaited = oldest;
             self.inputs.push_back(Input::Waiting(oldest));
         }
-        self.follow_races(&block, &transactions);
+        self.follow_races(&committed);
         self.lines_moved()?;
         self.rounds_moved();
         self.checkpoint()?;
@@ -695,7 +693,7 @@ impl Core {
 
     fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         self.check_time(&transaction)?;
-        let claimed = claimed_order(&transaction);
+        let claimed = claim_of(&transaction).map(|claim| (claim.order, claim.hash));
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;
         ledger.tell_time(now_ms());
@@ -704,8 +702,8 @@ impl Core {
             self.want_proof_of(completion);
         }
         let hash = hash.inspect_err(|_| _ = self.metrics.refused_transactions.inc())?;
-        if let Some(order) = claimed {
-            self.miner.leave(order);
+        if let Some((order, claimed)) = claimed {
+            self.miner.outdo(order, claimed);
         }
         Ok(hash)
     }
@@ -750,7 +748,6 @@ impl Core {
             }
         }
         self.was_waiting = is_waiting;
-        self.validate_later()?;
         self.tell_what_waits()
     }
 
@@ -797,10 +794,10 @@ fn is_the_senders(fault: &Fault) -> bool {
     !depends_on_the_receiver
 }
 
-/// The order that a transaction claims, if it is a claim.
-fn claimed_order(transaction: &Transaction) -> Option<B256> {
+/// What a transaction claims, if it is a claim.
+fn claim_of(transaction: &Transaction) -> Option<&Claim> {
     match &transaction.payload {
-        Payload::Claim(claim) => Some(claim.order),
+        Payload::Claim(claim) => Some(claim),
         _ => None,
     }
 }
@@ -835,7 +832,7 @@ mod tests {
         let (mut core, _commands) = testing::core(genesis.clone(), false);
         let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
         for nonce in 0..2 {
-            let data = Payload::Data { nonce, items: vec![vec![1].into()] };
+            let data = Payload::Data { nonce, items: vec![[1]].into() };
             core.admit(Transaction::sign(data, &stranger, &core.domain)).unwrap();
         }
         let primary = testing::keys()[0].address();

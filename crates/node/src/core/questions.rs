@@ -124,6 +124,9 @@ impl Core {
         if let Some(FinalizedResult { header, result, .. }) = self.ledger.finalized_result(order)? {
             return Ok(Answer::ClosedOrder { height: header.height, claim: result.digest });
         }
+        if let Some(height) = self.ledger.expired(order)? {
+            return Ok(Answer::ExpiredOrder { height });
+        }
         let location = self.ledger.transaction(order)?;
         Ok(location.map_or(Answer::UnknownOrder, |location| Answer::RecordedOrder { height: location.height }))
     }

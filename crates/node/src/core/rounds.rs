@@ -64,8 +64,8 @@ pub(super) struct Rounds {
     asked: BTreeMap<Remote, B256>,
     /// The keys of completions whose proofs do not hold, by round and validator.
     rejected: BTreeMap<(u64, Address), BTreeSet<B256>>,
-    /// Proposals that wait for proofs, in the order in which they came.
-    deferred: VecDeque<(Arc<Block>, bool)>,
+    /// Proposals that wait for proofs, or to be found fair, in the order in which they came.
+    deferred: VecDeque<Proposal>,
     verifications: VecDeque<Verification>,
 }
 
@@ -80,6 +80,16 @@ struct Wanted {
     tried: BTreeSet<Remote>,
     /// Who has proposed it and must have it.
     proposer: Option<ValidatorIndex>,
+}
+
+/// A proposal that is to be judged.
+#[derive(Clone)]
+struct Proposal {
+    block: Arc<Block>,
+    /// When it came, in milliseconds since the Unix epoch.
+    arrived_ms: u64,
+    /// Nobody may have prepared it before.
+    fresh: bool,
 }
 
 enum Proof {
@@ -313,17 +323,18 @@ impl Core {
     // Proposals that wait for proofs.
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
-    /// `fresh` as consensus has it.
     pub(super) fn validate(&mut self, block: Arc<Block>, fresh: bool) {
-        if self.rounds.deferred.iter().any(|(deferred, _)| *deferred == block) {
+        if self.rounds.deferred.iter().any(|deferred| deferred.block == block) {
             return;
         }
+        let has_room = self.rounds.deferred.len() < MAX_DEFERRED;
         let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
-        if waits && self.rounds.deferred.len() < MAX_DEFERRED && self.may_become_valid(&block) {
-            self.want_proofs_for(&block);
-            self.rounds.deferred.push_back((block, fresh));
-        } else {
-            self.validate_now(block, fresh);
+        let proposal = Proposal { block, arrived_ms: now_ms(), fresh };
+        if waits && has_room && self.may_become_valid(&proposal.block) {
+            self.want_proofs_for(&proposal.block);
+            self.rounds.deferred.push_back(proposal);
+        } else if !self.validate_now(&proposal) && has_room {
+            self.rounds.deferred.push_back(proposal);
         }
     }
 
@@ -352,14 +363,6 @@ impl Core {
     /// Forgets the proposals that wait, because consensus has moved to another view and asks anew.
     pub(super) fn forget_deferred(&mut self) {
         self.rounds.deferred.clear();
-        self.later.clear();
-    }
-
-    /// Judges again what was refused for now.
-    pub(super) fn validate_later(&mut self) -> Result<(), NodeError> {
-        let later = std::mem::take(&mut self.later);
-        later.into_iter().for_each(|block| self.validate_now(block, true));
-        self.pump()
     }
 
     /// Whether it is time for what a transaction says of a round. The ledger knows the time by blocks only, and what no
@@ -388,37 +391,40 @@ impl Core {
     /// Goes on with the proposals that waited.
     pub(super) fn validate_deferred(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
-        while let Some((block, fresh)) = self.rounds.deferred.front().cloned() {
-            let missing: Vec<_> = self.missing_proofs(&block).collect();
+        while let Some(proposal) = self.rounds.deferred.front().cloned() {
+            let block = &proposal.block;
+            let missing: Vec<_> = self.missing_proofs(block).collect();
             let is_rejected = missing.iter().any(|stated| self.rounds.is_rejected(stated));
-            if !missing.is_empty() && !is_rejected && block.header.height > height {
-                self.want_proofs_for(&block);
+            let is_above = block.header.height > height;
+            if !missing.is_empty() && !is_rejected && is_above {
+                self.want_proofs_for(block);
+                break;
+            }
+            if is_above && !self.validate_now(&proposal) {
                 break;
             }
             self.rounds.deferred.pop_front();
-            if block.header.height > height {
-                self.validate_now(block, fresh);
-                self.pump()?;
-            }
+            self.pump()?;
         }
         Ok(())
     }
 
-    fn validate_now(&mut self, block: Arc<Block>, fresh: bool) {
+    /// Tells consensus whether a proposal is good, unless it is to be judged again later.
+    fn validate_now(&mut self, Proposal { block, arrived_ms, fresh }: &Proposal) -> bool {
         let (height, block_hash) = (block.header.height, block.header.hash());
         let ledger = &mut self.ledger;
-        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block.clone(), now_ms(), fresh));
+        ledger.tell_time(now_ms());
+        let check = || ledger.check_proposal(block.clone(), *arrived_ms, *fresh);
+        let checked = self.metrics.timed(Step::Validate, check);
         if let Err(error) = &checked {
             tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
             // Where blocks are mined, the chain that is followed asks again by itself.
             if error.is_for_now() && self.genesis.mining.is_none() {
-                if self.later.len() < MAX_DEFERRED {
-                    self.later.push(block);
-                }
-                return;
+                return false;
             }
         }
         self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
+        true
     }
 
     /// After a block became final: what waited for its round goes on, and what is of old rounds is forgotten.
@@ -450,7 +456,7 @@ mod tests {
 
     use dtn_aow::{Delay, Trace};
     use dtn_ledger::Ledger;
-    use dtn_primitives::{B128, Bytes, Genesis, RoundOrder, SecretKey, U256};
+    use dtn_primitives::{B128, Genesis, RoundOrder, SecretKey, U256};
 
     use dtn_ledger::AdmissionError;
 
@@ -551,7 +557,7 @@ mod tests {
         let mut pair = Pair::new();
         let (completion, proof) = pair.completion(STEPS);
         let first = pair.propose(completion);
-        let items = vec![Bytes::from_static(b"opaque")];
+        let items = vec!["opaque"].into();
         let data = Transaction::sign(Payload::Data { nonce: 1, items }, &pair.requester, &pair.core.domain);
         pair.primary.admit(data).unwrap();
         let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100, false).unwrap();

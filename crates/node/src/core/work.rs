@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 
 use dtn_consensus::Input;
+use dtn_ledger::Committed;
 use dtn_pow::Puzzle;
-use dtn_primitives::{B256, Block, Claim, Payload, Transaction};
+use dtn_primitives::{B256, Claim, Payload, Transaction};
 
 use tokio::sync::mpsc;
 
-use super::{Core, claimed_order};
+use super::{Core, claim_of};
 use crate::{
     NodeError,
     host::Host,
@@ -30,7 +31,7 @@ impl ChainMiner {
     /// Mines the block of this puzzle in place of any other.
     pub(super) fn mine(&mut self, puzzle: Puzzle) {
         self.miner.leave_all();
-        self.miner.enter(puzzle);
+        self.miner.enter(puzzle, false);
     }
 }
 
@@ -39,6 +40,7 @@ impl Core {
     pub(super) fn mining_ended(&mut self, turn: Turn) -> Result<(), NodeError> {
         let Some(Mined { puzzle, solution, .. }) = self.chain.miner.ended(turn) else { return Ok(()) };
         let block_hash = puzzle.transaction();
+        self.chain.miner.leave(block_hash);
         let before = self.engine.chain().map(|chain| chain.head());
         self.input(Input::Mined { block_hash, nonce: solution.nonce })?;
         if self.engine.chain().map(|chain| chain.head()) != before {
@@ -48,7 +50,7 @@ impl Core {
         Ok(())
     }
 
-    /// After a start: enters every open race that nobody seems to have won yet, the oldest first.
+    /// After a start: enters every open race, the oldest first.
     pub(super) fn enter_open_races(&mut self) {
         let mut open: Vec<_> =
             self.ledger.open_orders().map(|(hash, open)| (open.height, open.payload.nonce(), hash)).collect();
@@ -56,32 +58,26 @@ impl Core {
         open.into_iter().for_each(|(_, _, order)| self.enter_race(order));
     }
 
-    /// Enters the race for an order if that is open and nobody seems to have won, unless this peer is not to race.
+    /// Enters the race for an order if that is open, unless this peer is not to race.
     fn enter_race(&mut self, order: B256) {
         if !self.mine {
             return;
         }
-        let open = self.ledger.open_order(order);
-        let Some((race, expected_hashes)) = open.and_then(|open| Some((open.race, open.expected_hashes()?))) else {
-            return;
-        };
-        if self.ledger.has_claim(order) {
-            return;
-        }
-        match Puzzle::new(self.domain.network_id, race, order, self.key.address(), expected_hashes) {
-            Ok(puzzle) => self.miner.enter(puzzle),
+        let Some(open) = self.ledger.open_order(order) else { return };
+        let Some(expected_hashes) = open.expected_hashes() else { return };
+        let lowest = open.lead.as_ref().map(|lead| lead.claim.hash);
+        match Puzzle::new(self.domain.network_id, open.race, order, self.key.address(), expected_hashes) {
+            Ok(puzzle) => self.miner.enter(puzzle, !open.reward().is_zero()),
             Err(error) => tracing::error!(%order, %error, "an order without a puzzle"),
         }
+        lowest.into_iter().for_each(|hash| self.miner.outdo(order, hash));
     }
 
-    /// Enters the races that a final block opens and leaves those that it closes.
-    pub(super) fn follow_races(&mut self, block: &Block, transactions: &[B256]) {
-        for (transaction, hash) in block.transactions.iter().zip(transactions) {
-            if matches!(transaction.payload, Payload::Order(_) | Payload::Line(_)) {
-                self.enter_race(*hash);
-            }
-        }
-        block.transactions.iter().filter_map(claimed_order).for_each(|order| self.miner.leave(order));
+    /// Enters the races that a final block opens, leaves those that it ends, and takes in how good the others are.
+    pub(super) fn follow_races(&mut self, Committed { block, opened, ended, .. }: &Committed) {
+        opened.iter().for_each(|order| self.enter_race(*order));
+        block.transactions.iter().filter_map(claim_of).for_each(|claim| self.miner.outdo(claim.order, claim.hash));
+        ended.iter().for_each(|order| self.miner.leave(*order));
     }
 
     pub(super) fn turn_ended(&mut self, turn: Turn) {

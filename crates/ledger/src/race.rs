@@ -1,0 +1,200 @@
+//! Races: how long they take claims, who wins, and when nobody does.
+//!
+//! A race is decided in block time, so that no single primary decides it. The first claim opens a window, in which every
+//! claim with a lower hash than all before it takes the lead. The first block after the window ends the race. A primary
+//! that keeps claims out has to do so for the whole window, and those who vote refuse its blocks for that, see
+//! `fairness.rs`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
+
+use dtn_primitives::{Address, B256, Claim, Payload, Solution, U256, WorkResult, codec};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Refusal;
+
+/// How long after its first claim a race is searched on, in milliseconds. Whoever is found later is too late.
+///
+/// What a liar can gain as the primary is the time that claims take to get around: they are waited for so long, and in
+/// that time it alone can still search. With the window seven times as long, a quarter of the hash rate wins no more than
+/// 28 % of the races, however short they are; see `docs/pow.md`.
+pub const CLAIM_WINDOW_MS: u64 = 2_000;
+
+/// Within which time a claim is taken to get to all validators, in milliseconds.
+pub const DELIVERY_MS: u64 = 300;
+
+/// How long after its first claim a race goes on: until every claim of the window has had the time to get around.
+pub(crate) const CLAIM_LIMIT_MS: u64 = CLAIM_WINDOW_MS + DELIVERY_MS;
+
+/// How long after its block an order takes a first claim, in milliseconds: thirty days.
+pub const ORDER_LIFETIME_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// How long after its block a line takes a first claim, in milliseconds: an hour.
+pub const LINE_LIFETIME_MS: u64 = 60 * 60 * 1_000;
+
+/// The most races that a block ends, the longest overdue first: what is left is ended by those after it.
+pub(crate) const MAX_ENDED: usize = 1_024;
+
+/// An order or a line that takes claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenOrder {
+    /// Who asks for the work.
+    pub requester: Address,
+    /// What was signed for it.
+    pub payload: Payload,
+    /// The height of its block.
+    pub height: u64,
+    /// The timestamp of its block.
+    pub opened_at_ms: u64,
+    /// The hash of its block, which is the id of the race: before the block is there, nobody can begin.
+    pub race: B256,
+    /// The claim with the lowest hash so far.
+    pub lead: Option<Lead>,
+}
+
+/// The claim that wins unless another has a lower hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lead {
+    /// The timestamp of the block with the race's first claim.
+    pub first_ms: u64,
+    /// Who signed the claim.
+    pub worker: Address,
+    /// The claim.
+    pub claim: Claim,
+    /// Its transaction hash.
+    pub transaction: B256,
+}
+
+impl OpenOrder {
+    /// The expected number of hashes that a claim must show.
+    pub fn expected_hashes(&self) -> Option<u64> {
+        self.payload.expected_hashes()
+    }
+
+    /// What the winner earns, in wei.
+    pub fn reward(&self) -> U256 {
+        match &self.payload {
+            Payload::Order(order) => order.reward,
+            _ => U256::ZERO,
+        }
+    }
+
+    /// The last moment, by the blocks' timestamps, before the race ends: the first later block ends it.
+    pub fn ends_ms(&self) -> u64 {
+        match (&self.lead, &self.payload) {
+            (Some(lead), _) => lead.first_ms.saturating_add(CLAIM_LIMIT_MS),
+            (None, Payload::Line(_)) => self.opened_at_ms.saturating_add(LINE_LIFETIME_MS),
+            (None, _) => self.opened_at_ms.saturating_add(ORDER_LIFETIME_MS),
+        }
+    }
+
+    /// Whether a claim with this hash takes the lead in a block with this timestamp. The block that ends a race takes
+    /// claims too, so that what waits while no block is made is not lost; but not one that would be the first.
+    pub(crate) fn take(&self, order: B256, hash: B256, timestamp_ms: u64) -> Result<(), Refusal> {
+        match &self.lead {
+            Some(lead) if hash >= lead.claim.hash => Err(Refusal::Outdone { order, lowest: lead.claim.hash }),
+            None if timestamp_ms > self.ends_ms() => Err(Refusal::NotOpen(order)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the race's end gives: nothing if nobody has claimed it.
+    pub(crate) fn result(&self, order: B256) -> Option<(WorkResult, Solution)> {
+        let Lead { worker, claim, transaction, .. } = self.lead.as_ref()?;
+        let (payee, amount) = (claim.payee, self.reward());
+        let result = WorkResult { id: order, worker: *worker, payee, amount, digest: *transaction };
+        let solution = Solution {
+            requester: self.requester,
+            order: codec::encode(&self.payload).into(),
+            claim: codec::encode(&Payload::Claim(claim.clone())).into(),
+        };
+        Some((result, solution))
+    }
+}
+
+/// The orders whose races a block with this timestamp ends, of those that are open before it, the longest overdue first.
+pub fn races_over<'a>(open: impl IntoIterator<Item = (B256, &'a OpenOrder)>, timestamp_ms: u64) -> Vec<B256> {
+    let over =
+        open.into_iter().map(|(hash, open)| (open.ends_ms(), hash)).filter(|(ends_ms, _)| *ends_ms < timestamp_ms);
+    let mut over: Vec<_> = over.collect();
+    over.sort_unstable();
+    over.truncate(MAX_ENDED);
+    over.into_iter().map(|(_, hash)| hash).collect()
+}
+
+/// The open orders by their hashes, and by when they end. Only the former is part of their encoding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OpenOrders {
+    by_hash: BTreeMap<B256, OpenOrder>,
+    by_end: BTreeSet<(u64, B256)>,
+    by_requester: BTreeMap<Address, usize>,
+}
+
+impl OpenOrders {
+    pub(crate) fn insert(&mut self, hash: B256, open: OpenOrder) {
+        self.remove(&hash);
+        self.by_end.insert((open.ends_ms(), hash));
+        *self.by_requester.entry(open.requester).or_default() += 1;
+        self.by_hash.insert(hash, open);
+    }
+
+    pub(crate) fn remove(&mut self, hash: &B256) {
+        let Some(open) = self.by_hash.remove(hash) else { return };
+        self.by_end.remove(&(open.ends_ms(), *hash));
+        if let Some(count) = self.by_requester.get_mut(&open.requester) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_requester.remove(&open.requester);
+            }
+        }
+    }
+
+    /// Those that a block with this timestamp would end, the longest overdue first.
+    pub(crate) fn over(&self, timestamp_ms: u64) -> impl Iterator<Item = B256> {
+        self.by_end.range(..(timestamp_ms, B256::ZERO)).map(|(_, hash)| *hash)
+    }
+
+    /// How many are of one account.
+    pub(crate) fn of(&self, requester: Address) -> usize {
+        self.by_requester.get(&requester).copied().unwrap_or_default()
+    }
+}
+
+impl Deref for OpenOrders {
+    type Target = BTreeMap<B256, OpenOrder>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_hash
+    }
+}
+
+impl<'a> IntoIterator for &'a OpenOrders {
+    type Item = (&'a B256, &'a OpenOrder);
+    type IntoIter = std::collections::btree_map::Iter<'a, B256, OpenOrder>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_hash.iter()
+    }
+}
+
+impl FromIterator<(B256, OpenOrder)> for OpenOrders {
+    fn from_iter<I: IntoIterator<Item = (B256, OpenOrder)>>(orders: I) -> Self {
+        let mut open = Self::default();
+        orders.into_iter().for_each(|(hash, order)| open.insert(hash, order));
+        open
+    }
+}
+
+impl Serialize for OpenOrders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.by_hash.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for OpenOrders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+    }
+}
