@@ -462,7 +462,7 @@ mod tests {
             let order = Order { nonce, dataset, model, metric, reward: U256::ZERO, work: None };
             ledger.admit(Transaction::sign(Payload::Order(order), &key, &genesis.domain())).unwrap();
             let (parent, now) = (ledger.tip().hash, genesis.timestamp + nonce);
-            let block = ledger.propose(parent, now, keys()[0].address(), 10).unwrap();
+            let block = ledger.propose(parent, now, keys()[0].address(), 10, false).unwrap();
             ledger.commit(block.clone(), &certificate(&block, &genesis)).unwrap();
         }
         ledger
