@@ -3,13 +3,10 @@
 use dtn_consensus::{PIPELINE, nakamoto::Message};
 use dtn_ledger::{CHUNK_BYTES, Manifest};
 use dtn_primitives::{
-    B256, Block, Bytes, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec,
+    B256, Block, Bytes, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, VERSION, ValidatorIndex, codec,
 };
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
-
-/// The version of everything that peers say to each other.
-pub(crate) const VERSION: u32 = 7;
 
 /// The stream on which a pair of peers exchanges [`Frame`]s, length-prefixed, for as long as they are connected. A frame
 /// of no bytes says only that the peer is there.
