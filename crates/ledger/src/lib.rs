@@ -29,4 +29,4 @@ pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
 pub use state::{OpenOrder, Rounds};
-pub use store::{Location, Store, StoreError};
+pub use store::{Location, Reading, Store, StoreError};

@@ -11,9 +11,10 @@
 //! prepared at that height and cannot contradict itself. The block is final all the same, because a quorum has it
 //! prepared durably, and comes again from the others or, if all have failed, from the next view's primary.
 
+mod reading;
+
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     fmt, io,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -24,8 +25,8 @@ use std::{
 };
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Payload, Round, Solution,
-    Transaction, WorkResult, codec,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Evidence, Header, Payload, Round, Transaction,
+    WorkResult, codec,
 };
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableHandle, backends::InMemoryBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -38,6 +39,8 @@ use crate::{
     snapshot::CHUNK_BYTES,
     state::{OpenOrder, State},
 };
+
+pub use reading::Reading;
 
 /// The layout of the tables; raised when it changes.
 const SCHEMA: u32 = 6;
@@ -294,11 +297,6 @@ impl Store {
         Ok(self.read(RESULTS, &height.to_be_bytes())?.unwrap_or_default())
     }
 
-    /// What shows the work of the results of races in the block at a height, by the ids of the results.
-    pub(crate) fn solutions_in(&self, height: u64) -> Result<BTreeMap<B256, Solution>, StoreError> {
-        Ok(self.read(SOLUTIONS, &height.to_be_bytes())?.unwrap_or_default())
-    }
-
     /// Where a finalized transaction is.
     pub fn transaction(&self, hash: B256) -> Result<Option<Location>, StoreError> {
         self.read(TRANSACTIONS, hash.as_slice())
@@ -321,18 +319,6 @@ impl Store {
     pub(crate) fn end_fresh(&self) -> Result<(), StoreError> {
         self.write(Durability::Immediate, |transaction| {
             put(&mut transaction.open_table(META)?, META, FRESH_KEY, &false)
-        })
-    }
-
-    /// The heights from `from` on whose blocks have results, ascending.
-    pub(crate) fn heights_with_results(&self, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        guard(&self.name, || {
-            let table = self.database.begin_read()?.open_table(RESULTS)?;
-            let mut heights = Vec::new();
-            for record in table.range::<&[u8]>(from.to_be_bytes().as_slice()..)?.take(limit) {
-                heights.push(height(record?.0.value())?);
-            }
-            Ok(heights)
         })
     }
 
