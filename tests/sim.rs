@@ -232,6 +232,12 @@ fn a_page_of_several_runs_needs_nothing_but_itself() {
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("sydney") && table.contains("equivocation"), "{table}");
     let page = std::fs::read_to_string(&file).expect("a file");
+    let sections: Vec<_> = page.split("<article>").skip(2).collect();
+    let named = ["Comparison", "sydney", "equivocation"].map(|name| format!("<h2>{name}</h2>"));
+    assert!(sections.len() == 3 && sections.iter().zip(&named).all(|(section, name)| section.contains(name)), "{page}");
+    for section in &sections[1..] {
+        assert!(section.contains("Bytes by replica") && section.contains("a view without a decision"), "{section}");
+    }
     for shown in ["Comparison", "Messages one by one", "Sent over time", "Bytes by type", "frankfurt", "decides 1"] {
         assert!(page.contains(shown), "{shown}");
     }
@@ -266,6 +272,47 @@ fn a_sweep_that_was_stopped_goes_on_where_it_stopped() {
     std::fs::write(&file, "not,a,sweep\n1,2,3\n").expect("written");
     let refused = sim(&["sweep", "--seeds", "1", "--csv", &file]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is not a sweep's file"));
+}
+
+#[test]
+fn a_sweep_leaves_a_file_that_is_not_its_own_as_it_is() {
+    let (_folder, file) = temporary("notes.txt");
+    let begun = "scenario,seed,verdict,decided_all_ms,replied_ms,view,messages,bytes,events,digest\nmy other notes";
+    for notes in ["my only notes", "my only notes\n", "my notes\nand more", begun] {
+        std::fs::write(&file, notes).expect("written");
+        let refused = sim(&["sweep", "--seeds", "2", "--nodes", "4", "--csv", &file]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && said.contains("is not a sweep's file"), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).expect("a file"), notes);
+    }
+    // A sweep that was stopped while it wrote its first line had begun it.
+    std::fs::write(&file, "scenario,seed,ver").expect("written");
+    assert_eq!(json(&["sweep", "--seeds", "2", "--nodes", "4", "--csv", &file])["runs"], 2);
+    assert_eq!(std::fs::read_to_string(&file).expect("a file").lines().count(), 3);
+}
+
+#[test]
+fn a_sweep_in_which_chance_chooses_everything_goes_on_where_it_stopped() {
+    let (_folder, file) = temporary("runs.csv");
+    let sweep = |from: &str, seeds: &str| {
+        json(&["sweep", "--random", "--from", from, "--seeds", seeds, "--csv", &file])["runs"].clone()
+    };
+    assert_eq!(sweep("3", "4"), 4);
+    let before = std::fs::read_to_string(&file).expect("a file");
+    let mut seeds: Vec<_> = before.lines().skip(1).filter_map(|row| row.split(',').nth(1)).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, ["3", "4", "5", "6"], "each can be run again by --from: {before}");
+    assert_eq!(sweep("3", "4"), 4);
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), before, "nothing is played again");
+}
+
+#[test]
+fn what_a_run_would_write_over_stays_until_it_is_done() {
+    let (_folder, file) = temporary("page.html");
+    std::fs::write(&file, "the page of yesterday").expect("written");
+    let refused = sim(&["pbft", "--nodes", "4", "--html", &file, "--record", "/no/such/folder/run.toml"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "the page of yesterday");
 }
 
 /// The last column of the first run.

@@ -1,12 +1,12 @@
 //! `dtn-cli anvil`: a development chain in the foreground.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use dtn_settlement::connection::{AnvilOptions, start_anvil};
 
-use crate::{context::Context, output};
+use crate::{context::Context, l1::service::hold, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -31,9 +31,13 @@ pub(crate) struct Anvil {
     /// The rules, such as prague [default: the newest]
     #[arg(long, value_name = "NAME")]
     hardfork: Option<String>,
+    /// Hold this file, by which a command that started this finds it again
+    #[arg(long, value_name = "FILE", hide = true)]
+    pid_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Anvil, context: &Context) -> Result<()> {
+    let _held = args.pid_file.as_deref().map(hold).transpose()?;
     let options = AnvilOptions {
         port: Some(args.port),
         chain_id: Some(args.chain_id),

@@ -64,7 +64,7 @@ async fn publish(from: Owner, context: &Context) -> Result<()> {
     let (desk, account) = Desk::open_as(context, &from).await?;
     let (call, count) =
         of(&desk).publish().await?.context("all keys that validators have registered are published already")?;
-    eprintln!("Publishing {count} keys");
+    output::note(format_args!("Publishing {count} keys"));
     send(&account, &call, context).await
 }
 

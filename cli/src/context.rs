@@ -25,6 +25,8 @@ use dtn_settlement::{
 };
 use tokio::sync::OnceCell;
 
+use crate::output;
+
 /// Options that every command of the chain side accepts.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Shared options")]
@@ -108,11 +110,11 @@ impl Context {
         }
         let chain = Chain::connect_or_start(&self.network()?, Path::new(".")).await?;
         if chain.owns_chain() {
-            eprintln!(
+            output::note(format_args!(
                 "No node answers, so this command runs its own development chain at {}. It ends with the command; \
                  `dtn-cli anvil` keeps one.",
                 chain.network().rpc
-            );
+            ));
         }
         Ok(chain)
     }

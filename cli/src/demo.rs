@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy::{primitives::I256, providers::Provider};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{
@@ -38,8 +38,9 @@ use crate::{
         init::{self, EngineOptions, Plan, Ports},
         orders,
         own::OwnNetwork,
-        processes::{self, Service},
+        processes,
         races::{Part, Race, Races},
+        service::Service,
     },
     output,
 };
@@ -110,7 +111,7 @@ struct Narrator(Instant);
 
 impl Narrator {
     fn say(&self, text: impl std::fmt::Display) {
-        eprintln!("[{:>6.2} s] {text}", self.0.elapsed().as_secs_f64());
+        output::note(format_args!("[{:>6.2} s] {text}", self.0.elapsed().as_secs_f64()));
     }
 }
 
@@ -139,7 +140,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         observers: 0,
         mining: demo.engine.mining()?,
     };
-    init::init(home, &plan, || ())?;
+    init::init(home, &plan, || Ok(()))?;
     let client = Client::open(home)?;
     let chain = start_chain(home).await?;
     let network = chain.network().clone();
@@ -166,7 +167,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     init::set_half_work(home, cheat)?;
     let before = payee_balances(home, &chain).await?;
     let bar = output::progress(demo.nodes as u64, "peers");
-    let statuses = processes::up(home, |ready| bar.set_position(ready as u64)).await?;
+    let statuses = processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
@@ -196,7 +197,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let awaited = Awaited::new(&transactions, &closed, cheat, &client);
     let crash =
         demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    let mut finals = Finals::of(home)?;
+    let mut finals = Finals::of(home).await?;
     settle(&awaited, &mut finals, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
 
     finals.read_on().await?;
@@ -224,7 +225,11 @@ async fn start_chain(home: &Home) -> Result<Chain> {
     let began = Instant::now();
     loop {
         match Chain::connect(&network).await {
-            Err(ConnectError::Unreachable { .. }) if began.elapsed() < PATIENCE => service.check_alive(&mut child)?,
+            Err(ConnectError::Unreachable { .. }) if began.elapsed() < PATIENCE => {
+                if let Some(why) = service.ended(&mut child)? {
+                    bail!(why);
+                }
+            }
             connected => return Ok(connected?),
         }
     }
@@ -274,8 +279,8 @@ struct Finals {
 }
 
 impl Finals {
-    fn of(home: &Home) -> Result<Self> {
-        let (blocks, open) = (Blocks::open(home, None)?, Races::default());
+    async fn of(home: &Home) -> Result<Self> {
+        let (blocks, open) = (Blocks::open(home, None).await?, Races::default());
         Ok(Self { blocks, open, races: Vec::new(), certificates: Vec::new() })
     }
 

@@ -16,9 +16,15 @@ pub(crate) fn read_text(file: &Path, limit: u64) -> Result<String> {
     fs::read_to_string(file).with_context(cannot)
 }
 
+/// A text without the mark that some editors put before UTF-8.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Reads JSON of at most `limit` bytes.
 pub(crate) fn read_json<T: DeserializeOwned>(file: &Path, limit: u64) -> Result<T> {
-    serde_json::from_str(&read_text(file, limit)?).with_context(|| format!("{} is not valid", file.display()))
+    serde_json::from_str(without_mark(&read_text(file, limit)?))
+        .with_context(|| format!("{} is not valid", file.display()))
 }
 
 /// Reads files that hold signatures of one thing, and puts them into one by `combine`.

@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
                     }
                 }
             }
-            Err(error) => eprintln!("Missing receipts were not looked up: {error}"),
+            Err(error) => output::note(format_args!("Missing receipts were not looked up: {error}")),
         }
     }
     let GasRecords { mut records, torn_lines } = read(&ledgers)?;

@@ -22,14 +22,12 @@ mod pow;
 mod registry;
 mod rewards;
 mod settle;
+mod signals;
 mod signatures;
 mod sim;
 mod verify;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -259,8 +257,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be a file on a full disk; that is no reason to panic.
-            writeln!(io::stderr(), "error: {error:#}").ok();
+            output::note(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -300,18 +297,15 @@ async fn run(command: Command) -> Result<()> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dtn-cli", &mut script);
-            output::line(String::from_utf8_lossy(&script).trim_end())
+            output::exact(String::from_utf8_lossy(&script))
         }
     }
 }
 
 /// Returns when the process is asked to end.
 async fn interrupted() -> io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        asked = tokio::signal::ctrl_c() => asked,
-        _ = terminate.recv() => Ok(()),
-    }
+    signals::StopSignals::new()?.next().await;
+    Ok(())
 }
 
 #[cfg(test)]

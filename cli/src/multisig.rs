@@ -232,8 +232,8 @@ pub(crate) async fn propose_transaction(
     context: &Context,
 ) -> Result<()> {
     let id = desk.multisig.check_id(&transaction).await?;
-    eprintln!("Proposing {}", describe(&transaction));
-    eprintln!("{}", desk.multisig.preview(&transaction));
+    output::note(format_args!("Proposing {}", describe(&transaction)));
+    output::note(desk.multisig.preview(&transaction));
     if !context.dry_run {
         context.save_proposal(id, &transaction)?;
     }
@@ -244,8 +244,8 @@ pub(crate) async fn propose_transaction(
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
     let (desk, account) = Desk::open_as(context, &args.owner).await?;
     let transaction = desk.transaction(context, args.id).await?;
-    eprintln!("Confirming {}", describe(&transaction));
-    eprintln!("{}", desk.multisig.preview(&transaction));
+    output::note(format_args!("Confirming {}", describe(&transaction)));
+    output::note(desk.multisig.preview(&transaction));
     let record = desk.multisig.confirm(&account, args.id).await?;
     report(context, &desk, args.id, &record).await
 }
@@ -269,7 +269,7 @@ pub(crate) async fn execute(args: Execute, context: &Context) -> Result<()> {
     }
     let id = args.id.context("which proposal? Give its id, or --signatures FILE")?;
     let transaction = desk.transaction(context, id).await?;
-    eprintln!("Executing {}", describe(&transaction));
+    output::note(format_args!("Executing {}", describe(&transaction)));
     let record = desk.multisig.execute(&account, &transaction).await?;
     report(context, &desk, id, &record).await
 }

@@ -1,5 +1,7 @@
-//! Everything that the command line prints to standard output. A reader that goes away, as `head` does, ends the
-//! program quietly.
+//! Everything that the command line prints. A reader that goes away, as `head` does, ends the program quietly.
+//!
+//! What people read may have text of strangers: orders, answers of peers, files. Control characters and bidirectional
+//! marks in it are escaped here, so that no terminal obeys them. What programs read is exact.
 
 use std::{
     fmt::Display,
@@ -8,18 +10,40 @@ use std::{
 };
 
 use anyhow::Result;
+use dtn_report::text;
 use dtn_settlement::{SendError, deploy::DeployError, evidence::ReportError, sender::Quote};
 use serde::Serialize;
 
-/// Prints a line or several.
+/// Prints a line or several, for people.
 pub(crate) fn line(text: impl Display) -> Result<()> {
-    let mut out = io::stdout().lock();
-    Ok(writeln!(out, "{text}").and_then(|()| out.flush())?)
+    exact(format_args!("{}\n", text::lines(&text.to_string())))
 }
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    line(serde_json::to_string_pretty(value)?)
+    exact(format_args!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints a value as JSON, on one line.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
+    exact(format_args!("{}\n", serde_json::to_string(value)?))
+}
+
+/// Prints a text of our own as it is.
+pub(crate) fn exact(text: impl Display) -> Result<()> {
+    let mut out = io::stdout().lock();
+    Ok(write!(out, "{text}").and_then(|()| out.flush())?)
+}
+
+/// Says something beside the output, on standard error. That it cannot be said, as on a full disk or a terminal that was
+/// closed, is no reason to fail.
+pub(crate) fn note(text: impl Display) {
+    writeln!(io::stderr(), "{}", text::lines(&text.to_string())).ok();
+}
+
+/// Says what went wrong without being a failure.
+pub(crate) fn warn(text: impl Display) {
+    note(format_args!("warning: {text}"));
 }
 
 /// Whether an error means that nobody reads the output any more.

@@ -448,25 +448,29 @@ pub(crate) fn preview(signed: &SignedMessage) {
     match &signed.content {
         Content::Distribution { epoch, distribution, earnings } => {
             let Distribution { distributor, number, root, allotments } = distribution;
-            eprintln!(
+            output::note(format_args!(
                 "distribution {number} of {distributor}, epoch {epoch}: {} earnings under {root}",
                 earnings.len()
-            );
+            ));
             for Allotment { token, amount } in allotments {
                 let shown = if token.is_zero() { format_amount(U256::from(*amount)) } else { amount.to_string() };
-                eprintln!("allots {shown} ({})", token_name(*token));
+                output::note(format_args!("allots {shown} ({})", token_name(*token)));
             }
-            eprintln!("hash   {}", distribution.hash());
+            output::note(format_args!("hash   {}", distribution.hash()));
         }
         Content::Rotation(rotation) => {
-            eprintln!("rotation from epoch {} to {} validators:", rotation.epoch, rotation.validators.len());
+            output::note(format_args!(
+                "rotation from epoch {} to {} validators:",
+                rotation.epoch,
+                rotation.validators.len()
+            ));
             for validator in &rotation.validators {
-                eprintln!("  {validator}");
+                output::note(format_args!("  {validator}"));
             }
         }
     }
     let (network, chain): (B256, u64) = (signed.network_id, signed.chain_id);
-    eprintln!("digest {} (network {network}, chain {chain})", signed.digest());
+    output::note(format_args!("digest {} (network {network}, chain {chain})", signed.digest()));
 }
 
 /// Reads a message with its signatures, each of which is checked.

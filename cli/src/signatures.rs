@@ -146,9 +146,9 @@ pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig,
 fn preview(signed: &SignedExecution) {
     let SignedExecution { wallet, chain_id, execution, .. } = signed;
     let Execution { to, value, data, expiry, nonce } = execution;
-    eprintln!("{}", describe_parts(to, *value, data, *expiry));
-    eprintln!("wallet {wallet} on chain {chain_id}, nonce {nonce}");
-    eprintln!("{}", signed.preview());
+    output::note(describe_parts(to, *value, data, *expiry));
+    output::note(format_args!("wallet {wallet} on chain {chain_id}, nonce {nonce}"));
+    output::note(signed.preview());
 }
 
 fn read(file: &Path) -> Result<SignedExecution> {

@@ -11,7 +11,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 /// @param timestamp Milliseconds since the Unix epoch, as the proposer states it.
 /// @param proposer Validator that proposed the block.
 /// @param parentHash Hash of the block before; the network id at height 1.
-/// @param transactionsRoot Merkle root of the transaction hashes.
+/// @param transactionsRoot Merkle root of the transactions with their places and number.
 /// @param resultsRoot Merkle root of the results; zero when there are none.
 struct Header {
     bytes32 networkId;

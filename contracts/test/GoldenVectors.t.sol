@@ -14,6 +14,7 @@ import {IOutcomes, IRegistry, RewardDistributor} from "../src/RewardDistributor.
 
 /// @notice The structure whose hash is the network id. No contract reads it; only the format is checked here.
 struct Genesis {
+    uint32 version;
     string name;
     uint64 chainId;
     uint64 timestamp;
@@ -47,6 +48,7 @@ contract GoldenVectorsTest is Test {
 
     function test_GoldenVectors_Network() public view {
         Genesis memory genesis = Genesis({
+            version: uint32(json.readUint(".network.version")),
             name: json.readString(".network.name"),
             chainId: uint64(json.readUint(".network.chain_id")),
             timestamp: uint64(json.readUint(".network.timestamp")),

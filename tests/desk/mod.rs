@@ -97,6 +97,7 @@ pub(crate) fn failure(command: &mut Command) -> String {
 
 pub(crate) fn genesis(validators: &[SecretKey], chain_id: u64) -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "test".into(),
         chain_id,
         timestamp: 1,

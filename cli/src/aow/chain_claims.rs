@@ -244,7 +244,7 @@ async fn challenge(args: Challenge, context: &Context) -> Result<()> {
             .await?
             .with_context(|| format!("every segment of {} holds; a challenge would be refused", args.id))?,
     };
-    eprintln!("Challenging segment {segment}");
+    output::note(format_args!("Challenging segment {segment}"));
     let record = desk.aow.challenge(&account, args.id, &claim.checkpoints, segment).await?;
     report(context, &desk, args.id, &record).await
 }

@@ -43,6 +43,16 @@ pub(crate) struct Asked {
     pub(crate) deadline: Duration,
 }
 
+impl Asked {
+    /// The order of a round, if there can be one.
+    pub(crate) fn order(&self, nonce: u64, quorum: u16, reward: U256) -> Result<Payload> {
+        let duration_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
+        let order = Payload::Round(RoundOrder { nonce, steps: self.steps, quorum, duration_ms, reward });
+        order.validate()?;
+        Ok(order)
+    }
+}
+
 /// Open a round and wait for its end.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -141,9 +151,7 @@ pub(crate) async fn perform(
 pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u16, reward: U256) -> Result<u64> {
     let key = Client::key(home)?;
     let nonce = client.next_nonce(&key).await?;
-    let duration_ms = u64::try_from(asked.deadline.as_millis()).unwrap_or(u64::MAX);
-    let order = RoundOrder { nonce, steps: asked.steps, quorum, duration_ms, reward };
-    let transaction = Transaction::sign(Payload::Round(order), &key, &client.domain);
+    let transaction = Transaction::sign(asked.order(nonce, quorum, reward)?, &key, &client.domain);
     let accepted = client.execute_all(std::slice::from_ref(&transaction), || ()).await?;
     Ok(accepted.first().context("no answer")?.height)
 }

@@ -83,6 +83,8 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     let faulty = dtn_primitives::max_faulty(sync.peers);
     let cheats = sync.half_work.len();
     ensure!(cheats <= faulty, "{} peers tolerate {faulty} that cheat, not {cheats}", sync.peers);
+    // What the peers would refuse is told before there are any.
+    sync.asked.order(0, 1, U256::ZERO)?;
     if sync.simulated {
         return simulate(&sync);
     }
@@ -140,13 +142,18 @@ async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
         mining: None,
     };
     let bar = output::progress(2 * sync.peers as u64 + 1, "keys");
-    tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;
+    tokio::task::block_in_place(|| {
+        init::init(home, &plan, || {
+            bar.inc(1);
+            Ok(())
+        })
+    })?;
     bar.finish_and_clear();
     for peer in &sync.half_work {
         init::set_half_work(home, *peer)?;
     }
     let bar = output::progress(sync.peers as u64, "peers");
-    processes::up(home, |ready| bar.set_position(ready as u64)).await?;
+    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     let client = Client::open(home)?;
     let quorum = (sync.peers - sync.half_work.len()) as u16;

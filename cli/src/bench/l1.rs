@@ -25,7 +25,8 @@ use crate::{
         home::Home,
         init::{self, Plan, Ports, Transport},
         own::OwnNetwork,
-        processes::{self, Service},
+        processes,
+        service::Service,
     },
     output,
 };
@@ -169,10 +170,10 @@ async fn measure(bench: &L1, shape: &Shape, mut rates: Vec<f64>, home: &Home) ->
     let mut runs: Vec<Run> = Vec::new();
     while let Some(rate) = rates.get(runs.len()).copied() {
         let run = load(bench, shape, rate, window, accounts, &network).await?;
-        eprintln!(
+        output::note(format_args!(
             "{:>9.0}/s: {:.0}/s final, p50 {:.1} ms, p99 {:.1} ms",
             rate, run.throughput, run.latency.p50, run.latency.p99
-        );
+        ));
         let kept_up = run.throughput >= KEEPS_UP * rate;
         runs.push(run);
         if bench.saturate && kept_up && runs.len() < MAX_RUNS {
@@ -188,7 +189,7 @@ async fn measure(bench: &L1, shape: &Shape, mut rates: Vec<f64>, home: &Home) ->
     let write = |file: &Option<PathBuf>, text: &dyn Fn() -> Result<String>| -> Result<()> {
         let Some(file) = file else { return Ok(()) };
         fs::write(file, text()?).with_context(|| format!("cannot write {}", file.display()))?;
-        eprintln!("report written to {}", file.display());
+        output::note(format_args!("report written to {}", file.display()));
         Ok(())
     };
     write(&bench.json, &|| Ok(serde_json::to_string_pretty(&report)? + "\n"))?;
@@ -208,13 +209,18 @@ async fn start(bench: &L1, home: &Home) -> Result<Network> {
         mining: None,
     };
     let bar = output::progress(2 * bench.nodes as u64 + 1, "keys");
-    let genesis = tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;
+    let genesis = tokio::task::block_in_place(|| {
+        init::init(home, &plan, || {
+            bar.inc(1);
+            Ok(())
+        })
+    })?;
     bar.finish_and_clear();
     let bar = output::progress(bench.nodes as u64, "peers");
-    processes::up(home, |ready| bar.set_position(ready as u64)).await?;
+    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     let folders = home.peers()?;
-    let pids = folders.iter().map(|peer| Service::peer(peer).running().context("a peer has ended"));
+    let pids = folders.iter().map(|peer| Service::peer(peer).process().context("a peer has ended"));
     Ok(Network {
         home: home.clone(),
         domain: genesis.domain(),

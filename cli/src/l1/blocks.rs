@@ -1,4 +1,4 @@
-//! Final blocks with their content, each verified against the genesis: from peers that run, or from their stores.
+//! Final blocks with their content, each verified against the genesis: from peers that answer, or from their stores.
 
 use anyhow::{Context, Result, bail, ensure};
 use dtn_ledger::Ledger;
@@ -8,11 +8,7 @@ use futures::{Stream, StreamExt, stream};
 use jsonrpsee::http_client::HttpClient;
 use serde::Serialize;
 
-use super::{
-    client::{Client, api_client},
-    home::Home,
-    processes::Service,
-};
+use super::{client::Client, home::Home, survey::Survey};
 
 /// How many blocks are asked for at once.
 const UNDER_WAY: usize = 16;
@@ -69,24 +65,33 @@ pub(crate) struct Blocks {
 }
 
 enum Source {
+    /// Any of these.
     Peers(Vec<HttpClient>),
+    /// This one, whatever the others say.
+    Peer(HttpClient),
     Store(Box<Ledger>),
 }
 
 impl Blocks {
-    /// Reads what peers of a network serve; if none of them runs on this machine and their stores are here, those. With
-    /// the number of a peer, only that one's.
-    pub(crate) fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
-        let (mut addresses, mut peers) = (home.client()?.peers, home.peers()?);
-        let genesis = home.genesis()?;
-        if let Some(peer) = peer {
-            ensure!(peer < peers.len(), "there is no peer {peer}: they are 0 to {}", peers.len() - 1);
-            (addresses, peers) = (vec![addresses[peer]], vec![peers[peer].clone()]);
-        }
-        let runs = peers.iter().any(|peer| Service::peer(peer).running().is_some());
-        let stores: Vec<_> = peers.iter().map(|peer| peer.store()).filter(|store| store.is_file()).collect();
-        let source = if runs || stores.is_empty() {
-            Source::Peers(addresses.into_iter().map(api_client).collect::<Result<_>>()?)
+    /// Reads what the peers of a network serve that answer; if none does and their stores are here, those. With the
+    /// number of a peer, only that one's.
+    pub(crate) async fn open(home: &Home, peer: Option<usize>) -> Result<Self> {
+        let (peers, genesis) = (home.peers()?, home.genesis()?);
+        ensure!(
+            peer.is_none_or(|peer| peer < peers.len()),
+            "there is no peer {}: they are 0 to {}",
+            peer.unwrap_or_default(),
+            peers.len() - 1
+        );
+        let asked = peer.map_or(0..peers.len(), |peer| peer..peer + 1);
+        let mut answering = Survey::of(home)?.answering(asked.clone()).await;
+        let stores: Vec<_> = peers[asked].iter().map(|peer| peer.store()).filter(|store| store.is_file()).collect();
+        let source = if peer.is_some()
+            && let Some(one) = answering.pop()
+        {
+            Source::Peer(one)
+        } else if !answering.is_empty() || stores.is_empty() {
+            Source::Peers(answering)
         } else {
             let opened = stores.iter().map(|store| Ok(Ledger::open(store, genesis.clone())?));
             let opened = opened.collect::<Result<Vec<_>>>()?;
@@ -100,36 +105,33 @@ impl Blocks {
     pub(crate) async fn tip(&self, home: &Home) -> Result<u64> {
         match &self.source {
             Source::Store(ledger) => Ok(ledger.tip().height),
-            Source::Peers(peers) => match peers.as_slice() {
-                [peer] => Ok(peer.status().await.context("the peer does not answer")?.height),
-                _ => Client::open(home)?.height().await,
-            },
+            Source::Peer(peer) => Ok(peer.status().await.context("the peer does not answer")?.height),
+            Source::Peers(_) => Client::open(home)?.height().await,
         }
     }
 
     /// The block at a height; `None` if it is not final yet.
     pub(crate) async fn at(&self, height: u64) -> Result<Option<FinalBlock>> {
-        match &self.source {
+        let peers = match &self.source {
             Source::Store(ledger) => {
                 let found = ledger.block(height)?.zip(ledger.certificate(height)?);
-                found.map(|(block, certificate)| self.verified(height, block, certificate, None)).transpose()
+                return found.map(|(block, certificate)| self.verified(height, block, certificate, None)).transpose();
             }
-            Source::Peers(peers) => {
-                let mut wrong = None;
-                for peer in peers {
-                    let (Ok(Some(view)), Ok(Some(certified))) =
-                        (peer.block(height).await, peer.certificate(height).await)
-                    else {
-                        continue;
-                    };
-                    match self.verified(height, view.block, certified.certificate, certified.latency_us) {
-                        Ok(block) => return Ok(Some(block)),
-                        Err(error) => wrong = Some(error),
-                    }
-                }
-                wrong.map_or(Ok(None), Err)
+            Source::Peers(peers) => peers.as_slice(),
+            Source::Peer(peer) => std::slice::from_ref(peer),
+        };
+        let mut wrong = None;
+        for peer in peers {
+            let (Ok(Some(view)), Ok(Some(certified))) = (peer.block(height).await, peer.certificate(height).await)
+            else {
+                continue;
+            };
+            match self.verified(height, view.block, certified.certificate, certified.latency_us) {
+                Ok(block) => return Ok(Some(block)),
+                Err(error) => wrong = Some(error),
             }
         }
+        wrong.map_or(Ok(None), Err)
     }
 
     fn verified(

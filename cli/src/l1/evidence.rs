@@ -76,7 +76,7 @@ async fn gather(client: &Client) -> Result<Vec<Entry>> {
     let mut entries = BTreeMap::new();
     for evidence in answers.into_iter().flatten() {
         if let Err(error) = evidence.verify(&client.domain, &client.validators) {
-            eprintln!("warning: a peer shows evidence that does not hold: {error}");
+            output::warn(format_args!("a peer shows evidence that does not hold: {error}"));
             continue;
         }
         if let Some(validator) = client.validators.get(evidence.validator()) {

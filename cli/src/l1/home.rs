@@ -6,32 +6,34 @@
 //! HOME/keys/                   the encrypted keystores: validators, payees, client
 //! HOME/client.toml             who submits, and where the peers answer
 //! HOME/peers/N/node.toml       one peer: keystore, addresses, settlement
-//! HOME/peers/N/                its store, log, process id and gas ledger
+//! HOME/peers/N/                its store, log and gas ledger, and the file that its process holds (pid)
 //! HOME/observers/N/            the same for a peer that follows without voting
-//! HOME/chain/                  the log and process id of a development chain, if the network has its own
+//! HOME/chain/                  the same log and file of a development chain, if the network has its own
 //! ```
 
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network};
 use figment::{
     Figment,
+    error::Kind,
     providers::{Env, Format, Toml},
     value::Value,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::log::LogConfig;
+use crate::{files::without_mark, log::LogConfig};
 
 /// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
 const NODE_VARIABLES: &str = "DTN_NODE_";
@@ -226,6 +228,11 @@ impl PeerHome {
         self.0.join("gas.jsonl")
     }
 
+    /// The file that its process holds; see [`super::hold`].
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.0.join("pid")
+    }
+
     /// What is logged by a peer that `l1 up` started.
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -240,13 +247,50 @@ impl PeerHome {
         for Setting { key, value } in settings {
             figment = figment.merge((key, value));
         }
-        let mut config: PeerConfig = figment.extract().with_context(|| format!("{} is not valid", file.display()))?;
+        let mut config: PeerConfig = figment.extract().map_err(|error| not_valid(error, &file, settings))?;
+        ensure!(
+            !listens_anywhere(&config.listen),
+            "listen = {} has the port 0, which nobody can dial: choose one",
+            config.listen
+        );
         let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
         for path in files.into_iter().chain(&mut config.log.file) {
             *path = self.0.join(&path);
         }
         Ok(config)
     }
+}
+
+/// What is wrong with a configuration, and who said it: the file, a variable or a setting.
+fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> anyhow::Error {
+    let what = |error: figment::Error| {
+        let mut key = error.path.clone();
+        if let Kind::UnknownField(name, _) = &error.kind
+            && key.last() != Some(name)
+        {
+            key.push(name.clone());
+        }
+        let variable = format!("{NODE_VARIABLES}{}", key.join("__").to_ascii_uppercase());
+        let key = key.join(".");
+        let whose = if settings.iter().any(|setting| setting.key == key) {
+            format!("--set {key}")
+        } else if std::env::var_os(&variable).is_some() {
+            format!("the variable {variable}")
+        } else if key.is_empty() {
+            file.display().to_string()
+        } else {
+            format!("{key} in {}", file.display())
+        };
+        format!("{whose} is not valid: {}", error.kind)
+    };
+    anyhow!(error.into_iter().map(what).collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether the system chooses the port of a multiaddress.
+fn listens_anywhere(address: &Multiaddr) -> bool {
+    let text = address.to_string();
+    let mut parts = text.split('/');
+    parts.any(|part| matches!(part, "tcp" | "udp")) && parts.next() == Some("0")
 }
 
 /// A key of `node.toml` and its value for this run, as `KEY=VALUE`.
@@ -269,15 +313,15 @@ impl FromStr for Setting {
     }
 }
 
-/// One spelling for each folder, however it was named: running processes are recognized by it.
+/// One spelling for each folder that exists, however it was named.
 fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
+    fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or(path)
 }
 
 pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
     let genesis: Genesis =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a genesis", file.display()))?;
+        serde_json::from_str(without_mark(&text)).with_context(|| format!("{} is not a genesis", file.display()))?;
     genesis.validator_set().with_context(|| format!("{} is unusable", file.display()))?;
     Ok(genesis)
 }
@@ -287,9 +331,30 @@ pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
     toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
 }
 
+/// Writes a configuration that only its owner can read: the address of a chain's server may hold a key.
 pub(crate) fn write_toml<T: Serialize>(file: &Path, value: &T) -> Result<()> {
     let text = toml::to_string_pretty(value).context("a configuration that TOML cannot express")?;
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut opened = options.open(file)?;
+        // It may be there already, from a time when others could read it.
+        #[cfg(unix)]
+        opened.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        opened.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Makes a folder, and those above it that are missing, which only their owner can enter.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
 #[cfg(test)]
@@ -351,6 +416,22 @@ mod tests {
         assert_eq!(moved, ["/ip4/10.0.0.1/tcp/4"], "the same peer, however its address is spelled");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn others_can_read_no_configuration_and_enter_no_folder() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let home = PeerHome::new(root.path().join("net").join("0"));
+        make_private(home.path()).unwrap();
+        assert_eq!((mode(home.path()), mode(&root.path().join("net"))), (0o700, 0o700));
+        fs::write(home.config_file(), "").unwrap();
+        fs::set_permissions(home.config_file(), PermissionsExt::from_mode(0o644)).unwrap();
+        write_toml(&home.config_file(), &full()).unwrap();
+        assert_eq!(mode(&home.config_file()), 0o600, "also one that was there");
+    }
+
     #[test]
     fn a_key_that_does_not_exist_and_a_value_that_does_not_fit_are_named() {
         let unknown = format!("{:#}", with(&["lisen=/ip4/127.0.0.1/tcp/1"]).unwrap_err());
@@ -358,6 +439,31 @@ mod tests {
         let wrong = format!("{:#}", with(&["threads=many"]).unwrap_err());
         assert!(wrong.contains("threads"), "{wrong}");
         assert!("no-value".parse::<Setting>().is_err());
+    }
+
+    #[test]
+    fn who_said_what_is_wrong_is_named_without_words_of_the_program() {
+        let of_setting = format!("{:#}", with(&["listen=nowhere"]).unwrap_err());
+        assert!(of_setting.starts_with("--set listen is not valid"), "{of_setting}");
+        let nested = format!("{:#}", with(&["log.colour=red"]).unwrap_err());
+        assert!(nested.starts_with("--set log.colour is not valid"), "{nested}");
+        let folder = tempfile::tempdir().unwrap();
+        let home = PeerHome::new(folder.path());
+        let text = toml::to_string(&full()).unwrap().replace("max_bytes", "most_bytes");
+        fs::write(home.config_file(), text).unwrap();
+        let of_file = format!("{:#}", home.config(&[]).unwrap_err());
+        assert!(of_file.starts_with("log.most_bytes in ") && of_file.contains("node.toml is not valid"), "{of_file}");
+        for said in [of_setting, nested, of_file] {
+            assert!(!said.contains("::") && !said.contains("global"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_nobody_can_dial_is_refused() {
+        for listen in ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/udp/0/quic-v1"] {
+            let refused = format!("{:#}", with(&[&format!("listen={listen}")]).unwrap_err());
+            assert!(refused.contains("port 0"), "{refused}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
 
 use alloy_primitives::hex;
 use anyhow::{Context, Result, bail, ensure};
+use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
 use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::log::LogConfig;
 
-use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, write_toml};
+use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, make_private, write_toml};
 
 /// The largest encoded block of a network made here, in bytes.
 const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
@@ -68,26 +69,37 @@ pub(crate) struct EngineOptions {
     /// What decides which blocks become final; pbft unless told otherwise.
     #[arg(long, value_enum)]
     pub(crate) engine: Option<Engine>,
-    /// The time between two mined blocks that the work is adjusted to.
-    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration, value_name = "TIME")]
-    block_interval: Duration,
-    /// How many mined blocks have to be on top of one before it is made final.
-    #[arg(long, default_value_t = 6, value_name = "BLOCKS")]
-    confirmations: u64,
-    /// The expected hashes of the first mined block; the work is adjusted from there.
-    #[arg(long, default_value_t = 1 << 26, value_name = "HASHES")]
-    block_work: u64,
+    /// The time between two mined blocks that the work is adjusted to; 2s unless told otherwise.
+    #[arg(long, requires = "engine", value_parser = humantime::parse_duration, value_name = "TIME")]
+    block_interval: Option<Duration>,
+    /// How many mined blocks have to be on top of one before it is made final; 6 unless told otherwise.
+    #[arg(long, requires = "engine", value_name = "BLOCKS")]
+    confirmations: Option<u64>,
+    /// The expected hashes of the first mined block, 2^26 unless told otherwise; the work is adjusted from there.
+    #[arg(long, requires = "engine", value_name = "HASHES")]
+    block_work: Option<u64>,
 }
+
+/// What miners do unless told otherwise.
+const BLOCK_INTERVAL: Duration = Duration::from_secs(2);
+const CONFIRMATIONS: u64 = 6;
+const BLOCK_WORK: u64 = 1 << 26;
 
 impl EngineOptions {
     /// What the genesis says about mining.
     pub(crate) fn mining(&self) -> Result<Option<Mining>> {
-        if self.engine != Some(Engine::Nakamoto) {
+        let Self { engine, block_interval, confirmations, block_work } = *self;
+        if engine != Some(Engine::Nakamoto) {
+            let unused = block_interval.is_none() && confirmations.is_none() && block_work.is_none();
+            ensure!(unused, "--block-interval, --confirmations and --block-work are for --engine nakamoto");
             return Ok(None);
         }
-        let block_interval_ms = u64::try_from(self.block_interval.as_millis()).context("such a block interval")?;
-        let Self { confirmations, block_work: expected_hashes, .. } = *self;
-        Ok(Some(Mining { block_interval_ms, confirmations, expected_hashes }))
+        let block_interval = block_interval.unwrap_or(BLOCK_INTERVAL);
+        Ok(Some(Mining {
+            block_interval_ms: u64::try_from(block_interval.as_millis()).context("such a block interval")?,
+            confirmations: confirmations.unwrap_or(CONFIRMATIONS),
+            expected_hashes: block_work.unwrap_or(BLOCK_WORK),
+        }))
     }
 }
 
@@ -110,9 +122,10 @@ pub(crate) struct Plan {
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
-/// key, which is the slow part.
-pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis> {
+/// key, which is the slow part, and ends it by an error.
+pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn() -> Result<()>) -> Result<Genesis> {
     let n = plan.nodes;
+    ensure!(!plan.name.trim().is_empty(), "a network needs a name");
     ensure!(
         (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
@@ -120,15 +133,13 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn()) -> Result<Genesis>
     ensure_vacant(home)?;
     let ports = ports(plan.ports, 2 * (n + plan.observers))?;
     // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
-    let draft = Home::new(home.path().join(format!(".init-{}", std::process::id())));
-    fs::create_dir_all(draft.path()).with_context(|| format!("cannot make {}", draft.path().display()))?;
-    let outcome = make(&draft, plan, &ports, made).and_then(|genesis| {
-        publish(&draft, home)?;
-        Ok(genesis)
-    });
-    // Left behind, it would only take up space.
-    fs::remove_dir_all(draft.path()).ok();
-    outcome
+    let cannot = || format!("cannot make {}", home.path().display());
+    make_private(home.path())?;
+    let folder = tempfile::Builder::new().prefix(".init-").tempdir_in(home.path()).with_context(cannot)?;
+    let draft = Home::new(folder.path());
+    let genesis = make(&draft, plan, &ports, made)?;
+    publish(&draft, home)?;
+    Ok(genesis)
 }
 
 /// Fails if a folder holds a network.
@@ -152,7 +163,7 @@ fn publish(draft: &Home, home: &Home) -> Result<()> {
     }
     for (done, (file, target)) in moves.iter().enumerate() {
         let folder = target.parent().unwrap_or(home.path());
-        let moved = fs::create_dir_all(folder).and_then(|()| fs::rename(file, target));
+        let moved = make_private(folder).and_then(|()| Ok(fs::rename(file, target)?));
         if moved.is_err() {
             // Those that cannot be removed are named when it is tried again.
             moves[..done].iter().for_each(|(_, target)| _ = fs::remove_file(target));
@@ -172,7 +183,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// Makes all files of a network.
-fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Genesis> {
+fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) -> Result<Genesis> {
     let n = plan.nodes;
     let password_file = match &plan.password_file {
         Some(file) => std::path::absolute(file).with_context(|| format!("cannot use {}", file.display()))?,
@@ -183,7 +194,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
     let keystore = Keystore::new(home.keys());
     let generate = |name: String| -> Result<(KeyInfo, SecretKey)> {
         let made_key = keystore.generate(&name, &password)?;
-        made();
+        made()?;
         Ok(made_key)
     };
     let mut validators = (0..n).map(|i| generate(format!("validator-{i}"))).collect::<Result<Vec<_>>>()?;
@@ -193,6 +204,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
     let (client_info, client) = generate("client".into())?;
 
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: plan.name.clone(),
         chain_id: plan.chain_id,
         timestamp: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?,
@@ -213,7 +225,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
         .collect::<Result<_>>()?;
     for (i, ((info, key), (_, payee))) in validators.iter().zip(&payees).enumerate() {
         let peer = home.peer(i);
-        fs::create_dir_all(peer.path()).with_context(|| format!("cannot make {}", peer.path().display()))?;
+        make_private(peer.path())?;
         let config = PeerConfig {
             genesis: "../../genesis.json".into(),
             role: Role::Validator,
@@ -237,10 +249,12 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn()) -> Result<Gene
             settlement: None,
         };
         write_toml(&peer.config_file(), &config)?;
+        // The key is new, so nothing was ever signed with it: its peer may vote from the first block on.
+        mark_never_voted(peer.store())?;
     }
     for (i, (info, key)) in observers.iter().enumerate() {
         let observer = home.observer(i);
-        fs::create_dir_all(observer.path()).with_context(|| format!("cannot make {}", observer.path().display()))?;
+        make_private(observer.path())?;
         let config = PeerConfig {
             genesis: "../../genesis.json".into(),
             role: Role::Observer,
@@ -321,6 +335,7 @@ pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
     match ports {
         Ports::From(base) => {
             let last = usize::from(base) + count.saturating_sub(1);
+            ensure!(base > 0, "port 0 is any port, which nobody can dial: choose a --base-port");
             ensure!(last <= usize::from(u16::MAX), "ports {base} to {last} do not exist: choose a lower --base-port");
             Ok((0..count).map(|offset| base + offset as u16).collect())
         }

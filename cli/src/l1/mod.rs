@@ -4,29 +4,43 @@ pub(crate) mod blocks;
 pub(crate) mod client;
 mod doctor;
 mod evidence;
+mod hold;
 pub(crate) mod home;
 pub(crate) mod init;
+mod migrate;
 mod node;
 pub(crate) mod orders;
 pub(crate) mod own;
 pub(crate) mod processes;
 pub(crate) mod races;
+pub(crate) mod service;
 mod status;
+mod store;
+pub(crate) mod survey;
 mod tail;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Transaction, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
-use crate::{context::Context, output};
+use crate::{context::Context, output, signals::StopSignals};
 use blocks::{Blocks, FinalBlock};
 use client::Client;
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
+use survey::Found;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -61,7 +75,8 @@ pub(crate) enum Command {
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n\n\
-        With --engine, a network of four is made first if there is none.")]
+        With --engine, a network of four is made first if there is none. A peer that cannot start is named with the\n\
+        end of its log. Exit codes: 0 a quorum is up, 1 it is not.")]
     Up {
         #[command(flatten)]
         engine: EngineOptions,
@@ -119,6 +134,38 @@ pub(crate) enum Command {
     },
     /// Show which validators are proven to have contradicted themselves, and have the registry bar them.
     Evidence(evidence::Command),
+    /// Say that a validator's key has never signed a vote, so that its peer votes from its first start on.
+    #[command(after_help = "Example:\n  dtn-cli l1 never-voted .dtn/peers/0\n\n\
+        Only for a key that was made by hand and never used. Without, a peer without a store takes it for lost and is\n\
+        silent until it cannot contradict what it may have said. docs/operation.md tells more.")]
+    NeverVoted {
+        /// The peer's folder.
+        peer: PathBuf,
+    },
+    /// Copy the store of a stopped peer to a file.
+    #[command(after_help = "Example:\n  dtn-cli l1 backup .dtn/peers/0 ledger-0.backup")]
+    Backup {
+        /// The peer's folder.
+        peer: PathBuf,
+        /// A file that is not there yet.
+        file: PathBuf,
+    },
+    /// Put a copy in the place of a stopped peer's store that is gone.
+    #[command(after_help = "Example:\n  dtn-cli l1 restore ledger-0.backup .dtn/peers/0\n\n\
+        A validator is silent then until it cannot contradict what it said after the copy was made.")]
+    Restore {
+        /// What `l1 backup` wrote.
+        file: PathBuf,
+        /// The peer's folder.
+        peer: PathBuf,
+    },
+    /// Bring the store of a stopped peer to this version of the program.
+    #[command(after_help = "Example:\n  dtn-cli l1 migrate .dtn/peers/0\n\n\
+        The store as it was stays beside it. docs/operation.md says what each version keeps.")]
+    Migrate {
+        /// The peer's folder.
+        peer: PathBuf,
+    },
     /// Stop all peers.
     Down,
 }
@@ -193,9 +240,16 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Up { engine } => {
             prepare(&home, &engine, context)?;
             let bar = output::progress(home.peers()?.len() as u64, "peers");
-            let statuses = processes::up(&home, |ready| bar.set_position(ready as u64)).await?;
+            let quorum = home.genesis()?.validator_set()?.quorum();
+            let up = tokio::select! {
+                up = processes::up(&home, quorum, |ready| bar.set_position(ready as u64)) => up?,
+                _ = crate::interrupted() => {
+                    bail!("interrupted; peers that were started go on: `dtn-cli l1 down --home {}`", home.path().display())
+                }
+            };
             bar.finish_and_clear();
-            status::print(json, &home, &statuses.into_iter().map(Some).collect::<Vec<_>>())
+            up.failures.iter().for_each(|failure| output::warn(failure));
+            status::print(json, &home, up.statuses.into_iter().map(Found::from).collect())
         }
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
@@ -203,7 +257,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
-            let Some(block) = Blocks::open(&home, None)?.at(height).await? else {
+            let Some(block) = Blocks::open(&home, None).await?.at(height).await? else {
                 Client::open(&home)?.certificate(height).await?;
                 bail!("no peer that answers has the block at height {height}, which is final");
             };
@@ -223,6 +277,25 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
         }
         Command::Evidence(command) => evidence::run(command, &home, context).await,
+        Command::NeverVoted { peer } => {
+            store::never_voted(&peer)?;
+            print(json, &json!({ "peer": peer, "never_voted": true }), || {
+                format!("{} votes from its first start on", peer.display())
+            })
+        }
+        Command::Backup { peer, file } => {
+            store::back_up(&peer, &file)?;
+            print(json, &json!({ "peer": peer, "file": file }), || {
+                format!("{} is a copy of the store of {}", file.display(), peer.display())
+            })
+        }
+        Command::Restore { file, peer } => {
+            store::restore(&file, &peer)?;
+            print(json, &json!({ "peer": peer, "file": file }), || {
+                format!("{} has a store again, which does not know all that the peer said", peer.display())
+            })
+        }
+        Command::Migrate { peer } => migrate::run(&peer, json),
         Command::Down => {
             let stopped = processes::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
@@ -233,13 +306,29 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 /// Makes the files of a network while a bar shows how far that is.
 fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
     let bar = output::progress((2 * plan.nodes + plan.observers) as u64 + 1, "keys");
-    let genesis = init::init(home, plan, || bar.inc(1))?;
+    let (mut stop, interrupted) = (StopSignals::new()?, Arc::new(AtomicBool::new(false)));
+    let waiting = tokio::spawn({
+        let interrupted = interrupted.clone();
+        async move {
+            stop.next().await;
+            interrupted.store(true, Relaxed);
+        }
+    });
+    let made = || {
+        bar.inc(1);
+        // What is made is removed then: keys and a password that nobody knows of are worse than none.
+        ensure!(!interrupted.load(Relaxed), "interrupted; nothing was made");
+        Ok(())
+    };
+    let genesis = tokio::task::block_in_place(|| init::init(home, plan, made));
+    waiting.abort();
     bar.finish_and_clear();
-    Ok(genesis)
+    genesis
 }
 
 /// Sees to it that there is a network with the engine that is asked for, if one is.
 fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
+    let mining = engine.mining()?;
     let Some(wanted) = engine.engine else { return Ok(()) };
     if !home.genesis_file().exists() {
         let plan = Plan {
@@ -251,7 +340,7 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
             password_file: context.password_file.clone(),
             transport: Transport::default(),
             observers: 0,
-            mining: engine.mining()?,
+            mining,
         };
         return make(home, &plan).map(|_| ());
     }
@@ -282,9 +371,24 @@ fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String
 
 async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let client = Client::open(home)?;
-    let transactions = client.sign(orders, &Client::key(home)?).await?;
+    let key = Client::key(home)?;
+    let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
-    let accepted = client.execute_all(&transactions, || bar.inc(1)).await?;
+    let accepted = tokio::select! {
+        accepted = client.execute_all(&transactions, || bar.inc(1)) => accepted?,
+        _ = crate::interrupted() => {
+            let nonce = |transaction: Option<&Transaction>| transaction.and_then(|it| it.payload.nonce()).unwrap_or_default();
+            bail!(
+                "interrupted; {} of {} orders are final, and the others may become final yet (nonces {} to {} of {}): to \
+                 submit them again orders them again",
+                bar.position(),
+                transactions.len(),
+                nonce(transactions.first()),
+                nonce(transactions.last()),
+                units::short(key.address())
+            )
+        }
+    };
     bar.finish_and_clear();
     print(json, &accepted, || {
         let mut table = Table::new(

@@ -2,6 +2,15 @@
 
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
+use super::{
+    hold::Hold,
+    home::{PeerConfig, PeerHome, Setting, SettlementConfig, read_genesis},
+    service::{hold, hold_keystore},
+};
+use crate::{
+    log::{self, Format, LogConfig},
+    signals::StopSignals,
+};
 use anyhow::{Context, Result};
 use clap::Args;
 use dtn_node::{Node, NodeConfig, NodeHandle};
@@ -14,10 +23,6 @@ use dtn_settlement::{
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
     watcher::{RoundSource, Watcher, WatcherOptions},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use super::home::{PeerConfig, PeerHome, Setting, SettlementConfig, read_genesis};
-use crate::log::{self, Format, LogConfig};
 
 /// How long a peer waits for its settlement chain before it starts without it.
 const FIRST_CONTACT: Duration = Duration::from_secs(2);
@@ -82,10 +87,11 @@ impl Options {
     }
 }
 
-/// Runs a peer until it is told to stop (SIGTERM or Ctrl-C) or its store fails.
+/// Runs a peer until it is told to stop (SIGTERM, SIGHUP or Ctrl-C) or its store fails.
 pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let home = PeerHome::new(&options.folder);
     let config = home.config(&options.set)?;
+    let _held = hold(&home.pid_file())?;
     let log_config = options.log(&config.log, verbosity);
     log::start(&log_config)?;
     let outcome = run_peer(&home, config).await;
@@ -102,7 +108,7 @@ async fn run_peer(home: &PeerHome, config: PeerConfig) -> Result<()> {
         peer = Peer::start(home, config) => peer?,
         () = stop.next() => return Ok(()),
     };
-    let Peer { mut node, key, settlement } = peer;
+    let Peer { mut node, _keystore, key, settlement } = peer;
     let (source, ledger) = (OwnLedger(node.handle().clone()), GasLedger::new(home.gas_ledger()));
     let settling = async {
         match settlement {
@@ -127,30 +133,11 @@ async fn run_peer(home: &PeerHome, config: PeerConfig) -> Result<()> {
     outcome
 }
 
-/// What asks a process to end: SIGTERM and Ctrl-C. From when this exists, neither ends it by itself.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// A node that is up, and what its relayer needs.
 struct Peer {
     node: Node,
+    /// Held while it runs, so that no other process signs with the same key.
+    _keystore: Hold,
     key: SecretKey,
     settlement: Option<Settlement>,
 }
@@ -183,7 +170,8 @@ impl Peer {
         let password = Password::from_file(&password_file)
             .with_context(|| format!("cannot read the password file {}", password_file.display()))?;
         // It takes a while, in which signals are to be heard.
-        let key = tokio::task::spawn_blocking(move || KeyInfo::at(&keystore)?.unlock(&password)).await??;
+        let unlock = move || anyhow::Ok((KeyInfo::at(&keystore)?.unlock(&password)?, hold_keystore(&keystore)?));
+        let (key, held) = tokio::task::spawn_blocking(unlock).await??;
         let config = NodeConfig {
             genesis,
             role,
@@ -209,8 +197,11 @@ impl Peer {
         };
         let node = Node::start(config).await?;
         let (api, lines, validator) = (node.api(), node.lines(), node.handle().validator());
+        if !api.ip().is_loopback() {
+            tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
+        }
         tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
-        Ok(Self { node, key, settlement })
+        Ok(Self { node, _keystore: held, key, settlement })
     }
 }
 

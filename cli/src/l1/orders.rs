@@ -7,6 +7,8 @@ use dtn_primitives::{Order, U256, Work};
 use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
 
+use crate::files::without_mark;
+
 /// The longest transactions file, in bytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
@@ -35,7 +37,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
         anyhow!("{shown}:{line}: not UTF-8 text; nothing was submitted")
     })?;
     let mut orders = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, line) in without_mark(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let order = parse(line).map_err(|reason| anyhow!("{shown}:{}: {reason}; nothing was submitted", index + 1))?;
         orders.push(order);
     }
@@ -101,6 +103,8 @@ mod tests {
             assert!(message.contains("orders.jsonl:3:") && message.contains(reason), "{message}");
             assert!(message.contains("nothing was submitted"), "{message}");
         }
+        let marked = refusal(format!("\u{feff}{good}\n{{").as_bytes());
+        assert!(marked.contains("orders.jsonl:2:"), "the mark of an editor is no error: {marked}");
         assert!(refusal(b"{}\n\xff\xfe").contains(":2: not UTF-8"));
         assert!(refusal(b"\n \n").contains("no transactions"));
     }

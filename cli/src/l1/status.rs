@@ -1,16 +1,20 @@
 //! `dtn-cli l1 status`: how all peers are doing, at once.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use dtn_node::Status;
 use dtn_report::{Table, left, right, units};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{client, home::Home, processes};
+use super::{
+    home::Home,
+    survey::{Found, Survey},
+};
 use crate::output;
 
 /// The shortest pause between two looks at a network.
@@ -21,33 +25,41 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Shows the statuses of all peers, once or again and again.
 pub(super) async fn run(home: &Home, watch: Option<Duration>, json: bool) -> Result<()> {
-    let clients = home.client()?.peers.into_iter().map(client::api_client).collect::<Result<Vec<_>>>()?;
+    let survey = Survey::of(home)?;
     let Some(pause) = watch else {
-        return print(json, home, &processes::statuses(&clients).await);
+        return print(json, home, survey.ask().await);
     };
     let mut ticks = interval(pause.max(MIN_PAUSE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let statuses = processes::statuses(&clients).await;
+        let answers = survey.ask().await;
         if json {
-            output::line(serde_json::to_string(&statuses)?)?;
+            output::json_line(&answers.into_iter().map(Found::peer).collect::<Vec<_>>())?;
         } else {
-            let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
-            output::line(format!("{clear}{}", table(home, &statuses)))?;
+            if io::stdout().is_terminal() {
+                output::exact(CLEAR)?;
+            }
+            output::line(table(home, &answers))?;
         }
     }
 }
 
 /// Prints the statuses of all peers; fails if none answers.
-pub(super) fn print(json: bool, home: &Home, statuses: &[Option<Status>]) -> Result<()> {
-    super::print(json, &statuses, || table(home, statuses).to_string())?;
-    let any = statuses.iter().any(Option::is_some);
-    ensure!(any, "no peer answers: start them with `dtn-cli l1 up --home {}`", home.path().display());
-    Ok(())
+pub(super) fn print(json: bool, home: &Home, answers: Vec<Found>) -> Result<()> {
+    let table = table(home, &answers);
+    let others: Vec<_> = answers.iter().filter_map(Found::other).map(str::to_string).collect();
+    let statuses: Vec<_> = answers.into_iter().map(Found::peer).collect();
+    super::print(json, &statuses, || table.to_string())?;
+    if statuses.iter().any(Option::is_some) {
+        return Ok(());
+    }
+    let up = format!("start them with `dtn-cli l1 up --home {}`", home.path().display());
+    ensure!(others.is_empty(), "no peer of this network answers, and its addresses are taken: {}", others.join("; "));
+    bail!("no peer answers: {up}")
 }
 
-fn table(home: &Home, statuses: &[Option<Status>]) -> Table {
+fn table(home: &Home, answers: &[Found]) -> Table {
     let columns = [
         right("peer"),
         left("address"),
@@ -63,11 +75,20 @@ fn table(home: &Home, statuses: &[Option<Status>]) -> Table {
         left("remarks"),
     ];
     let mut table = Table::new(format!("Peers of {}", home.path().display()), columns);
-    let best = statuses.iter().flatten().map(|status| status.height).max().unwrap_or(0);
-    for (index, status) in statuses.iter().enumerate() {
-        let Some(status) = status else {
-            table.row([index.to_string(), "does not answer".into()]);
-            continue;
+    let statuses = || answers.iter().filter_map(Found::as_peer);
+    let best = statuses().map(|status| status.height).max().unwrap_or(0);
+    let timeouts: BTreeSet<_> = statuses().map(|status| status.vitals.view_timeout_ms).collect();
+    for (index, answer) in answers.iter().enumerate() {
+        let status = match answer {
+            Found::Peer(status) => status,
+            Found::None => {
+                table.row([index.to_string(), "does not answer".into()]);
+                continue;
+            }
+            Found::Other(who) => {
+                table.row([index.to_string(), who.clone()]);
+                continue;
+            }
         };
         table.row([
             index.to_string(),
@@ -77,12 +98,20 @@ fn table(home: &Home, statuses: &[Option<Status>]) -> Table {
             (best - status.height).to_string(),
             units::short(status.block_hash),
             status.checkpoint.to_string(),
-            format!("{}/{}", status.connected.len(), statuses.len() - 1),
+            format!("{}/{}", status.connected.len(), answers.len() - 1),
             status.pending_transactions.to_string(),
             status.open_orders.to_string(),
             units::bytes(status.vitals.memory_bytes),
             remarks(status).join("; "),
         ]);
+    }
+    match timeouts.iter().collect::<Vec<_>>()[..] {
+        [] => {}
+        [ms] => _ = table.note(format!("A primary has {ms} ms to decide something (view_timeout_ms).")),
+        ref several => {
+            let several = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            table.note(format!("view_timeout_ms differs between the peers ({several}), so views end unevenly."));
+        }
     }
     table
 }

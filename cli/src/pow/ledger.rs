@@ -135,7 +135,7 @@ impl Writer {
 
 /// The whole ledger of a network.
 async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
-    let blocks = Blocks::open(home, peer)?;
+    let blocks = Blocks::open(home, peer).await?;
     let tip = blocks.tip(home).await?;
     let bar = output::progress(tip, "blocks");
     let mut writer = Writer::new(blocks.genesis.clone())?;

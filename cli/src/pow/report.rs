@@ -90,7 +90,7 @@ pub(super) async fn run(compare: Compare) -> Result<()> {
 }
 
 async fn read(home: &Home) -> Result<Comparison> {
-    let blocks = Blocks::open(home, None)?;
+    let blocks = Blocks::open(home, None).await?;
     let (tip, validators) = (blocks.tip(home).await?, &blocks.validators);
     let bar = output::progress(tip, "blocks");
     let mut races = Races::default();

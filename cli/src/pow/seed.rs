@@ -151,6 +151,7 @@ pub(super) mod tests {
         let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::address);
         let genesis = Genesis {
+            version: dtn_primitives::UNVERSIONED,
             name: "golden".into(),
             chain_id: 31337,
             timestamp: 0,

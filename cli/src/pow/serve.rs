@@ -30,7 +30,8 @@ use crate::{
         home::Home,
         init::{self, Plan, Ports, Transport},
         own::OwnNetwork,
-        processes::{self, Service},
+        processes,
+        service::Service,
     },
     output,
 };
@@ -84,8 +85,9 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     let home = network.home();
     let exists = home.client_file().exists();
     if exists {
-        let again = "stop them with `dtn-cli l1 down --home`, then start this again";
-        ensure!(!processes::any_peer_runs(home)?, "peers in {} are running; {again}", home.path().display());
+        let folder = home.path().display();
+        let again = format!("stop them with `dtn-cli l1 down --home {folder}`, then start this again");
+        ensure!(!processes::any_peer_runs(home)?, "peers in {folder} are running; {again}");
     }
     for port in ports {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
@@ -129,7 +131,12 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
             mining: None,
         };
         let bar = output::progress(2 * nodes as u64 + 1, "keys");
-        tokio::task::block_in_place(|| init::init(home, &plan, || bar.inc(1)))?;
+        tokio::task::block_in_place(|| {
+            init::init(home, &plan, || {
+                bar.inc(1);
+                Ok(())
+            })
+        })?;
         bar.finish_and_clear();
     }
     let peers = home.peers()?.len();
@@ -143,24 +150,24 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
         })?;
     }
     let bar = output::progress(peers as u64, "peers");
-    processes::up(home, |ready| bar.set_position(ready as u64)).await?;
+    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     for (peer, port) in ports.iter().enumerate() {
-        eprintln!("{} takes in lines on 127.0.0.1:{port}", node_name(peer));
+        output::note(format_args!("{} takes in lines on 127.0.0.1:{port}", node_name(peer)));
     }
     if peers > ports.len() {
         let voters: Vec<_> = (ports.len()..peers).map(node_name).collect();
         let voters = voters.join(", ");
-        eprintln!(
+        output::note(format_args!(
             "without a line port, to vote and not to race: {voters} (PBFT tolerates a fault from {MIN_VALIDATORS} peers on)"
-        );
+        ));
     }
     print_entries(home, serve.json).await
 }
 
 /// Prints every entry that becomes final from now on.
 async fn print_entries(home: &Home, json: bool) -> Result<()> {
-    let blocks = Blocks::open(home, None)?;
+    let blocks = Blocks::open(home, None).await?;
     let mut writer = Writer::new(blocks.genesis.clone())?;
     let tip = blocks.tip(home).await?;
     let bar = output::progress(tip, "blocks");
@@ -173,7 +180,7 @@ async fn print_entries(home: &Home, json: bool) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    eprintln!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries);
+    output::note(format_args!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries));
     let (peers, quorum) = (home.peers()?, blocks.validators.quorum());
     let peers: Vec<_> = peers.iter().map(Service::peer).collect();
     let (mut height, mut ended) = (tip + 1, BTreeSet::new());
@@ -196,23 +203,23 @@ async fn print_entries(home: &Home, json: bool) -> Result<()> {
 /// Says of each peer once that it has ended. The others go on without it as long as they are a quorum.
 fn tell_of_ended(peers: &[Service], quorum: usize, home: &Home, ended: &mut BTreeSet<usize>) {
     for (peer, service) in peers.iter().enumerate() {
-        if service.running().is_some() {
+        if service.runs() {
             ended.remove(&peer);
         } else if ended.insert(peer) {
             let why = service.last_error().map(|error| format!(": {error}")).unwrap_or_default();
-            eprintln!("{} has ended{why}", node_name(peer));
+            output::note(format_args!("{} has ended{why}", node_name(peer)));
             let running = peers.len() - ended.len();
             if running < quorum {
-                eprintln!("{running} peers run and {quorum} are a quorum, so no race ends");
+                output::note(format_args!("{running} peers run and {quorum} are a quorum, so no race ends"));
             }
-            eprintln!("`dtn-cli l1 up --home {}` starts it again", home.path().display());
+            output::note(format_args!("`dtn-cli l1 up --home {}` starts it again", home.path().display()));
         }
     }
 }
 
 fn print(entry: &Entry, json: bool) -> Result<()> {
     if json {
-        return output::line(serde_json::to_string(entry)?);
+        return output::json_line(entry);
     }
     let it = &entry.record;
     output::line(format_args!(

@@ -199,7 +199,7 @@ fn parse_region(text: &str) -> Result<Region> {
     let (nodes, rate) = rest.split_once('@').map_or((rest, None), |(nodes, rate)| (nodes, Some(rate)));
     let nodes = nodes.trim().parse().ok().with_context(form)?;
     let rate = rate.map(Rate::from_str).transpose().map_err(|error| anyhow!("--region {text}: {error}"))?;
-    Ok(Region { name: name.trim().into(), nodes, up: rate, down: rate })
+    Ok(Region { name: name.trim().to_lowercase(), nodes, up: rate, down: rate })
 }
 
 fn parse_crash(text: &str) -> Result<Crash> {
@@ -221,7 +221,7 @@ fn parse_partition(text: &str) -> Result<Partition> {
         match replicas {
             Ok(replicas) => Ok(Group::Replicas(replicas)),
             Err(_) if group.contains(',') || group.trim().is_empty() => bail!(form()),
-            Err(_) => Ok(Group::Region(group.trim().into())),
+            Err(_) => Ok(Group::Region(group.trim().to_lowercase())),
         }
     };
     Ok(Partition { from: from?, until: until?, groups: groups.split('/').map(group).collect::<Result<_>>()? })
@@ -237,6 +237,7 @@ mod tests {
     fn faults_and_regions_are_read_from_options() {
         let sydney = parse_region("sydney:3@10mbps").unwrap();
         assert_eq!((sydney.nodes, sydney.up, sydney.down), (3, Some(Rate::mbps(10.0)), Some(Rate::mbps(10.0))));
+        assert_eq!(parse_region("Sydney:3@10mbps").unwrap(), sydney, "a name is a name in any case");
         let second = Duration::from_secs(1);
         let crash = Crash { replica: 3, at: When::At(second * 2), down: Some(second * 5) };
         assert_eq!(parse_crash("3@2s+5s").unwrap(), crash);

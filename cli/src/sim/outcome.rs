@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
     pub(crate) events: u64,
     /// What the simulation took on this machine.
     pub(crate) wall_ms: f64,
-    view_timeout_ms: f64,
+    pub(crate) view_timeout_ms: f64,
     /// The highest view in which something was decided.
     pub(crate) view: u64,
     /// How often a correct replica left a view.
@@ -232,8 +232,10 @@ impl Outcome {
             run.note(self.summary());
         }
         run.note(format!(
-            "Virtual time; p50 and p99 of a block's decision since it was {}. {} events in {}, seed {}, digest {}.",
+            "Virtual time; p50 and p99 of a block's decision since it was {}. A view lasts {} without a decision. {} events \
+             in {}, seed {}, digest {}.",
             if self.mining.is_some() { "found" } else { "handed in" },
+            virtual_time(self.view_timeout_ms),
             units::thousands(self.events),
             virtual_time(self.wall_ms),
             self.seed,

@@ -13,6 +13,9 @@ use super::{
 /// The largest network whose messages are drawn one by one.
 const MAX_SEQUENCE: usize = 12;
 
+/// The largest network of one region in which it is drawn who sent how much to whom.
+const MAX_PAIRS: usize = 32;
+
 /// The most steps of a line over time.
 const STEPS: f64 = 160.0;
 
@@ -23,30 +26,49 @@ pub(crate) struct Picture {
     report: Report,
     scenario: Scenario,
     sequence: Option<Sequence>,
-    /// Bytes that arrived, by the region of sender and receiver, or by the replicas themselves.
+    /// Bytes that arrived, by the region of sender and receiver.
     flows: BTreeMap<(String, String), u64>,
+    /// The same by sender and receiver, where all are in one region.
+    pairs: BTreeMap<(u16, u16), u64>,
     crashed: Vec<u16>,
+    /// When the first power was cut or the first view was left, in ms.
+    first_trouble: Option<f64>,
 }
 
 impl Picture {
     /// Plays a scenario and remembers what can be drawn.
     pub(crate) fn of(name: &str, scenario: &Scenario) -> Self {
-        let lanes = (0..scenario.n).map(|replica| replica.to_string()).chain(["client".to_string()]);
+        // Miners make their blocks of themselves.
+        let client = scenario.mining.is_none().then(|| "client".to_string());
+        let lanes = (0..scenario.n).map(|replica| replica.to_string()).chain(client);
         let mut sequence = (scenario.n <= MAX_SEQUENCE).then(|| Sequence::new(lanes));
-        let (mut flows, mut crashed) = (BTreeMap::new(), Vec::new());
+        let (mut flows, mut pairs, mut crashed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut first_trouble = None;
         let (outcome, report) = watch(scenario, &mut |happening| {
             if let Some(sequence) = &mut sequence {
                 draw(sequence, happening);
             }
             match &happening.what {
                 What::Delivered { from, to, bytes, .. } if usize::from(*from.max(to)) < scenario.n => {
-                    *flows.entry((group(scenario, *from), group(scenario, *to))).or_default() += *bytes as u64;
+                    if scenario.regions.len() > 1 {
+                        *flows.entry((group(scenario, *from), group(scenario, *to))).or_default() += *bytes as u64;
+                    } else if scenario.n <= MAX_PAIRS {
+                        *pairs.entry((*from, *to)).or_default() += *bytes as u64;
+                    }
                 }
-                What::Crashed(replica) => crashed.push(*replica),
+                What::Crashed(replica) => {
+                    crashed.push(*replica);
+                    first_trouble.get_or_insert(ms(happening.at));
+                }
+                What::View { .. } => _ = first_trouble.get_or_insert(ms(happening.at)),
                 _ => {}
             }
         });
-        Self { name: name.into(), outcome, report, scenario: scenario.clone(), sequence, flows, crashed }
+        if let (Some(sequence), Some(at)) = (&mut sequence, first_trouble) {
+            sequence.focus(at);
+        }
+        let (name, scenario) = (name.into(), scenario.clone());
+        Self { name, outcome, report, scenario, sequence, flows, pairs, crashed, first_trouble }
     }
 }
 
@@ -128,6 +150,7 @@ fn show(page: &mut Page, picture: &Picture, named: bool) {
         ("messages", units::thousands(outcome.messages)),
         ("bytes", units::bytes(outcome.bytes)),
         ("view changes", units::thousands(outcome.view_changes)),
+        ("a view without a decision", virtual_time(outcome.view_timeout_ms)),
     ]);
     if let Some(mining) = &outcome.mining {
         page.facts(mining.facts());
@@ -158,7 +181,8 @@ fn show(page: &mut Page, picture: &Picture, named: bool) {
     }
     page.figure("Bytes by replica", &replicas);
     if let Some(sequence) = sequence {
-        page.figure("Messages one by one", sequence);
+        let around = picture.first_trouble.map(|at| format!(", around what went wrong first, at {}", virtual_time(at)));
+        page.figure(&format!("Messages one by one{}", around.unwrap_or_default()), sequence);
     }
     page.paragraph(&format!("Seed {}, {} events, digest {}.", outcome.seed, outcome.events, outcome.digest));
 }
@@ -177,6 +201,9 @@ fn map(picture: &Picture) -> NetworkMap {
     }
     for ((from, to), bytes) in &picture.flows {
         map.flow(from, to, *bytes as f64, format!("{from} to {to}: {}", units::bytes(*bytes)));
+    }
+    for ((from, to), bytes) in &picture.pairs {
+        map.link((*from).into(), (*to).into(), *bytes as f64, units::bytes(*bytes));
     }
     map
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Regions) -> Result<()> {
         };
         return output::json(&REGIONS.map(region));
     }
-    let from = &options.from;
+    let from = &options.from.to_lowercase();
     let mut table = Table::new("Regions", [left("region"), left("Azure's name"), right(format!("from {from}, ms"))]);
     for (name, azure) in REGIONS {
         let time = ms(from, name).with_context(|| format!("there is no region {from}: leave --from out to see all"))?;

@@ -53,7 +53,7 @@ pub(crate) fn run(replay: &Replay) -> Result<()> {
         }
         let line = if replay.json { as_json(happening).to_string() } else { as_text(happening, scenario.n) };
         match replay.last {
-            None => failed = output::line(line).err(),
+            None => failed = replay.print(line).err(),
             Some(last) => {
                 shown.push_back(line);
                 if shown.len() > last {
@@ -63,9 +63,9 @@ pub(crate) fn run(replay: &Replay) -> Result<()> {
         }
     });
     failed.map_or(Ok(()), Err)?;
-    shown.into_iter().try_for_each(output::line)?;
+    shown.into_iter().try_for_each(|line| replay.print(line))?;
     if replay.json {
-        output::line(json!({ "ended": { "offence": outcome.offence, "run": outcome.recorded() } }))?;
+        output::json_line(&json!({ "ended": { "offence": outcome.offence, "run": outcome.recorded() } }))?;
     } else {
         output::line(format!("{} ({} events, digest {})", outcome.summary(), outcome.events, outcome.digest))?;
     }
@@ -80,6 +80,10 @@ pub(crate) fn run(replay: &Replay) -> Result<()> {
 }
 
 impl Replay {
+    fn print(&self, line: String) -> Result<()> {
+        if self.json { output::exact(line + "\n") } else { output::line(line) }
+    }
+
     fn shows(&self, happening: &Happening) -> bool {
         let (replicas, of_kind) = match &happening.what {
             What::Delivered { from, to, kind, .. } | What::Lost { from, to, kind, .. } => {

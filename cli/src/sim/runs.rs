@@ -52,7 +52,9 @@ pub(crate) fn play_all(simulate: &Runs, change: Change<'_>) -> Result<()> {
     // What cannot be written is told before anything is played.
     let created = [&simulate.html, &simulate.record].into_iter().flatten();
     for path in created {
-        std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        // What is in it stays until there is something to write.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        opened.with_context(|| format!("cannot write {}", path.display()))?;
     }
     let bar = output::progress(scenarios.len() as u64, "runs");
     let (mut outcomes, mut pictures) = (Vec::new(), Vec::new());

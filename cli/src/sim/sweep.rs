@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::Read,
     num::NonZeroUsize,
     path::PathBuf,
@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Scenario, Verdict, shrink};
@@ -130,9 +130,11 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     let network = sweep.network()?;
     let scenario = network.fingerprint();
     let wanted = sweep.from..end;
-    let mut rows: Vec<_> = sweep.known(&scenario)?.into_iter().filter(|row| wanted.contains(&row.seed)).collect();
+    let file = sweep.csv.as_ref().map(|path| Runs::open(path, &scenario)).transpose()?;
+    let (mut rows, written) = file.map(|Runs { rows, file }| (rows, Mutex::new(file))).unzip();
+    let rows: &mut Vec<Row> = rows.get_or_insert_default();
+    rows.retain(|row| wanted.contains(&row.seed));
     let known: BTreeSet<_> = rows.iter().map(|row| row.seed).collect();
-    let written = sweep.csv.as_ref().map(append).transpose()?.map(Mutex::new);
     let bar = output::progress(sweep.seeds, "runs");
     bar.set_position(known.len() as u64);
 
@@ -150,7 +152,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
             if known.contains(&seed) {
                 continue;
             }
-            let row = Row::of(&scenario, play(&network.seeded(seed)).0);
+            let row = Row::of(&scenario, seed, play(&network.seeded(seed)).0);
             if let Some(file) = &written {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.serialize(&row)?;
@@ -171,9 +173,9 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 
     rows.sort_by_key(|row| row.seed);
     if let Some(path) = &sweep.parquet {
-        parquet::write(path, &rows).with_context(|| format!("cannot write {}", path.display()))?;
+        parquet::write(path, rows).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let summary = Summary::of(&rows);
+    let summary = Summary::of(rows);
     if sweep.json {
         output::json(&summary)?;
     } else {
@@ -205,23 +207,6 @@ impl Sweep {
             (true, Some(Engine::Nakamoto)) => Ok(Network::RandomMiners),
         }
     }
-
-    /// The runs that the file has already. A last line that was not written to its end is taken away.
-    fn known(&self, scenario: &str) -> Result<Vec<Row>> {
-        let Some(path) = self.csv.as_ref().filter(|path| path.exists()) else { return Ok(Vec::new()) };
-        let name = path.display();
-        let mut file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.as_mut().map_err(|error| anyhow!("cannot read {name}: {error}"))?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64)?;
-        let rows: Result<Vec<Row>, _> = csv::Reader::from_reader(&text.as_bytes()[..whole]).deserialize().collect();
-        let rows = rows.with_context(|| format!("{name} is not a sweep's file: give another, or remove it"))?;
-        let other = rows.iter().find(|row| row.scenario != scenario);
-        ensure!(other.is_none(), "{name} has the runs of another scenario: give another file, or remove it");
-        Ok(rows)
-    }
 }
 
 impl Network {
@@ -244,18 +229,54 @@ impl Network {
     }
 }
 
-/// A file to append rows to; the headings come first in a new one.
-fn append(path: &PathBuf) -> Result<csv::Writer<File>> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-    let is_new = file.metadata()?.len() == 0;
-    Ok(csv::WriterBuilder::new().has_headers(is_new).from_writer(file))
+/// The first line of a sweep's file.
+const HEADINGS: &str = "scenario,seed,verdict,decided_all_ms,replied_ms,view,messages,bytes,events,digest\n";
+
+/// A sweep's file: the runs that it has, and where more are appended.
+struct Runs {
+    rows: Vec<Row>,
+    file: csv::Writer<File>,
+}
+
+impl Runs {
+    /// Opens a file, or makes it. What is not a sweep's is left as it is; of a sweep that was stopped, a last line that was
+    /// not written to its end is taken away.
+    fn open(path: &PathBuf, scenario: &str) -> Result<Self> {
+        let name = path.display();
+        let opened = OpenOptions::new().create(true).read(true).append(true).open(path);
+        let mut file = opened.with_context(|| format!("cannot write {name}"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another sweep writes {name}: give another file, or wait for its end")
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot write {name}")),
+        }
+        let foreign = || format!("{name} is not a sweep's file: give another, or remove it");
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(foreign)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let (written, unfinished) = text.split_at(whole);
+        let begins_as = match whole {
+            0 => HEADINGS.to_string(),
+            _ => format!("{scenario},"),
+        };
+        let begins = unfinished.starts_with(&begins_as) || begins_as.starts_with(unfinished);
+        ensure!(begins && (whole == 0 || written.starts_with(HEADINGS)), foreign());
+        let rows: Result<Vec<Row>, _> = csv::Reader::from_reader(written.as_bytes()).deserialize().collect();
+        let rows = rows.with_context(foreign)?;
+        let other = rows.iter().find(|row| row.scenario != scenario);
+        ensure!(other.is_none(), "{name} has the runs of another scenario: give another file, or remove it");
+        file.set_len(whole as u64).with_context(|| format!("cannot write {name}"))?;
+        Ok(Self { rows, file: csv::WriterBuilder::new().has_headers(whole == 0).from_writer(file) })
+    }
 }
 
 impl Row {
-    fn of(scenario: &str, outcome: Outcome) -> Self {
+    /// The run of a sweep's seed, which is the scenario's too unless chance chooses the scenario.
+    fn of(scenario: &str, seed: u64, outcome: Outcome) -> Self {
         let scenario = scenario.to_string();
-        let Outcome { seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest, .. } = outcome;
+        let Outcome { verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest, .. } = outcome;
         Self { scenario, seed, verdict, decided_all_ms, replied_ms, view, messages, bytes, events, digest }
     }
 }

@@ -10,7 +10,7 @@ mod protocol;
 pub use dtn_primitives::Evidence;
 pub use nakamoto::Nakamoto;
 pub use pbft::{
-    CHECKPOINT_INTERVAL, Fault, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
-    PreparedCertificate, Record, STANDING, Timer, ViewChange, ViewChangeError, required,
+    CHECKPOINT_INTERVAL, Fault, Greeting, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
+    PreparedCertificate, Record, SILENCE, STALE_WINDOW, STANDING, Timer, View, ViewChange, ViewChangeError, required,
 };
-pub use protocol::{Base, Decision, Effect, Input, Notice, Protocol};
+pub use protocol::{Base, Decision, Effect, Input, Memory, Notice, Protocol};

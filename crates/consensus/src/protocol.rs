@@ -32,7 +32,12 @@ type EffectOf<P> =
 #[derive(Debug, Clone)]
 pub enum Input<M, T> {
     /// The replica begins, new or after a restart.
-    Start,
+    Start {
+        /// What it knows of what it has said.
+        memory: Memory,
+        /// A number that no earlier start of this replica had: what was answered to an earlier one is told apart.
+        boot: u64,
+    },
     /// A message arrived over a channel that authenticates `from`.
     Message {
         /// The peer that sent it, which need not be who signed it.
@@ -76,11 +81,20 @@ pub enum Input<M, T> {
         /// The root of the state after it.
         state_root: B256,
     },
-    /// The host has lost what this replica said, or found out how much that can have been: the replica is not to vote
-    /// for heights below this one.
-    VoteFrom(u64),
-    /// Whether the host knows of requests that wait to be decided. While it does, a primary is expected to propose.
-    Waiting(bool),
+    /// The request that has waited longest of those that the host could execute now, if there is one. A primary is expected
+    /// to have it decided, whatever else it decides.
+    Waiting(Option<B256>),
+}
+
+/// What a replica that starts knows of what it has said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// It has never said anything.
+    NeverVoted,
+    /// Its records are those that it made durable.
+    Kept,
+    /// Its records are gone, or are older than what it has said.
+    Lost,
 }
 
 /// What a protocol asks its host to do.
@@ -112,10 +126,18 @@ pub enum Effect<M, R, T, F> {
         height: u64,
         /// The last decided block, or one above it that this replica proposed or found valid.
         parent: B256,
+        /// Propose now, even if there is nothing to put into the block: heights have to pass.
+        empty: bool,
     },
     /// Answer with [`Input::Validated`]: may this block follow its parent, which is the last decided block or was
     /// found valid itself?
-    Validate(Arc<Block>),
+    Validate {
+        /// The block.
+        block: Arc<Block>,
+        /// It is proposed for the first time, as far as this replica knows: what depends on the host's clock and on what
+        /// waits there is judged, too. Otherwise a quorum may have prepared it already.
+        fresh: bool,
+    },
     /// Search for the proof of work of the block that was proposed last, and answer with [`Input::Mined`]. Replaces an
     /// earlier wish.
     Mine(Puzzle),
@@ -151,8 +173,8 @@ impl<M, R, T, F> Effect<M, R, T, F> {
             Self::SetTimer { timer: set, after } => Effect::SetTimer { timer: timer(set), after },
             Self::CancelTimer(set) => Effect::CancelTimer(timer(set)),
             Self::Persist(kept) => Effect::Persist(record(kept)),
-            Self::Propose { height, parent } => Effect::Propose { height, parent },
-            Self::Validate(block) => Effect::Validate(block),
+            Self::Propose { height, parent, empty } => Effect::Propose { height, parent, empty },
+            Self::Validate { block, fresh } => Effect::Validate { block, fresh },
             Self::Mine(puzzle) => Effect::Mine(puzzle),
             Self::Notice(notice) => Effect::Notice(notice),
             Self::Decide(decision) => Effect::Decide(decision),
@@ -211,6 +233,17 @@ pub enum Notice {
         height: u64,
         /// The hash of its block.
         block_hash: B256,
+    },
+    /// A peer has shown something that this replica said and does not remember: its records are older than its words, or
+    /// somebody else signs with its key.
+    Forgot {
+        /// The peer.
+        from: ValidatorIndex,
+    },
+    /// This replica has forgotten what it said, and votes for no height before it cannot contradict itself.
+    Silent {
+        /// The first height for which it votes.
+        until: u64,
     },
 }
 

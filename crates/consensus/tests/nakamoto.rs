@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use dtn_consensus::{
-    Base, Decision, Effect, Input, Nakamoto, Notice, PbftConfig, Protocol,
+    Base, Decision, Effect, Input, Memory, Nakamoto, Notice, PbftConfig, Protocol,
     nakamoto::{Fault, Message, NakamotoConfig, Record, Sealed, Timer},
 };
 use dtn_pow::{Cancel, Puzzle, mine};
@@ -66,7 +66,7 @@ impl Network {
             });
         }
         for index in 0..n {
-            network.input(index, Input::Start);
+            network.input(index, Input::Start { memory: Memory::NeverVoted, boot: 1 });
         }
         network
     }
@@ -101,7 +101,7 @@ impl Network {
         self.hosts[index].replica = self.create(index, decisions, records);
         self.hosts[index].ledger.clear();
         self.hosts[index].puzzle = None;
-        self.input(index, Input::Start);
+        self.input(index, Input::Start { memory: Memory::Kept, boot: 2 });
     }
 
     fn tip(&self, index: usize) -> B256 {
@@ -146,14 +146,14 @@ impl Network {
                 }
             }
             Effect::Persist(record) => self.hosts[index].records.push(record),
-            Effect::Propose { height, parent } => {
+            Effect::Propose { height, parent, .. } => {
                 let kept = self.place_above(index, parent)?;
                 let block = self.block(index, height, parent);
                 self.hosts[index].ledger.truncate(kept);
                 self.hosts[index].ledger.push(block.header.hash());
                 return Some(Input::Proposal(block));
             }
-            Effect::Validate(block) => {
+            Effect::Validate { block, .. } => {
                 let (block_hash, parent) = (block.header.hash(), block.header.parent_hash);
                 let place = self.place_above(index, parent);
                 let host = &mut self.hosts[index];

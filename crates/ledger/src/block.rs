@@ -6,8 +6,13 @@ use dtn_primitives::{Address, B256, Block, Genesis, Header, Solution, ValidatorS
 
 use crate::{Refusal, Tip, state::Changes};
 
-/// How far ahead of this peer's clock a proposal's timestamp may be, in milliseconds.
-pub const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
+/// How far ahead of this peer's clock a fresh proposal's timestamp may be, in milliseconds: what clocks that are kept by
+/// NTP differ by, many times over. One millisecond after its parent's is never too far.
+pub const MAX_AHEAD_MS: u64 = 1_000;
+
+/// How far behind this peer's clock a fresh proposal's timestamp may be, in milliseconds: it has to get here, and to wait
+/// for those before it. Where blocks are mined, which takes as long as it takes, there is no such limit.
+pub const MAX_BEHIND_MS: u64 = 10_000;
 
 /// How many blocks on top of the tip are remembered before they are final; where blocks are mined, so many more than may
 /// be mined before.
@@ -66,12 +71,15 @@ pub enum BlockError {
         /// How far.
         ahead_ms: u64,
     },
+    /// Its time is too far in the past.
+    #[error("the block's timestamp is {behind_ms} ms behind this peer's clock")]
+    FromThePast {
+        /// How far.
+        behind_ms: u64,
+    },
     /// Its proposer is no validator.
     #[error("the proposer {0} is not a validator")]
     UnknownProposer(Address),
-    /// It has no transactions.
-    #[error("the block has no transactions")]
-    Empty,
     /// It is longer than the genesis allows.
     #[error("{actual} bytes exceed the limit of {limit}")]
     TooLarge {
@@ -151,14 +159,32 @@ pub(crate) fn check_network(
     Ok(())
 }
 
-/// Checks everything else in a header that does not depend on the transactions. `now_ms` is given for proposals only:
-/// what a quorum has finalized is final whatever this peer's clock says.
-pub(crate) fn check_header(
-    header: &Header,
-    parent: &Tip,
-    validators: &ValidatorSet,
-    now_ms: Option<u64>,
-) -> Result<(), BlockError> {
+/// Compares the time of a fresh proposal with this peer's clock. What a quorum has finalized, or prepared before, is not
+/// compared: the clocks said yes then.
+///
+/// The least time that a block may have, one millisecond after its parent's, is never too far ahead: if the clocks of all
+/// were ahead once and are right now, nothing else can be proposed until the time has come.
+pub(crate) fn check_time(header: &Header, parent: &Tip, now_ms: u64, mined: bool) -> Result<(), BlockError> {
+    let ahead_ms = header.timestamp.saturating_sub(now_ms);
+    if ahead_ms > MAX_AHEAD_MS && header.timestamp != parent.timestamp.saturating_add(1) {
+        return Err(BlockError::FromTheFuture { ahead_ms });
+    }
+    let behind_ms = now_ms.saturating_sub(header.timestamp);
+    if behind_ms > MAX_BEHIND_MS && !mined {
+        return Err(BlockError::FromThePast { behind_ms });
+    }
+    Ok(())
+}
+
+impl BlockError {
+    /// Whether the same block may be found good later: it is to be judged again, and nobody is to blame for good.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::FromTheFuture { .. } | Self::FromThePast { .. })
+    }
+}
+
+/// Checks everything else in a header that does not depend on the transactions.
+pub(crate) fn check_header(header: &Header, parent: &Tip, validators: &ValidatorSet) -> Result<(), BlockError> {
     if header.height != parent.height + 1 {
         return Err(BlockError::WrongHeight { have: header.height, need: parent.height + 1 });
     }
@@ -167,11 +193,6 @@ pub(crate) fn check_header(
     }
     if header.timestamp <= parent.timestamp {
         return Err(BlockError::NotAfterParent { have: header.timestamp, parent: parent.timestamp });
-    }
-    if let Some(ahead_ms) = now_ms.map(|now| header.timestamp.saturating_sub(now))
-        && ahead_ms > MAX_CLOCK_DRIFT_MS
-    {
-        return Err(BlockError::FromTheFuture { ahead_ms });
     }
     if validators.index_of(header.proposer).is_none() {
         return Err(BlockError::UnknownProposer(header.proposer));

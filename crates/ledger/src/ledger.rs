@@ -4,19 +4,19 @@ use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
     Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Completion, Domain, FinalizedResult,
-    Genesis, GenesisError, Header, Payload, Round, Transaction, ValidatorSet, WorkResult, codec, merkle,
+    Genesis, GenesisError, Header, Payload, Round, Transaction, ValidatorSet, WorkResult, codec,
 };
 
 use crate::{
-    AdmissionError, BlockError, Location, MAX_SPECULATIVE, Manifest, MempoolLimits, OpenOrder, Ready, Refusal, Rounds,
-    SnapshotError, Store, StoreError,
-    block::{CheckedBlock, check_header, check_network},
+    AdmissionError, BlockError, BlockResults, ImportError, Location, MAX_SPECULATIVE, Manifest, Memory, MempoolLimits,
+    OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
+    block::{CheckedBlock, check_header, check_network, check_time},
     mempool::{Grounds, Mempool},
     proofs::Proofs,
+    root::{self, StateTree},
     rules::{Execution, Rules},
-    snapshot,
     state::{State, View},
-    store::Loaded,
+    store::{self, Cover, Loaded},
     verified::Verified,
 };
 
@@ -65,6 +65,9 @@ pub enum LedgerError {
     /// The snapshot is not one that a quorum signed.
     #[error("snapshot: {0}")]
     Snapshot(#[from] SnapshotError),
+    /// The results that others have kept are not the ones of final blocks.
+    #[error("results: {0}")]
+    Import(#[from] ImportError),
     /// A quorum has another state than this peer. It must not go on.
     #[error("the state at height {height} has root {have}, but a quorum has {need}: move the store away")]
     Diverged {
@@ -92,6 +95,13 @@ pub struct Committed {
     pub claimed: Vec<B256>,
 }
 
+/// What a block is checked against before this peer votes for it, beside what makes it valid.
+#[derive(Debug, Clone, Copy)]
+struct Voting {
+    /// This peer's clock, for a proposal that is fresh.
+    now_ms: Option<u64>,
+}
+
 /// Everything that a peer knows: the finalized blocks, what they lead to, and what waits for a block.
 #[derive(Debug)]
 pub struct Ledger {
@@ -100,6 +110,7 @@ pub struct Ledger {
     rules: Rules,
     store: Store,
     state: State,
+    tree: StateTree,
     tip: Tip,
     stable: Option<CheckpointCertificate>,
     retain_blocks: u64,
@@ -108,6 +119,8 @@ pub struct Ledger {
     mempool: Mempool,
     verified: Verified,
     proofs: Proofs,
+    /// As it was last told.
+    now_ms: u64,
 }
 
 impl Ledger {
@@ -115,6 +128,36 @@ impl Ledger {
     pub fn open(path: impl AsRef<Path>, genesis: Genesis) -> Result<Self, LedgerError> {
         let path = path.as_ref();
         Self::load(genesis, |network_id| Store::open(path, network_id))
+    }
+
+    /// Opens the store in a file, or makes a new one, for a peer that is about to speak, and counts the start. The
+    /// ledger's [`Ledger::memory`] then tells whether it holds everything that this peer has said. With it comes
+    /// whether the file is an older copy of the store that this peer had.
+    pub fn start(path: impl AsRef<Path>, genesis: Genesis) -> Result<(Self, bool), LedgerError> {
+        let (path, mut is_older) = (path.as_ref(), false);
+        let ledger = Self::load(genesis, |network_id| {
+            let (store, older) = Store::start(path, network_id)?;
+            is_older = older;
+            Ok(store)
+        })?;
+        Ok((ledger, is_older))
+    }
+
+    /// Copies the store of a stopped peer to a file that is not there yet.
+    pub fn back_up(store: impl AsRef<Path>, file: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
+        Store::back_up(store.as_ref(), file.as_ref(), genesis.network_id())
+    }
+
+    /// Puts a copy in the place of a store that is gone. What the peer has said since the copy was made is not in it, so
+    /// the ledger's [`Ledger::memory`] is [`Memory::Lost`] then.
+    pub fn restore(file: impl AsRef<Path>, store: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
+        Store::restore(file.as_ref(), store.as_ref(), genesis.network_id())
+    }
+
+    /// Brings the store of a stopped peer to this version of the program, and gives the version that it had. The store as
+    /// it was stays beside it.
+    pub fn migrate(store: impl AsRef<Path>, genesis: &Genesis) -> Result<u32, StoreError> {
+        store::migrate(store.as_ref(), genesis.network_id())
     }
 
     /// A ledger that is gone when it is dropped.
@@ -132,19 +175,27 @@ impl Ledger {
         }
         let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
+        let (tip, tree) = (tip.unwrap_or(genesis_tip), StateTree::of(&state));
+        let have = root::root(&tip, &state.rounds, state.next_work, &tree.chunks());
+        let signed = stable.as_ref().filter(|stable| stable.height == tip.height).map(|stable| stable.state_root);
+        if let Some(need) = signed.filter(|need| *need != have) {
+            return Err(LedgerError::Diverged { height: tip.height, have, need });
+        }
         Ok(Self {
             genesis,
             validators,
             rules,
             store,
             state,
-            tip: tip.unwrap_or(genesis_tip),
+            tree,
+            tip,
             stable,
             retain_blocks: RETAIN_BLOCKS,
             speculative: VecDeque::new(),
             mempool: Mempool::new(MempoolLimits::default()),
             verified: Verified::default(),
             proofs,
+            now_ms: 0,
         })
     }
 
@@ -190,15 +241,14 @@ impl Ledger {
         self.state.next_work
     }
 
-    /// Whether the store was made anew and [`Ledger::end_fresh`] was not called since. A peer that ran before and has
-    /// a fresh store has lost what it said: it must not vote until it is past the heights that it may have voted on.
-    pub fn is_fresh(&self) -> Result<bool, StoreError> {
-        self.store.is_fresh()
+    /// What the store knows of what this peer has said.
+    pub fn memory(&self) -> Result<Memory, StoreError> {
+        self.store.memory()
     }
 
-    /// Remembers, durably, that this peer may vote.
-    pub fn end_fresh(&mut self) -> Result<(), StoreError> {
-        self.store.end_fresh()
+    /// How often this peer was started, this time included; 0 for a ledger that was only opened.
+    pub fn run(&self) -> Result<u64, StoreError> {
+        self.store.run()
     }
 
     // What waits.
@@ -245,15 +295,20 @@ impl Ledger {
         self.mempool.ready()
     }
 
-    /// Whether anything could be proposed on top of the highest block known.
-    pub fn has_proposable(&self) -> bool {
-        self.mempool.ready().transactions > 0
+    /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
+    /// contains it: until it is final, a decision is due.
+    pub fn oldest_executable(&self) -> Option<B256> {
+        let timestamp = self.now_ms.max(self.tip.timestamp + 1);
+        let at_tip = view(&self.state, &self.speculative, 0);
+        let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
+        let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
+        oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok()).map(|(hash, _)| hash)
     }
 
-    /// Whether anything that waits could be executed at the tip, even if a block that is not final contains it: then a
-    /// decision is due.
-    pub fn has_executable(&self) -> bool {
-        self.mempool.has_executable(&self.state)
+    /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`
+    /// goes by, and when what is admitted from now on came.
+    pub fn tell_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     // Blocks that are not final.
@@ -300,15 +355,27 @@ impl Ledger {
         }
     }
 
+    /// Forgets the blocks on top of `parent`, so that what they hold may be proposed again, and says how much can be on
+    /// top of it; nothing if `parent` is neither the tip nor a block on top of it that was proposed or found valid.
+    ///
+    /// What consensus builds on and what is remembered here may differ, when a view change has dropped blocks. Whoever is
+    /// about to propose must ask here first: what is ready on top of dropped blocks says nothing about `parent`.
+    pub fn build_on(&mut self, parent: B256) -> Ready {
+        let Some(depth) = self.depth_above(parent) else { return Ready::default() };
+        self.truncate(depth);
+        self.mempool.ready()
+    }
+
     /// Builds a block of what has waited longest on top of the tip or of a block on top of it that was proposed or
-    /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or
-    /// nothing that waits can be executed, unless blocks are mined, which may be empty.
+    /// found valid, and remembers it in place of others on the same parent. Nothing if there is no such parent, or if
+    /// nothing that waits can be executed and the block is not to be `empty` then.
     pub fn propose(
         &mut self,
         parent: B256,
         now_ms: u64,
         proposer: Address,
         max_transactions: usize,
+        empty: bool,
     ) -> Option<Arc<Block>> {
         let depth = self.depth_above(parent).filter(|depth| *depth < self.max_speculative())?;
         let below = self.parent_at(depth)?;
@@ -334,7 +401,7 @@ impl Ledger {
         if depth == 0 {
             failed.into_iter().for_each(|hash| self.mempool.remove(hash));
         }
-        if transactions.is_empty() && self.genesis.mining.is_none() {
+        if transactions.is_empty() && !empty {
             return None;
         }
         let header = Header {
@@ -358,8 +425,9 @@ impl Ledger {
     }
 
     /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
-    /// remembers it in place of others on the same parent; `now_ms` is this peer's clock.
-    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64) -> Result<(), BlockError> {
+    /// remembers it in place of others on the same parent. `now_ms` is this peer's clock; a proposal that is not `fresh`
+    /// is not compared with it, because others may have prepared it long ago.
+    pub fn check_proposal(&mut self, block: Arc<Block>, now_ms: u64, fresh: bool) -> Result<(), BlockError> {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = block.header.parent_hash;
         let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
@@ -371,7 +439,7 @@ impl Ledger {
         if self.speculative.get(depth).is_some_and(|known| known.hash == hash && known.block == block) {
             return Ok(());
         }
-        let checked = self.check(block, hash, depth, Some(now_ms))?;
+        let checked = self.check(block, hash, depth, Some(Voting { now_ms: fresh.then_some(now_ms) }))?;
         self.remember(checked, depth);
         Ok(())
     }
@@ -381,13 +449,13 @@ impl Ledger {
         block: Arc<Block>,
         hash: B256,
         depth: usize,
-        now_ms: Option<u64>,
+        voting: Option<Voting>,
     ) -> Result<CheckedBlock, BlockError> {
         check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
-        check_header(&block.header, &parent, &self.validators, now_ms)?;
-        if block.transactions.is_empty() && self.genesis.mining.is_none() {
-            return Err(BlockError::Empty);
+        check_header(&block.header, &parent, &self.validators)?;
+        if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
+            check_time(&block.header, &parent, now_ms, self.genesis.mining.is_some())?;
         }
         let encoded = codec::encode(block.as_ref());
         if encoded.len() as u64 > self.genesis.max_block_bytes {
@@ -403,9 +471,8 @@ impl Ledger {
         let Header { height, timestamp, .. } = block.header;
         let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
-        let voting = now_ms.is_some();
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
-            if voting && self.unproven(transaction).is_some() {
+            if voting.is_some() && self.unproven(transaction).is_some() {
                 return Err(BlockError::Unproven { index });
             }
             let refused = |refusal| BlockError::Execution { index, refusal };
@@ -459,6 +526,7 @@ impl Ledger {
         }
         self.tip = tip;
         self.state.apply(changes.clone());
+        self.tree.update(&self.state, changes.buckets());
         let view = view(&self.state, &self.speculative, usize::MAX);
         self.mempool.refresh(&changes, &view);
         self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
@@ -470,7 +538,11 @@ impl Ledger {
     fn keep_from(&self) -> u64 {
         match self.retain_blocks {
             0 => 0,
-            retain => self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain)),
+            retain => {
+                let below = self.stable.as_ref().map_or(0, |stable| stable.height.saturating_sub(retain));
+                // Who is fetching a snapshot needs the blocks above it next.
+                self.store.lowest_lent().map_or(below, |lent| below.min(lent))
+            }
         }
     }
 
@@ -504,21 +576,19 @@ impl Ledger {
 
     // Checkpoints.
 
-    /// Stores a snapshot of the state at the tip, for peers that lag, and gives its root, which is the same at every
-    /// peer. Costs as much as encoding the state, and nothing if it is there already.
+    /// The root of the state at the tip, which is the same at every peer. It is kept up to date by the blocks, so that
+    /// this costs little however large the state is. A snapshot for peers that lag is written meanwhile, see
+    /// [`Store::finish_snapshot`].
     pub fn checkpoint(&mut self) -> Result<B256, StoreError> {
-        if let Some(hashes) = self.store.snapshot(self.tip.height)? {
-            return Ok(merkle::root(&hashes));
-        }
-        let encoded = snapshot::encode(&self.state, &self.tip);
-        let hashes = snapshot::chunk_hashes(&encoded);
-        self.store.put_snapshot(self.tip.height, &encoded, &hashes)?;
-        Ok(merkle::root(&hashes))
+        let (rounds, next_work, chunks) = (self.state.rounds.clone(), self.state.next_work, self.tree.chunks());
+        let root = root::root(&self.tip, &rounds, next_work, &chunks);
+        self.store.checkpoint(self.tip.height, root, Cover { rounds, next_work, chunks })?;
+        Ok(root)
     }
 
-    /// Takes in that a quorum has the same state at a height. Snapshots older than the stable checkpoint before this
-    /// one are dropped, that one's chunks stay for those who are fetching them; and as further blocks are committed,
-    /// those out of retention are removed. A checkpoint above the tip, or one that is no news, changes nothing.
+    /// Takes in that a quorum has the same state at a height. Old snapshots are dropped unless somebody is fetching them,
+    /// and as further blocks are committed, those out of retention are removed. A checkpoint above the tip, or one that
+    /// is no news, changes nothing.
     pub fn stable(&mut self, checkpoint: &CheckpointCertificate) -> Result<(), LedgerError> {
         let before = self.stable.as_ref().map_or(0, |stable| stable.height);
         if checkpoint.height > self.tip.height || checkpoint.height <= before {
@@ -526,11 +596,11 @@ impl Ledger {
         }
         checkpoint.verify(&self.rules.domain, &self.validators)?;
         let (height, need) = (checkpoint.height, checkpoint.state_root);
-        let have = self.store.snapshot(height)?.map(|hashes| merkle::root(&hashes));
+        let have = self.store.state_root(height)?;
         if let Some(have) = have.filter(|have| *have != need) {
             return Err(LedgerError::Diverged { height, have, need });
         }
-        self.store.stabilize(checkpoint, before)?;
+        self.store.stabilize(checkpoint)?;
         self.stable = Some(checkpoint.clone());
         Ok(())
     }
@@ -540,16 +610,12 @@ impl Ledger {
         self.stable.as_ref()
     }
 
-    /// What a peer that lags must know about the snapshot of the last stable checkpoint, if it is there.
+    /// [`Store::snapshot_manifest`].
     pub fn snapshot_manifest(&self) -> Result<Option<Manifest>, StoreError> {
-        let Some(checkpoint) = self.stable.clone() else { return Ok(None) };
-        let height = checkpoint.height;
-        let Some(chunks) = self.store.snapshot(height)? else { return Ok(None) };
-        let certified = self.store.header(height)?.zip(self.store.certificate(height)?);
-        Ok(certified.map(|(header, certificate)| Manifest { checkpoint, header, certificate, chunks }))
+        self.store.snapshot_manifest()
     }
 
-    /// A chunk of the snapshot at a height.
+    /// [`Store::snapshot_chunk`].
     pub fn snapshot_chunk(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.snapshot_chunk(height, index)
     }
@@ -562,10 +628,10 @@ impl Ledger {
             return Err(SnapshotError::NotAhead { have, tip }.into());
         }
         manifest.verify(&self.rules.domain, &self.validators)?;
-        let (state, encoded) = manifest.assemble(chunks)?;
-        self.store.install(manifest, &encoded, &state)?;
-        let header = &manifest.header;
-        self.tip = Tip { height: header.height, hash: header.hash(), timestamp: header.timestamp };
+        let state = manifest.assemble(chunks)?;
+        self.store.install(manifest, chunks, &state)?;
+        self.tip = manifest.tip();
+        self.tree = StateTree::of(&state);
         self.stable = Some(manifest.checkpoint.clone());
         self.state = state;
         self.speculative.clear();
@@ -576,6 +642,36 @@ impl Ledger {
             _ = self.admit(transaction);
         }
         Ok(())
+    }
+
+    // Results of blocks that were skipped.
+
+    /// [`Store::results_missing`].
+    pub fn results_missing(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.store.results_missing()
+    }
+
+    /// Takes over what others have kept of blocks that this peer has skipped. Everything is checked before anything is
+    /// changed. Gives how many blocks were news.
+    pub fn import_results(&mut self, blocks: &[BlockResults]) -> Result<usize, LedgerError> {
+        for block in blocks {
+            block.verify(&self.rules.domain, &self.validators)?;
+        }
+        let Some((first, last)) = self.store.results_missing()? else { return Ok(0) };
+        let mut news = Vec::new();
+        for block in blocks.iter().filter(|block| (first..=last).contains(&block.header.height)) {
+            if self.store.results_in(block.header.height)?.is_empty() {
+                news.push(block);
+            }
+        }
+        self.store.put_results(news.iter().copied())?;
+        Ok(news.len())
+    }
+
+    /// Takes in that no result is missing up to a height. No certificate can say that a block has none: the caller has
+    /// heard so many peers, each of which has said what results it has up to there, that one of them is correct.
+    pub fn results_complete_to(&mut self, height: u64) -> Result<(), StoreError> {
+        self.store.results_complete_to(height)
     }
 
     // What blocks have led to.

@@ -2,18 +2,22 @@
 //!
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
-//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store.rs` what is on disk.
+//! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store/` what is on disk.
 //! - `proofs.rs` holds the proofs of rounds that were verified.
 //! - `solution.rs` checks what a peer shows for a result, as the distributor contract does.
-//! - `snapshot.rs` says how the state is handed to peers that lag.
+//! - `root.rs` keeps the root of the state over the buckets of `buckets.rs`, `snapshot.rs` says how the state is handed to
+//!   peers that lag.
 //!
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
 
 mod block;
+mod buckets;
 mod ledger;
 mod lines;
 mod mempool;
 mod proofs;
+mod results;
+mod root;
 mod rules;
 mod snapshot;
 mod solution;
@@ -21,12 +25,13 @@ mod state;
 mod store;
 mod verified;
 
-pub use block::{BlockError, MAX_CLOCK_DRIFT_MS, MAX_SPECULATIVE};
+pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_SPECULATIVE};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
+pub use results::{BlockResults, ImportError};
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
 pub use state::{OpenOrder, Rounds};
-pub use store::{Location, Reading, Store, StoreError};
+pub use store::{Location, Memory, NEVER_VOTED, Reading, Store, StoreError, mark_never_voted};

@@ -256,10 +256,14 @@ impl Mempool {
         self.ready
     }
 
-    /// Whether anything could be executed at the tip, even if a block that is not final contains it.
-    pub(crate) fn has_executable(&self, state: &State) -> bool {
-        let at_tip = |sender: &Address| self.by_nonce.contains_key(&(*sender, state.next_nonce(*sender)));
-        !self.heads.is_empty() || !self.claims.is_empty() || self.accounts.keys().any(at_tip)
+    /// What may be next at the tip, whatever blocks that are not final contain, the longest waiting first: each account's
+    /// transaction with its next nonce, and what has none.
+    pub(crate) fn next_at_tip(&self, state: &State) -> Vec<(B256, &Transaction)> {
+        let at_tip = |sender: &Address| self.by_nonce.get(&(*sender, state.next_nonce(*sender)));
+        let next = self.accounts.keys().filter_map(at_tip).chain(self.claims.values());
+        let mut next: Vec<_> = next.filter_map(|hash| Some((*hash, self.entries.get(hash)?))).collect();
+        next.sort_unstable_by_key(|(_, entry)| entry.arrival);
+        next.into_iter().map(|(hash, entry)| (hash, &entry.transaction)).collect()
     }
 
     /// Takes a transaction that could be executed at the tip or later. The signature, which costs most, is checked last of

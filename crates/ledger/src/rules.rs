@@ -423,6 +423,7 @@ mod tests {
         let keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         let requester = Address::repeat_byte(7);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "rules".into(),
             chain_id: 1,
             timestamp: 0,

@@ -1,19 +1,31 @@
-//! The state as peers hand it to one that lags: cut into chunks under one root, which a checkpoint certificate signs.
+//! The state as peers hand it to one that lags: in parts under one root, which a checkpoint certificate signs. A part is
+//! a range of the state's buckets, and every peer cuts a state in the same way, so the parts may come from any of them.
 
 use dtn_primitives::{
-    B256, Certificate, CertificateError, CheckpointCertificate, Domain, Header, ValidatorSet, codec, merkle,
+    B256, Bytes, Certificate, CertificateError, CheckpointCertificate, Domain, Header, ValidatorSet, codec,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Tip, state::State};
+use crate::{
+    Rounds, Tip,
+    buckets::BUCKETS,
+    root::{self, bucket_hash},
+    state::State,
+};
 
-/// The length of every chunk but the last.
-pub const CHUNK_BYTES: usize = 1024 * 1024;
+/// How long a part of a snapshot should be at most, which decides how many there are.
+pub(crate) const CHUNK_TARGET_BYTES: usize = 1024 * 1024;
 
-/// The most chunks of a snapshot that is taken from others.
-pub const MAX_CHUNKS: usize = 1024;
+/// The most bytes of a part that is taken from others. A part is longer than it should be only if somebody has searched
+/// for keys that fall into one range of buckets.
+pub const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
-/// Everything about a snapshot but its chunks.
+pub(crate) const MAX_CHUNK_BITS: u32 = 12;
+
+/// The most parts of a snapshot.
+pub const MAX_CHUNKS: usize = 1 << MAX_CHUNK_BITS;
+
+/// Everything about a snapshot but its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The quorum that has this state.
@@ -22,7 +34,11 @@ pub struct Manifest {
     pub header: Header,
     /// The quorum that finalized that block.
     pub certificate: Certificate,
-    /// The chunks' hashes in their order, under the checkpoint's root.
+    /// The rounds of sequential work.
+    pub rounds: Rounds,
+    /// The expected hashes for the next block.
+    pub next_work: u64,
+    /// The parts' hashes in their order, under the checkpoint's root.
     pub chunks: Vec<B256>,
 }
 
@@ -46,40 +62,63 @@ pub enum SnapshotError {
         /// This peer's.
         tip: u64,
     },
-    /// It has no chunks, or too many, or not those of the manifest.
+    /// It has no parts, or so many as no state is cut into, or not those of the manifest.
     #[error("{0} chunks")]
     ChunkCount(usize),
-    /// The chunks' hashes are not under the root that the quorum signed.
-    #[error("the chunks have root {have}, but a quorum signed {need}")]
+    /// The parts' hashes are not under the root that the quorum signed.
+    #[error("the state has root {have}, but a quorum signed {need}")]
     Root {
-        /// Of the manifest's chunks.
+        /// Of the manifest.
         have: B256,
         /// The checkpoint's.
         need: B256,
     },
-    /// A chunk is not the one that the manifest names.
+    /// A part is not the one that the manifest names.
     #[error("chunk {0} is another one than the manifest names")]
     Chunk(usize),
-    /// The chunks are no state.
+    /// The parts are no state.
     #[error("the chunks are no state: {0}")]
     Encoding(String),
 }
 
+/// A part of a state: its buckets that hold something, by number, in ascending order, each encoded.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Chunk(pub(crate) Vec<(u16, Bytes)>);
+
+impl Chunk {
+    /// The node over a range of this many buckets, if these are in the `index`-th such range.
+    pub(crate) fn node(&self, index: usize, width: usize) -> Option<B256> {
+        let mut leaves = vec![B256::ZERO; width];
+        let mut next = index * width;
+        for (number, encoded) in &self.0 {
+            let number = usize::from(*number);
+            // One order, so that a part has one encoding.
+            if number < next {
+                return None;
+            }
+            next = number + 1;
+            *leaves.get_mut(number - index * width)? = bucket_hash(encoded);
+        }
+        Some(root::top(&leaves))
+    }
+}
+
 impl Manifest {
-    /// Checks everything that needs no chunk: a downloader does this first.
+    /// Checks everything that needs no part: a downloader does this first.
     pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), SnapshotError> {
-        if self.chunks.is_empty() || self.chunks.len() > MAX_CHUNKS {
+        if !self.chunks.len().is_power_of_two() || self.chunks.len() > MAX_CHUNKS {
             return Err(SnapshotError::ChunkCount(self.chunks.len()));
         }
-        let (header, hash) = (&self.header, self.header.hash());
+        let (header, tip) = (&self.header, self.tip());
         let belongs = (header.network_id, header.chain_id, header.epoch)
             == (domain.network_id, domain.chain_id, validators.epoch())
-            && (header.height, hash) == (self.certificate.height, self.certificate.block_hash)
-            && header.height == self.checkpoint.height;
+            && (tip.height, tip.hash) == (self.certificate.height, self.certificate.block_hash)
+            && tip.height == self.checkpoint.height;
         if !belongs {
             return Err(SnapshotError::Mismatch);
         }
-        let (have, need) = (merkle::root(&self.chunks), self.checkpoint.state_root);
+        let have = root::root(&tip, &self.rounds, self.next_work, &self.chunks);
+        let need = self.checkpoint.state_root;
         if have != need {
             return Err(SnapshotError::Root { have, need });
         }
@@ -87,43 +126,35 @@ impl Manifest {
         self.certificate.verify(domain, validators).map_err(SnapshotError::Certificate)
     }
 
-    /// Checks a chunk on its own, as soon as it is there.
-    pub fn check_chunk(&self, index: usize, chunk: &[u8]) -> Result<(), SnapshotError> {
-        let named = self.chunks.get(index).copied();
-        let right = chunk.len() <= CHUNK_BYTES && named == Some(chunk_hash(index, self.chunks.len(), chunk));
-        if right { Ok(()) } else { Err(SnapshotError::Chunk(index)) }
+    /// The block that led to the state.
+    pub(crate) fn tip(&self) -> Tip {
+        Tip { height: self.header.height, hash: self.header.hash(), timestamp: self.header.timestamp }
     }
 
-    /// Checks all chunks and puts the state together, which is given with its encoding. The rest of the manifest was verified before.
-    pub(crate) fn assemble(&self, chunks: &[impl AsRef<[u8]>]) -> Result<(State, Vec<u8>), SnapshotError> {
+    /// Checks a part on its own, as soon as it is there and whoever it is from.
+    pub fn check_chunk(&self, index: usize, chunk: &[u8]) -> Result<(), SnapshotError> {
+        self.decode(index, chunk).map(|_| ())
+    }
+
+    fn decode(&self, index: usize, chunk: &[u8]) -> Result<Chunk, SnapshotError> {
+        let wrong = SnapshotError::Chunk(index);
+        let Some(named) = self.chunks.get(index) else { return Err(wrong) };
+        let Ok(decoded) = codec::decode::<Chunk>(chunk, CHUNK_BYTES) else { return Err(wrong) };
+        let node = decoded.node(index, BUCKETS / self.chunks.len());
+        if node == Some(*named) { Ok(decoded) } else { Err(wrong) }
+    }
+
+    /// Checks all parts and puts the state together. The rest of the manifest was verified before.
+    pub(crate) fn assemble(&self, chunks: &[impl AsRef<[u8]>]) -> Result<State, SnapshotError> {
         if chunks.len() != self.chunks.len() {
             return Err(SnapshotError::ChunkCount(chunks.len()));
         }
-        let mut encoded = Vec::new();
+        let mut state = State { rounds: self.rounds.clone(), next_work: self.next_work, ..State::default() };
         for (index, chunk) in chunks.iter().enumerate() {
-            self.check_chunk(index, chunk.as_ref())?;
-            encoded.extend_from_slice(chunk.as_ref());
+            for (_, bucket) in self.decode(index, chunk.as_ref())?.0 {
+                state.add_bucket(&bucket).map_err(|error| SnapshotError::Encoding(error.to_string()))?;
+            }
         }
-        let decoded = codec::decode(&encoded, MAX_CHUNKS * CHUNK_BYTES);
-        let (height, hash, timestamp, state): (u64, B256, u64, State) =
-            decoded.map_err(|error| SnapshotError::Encoding(error.to_string()))?;
-        let belongs = (height, hash, timestamp) == (self.header.height, self.header.hash(), self.header.timestamp);
-        if belongs { Ok((state, encoded)) } else { Err(SnapshotError::Mismatch) }
+        Ok(state)
     }
-}
-
-/// The one encoding of a state and the block that led to it, to be cut into chunks of [`CHUNK_BYTES`].
-pub(crate) fn encode(state: &State, tip: &Tip) -> Vec<u8> {
-    codec::encode(&(tip.height, tip.hash, tip.timestamp, state))
-}
-
-/// The hashes of the chunks of an encoding, in their order.
-pub(crate) fn chunk_hashes(encoded: &[u8]) -> Vec<B256> {
-    let count = encoded.chunks(CHUNK_BYTES).count();
-    encoded.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| chunk_hash(index, count, chunk)).collect()
-}
-
-/// Binds a chunk to its place, because the tree sorts siblings and does not tell how many leaves it has.
-fn chunk_hash(index: usize, count: usize, chunk: &[u8]) -> B256 {
-    merkle::leaf(&[(index as u64).to_be_bytes().as_slice(), &(count as u64).to_be_bytes(), chunk].concat())
 }

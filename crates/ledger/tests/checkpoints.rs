@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use common::*;
-use dtn_ledger::{BlockError, Ledger, LedgerError, Manifest, Refusal, SnapshotError};
+use dtn_ledger::{BlockError, BlockResults, Ledger, LedgerError, Manifest, Refusal, SnapshotError, verify_result};
 use dtn_primitives::*;
 
 /// A ledger with accounts, an open order and a closed one.
@@ -26,6 +26,7 @@ fn chunks(ledger: &Ledger, manifest: &Manifest) -> Vec<Vec<u8>> {
 
 fn snapshot(ledger: &mut Ledger) -> (Manifest, Vec<Vec<u8>>) {
     stabilize(ledger);
+    ledger.store().finish_snapshot().unwrap();
     let manifest = ledger.snapshot_manifest().unwrap().expect("a snapshot");
     let chunks = chunks(ledger, &manifest);
     (manifest, chunks)
@@ -65,11 +66,11 @@ fn a_peer_that_takes_over_a_snapshot_has_the_same_root_and_takes_the_same_blocks
         let block = forged(&behind, vec![transaction], &[]);
         let refusal = Refusal::NonceTooLow { have: next - 1, next };
         let refused = BlockError::Execution { index: 0, refusal };
-        assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+        assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     }
     let block = forged(&behind, vec![claim(closed, 3)], &[]);
     let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(closed) };
-    assert_eq!(behind.check_proposal(Arc::new(block), NOW), Err(refused));
+    assert_eq!(behind.check_proposal(Arc::new(block), NOW, true), Err(refused));
     let block = commit_all(&mut ahead, [claim(open, 4), note(5, 1)]);
     commit(&mut behind, &block);
     assert_eq!(ahead.checkpoint(), behind.checkpoint());
@@ -128,7 +129,7 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
         }
     };
     type Change = fn(&mut Manifest);
-    let changes: [(&str, Change); 26] = [
+    let changes: [(&str, Change); 28] = [
         ("checkpoint epoch", |m| m.checkpoint.epoch += 1),
         ("checkpoint height", |m| m.checkpoint.height += 1),
         ("state root", |m| m.checkpoint.state_root.0[0] ^= 1),
@@ -151,6 +152,8 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
         ("certificate block", |m| m.certificate.block_hash.0[0] ^= 1),
         ("certificate signature", |m| m.certificate.signatures[1].1.0[40] ^= 1),
         ("certificate below quorum", |m| _ = m.certificate.signatures.pop()),
+        ("rounds", |m| m.rounds.last += 1),
+        ("work", |m| m.next_work += 1),
         ("chunk hash", |m| m.chunks[0].0[0] ^= 1),
         ("no chunk hashes", |m| m.chunks.clear()),
         ("one more chunk hash", |m| m.chunks.push(B256::ZERO)),
@@ -182,11 +185,14 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
     }
     let (foreign, _) = snapshot(&mut other);
     let mixed = Manifest { header: foreign.header, certificate: foreign.certificate, ..good.clone() };
-    assert_eq!(refuse("another block", &mixed, &chunks), SnapshotError::Mismatch);
-    let junk = b"no state".to_vec();
-    let leaf = merkle::leaf(&[0u64.to_be_bytes().as_slice(), &1u64.to_be_bytes(), &junk].concat());
-    let junk_manifest = Manifest { checkpoint: checkpoint_of(3, leaf), chunks: vec![leaf], ..good.clone() };
-    assert!(matches!(refuse("junk", &junk_manifest, &[junk]), SnapshotError::Encoding(_)));
+    assert!(matches!(refuse("another block", &mixed, &chunks), SnapshotError::Root { .. }));
+    let bucket = Bytes::from_static(b"no state");
+    let node = (0..16).fold(keccak256(&bucket), |node, _| keccak256([node, B256::ZERO].concat()));
+    let (tip, chunk) = (ahead.tip(), codec::encode(&vec![(0u16, bucket)]));
+    let head = (tip.height, tip.hash, tip.timestamp, &good.rounds, good.next_work, 1u64);
+    let root = keccak256([keccak256(codec::encode(&head)), node].concat());
+    let junk = Manifest { checkpoint: checkpoint_of(3, root), chunks: vec![node], ..good.clone() };
+    assert!(matches!(refuse("junk", &junk, &[chunk]), SnapshotError::Encoding(_)));
 
     behind.install(&good, &chunks).expect("unchanged, it is taken");
     let again = behind.install(&good, &chunks);
@@ -213,14 +219,79 @@ fn a_peer_whose_state_is_not_the_quorums_is_told_so() {
 }
 
 #[test]
-fn snapshots_below_the_stable_checkpoint_before_the_last_are_dropped() {
-    let mut ledger = filled();
-    for nonce in 1..5 {
-        stabilize(&mut ledger);
-        commit_all(&mut ledger, [note(5, nonce)]);
+fn a_snapshot_stays_while_somebody_fetches_it_and_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in [false, true] {
+        let path = directory.path().join("ledger.redb");
+        let mut ledger = if file { open(&path) } else { common::ledger() }.with_retention(3);
+        let go_on = |ledger: &mut Ledger| {
+            let nonce = ledger.next_nonce(key(5).address());
+            commit_all(ledger, [note(5, nonce)]);
+            snapshot(ledger);
+        };
+        // What asks makes it stay, so this does not ask.
+        let quiet = |ledger: &mut Ledger| {
+            let nonce = ledger.next_nonce(key(6).address());
+            commit_all(ledger, [note(6, nonce)]);
+            stabilize(ledger);
+            ledger.store().finish_snapshot().unwrap();
+        };
+        go_on(&mut ledger);
+        let manifest = ledger.snapshot_manifest().unwrap().unwrap();
+        let first = ledger.snapshot_chunk(1, 0).unwrap().unwrap();
+        for _ in 0..40 {
+            quiet(&mut ledger);
+        }
+        assert_eq!(ledger.snapshot_chunk(1, 0).unwrap(), Some(first), "it was asked for lately");
+        assert_eq!(ledger.lowest_block(), Ok(1), "and who fetches it finds the blocks above it");
+        assert_eq!(manifest.header.height, 1);
+        for _ in 0..40 {
+            quiet(&mut ledger);
+        }
+        assert!(ledger.snapshot_chunk(1, 0).unwrap().is_some(), "each time that it is asked for");
+        for _ in 0..70 {
+            quiet(&mut ledger);
+        }
+        let kept: Vec<_> = (1..=151).filter(|height| ledger.snapshot_chunk(*height, 0).unwrap().is_some()).collect();
+        assert_eq!(kept, [148, 149, 150, 151], "nobody asks for the first one any more");
+        assert!(ledger.lowest_block().unwrap() > 2, "nor of the blocks above it");
+        // However many are asked for, the disk holds few.
+        for _ in 0..20 {
+            go_on(&mut ledger);
+        }
+        let kept = (1..=171).filter(|height| ledger.snapshot_chunk(*height, 0).unwrap().is_some()).count();
+        assert!(kept <= 8, "{kept}");
     }
-    let kept: Vec<_> = (0..9).filter(|height| ledger.snapshot_chunk(*height, 0).unwrap().is_some()).collect();
-    assert_eq!((kept, ledger.snapshot_manifest().unwrap().unwrap().header.height), (vec![5, 6], 6));
+}
+
+#[test]
+fn a_snapshot_is_the_same_at_every_peer_and_outlives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let (mut on_disk, mut in_memory) = (open(&path), filled());
+    for height in 1..=3 {
+        commit(&mut on_disk, &in_memory.block(height).unwrap().unwrap());
+    }
+    let (manifest, parts) = snapshot(&mut in_memory);
+    assert_eq!(snapshot(&mut on_disk), (manifest.clone(), parts.clone()));
+    commit_all(&mut on_disk, [note(5, 1)]);
+    drop(on_disk);
+    let reopened = open(&path);
+    assert_eq!(reopened.snapshot_manifest(), Ok(Some(manifest.clone())));
+    assert_eq!(chunks(&reopened, &manifest), parts);
+
+    // A file that is damaged is no snapshot, and no reason to stop.
+    drop(reopened);
+    let file = path.with_extension("snapshots").join("3");
+    let good = fs::read(&file).unwrap();
+    for at in 0..good.len() {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        fs::write(&file, flipped).unwrap();
+        let ledger = open(&path);
+        let given = ledger.snapshot_chunk(3, 0).unwrap();
+        assert!(given.is_none_or(|given| given == parts[0]), "byte {at}");
+    }
 }
 
 #[test]
@@ -253,7 +324,7 @@ fn pruning_keeps_what_payouts_prove_and_what_refuses_replays() {
     assert_eq!(ledger.admit(claimed.clone()), Err(Refusal::NotOpen(closed).into()));
     for replayed in [note(5, 0), orders[0].clone(), claimed] {
         let block = forged(&ledger, vec![replayed], &[]);
-        let refused = ledger.check_proposal(Arc::new(block), NOW);
+        let refused = ledger.check_proposal(Arc::new(block), NOW, true);
         assert!(matches!(refused, Err(BlockError::Execution { index: 0, .. })), "{refused:?}");
     }
     commit_all(&mut ledger, [claim(hash(&orders[1]), 3)]);
@@ -289,20 +360,6 @@ fn the_state_grows_with_accounts_and_open_orders_and_not_with_transactions() {
 }
 
 #[test]
-fn a_store_is_fresh_until_its_peer_says_otherwise() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger.redb");
-    assert_eq!(open(&path).is_fresh(), Ok(true));
-    let mut again = open(&path);
-    assert_eq!(again.is_fresh(), Ok(true), "a restart does not bring back what is lost");
-    again.end_fresh().unwrap();
-    drop(again);
-    assert_eq!(open(&path).is_fresh(), Ok(false));
-    fs::remove_file(&path).unwrap();
-    assert_eq!(open(&path).is_fresh(), Ok(true));
-}
-
-#[test]
 fn a_snapshot_of_many_chunks_is_bound_to_their_order() {
     let mut ledger = common::ledger();
     let orders = 3_000;
@@ -321,14 +378,82 @@ fn a_snapshot_of_many_chunks_is_bound_to_their_order() {
     }
     let (manifest, mut chunks) = snapshot(&mut ledger);
     assert_eq!(chunks.len(), 2);
-    chunks.swap(0, 1);
+    assert_eq!(ledger.snapshot_chunk(manifest.header.height, 2), Ok(None));
     let mut swapped = manifest.clone();
     swapped.chunks.swap(0, 1);
-    // The tree sorts siblings: the root alone would not notice.
-    assert_eq!(swapped.verify(ledger.domain(), ledger.validators()), Ok(()));
+    let refused = swapped.verify(ledger.domain(), ledger.validators());
+    assert!(matches!(refused, Err(SnapshotError::Root { .. })), "{refused:?}");
+    // Nor is the whole under one hash: all peers cut it in the same way.
+    let joined = Manifest { chunks: vec![keccak256(manifest.chunks.concat())], ..manifest.clone() };
+    let refused = joined.verify(ledger.domain(), ledger.validators());
+    assert!(matches!(refused, Err(SnapshotError::Root { .. })), "{refused:?}");
+    assert_eq!(manifest.check_chunk(0, &chunks[1]), Err(SnapshotError::Chunk(0)));
+    assert_eq!(manifest.check_chunk(1, &chunks[1]), Ok(()), "each is checked on its own");
     let mut behind = common::ledger();
-    assert_eq!(behind.install(&swapped, &chunks), Err(SnapshotError::Chunk(0).into()));
+    chunks.swap(0, 1);
+    assert_eq!(behind.install(&manifest, &chunks), Err(SnapshotError::Chunk(0).into()));
     chunks.swap(0, 1);
     behind.install(&manifest, &chunks).unwrap();
     assert_eq!(behind.open_orders().len(), orders as usize);
+}
+
+#[test]
+fn results_stay_provable_at_a_peer_that_skipped_their_blocks() {
+    let mut ahead = common::ledger().with_retention(1);
+    let orders: Vec<_> = (0..3).map(order).collect();
+    commit_all(&mut ahead, orders.clone());
+    for order in &orders[..2] {
+        let nonce = ahead.next_nonce(key(5).address());
+        commit_all(&mut ahead, [claim(hash(order), 2), note(5, nonce)]);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut behind = open(&directory.path().join("ledger.redb"));
+    for height in 1..=2 {
+        commit(&mut behind, &ahead.block(height).unwrap().unwrap());
+    }
+    commit_all(&mut ahead, [claim(hash(&orders[2]), 3)]);
+    for nonce in 2..9 {
+        commit_all(&mut ahead, [note(5, nonce)]);
+    }
+    assert_eq!(behind.results_missing(), Ok(None));
+    let (manifest, chunks) = snapshot(&mut ahead);
+    behind.install(&manifest, &chunks).unwrap();
+    assert_eq!(behind.results_missing(), Ok(Some((3, 11))));
+    let id = |index: usize| hash(&orders[index]);
+    assert_eq!(behind.finalized_result(id(1)), Ok(None));
+
+    // What is changed is refused as a whole.
+    let given = ahead.store().block_results(3, usize::MAX).unwrap();
+    assert_eq!(given.iter().map(|block| block.header.height).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(ahead.store().block_results(0, 1).unwrap().len(), 1, "as many as fit");
+    type Change = fn(&mut BlockResults);
+    let changes: [(&str, Change); 8] = [
+        ("header", |it| it.header.timestamp += 1),
+        ("network", |it| it.header.network_id.0[0] ^= 1),
+        ("certificate", |it| it.certificate.signatures[0].1.0[9] ^= 1),
+        ("below quorum", |it| _ = it.certificate.signatures.pop()),
+        ("amount", |it| it.results[0].amount += U256::ONE),
+        ("no result", |it| it.results.clear()),
+        ("no solution", |it| it.solutions.clear()),
+        ("another solution", |it| it.solutions.values_mut().for_each(|solution| solution.requester.0.0[0] ^= 1)),
+    ];
+    for (what, change) in changes {
+        let mut changed = given.clone();
+        change(&mut changed[1]);
+        let refused = behind.import_results(&changed);
+        assert!(matches!(refused, Err(LedgerError::Import(_))), "{what}: {refused:?}");
+        assert_eq!(behind.finalized_result(id(1)), Ok(None), "{what}");
+    }
+    assert_eq!(behind.import_results(&given), Ok(2));
+    assert_eq!(behind.import_results(&given), Ok(0), "they are no news");
+    behind.results_complete_to(5).unwrap();
+    assert_eq!(behind.results_missing(), Ok(Some((6, 11))));
+    for index in 0..3 {
+        let proven = behind.finalized_result(id(index)).unwrap();
+        assert_eq!(proven, ahead.finalized_result(id(index)).unwrap());
+        verify_result(&proven.unwrap(), behind.domain(), behind.validators()).unwrap();
+    }
+    behind.results_complete_to(11).unwrap();
+    assert_eq!(behind.results_missing(), Ok(None));
+    assert_eq!(behind.store().block_results(0, usize::MAX), ahead.store().block_results(0, usize::MAX));
 }

@@ -186,6 +186,13 @@ fn an_unusable_genesis_is_refused_before_a_store_is_made() {
     assert!(!path.exists());
 }
 
+/// Places in a file to be damaged: every byte of its header that is in use, and others in steps that follow no structure.
+fn flips(bytes: &[u8]) -> Vec<usize> {
+    let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    let (header, rest): (Vec<_>, Vec<_>) = used.into_iter().partition(|at| *at < 4096);
+    header.into_iter().chain(rest.iter().step_by(rest.len() / 400).copied()).collect()
+}
+
 /// Opens a damaged store: it must refuse by name, or say exactly what it said before, or refuse to say it.
 fn survives(path: &Path, orders: &[B256], before: &str, what: &str) -> bool {
     match Ledger::open(path, genesis()) {
@@ -219,13 +226,37 @@ fn a_truncated_flipped_or_foreign_file_is_a_typed_error_and_never_a_wrong_answer
         fs::write(&damaged, &garbage).unwrap();
         assert!(!survives(&damaged, &orders, &before, "garbage"));
     }
-    // Every byte of the file's header that is in use, and others in steps that follow no structure.
-    let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-    let (header, rest): (Vec<_>, Vec<_>) = used.into_iter().partition(|at| *at < 4096);
-    let tried: Vec<_> = header.iter().chain(rest.iter().step_by(rest.len() / 400)).collect();
+    let tried = flips(&bytes);
     for at in &tried {
         let mut flipped = bytes.clone();
-        flipped[**at] ^= 1 << (*at % 8);
+        flipped[*at] ^= 1 << (at % 8);
+        fs::write(&damaged, &flipped).unwrap();
+        refused += usize::from(!survives(&damaged, &orders, &before, &format!("bit flipped at {at}")));
+    }
+    assert!(refused > tried.len() / 4, "{refused} of {} flips were noticed", tried.len());
+}
+
+#[test]
+fn a_flipped_bit_in_a_store_that_was_not_closed_is_an_error_and_never_an_older_truth() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, damaged) = (directory.path().join("ledger.redb"), directory.path().join("damaged.redb"));
+    drop(Ledger::start(&path, genesis()).unwrap());
+    let (orders, _) = filled(&path);
+    let (ledger, _) = Ledger::start(&path, genesis()).unwrap();
+    for (height, record) in [(12, b"prepared".as_slice()), (12, b"committed"), (13, b"prepared")] {
+        ledger.store().append_journal([(height, record)]).unwrap();
+    }
+    let before = description(&ledger, &orders).unwrap();
+    // As a killed process leaves them.
+    let bytes = fs::read(&path).unwrap();
+    fs::copy(path.with_extension("runs"), damaged.with_extension("runs")).unwrap();
+    fs::write(&damaged, &bytes).unwrap();
+    assert!(survives(&damaged, &orders, &before, "unchanged"), "it opens while nothing is damaged");
+    let mut refused = 0;
+    let tried = flips(&bytes);
+    for at in &tried {
+        let mut flipped = bytes.clone();
+        flipped[*at] ^= 1 << (at % 8);
         fs::write(&damaged, &flipped).unwrap();
         refused += usize::from(!survives(&damaged, &orders, &before, &format!("bit flipped at {at}")));
     }

@@ -6,21 +6,21 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_CLOCK_DRIFT_MS, Refusal};
+use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Location, MAX_AHEAD_MS, MAX_BEHIND_MS, Refusal};
 use dtn_pow::PowError;
 use dtn_primitives::*;
 use proptest::prelude::*;
 
 fn refusal(ledger: &mut Ledger, transactions: Vec<Transaction>) -> (usize, Refusal) {
     let block = forged(ledger, transactions, &[]);
-    match ledger.check_proposal(Arc::new(block), NOW) {
+    match ledger.check_proposal(Arc::new(block), NOW, true) {
         Err(BlockError::Execution { index, refusal }) => (index, refusal),
         other => panic!("expected a refusal, not {other:?}"),
     }
 }
 
 fn error(ledger: &mut Ledger, block: Block) -> BlockError {
-    ledger.check_proposal(Arc::new(block), NOW).expect_err("invalid")
+    ledger.check_proposal(Arc::new(block), NOW, true).expect_err("invalid")
 }
 
 #[test]
@@ -225,28 +225,76 @@ fn a_block_with_any_field_of_its_header_changed_is_refused() {
 }
 
 #[test]
-fn a_block_must_be_later_than_its_parent_and_not_from_the_future() {
+fn a_block_is_later_than_its_parent_and_within_a_window_of_a_voters_clock() {
     let mut ledger = common::ledger();
     commit_all(&mut ledger, [note(5, 0)]);
     let parent = ledger.tip().timestamp;
     let mut block = forged(&ledger, vec![note(5, 1)], &[]);
     block.header.timestamp = parent;
     assert_eq!(error(&mut ledger, block.clone()), BlockError::NotAfterParent { have: parent, parent });
-    block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS + 1;
-    assert_eq!(error(&mut ledger, block.clone()), BlockError::FromTheFuture { ahead_ms: MAX_CLOCK_DRIFT_MS + 1 });
+    block.header.timestamp = NOW + MAX_AHEAD_MS + 1;
+    assert_eq!(error(&mut ledger, block.clone()), BlockError::FromTheFuture { ahead_ms: MAX_AHEAD_MS + 1 });
+    let mut prepared = chain_of(&ledger);
+    let required = prepared.check_proposal(Arc::new(block.clone()), NOW, false);
+    required.expect("what others prepared before is not compared with this clock");
     let mut behind = common::ledger();
     commit(&mut behind, &ledger.block(1).unwrap().unwrap());
     let decided = behind.commit(Arc::new(block.clone()), &certificate(&block));
     decided.expect("a quorum's decision is not compared with this clock");
-    block.header.timestamp = NOW + MAX_CLOCK_DRIFT_MS;
-    ledger.check_proposal(Arc::new(block), NOW).expect("within the drift");
+    block.header.timestamp = NOW + MAX_AHEAD_MS;
+    ledger.check_proposal(Arc::new(block.clone()), NOW, true).expect("not too far ahead");
+    let late = block.header.timestamp + MAX_BEHIND_MS;
+    let mut behind = chain_of(&ledger);
+    behind.check_proposal(Arc::new(block.clone()), late, true).expect("not too far behind");
+    let refused = chain_of(&ledger).check_proposal(Arc::new(block.clone()), late + 1, true);
+    assert_eq!(refused, Err(BlockError::FromThePast { behind_ms: MAX_BEHIND_MS + 1 }), "time does not stand still");
+    chain_of(&ledger).check_proposal(Arc::new(block), late + 1, false).expect("it is required");
+}
+
+/// Another ledger with the same final blocks.
+fn chain_of(ledger: &Ledger) -> Ledger {
+    let mut other = common::ledger();
+    for height in 1..=ledger.tip().height {
+        let block = ledger.block(height).unwrap().unwrap();
+        other.commit(Arc::new(block.clone()), &certificate(&block)).unwrap();
+    }
+    other
 }
 
 #[test]
-fn a_block_without_transactions_or_beyond_the_limit_is_refused() {
+fn clocks_that_were_an_hour_ahead_once_stop_nobody() {
     let mut ledger = common::ledger();
-    let empty = forged(&ledger, vec![], &[]);
-    assert_eq!(error(&mut ledger, empty), BlockError::Empty);
+    let ahead = NOW + 3_600_000;
+    ledger.admit(note(5, 0)).unwrap();
+    let block = ledger.propose(ledger.tip().hash, ahead, proposer(), 1, false).unwrap();
+    ledger.commit(block.clone(), &certificate(&block)).unwrap();
+    ledger.admit(note(5, 1)).unwrap();
+    let mut replica = chain_of(&ledger);
+    let next = propose(&mut ledger, 1).expect("with the right time");
+    assert_eq!(next.header.timestamp, ahead + 1);
+    replica.check_proposal(Arc::new(next.clone()), NOW, true).expect("the least that there can be");
+    let mut later = next;
+    later.header.timestamp += 1;
+    let refused = BlockError::FromTheFuture { ahead_ms: ahead + 2 - NOW };
+    assert_eq!(replica.check_proposal(Arc::new(later), NOW, true), Err(refused));
+}
+
+#[test]
+fn a_block_may_be_empty_and_is_proposed_so_only_on_request() {
+    let (mut ledger, mut replica) = (common::ledger(), common::ledger());
+    assert_eq!(propose(&mut ledger, 10), None);
+    let (parent, proposer) = (ledger.tip().hash, proposer());
+    let empty = ledger.propose(parent, NOW, proposer, 10, true).expect("an empty block");
+    assert!(empty.transactions.is_empty());
+    for ledger in [&mut ledger, &mut replica] {
+        commit(ledger, &empty);
+    }
+    assert_eq!(ledger.checkpoint(), replica.checkpoint());
+}
+
+#[test]
+fn a_block_beyond_the_limit_is_refused() {
+    let mut ledger = common::ledger();
     let many = (0..500).map(|nonce| note(5, nonce)).collect();
     let large = forged(&ledger, many, &[]);
     assert!(matches!(error(&mut ledger, large), BlockError::TooLarge { limit: 65536, .. }));

@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc};
 
 use common::*;
-use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, MempoolLimits, Refusal};
+use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, LedgerError, MempoolLimits, Refusal};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::*;
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn opened(ledger: &mut Ledger, timestamp: u64, transactions: impl IntoIterator<I
     for transaction in transactions {
         ledger.admit(transaction).unwrap();
     }
-    let block = ledger.propose(ledger.tip().hash, timestamp, proposer(), 1_000).expect("something waits");
+    let block = ledger.propose(ledger.tip().hash, timestamp, proposer(), 1_000, false).expect("something waits");
     assert_eq!(ledger.pending_count(), block.transactions.len(), "all that waits fits");
     let certificate = certificate(&block);
     ledger.commit(block, &certificate).unwrap().opened.len()
@@ -63,9 +63,35 @@ fn a_lines_race_is_won_like_any_other_and_pays_nothing() {
     // A copy is nothing to claim, before and after.
     let block = forged(&ledger, vec![claim(hash(&copy), 3)], &[]);
     let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(hash(&copy)) };
-    assert_eq!(ledger.check_proposal(Arc::new(block), NOW), Err(refused));
+    assert_eq!(ledger.check_proposal(Arc::new(block), NOW, true), Err(refused));
     // Whoever is late with its copy opens nothing, though the race is over.
     assert_eq!(opened(&mut ledger, NOW, [line_of(3, 0, "a")]), 0);
+}
+
+/// Which of two copies opens the race depends on their order.
+#[test]
+fn a_body_whose_transactions_changed_places_is_refused_however_it_arrives() {
+    let mut source = common::ledger();
+    let block = commit_all(&mut source, [line_of(1, 0, "a"), line_of(2, 0, "a"), line_of(3, 0, "b")]);
+    let body = |places: &[usize]| {
+        let transactions = places.iter().map(|place| block.transactions[*place].clone()).collect();
+        Arc::new(Block { transactions, ..block.clone() })
+    };
+    let certificate = certificate(&block);
+    for places in [&[1, 0, 2][..], &[2, 1, 0], &[0, 1], &[0, 1, 2, 2]] {
+        let spoiled = body(places);
+        assert_eq!(spoiled.header.hash(), certificate.block_hash, "the certificate names it");
+        let mut replica = common::ledger();
+        let refused = replica.check_proposal(spoiled.clone(), NOW, true).unwrap_err();
+        assert!(matches!(refused, BlockError::TransactionsRoot { .. }), "proposed: {refused}");
+        let refused = replica.commit(spoiled.clone(), &certificate).unwrap_err();
+        assert!(matches!(refused, LedgerError::Block(BlockError::TransactionsRoot { .. })), "fetched: {refused}");
+        // What was checked before is what becomes final, whichever body is handed in then.
+        check(&mut replica, &block);
+        assert!(replica.check_proposal(spoiled.clone(), NOW, true).is_err());
+        assert_eq!(*replica.commit(spoiled, &certificate).unwrap().block, block);
+        assert_eq!(replica.checkpoint(), source.checkpoint());
+    }
 }
 
 fn note_opened(ledger: &mut Ledger, lines: impl IntoIterator<Item = Transaction>) {
@@ -94,7 +120,7 @@ fn the_state_does_not_grow_with_lines_whose_time_is_over() {
             set_race(order, race);
             ledger.admit(claim(order, 2)).unwrap();
         }
-        let block = ledger.propose(ledger.tip().hash, timestamp, proposer(), 1_000).unwrap();
+        let block = ledger.propose(ledger.tip().hash, timestamp, proposer(), 1_000, false).unwrap();
         let certificate = certificate(&block);
         ledger.commit(block, &certificate).unwrap();
         assert_eq!(ledger.open_orders().len(), 0);
@@ -115,7 +141,7 @@ fn only_validators_take_in_lines() {
         assert!(AdmissionError::Refused(refusal.clone()).is_malformed());
         let block = forged(&ledger, vec![line], &[]);
         let refused = Err(BlockError::Execution { index: 0, refusal });
-        assert_eq!(ledger.check_proposal(Arc::new(block), NOW), refused);
+        assert_eq!(ledger.check_proposal(Arc::new(block), NOW, true), refused);
     }
     let empty = ledger.admit(line_of(1, 0, "")).unwrap_err();
     assert_eq!(empty, AdmissionError::Refused(Refusal::Invalid(TransactionError::LineLength(0))));
@@ -246,5 +272,5 @@ fn who_is_late_lies_or_copies_does_not_win_the_race_for_a_line() {
     assert_eq!(propose(&mut ledger, 10), None);
     let block = forged(&ledger, vec![claim(unknown, 2)], &[]);
     let refusal = Err(BlockError::Execution { index: 0, refusal: Refusal::NotOpen(unknown) });
-    assert_eq!(ledger.check_proposal(Arc::new(block), NOW), refusal);
+    assert_eq!(ledger.check_proposal(Arc::new(block), NOW, true), refusal);
 }

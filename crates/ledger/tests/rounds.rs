@@ -59,7 +59,7 @@ fn complete(ledger: &mut Ledger, round: u64, nodes: impl IntoIterator<Item = u8>
 fn refusal(ledger: &mut Ledger, transactions: Vec<Transaction>, timestamp: u64) -> Refusal {
     let mut block = forged(ledger, transactions, &[]);
     block.header.timestamp = timestamp;
-    match ledger.check_proposal(Arc::new(block), timestamp) {
+    match ledger.check_proposal(Arc::new(block), timestamp, true) {
         Err(BlockError::Execution { refusal, .. }) => refusal,
         other => panic!("expected a refusal, not {other:?}"),
     }
@@ -121,14 +121,14 @@ fn a_round_that_is_not_completed_in_time_is_closed_by_any_validator() {
     assert!(matches!(ledger.admit(close(1, 1)), Err(AdmissionError::ClaimPending(_))));
     let block = forged(&ledger, vec![close(1, 1)], &[]);
     let block = Block { header: Header { timestamp: deadline + 1, ..block.header }, ..block };
-    ledger.check_proposal(Arc::new(block.clone()), deadline + 1).unwrap();
+    ledger.check_proposal(Arc::new(block.clone()), deadline + 1, true).unwrap();
     ledger.commit(Arc::new(block.clone()), &certificate(&block)).unwrap();
     let missing: Vec<_> = ledger.round(1).unwrap().unwrap().closing.unwrap().missing;
     let [one, three, four] = [1, 3, 4].map(|node| key(node).address());
     let mut expected = vec![one, three, four];
     expected.sort();
     assert_eq!(missing, expected, "in the order of the validators, which is that of their addresses");
-    assert_eq!((ledger.pending_count(), ledger.has_executable()), (0, false));
+    assert_eq!((ledger.pending_count(), ledger.oldest_executable()), (0, None));
     assert_eq!(ledger.admit(completion(1, 4)), Err(Refusal::RoundNotOpen(1).into()));
 }
 
@@ -150,17 +150,17 @@ fn nobody_votes_for_a_completion_whose_proof_it_has_not_verified() {
     };
     let block = forged(&ledger, vec![completed.clone()], &[result]);
     let proposal = Arc::new(block.clone());
-    assert_eq!(ledger.check_proposal(proposal.clone(), NOW), Err(BlockError::Unproven { index: 0 }));
+    assert_eq!(ledger.check_proposal(proposal.clone(), NOW, true), Err(BlockError::Unproven { index: 0 }));
 
     // A proof of another result, or of another node with the same bytes, is not that proof.
     let lie = Completion { result: B128::repeat_byte(9), ..completion_of(1, 2) };
     ledger.add_proof(node, &lie, &[9]).unwrap();
     ledger.add_proof(key(3).address(), &completion_of(1, 2), &[9]).unwrap();
-    assert_eq!(ledger.check_proposal(proposal.clone(), NOW), Err(BlockError::Unproven { index: 0 }));
+    assert_eq!(ledger.check_proposal(proposal.clone(), NOW, true), Err(BlockError::Unproven { index: 0 }));
 
     prove(&mut ledger, 1, 2);
     assert_eq!(ledger.unproven(&completed), None);
-    ledger.check_proposal(proposal, NOW).unwrap();
+    ledger.check_proposal(proposal, NOW, true).unwrap();
 
     // What a quorum has certified needs no proof here: a quorum has verified it.
     let mut behind = common::ledger();
@@ -219,7 +219,7 @@ fn what_would_open_a_round_does_not_wait_for_the_end_of_another() {
     }
     let opening = commit_all(&mut other, [round(0, 3)]);
     commit(&mut ledger, &opening);
-    assert_eq!((ledger.pending_count(), ledger.has_executable()), (0, false));
+    assert_eq!((ledger.pending_count(), ledger.oldest_executable()), (0, None));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use dtn_ledger::{BlockError, Ledger, MAX_SPECULATIVE, Ready, Refusal};
 use dtn_primitives::*;
 
 fn propose_on(ledger: &mut Ledger, parent: B256, max: usize) -> Option<Block> {
-    ledger.propose(parent, NOW, proposer(), max).map(Arc::unwrap_or_clone)
+    ledger.propose(parent, NOW, proposer(), max, false).map(Arc::unwrap_or_clone)
 }
 
 fn hashes(block: &Block) -> Vec<B256> {
@@ -35,7 +35,8 @@ fn a_proposal_on_top_of_another_takes_what_that_one_left_and_both_are_committed_
     assert_eq!(hashes(&second), [hash(&note(6, 0)), hash(&note(5, 2))]);
     assert_eq!((second.header.height, second.header.parent_hash), (2, first.header.hash()));
     assert_eq!(propose_on(&mut ledger, second.header.hash(), 9), None, "nothing is left");
-    assert!(!ledger.has_proposable() && ledger.has_executable(), "but a decision is due");
+    assert!(ledger.proposable(1).is_empty(), "in either block");
+    assert_eq!(ledger.oldest_executable(), Some(hash(&note(5, 0))), "but a decision is due");
     assert_eq!((ledger.pending_count(), ledger.ready()), (4, Ready::default()));
 
     let mut replica = common::ledger();
@@ -48,8 +49,39 @@ fn a_proposal_on_top_of_another_takes_what_that_one_left_and_both_are_committed_
         assert_eq!(committed.transaction_hashes.to_vec(), hashes(&first));
         ledger.commit(Arc::new(second.clone()), &certificate(&second)).unwrap();
         assert_eq!((ledger.tip().hash, ledger.pending_count()), (second.header.hash(), 0));
-        assert!(!ledger.has_executable());
+        assert_eq!(ledger.oldest_executable(), None);
     }
+}
+
+/// A view change may drop a block that held everything that waits, and consensus wants another in its place.
+#[test]
+fn what_a_dropped_block_held_is_ready_again_on_top_of_its_parent() {
+    let (mut ledger, first, second) = two_deep();
+    ledger.commit(Arc::new(first.clone()), &certificate(&first)).unwrap();
+    assert_eq!(ledger.ready(), Ready::default(), "nothing, on top of the second");
+    assert_eq!(ledger.build_on(first.header.hash()).transactions, 2, "which is forgotten");
+    let again = propose_on(&mut ledger, first.header.hash(), 9).unwrap();
+    assert_eq!(hashes(&again), hashes(&second));
+    assert_eq!(ledger.build_on(again.header.hash()), Ready::default());
+    assert_eq!(ledger.build_on(B256::repeat_byte(1)), Ready::default(), "nobody knows it");
+    commit(&mut ledger, &again);
+    assert_eq!(ledger.pending_count(), 0);
+}
+
+#[test]
+fn the_longest_waiting_transaction_is_the_one_that_could_be_next_at_the_tip() {
+    let mut ledger = common::ledger();
+    ledger.admit(note(5, 1)).unwrap();
+    assert_eq!(ledger.oldest_executable(), None, "an earlier one is missing");
+    ledger.admit(note(6, 0)).unwrap();
+    assert_eq!(ledger.oldest_executable(), Some(hash(&note(6, 0))));
+    ledger.admit(note(5, 0)).unwrap();
+    assert_eq!(ledger.oldest_executable(), Some(hash(&note(6, 0))), "it has waited longer");
+    let block = forged(&ledger, vec![note(6, 0)], &[]);
+    check(&mut ledger, &block);
+    assert_eq!(ledger.oldest_executable(), Some(hash(&note(6, 0))), "no final block contains it");
+    commit(&mut ledger, &block);
+    assert_eq!(ledger.oldest_executable(), Some(hash(&note(5, 0))));
 }
 
 #[test]
@@ -57,14 +89,14 @@ fn a_block_whose_parent_is_neither_the_tip_nor_known_is_refused() {
     let (_, first, second) = two_deep();
     let mut replica = common::ledger();
     let unknown = BlockError::UnknownParent(first.header.hash());
-    assert_eq!(replica.check_proposal(Arc::new(second.clone()), NOW), Err(unknown));
+    assert_eq!(replica.check_proposal(Arc::new(second.clone()), NOW, true), Err(unknown));
     assert_eq!(propose_on(&mut replica, first.header.hash(), 1), None);
     check(&mut replica, &first);
     check(&mut replica, &second);
     let mut skipping = second;
     skipping.header.height = 3;
     let wrong = BlockError::WrongHeight { have: 3, need: 2 };
-    assert_eq!(replica.check_proposal(Arc::new(skipping), NOW), Err(wrong));
+    assert_eq!(replica.check_proposal(Arc::new(skipping), NOW, true), Err(wrong));
 }
 
 #[test]
@@ -73,7 +105,7 @@ fn another_block_at_the_same_height_replaces_it_and_what_is_above() {
     let rival = forged(&ledger, vec![note(7, 0)], &[]);
     check(&mut ledger, &rival);
     let unknown = BlockError::UnknownParent(first.header.hash());
-    assert_eq!(ledger.check_proposal(Arc::new(second), NOW), Err(unknown));
+    assert_eq!(ledger.check_proposal(Arc::new(second), NOW, true), Err(unknown));
     assert_eq!(ledger.ready().transactions, 4, "everything may be proposed again");
     let next = propose_on(&mut ledger, rival.header.hash(), 9).unwrap();
     assert_eq!(next.transactions.len(), 4);
@@ -88,7 +120,7 @@ fn a_decision_for_another_block_drops_all_that_is_not_final() {
     let decided = forged(&ledger, vec![note(5, 0)], &[]);
     ledger.commit(Arc::new(decided.clone()), &certificate(&decided)).unwrap();
     for stale in [first, second] {
-        assert!(ledger.check_proposal(Arc::new(stale), NOW).is_err());
+        assert!(ledger.check_proposal(Arc::new(stale), NOW, true).is_err());
     }
     let next = propose(&mut ledger, 9).unwrap();
     assert_eq!(hashes(&next), [note(5, 1), note(6, 0), note(5, 2)].map(|note| hash(&note)));
@@ -113,7 +145,7 @@ fn an_order_is_claimed_once_across_blocks_that_are_not_final() {
         twice.transactions = vec![again];
         twice.header.transactions_root = Block::transactions_root(&twice.transactions, &genesis().domain());
         let refused = BlockError::Execution { index: 0, refusal: Refusal::NotOpen(order) };
-        assert_eq!(ledger.check_proposal(Arc::new(twice), NOW), Err(refused));
+        assert_eq!(ledger.check_proposal(Arc::new(twice), NOW, true), Err(refused));
     }
     // Dropped, the block gives the claim back.
     let rival = forged(&ledger, vec![note(5, 0)], &[]);
@@ -177,7 +209,10 @@ fn blocks_that_are_not_final_are_bounded() {
     assert_eq!(propose_on(&mut ledger, parent, 1), None);
     let mut above = forged(&ledger, vec![note(6, 0)], &[]);
     above.header.parent_hash = parent;
-    assert_eq!(ledger.check_proposal(Arc::new(above), NOW), Err(BlockError::TooFarAhead { limit: MAX_SPECULATIVE }));
+    assert_eq!(
+        ledger.check_proposal(Arc::new(above), NOW, true),
+        Err(BlockError::TooFarAhead { limit: MAX_SPECULATIVE })
+    );
 }
 
 /// What can be executed is kept up to date piece by piece; here it is compared with what a new mempool makes of it.
@@ -242,6 +277,7 @@ fn what_is_ready_is_the_same_however_it_came_about() {
         let bytes = encoded.iter().map(|transaction| codec::encode(transaction).len()).sum();
         assert_eq!(proposable(&ledger), proposable(&fresh));
         assert_eq!(ledger.ready(), Ready { transactions: encoded.len(), bytes });
-        assert_eq!((ledger.has_executable(), ledger.ready()), (fresh.has_executable(), fresh.ready()));
+        let is_due = |ledger: &Ledger| ledger.oldest_executable().is_some();
+        assert_eq!((is_due(&ledger), ledger.ready()), (is_due(&fresh), fresh.ready()));
     }
 }

@@ -29,6 +29,11 @@ impl TokenBucket {
         if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.rate) }
     }
 
+    /// Puts back what was taken and not used.
+    pub(crate) fn put_back(&mut self, tokens: usize) {
+        self.tokens = (self.tokens + tokens as f64).min(self.capacity);
+    }
+
     /// Whether at least half of it is there: who keeps to the rate on average is soon here again.
     pub(crate) fn is_relaxed(&self) -> bool {
         self.tokens >= self.capacity / 2.0

@@ -83,6 +83,7 @@ mod tests {
 
     fn genesis() -> Genesis {
         Genesis {
+            version: dtn_primitives::VERSION,
             name: "evidence".into(),
             chain_id: 31337,
             timestamp: 1,

@@ -7,7 +7,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -31,6 +31,9 @@ use crate::api::Vitals;
 
 /// The content type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// As [`Metrics::connection_refused`] names a handshake that had to make room for another.
+pub(crate) const CROWDED_OUT: &str = "crowded_out";
 
 /// The unit of the times in `/proc/PID/stat`: Linux reports them to programs in hundredths of a second everywhere.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -123,7 +126,11 @@ impl WatchedQueue {
     /// Watches a channel without keeping it open.
     pub(crate) fn new<T: Send + 'static>(name: &'static str, sender: &mpsc::Sender<T>) -> Self {
         let weak = sender.downgrade();
-        let depth = move || weak.upgrade().map_or(0, |sender| sender.max_capacity() - sender.capacity());
+        Self::with(name, move || weak.upgrade().map_or(0, |sender| sender.max_capacity() - sender.capacity()))
+    }
+
+    /// Watches whatever tells its depth.
+    pub(crate) fn with(name: &'static str, depth: impl Fn() -> usize + Send + Sync + 'static) -> Self {
         Self { name, depth: Box::new(depth) }
     }
 }
@@ -141,6 +148,8 @@ pub(crate) struct Watched {
     pub(crate) store: PathBuf,
     /// The channels between its tasks.
     pub(crate) queues: Vec<WatchedQueue>,
+    /// How long it gives a primary.
+    pub(crate) view_timeout: Duration,
 }
 
 /// One metric as the documentation lists it.
@@ -162,6 +171,8 @@ struct PeerMetrics {
     frames_out: Counter,
     bytes_in: Counter,
     bytes_out: Counter,
+    /// How often it ended; by reason it is in the disconnections.
+    lost: AtomicU64,
 }
 
 /// Handles to everything that a peer counts; clones share them.
@@ -212,6 +223,10 @@ pub(crate) struct Inner {
     frames_dropped: Family<PeerReason, Counter>,
     disconnections: Family<PeerReason, Counter>,
     refused_connections: Family<Reason, Counter>,
+    pub(crate) handshakes: Gauge,
+    pub(crate) twin_seen: Gauge,
+    twins: Family<PeerLabel, Counter>,
+    software: Mutex<Vec<Option<String>>>,
     faults: Family<PeerKind, Counter>,
     observer_faults: Family<Reason, Counter>,
     pub(crate) observers: Gauge,
@@ -330,6 +345,7 @@ impl Metrics {
                 frames_out: frames_out.get_or_create_owned(&PeerLabel { peer }),
                 bytes_in: bytes_in.get_or_create_owned(&PeerLabel { peer }),
                 bytes_out: bytes_out.get_or_create_owned(&PeerLabel { peer }),
+                lost: AtomicU64::new(0),
             })
             .collect();
         let inner = Inner {
@@ -337,6 +353,14 @@ impl Metrics {
             frames_dropped: new.metric("frames_dropped", "Messages that were dropped, by peer and reason."),
             disconnections: new.metric("disconnections", "Links that ended, by peer and reason."),
             refused_connections: new.metric("refused_connections", "Connections that were refused, by reason."),
+            twin_seen: new
+                .metric("twin_seen", "Whether another process was seen that runs with this peer's key (1) or not (0)."),
+            twins: new.metric(
+                "peer_twins",
+                "How often a link flapped because two processes run with the key of the peer, by peer.",
+            ),
+            software: Mutex::new(vec![None; validators]),
+            handshakes: new.metric("handshakes", "Connections to the peer port that have not yet proven who they are."),
             observer_faults: new.metric("observer_faults", "What observers did that no correct peer does, by reason."),
             observers: new.metric("observers", "Peers with a link that are not validators."),
             faults: new.metric("faults", "Messages that no correct peer sends, by peer and kind."),
@@ -410,6 +434,11 @@ impl Metrics {
             memory_bytes: resident_memory().unwrap_or(0),
             store_bytes: self.store_size().unwrap_or(0),
             view_changes: self.view_changes.iter().map(Counter::get).sum(),
+            pid: std::process::id(),
+            view_timeout_ms: u64::try_from(self.watched.view_timeout.as_millis()).unwrap_or(u64::MAX),
+            lost_links: self.peers.iter().map(|peer| peer.lost.load(Ordering::Relaxed)).collect(),
+            peer_versions: self.software().clone(),
+            crowded_out: self.refused_connections.get_or_create(&Reason { reason: CROWDED_OUT }).get(),
         }
     }
 
@@ -443,13 +472,33 @@ impl Metrics {
 
     /// A link to a validator ended.
     pub(crate) fn disconnected(&self, peer: ValidatorIndex, reason: &'static str) {
-        self.with_peer(peer, |peer| _ = peer.connected.set(0));
+        self.with_peer(peer, |peer| {
+            peer.connected.set(0);
+            peer.lost.fetch_add(1, Ordering::Relaxed);
+        });
         self.disconnections.get_or_create(&PeerReason { peer: peer.0, reason }).inc();
     }
 
     /// A connection was refused, before it was anybody's.
     pub(crate) fn connection_refused(&self, reason: &'static str) {
         self.refused_connections.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A validator told the version of its program.
+    pub(crate) fn software_of(&self, peer: ValidatorIndex, software: String) {
+        if let Some(known) = self.software().get_mut(peer.as_usize()) {
+            *known = Some(software);
+        }
+    }
+
+    fn software(&self) -> MutexGuard<'_, Vec<Option<String>>> {
+        // Nothing panics under the lock.
+        self.software.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Two processes with a validator's key took turns at its link.
+    pub(crate) fn peer_twins(&self, peer: ValidatorIndex) {
+        self.twins.get_or_create(&PeerLabel { peer: peer.0 }).inc();
     }
 
     /// A frame of so many bytes arrived.
@@ -581,7 +630,7 @@ mod tests {
         let (sender, _receiver) = mpsc::channel::<()>(8);
         sender.try_send(()).unwrap();
         let queues = vec![WatchedQueue::new("events", &sender)];
-        let metrics = Metrics::new(4, Watched { store: "/proc/self/exe".into(), queues });
+        let metrics = Metrics::new(4, Watched { store: "/proc/self/exe".into(), queues, ..Watched::default() });
         metrics.height.set(7);
         metrics.decided_transactions.inc_by(3);
         metrics.connected(ValidatorIndex(1));
@@ -613,6 +662,7 @@ mod tests {
         assert!(value(&text, "dtn_store_bytes") > 0.0);
         assert!(value(&text, "dtn_step_seconds_sum{step=\"persist\"}") >= 0.001);
         assert!(!text.contains("peer=\"9\""));
+        assert_eq!(metrics.vitals().lost_links, [0, 0, 1, 0]);
         drop(sender);
         assert_eq!(value(&metrics.encode(), "dtn_queue_depth{queue=\"events\"}"), 0.0, "a closed channel is empty");
     }

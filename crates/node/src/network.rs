@@ -1,7 +1,7 @@
 //! Where bytes enter and leave the machine: the libp2p swarm, bound to the validator set.
 //!
-//! Validators form a full mesh: of each pair the one with the higher index dials, and one link carries everything between
-//! them. An observer dials a few validators, or other observers, and follows them.
+//! Validators form a full mesh: of each pair the one with the higher index dials, the other only where that takes too long,
+//! and one link carries everything between them. An observer dials a few validators, or other observers, and follows them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use dtn_primitives::{MAX_PROOF_BYTES, SecretKey, ValidatorIndex, ValidatorSet};
+use dtn_primitives::{MAX_PROOF_BYTES, SecretKey, ValidatorIndex, ValidatorSet, codec};
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits,
+    core::transport::TransportError,
     multiaddr::Protocol,
     request_response,
     swarm::{
@@ -30,12 +31,16 @@ use crate::{
     NodeError,
     admission::{Admission, Denied},
     bucket::TokenBucket,
+    descriptors,
+    handshakes::{CrowdedOut, Handshakes},
     identity,
-    link::{Charge, CloseReason, Closed, Dropped, Link, LinkLimits, Offence, Reports},
-    metrics::Metrics,
+    inbox::InboxSender,
+    link::{Charge, CloseReason, Closed, Dropped, Greeting, Link, LinkLimits, Offence, Rank, Reports},
+    metrics::{CROWDED_OUT, Metrics},
+    serve::{Archive, Served},
     sync::SyncCodec,
     transport,
-    wire::{self, Class, EncodedFrame, Frame, LINK_PROTOCOL, MAX_ADDRESS_BYTES, PROOF_PROTOCOL, SYNC_PROTOCOL},
+    wire::{self, Class, EncodedFrame, Foreign, Frame, HELLO_PROTOCOL, Hello, MAX_ADDRESS_BYTES, MAX_HELLO},
 };
 
 const DIAL_TICK: Duration = Duration::from_millis(100);
@@ -43,14 +48,23 @@ const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A peer of another version or network is dialed again this much later.
+const FOREIGN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Starts of a peer's process that are remembered, to tell two processes from one that started again.
+const MAX_BOOTS: usize = 4;
+
 /// A connection on which nobody opens a link or asks anything is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections whose handshake is under way.
-const MAX_HANDSHAKES: u32 = 64;
-
 /// Connections of one peer: one that works, and those that have not yet noticed that they do not.
 const MAX_CONNECTIONS_PER_PEER: u32 = 3;
+
+/// After how long without a link a validator dials one that should dial it: the way there may be blocked in one direction.
+const OVERDUE: Duration = Duration::from_millis(500);
+
+/// That strangers crowd the peer port is logged this often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Peers that an observer follows at a time.
 const OBSERVER_LINKS: usize = 3;
@@ -144,6 +158,8 @@ pub(crate) enum Event {
     Requested { request: Vec<u8>, from: Requester },
     /// A peer's answer; `None` if it gave none in time.
     Response { exchange: Exchange, from: Remote, response: Option<Vec<u8>> },
+    /// Another process runs with this peer's key.
+    Twin,
 }
 
 /// Who waits for an answer.
@@ -160,6 +176,7 @@ struct Behaviour {
     limits: connection_limits::Behaviour,
     sync: request_response::Behaviour<SyncCodec>,
     proofs: request_response::Behaviour<SyncCodec>,
+    hello: request_response::Behaviour<SyncCodec>,
     streams: stream::Behaviour,
 }
 
@@ -171,16 +188,22 @@ struct Peer {
     /// From others; the last is the latest.
     learned: Vec<Multiaddr>,
     link: Option<Link>,
+    /// Of this pair this peer is to open the link: if both do, this peer's stays.
+    opens: bool,
+    /// It opened the link that there is.
+    opened_here: bool,
     dialing: bool,
     backoff: Duration,
     dial_at: Instant,
     unanswered: usize,
+    /// The latest starts of its process, the last one last.
+    boots: Vec<u64>,
     served: TokenBucket,
     links: TokenBucket,
 }
 
 impl Peer {
-    fn new(remote: Remote, address: Option<Multiaddr>) -> Self {
+    fn new(remote: Remote, address: Option<Multiaddr>, opens: bool) -> Self {
         let now = Instant::now();
         let served = match remote {
             Remote::Validator(_) => SERVED_BYTES_PER_SECOND,
@@ -191,10 +214,13 @@ impl Peer {
             address,
             learned: Vec::new(),
             link: None,
+            opens,
             dialing: false,
             backoff: MIN_BACKOFF,
-            dial_at: now,
+            opened_here: false,
+            dial_at: if opens || remote.validator().is_none() { now } else { now + OVERDUE },
             unanswered: 0,
+            boots: Vec::new(),
             served: TokenBucket::new(served, Duration::from_secs(1), now),
             links: TokenBucket::new(LINKS_PER_SECOND, Duration::from_secs(4), now),
         }
@@ -216,7 +242,8 @@ impl Peer {
     /// Waits longer each time before it is dialed again.
     fn back_off(&mut self, now: Instant) {
         self.dialing = false;
-        self.dial_at = self.dial_at.max(now + self.backoff);
+        let wait = if self.opens { self.backoff } else { self.backoff.max(OVERDUE) };
+        self.dial_at = self.dial_at.max(now + wait);
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
 }
@@ -234,21 +261,51 @@ pub(crate) struct Network {
     /// Whom this peer dials, in this order.
     dials: Vec<PeerId>,
     max_frame: usize,
+    archive: Archive,
+    hello: Hello,
+    handshakes: Handshakes,
+    crowding: Crowding,
+    /// The validators that say that this one runs twice.
+    twin_reports: HashSet<ValidatorIndex>,
+    /// When a dial of this peer's was last under way.
+    dialed_at: Instant,
     next_link: u64,
     metrics: Metrics,
     commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<Event>,
+    events: InboxSender,
     closed: (mpsc::Sender<Closed>, mpsc::Receiver<Closed>),
     opened: (mpsc::Sender<Opened>, mpsc::Receiver<Opened>),
     addresses: (mpsc::Sender<Addresses>, mpsc::Receiver<Addresses>),
+    greetings: (mpsc::Sender<Greeting>, mpsc::Receiver<Greeting>),
     due: (mpsc::Sender<Due>, mpsc::Receiver<Due>),
+}
+
+/// How often strangers had to make room on the peer port.
+#[derive(Debug, Default)]
+struct Crowding {
+    unreported: u64,
+    reported: Option<Instant>,
+}
+
+impl Crowding {
+    /// Counts one and says so in the log, but not each time.
+    fn count(&mut self, now: Instant) {
+        self.unreported += 1;
+        if self.reported.is_none_or(|reported| now.duration_since(reported) >= WARNING_INTERVAL) {
+            tracing::warn!(
+                connections = self.unreported,
+                "strangers crowd the peer port: connections that did not say who they are made room for others"
+            );
+            *self = Self { unreported: 0, reported: Some(now) };
+        }
+    }
 }
 
 type Opened = (PeerId, Result<libp2p::Stream, stream::OpenStreamError>);
 /// What a peer says of where validators listen.
 pub(crate) type Addresses = (Remote, Vec<(ValidatorIndex, Multiaddr)>);
-/// A response whose time has come.
-type Due = (Requester, Vec<u8>);
+/// Who asked, for what, and what there is to answer.
+type Due = (Requester, Vec<u8>, Option<Served>);
 
 /// What a [`Network`] needs to know.
 pub(crate) struct NetworkConfig<'a> {
@@ -262,6 +319,10 @@ pub(crate) struct NetworkConfig<'a> {
     pub(crate) bootstrap: Vec<Multiaddr>,
     /// How many observers are served.
     pub(crate) max_observers: usize,
+    /// What this peer says of itself.
+    pub(crate) hello: Hello,
+    /// What peers that ask are given.
+    pub(crate) archive: Archive,
     pub(crate) metrics: Metrics,
 }
 
@@ -270,19 +331,22 @@ impl Network {
     pub(crate) async fn bind(
         config: NetworkConfig<'_>,
         commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Event>,
+        events: InboxSender,
     ) -> Result<Self, NodeError> {
         let me = config.validators.index_of(config.key.address());
         let validators: Vec<_> =
             config.validators.iter().map(|(_, validator)| identity::peer_id(&validator.public_key)).collect();
+        let local = identity::keypair(config.key).public().to_peer_id();
+        let places = config.addresses.iter().flatten().chain(&config.bootstrap);
+        let handshakes = Handshakes::new(descriptors::limit(), places, config.metrics.handshakes.clone());
         let mut peers = HashMap::new();
         let mut dials = Vec::new();
         for (index, (id, address)) in
             validators.iter().zip(config.addresses.into_iter().chain(std::iter::repeat(None))).enumerate()
         {
             let index = ValidatorIndex(index as u16);
-            peers.insert(*id, Peer::new(Remote::Validator(index), address));
-            if me.is_none_or(|me| index < me) {
+            peers.insert(*id, Peer::new(Remote::Validator(index), address, me.is_none_or(|me| index < me)));
+            if me != Some(index) {
                 dials.push(*id);
             }
         }
@@ -293,7 +357,8 @@ impl Network {
             if !transport::is_supported(&place) {
                 return Err(unusable());
             }
-            let peer = peers.entry(id).or_insert_with(|| Peer::new(Remote::Observer(id), None));
+            let opens = id < local;
+            let peer = peers.entry(id).or_insert_with(|| Peer::new(Remote::Observer(id), None, opens));
             peer.learn(place);
             if !dials.contains(&id) {
                 dials.push(id);
@@ -301,13 +366,13 @@ impl Network {
         }
         let max_frame = wire::max_frame(config.max_block_bytes, validators.len());
         let known: HashSet<_> = peers.keys().copied().collect();
-        let mut swarm = swarm(config.key, known, config.max_observers, config.max_block_bytes)?;
+        let mut swarm = swarm(config.key, known, config.max_observers, config.max_block_bytes, handshakes.clone())?;
         if me.is_none() && !dials.is_empty() {
             // Observers that know the same validators do not all follow the same ones.
             let first = swarm.local_peer_id().to_bytes().last().map_or(0, |byte| usize::from(*byte) % dials.len());
             dials.rotate_left(first);
         }
-        let incoming = swarm.behaviour().streams.new_control().accept(LINK_PROTOCOL).expect("registered once");
+        let incoming = swarm.behaviour().streams.new_control().accept(wire::link_protocol()).expect("registered once");
         let listen = config.listen;
         let failed = |error: String| NodeError::Listen { address: listen.clone(), error };
         transport::ensure_free(&listen).map_err(|error| failed(error.to_string()))?;
@@ -333,6 +398,12 @@ impl Network {
             peers,
             dials,
             max_frame,
+            archive: config.archive,
+            hello: config.hello,
+            handshakes,
+            crowding: Crowding::default(),
+            twin_reports: HashSet::new(),
+            dialed_at: Instant::now(),
             next_link: 0,
             metrics: config.metrics,
             commands,
@@ -340,6 +411,7 @@ impl Network {
             closed: mpsc::channel(64),
             opened: mpsc::channel(64),
             addresses: mpsc::channel(64),
+            greetings: mpsc::channel(64),
             due: mpsc::channel(64),
         })
     }
@@ -351,21 +423,19 @@ impl Network {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(command) => self.command(command).await,
+                    Some(command) => self.command(command),
                     None => return,
                 },
-                event = self.swarm.select_next_some() => self.swarm_event(event).await,
-                Some((id, stream)) = self.incoming.next() => self.open_link(id, stream).await,
+                event = self.swarm.select_next_some() => self.swarm_event(event),
+                Some((id, stream)) = self.incoming.next() => self.open_link(id, stream, false),
                 Some((id, stream)) = self.opened.1.recv() => match stream {
-                    Ok(stream) => self.open_link(id, stream).await,
-                    Err(error) => {
-                        tracing::debug!(peer = %id, %error, "no link");
-                        self.disconnect(id);
-                    }
+                    Ok(stream) => self.open_link(id, stream, true),
+                    Err(error) => self.no_link(id, &error),
                 },
-                Some(closed) = self.closed.1.recv() => self.link_closed(closed).await,
+                Some(closed) = self.closed.1.recv() => self.link_closed(closed),
                 Some(addresses) = self.addresses.1.recv() => self.learn(addresses),
-                Some((to, response)) = self.due.1.recv() => self.respond(to, response),
+                Some(greeting) = self.greetings.1.recv() => self.greeted(greeting),
+                Some((to, request, served)) = self.due.1.recv() => self.served(to, request, served),
                 _ = dial.tick() => self.dial(),
             }
         }
@@ -382,7 +452,7 @@ impl Network {
         self.peers.get(&id).map_or(Remote::Observer(id), |peer| peer.remote)
     }
 
-    async fn command(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         match command {
             Command::Send { to, frame } => {
                 let peer = self.id_of(Remote::Validator(to)).and_then(|id| self.peers.get(&id));
@@ -398,6 +468,7 @@ impl Network {
                         // Towards the validators.
                         Class::Transactions => peer.remote.validator().is_some() || self.dials.contains(id),
                         Class::Addresses => peer.remote.validator().is_none(),
+                        Class::Link => false,
                     };
                     if concerned {
                         self.send(peer, frame.clone());
@@ -406,36 +477,25 @@ impl Network {
             }
             Command::Request { exchange, to, request } => match self.id_of(to) {
                 Some(id) => drop(self.exchange(exchange).send_request(&id, request)),
-                None => self.tell(Event::Response { exchange, from: to, response: None }).await,
+                None => self.tell(Event::Response { exchange, from: to, response: None }),
             },
             Command::Respond { to, response } => {
-                let wait = match self.id_of(to.peer).and_then(|id| self.peers.get_mut(&id)) {
-                    Some(peer) => peer.served.take(response.len().max(RESPONSE_CHARGE), Instant::now()),
-                    None => return,
-                };
-                if wait.is_zero() {
-                    self.respond(to, response);
-                } else if wait < SYNC_TIMEOUT {
-                    let due = self.due.0.clone();
-                    tokio::spawn(async move {
-                        sleep(wait).await;
-                        due.send((to, response)).await.ok();
-                    });
-                }
+                self.respond(to, response);
             }
-            Command::CutOff { peer, offence } => self.cut_off(peer, CloseReason::Offence(offence)).await,
+            Command::CutOff { peer, offence } => self.cut_off(peer, CloseReason::Offence(offence)),
         }
     }
 
     fn send(&self, peer: &Peer, frame: EncodedFrame) {
         let Some(link) = &peer.link else { return };
-        let Dropped { urgent, bulk } = link.send(frame);
-        if urgent + bulk > 0 {
-            tracing::debug!(peer = %peer.remote, urgent, bulk, "frames were dropped: the queue is full");
+        let dropped = link.send(frame);
+        if dropped != Dropped::default() {
+            tracing::debug!(peer = %peer.remote, ?dropped, "frames were dropped: the queue is full");
         }
         let Some(index) = peer.remote.validator() else { return };
-        (0..urgent).for_each(|_| self.metrics.frame_dropped(index, "queue_full_urgent"));
-        (0..bulk).for_each(|_| self.metrics.frame_dropped(index, "queue_full_bulk"));
+        for (rank, count) in Rank::ALL.into_iter().zip(dropped) {
+            (0..count).for_each(|_| self.metrics.frame_dropped(index, rank.dropped()));
+        }
     }
 
     fn exchange(&mut self, exchange: Exchange) -> &mut request_response::Behaviour<SyncCodec> {
@@ -452,22 +512,46 @@ impl Network {
         }
     }
 
-    async fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    /// A request was answered from the store, or could not be.
+    fn served(&mut self, to: Requester, request: Vec<u8>, served: Option<Served>) {
+        let used = match &served {
+            Some(Served::Answer(answer)) => answer.len().max(RESPONSE_CHARGE),
+            _ => RESPONSE_CHARGE,
+        };
+        if let Some(peer) = self.id_of(to.peer).and_then(|id| self.peers.get_mut(&id)) {
+            peer.served.put_back(Archive::cost(to.exchange).saturating_sub(used));
+        }
+        match served {
+            Some(Served::Answer(answer)) => self.respond(to, answer),
+            Some(Served::AskCore) => self.tell(Event::Requested { request, from: to }),
+            Some(Served::Malformed) => self.cut_off(to.peer, CloseReason::Offence(Offence::Malformed)),
+            None => {}
+        }
+    }
+
+    fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange_event(Exchange::Sync, event).await,
-            SwarmEvent::Behaviour(BehaviourEvent::Proofs(event)) => self.exchange_event(Exchange::Proof, event).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange_event(Exchange::Sync, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Proofs(event)) => self.exchange_event(Exchange::Proof, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.hello_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
-                self.peers.entry(peer_id).or_insert_with(|| Peer::new(Remote::Observer(peer_id), None));
-                if endpoint.is_dialer() {
+                let new = || Peer::new(Remote::Observer(peer_id), None, false);
+                let peer = self.peers.entry(peer_id).or_insert_with(new);
+                if endpoint.is_dialer() && peer.link.is_some() {
+                    // The other was faster. Nobody speaks on this connection, so it ends.
+                    peer.dialing = false;
+                } else if endpoint.is_dialer() {
                     let (mut control, opened) = (self.swarm.behaviour().streams.new_control(), self.opened.0.clone());
                     tokio::spawn(async move {
-                        let stream = control.open_stream(peer_id, LINK_PROTOCOL).await;
+                        let stream = control.open_stream(peer_id, wire::link_protocol()).await;
                         opened.send((peer_id, stream)).await.ok();
                     });
+                } else if peer.remote.validator().is_some() {
+                    self.handshakes.met(peer_id, endpoint.get_remote_address());
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.end_link(peer_id, &CloseReason::There).await;
+                self.end_link(peer_id, &CloseReason::There);
                 if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.dialing = false;
                     if peer.remote.validator().is_none() && !self.dials.contains(&peer_id) {
@@ -487,6 +571,14 @@ impl Network {
                     ListenError::Denied { cause } => {
                         cause.downcast::<Denied>().map_or("too_many_connections", Denied::label)
                     }
+                    ListenError::LocalPeerId { .. } => {
+                        self.met_oneself();
+                        "own_key"
+                    }
+                    ListenError::Transport(TransportError::Other(error)) if CrowdedOut::is(&error) => {
+                        self.crowding.count(Instant::now());
+                        CROWDED_OUT
+                    }
                     _ => "handshake",
                 };
                 self.metrics.connection_refused(reason);
@@ -495,7 +587,7 @@ impl Network {
         }
     }
 
-    async fn exchange_event(&mut self, exchange: Exchange, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+    fn exchange_event(&mut self, exchange: Exchange, event: request_response::Event<Vec<u8>, Vec<u8>>) {
         use request_response::{Event as Exchanged, Message};
         match event {
             Exchanged::Message { peer: id, message: Message::Request { request, channel, .. }, .. } => {
@@ -503,18 +595,25 @@ impl Network {
                 // Counted down when the answer left, or when it is clear that there will be none.
                 peer.unanswered += 1;
                 if peer.unanswered <= MAX_REQUESTS {
+                    // What it may cost is paid before anything is read for it.
+                    let wait = peer.served.take(Archive::cost(exchange), Instant::now());
                     let from = Requester { peer: peer.remote, exchange, channel };
-                    self.tell(Event::Requested { request, from }).await;
+                    let (archive, due) = (self.archive.clone(), self.due.0.clone());
+                    tokio::spawn(async move {
+                        sleep(wait).await;
+                        let served = archive.serve(exchange, request.clone()).await;
+                        due.send((from, request, served)).await.ok();
+                    });
                 } else if let Some(index) = peer.remote.validator() {
                     self.metrics.frame_dropped(index, "too_many_requests");
                 }
             }
             Exchanged::Message { peer, message: Message::Response { response, .. }, .. } => {
-                self.tell(Event::Response { exchange, from: self.remote(peer), response: Some(response) }).await;
+                self.tell(Event::Response { exchange, from: self.remote(peer), response: Some(response) });
             }
             Exchanged::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                self.tell(Event::Response { exchange, from: self.remote(peer), response: None }).await;
+                self.tell(Event::Response { exchange, from: self.remote(peer), response: None });
             }
             Exchanged::InboundFailure { peer, .. } | Exchanged::ResponseSent { peer, .. } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
@@ -526,6 +625,9 @@ impl Network {
 
     fn dial(&mut self) {
         let now = Instant::now();
+        if self.peers.values().any(|peer| peer.dialing) {
+            self.dialed_at = now;
+        }
         let busy = |peer: &&Peer| peer.link.is_some() || peer.dialing;
         let followed = self.dials.iter().filter_map(|id| self.peers.get(id)).filter(busy).count();
         let mut wanted = if self.me.is_some() { usize::MAX } else { OBSERVER_LINKS.saturating_sub(followed) };
@@ -537,6 +639,7 @@ impl Network {
             }
             wanted -= 1;
             peer.dialing = true;
+            self.dialed_at = now;
             let options = DialOpts::peer_id(*id).condition(PeerCondition::NotDialing).addresses(addresses).build();
             if let Err(error) = self.swarm.dial(options) {
                 tracing::debug!(%error, "could not dial");
@@ -545,12 +648,131 @@ impl Network {
         }
     }
 
-    async fn open_link(&mut self, id: PeerId, stream: libp2p::Stream) {
+    /// A link could not be opened. If the other peer has opened one meanwhile, that is as good.
+    fn no_link(&mut self, id: PeerId, error: &stream::OpenStreamError) {
+        tracing::debug!(peer = %id, %error, "no link");
+        match self.peers.get_mut(&id) {
+            Some(peer) if peer.link.is_some() => peer.dialing = false,
+            Some(_) if matches!(error, stream::OpenStreamError::UnsupportedProtocol(_)) => {
+                let hello = codec::encode(&self.hello);
+                self.swarm.behaviour_mut().hello.send_request(&id, hello);
+            }
+            _ => self.disconnect(id),
+        }
+    }
+
+    /// A peer with which there is no protocol in common wants to know why, or says so.
+    fn hello_event(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+        use request_response::{Event as Exchanged, Message};
+        let (peer, said) = match event {
+            Exchanged::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                let hello = codec::encode(&self.hello);
+                // It may have gone away meanwhile.
+                self.swarm.behaviour_mut().hello.send_response(channel, hello).ok();
+                let said = codec::decode::<Hello>(&request, MAX_HELLO).ok();
+                if let Some(Err(foreign)) = said.map(|said| self.hello.check(&said)) {
+                    self.is_foreign(peer, foreign);
+                }
+                return;
+            }
+            Exchanged::Message { peer, message: Message::Response { response, .. }, .. } => {
+                (peer, codec::decode::<Hello>(&response, MAX_HELLO).ok())
+            }
+            Exchanged::OutboundFailure { peer, .. } => (peer, None),
+            Exchanged::InboundFailure { .. } | Exchanged::ResponseSent { .. } => return,
+        };
+        let foreign = said.and_then(|said| self.hello.check(&said).err()).unwrap_or(Foreign::Unknown);
+        self.is_foreign(peer, foreign);
+        self.disconnect(peer);
+    }
+
+    /// A peer is of another version or network. It is left alone for a while.
+    fn is_foreign(&mut self, id: PeerId, foreign: Foreign) {
+        let remote = self.remote(id);
+        tracing::error!(peer = %remote, "nothing to say to each other: {foreign}");
+        self.metrics.connection_refused(foreign.label());
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.dial_at = peer.dial_at.max(Instant::now() + FOREIGN_INTERVAL);
+        }
+    }
+
+    /// What came over a link about its two ends.
+    fn greeted(&mut self, greeting: Greeting) {
+        match greeting {
+            Greeting::Hello(remote, link, hello) => self.said_hello(remote, link, &hello),
+            Greeting::Twins(remote, boots) => self.called_twin(remote, boots),
+        }
+    }
+
+    fn said_hello(&mut self, remote: Remote, link: u64, hello: &Hello) {
+        let Some(id) = self.id_of(remote) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.link.as_ref().is_none_or(|current| current.id != link) {
+            return;
+        }
+        if let Err(foreign) = self.hello.check(hello) {
+            self.is_foreign(id, foreign);
+            self.end_link(id, &CloseReason::Here);
+            self.disconnect(id);
+            return;
+        }
+        let Some(index) = remote.validator() else { return };
+        self.metrics.software_of(index, hello.software());
+        let latest = peer.boots.last().copied();
+        let came_back = peer.boots.contains(&hello.boot);
+        peer.boots.retain(|boot| *boot != hello.boot);
+        peer.boots.push(hello.boot);
+        if peer.boots.len() > MAX_BOOTS {
+            peer.boots.remove(0);
+        }
+        // A process that another one followed is gone, unless they are two.
+        if let Some(other) = latest.filter(|latest| came_back && *latest != hello.boot) {
+            tracing::warn!(peer = %remote, "two processes with the key of one peer take turns at its link");
+            self.metrics.peer_twins(index);
+            let twins = Frame::Twins([other, hello.boot]).encode();
+            self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, twins.clone()));
+        }
+    }
+
+    /// A validator says that this one runs twice. One may lie.
+    fn called_twin(&mut self, remote: Remote, boots: [u64; 2]) {
+        let Some(index) = remote.validator().filter(|_| boots.contains(&self.hello.boot)) else { return };
+        self.twin_reports.insert(index);
+        let max_faulty = self.validators.len().saturating_sub(1) / 3;
+        if self.twin_reports.len() > max_faulty {
+            self.is_twin();
+        }
+    }
+
+    /// Who connects has this peer's own key. If this peer is dialing, its own connection may have been led back to it.
+    fn met_oneself(&mut self) {
+        if self.dialed_at.elapsed() > 2 * transport::HANDSHAKE_TIMEOUT {
+            self.is_twin();
+        }
+    }
+
+    fn is_twin(&mut self) {
+        if self.metrics.twin_seen.set(1) == 0 {
+            tracing::error!(
+                "another process runs with this peer's key: stop one of them, or both contradict themselves"
+            );
+            self.tell(Event::Twin);
+        }
+    }
+
+    /// Takes a stream as the link to a peer. Of two that were opened at once both peers keep the same one; else the new
+    /// one takes the place of the old, of which the other end knows that it is gone.
+    fn open_link(&mut self, id: PeerId, stream: libp2p::Stream, opened_here: bool) {
         self.next_link += 1;
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        let crossed = peer.link.is_some() && (peer.opened_here || opened_here) && peer.opens != opened_here;
+        if crossed {
+            peer.dialing = false;
+            return;
+        }
         let (remote, dialed) = (peer.remote, self.dials.contains(&id));
         if !peer.links.take(1, Instant::now()).is_zero() {
-            self.cut_off(remote, CloseReason::Offence(Offence::Flood)).await;
+            self.cut_off(remote, CloseReason::Offence(Offence::Flood));
             return;
         }
         let limits = match remote {
@@ -561,12 +783,16 @@ impl Network {
             events: self.events.clone(),
             closed: self.closed.0.clone(),
             addresses: self.addresses.0.clone(),
+            greetings: self.greetings.0.clone(),
             metrics: self.metrics.clone(),
         };
         let link = Link::spawn(stream, remote, self.next_link, limits, reports);
         peer.dialing = false;
         peer.backoff = MIN_BACKOFF;
+        peer.opened_here = opened_here;
         let replaced = peer.link.replace(link).is_some();
+        let hello = Frame::Hello(Box::new(self.hello.clone())).encode();
+        self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, hello.clone()));
         if !dialed && remote.validator().is_none() {
             let known = self.validators.iter().filter_map(|id| self.peers.get(id)).filter_map(|peer| {
                 Some((peer.remote.validator()?, peer.address.as_ref().or(peer.learned.last())?.clone()))
@@ -575,26 +801,26 @@ impl Network {
             self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, addresses.clone()));
         }
         if replaced {
-            self.ended(remote, &CloseReason::Here).await;
+            self.ended(remote, &CloseReason::Here);
         }
         tracing::info!(peer = %remote, "connected");
         match remote {
             Remote::Validator(index) => self.metrics.connected(index),
             Remote::Observer(_) => self.count_observers(),
         }
-        self.tell(Event::Connected(remote)).await;
+        self.tell(Event::Connected(remote));
     }
 
-    async fn link_closed(&mut self, Closed { peer: remote, id: link, reason }: Closed) {
+    fn link_closed(&mut self, Closed { peer: remote, id: link, reason }: Closed) {
         let Some(id) = self.id_of(remote) else { return };
         let current = self.peers.get(&id).and_then(|peer| peer.link.as_ref()).is_some_and(|current| current.id == link);
         if current || matches!(reason, CloseReason::Offence(_)) {
-            self.cut_off(remote, reason).await;
+            self.cut_off(remote, reason);
         }
     }
 
     /// Ends the connection to a peer, and refuses another for a while if the peer did what no correct peer does.
-    async fn cut_off(&mut self, remote: Remote, reason: CloseReason) {
+    fn cut_off(&mut self, remote: Remote, reason: CloseReason) {
         let Some(id) = self.id_of(remote) else { return };
         if let CloseReason::Offence(offence) = reason {
             tracing::warn!(peer = %remote, offence = offence.label(), "cut off");
@@ -607,26 +833,26 @@ impl Network {
                 peer.dial_at = peer.dial_at.max(until);
             }
         }
-        self.end_link(id, &reason).await;
+        self.end_link(id, &reason);
         self.disconnect(id);
     }
 
     /// Forgets the link to a peer, if there is one.
-    async fn end_link(&mut self, id: PeerId, reason: &CloseReason) {
+    fn end_link(&mut self, id: PeerId, reason: &CloseReason) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let remote = peer.remote;
         if peer.link.take().is_some() {
-            self.ended(remote, reason).await;
+            self.ended(remote, reason);
         }
     }
 
-    async fn ended(&mut self, remote: Remote, reason: &CloseReason) {
+    fn ended(&mut self, remote: Remote, reason: &CloseReason) {
         tracing::info!(peer = %remote, %reason, "disconnected");
         match remote {
             Remote::Validator(index) => self.metrics.disconnected(index, reason.label()),
             Remote::Observer(_) => self.count_observers(),
         }
-        self.tell(Event::Disconnected(remote)).await;
+        self.tell(Event::Disconnected(remote));
     }
 
     fn disconnect(&mut self, id: PeerId) {
@@ -659,9 +885,9 @@ impl Network {
         }
     }
 
-    async fn tell(&mut self, event: Event) {
+    fn tell(&self, event: Event) {
         // The core is gone only when the node stops; then so do the commands, and `run` returns.
-        self.events.send(event).await.ok();
+        self.events.push(event);
     }
 }
 
@@ -670,10 +896,10 @@ fn swarm(
     known: HashSet<PeerId>,
     max_observers: usize,
     max_block_bytes: u64,
+    handshakes: Handshakes,
 ) -> Result<Swarm<Behaviour>, NodeError> {
     let peers = known.len().saturating_add(max_observers).try_into().unwrap_or(u32::MAX);
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(MAX_HANDSHAKES))
         .with_max_established(Some(MAX_CONNECTIONS_PER_PEER.saturating_mul(peers)))
         .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER));
     let exchange = |protocol, max_request, max_response| {
@@ -688,11 +914,12 @@ fn swarm(
     let behaviour = Behaviour {
         admission: Admission::new(known, max_observers),
         limits: connection_limits::Behaviour::new(limits),
-        sync: exchange(SYNC_PROTOCOL, wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
-        proofs: exchange(PROOF_PROTOCOL, wire::PROOF_REQUEST, MAX_PROOF_BYTES),
+        sync: exchange(wire::sync_protocol(), wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
+        proofs: exchange(wire::proof_protocol(), wire::PROOF_REQUEST, MAX_PROOF_BYTES),
+        hello: exchange(HELLO_PROTOCOL, MAX_HELLO, MAX_HELLO),
         streams: stream::Behaviour::new(),
     };
     let identity = identity::keypair(key);
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-    Ok(Swarm::new(transport::build(&identity)?, behaviour, identity.public().to_peer_id(), config))
+    Ok(Swarm::new(transport::build(&identity, handshakes)?, behaviour, identity.public().to_peer_id(), config))
 }

@@ -1,8 +1,16 @@
 //! Starting, asking and stopping a peer.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
-use dtn_ledger::{Ledger, LedgerError, StoreError};
+use dtn_ledger::{Ledger, LedgerError, Memory, StoreError};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
@@ -16,14 +24,17 @@ use crate::{
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
+    inbox::inbox,
     lines::{LinePort, LineRefusal, LinesConfig},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
     observer::Observer,
     reader::Reader,
+    serve::Archive,
+    wire::Hello,
 };
 
-/// Messages that may wait between the core and the network, in each direction.
+/// Messages that may wait between the core and the network.
 const CHANNEL: usize = 4096;
 
 /// The chain id of anvil and other development chains.
@@ -57,8 +68,8 @@ pub struct NodeConfig {
     pub key: SecretKey,
     /// Where it listens for peers: `/ip4/ADDRESS/tcp/PORT` or `/ip4/ADDRESS/udp/PORT/quic-v1`.
     pub listen: Multiaddr,
-    /// Where validators listen. A validator needs all of those with a lower index; an observer needs one, and learns the
-    /// others' from it.
+    /// Where validators listen. A validator needs all of those with a lower index, and is better off with all; an observer
+    /// needs one, and learns the others' from it.
     pub peers: BTreeMap<Address, Multiaddr>,
     /// Observers that this one may follow, each address ending in `/p2p/` and the peer's id. Validators need none.
     pub bootstrap: Vec<Multiaddr>,
@@ -68,7 +79,8 @@ pub struct NodeConfig {
     pub api: SocketAddr,
     /// Names beside `localhost` and its address by which clients call the API; requests to others are refused.
     pub api_hosts: Vec<String>,
-    /// Its store; made if it does not exist.
+    /// Its store; made if it does not exist. A validator that has never voted says so by
+    /// [`dtn_ledger::mark_never_voted`]; without, it takes a store that does not exist for one that was lost.
     pub store: PathBuf,
     /// Who receives the rewards that it earns.
     pub payee: Address,
@@ -190,17 +202,25 @@ impl Node {
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
             return Err(NodeError::HalfWork(config.genesis.chain_id));
         }
-        let ledger = Ledger::open(&config.store, config.genesis.clone())?.with_retention(config.retain_blocks);
+        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone())?;
+        let ledger = ledger.with_retention(config.retain_blocks);
+        if me.is_some() && ledger.memory()? == Memory::Lost {
+            let run = ledger.run()?;
+            let why = if is_older { "is an older copy of the one it had" } else { "replaces one that is gone" };
+            tracing::warn!(run, "the store {why}: this validator does not know everything that it said");
+        }
 
+        let boot = RandomState::new().build_hasher().finish();
         let (commands, commands_in) = mpsc::channel(CHANNEL);
-        let (events, events_in) = mpsc::channel(CHANNEL);
+        let (events, events_in) = inbox();
         let (queries, queries_in) = mpsc::channel(QUERIES);
         let queues = vec![
             WatchedQueue::new("commands", &commands),
-            WatchedQueue::new("events", &events),
+            WatchedQueue::with("events", events.depth()),
             WatchedQueue::new("queries", &queries),
         ];
-        let metrics = Metrics::new(validators.len(), Watched { store: config.store, queues });
+        let metrics =
+            Metrics::new(validators.len(), Watched { store: config.store, queues, view_timeout: config.view_timeout });
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,
@@ -209,6 +229,8 @@ impl Node {
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),
             bootstrap: config.bootstrap,
             max_observers: config.max_observers,
+            hello: Hello::new(config.genesis.domain().network_id, boot),
+            archive: Archive::new(ledger.store().clone()),
             metrics: metrics.clone(),
         };
         let network = Network::bind(network_config, commands_in, events).await?;

@@ -5,16 +5,18 @@ use std::{collections::BTreeSet, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger};
 use dtn_primitives::{Address, B256, Evidence, Transaction};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     NodeError,
     api::{Status, Vitals},
     board::Board,
     evidence::{EvidencePool, EvidenceRefusal},
+    faults::FaultBudget,
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
+    inbox::Inbox,
     link::Offence,
     metrics::Metrics,
     network::{Command, Event, Exchange, Remote},
@@ -35,6 +37,7 @@ pub(crate) struct Observer {
     board: Board,
     connected: BTreeSet<Remote>,
     follow: Follow,
+    faults: FaultBudget,
     stopping: bool,
 }
 
@@ -59,16 +62,13 @@ impl Observer {
             board,
             connected: BTreeSet::new(),
             follow: Follow::default(),
+            faults: FaultBudget::default(),
             stopping: false,
         })
     }
 
     /// Follows until it is told to stop, or its store fails.
-    pub(crate) fn run(
-        mut self,
-        mut events: mpsc::Receiver<Event>,
-        mut queries: mpsc::Receiver<Query>,
-    ) -> Result<(), NodeError> {
+    pub(crate) fn run(mut self, mut events: Inbox, mut queries: mpsc::Receiver<Query>) -> Result<(), NodeError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -85,7 +85,7 @@ impl Observer {
                     Some(query) = queries.recv() => query(&mut self),
                     _ = housekeeping.tick() => {
                         self.tell_height();
-                        self.follow.lose_patience();
+                        self.follow.lose_patience(Instant::now());
                         self.fetch();
                     }
                 }
@@ -101,19 +101,28 @@ impl Observer {
             Event::Disconnected(peer) => {
                 self.connected.remove(&peer);
                 self.follow.disconnected(peer);
+                self.faults.disconnected(peer);
             }
+            Event::Frame { from, .. } if self.faults.is_shunned(from, Instant::now()) => {}
             Event::Frame { from, frame: Frame::Height(height), .. } => {
                 self.follow.heard(from, height);
                 self.fetch();
             }
-            Event::Frame { frame: Frame::Transactions(transactions), .. } => {
+            Event::Frame { from, frame: Frame::Transactions(transactions), .. } => {
                 for transaction in transactions {
                     // Those that are new to this peer go on to the validators.
-                    self.submit(transaction).ok();
+                    let refused = self.submit(transaction).err().filter(AdmissionError::is_malformed);
+                    if let Some(error) = refused
+                        && self.faults.charge(from, Instant::now())
+                    {
+                        tracing::warn!(peer = %from, %error, "too many transactions that no correct peer passes on");
+                        self.cut_off_for(from, Offence::Faults);
+                        break;
+                    }
                 }
             }
             Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, from)?,
-            Event::Frame { .. } => {}
+            Event::Frame { .. } | Event::Twin => {}
             Event::Requested { request, from } => {
                 self.command(follow::respond(&self.ledger, &request, from)?);
             }
@@ -135,7 +144,7 @@ impl Observer {
             Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
             Err(EvidenceRefusal::Invalid(error)) => {
                 tracing::warn!(peer = %from, %error, "evidence that proves nothing");
-                self.command(Command::CutOff { peer: from, offence: Offence::BadEvidence });
+                self.cut_off_for(from, Offence::BadEvidence);
             }
         }
         Ok(())
@@ -150,24 +159,17 @@ impl Observer {
     }
 
     fn fetch(&mut self) {
-        if let Some(command) = self.follow.fetch(&self.ledger) {
+        for command in self.follow.fetch(&self.ledger, Instant::now()) {
             self.command(command);
         }
     }
 
     fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
         let before = self.ledger.tip().height;
-        let helped = match self.follow.answered(&mut self.ledger, from, response)? {
-            Answer::Nothing => false,
-            Answer::Part => true,
-            Answer::Offence(what) => {
-                self.cut_off(from, &what);
-                false
-            }
-            Answer::Installed => {
-                self.metrics.sync_snapshots.inc();
-                true
-            }
+        match self.follow.answered(&mut self.ledger, from, response, Instant::now())? {
+            Answer::Nothing => {}
+            Answer::Offence(what) => self.cut_off(from, &what),
+            Answer::Installed => _ = self.metrics.sync_snapshots.inc(),
             Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
                     let committed = self.ledger.commit(block.clone(), &certificate)?;
@@ -177,12 +179,12 @@ impl Observer {
                     self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
                     Ok(())
                 })?;
-                if let Some(what) = wrong {
-                    self.cut_off(from, &what);
+                if let Some((liar, what)) = wrong {
+                    self.follow.distrust(liar, Instant::now());
+                    self.cut_off(liar, &what);
                 }
-                self.ledger.tip().height > before
             }
-        };
+        }
         let height = self.ledger.tip().height;
         if height > before {
             tracing::info!(peer = %from, from_height = before, height, "followed");
@@ -190,14 +192,17 @@ impl Observer {
             self.metrics.height.set(height as i64);
             self.tell_height();
         }
-        self.follow.judge(from, helped);
         self.fetch();
         Ok(())
     }
 
     fn cut_off(&self, peer: Remote, what: &str) {
         tracing::warn!(%peer, what, "a peer sent what no correct peer sends");
-        self.command(Command::CutOff { peer, offence: Offence::BadBlocks });
+        self.cut_off_for(peer, Offence::BadBlocks);
+    }
+
+    fn cut_off_for(&self, peer: Remote, offence: Offence) {
+        self.command(Command::CutOff { peer, offence });
     }
 
     fn status(&self) -> Status {
@@ -214,7 +219,7 @@ impl Observer {
             nodes: validators.len(),
             quorum: validators.quorum(),
             view,
-            primary: validators.primary(view).0,
+            primary: validators.primary(view, self.ledger.tip().height + 1).0,
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
             checkpoint: self.ledger.stable_checkpoint().map_or(0, |stable| stable.height),

@@ -11,9 +11,9 @@ use std::{
 
 use futures::future::Either;
 use libp2p::{
-    Multiaddr, PeerId, Transport,
+    Multiaddr, Transport,
     core::{
-        StreamMuxer,
+        ConnectedPoint, StreamMuxer,
         muxing::{StreamMuxerBox, StreamMuxerEvent},
         transport::Boxed,
         upgrade::Version,
@@ -22,12 +22,18 @@ use libp2p::{
     multiaddr::Protocol,
     noise, quic, tcp, yamux,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::NodeError;
+use crate::{
+    NodeError,
+    handshakes::{Authenticated, Guarded, Handshakes},
+};
 
-/// A connection that is not set up by then is given up.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that is not set up by then is given up: time for a few round trips around the world, and for a lost packet.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection whose other end says nothing by then is given up. Who dials speaks first, and at once.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that does not close by then is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,24 +41,41 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Streams at a time on a connection: the link, and a few requests.
 const MAX_STREAMS: usize = 32;
 
-/// Both transports; the address says which.
-pub(crate) fn build(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NodeError> {
+/// Both transports; the address says which. Who connects takes a place among the handshakes.
+pub(crate) fn build(key: &Keypair, handshakes: Handshakes) -> Result<Boxed<Authenticated>, NodeError> {
     let noise = noise::Config::new(key).map_err(|error| NodeError::Network(error.to_string()))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
     // Votes are small and must not wait for one another.
+    let places = handshakes.clone();
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .and_then(move |stream, point| hear(stream, point, places))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux)
         .timeout(HANDSHAKE_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
-    let quic = quic::tokio::Transport::new(quic::Config::new(key))
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
+    let mut config = quic::Config::new(key);
+    config.handshake_timeout = HANDSHAKE_TIMEOUT;
+    let quic =
+        quic::tokio::Transport::new(config).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
     let either = |either: Either<_, _>, _: _| match either {
         Either::Left(output) | Either::Right(output) => output,
     };
-    Ok(quic.or_transport(tcp).map(either).boxed())
+    Ok(Guarded::new(quic.or_transport(tcp).map(either).boxed(), handshakes).boxed())
+}
+
+/// Waits until who connected says something.
+async fn hear(
+    stream: tcp::tokio::TcpStream,
+    point: ConnectedPoint,
+    handshakes: Handshakes,
+) -> io::Result<tcp::tokio::TcpStream> {
+    if let ConnectedPoint::Listener { send_back_addr, .. } = point {
+        timeout(SILENCE_TIMEOUT, stream.0.peek(&mut [0])).await??;
+        handshakes.spoke(&send_back_addr);
+    }
+    Ok(stream)
 }
 
 /// Whether an address is one that a peer can be reached at.

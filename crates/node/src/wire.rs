@@ -3,20 +3,111 @@
 use bytes::Bytes;
 use dtn_consensus::{PIPELINE, nakamoto::Message};
 use dtn_ledger::{CHUNK_BYTES, Manifest};
-use dtn_primitives::{Block, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
+use dtn_primitives::{B256, Block, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, ValidatorIndex, codec};
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
 
+/// The version of everything that peers say to each other.
+pub(crate) const VERSION: u32 = 7;
+
 /// The stream on which a pair of peers exchanges [`Frame`]s, length-prefixed, for as long as they are connected. A frame
 /// of no bytes says only that the peer is there.
-pub(crate) const LINK_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/link/3");
+pub(crate) fn link_protocol() -> StreamProtocol {
+    versioned("link")
+}
 
 /// The request-response protocol by which a peer that fell behind takes certified blocks.
-pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/sync/1");
+pub(crate) fn sync_protocol() -> StreamProtocol {
+    versioned("sync")
+}
 
 /// The request-response protocol by which peers take each other's proofs: the request is a proof's digest, the response
 /// the proof, or nothing.
-pub(crate) const PROOF_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/proof/1");
+pub(crate) fn proof_protocol() -> StreamProtocol {
+    versioned("proof")
+}
+
+/// The request-response protocol by which peers that have no other one in common find out why: both say [`Hello`]. It is
+/// the same in all versions.
+pub(crate) const HELLO_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/hello");
+
+fn versioned(name: &str) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/dtn/{name}/{VERSION}")).expect("it begins with a slash")
+}
+
+/// The longest encoded [`Hello`].
+pub(crate) const MAX_HELLO: usize = 256;
+
+/// The longest name of a program's version that is remembered.
+const MAX_SOFTWARE: usize = 32;
+
+/// What a peer says first. Every version understands it: it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The version of its formats and protocols.
+    pub(crate) version: u32,
+    /// The network that it belongs to.
+    pub(crate) network_id: B256,
+    /// The version of its program.
+    pub(crate) software: String,
+    /// A number that is new at each start of its process.
+    pub(crate) boot: u64,
+}
+
+/// Why two peers have nothing to say to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Foreign {
+    /// They speak different versions.
+    #[error("it speaks version {theirs}, this is {VERSION}")]
+    Version {
+        /// The other's.
+        theirs: u32,
+    },
+    /// They are of different networks.
+    #[error("it belongs to network {theirs}, this is {ours}")]
+    Network {
+        /// The other's.
+        theirs: B256,
+        /// This peer's.
+        ours: B256,
+    },
+    /// It does not even say hello.
+    #[error("it does not speak version {VERSION}, and does not say which it speaks")]
+    Unknown,
+}
+
+impl Foreign {
+    /// As metrics name it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Version { .. } | Self::Unknown => "other_version",
+            Self::Network { .. } => "other_network",
+        }
+    }
+}
+
+impl Hello {
+    /// What a peer of a network says, if its process began with this number.
+    pub(crate) fn new(network_id: B256, boot: u64) -> Self {
+        Self { version: VERSION, network_id, software: crate::VERSION.into(), boot }
+    }
+
+    /// Whether this peer and the one that said so have something to say to each other.
+    pub(crate) fn check(&self, said: &Self) -> Result<(), Foreign> {
+        if said.version != self.version {
+            return Err(Foreign::Version { theirs: said.version });
+        }
+        if said.network_id != self.network_id {
+            return Err(Foreign::Network { theirs: said.network_id, ours: self.network_id });
+        }
+        Ok(())
+    }
+
+    /// The name of the program's version, as far as it can be shown.
+    pub(crate) fn software(&self) -> String {
+        self.software.chars().filter(char::is_ascii_graphic).take(MAX_SOFTWARE).collect()
+    }
+}
 
 /// The length of a request for a proof.
 pub(crate) const PROOF_REQUEST: usize = 32;
@@ -28,17 +119,22 @@ const FRAME_OVERHEAD: usize = 64 * 1024;
 /// commits and, for every block under way, a quorum of prepares.
 const FRAME_OVERHEAD_PER_PAIR: usize = 80 + PIPELINE as usize * 160;
 
-/// Stop adding blocks to a sync response beyond this many bytes.
-pub(crate) const SYNC_RESPONSE_TARGET: usize = 4 * 1024 * 1024;
+/// The bytes of blocks in a sync response, unless the first is longer: little enough that a slow peer is done soon and
+/// several can be asked at a time.
+pub(crate) const SYNC_RESPONSE_TARGET: usize = 1024 * 1024;
 
 /// The longest encoded [`SyncRequest`].
-pub(crate) const MAX_SYNC_REQUEST: usize = 16;
+pub(crate) const MAX_SYNC_REQUEST: usize = 24;
 
 /// The most transactions that are resent at a time.
 pub(crate) const MAX_RESENT_TRANSACTIONS: usize = 64;
 
 /// The longest encoded batch of transactions.
 pub(crate) const MAX_BATCH_BYTES: usize = 512 * 1024;
+
+/// The most memory that a byte of a frame may become: an empty item of data is a byte that says so, and a buffer of 32
+/// bytes in a list that may have grown to twice what is in it.
+pub(crate) const DECODED_PER_BYTE: usize = 64;
 
 /// The longest encoded address of a peer.
 pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
@@ -53,8 +149,12 @@ pub(crate) fn max_frame(max_block_bytes: u64, validators: usize) -> usize {
 
 /// The longest encoded sync response in a network with such blocks.
 pub(crate) fn max_sync_response(max_block_bytes: u64) -> usize {
-    // The last block that is added and its certificate may cross the target.
-    (SYNC_RESPONSE_TARGET + max_block_bytes as usize).max(CHUNK_BYTES) + 64 * 1024
+    SYNC_RESPONSE_TARGET.max(max_certified_block(max_block_bytes)).max(CHUNK_BYTES) + 64 * 1024
+}
+
+/// The longest encoding of a [`CertifiedBlock`].
+pub(crate) fn max_certified_block(max_block_bytes: u64) -> usize {
+    max_block_bytes as usize + FRAME_OVERHEAD
 }
 
 /// One message on a link.
@@ -70,6 +170,10 @@ pub(crate) enum Frame {
     Addresses(Vec<(ValidatorIndex, Multiaddr)>),
     /// Proof that a validator contradicted itself. Passed on by whom it is news to.
     Evidence(Box<Evidence>),
+    /// Who speaks, the first frame of either end.
+    Hello(Box<Hello>),
+    /// The other end runs twice: its processes, by the numbers of their starts, take turns at this one.
+    Twins([u64; 2]),
 }
 
 /// What a frame is about, which decides whom it concerns and what it may overtake.
@@ -85,6 +189,8 @@ pub(crate) enum Class {
     Addresses,
     /// Evidence: everybody's.
     Evidence,
+    /// About the two ends of a link, between them.
+    Link,
 }
 
 impl Frame {
@@ -96,6 +202,7 @@ impl Frame {
             Self::Transactions(_) => Class::Transactions,
             Self::Addresses(_) => Class::Addresses,
             Self::Evidence(_) => Class::Evidence,
+            Self::Hello(_) | Self::Twins(_) => Class::Link,
         }
     }
 
@@ -139,10 +246,12 @@ pub(crate) fn batches(transactions: Vec<Transaction>) -> Vec<EncodedFrame> {
 /// What a peer that fell behind asks for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum SyncRequest {
-    /// Certified blocks.
+    /// Certified blocks, as many as fit into a response.
     Blocks {
         /// The first height wanted.
         from: u64,
+        /// The last.
+        to: u64,
     },
     /// A part of the state at a stable checkpoint.
     Chunk {
@@ -156,8 +265,8 @@ pub(crate) enum SyncRequest {
 /// What it is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum SyncResponse {
-    /// Certified blocks in order; none if what was asked for is not there.
-    Blocks(Vec<CertifiedBlock>),
+    /// Certified blocks in order, each an encoded [`CertifiedBlock`]; none if what was asked for is not there.
+    Blocks(Vec<Vec<u8>>),
     /// The blocks are gone; this is the state to begin with.
     Snapshot(Box<Manifest>),
     /// A part of that state.
@@ -178,6 +287,19 @@ mod tests {
     use dtn_primitives::{B256, Domain, Order, Payload, SecretKey, U256};
 
     use super::*;
+
+    #[test]
+    fn another_version_and_another_network_are_told_apart_by_name() {
+        let ours = Hello::new(B256::repeat_byte(1), 7);
+        assert_eq!(ours.check(&Hello::new(B256::repeat_byte(1), 8)), Ok(()));
+        let older = Hello { version: VERSION - 1, ..ours.clone() };
+        assert_eq!(ours.check(&older).unwrap_err().to_string(), "it speaks version 6, this is 7");
+        let other = ours.check(&Hello::new(B256::repeat_byte(2), 7)).unwrap_err();
+        assert!(other.to_string().starts_with("it belongs to network 0x0202"), "{other}");
+        let long = Hello { software: "\u{1b}]0;1.2.3".to_string() + &"x".repeat(100), ..ours };
+        assert_eq!(long.software(), "]0;1.2.3".to_string() + &"x".repeat(24));
+        assert!(codec::encode(&Hello::new(B256::ZERO, u64::MAX)).len() <= MAX_HELLO);
+    }
 
     #[test]
     fn transactions_are_split_into_batches_that_may_be_sent() {

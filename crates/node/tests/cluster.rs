@@ -84,24 +84,14 @@ async fn a_restarted_peer_rejoins_and_an_empty_one_catches_up_from_certificates(
     cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
     cluster.all_reach(height).await;
 
-    // It follows, but does not vote on what it may have voted on before.
-    assert!(cluster.status(3).await.silent);
-    for nonce in 4.. {
-        let order = cluster.order(nonce, None);
-        client.submit(order.clone()).await.unwrap();
-        assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some(), "three of four go on");
-        if nonce == 4 {
-            assert!(cluster.status(3).await.silent);
-        }
-        if cluster.status(0).await.height >= height + 2 * dtn_consensus::PIPELINE {
-            break;
-        }
+    // It votes on nothing that it may have voted on before. Nobody has anything to decide, so the others let empty blocks
+    // pass for its sake.
+    cluster.all_reach(height + dtn_consensus::SILENCE).await;
+    while cluster.status(3).await.silent {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let height = cluster.status(0).await.height;
-    cluster.all_reach(height).await;
 
     // It votes again: with another peer gone, nothing is final without it.
-    assert!(!cluster.status(3).await.silent);
     cluster.stop(2).await;
     let order = cluster.order(client.nonce(cluster.requester.address()).await.unwrap(), None);
     client.submit(order.clone()).await.unwrap();

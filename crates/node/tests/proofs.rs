@@ -23,8 +23,8 @@ use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::{StreamProtocol, swarm::dial_opts::DialOpts};
 
-const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/3");
-const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/1");
+const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
+const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/7");
 
 /// The least that is not undone by the verifier.
 const STEPS: u64 = 2_100;

@@ -39,7 +39,7 @@ pub struct Header {
     pub proposer: Address,
     /// The hash of the block below; at height 1 the network id.
     pub parent_hash: B256,
-    /// The Merkle root of the transactions with their signatures, in order.
+    /// The Merkle root of the transactions with their signatures, which says in which order they are and how many.
     pub transactions_root: B256,
     /// The Merkle root of the results that executing the block gives, in order.
     pub results_root: B256,
@@ -75,6 +75,9 @@ pub struct Block {
 impl Block {
     /// The Merkle root of transactions in their order, signatures included: whoever passes a block on cannot spoil it
     /// without changing its hash.
+    ///
+    /// The tree sorts siblings and moves odd nodes up, so it says neither in which order its leaves are nor how many:
+    /// each leaf does. What a block does depends on both.
     pub fn transactions_root(transactions: &[Transaction], domain: &Domain) -> B256 {
         Self::transactions_root_of(transactions.iter().map(|transaction| (transaction.hash(domain), transaction)))
     }
@@ -86,8 +89,54 @@ impl Block {
 
     /// The same from the transactions' hashes and signatures alone.
     pub fn root_of_signed_hashes(transactions: impl IntoIterator<Item = (B256, Signature)>) -> B256 {
-        let leaf = |(hash, signature): (B256, Signature)| merkle::leaf(&[hash.as_slice(), &signature.0].concat());
-        let leaves: Vec<_> = transactions.into_iter().map(leaf).collect();
-        merkle::root(&leaves)
+        let transactions: Vec<_> = transactions.into_iter().collect();
+        let count = transactions.len() as u64;
+        let leaf = |(index, (hash, signature)): (u64, (B256, Signature))| {
+            let place = [index.to_be_bytes(), count.to_be_bytes()].concat();
+            merkle::leaf(&[&place, hash.as_slice(), &signature.0].concat())
+        };
+        merkle::root(&(0..).zip(transactions).map(leaf).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+
+    use super::*;
+
+    /// Signed hashes that differ, and some sequence of them.
+    fn bodies() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        (1u8..12).prop_flat_map(|count| {
+            let body: Vec<u8> = (0..count).collect();
+            let twice = body.iter().chain(&body).copied().collect::<Vec<_>>();
+            let other = subsequence(twice.clone(), 0..=twice.len()).prop_shuffle();
+            (Just(body), other)
+        })
+    }
+
+    fn root(body: &[u8]) -> B256 {
+        Block::root_of_signed_hashes(body.iter().map(|seed| (B256::repeat_byte(*seed), Signature([*seed; 65]))))
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_that_is_permuted_repeated_or_cut_has_another_root((body, other) in bodies()) {
+            prop_assert_eq!(root(&body) == root(&other), body == other, "{:?}", other);
+        }
+
+        #[test]
+        fn two_transactions_that_change_places_change_the_root(count in 2usize..40, at in any::<prop::sample::Index>()) {
+            let body: Vec<_> = (0..count as u8).collect();
+            let mut swapped = body.clone();
+            swapped.swap(at.index(count - 1), at.index(count - 1) + 1);
+            prop_assert_ne!(root(&body), root(&swapped));
+        }
+    }
+
+    #[test]
+    fn a_signature_is_part_of_the_root() {
+        let signed = |byte| Block::root_of_signed_hashes([(B256::ZERO, Signature([byte; 65]))]);
+        assert_ne!(signed(1), signed(2));
     }
 }

@@ -9,6 +9,15 @@ use crate::{Domain, PublicKey, ValidatorSet};
 mod abi {
     alloy_sol_types::sol! {
         struct Genesis {
+            uint32 version;
+            string name;
+            uint64 chainId;
+            uint64 timestamp;
+            uint64 maxBlockBytes;
+            address[] validators;
+            address[] requesters;
+        }
+        struct UnversionedGenesis {
             string name;
             uint64 chainId;
             uint64 timestamp;
@@ -19,6 +28,13 @@ mod abi {
         struct Mining { uint64 blockIntervalMs; uint64 confirmations; uint64 expectedHashes; }
     }
 }
+
+/// The version of everything that peers of a network must have in common: what a block means, what they store and how
+/// they speak.
+pub const VERSION: u32 = 7;
+
+/// The version of networks whose genesis names none.
+pub const UNVERSIONED: u32 = 6;
 
 /// The fewest validators that tolerate a Byzantine one.
 pub const MIN_VALIDATORS: usize = 4;
@@ -38,6 +54,10 @@ const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 32 * 1024..=16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
+    /// The version of the program that made the network, [`VERSION`]; [`UNVERSIONED`] where the file names none. What a
+    /// network of that version has decided can still be proven, so its store may be brought here.
+    #[serde(default = "unversioned", skip_serializing_if = "is_unversioned")]
+    pub version: u32,
     /// The network's name.
     pub name: String,
     /// The chain id of the chain on which results settle.
@@ -54,6 +74,14 @@ pub struct Genesis {
     /// How blocks are mined; absent where they are not, but proposed by the primaries of PBFT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mining: Option<Mining>,
+}
+
+fn unversioned() -> u32 {
+    UNVERSIONED
+}
+
+fn is_unversioned(version: &u32) -> bool {
+    *version == UNVERSIONED
 }
 
 /// How the blocks of a network are mined.
@@ -102,6 +130,12 @@ impl Mining {
 /// Why a genesis is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
+    /// It is of another version.
+    #[error(
+        "the network is of version {0}, and this program is of version {VERSION}: run the program that the network was \
+         made with, or make a new network"
+    )]
+    Version(u32),
     /// Too few or too many validators.
     #[error("{0} validators; there must be {MIN_VALIDATORS} to {MAX_VALIDATORS}")]
     ValidatorCount(usize),
@@ -128,6 +162,9 @@ pub enum GenesisError {
 impl Genesis {
     /// Checks the genesis and gives its validator set.
     pub fn validator_set(&self) -> Result<ValidatorSet, GenesisError> {
+        if ![VERSION, UNVERSIONED].contains(&self.version) {
+            return Err(GenesisError::Version(self.version));
+        }
         let count = self.validators.len();
         if !(MIN_VALIDATORS..=MAX_VALIDATORS).contains(&count) {
             return Err(GenesisError::ValidatorCount(count));
@@ -150,14 +187,19 @@ impl Genesis {
         if set.len() == count { Ok(set) } else { Err(GenesisError::DuplicateValidator) }
     }
 
-    /// `keccak256(abi.encode(genesis))`, with validators and requesters in ascending order of address; where blocks are
+    /// `keccak256(abi.encode(genesis))`, without a version where the genesis names none, with validators and requesters in ascending order of address; where blocks are
     /// mined, `keccak256(abi.encode(genesis, mining))`.
     pub fn network_id(&self) -> B256 {
         let mut validators: Vec<_> = self.validators.iter().map(PublicKey::address).collect();
         validators.sort();
         let mut requesters = self.requesters.clone();
         requesters.sort();
-        let genesis = abi::Genesis {
+        let mining = self.mining.map(|Mining { block_interval_ms, confirmations, expected_hashes }| abi::Mining {
+            blockIntervalMs: block_interval_ms,
+            confirmations,
+            expectedHashes: expected_hashes,
+        });
+        let unversioned = abi::UnversionedGenesis {
             name: self.name.clone(),
             chainId: self.chain_id,
             timestamp: self.timestamp,
@@ -165,14 +207,22 @@ impl Genesis {
             validators,
             requesters,
         };
-        match self.mining {
-            None => keccak256(genesis.abi_encode()),
-            Some(Mining { block_interval_ms, confirmations, expected_hashes }) => {
-                let mining =
-                    abi::Mining { blockIntervalMs: block_interval_ms, confirmations, expectedHashes: expected_hashes };
-                keccak256((genesis, mining).abi_encode_params())
-            }
-        }
+        let genesis = |it: abi::UnversionedGenesis| abi::Genesis {
+            version: self.version,
+            name: it.name,
+            chainId: it.chainId,
+            timestamp: it.timestamp,
+            maxBlockBytes: it.maxBlockBytes,
+            validators: it.validators,
+            requesters: it.requesters,
+        };
+        let encoded = match (self.version, mining) {
+            (UNVERSIONED, None) => unversioned.abi_encode(),
+            (UNVERSIONED, Some(mining)) => (unversioned, mining).abi_encode_params(),
+            (_, None) => genesis(unversioned).abi_encode(),
+            (_, Some(mining)) => (genesis(unversioned), mining).abi_encode_params(),
+        };
+        keccak256(encoded)
     }
 
     /// The domain in which this network signs.

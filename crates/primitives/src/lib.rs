@@ -39,7 +39,7 @@ pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings};
 pub use domain::Domain;
 pub use evidence::{Evidence, EvidenceError};
-pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining};
+pub use genesis::{Genesis, GenesisError, MAX_UNDECIDED, MAX_VALIDATORS, MIN_VALIDATORS, Mining, UNVERSIONED, VERSION};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};
@@ -54,5 +54,5 @@ pub use transaction::{
     Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_TEXT_BYTES, MAX_TRANSACTION_BYTES, Order, Payload, Transaction,
     TransactionError, Work,
 };
-pub use validators::{Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
+pub use validators::{TURN, Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

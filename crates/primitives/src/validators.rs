@@ -20,6 +20,9 @@ pub const fn quorum(n: usize) -> usize {
     (n + max_faulty(n)) / 2 + 1
 }
 
+/// How many heights a primary proposes before the next one has its turn.
+pub const TURN: u64 = 16;
+
 /// A validator's place in its set, in ascending order of address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -94,9 +97,11 @@ impl ValidatorSet {
         max_faulty(self.len())
     }
 
-    /// The primary of a view: validators take turns (OSDI '99, §4.1: p = v mod n).
-    pub fn primary(&self, view: u64) -> ValidatorIndex {
-        ValidatorIndex((view % self.len() as u64) as u16)
+    /// The primary of a view at a height. A view passes over those who fail (OSDI '99, §4.1: p = v mod n); within a view
+    /// the validators take turns of [`TURN`] heights, so that none decides for long what gets into blocks.
+    pub fn primary(&self, view: u64, height: u64) -> ValidatorIndex {
+        let turn = height.saturating_sub(1) / TURN;
+        ValidatorIndex((view.wrapping_add(turn) % self.len() as u64) as u16)
     }
 
     /// All validators, by index.
@@ -132,6 +137,15 @@ mod tests {
         for (n, q) in sizes {
             assert_eq!(quorum(n), q, "n = {n}");
         }
+    }
+
+    #[test]
+    fn validators_take_turns_and_a_view_passes_over_one_of_them() {
+        let keys = (1..=4).map(|seed| crate::SecretKey::from_bytes(&[seed; 32]).expect("a key").public_key());
+        let validators = ValidatorSet::new(0, keys);
+        let primaries = |view, heights: [u64; 5]| heights.map(|height| validators.primary(view, height).0);
+        assert_eq!(primaries(0, [1, TURN, TURN + 1, 2 * TURN + 1, 4 * TURN + 1]), [0, 0, 1, 2, 0]);
+        assert_eq!(primaries(3, [0, 1, TURN + 1, 2 * TURN, u64::MAX]), [3, 3, 0, 0, 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "bls")]
 
-use alloy_primitives::hex;
+use alloy_primitives::{b256, hex};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ fn keys() -> Vec<SecretKey> {
 
 fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "golden".into(),
         chain_id: CHAIN_ID,
         timestamp: 1_700_000_000_000,
@@ -284,6 +285,7 @@ fn vectors() -> Value {
     let block = Block { header: header.clone(), transactions: transactions.clone() };
     json!({
         "network": {
+            "version": genesis.version,
             "name": genesis.name,
             "chain_id": genesis.chain_id,
             "timestamp": genesis.timestamp,
@@ -543,6 +545,8 @@ fn a_genesis_that_cannot_work_is_refused() {
     let mut twice = good.clone();
     twice.validators[1] = twice.validators[0];
     assert_eq!(twice.validator_set().unwrap_err(), GenesisError::DuplicateValidator);
+    let other = Genesis { version: 8, ..good.clone() };
+    assert_eq!(other.validator_set().unwrap_err(), GenesisError::Version(8));
     let tiny = Genesis { max_block_bytes: 10, ..good };
     assert_eq!(tiny.validator_set().unwrap_err(), GenesisError::BlockLimit(10));
 }
@@ -591,4 +595,19 @@ fn orders_claims_data_and_lines_that_make_no_sense_are_refused() {
     let mut forged = Transaction::sign(Payload::Order(order), &keys[0], &domain);
     forged.sender = keys[1].address();
     assert!(matches!(forged.validate(&domain), Err(TransactionError::Signature(_))));
+}
+
+#[test]
+fn a_genesis_without_a_version_keeps_the_network_id_that_it_had() {
+    let with = genesis();
+    let mut value = serde_json::to_value(&with).unwrap();
+    assert_eq!(value["version"], VERSION);
+    value.as_object_mut().unwrap().remove("version");
+    let without: Genesis = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(without.version, UNVERSIONED);
+    assert!(without.validator_set().is_ok(), "what its network owes can still be proven");
+    let before = b256!("9466c84d4b7d5a05201af35c0bfa9c61916876724e63eee7b5bf7e83204d25ce");
+    assert_eq!(without.network_id(), before);
+    assert_ne!(with.network_id(), before);
+    assert_eq!(serde_json::to_value(&without).unwrap(), value);
 }

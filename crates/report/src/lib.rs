@@ -18,6 +18,7 @@ mod run;
 mod sequence;
 mod steps;
 mod table;
+pub mod text;
 pub mod units;
 
 pub use bars::Bars;

@@ -10,12 +10,13 @@ const STYLE: &str = "
 :root{--ground:#0f1419;--card:#151b22;--text:#dde4ec;--muted:#9aa7b5;--line:#2b3540}}
 *{box-sizing:border-box}
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:1.5rem auto 3rem;padding:0 1rem;color:var(--text);
-background:var(--ground);display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem;
-grid-auto-flow:dense}
-body>*{grid-column:1/-1;margin:0;min-width:0;overflow-wrap:break-word}
-body>.narrow,body>.tall{grid-column:auto}
-body>.tall{grid-row:span 2}
-h1{font-size:1.7rem;line-height:1.25}
+background:var(--ground)}
+article{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem;align-items:start;
+grid-auto-flow:dense;margin-bottom:1rem}
+article>*{grid-column:1/-1;margin:0;min-width:0;overflow-wrap:break-word}
+article>.narrow,article>.tall{grid-column:auto}
+article>.tall{grid-row:span 2}
+h1{font-size:1.7rem;line-height:1.25;margin:0 0 1rem}
 h2{font-size:1.25rem;margin-top:1.25rem}
 h3{font-size:1rem;margin:0 0 .5rem}
 p{max-width:46rem}
@@ -73,9 +74,9 @@ impl Page {
         Self { title: title.into(), body: String::new() }
     }
 
-    /// Adds a heading.
+    /// Adds a heading, with which a section begins: what is narrow is moved to where there is room in its section only.
     pub fn heading(&mut self, text: &str) -> &mut Self {
-        self.add(format_args!("<h2>{}</h2>\n", escape(text)))
+        self.add(format_args!("</article>\n<article>\n<h2>{}</h2>\n", escape(text)))
     }
 
     /// Adds a paragraph.
@@ -123,7 +124,7 @@ impl fmt::Display for Page {
             f,
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{title}</title>\n\
-             <style>{STYLE}</style>\n<h1>{title}</h1>\n{}</html>\n",
+             <style>{STYLE}</style>\n<h1>{title}</h1>\n<article>\n{}</article>\n</html>\n",
             self.body
         )
     }
@@ -148,6 +149,22 @@ mod tests {
         assert!(html.contains("&lt;script&gt;") && html.contains("a &lt; b") && html.contains("1 &gt; 0"), "{html}");
         assert!(html.contains("&quot;this&quot; &amp; that"), "{html}");
         assert!(!html.contains("http") && !html.contains("<script"), "{html}");
+    }
+
+    #[test]
+    fn each_section_is_laid_out_by_itself() {
+        let mut bars = Bars::new(["bytes"]);
+        bars.row("all", [(1.0, "1 B")]);
+        let mut page = Page::new("two runs");
+        page.paragraph("about").heading("first").figure("of the first", &bars);
+        page.heading("second").figure("of the second", &bars);
+        let html = page.to_string();
+        let sections: Vec<_> = html.split("<article>").skip(1).collect();
+        let [_, first, second] = sections[..] else { panic!("{html}") };
+        assert!(first.contains("of the first") && first.contains("</article>"), "{html}");
+        assert!(second.contains("of the second"), "{html}");
+        let grids = html.lines().filter(|line| line.contains("display:grid") && !line.starts_with(".facts"));
+        assert!(grids.clone().count() == 1 && grids.clone().all(|line| line.starts_with("article{")), "{html}");
     }
 
     #[test]

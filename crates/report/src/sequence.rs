@@ -25,6 +25,8 @@ pub struct Sequence {
     kinds: Vec<String>,
     arrows: Vec<Arrow>,
     marks: Vec<Mark>,
+    /// A moment that is to be seen.
+    focus: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,7 @@ impl Sequence {
     /// A chart without arrows, with the names of its lanes.
     pub fn new<N: Into<String>>(lanes: impl IntoIterator<Item = N>) -> Self {
         let lanes = lanes.into_iter().map(Into::into).collect();
-        Self { lanes, kinds: Vec::new(), arrows: Vec::new(), marks: Vec::new() }
+        Self { lanes, kinds: Vec::new(), arrows: Vec::new(), marks: Vec::new(), focus: 0.0 }
     }
 
     /// Adds a message between two lanes, which are counted from zero. What was not received is lost.
@@ -66,20 +68,31 @@ impl Sequence {
         self
     }
 
-    /// The first arrows, in the order in which they were sent.
-    fn first_arrows(&self, lanes: usize) -> Vec<Arrow> {
+    /// Draws what was sent around this moment, if it is too late to be among the first.
+    pub fn focus(&mut self, at: f64) -> &mut Self {
+        self.focus = at;
+        self
+    }
+
+    /// The arrows that are drawn, in the order in which they were sent.
+    fn shown_arrows(&self, lanes: usize) -> Vec<Arrow> {
         let possible = |Arrow { from, to, sent, received, .. }: &&Arrow| {
             *from.max(to) < lanes && shown(*sent) && received.is_none_or(shown)
         };
         let mut arrows: Vec<_> = self.arrows.iter().filter(possible).copied().collect();
         arrows.sort_by(|a, b| a.sent.total_cmp(&b.sent));
+        let before = arrows.partition_point(|arrow| arrow.sent < self.focus);
+        if before > ARROWS - ARROWS / 4 {
+            // A part of what came before, and more of what came of it.
+            arrows.drain(..before - ARROWS / 4);
+        }
         arrows.truncate(ARROWS);
         arrows
     }
 
-    /// The first marks, in their order.
-    fn first_marks(&self, lanes: usize, until: f64) -> Vec<&Mark> {
-        let possible = |mark: &&Mark| mark.lane < lanes && shown(mark.at) && mark.at <= until;
+    /// The first marks from a moment on, in their order.
+    fn first_marks(&self, lanes: usize, time: std::ops::RangeInclusive<f64>) -> Vec<&Mark> {
+        let possible = |mark: &&Mark| mark.lane < lanes && shown(mark.at) && time.contains(&mark.at);
         let mut marks: Vec<_> = self.marks.iter().filter(possible).collect();
         marks.sort_by(|a, b| a.at.total_cmp(&b.at));
         marks.truncate(MARKS);
@@ -90,10 +103,12 @@ impl Sequence {
 impl fmt::Display for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lanes = &self.lanes[..self.lanes.len().min(LANES)];
-        let arrows = self.first_arrows(lanes.len());
+        let arrows = self.shown_arrows(lanes.len());
         let received = arrows.iter().map(|arrow| arrow.received.unwrap_or(arrow.sent)).fold(0.0, f64::max);
         let until = if arrows.len() < ARROWS { f64::INFINITY } else { received };
-        let marks = self.first_marks(lanes.len(), until);
+        // Where arrows before the first one are left out, so is what happened then.
+        let from = if self.arrows.len() > ARROWS { arrows.first().map_or(0.0, |arrow| arrow.sent) } else { 0.0 };
+        let marks = self.first_marks(lanes.len(), from..=until);
         let left_out = plot::left_out([
             (self.lanes.len() - lanes.len(), "lanes"),
             (self.arrows.len() - arrows.len(), "messages"),
@@ -268,6 +283,20 @@ mod tests {
         assert_eq!(arrows(&svg).len(), ARROWS);
         assert!(svg.contains("left out: 84 lanes, 99,600 messages, 99,800 marks") && svg.len() < 200_000, "{svg}");
         assert!(svg.contains("sent at 0 µs") && !svg.contains("sent at 1.000 s"), "{svg}");
+        assert_inside(&svg);
+    }
+
+    #[test]
+    fn a_moment_that_is_too_late_for_the_first_messages_is_drawn_with_what_came_before_and_after_it() {
+        let mut sequence = Sequence::new(["a", "b"]);
+        for index in 0..10_000 {
+            sequence.arrow(0, 1, f64::from(index), Some(f64::from(index) + 0.5), "vote");
+        }
+        sequence.mark(0, 1.0, "early").mark(1, 3_000.0, "power cut").focus(3_000.0);
+        let svg = sequence.to_string();
+        assert_eq!(arrows(&svg).len(), ARROWS);
+        assert!(svg.contains("power cut at 3.000 s") && !svg.contains("early"), "{svg}");
+        assert!(svg.contains("sent at 2.900 s") && svg.contains("sent at 3.299 s"), "{svg}");
         assert_inside(&svg);
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, presets};
 
-use crate::page::escape;
+use crate::{page::escape, text};
 
 /// Which edge of its column a cell keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub fn right(heading: impl Into<String>) -> Column {
 }
 
 /// A titled table. `Display` gives the text: as wide as the terminal at most, cells wrapped when they must, and at its
-/// natural width where there is no terminal.
+/// natural width where there is no terminal. Cells may have text of strangers: each is on one line, and nothing in it is
+/// obeyed by a terminal.
 #[derive(Debug, Clone)]
 pub struct Table {
     title: String,
@@ -58,18 +59,18 @@ impl Table {
             });
         }
         let aligns = columns.iter().map(|column| column.align).collect();
-        Self { title: title.into(), aligns, table, notes: Vec::new() }
+        Self { title: text::lines(&title.into()).into_owned(), aligns, table, notes: Vec::new() }
     }
 
     /// Adds a row; missing cells are empty.
     pub fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Self {
-        self.table.add_row(cells.into_iter().map(Into::into));
+        self.table.add_row(cells.into_iter().map(|cell| text::one_line(&cell.into()).into_owned()));
         self
     }
 
     /// Adds a note below the table.
-    pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
-        self.notes.push(text.into());
+    pub fn note(&mut self, note: impl Into<String>) -> &mut Self {
+        self.notes.push(text::lines(&note.into()).into_owned());
         self
     }
 
@@ -179,6 +180,17 @@ mod tests {
             "1 &gt; 0",
         ];
         assert!(expected.iter().all(|part| html.contains(part)), "{html}");
+    }
+
+    #[test]
+    fn a_stranger_s_text_makes_no_rows_and_is_not_obeyed() {
+        let mut table = Table::new("of \u{1b}[2J", [left("name"), right("gas")]);
+        table.row(["A\u{1b}]0;PWNED\u{7}\nB", "1"]).note("from \u{9b}31m");
+        let (text, html) = (table.to_string(), table.html());
+        assert!(text.contains("A\\u{1b}]0;PWNED\\u{7}\\nB"), "{text}");
+        for shown in [&text, &html] {
+            assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{shown:?}");
+        }
     }
 
     #[test]

@@ -415,6 +415,7 @@ mod tests {
     fn genesis(name: &str) -> Genesis {
         let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();
         Genesis {
+            version: dtn_primitives::VERSION,
             name: name.into(),
             chain_id: 31337,
             timestamp: 1,

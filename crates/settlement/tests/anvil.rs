@@ -169,6 +169,7 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
     let account = bench.account();
     let keys: Vec<_> = (0..4).map(|index| dev_key(index).expect("there")).collect();
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: "test".into(),
         chain_id: 31337,
         timestamp: 1,

@@ -93,6 +93,7 @@ impl World {
         let mut keys: Vec<_> = (0..4).map(|index| dev_key(index).expect("there")).collect();
         keys.sort_by_key(SecretKey::address);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "test".into(),
             chain_id: 31337,
             timestamp: 1,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::{Decision, Effect, Evidence, Input, Notice, Protocol};
+use dtn_consensus::{Decision, Effect, Evidence, Input, Memory, Notice, Protocol};
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, CheckpointCertificate, ValidatorIndex};
 use rand::rngs::StdRng;
@@ -103,6 +103,15 @@ pub(crate) enum To {
     Client,
 }
 
+/// What a replica would propose on.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    height: u64,
+    parent: B256,
+    /// Even if there is nothing to propose.
+    empty: bool,
+}
+
 /// Packets to be sent, to whom, and in which round.
 pub(crate) type Sends<P> = Vec<(To, Packet<<P as Protocol>::Message>, u32)>;
 
@@ -135,8 +144,11 @@ pub(crate) struct Host<P: Subject> {
     timers: BTreeMap<P::Timer, u64>,
     generation: u64,
     /// What the replica may propose on, and how many blocks there is something for.
-    wish: Option<(u64, B256)>,
+    wish: Option<Wish>,
     requests: u64,
+    /// Requests wait here, and the height for which the replica knows that.
+    waits: bool,
+    told: Option<u64>,
     /// The height up to which a client has handed in what fills blocks.
     ordered: u64,
     /// The length of the replies that a client waits for.
@@ -181,6 +193,8 @@ impl<P: Subject> Host<P> {
             generation: 0,
             wish: None,
             requests: 0,
+            waits: false,
+            told: None,
             ordered: 0,
             reply_bytes,
             proposals: 0,
@@ -212,8 +226,9 @@ impl<P: Subject> Host<P> {
         self.chain.forget_valid();
         self.inbox.clear();
         self.timers.clear();
-        (self.up, self.busy, self.wish, self.ahead) = (true, false, None, None);
-        self.inbox.push_back(Arrival::input(Input::Start));
+        (self.up, self.busy, self.wish, self.ahead, self.told) = (true, false, None, None, None);
+        let boot = u64::from(self.incarnation);
+        self.inbox.push_back(Arrival::input(Input::Start { memory: Memory::Kept, boot }));
         // The block of a checkpoint may have become durable and the vote for it not.
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
         let checkpoints = self.chain.above(stable, usize::MAX).iter().filter_map(at_checkpoint).map(Arrival::input);
@@ -244,10 +259,12 @@ impl<P: Subject> Host<P> {
                     }
                     self.packet(from, &sent.packet, members, &mut outcomes);
                 }
-                Arrival::Housekeeping { requests } => self.look_after_itself(requests, members, &mut outcomes),
+                Arrival::Housekeeping { requests } => self.look_after_itself(requests),
             }
+            self.tell_what_waits(members, &mut outcomes);
         }
-        while let Some((height, parent)) = self.wish.filter(|(height, _)| self.requests > 0 || *height <= self.ordered)
+        while let Some(Wish { height, parent, .. }) =
+            self.wish.filter(|wish| wish.empty || self.requests > 0 || wish.height <= self.ordered)
         {
             self.round = self.ordered_in;
             self.wish = None;
@@ -294,15 +311,15 @@ impl<P: Subject> Host<P> {
                 }
                 self.actions.push(Action::Write(Write::Record { height, record }));
             }
-            Effect::Propose { height, parent } if P::MINES => {
+            Effect::Propose { height, parent, .. } if P::MINES => {
                 let template = self.template(height, parent, members);
                 if template.is_none() {
                     outcomes.push(Outcome::Astray(height));
                 }
                 return template.map(Input::Proposal);
             }
-            Effect::Propose { height, parent } => self.wish = Some((height, parent)),
-            Effect::Validate(block) => {
+            Effect::Propose { height, parent, empty } => self.wish = Some(Wish { height, parent, empty }),
+            Effect::Validate { block, .. } => {
                 let timely = !P::MINES || self.chain.is_timely(&block.header, self.now.as_millis() as u64);
                 let valid = timely && self.chain.judge(&block, members);
                 return Some(Input::Validated { block_hash: block.header.hash(), valid });
@@ -382,7 +399,6 @@ impl<P: Subject> Host<P> {
                         self.send(To::Client, Packet::Reply { height, bytes });
                     }
                 }
-                self.input(Input::Waiting(self.ordered > self.chain.height()), members, outcomes);
             }
             Packet::Reply { .. } => {}
         }
@@ -415,7 +431,7 @@ impl<P: Subject> Host<P> {
     }
 
     /// A host that stands still tells its height, and who is further answers; then it asks for what it lacks.
-    fn look_after_itself(&mut self, requests: Option<u64>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+    fn look_after_itself(&mut self, requests: Option<u64>) {
         let height = self.chain.height();
         let stalled = self.last_height.replace(height) == Some(height);
         if stalled {
@@ -425,7 +441,18 @@ impl<P: Subject> Host<P> {
             self.send(To::One(peer), Packet::Request(height));
         }
         self.requests = requests.unwrap_or_default();
-        self.input(Input::Waiting(requests.is_some() || self.ordered > height), members, outcomes);
+        self.waits = requests.is_some();
+    }
+
+    /// Tells the replica which request waits longest: each block is one, and the next height's is the first.
+    fn tell_what_waits(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        let height = self.chain.height();
+        let waits = (self.waits || self.ordered > height).then_some(height + 1);
+        if waits != self.told {
+            self.told = waits;
+            let request = waits.map(|height| B256::left_padding_from(&height.to_be_bytes()));
+            self.input(Input::Waiting(request), members, outcomes);
+        }
     }
 
     /// Whether the work that was done asks for a write.

@@ -67,7 +67,7 @@ impl Mined {
                 self.deepest = self.deepest.max(*depth);
             }
             Notice::BelowCheckpoint { .. } => self.below_checkpoint += 1,
-            Notice::InvalidBlock { .. } => {}
+            Notice::InvalidBlock { .. } | Notice::Forgot { .. } | Notice::Silent { .. } => {}
         }
     }
 

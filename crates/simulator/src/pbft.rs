@@ -44,17 +44,21 @@ impl Subject for Pbft {
                 let (hash, parent) = (vote.block_hash, block.header.parent_hash);
                 vec![Statement::Vote(vote.clone()), Statement::Block { hash, parent }]
             }
-            Message::Vote(vote) | Message::Checkpoint(vote) => vec![Statement::Vote(vote.clone())],
-            Message::ViewChange { change, .. } => vec![Statement::Leave {
+            Message::Vote(vote) | Message::Checkpoint(vote) | Message::Announce(vote) => {
+                vec![Statement::Vote(vote.clone())]
+            }
+            Message::ViewChange(change) => vec![Statement::Leave {
                 validator: change.validator,
                 view: change.view,
                 decided: change.decided.clone(),
                 prepared: change.prepared.iter().map(PreparedCertificate::prepared).collect(),
             }],
-            Message::NewView(new_view) => {
-                new_view.proposals.iter().map(|(vote, _)| Statement::Vote(vote.clone())).collect()
+            Message::NewView(new_view) => new_view.proposals.iter().cloned().map(Statement::Vote).collect(),
+            Message::Body(block) => {
+                let (hash, parent) = (block.header.hash(), block.header.parent_hash);
+                vec![Statement::Block { hash, parent }]
             }
-            Message::Stable(_) => Vec::new(),
+            Message::Want(_) | Message::Stable(_) | Message::Recall { .. } | Message::Greeting(_) => Vec::new(),
         }
     }
 

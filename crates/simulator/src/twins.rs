@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_consensus::{Base, Effect, Input, Message, Pbft, Protocol, Timer};
+use dtn_consensus::{Base, Effect, Input, Memory, Message, Pbft, Protocol, Timer};
 use dtn_primitives::{B256, ValidatorIndex, VoteKind};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -185,8 +185,8 @@ impl<'a> Play<'a> {
 
     fn run(&mut self) -> Result<(), Outcome> {
         for instance in 0..INSTANCES {
-            self.input(instance, Input::Waiting(true))?;
-            self.input(instance, Input::Start)?;
+            self.input(instance, Input::Waiting(Some(B256::repeat_byte(1))))?;
+            self.input(instance, Input::Start { memory: Memory::NeverVoted, boot: 0 })?;
         }
         for (number, round) in self.scenario.rounds.iter().enumerate() {
             if number > 0 {
@@ -281,14 +281,14 @@ impl<'a> Play<'a> {
                     Effect::Broadcast(message) => self.send(instance, None, message),
                     Effect::SetTimer { timer, .. } => self.instances[instance].armed |= timer == Timer::ViewChange,
                     Effect::CancelTimer(_) => self.instances[instance].armed = false,
-                    Effect::Propose { height, parent } if height <= HEIGHTS => {
+                    Effect::Propose { height, parent, .. } if height <= HEIGHTS => {
                         // Twins propose different blocks, and everyone another one in another view.
                         let salt = self.instances[instance].replica.view() * INSTANCES as u64 + instance as u64;
                         let block = self.members.block(height, parent, self.validator(instance), salt);
                         self.instances[instance].chain.judge(&block, self.members);
                         inputs.push(Input::Proposal(block));
                     }
-                    Effect::Validate(block) => {
+                    Effect::Validate { block, .. } => {
                         let valid = self.instances[instance].chain.judge(&block, self.members);
                         inputs.push(Input::Validated { block_hash: block.header.hash(), valid });
                     }

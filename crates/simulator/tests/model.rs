@@ -15,7 +15,7 @@ use std::{
 };
 
 use dtn_consensus::{
-    Effect, Input, Message, NewView, Pbft, PreparedCertificate, Protocol, Timer, ViewChange, required,
+    Effect, Input, Memory, Message, NewView, Pbft, PreparedCertificate, Protocol, Timer, ViewChange, required,
 };
 use dtn_primitives::{B256, Certificate, ValidatorIndex, Vote, VoteKind, codec, keccak256};
 use dtn_simulator::Members;
@@ -79,7 +79,7 @@ impl Local {
                 self.accepted.insert((vote.view, vote.block_hash));
             }
             Message::NewView(new_view) => {
-                self.accepted.extend(new_view.proposals.iter().map(|(vote, _)| (vote.view, vote.block_hash)));
+                self.accepted.extend(new_view.proposals.iter().map(|vote| (vote.view, vote.block_hash)));
             }
             _ => {}
         }
@@ -107,6 +107,18 @@ struct Height {
     liar: usize,
     fine: bool,
     tables: Mutex<Tables>,
+}
+
+/// A replica's state without what changes nothing that it says here: what it would remind others of, who lose no memory;
+/// how long it waits, which is any time; and whom it has answered.
+fn what_matters(local: &Local) -> String {
+    let mut state = format!("{local:?}");
+    for (from, to) in [(", recall: ", ", waiting: "), (", window: ", " }, decided: ")] {
+        if let Some((from, to)) = state.find(from).zip(state.rfind(to)) {
+            state.replace_range(from..to, "");
+        }
+    }
+    state
 }
 
 impl Height {
@@ -145,7 +157,7 @@ impl Height {
     }
 
     fn local_number(&self, tables: &mut Tables, local: Local) -> usize {
-        let key = keccak256(format!("{local:?}"));
+        let key = keccak256(what_matters(&local));
         let next = tables.locals.len();
         let number = *tables.local_numbers.entry(key).or_insert(next);
         if number == next {
@@ -167,10 +179,18 @@ impl Height {
         while let Some(input) = inputs.pop_front() {
             for effect in local.replica.handle(input) {
                 match effect {
+                    // Somebody correct has every block that may be asked for.
+                    Effect::Send { message: Message::Want(hash), .. } => {
+                        let block = (0..3).map(|salt| self.block(salt)).find(|block| block.header.hash() == hash);
+                        let message = Message::Body(block.expect("one of the three"));
+                        inputs.push_back(Input::Message { from: ValidatorIndex(self.liar as u16), message });
+                    }
                     Effect::Send { message, .. } | Effect::Broadcast(message) => {
                         // What is passed on is known.
                         let author = match &message {
-                            Message::PrePrepare { vote, .. } | Message::Vote(vote) => vote.validator.as_usize(),
+                            Message::PrePrepare { vote, .. } | Message::Vote(vote) | Message::Announce(vote) => {
+                                vote.validator.as_usize()
+                            }
                             _ => me,
                         };
                         if author == me {
@@ -179,7 +199,7 @@ impl Height {
                         }
                     }
                     Effect::Propose { height: 1, .. } => inputs.push_front(Input::Proposal(self.block(2))),
-                    Effect::Validate(block) => {
+                    Effect::Validate { block, .. } => {
                         let block_hash = block.header.hash();
                         inputs.push_front(Input::Validated { block_hash, valid: block.header.height == 1 });
                     }
@@ -201,7 +221,7 @@ impl Height {
             let hash = self.block_hash(salt);
             let vote = |kind| members.vote(kind, (view, 1), hash, liar);
             lies.push(Message::Vote(vote(VoteKind::Commit)));
-            if members.validators().primary(view) == liar {
+            if members.validators().primary(view, 1) == liar {
                 if salt < 2 {
                     lies.push(Message::PrePrepare { vote: vote(VoteKind::PrePrepare), block: self.block(salt) });
                 }
@@ -210,7 +230,7 @@ impl Height {
             }
         }
         let change = ViewChange::sign(1, liar, None, vec![], self.signer());
-        lies.push(Message::ViewChange { change, blocks: vec![] });
+        lies.push(Message::ViewChange(change));
         lies.into_iter().map(|lie| self.number(tables, self.liar, lie)).collect()
     }
 
@@ -234,7 +254,7 @@ impl Height {
                 Message::Vote(vote) | Message::PrePrepare { vote, .. } if vote.view == 0 => {
                     votes.entry((vote.block_hash, vote.kind)).or_default().insert(vote.validator, vote.clone());
                 }
-                Message::ViewChange { change, .. } => changes.push(change.clone()),
+                Message::ViewChange(change) => changes.push(change.clone()),
                 _ => {}
             }
         }
@@ -247,19 +267,19 @@ impl Height {
                 let prepares = prepares.into_values().take(quorum - 1).collect();
                 let prepared = PreparedCertificate { header: self.block(salt).header.clone(), pre_prepare, prepares };
                 let change = ViewChange::sign(1, liar, None, vec![prepared], self.signer());
-                lies.push(Message::ViewChange { change, blocks: vec![self.block(salt)] });
+                lies.push(Message::ViewChange(change));
             }
             let commits = of(VoteKind::Commit);
             if commits.len() >= quorum {
                 let decided = Certificate::from_votes(commits.values().take(quorum).map(Arc::as_ref));
                 let change = ViewChange::sign(1, liar, decided, vec![], self.signer());
-                lies.push(Message::ViewChange { change, blocks: vec![] });
+                lies.push(Message::ViewChange(change));
             }
         }
         let mut numbers: Vec<_> = lies.into_iter().map(|lie| self.number(tables, self.liar, lie)).collect();
-        if members.validators().primary(1) == liar {
+        if members.validators().primary(1, 1) == liar {
             let own = numbers.iter().filter_map(|number| match &tables.messages[*number].1 {
-                Message::ViewChange { change, .. } => Some(change.clone()),
+                Message::ViewChange(change) => Some(change.clone()),
                 _ => None,
             });
             changes.extend(own);
@@ -285,12 +305,7 @@ impl Height {
             let (floor, blocks) = required(&chosen, members.domain());
             let known = tables.new_views.get(&(floor, blocks.clone())).copied();
             let number = known.unwrap_or_else(|| {
-                let block =
-                    |hash: &B256| (0..3).map(|salt| self.block(salt)).find(|block| block.header.hash() == *hash);
-                let propose = |hash: &B256| {
-                    let vote = members.vote(VoteKind::PrePrepare, (1, 1), *hash, liar);
-                    (vote, block(hash).expect("one of the three"))
-                };
+                let propose = |hash: &B256| members.vote(VoteKind::PrePrepare, (1, 1), *hash, liar);
                 let proposals = blocks.iter().map(propose).collect();
                 self.number(tables, self.liar, Message::NewView(NewView::sign(1, chosen, proposals, self.signer())))
             });
@@ -344,10 +359,10 @@ impl Height {
             return Some(messages);
         }
         let local = &tables.locals[state.replicas[me]];
-        let primary = |view| self.members.validators().primary(view).as_usize();
+        let primary = |view| self.members.validators().primary(view, 1).as_usize();
         let (kind, view, hash, _) = class;
         let Some(kind) = kind else {
-            let asks = matches!(tables.messages[messages[0]].1, Message::ViewChange { .. });
+            let asks = matches!(tables.messages[messages[0]].1, Message::ViewChange(_));
             return (!asks || primary(1) == me).then_some(messages);
         };
         if !local.accepted.contains(&(view, hash)) || local.replica.view() != view || local.decided.is_some() {
@@ -385,7 +400,12 @@ impl Model for Height {
         for replica in (0..REPLICAS).filter(|replica| self.is_correct(*replica)) {
             let config = self.members.config(ValidatorIndex(replica as u16));
             let local = Local::new(Pbft::new(config, None, None, []));
-            let (number, said) = self.react(tables, replica, local, vec![Input::Waiting(true), Input::Start]);
+            let (number, said) = self.react(
+                tables,
+                replica,
+                local,
+                vec![Input::Waiting(Some(B256::repeat_byte(1))), Input::Start { memory: Memory::NeverVoted, boot: 0 }],
+            );
             state.replicas[replica] = number;
             said.into_iter().for_each(|message| state.sent.insert(message));
         }

@@ -23,7 +23,7 @@ fn members() -> Members {
 /// The replica that is spoken to: the last of four, at height [`BASE`], in view 0.
 fn replica(members: &Members) -> Pbft {
     let mut replica = Pbft::create(members, ValidatorIndex(3), &Chain::new(members, members.base(BASE)), None, vec![]);
-    replica.handle(Input::Waiting(true)).into_iter().for_each(drop);
+    replica.handle(Input::Waiting(Some(B256::repeat_byte(1)))).into_iter().for_each(drop);
     replica
 }
 
@@ -49,16 +49,17 @@ fn messages(members: &Members) -> Vec<(ValidatorIndex, Message)> {
         let signer = (members.key(by), members.domain(), 0);
         ViewChange::sign(1, by, decided.clone(), vec![prepared.clone()], signer)
     };
-    let proposal = (vote(VoteKind::PrePrepare, 1, next), block.clone());
+    let proposal = vote(VoteKind::PrePrepare, 1, next);
     let changes = [primary, next, other].map(change).to_vec();
     let new_view = NewView::sign(1, changes, vec![proposal], (members.key(next), members.domain(), 0));
     let stable = CheckpointCertificate::from_votes([primary, next, other].map(checkpoint).iter().map(Arc::as_ref))
         .expect("checkpoints");
     vec![
         (primary, Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0, primary), block: block.clone() }),
+        (other, Message::Announce(vote(VoteKind::PrePrepare, 0, primary))),
         (other, Message::Vote(vote(VoteKind::Prepare, 0, other))),
         (other, Message::Vote(vote(VoteKind::Commit, 0, other))),
-        (other, Message::ViewChange { change: change(other), blocks: vec![block] }),
+        (other, Message::ViewChange(change(other))),
         (next, Message::NewView(new_view)),
         (other, Message::Checkpoint(checkpoint(other))),
         (other, Message::Stable(stable)),
@@ -72,7 +73,7 @@ fn hear(members: &Members, replica: &mut Pbft, from: ValidatorIndex, message: Me
     while let Some(input) = inputs.pop() {
         for effect in replica.handle(input) {
             match effect {
-                Effect::Validate(block) => {
+                Effect::Validate { block, .. } => {
                     let root = Block::transactions_root(&block.transactions, members.domain());
                     let valid = root == block.header.transactions_root;
                     inputs.push(Input::Validated { block_hash: block.header.hash(), valid });
@@ -156,7 +157,7 @@ fn lists_longer_than_any_correct_replica_sends_are_faults_and_are_not_kept() {
     let signer = |by: u16| (members.key(ValidatorIndex(by)), members.domain(), 0);
     for (from, message) in messages(&members) {
         let giants = match message {
-            Message::ViewChange { change, blocks } => {
+            Message::ViewChange(change) => {
                 let prepared = vec![change.prepared[0].clone(); 1_000];
                 let long =
                     ViewChange::sign(1, change.validator, change.decided.clone(), prepared, signer(change.validator.0));
@@ -165,13 +166,7 @@ fn lists_longer_than_any_correct_replica_sends_are_faults_and_are_not_kept() {
                 let mut deep = change.clone();
                 let signatures = deep.decided.as_mut().map(|decided| &mut decided.signatures).expect("it has decided");
                 *signatures = vec![signatures[0]; 1_000];
-                let many = vec![blocks[0].clone(); 1_000];
-                vec![
-                    Message::ViewChange { change: long, blocks: many.clone() },
-                    Message::ViewChange { change: wide, blocks: blocks.clone() },
-                    Message::ViewChange { change: deep, blocks },
-                    Message::ViewChange { change, blocks: many },
-                ]
+                [long, wide, deep].map(Message::ViewChange).into()
             }
             Message::NewView(new_view) => {
                 let changes = vec![new_view.view_changes[0].clone(); 1_000];
@@ -221,20 +216,21 @@ fn no_decoder_panics_and_none_takes_less_or_more_than_a_value() {
     for (_, message) in messages(&members) {
         decode_spoiled(&message, rng);
         match &message {
-            Message::Vote(vote) | Message::Checkpoint(vote) => {
+            Message::Vote(vote) | Message::Checkpoint(vote) | Message::Announce(vote) => {
                 decode_spoiled::<Vote>(vote, rng);
                 decode_spoiled(&Record::Checkpoint(vote.clone()), rng);
             }
             Message::PrePrepare { vote, block } => {
                 decode_spoiled(&Record::Accepted { vote: vote.clone(), block: block.clone() }, rng);
             }
-            Message::ViewChange { change, .. } => {
+            Message::ViewChange(change) => {
                 decode_spoiled::<ViewChange>(change, rng);
                 decode_spoiled(&Record::Prepared(change.prepared[0].clone()), rng);
                 decode_spoiled::<Certificate>(change.decided.as_ref().expect("it has decided"), rng);
             }
             Message::NewView(new_view) => decode_spoiled::<NewView>(new_view, rng),
             Message::Stable(stable) => decode_spoiled::<CheckpointCertificate>(stable, rng),
+            Message::Body(_) | Message::Want(_) | Message::Recall { .. } | Message::Greeting(_) => {}
         }
     }
     for effect in replica(&members).handle(Input::Timer(Timer::ViewChange)) {
@@ -257,6 +253,7 @@ fn a_spoiled_genesis_is_an_error_or_another_network() {
     println!("DTN_SEED={seed}");
     let rng = &mut StdRng::seed_from_u64(seed);
     let genesis = Genesis {
+        version: dtn_primitives::VERSION,
         name: "spoiled".into(),
         chain_id: 56,
         timestamp: 1,

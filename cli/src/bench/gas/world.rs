@@ -51,6 +51,7 @@ impl World {
         let owners = (1..=5).map(|index| dev_key(index).context("anvil has ten keys")).collect::<Result<_>>()?;
         let owners = sorted(owners);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "gas".into(),
             chain_id: chain.chain_id(),
             timestamp: 1,

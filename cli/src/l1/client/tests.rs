@@ -56,6 +56,7 @@ impl Peers {
         let mut keys: Vec<_> = (1..=4).map(key).collect();
         keys.sort_by_key(SecretKey::address);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "client".into(),
             chain_id: 31337,
             timestamp: 1_700_000_000_000,
@@ -67,7 +68,9 @@ impl Peers {
         let ports = keys.iter().map(|_| free_port()).collect();
         let mut peers = Self { genesis, keys, ports, folder: TempDir::new().unwrap(), nodes: Vec::new() };
         for index in 0..4 {
-            let node = Node::start(peers.config(index)).await.unwrap();
+            let config = peers.config(index);
+            dtn_ledger::mark_never_voted(&config.store).unwrap();
+            let node = Node::start(config).await.unwrap();
             peers.nodes.push(Some(node));
         }
         let client = peers.client(peers.apis());

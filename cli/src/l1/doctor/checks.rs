@@ -23,7 +23,10 @@ pub(super) const ALL: &[(&str, Check)] = &[
     ("behind", behind),
     ("silent", silent),
     ("links", links),
+    ("flapping", flapping),
     ("clocks", clocks),
+    ("time", time),
+    ("timeouts", timeouts),
     ("evidence", evidence),
     ("faults", faults),
     ("disk", disk),
@@ -42,17 +45,20 @@ pub(super) fn diagnose(seen: &Observation) -> Vec<Finding> {
     ALL.iter().flat_map(named).collect()
 }
 
-/// Peers refuse blocks whose time is further ahead than this; see `MAX_CLOCK_DRIFT_MS` of the ledger.
-const CLOCKS_PROBLEM_MS: i64 = dtn_ledger::MAX_CLOCK_DRIFT_MS as i64;
+/// Peers refuse blocks whose time is further ahead than this; see `MAX_AHEAD_MS` of the ledger.
+const CLOCKS_PROBLEM_MS: i64 = dtn_ledger::MAX_AHEAD_MS as i64;
 
 /// Clocks that differ by more than this will reach the limit one day.
-const CLOCKS_NOTICE_MS: i64 = 1_000;
+const CLOCKS_NOTICE_MS: i64 = CLOCKS_PROBLEM_MS / 2;
 
 /// A disk with less free space than this is nearly full.
 const MIN_FREE_BYTES: u64 = 1 << 30;
 
 /// More views asked for than this in an hour are worth a look, in a peer that has run for some minutes.
 const VIEW_CHANGES_PER_HOUR: u64 = 12;
+
+/// Links to one peer that end more often than this while it is watched are no accident: one that was cut comes back once.
+const LOST_LINKS: u64 = 2;
 
 /// A peer that has been up for a shorter time, in seconds, may still be connecting.
 const SETTLED_S: u64 = 300;
@@ -251,7 +257,7 @@ fn views(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
-/// The height that a correct peer has reached: f + 1 peers say so.
+/// The highest figure that a correct peer has reached: f + 1 peers say so.
 fn believed_height(seen: &Observation, samples: impl Iterator<Item = u64>) -> Option<u64> {
     let mut heights: Vec<_> = samples.collect();
     heights.sort_unstable_by(|a, b| b.cmp(a));
@@ -304,6 +310,30 @@ fn links(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// Links that open and end again and again.
+fn flapping(seen: &Observation) -> Vec<Finding> {
+    let count = |sample: &Sample, peer: usize| sample.status.vitals.lost_links.get(peer).copied().unwrap_or(0);
+    let mut findings = Vec::new();
+    for peer in &seen.peers {
+        let lost =
+            |(first, second): (&Sample, &Sample)| count(second, peer.index).saturating_sub(count(first, peer.index));
+        let losing: Vec<_> = seen.peers.iter().filter(|other| other.samples().map_or(0, lost) > LOST_LINKS).collect();
+        // One that loses all its links is the cause; the others lose one each.
+        if losing.len() <= 1 {
+            continue;
+        }
+        let most = losing.iter().filter_map(|other| other.samples()).map(lost).max().unwrap_or(0);
+        let what = format!(
+            "links to it open and end again and again: {most} times at one peer (seen by peers {})",
+            list(losing.iter().map(|other| other.index))
+        );
+        let next = "do two processes run with its key, as from a copied folder? They push each other off, and will be \
+                    caught contradicting each other: stop one. Else its host or its network is failing";
+        findings.push(finding(Problem, peer.index, what, next));
+    }
+    findings
+}
+
 /// Clocks that differ.
 fn clocks(seen: &Observation) -> Vec<Finding> {
     let mut clocks: Vec<_> = answering(seen).map(|(_, sample)| sample.clock_ahead_ms).collect();
@@ -325,6 +355,43 @@ fn clocks(seen: &Observation) -> Vec<Finding> {
         Some(finding(severity, peer.index, what, "synchronize the clock of its host (NTP)"))
     };
     answering(seen).filter_map(explain).collect()
+}
+
+/// A last block that is dated later than it is: the clocks of a quorum were ahead once.
+fn time(seen: &Observation) -> Vec<Finding> {
+    let mut now: Vec<_> = answering(seen).map(|(_, sample)| sample.status.vitals.time_ms).collect();
+    // What f + 1 say: one that lies about its block does not count.
+    let tip = believed_height(seen, answering(seen).filter_map(|(_, sample)| sample.tip_ms));
+    now.sort_unstable();
+    let Some((now, tip)) = now.get(now.len() / 2).copied().zip(tip) else { return Vec::new() };
+    let ahead = tip.saturating_sub(now);
+    if ahead <= dtn_ledger::MAX_CLOCK_DRIFT_MS {
+        return Vec::new();
+    }
+    let ahead = humantime::format_duration(std::time::Duration::from_secs(ahead / 1_000));
+    let what = format!(
+        "the last final block is dated {ahead} ahead of the peers' clocks: theirs were ahead when it was made, or are \
+         behind now"
+    );
+    let next = "compare the hosts' clocks with a clock that is right (NTP). If they are right now, wait: until they are \
+                there, blocks follow each other by a millisecond of their own time, and what has a deadline waits";
+    vec![finding(Problem, None, what, next)]
+}
+
+/// Peers that do not give a primary the same time.
+fn timeouts(seen: &Observation) -> Vec<Finding> {
+    let of = |sample: &Sample| sample.status.vitals.view_timeout_ms;
+    let validators = || answering(seen).filter(move |(_, sample)| of(sample) > 0);
+    let mut known: Vec<_> = validators().map(|(_, sample)| of(sample)).collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.len() < 2 {
+        return Vec::new();
+    }
+    let peers = |ms: u64| list(validators().filter(move |(_, sample)| of(sample) == ms).map(|(peer, _)| peer.index));
+    let each: Vec<_> = known.iter().map(|ms| format!("{ms} ms (peers {})", peers(*ms))).collect();
+    let what = format!("view_timeout_ms differs between the peers: {}", each.join(", "));
+    vec![finding(Notice, None, what, "set the same in all node.toml: views end when a quorum gives them up")]
 }
 
 /// Validators that contradicted themselves.
@@ -398,6 +465,15 @@ fn secrets(seen: &Observation) -> Vec<Finding> {
                 findings.push(finding(Problem, peer.index, what, next));
             }
         }
+        if let Some(Secret { path, mode: Ok(mode) }) = &config.file
+            && mode & 0o077 != 0
+        {
+            let shown = path.display();
+            let what = format!(
+                "{shown}, whose settlement.chain may have the key to an endpoint, is open to other users (mode {mode:o})"
+            );
+            findings.push(finding(Notice, peer.index, what, format!("chmod 600 {shown}")));
+        }
     }
     findings
 }
@@ -451,6 +527,9 @@ mod tests {
 
     use super::*;
 
+    /// Some time.
+    const NOW: u64 = 1_800_000_000_000;
+
     fn status(index: usize, n: usize) -> Status {
         Status {
             network: "test".into(),
@@ -473,7 +552,14 @@ mod tests {
             working_on: None,
             evidence: Vec::new(),
             faults: vec![0; n],
-            vitals: Vitals { version: "1.0.0".into(), uptime_s: 7_200, ..Vitals::default() },
+            vitals: Vitals {
+                version: "1.0.0".into(),
+                uptime_s: 7_200,
+                time_ms: NOW,
+                view_timeout_ms: 2_000,
+                lost_links: vec![7; n],
+                ..Vitals::default()
+            },
         }
     }
 
@@ -482,7 +568,7 @@ mod tests {
         let n = 4;
         let peer = |index: usize| {
             let folder = PathBuf::from(format!("/net/peers/{index}"));
-            let sample = Sample { status: status(index, n), clock_ahead_ms: 0, uncertain_ms: 1 };
+            let sample = Sample { status: status(index, n), clock_ahead_ms: 0, uncertain_ms: 1, tip_ms: Some(NOW) };
             let secret = |name: &str| Secret { path: folder.join(name), mode: Ok(0o600) };
             let api = format!("127.0.0.1:{}", 26_601 + 2 * index).parse().unwrap();
             let config = Configured {
@@ -491,6 +577,7 @@ mod tests {
                 taken: Vec::new(),
                 keystore: secret("key.json"),
                 password: secret("password"),
+                file: Some(secret("node.toml")),
                 settlement: Some(Ok(())),
             };
             let local =
@@ -712,13 +799,54 @@ mod tests {
         let (found, text) = apart(-6_000, 10);
         assert_eq!(found, [(Problem, Some(1), "clocks")]);
         assert!(text.contains("6000 ms behind"), "{text}");
-        assert_eq!(apart(1_500, 10).0, [(Notice, Some(1), "clocks")]);
+        assert_eq!(apart(700, 10).0, [(Notice, Some(1), "clocks")]);
         assert_eq!(apart(6_000, 5_900).0, []);
         // This machine's own clock is nobody's.
         let (found, _) = after(|seen| {
             seen.peers.iter_mut().for_each(|peer| peer.second.as_mut().unwrap().clock_ahead_ms = 60_000);
         });
         assert_eq!(found, []);
+    }
+
+    #[test]
+    fn links_that_flap_name_the_peer_whose_key_may_be_used_twice() {
+        let (found, text) = after(|seen| {
+            for other in [0, 1, 2] {
+                second(&mut seen.peers[other]).vitals.lost_links[3] += 6;
+            }
+        });
+        assert_eq!(found, [(Problem, Some(3), "flapping")]);
+        assert!(
+            text.contains("6 times at one peer (seen by peers 0, 1, 2)") && text.contains("copied folder"),
+            "{text}"
+        );
+        // It was cut off, or started again.
+        let once =
+            |seen: &mut Observation| seen.peers.iter_mut().for_each(|peer| second(peer).vitals.lost_links[3] += 1);
+        assert_eq!(after(once).0, []);
+    }
+
+    #[test]
+    fn a_block_from_the_future_is_told_unless_one_peer_alone_says_so() {
+        let ahead = |peers: usize, ms: u64| {
+            after(|seen| {
+                for peer in &mut seen.peers[..peers] {
+                    peer.second.as_mut().unwrap().tip_ms = Some(NOW + ms);
+                }
+            })
+        };
+        let (found, text) = ahead(4, 3_540_000);
+        assert_eq!(found, [(Problem, None, "time")]);
+        assert!(text.contains("59m ahead of the peers' clocks"), "{text}");
+        assert_eq!(ahead(1, 3_540_000).0, []);
+        assert_eq!(ahead(4, dtn_ledger::MAX_CLOCK_DRIFT_MS).0, []);
+    }
+
+    #[test]
+    fn different_view_timeouts_are_a_notice() {
+        let (found, text) = after(|seen| second(&mut seen.peers[1]).vitals.view_timeout_ms = 500);
+        assert_eq!(found, [(Notice, None, "timeouts")]);
+        assert!(text.contains("500 ms (peers 1), 2000 ms (peers 0, 2, 3)"), "{text}");
     }
 
     #[test]
@@ -762,6 +890,9 @@ mod tests {
         assert!(text.contains("mode 644") && text.contains("chmod 600 /net/password"), "{text}");
         let (found, _) = after(|seen| config(&mut seen.peers[1]).keystore.mode = Err("no such file".into()));
         assert_eq!(found, [(Problem, Some(1), "secrets")]);
+        let (found, text) = after(|seen| config(&mut seen.peers[1]).file.as_mut().unwrap().mode = Ok(0o644));
+        assert_eq!(found, [(Notice, Some(1), "secrets")]);
+        assert!(text.contains("chmod 600 /net/peers/1/node.toml"), "{text}");
     }
 
     #[test]

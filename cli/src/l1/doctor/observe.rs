@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use dtn_node::{ApiClient, Multiaddr, Status};
-use dtn_primitives::B256;
+use dtn_primitives::{B256, Genesis};
 use dtn_settlement::Chain;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::super::{
     client::api_client,
     home::{Home, PeerConfig, PeerHome, SettlementConfig, read_genesis},
-    processes::Service,
+    service::Service,
 };
 
 /// How long a peer may take to answer.
@@ -70,6 +70,8 @@ pub(super) struct Sample {
     pub(super) clock_ahead_ms: i64,
     /// How far off that may be.
     pub(super) uncertain_ms: i64,
+    /// The time of its last final block, or of the genesis; `None` if it did not tell.
+    pub(super) tip_ms: Option<u64>,
 }
 
 /// What a peer's folder tells.
@@ -95,6 +97,8 @@ pub(super) struct Configured {
     pub(super) taken: Vec<String>,
     pub(super) keystore: Secret,
     pub(super) password: Secret,
+    /// Its `node.toml`, where that has a secret: the endpoint of a chain often has a key in it.
+    pub(super) file: Option<Secret>,
     /// Whether its settlement chain answers as the right one; `None` where it does not settle.
     pub(super) settlement: Option<Result<(), String>>,
 }
@@ -116,7 +120,7 @@ pub(super) async fn observe(home: &Home, watch: Duration) -> Result<Observation>
     let (second, locals) = tokio::join!(
         async {
             tokio::time::sleep(watch).await;
-            join_all(clients.iter().map(sample)).await
+            join_all(clients.iter().map(async |client| with_tip(client, sample(client).await?, &genesis).await)).await
         },
         join_all(home.peers()?.into_iter().map(local)),
     );
@@ -136,7 +140,17 @@ async fn sample(client: &HttpClient) -> Result<Sample, String> {
     let status = status.map_err(|error| error.to_string())?;
     let after = now_ms();
     let clock_ahead_ms = i64::try_from(status.vitals.time_ms).unwrap_or(i64::MAX).saturating_sub((before + after) / 2);
-    Ok(Sample { status, clock_ahead_ms, uncertain_ms: (after - before).max(0) })
+    Ok(Sample { status, clock_ahead_ms, uncertain_ms: (after - before).max(0), tip_ms: None })
+}
+
+/// The time of the last final block beside a sample of its peer.
+async fn with_tip(client: &HttpClient, sample: Sample, genesis: &Genesis) -> Result<Sample, String> {
+    let height = sample.status.height;
+    if height == 0 {
+        return Ok(Sample { tip_ms: Some(genesis.timestamp), ..sample });
+    }
+    let certified = timeout(PATIENCE, client.certificate(height)).await.ok().and_then(Result::ok).flatten();
+    Ok(Sample { tip_ms: certified.map(|certified| certified.header.timestamp), ..sample })
 }
 
 fn now_ms() -> i64 {
@@ -150,9 +164,9 @@ async fn local(home: PeerHome) -> Option<Local> {
         return None;
     }
     let service = Service::peer(&home);
-    let running = service.running().is_some();
+    let running = service.runs();
     let config = match home.config(&[]) {
-        Ok(config) => Ok(configured(config, running).await),
+        Ok(config) => Ok(configured(home.config_file(), config, running).await),
         Err(error) => Err(format!("{error:#}")),
     };
     Some(Local {
@@ -164,7 +178,7 @@ async fn local(home: PeerHome) -> Option<Local> {
     })
 }
 
-async fn configured(config: PeerConfig, running: bool) -> Configured {
+async fn configured(file: PathBuf, config: PeerConfig, running: bool) -> Configured {
     let PeerConfig { genesis, keystore, password_file, listen, api, settlement, .. } = config;
     let mut taken = Vec::new();
     if !running {
@@ -187,6 +201,7 @@ async fn configured(config: PeerConfig, running: bool) -> Configured {
         taken,
         keystore: secret(keystore),
         password: secret(password_file),
+        file: settlement.is_some().then(|| secret(file)),
         settlement: match settlement {
             Some(settlement) => Some(chain_answers(settlement).await),
             None => None,

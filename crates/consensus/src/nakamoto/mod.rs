@@ -205,8 +205,8 @@ pub struct Nakamoto {
     wanted: Option<(u64, B256)>,
     /// The blocks that PBFT wants to be judged, by height.
     questions: BTreeMap<u64, Arc<Block>>,
-    /// PBFT knows that confirmed blocks wait.
-    waiting: bool,
+    /// The confirmed block that waits longest, as PBFT knows.
+    waiting: Option<B256>,
     /// How many chains each peer was given since the last tick.
     answered: BTreeMap<ValidatorIndex, u32>,
     /// Who was asked for a chain since the last tick.
@@ -224,9 +224,9 @@ impl Protocol for Nakamoto {
     fn handle(&mut self, input: Input<Message, Timer>) -> Effects {
         let mut effects = Vec::new();
         match input {
-            Input::Start => {
+            Input::Start { memory, boot } => {
                 effects.push(Effect::SetTimer { timer: Timer::Tick, after: self.tick() });
-                self.pbft(Input::Start, &mut effects);
+                self.pbft(Input::Start { memory, boot }, &mut effects);
             }
             Input::Message { from, message } => {
                 if let Err(fault) = self.receive(from, message, &mut effects) {
@@ -261,7 +261,6 @@ impl Protocol for Nakamoto {
             Input::Checkpoint { height, state_root } => {
                 self.pbft(Input::Checkpoint { height, state_root }, &mut effects);
             }
-            Input::VoteFrom(height) => self.pbft(Input::VoteFrom(height), &mut effects),
             // Blocks are mined whether or not transactions wait, lest a longer chain be prepared in quiet times.
             Input::Waiting(_) => {}
         }
@@ -308,7 +307,7 @@ impl Nakamoto {
             proposing: None,
             wanted: None,
             questions: BTreeMap::new(),
-            waiting: false,
+            waiting: None,
             answered: BTreeMap::new(),
             asked: BTreeSet::new(),
             noticed: BTreeSet::new(),
@@ -349,8 +348,8 @@ impl Nakamoto {
     fn pbft(&mut self, input: Input<pbft::Message, pbft::Timer>, effects: &mut Effects) {
         for effect in self.pbft.handle(input) {
             match effect {
-                Effect::Propose { height, parent } => self.wanted = Some((height, parent)),
-                Effect::Validate(block) => _ = self.questions.insert(block.header.height, block),
+                Effect::Propose { height, parent, .. } => self.wanted = Some((height, parent)),
+                Effect::Validate { block, .. } => _ = self.questions.insert(block.header.height, block),
                 effect => {
                     if let Effect::Decide(decision) = &effect {
                         let base = self.tree.base_after(&decision.block);
@@ -432,7 +431,7 @@ impl Nakamoto {
             // One at a time, since each decides on top of what the next one is.
             if let Some((_, block, hash)) = next.filter(|_| self.judged.is_none()) {
                 self.judged = Some(hash);
-                effects.push(Effect::Validate(block.clone()));
+                effects.push(Effect::Validate { block: block.clone(), fresh: true });
             }
             return;
         }
@@ -440,7 +439,7 @@ impl Nakamoto {
         let room = height < base.height + self.config.mining.confirmations + MAX_UNDECIDED;
         if room && self.proposing != Some(head) {
             self.proposing = Some(head);
-            effects.push(Effect::Propose { height: height + 1, parent: head });
+            effects.push(Effect::Propose { height: height + 1, parent: head, empty: true });
         }
     }
 
@@ -538,7 +537,8 @@ impl Nakamoto {
     /// Lets PBFT know what is confirmed.
     fn confirm(&mut self, effects: &mut Effects) {
         loop {
-            let waiting = self.executed.len() as u64 > self.config.mining.confirmations;
+            let confirmed = self.executed.len() as u64 > self.config.mining.confirmations;
+            let waiting = self.executed.first().copied().filter(|_| confirmed);
             if waiting != self.waiting {
                 self.waiting = waiting;
                 self.pbft(Input::Waiting(waiting), effects);

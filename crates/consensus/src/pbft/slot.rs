@@ -21,8 +21,14 @@ pub(super) enum Validity {
 /// The pre-prepare and the votes at one height.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
-    /// The one pre-prepare that counts, and its block.
-    pub(super) accepted: Option<(Arc<Vote>, Arc<Block>)>,
+    /// The one pre-prepare that counts.
+    pub(super) accepted: Option<Arc<Vote>>,
+    /// Its block, once that is here.
+    pub(super) body: Option<Arc<Block>>,
+    /// Looks at the clock since the pre-prepare is here and its block is not.
+    pub(super) lacking: u32,
+    /// The look at the clock at which the pre-prepare came.
+    pub(super) began: u64,
     pub(super) validity: Validity,
     /// This replica has made its acceptance durable; it never accepts another block here.
     pub(super) voted: bool,
@@ -31,12 +37,23 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn accept(&mut self, vote: Arc<Vote>, block: Arc<Block>) {
-        self.accepted = Some((vote, block));
+    pub(super) fn accept(&mut self, vote: Arc<Vote>, body: Option<Arc<Block>>, now: u64) {
+        (self.accepted, self.body) = (Some(vote), body);
+        (self.lacking, self.began) = (0, now);
+    }
+
+    /// Forgets the pre-prepare, for which this replica has not voted.
+    pub(super) fn reject(&mut self) {
+        (self.accepted, self.body, self.validity) = (None, None, Validity::Unknown);
     }
 
     pub(super) fn accepted_hash(&self) -> Option<B256> {
-        self.accepted.as_ref().map(|(vote, _)| vote.block_hash)
+        self.accepted.as_ref().map(|vote| vote.block_hash)
+    }
+
+    /// The pre-prepare with its block, if both are here.
+    pub(super) fn proposal(&self) -> Option<(Arc<Vote>, Arc<Block>)> {
+        self.accepted.clone().zip(self.body.clone())
     }
 
     /// Whether a block is under way here that may still be decided.
@@ -52,10 +69,20 @@ impl Slot {
         if kind == VoteKind::Commit { &mut self.commits } else { &mut self.prepares }
     }
 
-    /// The block's hash if a quorum has prepared it. The primary's pre-prepare counts as its prepare, and it sends
-    /// no other (a prepare by the primary is refused), so nobody is counted twice.
+    /// The prepares that match the pre-prepare. One of the proposer, whose pre-prepare already says it, is none of them, so
+    /// that nobody is counted twice.
+    pub(super) fn matching_prepares(&self) -> impl Iterator<Item = &Arc<Vote>> {
+        let accepted = self.accepted.as_ref();
+        let proposer = accepted.map(|vote| vote.validator);
+        let votes = accepted.into_iter().flat_map(|vote| self.prepares.votes_for(vote.block_hash));
+        votes.filter(move |vote| Some(vote.validator) != proposer)
+    }
+
+    /// The block's hash if a quorum has prepared it.
     pub(super) fn prepared(&self, quorum: usize) -> Option<B256> {
-        let block_hash = self.accepted_hash().filter(|_| self.validity == Validity::Valid)?;
-        (1 + self.prepares.count(block_hash) >= quorum).then_some(block_hash)
+        let accepted = self.accepted.as_ref().filter(|_| self.validity == Validity::Valid)?;
+        let own = self.prepares.of(accepted.validator).is_some_and(|vote| vote.block_hash == accepted.block_hash);
+        let prepares = self.prepares.count(accepted.block_hash) - usize::from(own);
+        (1 + prepares >= quorum).then_some(accepted.block_hash)
     }
 }

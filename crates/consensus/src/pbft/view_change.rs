@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dtn_primitives::{
-    B256, Block, Certificate, CertificateError, Domain, Header, KeyError, SecretKey, Signature, ValidatorIndex,
-    ValidatorSet, Vote, VoteKind, new_view_digest, view_change_digest,
+    B256, Certificate, CertificateError, Domain, Header, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet,
+    Vote, VoteKind, new_view_digest, view_change_digest,
 };
 use serde::{Deserialize, Serialize};
 
-use super::PIPELINE;
+use super::{PIPELINE, STALE_WINDOW};
 
 /// Proof that a quorum prepared a block in a view: the primary's `PRE-PREPARE` and the others' `PREPARE`s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +45,8 @@ pub struct NewView {
     pub view: u64,
     /// The view changes of a quorum for it, in ascending order of validator.
     pub view_changes: Vec<ViewChange>,
-    /// What has to be proposed first, in ascending order of height: the `PRE-PREPARE` in the new view, and its block.
-    pub proposals: Vec<(Arc<Vote>, Arc<Block>)>,
+    /// The `PRE-PREPARE`s in the new view of what has to be proposed first, in ascending order of height.
+    pub proposals: Vec<Arc<Vote>>,
     /// Of the view's primary.
     pub signature: Signature,
 }
@@ -66,9 +66,32 @@ pub enum ViewChangeError {
     /// The view changes do not make a quorum for the view.
     #[error("the view changes are not those of a quorum for the view")]
     Quorum,
+    /// A view change is so far behind the others that its sender may have forgotten it.
+    #[error("a view change is more than {STALE_WINDOW} heights behind another")]
+    Stale,
     /// It proposes something else than its view changes require.
     #[error("the proposal is not what the view changes require")]
     Proposal,
+}
+
+/// What was proven already, so that many view changes that say the same need one proof of it.
+#[derive(Debug, Default)]
+pub(super) struct Proven {
+    decided: BTreeSet<(u64, B256)>,
+    prepared: BTreeSet<(u64, u64, B256)>,
+}
+
+impl Proven {
+    /// That a block is decided at a height.
+    pub(super) fn decided(certificate: Option<&Certificate>) -> Self {
+        let decided = certificate.map(|certificate| (certificate.height, certificate.block_hash));
+        Self { decided: decided.into_iter().collect(), prepared: BTreeSet::new() }
+    }
+}
+
+/// Who may propose a block at a height in a view: the primary, or who has begun the view, up to so many heights below.
+pub(super) fn proposers(validators: &ValidatorSet, view: u64, height: u64) -> [ValidatorIndex; 2] {
+    [validators.primary(view, height.saturating_sub(PIPELINE - 1)), validators.primary(view, height)]
 }
 
 impl PreparedCertificate {
@@ -77,13 +100,16 @@ impl PreparedCertificate {
         (self.pre_prepare.view, self.pre_prepare.height, self.pre_prepare.block_hash)
     }
 
-    fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ViewChangeError> {
+    fn verify(&self, domain: &Domain, validators: &ValidatorSet, proven: &mut Proven) -> Result<(), ViewChangeError> {
         let Self { header, pre_prepare, prepares } = self;
         if (header.hash(), header.height) != (pre_prepare.block_hash, pre_prepare.height) {
             return Err(ViewChangeError::Prepared("the header is another block's"));
         }
-        let primary = validators.primary(pre_prepare.view);
-        if pre_prepare.kind != VoteKind::PrePrepare || pre_prepare.validator != primary {
+        if proven.prepared.contains(&self.prepared()) {
+            return Ok(());
+        }
+        let proposers = proposers(validators, pre_prepare.view, pre_prepare.height);
+        if pre_prepare.kind != VoteKind::PrePrepare || !proposers.contains(&pre_prepare.validator) {
             return Err(ViewChangeError::Prepared("the pre-prepare is not the primary's"));
         }
         let slot = |vote: &Vote| (vote.epoch, vote.view, vote.height, vote.block_hash);
@@ -98,6 +124,7 @@ impl PreparedCertificate {
         for vote in prepares.iter().chain([pre_prepare]) {
             vote.verify(domain, validators)?;
         }
+        proven.prepared.insert(self.prepared());
         Ok(())
     }
 }
@@ -134,23 +161,41 @@ impl ViewChange {
         self.decided.as_ref().map_or(0, |decided| decided.height)
     }
 
-    /// Succeeds only if it and everything that it rests on is signed as it must be. A decided certificate that is
-    /// `trusted`, having been verified before, is not verified again.
-    pub fn verify(
-        &self,
-        domain: &Domain,
-        validators: &ValidatorSet,
-        trusted: Option<&Certificate>,
-    ) -> Result<(), ViewChangeError> {
+    /// Whether it is too far behind to count where others have decided so much: its sender may have forgotten it.
+    pub(super) fn is_stale(&self, highest: u64) -> bool {
+        self.height().saturating_add(STALE_WINDOW) < highest
+    }
+
+    /// Succeeds only if it is signed by who it says.
+    pub(super) fn verify_signature(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
         let signer = validators
             .get(self.validator)
             .ok_or(KeyError::UnknownValidator { index: self.validator.0, epoch: validators.epoch() })?;
-        self.signature.verify(self.digest(domain, validators.epoch()), signer.address)?;
-        if let Some(decided) = self.decided.as_ref().filter(|decided| trusted != Some(decided)) {
-            decided.verify(domain, validators)?;
-        }
+        self.signature.verify(self.digest(domain, validators.epoch()), signer.address)
+    }
+
+    /// Succeeds only if it and everything that it rests on is signed as it must be.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ViewChangeError> {
+        self.verify_unless(domain, validators, &mut Proven::default())
+    }
+
+    /// The same without proofs of what is proven already, to which it adds what it proves.
+    pub(super) fn verify_unless(
+        &self,
+        domain: &Domain,
+        validators: &ValidatorSet,
+        proven: &mut Proven,
+    ) -> Result<(), ViewChangeError> {
         if self.prepared.len() as u64 > PIPELINE {
             return Err(ViewChangeError::Prepared("it is more than can have been under way"));
+        }
+        self.verify_signature(domain, validators)?;
+        if let Some(decided) = &self.decided
+            && proven.decided.insert((decided.height, decided.block_hash))
+        {
+            decided.verify(domain, validators).inspect_err(|_| {
+                proven.decided.remove(&(decided.height, decided.block_hash));
+            })?;
         }
         let mut parent = self.decided_hash(domain);
         for (expected, prepared) in (self.height() + 1..).zip(&self.prepared) {
@@ -161,7 +206,7 @@ impl ViewChange {
             if prepared.header.parent_hash != parent {
                 return Err(ViewChangeError::Prepared("it is not on top of the block below"));
             }
-            prepared.verify(domain, validators)?;
+            prepared.verify(domain, validators, proven)?;
             parent = block_hash;
         }
         Ok(())
@@ -196,7 +241,7 @@ impl NewView {
     pub fn sign(
         view: u64,
         view_changes: Vec<ViewChange>,
-        proposals: Vec<(Arc<Vote>, Arc<Block>)>,
+        proposals: Vec<Arc<Vote>>,
         (key, domain, epoch): (&SecretKey, &Domain, u64),
     ) -> Self {
         let mut unsigned = Self { view, view_changes, proposals, signature: Signature([0; 65]) };
@@ -210,7 +255,7 @@ impl NewView {
     }
 
     /// Succeeds only if a quorum asked for this view and it proposes what their view changes require. View changes that
-    /// `verified` knows are not verified again.
+    /// `verified` knows are not verified again, and a certificate that is `trusted` neither.
     pub fn verify(
         &self,
         domain: &Domain,
@@ -218,30 +263,32 @@ impl NewView {
         verified: impl Fn(&ViewChange) -> bool,
         trusted: Option<&Certificate>,
     ) -> Result<(), ViewChangeError> {
-        let primary = validators.get(validators.primary(self.view)).ok_or(ViewChangeError::Quorum)?;
         let changes = &self.view_changes;
         let ascending = changes.windows(2).all(|pair| pair[0].validator < pair[1].validator);
         let for_this_view = changes.iter().all(|change| change.view == self.view);
         if changes.len() < validators.quorum() || !ascending || !for_this_view {
             return Err(ViewChangeError::Quorum);
         }
-        self.signature.verify(self.digest(domain, validators.epoch()), primary.address)?;
-        for change in changes.iter().filter(|change| !verified(change)) {
-            change.verify(domain, validators, trusted)?;
-        }
         let (base, required) = required(changes, domain);
+        if changes.iter().any(|change| change.is_stale(base)) {
+            return Err(ViewChangeError::Stale);
+        }
+        let proposer = validators.primary(self.view, base.saturating_add(1));
+        let primary = validators.get(proposer).ok_or(ViewChangeError::Quorum)?;
+        self.signature.verify(self.digest(domain, validators.epoch()), primary.address)?;
         if self.proposals.len() != required.len() {
             return Err(ViewChangeError::Proposal);
         }
-        for ((height, block_hash), (vote, block)) in (base + 1..).zip(required).zip(&self.proposals) {
-            let expected = (VoteKind::PrePrepare, self.view, height, block_hash);
-            let fits = (vote.kind, vote.view, vote.height, vote.block_hash) == expected
-                && vote.validator == validators.primary(self.view)
-                && (block.header.hash(), block.header.height) == (block_hash, height);
-            if !fits {
+        for ((height, block_hash), vote) in (base + 1..).zip(required).zip(&self.proposals) {
+            let expected = (VoteKind::PrePrepare, proposer, self.view, height, block_hash);
+            if (vote.kind, vote.validator, vote.view, vote.height, vote.block_hash) != expected {
                 return Err(ViewChangeError::Proposal);
             }
             vote.verify(domain, validators)?;
+        }
+        let mut proven = Proven::decided(trusted);
+        for change in changes.iter().filter(|change| !verified(change)) {
+            change.verify_unless(domain, validators, &mut proven)?;
         }
         Ok(())
     }

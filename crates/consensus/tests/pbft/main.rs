@@ -7,6 +7,7 @@ mod checkpoint;
 mod durability;
 mod network;
 mod normal_case;
+mod recall;
 mod refusals;
 mod view_change;
 
@@ -17,8 +18,9 @@ use std::{
 };
 
 use dtn_consensus::{
-    Base, CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Input, LOG_WINDOW, Message, NewView, PIPELINE, Pbft,
-    PbftConfig, PreparedCertificate, Protocol, Record, Timer, ViewChange, ViewChangeError, required,
+    Base, CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Greeting, Input, LOG_WINDOW, Memory, Message,
+    NewView, Notice, PIPELINE, Pbft, PbftConfig, PreparedCertificate, Protocol, Record, SILENCE, STALE_WINDOW, Timer,
+    ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;
 use network::*;

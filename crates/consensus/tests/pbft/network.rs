@@ -12,6 +12,11 @@ pub(crate) fn state_root(height: u64) -> B256 {
     keccak256(height.to_be_bytes())
 }
 
+/// The first start of a replica.
+pub(crate) fn first_start() -> Input<Message, Timer> {
+    Input::Start { memory: Memory::NeverVoted, boot: 1 }
+}
+
 /// A replica, what it made durable and what it decided.
 pub(crate) struct Host {
     pub(crate) replica: Pbft,
@@ -21,6 +26,7 @@ pub(crate) struct Host {
     pub(crate) valid: BTreeSet<B256>,
     pub(crate) stable: Option<CheckpointCertificate>,
     pub(crate) evidence: Vec<Evidence>,
+    pub(crate) notices: Vec<Notice>,
     pub(crate) faults: Vec<(ValidatorIndex, Fault)>,
     /// The round in which its view's timer expires, if it runs.
     pub(crate) expires: Option<u32>,
@@ -37,6 +43,10 @@ pub(crate) struct Network {
     pub(crate) heights: u64,
     /// Rounds of [`Network::run`]; each lasts as long as replicas wait before they say things again.
     pub(crate) round: u32,
+    /// Hosts propose empty blocks where they are to.
+    pub(crate) heals: bool,
+    /// Starts so far.
+    pub(crate) boots: u64,
     pub(crate) rng: StdRng,
 }
 
@@ -53,6 +63,8 @@ impl Network {
             in_flight: Vec::new(),
             heights,
             round: 0,
+            heals: false,
+            boots: 1,
             rng: StdRng::seed_from_u64(seed),
         };
         for index in 0..n {
@@ -64,6 +76,7 @@ impl Network {
                 valid: BTreeSet::new(),
                 stable: None,
                 evidence: vec![],
+                notices: vec![],
                 faults: vec![],
                 expires: None,
                 up: true,
@@ -137,14 +150,14 @@ impl Network {
                 self.hosts[index].expires = None;
             }
             Effect::Persist(record) => self.hosts[index].records.push(record),
-            Effect::Propose { height, parent } => {
-                if height <= self.heights {
+            Effect::Propose { height, parent, empty } => {
+                if height <= self.heights || (empty && self.heals) {
                     let block = self.block(height, parent, 0);
                     self.hosts[index].valid.insert(block.header.hash());
                     return Some(Input::Proposal(block));
                 }
             }
-            Effect::Validate(block) => {
+            Effect::Validate { block, .. } => {
                 let (parent, block_hash) = (block.header.parent_hash, block.header.hash());
                 let valid = parent == self.tip(index) || self.hosts[index].valid.contains(&parent);
                 if valid {
@@ -168,13 +181,14 @@ impl Network {
             }
             Effect::Evidence(evidence) => self.hosts[index].evidence.push(*evidence),
             Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
-            Effect::Mine(_) | Effect::Notice(_) => unreachable!("no block needs work"),
+            Effect::Mine(_) => unreachable!("no block needs work"),
+            Effect::Notice(notice) => self.hosts[index].notices.push(notice),
         }
         None
     }
 
     pub(crate) fn start(&mut self) {
-        (0..self.hosts.len()).for_each(|index| self.input(index, Input::Start));
+        (0..self.hosts.len()).for_each(|index| self.input(index, first_start()));
     }
 
     pub(crate) fn crash(&mut self, index: usize) {
@@ -190,8 +204,16 @@ impl Network {
         self.hosts[index].valid.clear();
         self.hosts[index].up = true;
         self.hosts[index].expires = None;
-        self.input(index, Input::Start);
-        self.input(index, Input::Waiting(true));
+        self.boots += 1;
+        self.input(index, Input::Start { memory: Memory::Kept, boot: self.boots });
+        self.wait(index);
+    }
+
+    /// The host tells its replica what waits: a request for each height.
+    pub(crate) fn wait(&mut self, index: usize) {
+        let next = self.hosts[index].decisions.len() as u64 + 1;
+        let waiting = (next <= self.heights).then(|| keccak256(next.to_be_bytes()));
+        self.input(index, Input::Waiting(waiting));
     }
 
     /// Takes the missing blocks from the host that has most, as a peer that fell behind does.
@@ -234,8 +256,7 @@ impl Network {
                 if self.rng.random_bool(0.3) && self.hosts[index].up {
                     self.catch_up(index);
                 }
-                let waiting = (self.hosts[index].decisions.len() as u64) < self.heights;
-                self.input(index, Input::Waiting(waiting));
+                self.wait(index);
             }
             self.round += 1;
             for index in 0..self.hosts.len() {

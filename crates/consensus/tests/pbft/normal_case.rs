@@ -94,9 +94,9 @@ fn a_commit_rests_on_the_prepares_of_a_quorum() {
 fn several_blocks_are_under_way_at_once_and_committed_in_order() {
     let network = Network::new(4, 9, 0);
     let mut primary = Pbft::new(network.config(0), None, None, []);
-    let mut effects = primary.handle(Input::Start);
+    let mut effects = primary.handle(first_start());
     let mut blocks = Vec::new();
-    while let Some(Effect::Propose { height, parent }) = effects.last().cloned() {
+    while let Some(Effect::Propose { height, parent, .. }) = effects.last().cloned() {
         let block = network.block(height, parent, 0);
         blocks.push(block.clone());
         effects = primary.handle(Input::Proposal(block));
@@ -129,4 +129,113 @@ fn several_blocks_are_under_way_at_once_and_committed_in_order() {
     });
     assert_eq!((prepared, decided), (vec![1, 2], vec![1, 2]));
     assert_eq!(primary.decided(), 2);
+}
+
+#[test]
+fn a_request_that_the_primary_leaves_out_is_decided_after_a_view_change_whatever_else_it_decides() {
+    let mut network = Network::new(4, TURN - 1, 0);
+    network.start();
+    // Everybody but the primary has a request that the primary never proposes, while it decides others.
+    let left_out = B256::repeat_byte(0xcc);
+    let timers: Vec<_> = (1..4)
+        .map(|index| {
+            network.input(index, Input::Waiting(Some(left_out)));
+            network.hosts[index].expires
+        })
+        .collect();
+    while network.deliver_one(0.0, 0.0) {}
+    network.assert_all_decided();
+    for (index, timer) in (1..4).zip(timers) {
+        assert!(timer.is_some() && network.hosts[index].expires == timer, "a decision began the timer anew");
+        network.expire(index);
+    }
+    while network.deliver_one(0.0, 0.0) {}
+    assert!(network.hosts.iter().all(|host| host.replica.view() == 1));
+
+    // It is decided, and another waits: that one has its own time.
+    network.input(1, Input::Waiting(Some(left_out)));
+    let before = network.hosts[1].expires;
+    network.round += 1;
+    network.input(1, Input::Waiting(Some(B256::repeat_byte(0xdd))));
+    assert!(network.hosts[1].expires > before);
+}
+
+#[test]
+fn the_validators_take_turns_as_primaries_without_a_view_change() {
+    let mut network = Network::new(4, 3 * TURN, 0);
+    network.start();
+    network.run(0.0, 0.0);
+    network.assert_all_decided();
+    let proposers: BTreeSet<_> = network.hosts[3]
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Accepted { vote, .. } => Some((vote.view, (vote.height - 1) / TURN, vote.validator.0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(proposers, BTreeSet::from([(0, 0, 0), (0, 1, 1), (0, 2, 2)]));
+}
+
+#[test]
+fn who_lacks_a_block_asks_for_it_and_gets_it_once() {
+    let mut network = Network::new(4, 1, 0);
+    network.hosts[3].up = false;
+    network.start();
+    while network.deliver_one(0.0, 0.0) {}
+    network.hosts[3].up = true;
+    network.input(3, first_start());
+    let block = network.hosts[0].decisions[0].block.clone();
+    let vote = |kind, by: usize| {
+        let index = ValidatorIndex(by as u16);
+        Arc::new(Vote::sign(kind, (0, 0, 1), block.header.hash(), index, &network.keys[by], &network.domain))
+    };
+    let mut holder = Pbft::new(network.config(1), None, None, []);
+    let message = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block: block.clone() };
+    holder.handle(Input::Message { from: ValidatorIndex(0), message }).into_iter().for_each(drop);
+    holder.handle(Input::Validated { block_hash: block.header.hash(), valid: true }).into_iter().for_each(drop);
+    let ask = Input::Message { from: ValidatorIndex(3), message: Message::Want(block.header.hash()) };
+    let gives = |effects: Vec<Effect<_, _, _, _>>| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Send { message: Message::Body(_), .. })).count()
+    };
+    assert_eq!(gives(holder.handle(ask.clone())), 1);
+    assert_eq!(gives(holder.handle(ask.clone())), 0, "not again before the next look at the clock");
+    holder.handle(Input::Timer(Timer::Retransmit)).into_iter().for_each(drop);
+    assert_eq!(gives(holder.handle(ask)), 1);
+
+    // A spoiled block is nobody's but who sent it, and the right one still counts.
+    let mut lacking = Pbft::new(network.config(3), None, None, []);
+    let announce = Message::Announce(vote(VoteKind::PrePrepare, 0));
+    lacking.handle(Input::Message { from: ValidatorIndex(2), message: announce }).into_iter().for_each(drop);
+    let asks = lacking.handle(Input::Timer(Timer::Retransmit));
+    assert!(asks.iter().any(|effect| matches!(effect, Effect::Send { message: Message::Want(_), .. })), "{asks:?}");
+    let mut spoiled = (*block).clone();
+    spoiled.transactions.push(Transaction::sign(Payload::CloseRound { round: 1 }, &network.keys[0], &network.domain));
+    let message = Message::Body(Arc::new(spoiled));
+    let effects = lacking.handle(Input::Message { from: ValidatorIndex(2), message });
+    assert!(
+        matches!(&effects[..], [Effect::Fault { from: ValidatorIndex(2), fault: Fault::WrongBlock }]),
+        "{effects:?}"
+    );
+    let effects = lacking.handle(Input::Message { from: ValidatorIndex(1), message: Message::Body(block) });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Validate { fresh: true, .. })), "{effects:?}");
+}
+
+#[test]
+fn what_nobody_answers_is_said_again_less_and_less_often() {
+    let mut network = Network::new(4, 1, 0);
+    network.hosts[1].up = false;
+    network.hosts[2].up = false;
+    network.start();
+    while network.deliver_one(0.0, 0.0) {}
+    let mut said = Vec::new();
+    for look in 1..=40 {
+        let effects = network.hosts[0].replica.handle(Input::Timer(Timer::Retransmit));
+        let blocks = effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Message::PrePrepare { .. })));
+        assert!(!blocks, "a block is sent to nobody who did not ask");
+        if effects.iter().any(|effect| matches!(effect, Effect::Broadcast(_))) {
+            said.push(look);
+        }
+    }
+    assert_eq!(said, [1, 2, 4, 8, 16, 24, 32, 40]);
 }

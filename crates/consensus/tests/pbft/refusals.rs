@@ -8,7 +8,7 @@ proptest! {
     #[test]
     fn an_equivocating_primary_splits_nobody_and_is_found_out(seed: u64, n in 4usize..8, split in 1usize..7) {
         let mut network = Network::new(n, 1, seed);
-        let liar = network.validators.primary(0).as_usize();
+        let liar = network.validators.primary(0, 1).as_usize();
         network.hosts[liar].up = false;
         network.start();
         let blocks = [network.block(1, network.domain.network_id, 1), network.block(1, network.domain.network_id, 2)];

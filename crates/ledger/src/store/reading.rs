@@ -9,8 +9,12 @@ use redb::{ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
 
 use super::{
-    CERTIFICATES, HEADERS, Location, META, NONCES, ORDERS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS, Store,
-    StoreError, TIP_KEY, TRANSACTIONS, Table, get, guard, height,
+    Location, Store, StoreError,
+    error::guard,
+    tables::{
+        CERTIFICATES, HEADERS, META, NONCES, ORDERS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS, TIP_KEY,
+        TRANSACTIONS, Table, get, height,
+    },
 };
 use crate::{OpenOrder, Rounds};
 

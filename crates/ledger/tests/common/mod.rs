@@ -17,6 +17,7 @@ pub fn key(number: u8) -> SecretKey {
 
 pub fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "test".into(),
         chain_id: 31337,
         timestamp: NOW - 1_000,
@@ -120,7 +121,7 @@ pub fn certificate(block: &Block) -> Certificate {
 
 pub fn check(ledger: &mut Ledger, block: &Block) {
     note_races(block);
-    ledger.check_proposal(Arc::new(block.clone()), NOW).expect("valid");
+    ledger.check_proposal(Arc::new(block.clone()), NOW, true).expect("valid");
 }
 
 pub fn commit(ledger: &mut Ledger, block: &Block) -> Committed {
@@ -131,7 +132,7 @@ pub fn commit(ledger: &mut Ledger, block: &Block) -> Committed {
 /// Proposes on top of the tip.
 pub fn propose(ledger: &mut Ledger, max_transactions: usize) -> Option<Block> {
     let parent = ledger.tip().hash;
-    let block = ledger.propose(parent, NOW, proposer(), max_transactions).map(Arc::unwrap_or_clone);
+    let block = ledger.propose(parent, NOW, proposer(), max_transactions, false).map(Arc::unwrap_or_clone);
     block.inspect(note_races)
 }
 

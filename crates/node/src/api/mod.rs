@@ -140,6 +140,22 @@ pub struct Vitals {
     pub store_bytes: u64,
     /// Views that it asked for since it started.
     pub view_changes: u64,
+    /// Its process id, as its own machine counts; 0 of a peer that does not tell.
+    #[serde(default)]
+    pub pid: u32,
+    /// How long it gives the first primary to decide something, in milliseconds; 0 of a peer that does not tell.
+    #[serde(default)]
+    pub view_timeout_ms: u64,
+    /// Links that ended since it started, by validator.
+    #[serde(default)]
+    pub lost_links: Vec<u64>,
+    /// The versions of the validators' programs, by index, as they told when they were last linked to.
+    #[serde(default)]
+    pub peer_versions: Vec<Option<String>>,
+    /// Connections to its peer port that made room for others before they had said who they are: with strangers that
+    /// crowd the port this grows by thousands.
+    #[serde(default)]
+    pub crowded_out: u64,
 }
 
 /// A final block with the hashes that identify it and its transactions.

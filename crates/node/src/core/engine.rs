@@ -67,14 +67,13 @@ impl Engine {
             Input::Message { from, .. } => return vec![Effect::Fault { from, fault: Fault::NotMined }],
             Input::Timer(Timer::Pbft(timer)) => Input::Timer(timer),
             Input::Timer(Timer::Tick) => return Vec::new(),
-            Input::Start => Input::Start,
+            Input::Start { memory, boot } => Input::Start { memory, boot },
             Input::Connected(peer) => Input::Connected(peer),
             Input::Proposal(block) => Input::Proposal(block),
             Input::Validated { block_hash, valid } => Input::Validated { block_hash, valid },
             Input::CaughtUp { certificate, base, decided } => Input::CaughtUp { certificate, base, decided },
             Input::Mined { block_hash, nonce } => Input::Mined { block_hash, nonce },
             Input::Checkpoint { height, state_root } => Input::Checkpoint { height, state_root },
-            Input::VoteFrom(height) => Input::VoteFrom(height),
             Input::Waiting(waiting) => Input::Waiting(waiting),
         };
         let effects = pbft.handle(input).into_iter();

@@ -96,7 +96,7 @@ mod tests {
     fn finalize(others: &mut Ledger, lines: &[Transaction]) -> (Arc<Block>, Certificate) {
         lines.iter().for_each(|line| _ = others.admit(line.clone()).unwrap());
         let (parent, proposer) = (others.tip().hash, keys()[0].address());
-        let block = others.propose(parent, 1_800_000_000_000, proposer, 10).unwrap();
+        let block = others.propose(parent, 1_800_000_000_000, proposer, 10, false).unwrap();
         let certificate = certificate(&block, &genesis());
         others.commit(block.clone(), &certificate).unwrap();
         (block, certificate)

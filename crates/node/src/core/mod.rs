@@ -9,7 +9,7 @@ mod lines;
 mod questions;
 mod rounds;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod work;
 
 use std::{
@@ -20,7 +20,7 @@ use std::{
 };
 
 use dtn_consensus::{
-    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Notice, PIPELINE, PbftConfig,
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Memory, Notice, PIPELINE, PbftConfig,
     nakamoto::{Fault, Message, Record, Timer},
     pbft,
 };
@@ -35,9 +35,11 @@ use crate::{
     NodeError,
     board::Board,
     evidence::{EvidencePool, EvidenceRefusal},
+    faults::FaultBudget,
     feed::Feed,
     follow::{self, Answer, Follow},
     host::{Host, Query},
+    inbox::Inbox,
     link::Offence,
     metrics::{Metrics, Step, ViewChangeReason},
     miner::{Miner, Turn},
@@ -110,20 +112,24 @@ pub(crate) struct Core {
     inputs: VecDeque<Input<Message, Timer>>,
     outbox: Outbox,
     timers: BTreeMap<Timer, Instant>,
-    /// What consensus wants a proposal for: the height and the parent.
-    wanted: Option<(u64, B256)>,
+    /// What consensus wants a proposal for.
+    wanted: Option<Wish>,
+    /// What consensus knows of what waits here.
+    awaited: Option<B256>,
+    /// Proposals that are refused for now, to be judged again.
+    later: Vec<Arc<Block>>,
     /// Since when there has been something to propose.
     batching: Option<Instant>,
     connected: BTreeSet<ValidatorIndex>,
     follow: Follow,
     metrics: Metrics,
-    memory: Memory,
     /// The height at the last housekeeping.
     last_height: u64,
     /// Transactions could be executed at the last housekeeping.
     was_waiting: bool,
     evidence: EvidencePool,
     faults: Vec<u64>,
+    budget: FaultBudget,
     /// The proposals under way by height, and when this peer first held them.
     began: BTreeMap<u64, (B256, Instant)>,
     feed: Feed,
@@ -132,15 +138,13 @@ pub(crate) struct Core {
     stopping: bool,
 }
 
-/// Whether this validator knows what it has voted for.
+/// A proposal that consensus wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    /// It does.
-    Whole,
-    /// The store is new, and the network may be older: the others have not said how far they are.
-    Unknown,
-    /// The store was lost. It does not vote for heights that it may have voted for.
-    Lost,
+struct Wish {
+    height: u64,
+    parent: B256,
+    /// Even if there is nothing to put into the block.
+    empty: bool,
 }
 
 /// What a step gathers to be let out at its end.
@@ -172,8 +176,8 @@ impl Core {
         let mut core = Self {
             engine: Engine::new(config, genesis.mining, &ledger, records)?,
             faults: vec![0; validators.len()],
+            budget: FaultBudget::default(),
             last_height: ledger.tip().height,
-            memory: if ledger.is_fresh()? { Memory::Unknown } else { Memory::Whole },
             was_waiting: false,
             mine,
             miner: Miner::new(threads, report),
@@ -195,6 +199,8 @@ impl Core {
             outbox: Outbox::default(),
             timers: BTreeMap::new(),
             wanted: None,
+            awaited: None,
+            later: Vec::new(),
             batching: None,
             connected: BTreeSet::new(),
             follow: Follow::default(),
@@ -212,11 +218,7 @@ impl Core {
     }
 
     /// Works until it is told to stop, or its store fails.
-    pub(crate) fn run(
-        mut self,
-        mut events: mpsc::Receiver<Event>,
-        mut queries: mpsc::Receiver<Query>,
-    ) -> Result<(), NodeError> {
+    pub(crate) fn run(mut self, mut events: Inbox, mut queries: mpsc::Receiver<Query>) -> Result<(), NodeError> {
         let _remembering = memo::remember(REMEMBERED_SIGNATURES);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -225,10 +227,12 @@ impl Core {
         runtime.block_on(async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            if self.memory == Memory::Unknown {
-                self.input(Input::VoteFrom(u64::MAX))?;
-            }
-            self.input(Input::Start)?;
+            let memory = match self.ledger.memory()? {
+                dtn_ledger::Memory::NeverVoted => Memory::NeverVoted,
+                dtn_ledger::Memory::Kept => Memory::Kept,
+                dtn_ledger::Memory::Lost => Memory::Lost,
+            };
+            self.input(Input::Start { memory, boot: boot() })?;
             self.checkpoint()?; // the crash may have come between the block and the vote
             while !self.stopping {
                 let next_timer =
@@ -251,7 +255,7 @@ impl Core {
                 for _ in 0..STEP {
                     let may_ask = Instant::now() < no_more_questions;
                     let query = if may_ask { queries.try_recv().ok() } else { None };
-                    let event = events.try_recv().ok();
+                    let event = events.try_recv();
                     if event.is_none() && query.is_none() {
                         break;
                     }
@@ -305,7 +309,8 @@ impl Core {
             let engine = &mut self.engine;
             let effects = self.metrics.timed(Step::Consensus, || engine.handle(input));
             if self.engine.finality().view() != before {
-                // Consensus asks again for what it still wants to know.
+                // Consensus asks again for what it still wants.
+                self.wanted = None;
                 self.forget_deferred();
                 if self.engine.finality().is_changing_view() {
                     let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
@@ -338,11 +343,11 @@ impl Core {
                 self.timers.remove(&timer);
             }
             Effect::Persist(record) => self.outbox.records.push((record.height(), codec::encode(&record))),
-            Effect::Propose { height, parent } => self.wanted = Some((height, parent)),
-            Effect::Validate(block) => {
+            Effect::Propose { height, parent, empty } => self.wanted = Some(Wish { height, parent, empty }),
+            Effect::Validate { block, fresh } => {
                 let (height, block_hash) = (block.header.height, block.header.hash());
                 self.began.insert(height, (block_hash, Instant::now()));
-                self.validate(block);
+                self.validate(block, fresh);
             }
             // It is asked for again at the engine's next tick.
             Effect::Mine(_) if !self.mine || self.is_behind() || self.is_gathering() => {}
@@ -355,6 +360,9 @@ impl Core {
                 tracing::warn!(peer = %from, %fault, "a faulty message");
                 self.metrics.peer_fault(from, fault.kind());
                 self.count_fault(from);
+                if from != self.me && is_the_senders(&fault) {
+                    self.charge_fault(Remote::Validator(from));
+                }
             }
         }
         Ok(())
@@ -367,8 +375,7 @@ impl Core {
         ahead > self.validators.len() - self.validators.quorum()
     }
 
-    /// Whether the network is new and some of its validators are still to come. One that finds blocks final when it first
-    /// starts has to take its memory for lost, and does not vote for a while.
+    /// Whether the network is new and some of its validators are still to come: who mines alone wastes his work.
     fn is_gathering(&self) -> bool {
         let alone = self.connected.len() + 1 < self.validators.len();
         self.ledger.tip().height == 0 && alone && self.started.elapsed() < GATHERING
@@ -384,6 +391,19 @@ impl Core {
             Notice::InvalidBlock { height, block_hash } => {
                 tracing::warn!(height, %block_hash, "a mined block is invalid; its chain is not followed");
             }
+            Notice::Forgot { from } => {
+                tracing::error!(
+                    peer = %from,
+                    "a peer shows what this validator has said and does not remember: its store is older than its words, \
+                     or another process signs with its key"
+                );
+            }
+            Notice::Silent { until } => {
+                tracing::warn!(
+                    until,
+                    "this validator does not remember what it said: it votes again from this height on"
+                );
+            }
             Notice::BelowCheckpoint { from, height, block_hash } => {
                 tracing::error!(peer = %from, height, %block_hash, "a chain that leaves out a final block is not followed");
                 self.metrics.chains_below_checkpoint.inc();
@@ -394,6 +414,14 @@ impl Core {
     fn count_fault(&mut self, peer: ValidatorIndex) {
         if let Some(count) = self.faults.get_mut(peer.as_usize()) {
             *count += 1;
+        }
+    }
+
+    /// Cuts a peer off once it has sent too much of what no correct peer sends.
+    fn charge_fault(&mut self, peer: Remote) {
+        if self.budget.charge(peer, Instant::now()) {
+            tracing::warn!(%peer, "too many faulty messages");
+            self.outbox.commands.push(Command::CutOff { peer, offence: Offence::Faults });
         }
     }
 
@@ -418,7 +446,11 @@ impl Core {
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
         let mined = self.genesis.mining.is_some();
-        while let Some((height, parent)) = self.wanted.filter(|_| mined || self.ledger.has_proposable()) {
+        while let Some(Wish { height, parent, empty }) = self.wanted {
+            // Only what is ready on top of this very parent counts.
+            if self.ledger.build_on(parent).transactions == 0 && !empty {
+                break;
+            }
             let under_way = height > self.ledger.tip().height + 1 && !mined;
             let since = *self.batching.get_or_insert_with(Instant::now);
             let half_full = 2 * self.ledger.ready().bytes as u64 > self.genesis.max_block_bytes;
@@ -428,7 +460,7 @@ impl Core {
             self.batching = None;
             let proposer = self.key.address();
             let ledger = &mut self.ledger;
-            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS);
+            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS, empty);
             let Some(block) = self.metrics.timed(Step::Propose, propose) else { return Ok(()) };
             self.metrics.proposals.inc();
             self.wanted = None;
@@ -459,8 +491,11 @@ impl Core {
             self.board.took(height, began.elapsed());
         }
         self.began.retain(|above, _| *above > height);
-        if self.memory == Memory::Lost && !self.engine.finality().is_silent() {
-            self.remember()?;
+        self.later.retain(|later| later.header.height > height);
+        if self.awaited.is_some_and(|awaited| transactions.contains(&awaited) || awaited == block.header.parent_hash) {
+            let oldest = self.ledger.oldest_executable();
+            self.awaited = oldest;
+            self.inputs.push_back(Input::Waiting(oldest));
         }
         self.follow_races(&block, &transactions);
         self.lines_moved()?;
@@ -507,13 +542,16 @@ impl Core {
                 self.connected.remove(&peer);
                 self.follow.disconnected(Remote::Validator(peer));
                 self.forget_asked(Remote::Validator(peer));
+                self.budget.disconnected(Remote::Validator(peer));
             }
+            Event::Frame { from, .. } if self.budget.is_shunned(from, Instant::now()) => {}
             Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, Some(from))?,
             Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
             // An observer passes on what its clients hand in.
-            Event::Frame { from: Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
+            Event::Frame { from: from @ Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
                 for transaction in transactions {
-                    self.submit(transaction).ok();
+                    let outcome = self.submit(transaction);
+                    self.passed_on(from, outcome);
                 }
             }
             Event::Requested { request, from } => {
@@ -521,9 +559,10 @@ impl Core {
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
-            Event::Connected(Remote::Observer(_))
-            | Event::Disconnected(Remote::Observer(_))
-            | Event::Frame { from: Remote::Observer(_), .. } => {}
+            // The network has said so in the log.
+            Event::Twin => {}
+            Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),
+            Event::Connected(Remote::Observer(_)) | Event::Frame { from: Remote::Observer(_), .. } => {}
         }
         Ok(())
     }
@@ -536,19 +575,17 @@ impl Core {
             }
             Frame::Height(height) => {
                 self.follow.heard(Remote::Validator(from), height);
-                self.recall()?;
                 if height > self.ledger.tip().height + 2 * PIPELINE {
                     self.fetch();
                 }
             }
             Frame::Transactions(transactions) => {
                 for transaction in transactions {
-                    if let Err(error) = self.admit(transaction) {
-                        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
-                    }
+                    let outcome = self.admit(transaction);
+                    self.passed_on(Remote::Validator(from), outcome);
                 }
             }
-            Frame::Addresses(_) | Frame::Evidence(_) => {}
+            Frame::Addresses(_) | Frame::Evidence(_) | Frame::Hello(_) | Frame::Twins(_) => {}
         }
         Ok(())
     }
@@ -561,6 +598,8 @@ impl Core {
                 self.metrics.caught(evidence.validator(), evidence.kind().name());
                 self.broadcast(&Frame::Evidence(Box::new(evidence)));
             }
+            // Once is proof; who goes on only makes work.
+            Ok(false) if from.is_none() => self.charge_fault(Remote::Validator(evidence.validator())),
             Ok(false) => {}
             Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
             Err(EvidenceRefusal::Invalid(error)) => {
@@ -575,57 +614,17 @@ impl Core {
         Ok(())
     }
 
-    /// With a new store this validator does not know what it has voted for. It may have voted on what was under way
-    /// above the highest height that one of a quorum's correct members knows to be decided, which is at most
-    /// [`PIPELINE`] below what was decided at the time. In a network that has decided nothing, it just begins.
-    fn recall(&mut self) -> Result<(), NodeError> {
-        if self.memory != Memory::Unknown {
-            return Ok(());
-        }
-        let (heard, highest) = (self.follow.heights().count(), self.follow.heights().max().unwrap_or_default());
-        // A new network begins with a quorum, this validator included.
-        let needed = self.validators.quorum() - usize::from(highest == 0);
-        if heard < needed {
-            return Ok(());
-        }
-        match highest {
-            0 => {
-                self.remember()?;
-                self.input(Input::VoteFrom(0))
-            }
-            highest => {
-                self.memory = Memory::Lost;
-                let from = highest.saturating_add(2 * PIPELINE + 1);
-                tracing::warn!(
-                    from,
-                    "the store is new and the network is not: this validator votes again from here on"
-                );
-                self.input(Input::VoteFrom(from))
-            }
-        }
-    }
-
-    /// From here on the store knows everything that this validator may have said and that still matters.
-    fn remember(&mut self) -> Result<(), StoreError> {
-        self.memory = Memory::Whole;
-        self.ledger.end_fresh()
-    }
-
     // Catching up.
 
     fn fetch(&mut self) {
-        self.outbox.commands.extend(self.follow.fetch(&self.ledger));
+        self.outbox.commands.extend(self.follow.fetch(&self.ledger, Instant::now()));
     }
 
     fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
         let (before, mut decided) = (self.ledger.tip().height, Vec::new());
-        let helped = match self.follow.answered(&mut self.ledger, from, response)? {
-            Answer::Nothing => false,
-            Answer::Part => true,
-            Answer::Offence(what) => {
-                self.cut_off(from, &what);
-                false
-            }
+        match self.follow.answered(&mut self.ledger, from, response, Instant::now())? {
+            Answer::Nothing => {}
+            Answer::Offence(what) => self.cut_off(from, &what),
             Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
@@ -638,7 +637,6 @@ impl Core {
                         message: Message::Pbft(pbft::Message::Stable(stable)),
                     })?;
                 }
-                true
             }
             Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
@@ -648,12 +646,12 @@ impl Core {
                     self.metrics.sync_blocks.inc();
                     Ok(())
                 })?;
-                if let Some(what) = wrong {
-                    self.cut_off(from, &what);
+                if let Some((liar, what)) = wrong {
+                    self.follow.distrust(liar, Instant::now());
+                    self.cut_off(liar, &what);
                 }
-                self.ledger.tip().height > before
             }
-        };
+        }
         let height = self.ledger.tip().height;
         if height > before {
             tracing::info!(peer = %from, from_height = before, height, "caught up");
@@ -662,7 +660,6 @@ impl Core {
                 self.input(Input::CaughtUp { certificate, base, decided })?;
             }
         }
-        self.follow.judge(from, helped);
         self.fetch();
         Ok(())
     }
@@ -682,6 +679,7 @@ impl Core {
         let claimed = claimed_order(&transaction);
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
         let ledger = &mut self.ledger;
+        ledger.tell_time(now_ms());
         let hash = self.metrics.timed(Step::Admit, || ledger.admit(transaction));
         if let (Err(AdmissionError::Unproven(_)), Some(completion)) = (&hash, &completion) {
             self.want_proof_of(completion);
@@ -691,6 +689,15 @@ impl Core {
             self.miner.leave(order);
         }
         Ok(hash)
+    }
+
+    /// What became of a transaction that a peer passed on. None does so with one that holds nowhere.
+    fn passed_on(&mut self, from: Remote, outcome: Result<B256, AdmissionError>) {
+        let Err(error) = outcome else { return };
+        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
+        if error.is_malformed() {
+            self.charge_fault(from);
+        }
     }
 
     fn send(&mut self, to: ValidatorIndex, frame: &Frame) {
@@ -705,7 +712,7 @@ impl Core {
         let height = self.ledger.tip().height;
         self.measure();
         self.broadcast(&Frame::Height(height));
-        self.follow.lose_patience();
+        self.follow.lose_patience(Instant::now());
         self.look_after_rounds();
         self.lines_moved()?;
         self.validate_deferred()?;
@@ -716,14 +723,27 @@ impl Core {
         }
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
-        let (is_waiting, primary) = (self.ledger.has_executable(), self.engine.finality().primary());
+        self.ledger.tell_time(now_ms());
+        let (is_waiting, primary) = (self.ledger.oldest_executable().is_some(), self.engine.finality().primary());
         if self.was_waiting && is_waiting && primary != self.me {
             for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
                 self.outbox.commands.push(Command::Send { to: primary, frame });
             }
         }
         self.was_waiting = is_waiting;
-        self.input(Input::Waiting(is_waiting))
+        self.validate_later()?;
+        self.tell_what_waits()
+    }
+
+    /// Tells consensus which transaction waits longest. Where more waits than a block takes, only that something is decided
+    /// at all: then nobody can tell from here in which order the primary got it.
+    fn tell_what_waits(&mut self) -> Result<(), NodeError> {
+        let backlog = self.ledger.ready();
+        let crowded =
+            backlog.bytes as u64 > self.genesis.max_block_bytes || backlog.transactions > MAX_BLOCK_TRANSACTIONS;
+        let oldest = self.ledger.oldest_executable();
+        self.awaited = oldest.map(|oldest| if crowded { self.ledger.tip().hash } else { oldest });
+        self.input(Input::Waiting(self.awaited))
     }
 }
 
@@ -749,6 +769,15 @@ impl Core {
     }
 }
 
+/// Whether the sender of a message must have known that it is faulty. What its receiver's clock or ledger decides may look
+/// right to others.
+fn is_the_senders(fault: &Fault) -> bool {
+    use pbft::Fault as Pbft;
+    let depends_on_the_receiver =
+        matches!(fault, Fault::Pbft(Pbft::InvalidBlock | Pbft::NotChained | Pbft::NotRequired) | Fault::UnknownParent);
+    !depends_on_the_receiver
+}
+
 /// The order that a transaction claims, if it is a claim.
 fn claimed_order(transaction: &Transaction) -> Option<B256> {
     match &transaction.payload {
@@ -764,7 +793,41 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
+/// A number that no other start of this validator has.
+fn boot() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn now_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_wish_for_a_proposal_is_answered_although_a_block_that_was_dropped_held_all_that_waits() {
+        let genesis = testing::genesis();
+        let (mut core, _commands) = testing::core(genesis.clone(), false);
+        let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
+        for nonce in 0..2 {
+            let data = Payload::Data { nonce, items: vec![vec![1].into()] };
+            core.admit(Transaction::sign(data, &stranger, &core.domain)).unwrap();
+        }
+        let primary = testing::keys()[0].address();
+        let propose = |core: &mut Core, parent| core.ledger.propose(parent, now_ms(), primary, 1, false).unwrap();
+        let parent = core.ledger.tip().hash;
+        let first = propose(&mut core, parent);
+        let parent = first.header.hash();
+        propose(&mut core, parent);
+        core.commit(first.clone(), testing::certificate(&first, &genesis)).unwrap();
+        core.wanted = Some(Wish { height: 2, parent, empty: false });
+        core.propose().unwrap();
+        assert_eq!((core.wanted, core.metrics.proposals.get()), (None, 1));
+    }
 }

@@ -62,7 +62,7 @@ pub(super) struct Rounds {
     /// The keys of completions whose proofs do not hold, by round and validator.
     rejected: BTreeMap<(u64, Address), BTreeSet<B256>>,
     /// Proposals that wait for proofs, in the order in which they came.
-    deferred: VecDeque<Arc<Block>>,
+    deferred: VecDeque<(Arc<Block>, bool)>,
 }
 
 /// A proof that this peer needs.
@@ -299,16 +299,17 @@ impl Core {
     // Proposals that wait for proofs.
 
     /// Checks a proposal, as soon as the proofs of its completions and the proposals before it are checked.
-    pub(super) fn validate(&mut self, block: Arc<Block>) {
-        if self.rounds.deferred.contains(&block) {
+    /// `fresh` as consensus has it.
+    pub(super) fn validate(&mut self, block: Arc<Block>, fresh: bool) {
+        if self.rounds.deferred.iter().any(|(deferred, _)| *deferred == block) {
             return;
         }
         let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
         if waits && self.rounds.deferred.len() < MAX_DEFERRED && self.may_become_valid(&block) {
             self.want_proofs_for(&block);
-            self.rounds.deferred.push_back(block);
+            self.rounds.deferred.push_back((block, fresh));
         } else {
-            self.validate_now(block);
+            self.validate_now(block, fresh);
         }
     }
 
@@ -337,6 +338,14 @@ impl Core {
     /// Forgets the proposals that wait, because consensus has moved to another view and asks anew.
     pub(super) fn forget_deferred(&mut self) {
         self.rounds.deferred.clear();
+        self.later.clear();
+    }
+
+    /// Judges again what was refused for now.
+    pub(super) fn validate_later(&mut self) -> Result<(), NodeError> {
+        let later = std::mem::take(&mut self.later);
+        later.into_iter().for_each(|block| self.validate_now(block, true));
+        self.pump()
     }
 
     /// Whether it is time for what a transaction says of a round. The ledger knows the time by blocks only, and what no
@@ -365,7 +374,7 @@ impl Core {
     /// Goes on with the proposals that waited.
     pub(super) fn validate_deferred(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
-        while let Some(block) = self.rounds.deferred.front().cloned() {
+        while let Some((block, fresh)) = self.rounds.deferred.front().cloned() {
             let missing: Vec<_> = self.missing_proofs(&block).collect();
             let is_rejected = missing.iter().any(|stated| self.rounds.is_rejected(stated));
             if !missing.is_empty() && !is_rejected && block.header.height > height {
@@ -374,19 +383,26 @@ impl Core {
             }
             self.rounds.deferred.pop_front();
             if block.header.height > height {
-                self.validate_now(block);
+                self.validate_now(block, fresh);
                 self.pump()?;
             }
         }
         Ok(())
     }
 
-    fn validate_now(&mut self, block: Arc<Block>) {
+    fn validate_now(&mut self, block: Arc<Block>, fresh: bool) {
         let (height, block_hash) = (block.header.height, block.header.hash());
         let ledger = &mut self.ledger;
-        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block, now_ms()));
+        let checked = self.metrics.timed(Step::Validate, || ledger.check_proposal(block.clone(), now_ms(), fresh));
         if let Err(error) = &checked {
-            tracing::warn!(height, %block_hash, %error, "an invalid block was proposed");
+            tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
+            // Where blocks are mined, the chain that is followed asks again by itself.
+            if error.is_for_now() && self.genesis.mining.is_none() {
+                if self.later.len() < MAX_DEFERRED {
+                    self.later.push(block);
+                }
+                return;
+            }
         }
         self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
     }
@@ -461,7 +477,7 @@ mod tests {
         /// A block with this transaction on top of the last one.
         fn propose(&mut self, transaction: Transaction) -> Arc<Block> {
             let parent = self.primary.admit(transaction).map(|_| self.tip()).unwrap();
-            self.primary.propose(parent, now_ms(), self.keys[0].address(), 100).unwrap()
+            self.primary.propose(parent, now_ms(), self.keys[0].address(), 100, false).unwrap()
         }
 
         fn tip(&self) -> B256 {
@@ -524,10 +540,10 @@ mod tests {
         let items = vec![Bytes::from_static(b"opaque")];
         let data = Transaction::sign(Payload::Data { nonce: 1, items }, &pair.requester, &pair.core.domain);
         pair.primary.admit(data).unwrap();
-        let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100).unwrap();
+        let second = pair.primary.propose(first.header.hash(), now_ms(), pair.keys[0].address(), 100, false).unwrap();
 
-        pair.core.validate(first.clone());
-        pair.core.validate(second.clone());
+        pair.core.validate(first.clone(), true);
+        pair.core.validate(second.clone(), true);
         assert_eq!((pair.core.rounds.deferred.len(), pair.core.inputs.len()), (2, 0), "no verdict on either");
         assert_eq!(pair.asked(), [validator(0), validator(3)], "who has proposed it, and who made it");
         pair.core.proof_arrived(validator(3), None);
@@ -538,7 +554,7 @@ mod tests {
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
         for block in [first, second] {
-            assert_eq!(pair.core.ledger.check_proposal(block, now_ms()), Ok(()), "found valid, in this order");
+            assert_eq!(pair.core.ledger.check_proposal(block, now_ms(), true), Ok(()), "found valid, in this order");
         }
         assert!(pair.core.board.verifications(1)[0].valid);
     }
@@ -549,11 +565,11 @@ mod tests {
         let (completion, proof) = pair.completion(STEPS / 2);
         // Half of it leads somewhere, and there is a proof of that; it is claimed as all of it.
         let proposal = pair.propose(completion.clone());
-        pair.core.validate(proposal.clone());
+        pair.core.validate(proposal.clone(), true);
         pair.core.proof_arrived(validator(3), Some(proof));
         pair.next_verdict();
         assert!(pair.core.rounds.deferred.is_empty());
-        assert!(pair.core.ledger.check_proposal(proposal, now_ms()).is_err());
+        assert!(pair.core.ledger.check_proposal(proposal, now_ms(), true).is_err());
         assert_eq!(pair.core.faults, [0, 0, 0, 1]);
         let verification = &pair.core.board.verifications(1)[0];
         assert!(!verification.valid && verification.reason.is_some());
@@ -586,7 +602,7 @@ mod tests {
         let Payload::Completion(stated) = &one_more.payload else { unreachable!() };
         pair.primary.add_proof(pair.keys[3].address(), stated, &proof).unwrap();
         let proposal = pair.propose(one_more);
-        pair.core.validate(proposal);
+        pair.core.validate(proposal, true);
         assert_eq!(pair.asked(), [validator(0), validator(3)], "whoever votes has to know");
     }
 
@@ -598,7 +614,7 @@ mod tests {
         let strange = |sender| Transaction { sender, ..completion.clone() };
         for transactions in [vec![completion.clone(); 5], vec![strange(Address::repeat_byte(7))]] {
             let block = Arc::new(Block { header: proposal.header.clone(), transactions });
-            pair.core.validate(block);
+            pair.core.validate(block, true);
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
             assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
         }
@@ -609,9 +625,9 @@ mod tests {
         let mut pair = Pair::new();
         let (completion, proof) = pair.completion(STEPS);
         let blocked = pair.propose(completion);
-        pair.core.validate(blocked);
+        pair.core.validate(blocked, true);
         assert_eq!(pair.core.rounds.deferred.len(), 1);
-        pair.core.input(Input::Waiting(true)).unwrap();
+        pair.core.input(Input::Waiting(Some(B256::repeat_byte(1)))).unwrap();
         pair.core.input(Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange))).unwrap();
         assert!(pair.core.engine.finality().view() > 0 && pair.core.rounds.deferred.is_empty());
         // Nor does an answer that comes too late bring it back.
@@ -633,7 +649,8 @@ mod tests {
         let (old, far) = (signed(0), signed(999));
         let forged = Transaction { signature: old.signature, ..completion.clone() };
         for transaction in [old, far, forged] {
-            pair.core.validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }));
+            pair.core
+                .validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }), true);
             assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
         }
@@ -646,7 +663,7 @@ mod tests {
         let close = Transaction::sign(Payload::CloseRound { round: 1 }, &pair.keys[3], &pair.core.domain);
         let refused = pair.core.admit(close).unwrap_err();
         assert!(matches!(refused, AdmissionError::Refused(Refusal::RoundNotOver { round: 1, .. })), "{refused}");
-        assert!(!pair.core.ledger.has_executable(), "nothing that the primary could be blamed for");
+        assert!(pair.core.ledger.oldest_executable().is_none(), "nothing that the primary could be blamed for");
     }
 
     #[test]

@@ -16,15 +16,16 @@ use crate::{
 };
 
 /// Of four validators, by index.
-pub(super) fn keys() -> Vec<SecretKey> {
+pub(crate) fn keys() -> Vec<SecretKey> {
     let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::address);
     keys
 }
 
 /// Their network, without requesters and mined blocks.
-pub(super) fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis {
+        version: dtn_primitives::VERSION,
         name: "core".into(),
         chain_id: 31337,
         timestamp: 1_700_000_000_000,
@@ -47,7 +48,7 @@ pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         mine,
         half_work: false,
         view_timeout: Duration::from_secs(60),
-        metrics: Metrics::new(4, Watched { store: "none".into(), queues: Vec::new() }),
+        metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),
         board: Board::new(),
     };
@@ -55,7 +56,7 @@ pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
 }
 
 /// What makes a block final: the commit votes of three.
-pub(super) fn certificate(block: &Block, genesis: &Genesis) -> Certificate {
+pub(crate) fn certificate(block: &Block, genesis: &Genesis) -> Certificate {
     let (slot, hash, domain) = ((0, 0, block.header.height), block.header.hash(), genesis.domain());
     let vote =
         |(index, key): (u16, &SecretKey)| Vote::sign(VoteKind::Commit, slot, hash, ValidatorIndex(index), key, &domain);

@@ -110,6 +110,7 @@ impl Core {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use dtn_consensus::Memory;
     use dtn_primitives::{Genesis, Mining, ValidatorIndex};
 
     use super::{
@@ -129,7 +130,7 @@ mod tests {
             if waited {
                 core.started -= GATHERING;
             }
-            core.input(Input::Start).unwrap();
+            core.input(Input::Start { memory: Memory::NeverVoted, boot: 1 }).unwrap();
             core.propose().unwrap();
             assert_eq!(core.chain.miner.running().is_some(), mines, "{connected:?}, waited: {waited}");
         }

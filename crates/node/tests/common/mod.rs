@@ -82,6 +82,8 @@ impl Cluster {
         for index in 0..n.into() {
             let mut config = cluster.config(index);
             adjust(index, &mut config);
+            std::fs::create_dir_all(config.store.parent().unwrap()).unwrap();
+            dtn_ledger::mark_never_voted(&config.store).unwrap();
             let node = Node::start(config).await.unwrap();
             cluster.nodes.push(Some(node));
         }
@@ -96,6 +98,7 @@ impl Cluster {
         keys.sort_by_key(SecretKey::address);
         let requester = key(200);
         let genesis = Genesis {
+            version: dtn_primitives::VERSION,
             name: "cluster".into(),
             chain_id: 31337,
             timestamp: 1_700_000_000_000,
@@ -144,7 +147,7 @@ impl Cluster {
     }
 
     pub fn store(&self, index: usize) -> std::path::PathBuf {
-        self.folder.path().join(format!("{index}.redb"))
+        self.folder.path().join(index.to_string()).join("ledger.redb")
     }
 
     pub fn client(&self, index: usize) -> HttpClient {

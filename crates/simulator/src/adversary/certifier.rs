@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dtn_consensus::{Message, NewView, PreparedCertificate, ViewChange, required};
-use dtn_primitives::{Block, ValidatorIndex, VoteKind};
+use dtn_primitives::{ValidatorIndex, VoteKind};
 use rand::Rng;
 
 use super::{Adversary, Context, Outgoing};
@@ -13,7 +13,7 @@ pub(super) struct FalseCertifier;
 
 impl FalseCertifier {
     /// A certificate on top of what the liar has decided, short of one signature, one vote or one voter.
-    fn certificate(honest: &ViewChange, context: &mut Context<'_>) -> (PreparedCertificate, Arc<Block>) {
+    fn certificate(honest: &ViewChange, context: &mut Context<'_>) -> PreparedCertificate {
         let (members, me) = (context.members, context.me);
         let (view, height) = (honest.view.saturating_sub(1), honest.height() + 1);
         let parent = honest.decided.as_ref().map_or(members.domain().network_id, |decided| decided.block_hash);
@@ -24,7 +24,7 @@ impl FalseCertifier {
             Arc::make_mut(&mut vote).validator = by;
             vote
         };
-        let primary = members.validators().primary(view);
+        let primary = members.validators().primary(view, height);
         let others: Vec<_> = members.others(primary).take(members.validators().quorum() - 1).collect();
         let prepares = match context.rng.random_range(0..3) {
             0 => others.into_iter().map(|by| in_the_name_of(VoteKind::Prepare, by)).collect(),
@@ -32,14 +32,14 @@ impl FalseCertifier {
             _ => Vec::new(),
         };
         let pre_prepare = in_the_name_of(VoteKind::PrePrepare, primary);
-        (PreparedCertificate { header: block.header.clone(), pre_prepare, prepares }, block)
+        PreparedCertificate { header: block.header.clone(), pre_prepare, prepares }
     }
 
-    fn change(honest: &ViewChange, context: &mut Context<'_>) -> (ViewChange, Arc<Block>) {
-        let (certificate, block) = Self::certificate(honest, context);
+    fn change(honest: &ViewChange, context: &mut Context<'_>) -> ViewChange {
+        let certificate = Self::certificate(honest, context);
         let members = context.members;
         let signer = (members.key(context.me), members.domain(), members.validators().epoch());
-        (ViewChange::sign(honest.view, context.me, honest.decided.clone(), vec![certificate], signer), block)
+        ViewChange::sign(honest.view, context.me, honest.decided.clone(), vec![certificate], signer)
     }
 
     /// A new view whose quorum has the liar's lie in it, and that proposes what follows from it.
@@ -47,16 +47,10 @@ impl FalseCertifier {
         let (members, me) = (context.members, context.me);
         let mut changes = honest.view_changes.clone();
         let Some(mine) = changes.iter_mut().find(|change| change.validator == me) else { return honest };
-        let (change, block) = Self::change(mine, context);
-        *mine = change;
+        *mine = Self::change(mine, context);
         let (base, blocks) = required(&changes, members.domain());
-        let known = |hash| {
-            let mut known = honest.proposals.iter().map(|(_, block)| block).chain([&block]);
-            known.find(|block| block.header.hash() == hash).cloned()
-        };
-        let propose =
-            |(height, hash)| Some((members.vote(VoteKind::PrePrepare, (honest.view, height), hash, me), known(hash)?));
-        let Some(proposals) = (base + 1..).zip(blocks).map(propose).collect() else { return honest };
+        let propose = |(height, hash)| members.vote(VoteKind::PrePrepare, (honest.view, height), hash, me);
+        let proposals = (base + 1..).zip(blocks).map(propose).collect();
         let signer = (members.key(me), members.domain(), members.validators().epoch());
         NewView::sign(honest.view, changes, proposals, signer)
     }
@@ -65,9 +59,8 @@ impl FalseCertifier {
 impl Adversary<Message> for FalseCertifier {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let message = match message {
-            Message::ViewChange { change, .. } if change.validator == context.me => {
-                let (change, block) = Self::change(&change, context);
-                Message::ViewChange { change, blocks: vec![block] }
+            Message::ViewChange(change) if change.validator == context.me => {
+                Message::ViewChange(Self::change(&change, context))
             }
             Message::NewView(honest) => Message::NewView(Self::new_view(honest, context)),
             message => message,
@@ -80,7 +73,6 @@ impl Adversary<Message> for FalseCertifier {
         let (members, me) = (context.members, context.me);
         let signer = (members.key(me), members.domain(), members.validators().epoch());
         let honest = ViewChange::sign(view + 1, me, None, vec![], signer);
-        let (change, block) = Self::change(&honest, context);
-        Outgoing::to_all(&Message::ViewChange { change, blocks: vec![block] }, context)
+        Outgoing::to_all(&Message::ViewChange(Self::change(&honest, context)), context)
     }
 }

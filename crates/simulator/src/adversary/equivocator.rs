@@ -64,7 +64,19 @@ impl Adversary<Message> for Equivocator {
                 let lie = Self::vote(&vote, VoteKind::Checkpoint, B256::repeat_byte(to.0 as u8), context);
                 vec![Outgoing::new(to, Message::Checkpoint(lie)), honest]
             }
-            Message::NewView(_) | Message::ViewChange { .. } | Message::Stable(_) => vec![honest],
+            // Who has to ask for its block gets what it was told of, or nothing.
+            Message::Body(block) => {
+                let other = self.other(&block);
+                let both = if to.0.is_multiple_of(2) { vec![block] } else { vec![other, block] };
+                both.into_iter().map(|block| Outgoing::new(to, Message::Body(block))).collect()
+            }
+            Message::Announce(_)
+            | Message::Want(_)
+            | Message::NewView(_)
+            | Message::ViewChange(_)
+            | Message::Stable(_)
+            | Message::Recall { .. }
+            | Message::Greeting(_) => vec![honest],
         }
     }
 

@@ -7,7 +7,7 @@ use rand::Rng;
 use super::{Adversary, Context, Outgoing};
 
 const VOTES_AT_ONCE: usize = 16;
-const BLOCKS_AT_ONCE: u64 = 200;
+const BLOCKS_AT_ONCE: u64 = 20;
 
 pub(super) struct MemoryExhauster;
 
@@ -32,10 +32,10 @@ impl Adversary<Message> for MemoryExhauster {
         }
         let far = view.saturating_add(context.rng.random_range(1..u64::MAX / 2));
         let signer = (members.key(me), members.domain(), members.validators().epoch());
-        let block = members.block(height + 1, B256::ZERO, me, far);
-        let blocks = (0..BLOCKS_AT_ONCE).map(|_| block.clone()).collect();
-        let change = ViewChange::sign(far, me, None, vec![], signer);
-        messages.push(Message::ViewChange { change, blocks });
+        messages.push(Message::ViewChange(ViewChange::sign(far, me, None, vec![], signer)));
+        for number in 0..BLOCKS_AT_ONCE {
+            messages.push(Message::Body(members.block(height + 1, B256::ZERO, me, far.saturating_add(number))));
+        }
         messages.iter().flat_map(|message| Outgoing::to_all(message, context)).collect()
     }
 }

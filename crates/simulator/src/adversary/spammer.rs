@@ -28,7 +28,7 @@ impl Adversary<Message> for WrongViewSpammer {
         let mut messages = Vec::new();
         for view in [view.saturating_add(far), u64::MAX, view.saturating_sub(1)] {
             let change = ViewChange::sign(view, me, None, vec![], signer);
-            messages.push(Message::ViewChange { change, blocks: vec![] });
+            messages.push(Message::ViewChange(change));
             let vote = members.vote(VoteKind::PrePrepare, (view, height + 1), block.header.hash(), me);
             messages.push(Message::PrePrepare { vote, block: block.clone() });
         }

@@ -29,9 +29,7 @@ impl Adversary<Message> for LyingState {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let (members, me) = (context.members, context.me);
         let message = match message {
-            Message::ViewChange { change, .. } => {
-                Message::ViewChange { change: Self::forgetful(change.view, context), blocks: vec![] }
-            }
+            Message::ViewChange(change) => Message::ViewChange(Self::forgetful(change.view, context)),
             Message::NewView(honest) => {
                 // The requests that say least, and a block of its own choice on top of nothing.
                 let mut changes: BTreeMap<_, _> =
@@ -45,7 +43,7 @@ impl Adversary<Message> for LyingState {
                 let block = members.block(1, members.domain().network_id, me, honest.view);
                 let vote = members.vote(VoteKind::PrePrepare, (honest.view, 1), block.header.hash(), me);
                 let signer = (members.key(me), members.domain(), members.validators().epoch());
-                let proposals = if honest.view.is_multiple_of(2) { vec![(vote, block)] } else { vec![] };
+                let proposals = if honest.view.is_multiple_of(2) { vec![vote] } else { vec![] };
                 Message::NewView(NewView::sign(honest.view, changes.into_values().collect(), proposals, signer))
             }
             message => message,
@@ -59,7 +57,7 @@ impl Adversary<Message> for LyingState {
         message: &Message,
         _context: &mut Context<'_>,
     ) -> Vec<Outgoing<Message>> {
-        if let Message::ViewChange { change, .. } = message {
+        if let Message::ViewChange(change) = message {
             self.asked.insert((change.view, change.validator), change.clone());
             if self.asked.len() > REMEMBERED {
                 self.asked.pop_first();
@@ -69,7 +67,7 @@ impl Adversary<Message> for LyingState {
     }
 
     fn unasked(&mut self, _height: u64, view: u64, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let message = Message::ViewChange { change: Self::forgetful(view + 1, context), blocks: vec![] };
+        let message = Message::ViewChange(Self::forgetful(view + 1, context));
         Outgoing::to_all(&message, context)
     }
 }

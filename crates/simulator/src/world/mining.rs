@@ -85,8 +85,8 @@ impl<P: Subject> World<'_, P> {
         let what = match *notice {
             Notice::Reorganized { depth, .. } => What::Reorganized { replica, depth },
             Notice::BelowCheckpoint { from, height, .. } => What::BelowCheckpoint { replica, from: from.0, height },
-            // What is simulated is whole, or refused before it is executed.
-            Notice::InvalidBlock { .. } => return,
+            // What is simulated is whole, or refused before it is executed; and who forgets is told of otherwise.
+            Notice::InvalidBlock { .. } | Notice::Forgot { .. } | Notice::Silent { .. } => return,
         };
         self.tell(|| what);
     }

@@ -6,7 +6,7 @@ mod traffic;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use dtn_consensus::{Evidence, Input, Protocol};
+use dtn_consensus::{Evidence, Input, Memory, Protocol};
 use dtn_primitives::{ValidatorIndex, memo, signatures};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -284,7 +284,7 @@ impl<'a, P: Subject> World<'a, P> {
             advanced: true,
         };
         for host in 0..scenario.n {
-            world.arrive(host, Arrival::input(Input::Start));
+            world.arrive(host, Arrival::input(Input::Start { memory: Memory::NeverVoted, boot: 0 }));
             let after = world.at_most(world.housekeeping);
             world.schedule(after, Event::Housekeeping { host });
         }

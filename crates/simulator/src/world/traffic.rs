@@ -219,8 +219,9 @@ impl<P: Subject> World<'_, P> {
         let mut passage = Passage { from, to, bytes, is_vote, primary: None };
         if self.scenario.synchrony.scheduler == Scheduler::TargetPrimary {
             // A client's view is that of whom it talks to.
-            let view = self.hosts.get(from).or(self.hosts.get(to)).map_or(0, |host| host.protocol.view());
-            passage.primary = Some(self.members.validators().primary(view).as_usize());
+            let host = self.hosts.get(from).or(self.hosts.get(to));
+            let (view, next) = host.map_or((0, 1), |host| (host.protocol.view(), host.chain.height() + 1));
+            passage.primary = Some(self.members.validators().primary(view, next).as_usize());
         }
         Fate::Takes(delay + self.network.delay(&passage, self.now, &mut self.rng))
     }

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod strangers;
 
 use std::{
     net::SocketAddr,
@@ -26,7 +28,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/3");
+const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
 
 /// Submits an order to one peer and waits until f + 1 say that it is final.
 async fn finalizes(cluster: &Cluster, nonce: u64, at: [usize; 2]) {
@@ -64,13 +66,17 @@ impl Attacker {
 
     /// Connects, says something and waits until the other end closes; false if it did not let the attacker speak.
     async fn say(&mut self, to: PeerId, address: &Multiaddr, what: &[u8]) -> bool {
+        self.say_over(LINK, to, address, what).await
+    }
+
+    async fn say_over(&mut self, protocol: StreamProtocol, to: PeerId, address: &Multiaddr, what: &[u8]) -> bool {
         let options = DialOpts::peer_id(to).addresses(vec![address.clone()]).build();
         if self.swarm.dial(options).is_err() {
             return false;
         }
         let mut control = self.swarm.behaviour().new_control();
         let talk = async {
-            let Ok(mut stream) = control.open_stream(to, LINK).await else { return false };
+            let Ok(mut stream) = control.open_stream(to, protocol).await else { return false };
             if stream.write_all(what).await.is_err() || stream.flush().await.is_err() {
                 return false;
             }
@@ -144,6 +150,118 @@ async fn a_validator_that_breaks_the_rules_is_cut_off_for_a_while_its_reason_is_
     // The real validator comes back, and is let in again.
     cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
     until("the validator is back", || async { cluster.status(0).await.connected.contains(&3).then_some(()) }).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_floods_votes_that_do_not_hold_is_cut_off_after_a_few_and_the_network_goes_on() {
+    let mut cluster = Cluster::start(4).await;
+    cluster.stop(3).await;
+    let api = cluster.nodes[0].as_ref().unwrap().api();
+    let (victim, at) = address(&cluster, 0);
+    let mut liar = Attacker::new(&cluster.keys[3]);
+    // In its name, but not signed by it.
+    let flood = vote_frame(&cluster, &key(77), 1, 7).repeat(20_000);
+    let cut_off = r#"dtn_faults_total{peer="3",kind="faults"}"#;
+    let lying = async {
+        while metric(api, cut_off).await < 2.0 {
+            liar.say(victim, &at, &flood).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, lying).await.expect("it is cut off, and once more when it is back");
+    let (looked_at, times) =
+        (metric(api, r#"dtn_faults_total{peer="3",kind="bad_signature"}"#).await, metric(api, cut_off).await);
+    // A budget of 32, and one a second while that lasts.
+    assert!(looked_at <= 50.0 * times, "{looked_at} of its votes were looked at, and it was cut off {times} times");
+    finalizes(&cluster, 0, [0, 1]).await;
+    cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
+    until("the real one is let in", || async { cluster.status(0).await.connected.contains(&3).then_some(()) }).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observer_that_passes_on_transactions_that_hold_nowhere_is_cut_off() {
+    let cluster = Cluster::start(4).await;
+    let api = cluster.nodes[0].as_ref().unwrap().api();
+    let (victim, at) = address(&cluster, 0);
+    // Nobody but a requester promises rewards.
+    let order = |nonce| {
+        let text = || "x".to_string();
+        let (dataset, model, metric) = (text(), text(), text());
+        let work = Some(Work { expected_hashes: 100 });
+        Payload::Order(Order { nonce, dataset, model, metric, reward: U256::from(1), work })
+    };
+    let stranger = key(78);
+    let orders: Vec<_> =
+        (0..100).map(|nonce| Transaction::sign(order(nonce), &stranger, &cluster.genesis.domain())).collect();
+    Attacker::new(&key(77)).say_once_let_in(victim, &at, &framed(&codec::encode(&(2u8, orders)))).await;
+    counts(api, r#"dtn_observer_faults_total{reason="faults"}"#, 1.0).await;
+    finalizes(&cluster, 0, [0, 1]).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_of_another_network_or_version_is_named() {
+    let mut cluster = Cluster::start(4).await;
+    cluster.stop(3).await;
+    let mut config = cluster.config(3);
+    config.genesis.name = "another".into();
+    config.store = cluster.folder.path().join("another.redb");
+    let other = Node::start(config).await.unwrap();
+    let api = cluster.nodes[0].as_ref().unwrap().api();
+    counts(api, r#"dtn_refused_connections_total{reason="other_network"}"#, 1.0).await;
+    counts(other.api(), r#"dtn_refused_connections_total{reason="other_network"}"#, 1.0).await;
+    other.shutdown().await;
+
+    let (victim, at) = address(&cluster, 1);
+    let api = cluster.nodes[1].as_ref().unwrap().api();
+    let hello = framed(&codec::encode(&(6u32, cluster.genesis.domain().network_id, "0.0.1", 1u64)));
+    let mut older = Attacker::new(&cluster.keys[3]);
+    older.say_over(StreamProtocol::new("/dtn/hello"), victim, &at, &hello).await;
+    counts(api, r#"dtn_refused_connections_total{reason="other_version"}"#, 1.0).await;
+    finalizes(&cluster, 0, [0, 1]).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_runs_twice_is_told_so_by_the_others() {
+    let cluster = Cluster::start(4).await;
+    let mut config = cluster.config(3);
+    config.listen = format!("/ip4/127.0.0.1/tcp/{}", free_port()).parse().unwrap();
+    config.store = cluster.folder.path().join("twin.redb");
+    let twin = Node::start(config).await.unwrap();
+    let original = cluster.nodes[3].as_ref().unwrap().api();
+    until("one of the two knows", || async {
+        let seen = [metric(original, "dtn_twin_seen").await, metric(twin.api(), "dtn_twin_seen").await];
+        seen.contains(&1.0).then_some(())
+    })
+    .await;
+    let api = cluster.nodes[0].as_ref().unwrap().api();
+    counts(api, r#"dtn_peer_twins_total{peer="3"}"#, 1.0).await;
+    assert_eq!(metric(api, "dtn_twin_seen").await, 0.0);
+    twin.shutdown().await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_cannot_reach_the_others_is_reached_by_them_with_one_link_each() {
+    let cluster = Cluster::start_with(4, |index, config| {
+        if index == 3 {
+            let own = config.key.address();
+            config.peers.retain(|address, _| *address == own);
+        }
+    })
+    .await;
+    until("links to all", || async { (cluster.status(3).await.connected == [0, 1, 2]).then_some(()) }).await;
+    finalizes(&cluster, 0, [3, 1]).await;
+    let api = cluster.nodes[3].as_ref().unwrap().api();
+    for peer in 0..3 {
+        for reason in ["closed_here", "closed_there"] {
+            let sample = format!(r#"dtn_disconnections_total{{peer="{peer}",reason="{reason}"}}"#);
+            assert_eq!(metric(api, &sample).await, 0.0, "{sample}");
+        }
+    }
     cluster.shutdown().await;
 }
 

@@ -1,0 +1,237 @@
+//! One process of this program in a folder of its own: who it is, how it is started and how it is stopped.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    hold::{Hold, Holder, holder},
+    home::{Home, PeerHome},
+};
+
+/// How long a process may take to end after SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// A process of this program in a folder of its own, with its log there.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    folder: PathBuf,
+    arguments: Vec<OsString>,
+    /// Who holds one of these is this service.
+    held: Vec<PathBuf>,
+}
+
+impl Service {
+    /// A peer. It holds its keystore too, which tells who it is where the file in its folder was removed.
+    pub(crate) fn peer(peer: &PeerHome) -> Self {
+        // The log file is named, so that the peer keeps its size within limits.
+        let arguments = ["l1".into(), "node".into(), peer.path().into(), "--log-file".into(), peer.log().into()];
+        let keystore = peer.config(&[]).ok().map(|config| config.keystore);
+        let held = [peer.pid_file()].into_iter().chain(keystore).collect();
+        Self { folder: peer.path().into(), arguments: arguments.into(), held }
+    }
+
+    /// The development chain of a network.
+    pub(crate) fn chain(home: &Home, port: u16) -> Self {
+        let (folder, pid_file) = (home.chain(), home.chain().join("pid"));
+        let arguments =
+            ["anvil".into(), "--port".into(), port.to_string().into(), "--pid-file".into(), pid_file.clone().into()];
+        Self { folder, arguments: arguments.into(), held: vec![pid_file] }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Who is this service now. A file that cannot be read tells nothing.
+    pub(crate) fn holder(&self) -> Holder {
+        let holders = self.held.iter().filter_map(|file| holder(file).ok());
+        holders.into_iter().find(|holder| *holder != Holder::Nobody).unwrap_or(Holder::Nobody)
+    }
+
+    /// Whether it runs, here or where its process cannot be seen.
+    pub(crate) fn runs(&self) -> bool {
+        self.holder() != Holder::Nobody
+    }
+
+    /// Its process, if it runs and can be seen.
+    pub(crate) fn process(&self) -> Option<Pid> {
+        match self.holder() {
+            Holder::Process(pid) => Some(pid),
+            Holder::Nobody | Holder::Unseen => None,
+        }
+    }
+
+    /// Starts it in its own process group, so that Ctrl-C here does not reach it. Its output goes to its log.
+    pub(crate) fn spawn(&self) -> Result<Child> {
+        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file());
+        let log = log.with_context(|| format!("cannot write {}", self.log_file().display()))?;
+        let program = std::env::current_exe().context("cannot find this program")?;
+        Command::new(program)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", self.arguments))
+    }
+
+    /// Why a child that was started for it has ended, if it has: its status and the end of its log.
+    pub(crate) fn ended(&self, child: &mut Child) -> Result<Option<String>> {
+        let Some(status) = child.try_wait().context("cannot wait for a process")? else { return Ok(None) };
+        let folder = self.folder.display();
+        Ok(Some(format!("the process in {folder} ended ({status}); the end of its log:\n{}", self.log_tail())))
+    }
+
+    /// Kills it the hard way (SIGKILL), as a crash would.
+    pub(crate) async fn crash(&self) -> Result<()> {
+        let Some(pid) = self.process() else { bail!("nothing is running in {}", self.folder.display()) };
+        self.kill(pid).await
+    }
+
+    async fn kill(&self, pid: Pid) -> Result<()> {
+        signal(pid, Signal::SIGKILL)?;
+        let gone = gone_by(pid, Instant::now() + KILL_TIMEOUT).await || self.process() != Some(pid);
+        ensure!(gone, "process {pid} in {} does not end, even when it is killed", self.folder.display());
+        Ok(())
+    }
+
+    /// The last lines of the log.
+    fn log_tail(&self) -> String {
+        let tail = read_tail(&self.log_file(), 2_000);
+        tail.unwrap_or_else(|error| format!("({} cannot be read: {error})", self.log_file().display()))
+    }
+
+    /// The last error in the log, if there is one near its end.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        let tail = read_tail(&self.log_file(), 64 * 1024).ok()?;
+        tail.lines().rev().find(|line| is_error(line)).map(|line| line.trim().to_string())
+    }
+}
+
+/// Holds the file that tells who the service in a folder is, and writes this process's id there for people and scripts.
+pub(crate) fn hold(pid_file: &Path) -> Result<Hold> {
+    let cannot = || format!("cannot write {}", pid_file.display());
+    // Its content stays until it is held: it may be another's.
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(pid_file);
+    let taken = Hold::take(file.with_context(cannot)?).with_context(cannot)?;
+    let folder = pid_file.parent().unwrap_or(pid_file).display();
+    let mut hold = taken.map_err(|holder| anyhow::anyhow!("{} runs in {folder} already", named(holder)))?;
+    hold.file.set_len(0).and_then(|()| write!(hold.file, "{}", std::process::id())).with_context(cannot)?;
+    Ok(hold)
+}
+
+/// Holds a keystore. Two processes with one key contradict each other without knowing.
+pub(crate) fn hold_keystore(keystore: &Path) -> Result<Hold> {
+    let shown = keystore.display();
+    let taken =
+        File::open(keystore).and_then(Hold::take).with_context(|| format!("cannot hold the keystore {shown}"))?;
+    taken.map_err(|holder| {
+        anyhow::anyhow!(
+            "{} uses the keystore {shown}: two processes with one key contradict each other, which is held against that \
+             validator for good. Stop that process first",
+            named(holder)
+        )
+    })
+}
+
+fn named(holder: Holder) -> String {
+    match holder {
+        Holder::Process(pid) => format!("process {pid}"),
+        Holder::Nobody | Holder::Unseen => "another process, which cannot be seen from here,".into(),
+    }
+}
+
+/// Stops services, all at once; gives how many ran.
+pub(crate) async fn stop(services: &[Service]) -> Result<usize> {
+    let alive: Vec<_> = services.iter().filter_map(|service| Some((service, service.process()?))).collect();
+    let mut outcome = Ok(());
+    for (service, pid) in &alive {
+        // That one cannot be stopped, as another user's, is no reason to leave the others.
+        let stopped = signal(*pid, Signal::SIGTERM);
+        outcome =
+            outcome.and(stopped.with_context(|| format!("cannot stop what runs in {}", service.folder.display())));
+    }
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    for (service, pid) in &alive {
+        if !gone_by(*pid, deadline).await && service.process() == Some(*pid) {
+            outcome = outcome.and(service.kill(*pid).await);
+        }
+    }
+    outcome.map(|()| alive.len())
+}
+
+fn signal(pid: Pid, signal: Signal) -> Result<()> {
+    match kill(pid, signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot signal process {pid}")),
+    }
+}
+
+/// Waits for the end of a process; whether it came in time.
+async fn gone_by(pid: Pid, deadline: Instant) -> bool {
+    while !gone(pid) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(POLL).await;
+    }
+    true
+}
+
+/// Whether a process is gone. A child of ours that ended is collected here; another's child that ended may stay as a
+/// zombie for as long as its parent likes, and counts as gone.
+fn gone(pid: Pid) -> bool {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok();
+    kill(pid, None) == Err(Errno::ESRCH) || is_zombie(pid)
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    // The state follows the command's name, which is in parentheses and may hold any character.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('Z' | 'X')))
+}
+
+fn read_tail(file: &Path, bytes: u64) -> std::io::Result<String> {
+    let mut file = File::open(file)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    Ok(String::from_utf8_lossy(&tail).into_owned())
+}
+
+/// Whether a line of a log tells of an error: one that was logged, as text or JSON, or what ended the process.
+fn is_error(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("error: ")
+        || line.contains("panicked at")
+        || line.contains("\"level\":\"ERROR\"")
+        || line.split_whitespace().nth(1) == Some("ERROR")
+}

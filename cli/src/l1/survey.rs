@@ -1,0 +1,106 @@
+//! What answers where the peers of a network should. An answer counts only if it is this network's: the same ports may be
+//! another's on the same machine.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+use dtn_node::{ApiClient, Status};
+use dtn_primitives::B256;
+use dtn_report::units;
+use futures::{
+    StreamExt,
+    future::join_all,
+    stream::{self, FuturesUnordered},
+};
+use jsonrpsee::http_client::HttpClient;
+
+use super::{client::api_client, home::Home};
+
+/// A peer that takes longer to say how it is doing counts as not answering.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the peers of a network should answer.
+pub(crate) struct Survey {
+    network_id: B256,
+    quorum: usize,
+    pub(crate) addresses: Vec<SocketAddr>,
+    clients: Vec<HttpClient>,
+}
+
+/// What answers there.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// Nobody in time.
+    None,
+    /// Somebody else, in words.
+    Other(String),
+    /// The peer.
+    Peer(Box<Status>),
+}
+
+impl From<Option<Status>> for Found {
+    fn from(status: Option<Status>) -> Self {
+        status.map_or(Self::None, |status| Self::Peer(Box::new(status)))
+    }
+}
+
+impl Found {
+    pub(crate) fn peer(self) -> Option<Status> {
+        match self {
+            Self::Peer(status) => Some(*status),
+            Self::None | Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn as_peer(&self) -> Option<&Status> {
+        match self {
+            Self::Peer(status) => Some(status),
+            Self::None | Self::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn other(&self) -> Option<&str> {
+        match self {
+            Self::Other(who) => Some(who),
+            Self::None | Self::Peer(_) => None,
+        }
+    }
+}
+
+impl Survey {
+    pub(crate) fn of(home: &Home) -> Result<Self> {
+        // Where there is no network, it is the client's file whose absence says so.
+        let (addresses, genesis) = (home.client()?.peers, home.genesis()?);
+        let clients = addresses.iter().copied().map(api_client).collect::<Result<_>>()?;
+        Ok(Self { network_id: genesis.network_id(), quorum: genesis.validator_set()?.quorum(), addresses, clients })
+    }
+
+    /// Asks all peers, each for as long as it may take.
+    pub(crate) async fn ask(&self) -> Vec<Found> {
+        join_all((0..self.clients.len()).map(|peer| self.ask_one(peer))).await
+    }
+
+    /// The clients of those that answer, the quickest first. A quorum of them is enough to ask: whoever hangs is not
+    /// waited for.
+    pub(crate) async fn answering(&self, peers: impl IntoIterator<Item = usize>) -> Vec<HttpClient> {
+        let asked: FuturesUnordered<_> = peers
+            .into_iter()
+            .map(async |peer| self.ask_one(peer).await.peer().map(|_| self.clients[peer].clone()))
+            .collect();
+        asked.flat_map(stream::iter).take(self.quorum).collect().await
+    }
+
+    async fn ask_one(&self, peer: usize) -> Found {
+        let answer = tokio::time::timeout(TIMEOUT, self.clients[peer].status()).await;
+        let Ok(Ok(status)) = answer else { return Found::None };
+        if status.network_id != self.network_id {
+            let (name, id) = (&status.network, units::short(status.network_id));
+            return Found::Other(format!("a peer of another network answers, `{name}` ({id})"));
+        }
+        if status.validator.map(usize::from) != Some(peer) {
+            let who = status.validator.map_or("an observer".into(), |index| format!("peer {index}"));
+            return Found::Other(format!("{who} of this network answers"));
+        }
+        Found::Peer(Box::new(status))
+    }
+}

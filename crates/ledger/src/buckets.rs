@@ -1,0 +1,100 @@
+//! The records of the state, laid out in buckets by the first two bytes of their keys: what the state's root is made of,
+//! and what a part of a snapshot holds. Keys are hashes, so buckets are about equally full.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
+
+use dtn_primitives::{Address, B256, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    lines::Copies,
+    state::{Changes, OpenOrder, State},
+};
+
+/// How many bits of a key name its bucket.
+pub(crate) const BUCKET_BITS: u32 = 16;
+
+/// How many buckets there are.
+pub(crate) const BUCKETS: usize = 1 << BUCKET_BITS;
+
+/// The records of a bucket, of each kind in ascending order of their keys.
+#[derive(Serialize)]
+struct Records<'a> {
+    nonces: Vec<(&'a Address, &'a u64)>,
+    orders: Vec<(&'a B256, &'a OpenOrder)>,
+    lines: Vec<(&'a B256, &'a Copies)>,
+}
+
+/// The same, as it is read.
+#[derive(Deserialize)]
+struct OwnedRecords {
+    nonces: Vec<(Address, u64)>,
+    orders: Vec<(B256, OpenOrder)>,
+    lines: Vec<(B256, Copies)>,
+}
+
+/// The bucket of a key.
+fn bucket_of<const N: usize>(key: [u8; N]) -> u16 {
+    let [first, second] = [key[0], key[1]];
+    u16::from_be_bytes([first, second])
+}
+
+/// The keys of a range of buckets.
+pub(crate) fn keys<K: From<[u8; N]>, const N: usize>(buckets: &RangeInclusive<u16>) -> RangeInclusive<K> {
+    let key = |number: u16, rest: u8| {
+        let mut key = [rest; N];
+        key[..2].copy_from_slice(&number.to_be_bytes());
+        K::from(key)
+    };
+    key(*buckets.start(), 0)..=key(*buckets.end(), u8::MAX)
+}
+
+fn part<'a, K: Ord + From<[u8; N]>, V, const N: usize>(map: &'a BTreeMap<K, V>, number: u16) -> Vec<(&'a K, &'a V)> {
+    map.range(keys::<K, N>(&(number..=number))).collect()
+}
+
+impl State {
+    /// The records of a bucket, encoded; `None` if it has none.
+    pub(crate) fn bucket(&self, number: u16) -> Option<Vec<u8>> {
+        let records = Records {
+            nonces: part::<_, _, 20>(&self.nonces, number),
+            orders: part::<_, _, 32>(&self.orders, number),
+            lines: part::<_, _, 32>(&self.lines, number),
+        };
+        let is_empty = records.nonces.is_empty() && records.orders.is_empty() && records.lines.is_empty();
+        (!is_empty).then(|| codec::encode(&records))
+    }
+
+    /// Takes in the records of a bucket, which is part of a state that a quorum signed.
+    pub(crate) fn add_bucket(&mut self, encoded: &[u8]) -> Result<(), codec::CodecError> {
+        let OwnedRecords { nonces, orders, lines } = codec::decode(encoded, encoded.len())?;
+        self.nonces.extend(nonces);
+        self.orders.extend(orders);
+        self.lines.extend(lines);
+        Ok(())
+    }
+
+    /// The buckets that hold something, in their order.
+    pub(crate) fn buckets(&self) -> BTreeSet<u16> {
+        buckets(self.nonces.keys(), self.orders.keys(), self.lines.keys())
+    }
+}
+
+impl Changes {
+    /// The buckets that it changes, in their order.
+    pub(crate) fn buckets(&self) -> BTreeSet<u16> {
+        buckets(self.nonces.keys(), self.orders.keys(), self.lines.keys())
+    }
+}
+
+fn buckets<'a>(
+    nonces: impl Iterator<Item = &'a Address>,
+    orders: impl Iterator<Item = &'a B256>,
+    lines: impl Iterator<Item = &'a B256>,
+) -> BTreeSet<u16> {
+    let nonces = nonces.map(|account| bucket_of(account.into_array()));
+    nonces.chain(orders.chain(lines).map(|hash| bucket_of(hash.0))).collect()
+}

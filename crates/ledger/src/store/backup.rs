@@ -1,0 +1,72 @@
+//! Copies of a store, which its peer must not take for the store: what it has said since the copy was made, the copy does
+//! not know.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+use dtn_primitives::B256;
+use redb::Durability;
+
+use super::{
+    Memory, Store, StoreError,
+    memory::{Age, sync_folder},
+    tables::{MEMORY_KEY, META, RUN_KEY, put},
+};
+
+impl Store {
+    /// Copies a store, which is checked and locked meanwhile, to a file that is not there yet.
+    pub(crate) fn back_up(store: &Path, file: &Path, network_id: B256) -> Result<(), StoreError> {
+        vacant(file)?;
+        fs::metadata(store).map_err(|error| StoreError::io(store, error))?;
+        let _checked = Self::open(store, network_id)?;
+        let draft = file.with_extension("part");
+        copy(store, &draft).and_then(|()| publish(&draft, file)).map_err(|error| StoreError::io(file, error))
+    }
+
+    /// Puts a copy in the place of a store that is gone. It says of itself that it does not know everything.
+    pub(crate) fn restore(file: &Path, store: &Path, network_id: B256) -> Result<(), StoreError> {
+        vacant(store)?;
+        // The age is that of the store that is gone: this one must not be taken for a damaged form of it.
+        let age = Age::read(store)?.unwrap_or_default();
+        let draft = store.with_file_name("restored.redb");
+        copy(file, &draft).map_err(|error| StoreError::io(file, error))?;
+        let outdated = Self::open(&draft, network_id).and_then(|copied| copied.outdate(age.run));
+        if let Err(error) = outdated {
+            fs::remove_file(&draft).ok();
+            return Err(error);
+        }
+        publish(&draft, store).map_err(|error| StoreError::io(store, error))
+    }
+
+    /// Says of itself that its peer has run and spoken since.
+    fn outdate(&self, run: u64) -> Result<(), StoreError> {
+        let run = run.max(self.run()?).saturating_add(1);
+        self.write(Durability::Immediate, |transaction| {
+            let mut meta = transaction.open_table(META)?;
+            put(&mut meta, META, RUN_KEY, &run)?;
+            put(&mut meta, META, MEMORY_KEY, &Memory::Lost)
+        })
+    }
+}
+
+fn vacant(file: &Path) -> Result<(), StoreError> {
+    match file.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(StoreError::Exists { file: file.display().to_string() }),
+        Err(error) => Err(StoreError::io(file, error)),
+    }
+}
+
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    File::open(to)?.sync_all()
+}
+
+/// Moves a file that is complete to its place.
+pub(super) fn publish(draft: &Path, file: &Path) -> io::Result<()> {
+    fs::rename(draft, file)?;
+    sync_folder(file)
+}

@@ -1,0 +1,132 @@
+//! What is on disk: one `redb` file.
+//!
+//! A damaged file is a typed error and never a wrong answer. Opening it has redb verify the checksums of all its pages,
+//! which takes as long as reading the file. What is damaged later fails the checksum that every record carries over
+//! its table, key and value. And since redb panics on some broken structures, its panics become the same error.
+//!
+//! What must be durable is what others rely on: what this replica has said, which is the journal. Appending to it is
+//! the one write that waits for the disk, and it makes everything written before durable too. A block is written
+//! without waiting. If the machine fails before the next append, the store is as it was at the last one: the block is
+//! gone, but so is, being part of the same transaction, the removal of its journal, so the replica knows again what it
+//! prepared at that height and cannot contradict itself. The block is final all the same, because a quorum has it
+//! prepared durably, and comes again from the others or, if all have failed, from the next view's primary.
+
+mod backup;
+mod blocks;
+mod checkpoints;
+mod error;
+mod journal;
+mod memory;
+mod migrate;
+mod open;
+mod proofs;
+mod reading;
+mod results;
+mod shelf;
+mod state;
+mod tables;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use redb::{Database, Durability, ReadableDatabase};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use self::{
+    error::StoreError,
+    memory::{Memory, NEVER_VOTED, mark_never_voted},
+    reading::Reading,
+};
+use self::{error::guard, memory::AgeFile, shelf::Shelf, tables::*};
+pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};
+
+/// Writes that do not wait for the disk before one does: it bounds what a failing machine loses, and what redb holds
+/// back from reuse until then.
+const MAX_UNSYNCED: u64 = 64;
+
+/// Where a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The height of its block.
+    pub height: u64,
+    /// Its place in the block.
+    pub index: u32,
+}
+
+/// The durable part of a ledger. Clones read the same store, also while a block is being committed.
+#[derive(Clone)]
+pub struct Store {
+    /// Before the database, which is closed when nobody reads it any more.
+    shelf: Arc<Shelf>,
+    database: Arc<Database>,
+    name: Arc<str>,
+    durable_writes: Arc<AtomicU64>,
+    unsynced: Arc<AtomicU64>,
+    beside: Option<Arc<AgeFile>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.name)
+    }
+}
+
+impl Store {
+    /// How often this process waited for the disk.
+    pub fn durable_writes(&self) -> u64 {
+        self.durable_writes.load(Ordering::Relaxed)
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        if self.unsynced.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        self.write(Durability::Immediate, |_| Ok(()))
+    }
+
+    /// The error of a record that contradicts another.
+    pub(crate) fn contradiction(&self, reason: &str) -> StoreError {
+        StoreError::Corrupt { store: self.name.to_string(), reason: reason.into() }
+    }
+
+    fn read<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
+        guard(&self.name, || get(&self.database.begin_read()?.open_table(table)?, table, key))
+    }
+
+    fn write(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let written = guard(&self.name, || {
+            let mut transaction = self.database.begin_write()?;
+            let late = self.unsynced.load(Ordering::Relaxed) >= MAX_UNSYNCED;
+            let durable = late || matches!(durability, Durability::Immediate);
+            transaction.set_durability(if durable { Durability::Immediate } else { durability })?;
+            work(&transaction)?;
+            if !durable {
+                transaction.commit()?;
+                self.unsynced.fetch_add(1, Ordering::Relaxed);
+                return Ok(None);
+            }
+            let mut meta = transaction.open_table(META)?;
+            let writes = get(&meta, META, WRITES_KEY)?.unwrap_or(0u64).saturating_add(1);
+            put(&mut meta, META, WRITES_KEY, &writes)?;
+            drop(meta);
+            transaction.commit()?;
+            self.durable_writes.fetch_add(1, Ordering::Relaxed);
+            self.unsynced.store(0, Ordering::Relaxed);
+            Ok(Some(writes))
+        })?;
+        match (&self.beside, written) {
+            (Some(beside), Some(writes)) => beside.wrote(writes),
+            _ => Ok(()),
+        }
+    }
+}

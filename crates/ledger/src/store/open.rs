@@ -1,0 +1,104 @@
+//! Opening a store, and making a new one.
+
+use std::{path::Path, sync::Arc};
+
+use dtn_primitives::{B256, VERSION};
+use redb::{Database, Durability, ReadableDatabase, backends::InMemoryBackend};
+
+use super::{
+    Memory, Store, StoreError,
+    error::{corrupt, guard},
+    memory::{self, Age, AgeFile},
+    shelf::Shelf,
+    tables::{MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put, version},
+};
+
+/// Pages that redb keeps in memory; its default is 1 GiB, and several peers may share a machine.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+impl Store {
+    /// Opens the file, or makes a new one, which knows nothing of what its peer may have said.
+    pub(crate) fn open(path: &Path, network_id: B256) -> Result<Self, StoreError> {
+        Self::open_or_make(path, network_id, Memory::Lost)
+    }
+
+    /// Opens the file, or makes a new one, for a peer that is about to speak. Says whether it is an older copy of the
+    /// store that this peer had.
+    pub(crate) fn start(path: &Path, network_id: B256) -> Result<(Self, bool), StoreError> {
+        let memory = if memory::is_marked(path)? { Memory::NeverVoted } else { Memory::Lost };
+        let mut store = Self::open_or_make(path, network_id, memory)?;
+        memory::unmark(path)?;
+        let is_older = store.begin_run(path)?;
+        Ok((store, is_older))
+    }
+
+    fn open_or_make(path: &Path, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let database = guard(&name, || {
+            let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+            // "Repaired" may mean that the last commit was undone, and with it votes that others have seen.
+            if database.check_integrity()? { Ok(database) } else { Err(corrupt("its pages fail their checksums")) }
+        })?;
+        let mut store = Self::check(database, name, network_id, memory)?;
+        store.shelf = Shelf::open(path)?.into();
+        if let Some(age) = Age::read(path)? {
+            let own = store.age()?;
+            if own.run == age.run && own.writes < age.writes {
+                return Err(store.contradiction("what was written last is missing"));
+            }
+            store.beside = if own.run == age.run { Some(AgeFile::open(path, age)?.into()) } else { None };
+        }
+        Ok(store)
+    }
+
+    /// A store that is gone when it is dropped. Nobody can have lost it before.
+    pub(crate) fn in_memory(network_id: B256) -> Result<Self, StoreError> {
+        let name = "in memory".to_string();
+        let backend = InMemoryBackend::new();
+        let builder = || Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?);
+        Self::check(guard(&name, builder)?, name, network_id, Memory::NeverVoted)
+    }
+
+    /// Makes the tables of a new store; an old one must be of this version and network.
+    fn check(database: Database, name: String, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
+        let store = Self {
+            database: Arc::new(database),
+            name: name.into(),
+            durable_writes: Arc::default(),
+            unsynced: Arc::default(),
+            beside: None,
+            shelf: Shelf::in_memory().into(),
+        };
+        let known = guard(&store.name, || {
+            let reading = store.database.begin_read()?;
+            let tables = reading.list_tables()?.count();
+            if tables == 0 {
+                return Ok(None);
+            }
+            let meta = reading.open_table(META)?;
+            let network: Option<B256> = get(&meta, META, NETWORK_KEY)?;
+            Ok(Some((version(&meta)?, network)))
+        })?;
+        let store_name = || store.name.to_string();
+        match known {
+            None => store.write(Durability::Immediate, |transaction| {
+                for table in TABLES {
+                    transaction.open_table(table)?;
+                }
+                let mut meta = transaction.open_table(META)?;
+                put(&mut meta, META, SCHEMA_KEY, &VERSION)?;
+                put(&mut meta, META, NETWORK_KEY, &network_id)?;
+                put(&mut meta, META, MEMORY_KEY, &memory)
+            })?,
+            Some((have, _)) if have != VERSION => {
+                return Err(StoreError::OtherVersion { store: store_name(), have, need: VERSION });
+            }
+            Some((_, Some(network))) if network == network_id => {}
+            Some((_, Some(have))) => {
+                return Err(StoreError::OtherNetwork { store: store_name(), have, need: network_id });
+            }
+            Some((_, None)) => return Err(store.contradiction("it names no network")),
+        }
+        Ok(store)
+    }
+}

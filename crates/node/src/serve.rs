@@ -1,0 +1,96 @@
+//! Answers to peers that ask for blocks, parts of the state and proofs, read from the store beside the thread that votes:
+//! the store keeps its states apart, so whoever reads one holds up nobody.
+
+use std::sync::Arc;
+
+use dtn_ledger::{CHUNK_BYTES, Store, StoreError};
+use dtn_primitives::{B256, MAX_PROOF_BYTES, codec};
+use tokio::sync::Semaphore;
+
+use crate::{
+    network::Exchange,
+    wire::{CertifiedBlock, MAX_SYNC_REQUEST, SYNC_RESPONSE_TARGET, SyncRequest, SyncResponse},
+};
+
+/// Answers that are read and encoded at a time; the others wait. Each takes some milliseconds of a processor.
+const THREADS: usize = 2;
+
+/// The most blocks in an answer, however small they are.
+const MAX_BLOCKS: u64 = 1024;
+
+/// What an answer to a request is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// These bytes.
+    Answer(Vec<u8>),
+    /// Something that only the owner of the ledger knows: the state to begin with where the blocks are gone.
+    AskCore,
+    /// Nothing: no correct peer asks so.
+    Malformed,
+}
+
+/// Reads answers from a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive {
+    store: Store,
+    threads: Arc<Semaphore>,
+}
+
+impl Archive {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, threads: Arc::new(Semaphore::new(THREADS)) }
+    }
+
+    /// The bytes that an answer may have, which is what asking costs until it is known.
+    pub(crate) fn cost(exchange: Exchange) -> usize {
+        match exchange {
+            Exchange::Sync => SYNC_RESPONSE_TARGET.max(CHUNK_BYTES),
+            Exchange::Proof => MAX_PROOF_BYTES,
+        }
+    }
+
+    /// Answers a request on a thread of its own; `None` if the store fails, which its owner notices by itself.
+    pub(crate) async fn serve(self, exchange: Exchange, request: Vec<u8>) -> Option<Served> {
+        let _permit = self.threads.acquire_owned().await.ok()?;
+        let store = self.store;
+        let served = tokio::task::spawn_blocking(move || answer(&store, exchange, &request)).await.ok()?;
+        served.inspect_err(|error| tracing::warn!(%error, "a peer's request could not be answered")).ok()
+    }
+}
+
+/// The answer to a request, as far as the store knows it.
+pub(crate) fn answer(store: &Store, exchange: Exchange, request: &[u8]) -> Result<Served, StoreError> {
+    match exchange {
+        Exchange::Proof => {
+            let Ok(digest) = B256::try_from(request) else { return Ok(Served::Malformed) };
+            Ok(Served::Answer(store.proof(digest)?.unwrap_or_default()))
+        }
+        Exchange::Sync => {
+            let response = match codec::decode(request, MAX_SYNC_REQUEST) {
+                Err(_) => return Ok(Served::Malformed),
+                Ok(SyncRequest::Blocks { from, .. }) if from < store.lowest_block()? => return Ok(Served::AskCore),
+                Ok(SyncRequest::Blocks { from, to }) => SyncResponse::Blocks(certified_blocks(store, from, to)?),
+                Ok(SyncRequest::Chunk { height, index }) => {
+                    let chunk = store.snapshot_chunk(height, index)?;
+                    chunk.map_or(SyncResponse::Blocks(Vec::new()), SyncResponse::Chunk)
+                }
+            };
+            Ok(Served::Answer(codec::encode(&response)))
+        }
+    }
+}
+
+/// Certified blocks from a height on, each encoded once, as many as fit.
+fn certified_blocks(store: &Store, from: u64, to: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+    let (mut blocks, mut size) = (Vec::new(), 0);
+    for height in from..=to.min(from.saturating_add(MAX_BLOCKS - 1)) {
+        let (Some(block), Some(certificate)) = (store.block(height)?, store.certificate(height)?) else { break };
+        let encoded = codec::encode(&CertifiedBlock { block, certificate });
+        if !blocks.is_empty() && size + encoded.len() > SYNC_RESPONSE_TARGET {
+            break;
+        }
+        size += encoded.len();
+        blocks.push(encoded);
+    }
+    Ok(blocks)
+}
