@@ -19,7 +19,7 @@ use common::{Scene, signal, succeed, text, wait_until};
 /// Asks a peer for a page: the status and the body.
 fn get(scene: &Scene, index: usize, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(scene.api(index)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

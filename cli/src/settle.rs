@@ -212,8 +212,10 @@ async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
     'peers: for peer in &client.peers {
         let mut found = Vec::<FinalizedResult>::new();
         loop {
-            let next = found.last().map_or(from, |last| last.header.height + 1);
-            match peer.results(next).await {
+            // A page may end within a block.
+            let next = found.last().map_or(from, |last| last.header.height);
+            let skip = found.iter().rev().take_while(|last| last.header.height == next).count();
+            match peer.results(next, Some(skip)).await {
                 Ok(more) if more.is_empty() => return Ok(found),
                 Ok(more) => {
                     for result in &more {

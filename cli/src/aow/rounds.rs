@@ -13,7 +13,7 @@ use dtn_report::{
 };
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     l1::{client::Client, home::Home},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How often the peers are asked how far a round is.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a peer may take to say what it found: one that hangs keeps nobody waiting for longer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long after a round's deadline its end is waited for.
 const GRACE: Duration = Duration::from_secs(60);
@@ -187,8 +190,8 @@ pub(crate) async fn end(client: &Client, opened_at: u64, asked: &Asked, quorum: 
 async fn verifications(client: &Client, round: &Round) -> Vec<VerificationEntry> {
     let began = Instant::now();
     loop {
-        let asked = join_all(client.peers.iter().map(|peer| of_peer(peer, round.number))).await;
-        let answers: Vec<_> = asked.into_iter().flatten().collect();
+        let asked = join_all(client.peers.iter().map(|peer| timeout(ANSWER, of_peer(peer, round.number)))).await;
+        let answers: Vec<_> = asked.into_iter().flatten().flatten().collect();
         let missing = |(verifier, found): &(Address, Vec<Verification>)| {
             let others = round.completed.iter().filter(|completed| completed.node != *verifier);
             others.filter(|completed| found.iter().all(|it| it.node != completed.node)).count()

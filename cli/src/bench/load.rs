@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use dtn_node::{ApiClient, SubmitOutcome};
+use dtn_node::{ApiClient, RefusalKind, SubmitOutcome};
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -23,8 +23,8 @@ use super::workload::Workload;
 /// The most transactions in one call.
 const BATCH: usize = 512;
 
-/// The most bytes in one call.
-const BATCH_BYTES: usize = 1 << 20;
+/// The most bytes in one call: twice as many in JSON, and a WebSocket takes messages of 256 KiB.
+const BATCH_BYTES: usize = 96 << 10;
 
 /// How long a peer may take to answer a call.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -233,17 +233,16 @@ impl Load {
 
 /// Whether a peer has a transaction now; false if it has too much for the moment.
 fn taken(outcome: SubmitOutcome) -> Result<bool> {
-    let reason = match outcome {
-        SubmitOutcome::Hash(_) => return Ok(true),
-        SubmitOutcome::Error(reason) => reason,
-    };
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| reason.contains(phrase));
-    if says(&["pending already", "was used before"]) {
-        Ok(true)
-    } else if says(&["mempool is full", "too many pending", "is too high"]) {
-        Ok(false)
-    } else {
-        bail!("a peer refuses the load: {reason}")
+    let SubmitOutcome::Refused(refused) = outcome else { return Ok(true) };
+    match refused.kind {
+        RefusalKind::Pending { .. }
+        | RefusalKind::Taken { .. }
+        | RefusalKind::Final { .. }
+        | RefusalKind::NonceTooLow { .. } => Ok(true),
+        RefusalKind::Full | RefusalKind::NonceTooHigh { .. } => Ok(false),
+        RefusalKind::NotNow | RefusalKind::Invalid | RefusalKind::Unknown => {
+            bail!("a peer refuses the load: {refused}")
+        }
     }
 }
 
@@ -278,7 +277,9 @@ impl Link {
                 self.client = Some(client);
                 Ok(Some(outcomes))
             }
-            Ok(Err(jsonrpsee::core::ClientError::Call(error))) if error.code() != dtn_node::UNAVAILABLE => {
+            Ok(Err(jsonrpsee::core::ClientError::Call(error)))
+                if ![dtn_node::UNAVAILABLE, dtn_node::BUSY].contains(&error.code()) =>
+            {
                 Err(error).context("a peer refuses a call")
             }
             Ok(Err(_)) | Err(_) => {

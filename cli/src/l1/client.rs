@@ -1,24 +1,31 @@
-//! A client of the L1: signs and hands in transactions, and believes an answer that f + 1 peers give alike.
+//! A client of the L1: signs and hands in transactions, and reads.
+//!
+//! A reply that f + 1 peers sign alike is true, because one of them is correct. A write counts as done once a *quorum* has
+//! signed it, and a read once a quorum answers alike: two quorums share f + 1 peers, so a correct one that has executed
+//! the write is among those that answer any later read. Nobody is waited for that is not needed.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use dtn_ledger::AdmissionError;
-use dtn_node::{ApiClient, CertifiedHeader};
+use dtn_node::{ApiClient, CertifiedHeader, RefusalKind};
 use dtn_primitives::{
-    Answer, B256, Domain, Genesis, Order, Payload, Question, Round, SecretKey, Transaction, ValidatorSet,
+    Answer, B256, Domain, Genesis, Order, Payload, Question, Reply, Round, SecretKey, Transaction, ValidatorSet,
 };
 use dtn_settlement::keystore::{KeyInfo, Password};
 use futures::{
     StreamExt, TryStreamExt,
-    future::join_all,
     stream::{self, FuturesUnordered},
 };
 use jsonrpsee::{
     core::ClientError,
     http_client::{HttpClient, HttpClientBuilder},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{blocks::Verifier, home::Home};
 
@@ -31,11 +38,23 @@ const RESUBMIT: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer; more than it is asked to wait.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a peer may take to take an order before another is asked.
+/// How long a peer may take to take an order.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The pause before peers that did not answer are asked again.
+/// How long fewer than a quorum may answer a question, and how long a quorum may answer it differently.
+const READ_PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
+
+/// The pause before peers that did not answer are asked again, and before another is asked beside one that is slow.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long peers are waited for whose answers are welcome and not needed.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// How long it is looked whether an order that peers refuse is final already.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// How long a final order waits for a quorum to say so.
+const SPREAD: Duration = Duration::from_secs(10);
 
 /// How long fewer than f + 1 peers may answer.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -69,6 +88,8 @@ pub(crate) struct Accepted {
     pub(crate) block: B256,
     /// How many peers had said so when the client believed it.
     pub(crate) replies: usize,
+    /// Whether they are a quorum. If not, it is final all the same, but a read may not show it yet.
+    pub(crate) by_quorum: bool,
 }
 
 /// An answer to a read-only question.
@@ -117,64 +138,99 @@ impl Client {
         self.validators.max_faulty() + 1
     }
 
-    /// The (f + 1)-highest of the peers' answers: a correct peer is at or above it.
-    fn believed(&self, answers: impl IntoIterator<Item = Option<u64>>) -> Result<u64> {
-        let mut answers: Vec<_> = answers.into_iter().flatten().collect();
-        answers.sort_unstable_by(|a, b| b.cmp(a));
-        answers.get(self.convincing() - 1).copied().ok_or_else(|| self.too_few(answers.len()))
+    /// The answers of peers, until `enough` have come and a moment more. A peer that hangs costs that moment.
+    pub(crate) async fn gather<'a, T, F>(&'a self, enough: usize, ask: impl Fn(&'a HttpClient) -> F) -> Vec<T>
+    where
+        F: Future<Output = Option<T>>,
+    {
+        let mut asked: FuturesUnordered<_> = self.peers.iter().map(ask).collect();
+        let mut answers = Vec::new();
+        loop {
+            let next = asked.next();
+            let answer = match answers.len() < enough {
+                true => next.await,
+                false => timeout(MOMENT, next).await.unwrap_or_default(),
+            };
+            match answer {
+                Some(answer) => answers.extend(answer),
+                None => return answers,
+            }
+        }
+    }
+
+    /// The (f + 1)-highest of a quorum's numbers: a correct peer is at or above it.
+    async fn believed<'a, F>(&'a self, ask: impl Fn(&'a HttpClient) -> F) -> Result<u64>
+    where
+        F: Future<Output = Option<u64>>,
+    {
+        let answers = self.gather(self.validators.quorum(), ask).await;
+        self.reached(answers.iter().copied()).ok_or_else(|| self.too_few(answers.len()))
+    }
+
+    /// The (f + 1)-highest of some numbers, if there are so many.
+    fn reached(&self, numbers: impl Iterator<Item = u64>) -> Option<u64> {
+        let mut numbers: Vec<_> = numbers.collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers.get(self.convincing() - 1).copied()
     }
 
     /// The next nonce of an account.
     pub(crate) async fn next_nonce(&self, key: &SecretKey) -> Result<u64> {
-        let account = key.address();
-        let nonce = async |peer: &HttpClient| peer.nonce(account).await.ok();
-        self.believed(join_all(self.peers.iter().map(nonce)).await)
+        match self.read(Question::Nonce(key.address())).await?.answer {
+            Answer::Nonce(next) => Ok(next),
+            other => bail!("peers answer {other:?} when they are asked for a nonce"),
+        }
     }
 
-    /// Asks all peers a read-only question until a quorum signs the same answer (OSDI '99, §5.1). Answers differ while
-    /// some peers are a block ahead of others, so they are asked again for a while.
+    /// Asks all peers a read-only question until a quorum signs the same answer (OSDI '99, §5.1). Where they differ,
+    /// because some are behind, those are asked anew for an answer from the height that a correct one has reached.
     pub(crate) async fn read(&self, question: Question) -> Result<Read> {
-        let began = Instant::now();
+        let (quorum, (for_quorum, for_accord)) = (self.validators.quorum(), READ_PATIENCE);
+        let (began, mut at_least) = (Instant::now(), None);
         loop {
-            let answers = join_all(self.peers.iter().map(|peer| peer.read(question))).await;
-            let mut said: HashMap<Answer, HashMap<u16, u64>> = HashMap::new();
-            for signed in answers.into_iter().flatten() {
-                if signed.verify(&question, &self.domain, &self.validators).is_ok() {
-                    said.entry(signed.answer).or_default().insert(signed.validator.0, signed.height);
+            let mut asked: FuturesUnordered<_> = self.peers.iter().map(|peer| peer.read(question, at_least)).collect();
+            let (mut heights, mut said) = (HashMap::new(), HashMap::<Answer, HashMap<u16, u64>>::new());
+            loop {
+                let patience = if heights.len() < quorum { for_quorum } else { PAUSE };
+                let Ok(Some(answer)) = timeout(patience, asked.next()).await else { break };
+                let Ok(signed) = answer else { continue };
+                let is_known = heights.contains_key(&signed.validator.0);
+                if is_known || signed.verify(&question, &self.domain, &self.validators).is_err() {
+                    continue;
+                }
+                heights.insert(signed.validator.0, signed.height);
+                let alike = said.entry(signed.answer).or_default();
+                alike.insert(signed.validator.0, signed.height);
+                if alike.len() >= quorum {
+                    let height = alike.values().min().copied().unwrap_or_default();
+                    return Ok(Read { answer: signed.answer, height, answers: alike.len() });
                 }
             }
-            let answered: usize = said.values().map(HashMap::len).sum();
-            let agreed = said.into_iter().find(|(_, by)| by.len() >= self.validators.quorum());
-            if let Some((answer, by)) = agreed {
-                let height = by.values().min().copied().unwrap_or_default();
-                return Ok(Read { answer, height, answers: by.len() });
-            }
+            let patience = if heights.len() < quorum { for_quorum } else { for_accord };
             ensure!(
-                began.elapsed() < SUBMIT_TIMEOUT,
-                "{answered} of {} peers answered, and no quorum of {} alike; look at `dtn-cli l1 status`",
+                began.elapsed() < patience,
+                "{} of {} peers answered, and no quorum of {quorum} alike; look at `dtn-cli l1 status`",
+                heights.len(),
                 self.peers.len(),
-                self.validators.quorum()
             );
+            at_least = self.reached(heights.into_values()).max(at_least);
             sleep(PAUSE).await;
         }
     }
 
     /// The height that the network has reached.
     pub(crate) async fn height(&self) -> Result<u64> {
-        let height = async |peer: &HttpClient| peer.status().await.ok().map(|status| status.height);
-        self.believed(join_all(self.peers.iter().map(height)).await)
+        self.believed(async |peer| peer.status().await.ok().map(|status| status.height)).await
     }
 
     /// The number of the last round that was opened.
     pub(crate) async fn last_round(&self) -> Result<u64> {
-        let last = async |peer: &HttpClient| peer.rounds().await.ok().map(|rounds| rounds.last);
-        self.believed(join_all(self.peers.iter().map(last)).await)
+        self.believed(async |peer| peer.rounds().await.ok().map(|rounds| rounds.last)).await
     }
 
     /// A round as f + 1 peers know it; none while they differ, or if they have none.
     pub(crate) async fn round(&self, number: u64) -> Result<Option<Round>> {
-        let answers = join_all(self.peers.iter().map(|peer| peer.round(number))).await;
-        let answers: Vec<_> = answers.into_iter().filter_map(Result::ok).collect();
+        let answers = self.gather(self.validators.quorum(), async |peer| peer.round(number).await.ok()).await;
         if answers.len() < self.convincing() {
             return Err(self.too_few(answers.len()));
         }
@@ -204,21 +260,35 @@ impl Client {
         stream::iter(transactions).map(execute).buffered(UNDER_WAY).try_collect().await
     }
 
-    /// Hands in a transaction and waits until f + 1 peers sign the same reply (OSDI '99, §4.1). Hands it in again to
-    /// all peers now and then, as the paper's client does when the primary does not answer.
+    /// Hands in a transaction and waits until a quorum signs the same reply. Hands it in again to all peers now and
+    /// then, as the client of OSDI '99, §4.1 does when the primary does not answer.
     async fn execute(&self, transaction: &Transaction) -> Result<Accepted> {
         let hash = transaction.hash(&self.domain);
         let began = Instant::now();
         let (mut heard, mut height, mut moved) = (began, 0, began);
+        let (mut replies, mut is_final) = (Replies::default(), None::<Instant>);
         let mut refusals = self.submit(transaction, hash).await;
         loop {
-            // Once it is final, peers refuse it as well: only a refusal without a reply is one.
+            // Once it is final, peers refuse it as well. Those that have it answer at once.
             let refused = refusals.len() >= self.convincing();
-            let (accepted, answers) = self.replies(hash, if refused { Duration::ZERO } else { RESUBMIT }).await;
-            if let Some(accepted) = accepted {
-                return Ok(accepted);
-            }
-            if refused && let Some(reason) = refusals.pop() {
+            let is_hopeless = refusals.iter().all(|(kind, _)| *kind == RefusalKind::Invalid);
+            let wait = match (refused, is_hopeless) {
+                (false, _) => RESUBMIT,
+                (true, false) => DOUBT,
+                (true, true) => Duration::ZERO,
+            };
+            let answers = self.ask_for_replies(hash, wait, &mut replies).await;
+            let most = replies.most();
+            if let Some(accepted) = most.clone().filter(|most| most.replies >= self.convincing()) {
+                let since = *is_final.get_or_insert_with(Instant::now);
+                let by_quorum = accepted.replies >= self.validators.quorum();
+                if by_quorum || since.elapsed() > SPREAD {
+                    return Ok(Accepted { by_quorum, ..accepted });
+                }
+            } else if refused
+                && most.is_none()
+                && let Some((_, reason)) = refusals.pop()
+            {
                 bail!("the network refuses the transaction: {reason}");
             }
             if answers >= self.convincing() {
@@ -239,67 +309,74 @@ impl Client {
                 began.elapsed().as_secs(),
                 moved.elapsed().as_secs()
             );
-            refusals = self.submit_to_all(transaction, hash).await;
+            if is_final.is_none() {
+                refusals = self.submit_to_all(transaction, hash).await;
+            }
         }
     }
 
-    /// Hands a transaction to the first peer that takes it. The reasons of those that refused it if none did.
-    async fn submit(&self, transaction: &Transaction, hash: B256) -> Vec<String> {
-        let mut refusals = Vec::new();
-        for peer in &self.peers {
-            match submit_to(peer, transaction, hash).await {
-                Outcome::Taken => return Vec::new(),
-                Outcome::Refused(reason) => refusals.push(reason),
-                Outcome::Silent => {}
+    /// Hands a transaction to one peer after the other until one takes it; the next one is not kept waiting by one that
+    /// is slow. The reasons of those that refused it if none did, or once so many did that one of them is correct.
+    async fn submit(&self, transaction: &Transaction, hash: B256) -> Vec<Refusal> {
+        let (mut refusals, mut asked, mut left) = (Vec::new(), FuturesUnordered::new(), self.peers.iter());
+        while refusals.len() < self.convincing() {
+            let next = left.next();
+            asked.extend(next.map(|peer| submit_to(peer, transaction, hash)));
+            let patience = if next.is_some() { PAUSE } else { SUBMIT_TIMEOUT };
+            match timeout(patience, asked.next()).await {
+                Ok(Some(Outcome::Taken)) => return Vec::new(),
+                Ok(Some(Outcome::Refused(refusal))) => refusals.push(refusal),
+                Ok(Some(Outcome::Silent)) => {}
+                Ok(None) | Err(_) if next.is_none() => break,
+                Ok(None) | Err(_) => {}
             }
         }
         refusals
     }
 
     /// Hands a transaction to all peers. The reasons of those that refused it if none took it.
-    async fn submit_to_all(&self, transaction: &Transaction, hash: B256) -> Vec<String> {
+    async fn submit_to_all(&self, transaction: &Transaction, hash: B256) -> Vec<Refusal> {
+        let submit = async |peer| Some(submit_to(peer, transaction, hash).await);
         let mut refusals = Vec::new();
-        for outcome in join_all(self.peers.iter().map(|peer| submit_to(peer, transaction, hash))).await {
+        for outcome in self.gather(self.validators.quorum(), submit).await {
             match outcome {
                 Outcome::Taken => return Vec::new(),
-                Outcome::Refused(reason) => refusals.push(reason),
+                Outcome::Refused(refusal) => refusals.push(refusal),
                 Outcome::Silent => {}
             }
         }
         refusals
     }
 
-    /// Waits for f + 1 matching signed replies. Says too how many peers answered, with a reply or without.
-    async fn replies(&self, transaction: B256, wait: Duration) -> (Option<Accepted>, usize) {
+    /// Asks for signed replies until a quorum has given the same, or nobody is waited for who is needed. Says how many
+    /// peers answered, with a reply or without.
+    async fn ask_for_replies(&self, transaction: B256, wait: Duration, replies: &mut Replies) -> usize {
         let wait_ms = wait.as_millis() as u64;
         let asked = self.peers.iter().map(async |peer| peer.reply(transaction, wait_ms).await);
-        let mut asked: FuturesUnordered<_> = asked.collect();
-        let mut said: HashMap<(u64, B256), Vec<u16>> = HashMap::new();
-        let mut answers = 0;
-        while let Some(answer) = asked.next().await {
+        let (mut asked, mut answers): (FuturesUnordered<_>, _) = (asked.collect(), 0);
+        // A peer that hangs is not waited for longer than one that has nothing to say.
+        let deadline = Instant::now() + wait + PAUSE;
+        while let Ok(Some(answer)) = timeout_at(deadline, asked.next()).await {
             let Ok(reply) = answer else { continue };
             answers += 1;
             let Some(reply) = reply.filter(|reply| reply.transaction == transaction) else { continue };
-            if reply.verify(&self.domain, &self.validators).is_err() {
-                continue;
-            }
-            let alike = said.entry((reply.height, reply.block_hash)).or_default();
-            if !alike.contains(&reply.validator.0) {
-                alike.push(reply.validator.0);
-            }
-            if alike.len() >= self.convincing() {
-                let (height, block, replies) = (reply.height, reply.block_hash, alike.len());
-                return (Some(Accepted { transaction, height, block, replies }), answers);
+            if reply.verify(&self.domain, &self.validators).is_ok() && replies.add(&reply) >= self.validators.quorum() {
+                break;
             }
         }
-        (None, answers)
+        answers
     }
 
-    /// A final header whose certificate holds, from the first peer that has it. The signatures convince, not the peer.
+    /// A final header whose certificate holds, from the first peer that gives it. The signatures convince, not the peer.
     pub(crate) async fn certificate(&self, height: u64) -> Result<CertifiedHeader> {
+        let mut asked: FuturesUnordered<_> =
+            self.peers.iter().map(async |peer| peer.certificate(height).await.ok()).collect();
         let (mut answers, mut bad) = (0, None);
-        for peer in &self.peers {
-            let Ok(answer) = peer.certificate(height).await else { continue };
+        // Once a quorum has nothing, the others have a moment left.
+        while let Ok(Some(answer)) =
+            timeout(if answers < self.validators.quorum() { REQUEST_TIMEOUT } else { MOMENT }, asked.next()).await
+        {
+            let Some(answer) = answer else { continue };
             answers += 1;
             let Some(certified) = answer else { continue };
             match self.verifier().header(height, &certified.header, &certified.certificate) {
@@ -318,12 +395,40 @@ impl Client {
     }
 }
 
+/// The valid replies to a transaction, by what they say.
+#[derive(Debug, Default)]
+struct Replies(HashMap<(B256, u64, B256), BTreeSet<u16>>);
+
+impl Replies {
+    /// Counts a reply, one a validator. How many say the same.
+    fn add(&mut self, reply: &Reply) -> usize {
+        let alike = self.0.entry((reply.transaction, reply.height, reply.block_hash)).or_default();
+        alike.insert(reply.validator.0);
+        alike.len()
+    }
+
+    /// What most say.
+    fn most(&self) -> Option<Accepted> {
+        let most = self.0.iter().max_by_key(|(_, alike)| alike.len());
+        most.map(|((transaction, height, block), alike)| Accepted {
+            transaction: *transaction,
+            height: *height,
+            block: *block,
+            replies: alike.len(),
+            by_quorum: false,
+        })
+    }
+}
+
+/// Why a peer does not admit a transaction, for the program and for people.
+type Refusal = (RefusalKind, String);
+
 /// What a peer made of a transaction.
 enum Outcome {
     /// It has it, now or already.
     Taken,
     /// It does not admit it, for this reason.
-    Refused(String),
+    Refused(Refusal),
     /// It does not answer.
     Silent,
 }
@@ -331,10 +436,16 @@ enum Outcome {
 async fn submit_to(peer: &HttpClient, transaction: &Transaction, hash: B256) -> Outcome {
     match timeout(SUBMIT_TIMEOUT, peer.submit(transaction.clone())).await {
         Ok(Ok(_)) => Outcome::Taken,
-        Ok(Err(ClientError::Call(error))) if error.code() == dtn_node::NOT_ADMITTED => {
-            let pending = error.message() == AdmissionError::Duplicate(hash).to_string();
-            if pending { Outcome::Taken } else { Outcome::Refused(error.message().to_string()) }
-        }
+        Ok(Err(ClientError::Call(error))) => match RefusalKind::of(&error) {
+            Some(RefusalKind::Pending { transaction }) if transaction == hash => Outcome::Taken,
+            Some(RefusalKind::Final { .. }) => Outcome::Taken,
+            // It may be taken later.
+            Some(RefusalKind::Full) | None => Outcome::Silent,
+            Some(kind) => Outcome::Refused((kind, error.message().to_string())),
+        },
         Ok(Err(_)) | Err(_) => Outcome::Silent,
     }
 }
+
+#[cfg(test)]
+mod tests;

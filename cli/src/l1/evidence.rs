@@ -9,7 +9,6 @@ use dtn_node::ApiClient;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};
-use futures::future::join_all;
 use serde::Serialize;
 
 use super::{client::Client, home::Home};
@@ -72,10 +71,10 @@ pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Res
 
 /// What the peers show and holds against the genesis, each contradiction once, by validator. One honest peer is enough.
 async fn gather(client: &Client) -> Result<Vec<Entry>> {
-    let answers = join_all(client.peers.iter().map(async |peer| peer.evidence().await)).await;
-    ensure!(answers.iter().any(Result::is_ok), "no peer answers; is the network up (`dtn-cli l1 status`)?");
+    let answers = client.gather(client.validators.quorum(), async |peer| peer.evidence().await.ok()).await;
+    ensure!(!answers.is_empty(), "no peer answers; is the network up (`dtn-cli l1 status`)?");
     let mut entries = BTreeMap::new();
-    for evidence in answers.into_iter().flatten().flatten() {
+    for evidence in answers.into_iter().flatten() {
         if let Err(error) = evidence.verify(&client.domain, &client.validators) {
             output::warn(format_args!("a peer shows evidence that does not hold: {error}"));
             continue;

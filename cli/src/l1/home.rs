@@ -59,6 +59,9 @@ pub(crate) struct PeerConfig {
     pub(crate) listen: Multiaddr,
     /// Where it serves its API. It has no authentication: keep it on loopback.
     pub(crate) api: SocketAddr,
+    /// Names beside `localhost` and the address by which clients call the API; requests to others are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) api_hosts: Vec<String>,
     /// Who receives the rewards that it earns.
     pub(crate) payee: Address,
     /// How many threads search for proofs of work and prove rounds.
@@ -376,6 +379,7 @@ mod tests {
             password_file: "password".into(),
             listen: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
             api: "127.0.0.1:2".parse().unwrap(),
+            api_hosts: vec!["peer.example".into()],
             payee: address,
             threads: NonZeroUsize::MIN,
             mine: false,

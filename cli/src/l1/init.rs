@@ -233,6 +233,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
             password_file: relative(&password_file, home, "../../password"),
             listen: peers[&key.address()].clone(),
             api: address(ports[2 * i + 1]),
+            api_hosts: Vec::new(),
             payee: payee.address(),
             threads: plan.threads,
             mine: true,
@@ -261,6 +262,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
             password_file: relative(&password_file, home, "../../password"),
             listen: plan.transport.address(ports[2 * (n + i)])?,
             api: address(ports[2 * (n + i) + 1]),
+            api_hosts: Vec::new(),
             // It does no work and earns nothing.
             payee: key.address(),
             threads: NonZeroUsize::MIN,

@@ -5,13 +5,11 @@ use std::{collections::VecDeque, path::Path, sync::Arc};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CertificateError, CheckpointCertificate, Completion, Domain, FinalizedResult,
     Genesis, GenesisError, Header, MAX_TRANSACTION_BYTES, Payload, Round, Transaction, ValidatorSet, WorkResult, codec,
-    merkle,
 };
 
 use crate::{
     AdmissionError, BlockError, BlockResults, ImportError, Location, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Manifest,
-    Memory, MempoolLimits,
-    OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
+    Memory, MempoolLimits, OpenOrder, Ready, Refusal, Rounds, SnapshotError, Store, StoreError,
     block::{CheckedBlock, check_header, check_network, check_time},
     fairness::{self, Judgement},
     mempool::{Grounds, Mempool},
@@ -762,46 +760,15 @@ impl Ledger {
     pub fn finalized_result(&self, order: B256) -> Result<Option<FinalizedResult>, StoreError> {
         let ended = self.store.result_of(order)?.filter(|location| location.index != EXPIRED);
         let Some(Location { height, index }) = ended else { return Ok(None) };
-        let proven = self.prove_results(height)?.into_iter().nth(index as usize);
+        let reading = self.store.reading()?;
+        let proven = reading.results_in(height, index as usize)?.next().transpose()?;
         let proven = proven.filter(|proven| proven.result.id == order);
         proven.map(Some).ok_or_else(|| self.store.contradiction("a closed order has no result"))
     }
 
-    /// The height of the block that ended an order's race without a winner.
-    pub fn expired(&self, order: B256) -> Result<Option<u64>, StoreError> {
-        let ended = self.store.result_of(order)?.filter(|location| location.index == EXPIRED);
-        Ok(ended.map(|location| location.height))
-    }
-
-    /// The results of the blocks from a height on, in order, with their proofs: of whole blocks until there are at
-    /// least `limit`, so that the next call goes on above the last one's height.
+    /// The first `limit` results of the blocks from a height on, in order, with their proofs.
     pub fn finalized_results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, StoreError> {
-        let mut results = Vec::new();
-        for height in self.store.heights_with_results(from_height, limit)? {
-            if results.len() >= limit {
-                break;
-            }
-            results.extend(self.prove_results(height)?);
-        }
-        Ok(results)
-    }
-
-    fn prove_results(&self, height: u64) -> Result<Vec<FinalizedResult>, StoreError> {
-        let missing = || self.store.contradiction("a block with results is missing, or its certificate");
-        let header = self.store.header(height)?.ok_or_else(missing)?;
-        let certificate = self.store.certificate(height)?.ok_or_else(missing)?;
-        let (results, mut solutions) = (self.store.results_in(height)?, self.store.solutions_in(height)?);
-        let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
-        let prove = |(index, result): (usize, WorkResult)| {
-            let proof = merkle::proof(&leaves, index).unwrap_or_default();
-            let solution = solutions.remove(&result.id);
-            if solution.is_none() && Round::of_id(result.id).is_none() {
-                return Err(self.store.contradiction("the result of a race has no solution"));
-            }
-            let (header, certificate) = (header.clone(), certificate.clone());
-            Ok(FinalizedResult { header, certificate, result, proof, solution })
-        };
-        results.into_iter().enumerate().map(prove).collect()
+        self.store.reading()?.results(from_height, 0, limit, usize::MAX)
     }
 }
 

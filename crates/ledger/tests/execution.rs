@@ -379,7 +379,24 @@ fn results_of_several_blocks_are_listed_with_proofs_block_by_block() {
         assert!(merkle::verify(proven.header.results_root, proven.result.leaf(), &proven.proof));
         assert_eq!(ledger.finalized_result(proven.result.id).as_ref(), Ok(&Some(proven.clone())));
     }
-    assert_eq!(ledger.finalized_results(0, 1).unwrap().len(), 4, "whole blocks");
+    let reading = ledger.store().reading().unwrap();
+    let mut pages = Vec::new();
+    for bytes in [1, codec::encode(&all[0]).len() + 1, usize::MAX] {
+        let (mut found, mut calls) = (Vec::<FinalizedResult>::new(), 0);
+        loop {
+            let from = found.last().map_or(0, |last| last.header.height);
+            let skip = found.iter().filter(|result| result.header.height == from).count();
+            let page = reading.results(from, skip, 5, bytes).unwrap();
+            calls += 1;
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert_eq!(found, all, "in pages of {bytes} bytes");
+        pages.push(calls);
+    }
+    assert_eq!(pages, [8, 5, 3], "one, two and five results a page, and then no more");
     assert_eq!(ledger.finalized_results(4, 100).unwrap().len(), 3);
     assert_eq!(ledger.finalized_results(7, 100), Ok(vec![]));
 }

@@ -2,10 +2,11 @@
 //!
 //! One synchronous thread owns all state: [`core`] at a validator, [`observer`] at a peer that only follows. Around it,
 //! tokio tasks carry bytes: [`network`] between peers, `api` to clients. They meet in bounded channels, so neither can
-//! flood the other.
+//! flood the other. What is only read is answered by [`reader`] from the store, and never by the thread that votes.
 
 mod admission;
 mod api;
+mod board;
 mod bucket;
 mod core;
 mod descriptors;
@@ -27,14 +28,16 @@ mod network;
 mod node;
 mod observer;
 mod prover;
+mod reader;
 mod serve;
 mod sync;
 mod transport;
+mod waiters;
 mod wire;
 
 pub use api::{
-    ApiClient, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, MiningStatus, NOT_ADMITTED, Status,
-    SubmitOutcome, UNAVAILABLE, Verification, Vitals,
+    ApiClient, BEHIND, BUSY, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, MiningStatus,
+    NOT_ADMITTED, NotAdmitted, RefusalKind, Status, SubmitOutcome, UNAVAILABLE, Verification, Vitals,
 };
 pub use feed::FinalizedBlock;
 pub use identity::peer_id;

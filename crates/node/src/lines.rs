@@ -2,6 +2,9 @@
 //!
 //! It asks nobody who they are. Everything is bounded: connections, the length of a line, the time that one may take to
 //! come, and how many wait to be final. Who is over a limit is told so in a line that begins with `error:`.
+//!
+//! A browser reaches the port for any page that its user opens, and what it sends has lines. So a connection that speaks
+//! HTTP or TLS ends at its first line, and nothing of it is signed.
 
 use std::{io, net::SocketAddr, num::NonZeroU64, time::Duration};
 
@@ -127,6 +130,7 @@ async fn serve(stream: TcpStream, node: &NodeHandle, expected_hashes: u64) -> io
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut lines = FramedRead::new(reader, Lines::new());
+    let mut is_first = true;
     loop {
         let line = match timeout(IDLE, lines.next()).await {
             Ok(None) => return Ok(()),
@@ -137,6 +141,13 @@ async fn serve(stream: TcpStream, node: &NodeHandle, expected_hashes: u64) -> io
                 return answer(&mut writer, &late).await;
             }
         };
+        // Before the first line is signed, so is what came along with it looked at.
+        let came_along = if std::mem::take(&mut is_first) { lines.read_buffer().as_ref() } else { &[] };
+        if let Ok(line) = &line
+            && (is_request(line) || is_host(line) || came_along.split(|byte| *byte == b'\n').any(is_host))
+        {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks HTTP or TLS"));
+        }
         let said = match line {
             Ok(line) if line.is_empty() => continue,
             Ok(line) => match node.take_line(line, expected_hashes).await {
@@ -150,6 +161,19 @@ async fn serve(stream: TcpStream, node: &NodeHandle, expected_hashes: u64) -> io
         };
         answer(&mut writer, &said).await?;
     }
+}
+
+/// Whether a line begins a request over HTTP: a method, a target and a version. Or over TLS: a handshake's record.
+fn is_request(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ');
+    let is_method = words.next().is_some_and(|word| !word.is_empty() && word.iter().all(u8::is_ascii_uppercase));
+    let is_http = is_method && words.next_back().is_some_and(|word| word.starts_with(b"HTTP/"));
+    is_http || line.starts_with(&[0x16, 0x03])
+}
+
+/// Whether a line is the header that every request has.
+fn is_host(line: &[u8]) -> bool {
+    line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:"))
 }
 
 async fn answer(writer: &mut (impl AsyncWrite + Unpin), said: &str) -> io::Result<()> {
@@ -212,6 +236,21 @@ mod tests {
             bytes.chunks(piece).map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece))).collect();
         let reader = tokio_util::io::StreamReader::new(futures::stream::iter(pieces));
         FramedRead::new(reader, Lines::new()).map(|line| line.unwrap().map(|line| line.to_vec())).collect().await
+    }
+
+    #[test]
+    fn requests_of_browsers_are_told_from_lines() {
+        let requests: [&[u8]; 4] =
+            [b"POST / HTTP/1.1", b"GET /a b HTTP/1.0", b"PRI * HTTP/2.0", &[0x16, 0x03, 0x01, 0x02]];
+        for request in requests {
+            assert!(is_request(request), "{}", request.escape_ascii());
+        }
+        let lines: [&[u8]; 6] =
+            [b"", b"POST", b"GET me some work", b"post / HTTP/1.1", b"a HTTP/1.1", b"HTTP/1.1 is no method"];
+        for line in lines {
+            assert!(!is_request(line), "{}", line.escape_ascii());
+        }
+        assert!(is_host(b"Host: a") && is_host(b"hOST:") && !is_host(b"hosts: a") && !is_host(b"host"));
     }
 
     #[tokio::test]

@@ -706,7 +706,7 @@ mod tests {
         let key = dtn_primitives::SecretKey::from_bytes(&[1; 32]).unwrap();
         let domain = dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1);
         let items = vec![dtn_primitives::Bytes::from_static(b"x"); 100];
-        let data = dtn_primitives::Payload::Data { nonce: 0, items };
+        let data = dtn_primitives::Payload::Data { nonce: 0, items: items.into() };
         let blown_up = Frame::Transactions(vec![dtn_primitives::Transaction::sign(data, &key, &domain)]).encode().bytes;
         let charge = blown_up.len() * DECODED_PER_BYTE;
         let blown_up = [&(blown_up.len() as u32).to_be_bytes()[..], &blown_up].concat();

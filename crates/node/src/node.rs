@@ -19,7 +19,8 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    api::{self, MAX_RESULTS, MAX_WAIT_MS, Status},
+    api::{ApiListener, MAX_WAIT_MS, Serving, Status},
+    board::Board,
     core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
@@ -28,6 +29,7 @@ use crate::{
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
     observer::Observer,
+    reader::Reader,
     serve::Archive,
     wire::Hello,
 };
@@ -75,6 +77,8 @@ pub struct NodeConfig {
     pub max_observers: usize,
     /// Where it serves its API. The API has no authentication: keep it on loopback.
     pub api: SocketAddr,
+    /// Names beside `localhost` and its address by which clients call the API; requests to others are refused.
+    pub api_hosts: Vec<String>,
     /// Its store; made if it does not exist. A validator that has never voted says so by
     /// [`dtn_ledger::mark_never_voted`]; without, it takes a store that does not exist for one that was lost.
     pub store: PathBuf,
@@ -175,6 +179,12 @@ pub enum NodeError {
          key, or an old copy of its store was put back"
     )]
     Contradicted(Address),
+    /// It has as much to do as it takes on, or who asks has.
+    #[error("{0}; ask again later")]
+    Busy(&'static str),
+    /// It has not reached the height from which it is to answer.
+    #[error("this peer is at height {0}, and does not get to the one that is asked for")]
+    Behind(u64),
     /// The peer is stopping.
     #[error("the node has stopped")]
     Stopped,
@@ -184,7 +194,7 @@ pub enum NodeError {
 pub struct Node {
     handle: NodeHandle,
     api: SocketAddr,
-    server: jsonrpsee::server::ServerHandle,
+    server: Serving,
     lines: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
     core: oneshot::Receiver<Result<(), NodeError>>,
     network: tokio::task::JoinHandle<()>,
@@ -238,9 +248,12 @@ impl Node {
         };
         let network = Network::bind(network_config, commands_in, events).await?;
 
-        let feed = Feed::new();
-        let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone() };
-        let (server, api) = api::serve(config.api, handle.clone()).await?;
+        let (feed, board) = (Feed::new(), Board::new());
+        let signer = me.map(|me| (me, config.key.clone()));
+        let reader =
+            Reader::new(ledger.store().clone(), board.clone(), feed.waiters().clone(), config.genesis.clone(), signer);
+        let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone(), reader };
+        let listener = ApiListener::bind(config.api)?;
         let port = match &config.lines {
             Some(lines) => Some(LinePort::bind(lines).await?),
             None => None,
@@ -249,22 +262,38 @@ impl Node {
         let NodeConfig { genesis, key, payee, threads, mine, half_work, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
-                let core =
-                    CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed };
+                let board = board.clone();
+                let core = CoreConfig {
+                    genesis,
+                    key,
+                    me,
+                    payee,
+                    threads,
+                    mine,
+                    half_work,
+                    view_timeout,
+                    metrics,
+                    feed,
+                    board,
+                };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))
             }
             None => {
-                let observer = Observer::new(address, ledger, commands, metrics, feed)?;
+                let observer = Observer::new(address, ledger, commands, metrics, (feed, board.clone()))?;
                 Box::new(move || observer.run(events_in, queries_in))
             }
         };
+        let api = listener.address();
+        let server = listener.serve(handle.clone(), &config.api_hosts)?;
         let (stopped, core_stopped) = oneshot::channel();
         thread::Builder::new()
             .name("core".into())
             .spawn(move || {
+                let ended = run();
+                board.stop();
                 // Nobody listens only when the node was dropped.
-                stopped.send(run()).ok();
+                stopped.send(ended).ok();
             })
             .map_err(|error| NodeError::Network(error.to_string()))?;
         let network = tokio::spawn(network.run());
@@ -297,7 +326,7 @@ impl Node {
 
     /// Stops it: answers no more, finishes what it is writing, closes its store.
     pub async fn shutdown(self) {
-        self.server.stop().ok();
+        self.server.stop();
         self.lines.into_iter().for_each(|(_, port)| port.abort());
         self.handle.ask(|core| core.stop()).await.ok();
         self.core.await.ok();
@@ -312,6 +341,7 @@ pub struct NodeHandle {
     me: Option<ValidatorIndex>,
     metrics: Metrics,
     feed: Feed,
+    reader: Reader,
 }
 
 impl NodeHandle {
@@ -325,47 +355,45 @@ impl NodeHandle {
         &self.metrics
     }
 
+    /// Answers what is asked without the thread that votes.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// How this peer is doing.
     pub async fn status(&self) -> Result<Status, NodeError> {
-        let status = self.ask(|core| core.status()).await?;
+        let status = self.reader.status().await?.as_ref().clone();
         Ok(Status { vitals: self.metrics.vitals(), ..status })
     }
 
-    /// Results of final blocks from a height on; see the API call of the same name.
+    /// Results of final blocks from a height on: of whole blocks, and no further block once a page is full.
     pub async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, NodeError> {
-        self.ask(move |core| core.results(from_height, MAX_RESULTS)).await?
+        self.reader.results_of_blocks(from_height).await
     }
 
     /// A round, open or closed.
     pub async fn round(&self, number: u64) -> Result<Option<Round>, NodeError> {
-        self.ask(move |core| core.round(number)).await?
+        self.reader.round(number).await
     }
 
     /// The round that is open.
     pub async fn open_round(&self) -> Result<Option<Round>, NodeError> {
-        self.ask(|core| core.rounds().open).await
+        Ok(self.reader.rounds().await?.open)
     }
 
     /// The header and the certificate of a final block, also where the block itself was pruned and they are kept.
     pub async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, NodeError> {
-        let read = move |core: &mut dyn Host| -> Result<_, NodeError> {
-            let ledger = core.ledger();
-            Ok(ledger.header(height)?.zip(ledger.certificate(height)?))
-        };
-        self.ask(read).await?
+        self.reader.certified(height).await
     }
 
     /// The height of the last final block.
     pub async fn height(&self) -> Result<u64, NodeError> {
-        self.ask(|core| core.height()).await
+        Ok(self.reader.status().await?.height)
     }
 
     /// The signed reply to a transaction, once its block is final; waits up to `wait_ms` for it.
     pub async fn reply(&self, transaction: B256, wait_ms: u64) -> Result<Option<Reply>, NodeError> {
-        let (waiter, reply) = oneshot::channel();
-        self.ask(move |core| core.wait_for_reply(transaction, waiter)).await??;
-        let wait = Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
-        Ok(tokio::time::timeout(wait, reply).await.ok().and_then(Result::ok))
+        self.reader.reply(transaction, Duration::from_millis(wait_ms.min(MAX_WAIT_MS))).await
     }
 
     /// Has this validator sign a line and tell the others. While too many of its lines are not final, it waits for some of

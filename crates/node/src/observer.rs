@@ -4,15 +4,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use dtn_ledger::{AdmissionError, Ledger};
-use dtn_primitives::{Address, B256, Evidence, Question, Reply, SignedAnswer, Transaction};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use dtn_primitives::{Address, B256, Evidence, Transaction};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     NodeError,
     api::{Status, Vitals},
+    board::Board,
     evidence::{EvidencePool, EvidenceRefusal},
     faults::FaultBudget,
     feed::Feed,
@@ -36,6 +34,7 @@ pub(crate) struct Observer {
     commands: mpsc::Sender<Command>,
     metrics: Metrics,
     feed: Feed,
+    board: Board,
     connected: BTreeSet<Remote>,
     follow: Follow,
     faults: FaultBudget,
@@ -48,7 +47,7 @@ impl Observer {
         ledger: Ledger,
         commands: mpsc::Sender<Command>,
         metrics: Metrics,
-        feed: Feed,
+        (feed, board): (Feed, Board),
     ) -> Result<Self, NodeError> {
         metrics.height.set(ledger.tip().height as i64);
         let (store, domain, validators) = (ledger.store().clone(), *ledger.domain(), ledger.validators().clone());
@@ -60,6 +59,7 @@ impl Observer {
             commands,
             metrics,
             feed,
+            board,
             connected: BTreeSet::new(),
             follow: Follow::default(),
             faults: FaultBudget::default(),
@@ -89,6 +89,7 @@ impl Observer {
                         self.fetch();
                     }
                 }
+                self.board.show(self.status());
             }
             Ok(())
         })
@@ -172,6 +173,7 @@ impl Observer {
             Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
                     let committed = self.ledger.commit(block.clone(), &certificate)?;
+                    self.board.show(self.status());
                     self.feed.publish(&block, &certificate, &committed.transaction_hashes);
                     self.metrics.sync_blocks.inc();
                     self.metrics.decided_transactions.inc_by(committed.transaction_hashes.len() as u64);
@@ -201,20 +203,6 @@ impl Observer {
 
     fn cut_off_for(&self, peer: Remote, offence: Offence) {
         self.command(Command::CutOff { peer, offence });
-    }
-}
-
-impl Host for Observer {
-    fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    fn evidence_pool(&self) -> &EvidencePool {
-        &self.evidence
-    }
-
-    fn stop(&mut self) {
-        self.stopping = true;
     }
 
     fn status(&self) -> Status {
@@ -246,6 +234,12 @@ impl Host for Observer {
             vitals: Vitals::default(),
         }
     }
+}
+
+impl Host for Observer {
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
 
     fn submit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         let hash = self.ledger.admit(transaction.clone())?;
@@ -253,13 +247,5 @@ impl Host for Observer {
             self.command(Command::Broadcast(frame));
         }
         Ok(hash)
-    }
-
-    fn wait_for_reply(&mut self, _: B256, _: oneshot::Sender<Reply>) -> Result<(), NodeError> {
-        Err(NodeError::NoReplies)
-    }
-
-    fn read(&self, _: &Question) -> Result<SignedAnswer, NodeError> {
-        Err(NodeError::NoReplies)
     }
 }

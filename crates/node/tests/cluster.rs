@@ -36,7 +36,7 @@ async fn peers_finalize_orders_race_for_work_and_certify_every_block() {
         assert_eq!(replies[0], replies[1]);
     }
     let results = until("three results", || async {
-        let results = client.results(1).await.unwrap();
+        let results = client.results(1, None).await.unwrap();
         (results.len() == 3).then_some(results)
     })
     .await;
@@ -114,7 +114,7 @@ async fn when_the_primary_stops_the_others_go_on_without_it_and_it_follows_when_
     }
     let status = cluster.status(1).await;
     assert!(status.view > 0 && status.primary != 0, "{status:?}");
-    until("a result", || async { client.results(1).await.unwrap().pop() }).await;
+    until("a result", || async { client.results(1, None).await.unwrap().pop() }).await;
 
     cluster.nodes[0] = Some(Node::start(cluster.config(0)).await.unwrap());
     let order = cluster.order(4, None);
@@ -238,7 +238,7 @@ async fn a_subscriber_gets_every_block_once_in_order_and_can_check_each() {
     let outcomes = client.submit_many((4..8).map(data).collect()).await.unwrap();
     sent.extend(outcomes.iter().map(|outcome| match outcome {
         SubmitOutcome::Hash(hash) => *hash,
-        SubmitOutcome::Error(error) => panic!("{error}"),
+        SubmitOutcome::Refused(error) => panic!("{error}"),
     }));
 
     let (mut seen, mut at) = (Vec::new(), 0);
@@ -268,12 +268,16 @@ async fn several_transactions_are_handed_in_at_once_and_each_has_its_own_outcome
     let transactions = vec![data(0), forged, data(0), data(1)];
     let outcomes = client.submit_encoded(codec::encode(&transactions).into()).await.unwrap();
     assert_eq!(outcomes[0], SubmitOutcome::Hash(data(0).hash(&domain)));
-    assert!(matches!(&outcomes[1], SubmitOutcome::Error(error) if error.contains("signature")), "{outcomes:?}");
+    assert!(
+        matches!(&outcomes[1], SubmitOutcome::Refused(error) if error.reason.contains("signature")),
+        "{outcomes:?}"
+    );
     // By now the first may be final, which refuses its copy as well.
-    assert!(matches!(&outcomes[2], SubmitOutcome::Error(_)), "{outcomes:?}");
+    assert!(matches!(&outcomes[2], SubmitOutcome::Refused(_)), "{outcomes:?}");
     assert_eq!(outcomes[3], SubmitOutcome::Hash(data(1).hash(&domain)));
 
-    let many = vec![data(2); MAX_SUBMITTED + 1];
+    let short = Transaction::sign(Payload::Data { nonce: 2, items: vec![vec![7].into()] }, &key(50), &domain);
+    let many = vec![short; MAX_SUBMITTED + 1];
     assert!(client.submit_encoded(codec::encode(&many).into()).await.unwrap_err().to_string().contains("at most"));
     assert!(client.submit_encoded(vec![0xff; 100].into()).await.is_err());
     assert_eq!(client.submit_many(Vec::new()).await.unwrap(), Vec::new());

@@ -55,7 +55,7 @@ async fn lines(cluster: &Cluster, peer: usize) -> (BTreeMap<Address, Vec<Line>>,
                 lines.entry(transaction.sender).or_default().push(line);
             }
         }
-        won += client.results(height).await.unwrap().iter().filter(|it| it.header.height == height).count();
+        won += client.results(height, None).await.unwrap().iter().filter(|it| it.header.height == height).count();
     }
     (lines, won)
 }
@@ -79,7 +79,7 @@ async fn a_line_to_three_ports_is_answered_by_each_and_won_once() {
     assert!(lines.values().flatten().all(|line| &line.data[..] == b"Your transaction data" && line.nonce == 0));
     assert_eq!(send(&cluster, 0, b"Your transaction data\n").await, RECEIVED);
     wait_for(&cluster, 3, 4, 2).await;
-    assert_eq!(cluster.client(3).results(1).await.unwrap().len(), 2, "the same again is another transaction");
+    assert_eq!(cluster.client(3).results(1, None).await.unwrap().len(), 2, "the same again is another transaction");
     cluster.shutdown().await;
 }
 
@@ -178,7 +178,7 @@ async fn a_peer_that_is_not_to_race_votes_and_takes_in_lines_but_claims_nothing(
     .await;
     assert_eq!(send(&cluster, 0, b"a\nb\nc\n").await, RECEIVED.repeat(3));
     wait_for(&cluster, 1, 3, 3).await;
-    let results = cluster.client(2).results(1).await.unwrap();
+    let results = cluster.client(2).results(1, None).await.unwrap();
     assert!(results.iter().all(|it| it.result.worker == cluster.keys[3].address()), "{results:?}");
     cluster.shutdown().await;
 }
@@ -199,5 +199,28 @@ async fn an_observer_and_a_taken_line_port_are_refused_by_name() {
         Err(NodeError::Lines { address: refused, .. }) => assert_eq!(refused, address),
         other => panic!("expected the line port to be refused, not {:?}", other.err()),
     }
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_hung_up_on_and_nothing_that_it_sends_is_signed() {
+    let cluster = cluster().await;
+    let requests: [&[u8]; 4] = [
+        b"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\nsign this\n",
+        b"GET /line HTTP/1.1\r\n\r\n",
+        b"a line before\r\nHost: evil.example\r\n\r\nsign this\n",
+        b"\x16\x03\x01\x00\x10hello\nsign this\n",
+    ];
+    for request in requests {
+        let (mut socket, mut answer) = (connect(&cluster, 0).await, Vec::new());
+        socket.write_all(request).await.unwrap();
+        // It may be reset, because there was more to read.
+        timeout(PATIENCE, socket.read_to_end(&mut answer)).await.unwrap().ok();
+        assert_eq!(answer, b"", "{}", request.escape_ascii());
+    }
+    // What is sent by others is taken as ever, and is all there is.
+    assert_eq!(send(&cluster, 0, b"a line\n").await, RECEIVED);
+    let taken = wait_for(&cluster, 1, 1, 1).await;
+    assert_eq!(taken.into_values().flatten().map(|line| line.data.to_vec()).collect::<Vec<_>>(), [b"a line".to_vec()]);
     cluster.shutdown().await;
 }

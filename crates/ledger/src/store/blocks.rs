@@ -1,11 +1,9 @@
 //! Final blocks and what follows from them.
 
-use std::collections::BTreeMap;
+use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Transaction, WorkResult};
+use redb::{Durability, ReadableTable};
 
-use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Solution, Transaction, WorkResult};
-use redb::{Durability, ReadableDatabase, ReadableTable};
-
-use super::{EXPIRED, Location, Store, StoreError, error::guard, state::put_changes, tables::*};
+use super::{EXPIRED, Location, Store, StoreError, state::put_changes, tables::*};
 use crate::block::CheckedBlock;
 
 /// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
@@ -31,11 +29,6 @@ impl Store {
         Ok(self.read(RESULTS, &height.to_be_bytes())?.unwrap_or_default())
     }
 
-    /// What shows the work of the results of races in the block at a height, by the ids of the results.
-    pub(crate) fn solutions_in(&self, height: u64) -> Result<BTreeMap<B256, Solution>, StoreError> {
-        Ok(self.read(SOLUTIONS, &height.to_be_bytes())?.unwrap_or_default())
-    }
-
     /// Where a finalized transaction is.
     pub fn transaction(&self, hash: B256) -> Result<Option<Location>, StoreError> {
         self.read(TRANSACTIONS, hash.as_slice())
@@ -49,18 +42,6 @@ impl Store {
     /// The height from which on no block is missing.
     pub fn lowest_block(&self) -> Result<u64, StoreError> {
         Ok(self.read(META, LOWEST_KEY)?.unwrap_or(1))
-    }
-
-    /// The heights from `from` on whose blocks have results, ascending.
-    pub(crate) fn heights_with_results(&self, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        guard(&self.name, || {
-            let table = self.database.begin_read()?.open_table(RESULTS)?;
-            let mut heights = Vec::new();
-            for record in table.range::<&[u8]>(from.to_be_bytes().as_slice()..)?.take(limit) {
-                heights.push(height(record?.0.value())?);
-            }
-            Ok(heights)
-        })
     }
 
     /// Writes a block with everything that follows from it, drops what the journal holds up to its height, and removes

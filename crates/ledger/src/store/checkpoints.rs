@@ -44,13 +44,7 @@ impl Store {
         let Some(checkpoint) = self.read(CHECKPOINTS, &height.to_be_bytes())? else { return Ok(None) };
         let certified = self.header(height)?.zip(self.certificate(height)?);
         let Cover { rest, chunks } = cover;
-        Ok(certified.map(|(header, certificate)| Manifest {
-            checkpoint,
-            header,
-            certificate,
-            rest,
-            chunks,
-        }))
+        Ok(certified.map(|(header, certificate)| Manifest { checkpoint, header, certificate, rest, chunks }))
     }
 
     /// A part of the snapshot at a height. It is the same at every peer.

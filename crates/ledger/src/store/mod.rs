@@ -20,6 +20,7 @@ mod memory;
 mod migrate;
 mod open;
 mod proofs;
+mod reading;
 mod results;
 mod shelf;
 mod state;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use self::{
     error::StoreError,
     memory::{Memory, NEVER_VOTED, mark_never_voted},
+    reading::Reading,
 };
 use self::{error::guard, memory::AgeFile, shelf::Shelf, tables::*};
 pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};

@@ -13,7 +13,7 @@ pub(crate) mod testing;
 mod work;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -26,16 +26,14 @@ use dtn_consensus::{
 };
 use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS, StoreError};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, Reply, SecretKey,
-    Transaction, ValidatorIndex, ValidatorSet, codec, memo,
+    Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, SecretKey, Transaction,
+    ValidatorIndex, ValidatorSet, codec, memo,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     NodeError,
+    board::Board,
     evidence::{EvidencePool, EvidenceRefusal},
     faults::FaultBudget,
     feed::Feed,
@@ -60,6 +58,9 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// The most events and questions that one step takes in.
 const STEP: usize = 512;
 
+/// No further question of a client begins in a step after this long: what the step has to say does not wait for them.
+const QUESTIONS: Duration = Duration::from_millis(2);
+
 /// While blocks are under way, the next one is proposed this long after there is something for it, or once it is half
 /// full: small blocks cost as many votes and writes as large ones.
 const BATCH_DELAY: Duration = Duration::from_millis(4);
@@ -69,12 +70,6 @@ const GATHERING: Duration = Duration::from_secs(10);
 
 /// How many checked signatures are remembered: a certificate is made of votes that were checked one by one just before.
 const REMEMBERED_SIGNATURES: usize = 8 * 1024;
-
-/// Transactions for whose reply someone may wait at a time.
-const MAX_WAITERS: usize = 10_000;
-
-/// Heights whose latency is remembered.
-const MAX_LATENCIES: usize = 4096;
 
 /// What a [`Core`] needs to know.
 pub(crate) struct CoreConfig {
@@ -88,6 +83,7 @@ pub(crate) struct CoreConfig {
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
+    pub(crate) board: Board,
 }
 
 /// Everything that a peer knows.
@@ -126,15 +122,13 @@ pub(crate) struct Core {
     last_height: u64,
     /// Transactions could be executed at the last housekeeping.
     was_waiting: bool,
-    waiters: HashMap<B256, Vec<oneshot::Sender<Reply>>>,
     evidence: EvidencePool,
     faults: Vec<u64>,
     budget: FaultBudget,
     /// The proposals under way by height, and when this peer first held them.
     began: BTreeMap<u64, (B256, Instant)>,
-    /// How long recent heights took here, from the proposal to finality.
-    latencies: BTreeMap<u64, Duration>,
     feed: Feed,
+    board: Board,
     started: Instant,
     stopping: bool,
 }
@@ -156,12 +150,12 @@ struct Outbox {
     commands: Vec<Command>,
     /// Transactions that are new here, to be passed on.
     transactions: Vec<Transaction>,
-    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
 }
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed } = config;
+        let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed, board } =
+            config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         let mut records = Vec::new();
         for (height, bytes) in ledger.store().journal()? {
@@ -205,11 +199,10 @@ impl Core {
             connected: BTreeSet::new(),
             follow: Follow::default(),
             metrics,
-            waiters: HashMap::new(),
             evidence,
             began: BTreeMap::new(),
-            latencies: BTreeMap::new(),
             feed,
+            board,
             started: Instant::now(),
             stopping: false,
         };
@@ -252,8 +245,11 @@ impl Core {
                     _ = housekeeping.tick() => self.housekeeping()?,
                     else => break,
                 }
+                let no_more_questions = Instant::now() + QUESTIONS;
                 for _ in 0..STEP {
-                    let (event, query) = (events.try_recv(), queries.try_recv().ok());
+                    let may_ask = Instant::now() < no_more_questions;
+                    let query = if may_ask { queries.try_recv().ok() } else { None };
+                    let event = events.try_recv();
                     if event.is_none() && query.is_none() {
                         break;
                     }
@@ -266,6 +262,7 @@ impl Core {
                 }
                 self.propose()?;
                 self.let_out()?;
+                self.show();
             }
             // Blocks become durable with the next votes, and there are none.
             Ok(self.ledger.store().sync()?)
@@ -274,7 +271,7 @@ impl Core {
 
     /// Ends a step: first makes durable what has to be, then lets out what it has to say.
     fn let_out(&mut self) -> Result<(), NodeError> {
-        let Outbox { records, mut commands, transactions, replies } = std::mem::take(&mut self.outbox);
+        let Outbox { records, mut commands, transactions } = std::mem::take(&mut self.outbox);
         commands.extend(wire::batches(transactions).into_iter().map(Command::Broadcast));
         if !records.is_empty() {
             self.metrics.journal_records.inc_by(records.len() as u64);
@@ -288,8 +285,6 @@ impl Core {
                 tracing::debug!("the network is busy; a message was dropped");
             }
         }
-        // A client that no longer waits is no concern.
-        replies.into_iter().for_each(|(waiter, reply)| drop(waiter.send(reply)));
         Ok(())
     }
 
@@ -481,23 +476,17 @@ impl Core {
         let ledger = &mut self.ledger;
         let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
         let transactions = committed.transaction_hashes.clone();
+        // Whoever is told of the block finds the peer's status as new.
+        self.show();
         self.feed.publish(&block, &certificate, &transactions);
         self.metrics.decided_blocks.inc();
         self.metrics.decided_transactions.inc_by(transactions.len() as u64);
         tracing::info!(height, %block_hash, view = certificate.view, transactions = transactions.len(), "final");
         if let Some((_, began)) = self.began.remove(&height).filter(|(hash, _)| *hash == block_hash) {
             self.metrics.decide_latency.observe(began.elapsed().as_secs_f64());
-            self.latencies.insert(height, began.elapsed());
-            if self.latencies.len() > MAX_LATENCIES {
-                self.latencies.pop_first();
-            }
+            self.board.took(height, began.elapsed());
         }
         self.began.retain(|above, _| *above > height);
-        for hash in transactions.iter() {
-            for waiter in self.waiters.remove(hash).into_iter().flatten() {
-                self.outbox.replies.push((waiter, self.sign_reply(*hash, height, block_hash)));
-            }
-        }
         let is_awaited = |awaited: B256| {
             transactions.contains(&awaited) || committed.ended.contains(&awaited) || awaited == block.header.parent_hash
         };
@@ -534,10 +523,6 @@ impl Core {
             self.fetch();
         }
         Ok(())
-    }
-
-    fn sign_reply(&self, transaction: B256, height: u64, block_hash: B256) -> Reply {
-        Reply::sign(transaction, height, block_hash, self.me, &self.key, &self.domain)
     }
 
     // The network.
@@ -774,7 +759,7 @@ impl Core {
         metrics.lowest_block.set(self.ledger.lowest_block().unwrap_or_default() as i64);
         metrics.mempool_transactions.set(self.ledger.pending_count() as i64);
         metrics.mempool_bytes.set(self.ledger.ready().bytes as i64);
-        metrics.waiters.set(self.waiters.len() as i64);
+        metrics.waiters.set(self.feed.waiters().len() as i64);
         if let Some(chain) = self.engine.chain() {
             metrics.mined_height.set(i64::try_from(chain.head().0).unwrap_or(i64::MAX));
             metrics.next_work.set(chain.next_work().and_then(|work| i64::try_from(work).ok()).unwrap_or(i64::MAX));

@@ -39,9 +39,6 @@ const MAX_REJECTED: usize = 1_024;
 /// How far ahead of this peer's last round a proposal may be: it builds on blocks that are not final here.
 const MAX_ROUNDS_AHEAD: u64 = 8;
 
-/// Verifications that are remembered.
-const MAX_VERIFICATIONS: usize = 4096;
-
 /// Proposals that may wait for proofs; more are refused.
 const MAX_DEFERRED: usize = 32;
 
@@ -66,7 +63,6 @@ pub(super) struct Rounds {
     rejected: BTreeMap<(u64, Address), BTreeSet<B256>>,
     /// Proposals that wait for proofs, or to be found fair, in the order in which they came.
     deferred: VecDeque<Proposal>,
-    verifications: VecDeque<Verification>,
 }
 
 /// A proof that this peer needs.
@@ -116,7 +112,6 @@ impl Rounds {
             asked: BTreeMap::new(),
             rejected: BTreeMap::new(),
             deferred: VecDeque::new(),
-            verifications: VecDeque::new(),
         }
     }
 
@@ -124,11 +119,6 @@ impl Rounds {
     fn is_rejected(&self, stated: &Stated) -> bool {
         let part = (stated.1.round, stated.0);
         self.rejected.get(&part).is_some_and(|keys| keys.contains(&key(stated)))
-    }
-
-    /// What this peer has verified of a round.
-    pub(super) fn verifications(&self, round: u64) -> Vec<Verification> {
-        self.verifications.iter().filter(|verification| verification.round == round).cloned().collect()
     }
 }
 
@@ -306,12 +296,8 @@ impl Core {
             }
         }
         let validator = self.validators.index_of(node).map(|index| index.0);
-        let verification =
-            Verification { round, node, validator, valid, reason, bytes: bytes as u64, fetch_us, verify_us };
-        self.rounds.verifications.push_back(verification);
-        if self.rounds.verifications.len() > MAX_VERIFICATIONS {
-            self.rounds.verifications.pop_front();
-        }
+        let bytes = bytes as u64;
+        self.board.verified(Verification { round, node, validator, valid, reason, bytes, fetch_us, verify_us });
         if let Some(transaction) = transaction.filter(|_| valid)
             && let Err(error) = self.admit(transaction)
         {
@@ -576,7 +562,7 @@ mod tests {
         for block in [first, second] {
             assert_eq!(pair.core.ledger.check_proposal(block, now_ms(), true), Ok(()), "found valid, in this order");
         }
-        assert!(pair.core.rounds.verifications(1)[0].valid);
+        assert!(pair.core.board.verifications(1)[0].valid);
     }
 
     #[test]
@@ -591,7 +577,7 @@ mod tests {
         assert!(pair.core.rounds.deferred.is_empty());
         assert!(pair.core.ledger.check_proposal(proposal, now_ms(), true).is_err());
         assert_eq!(pair.core.faults, [0, 0, 0, 1]);
-        let verification = &pair.core.rounds.verifications(1)[0];
+        let verification = &pair.core.board.verifications(1)[0];
         assert!(!verification.valid && verification.reason.is_some());
         // Nor is it asked for again.
         pair.asked();

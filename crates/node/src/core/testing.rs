@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Core, CoreConfig};
 use crate::{
+    board::Board,
     feed::Feed,
     metrics::{Metrics, Watched},
     network::Command,
@@ -49,6 +50,7 @@ pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         view_timeout: Duration::from_secs(60),
         metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),
+        board: Board::new(),
     };
     (Core::new(config, Ledger::in_memory(genesis).unwrap(), commands).unwrap(), received)
 }

@@ -78,7 +78,23 @@ impl Cluster {
     /// Starts the peers with what `adjust` makes of their configurations.
     pub async fn start_with(n: u8, adjust: impl Fn(usize, &mut NodeConfig)) -> Self {
         tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init().ok();
-        let mut keys: Vec<_> = (1..=n).map(key).collect();
+        let mut cluster = Self::of((1..=n).map(key).collect());
+        for index in 0..n.into() {
+            let mut config = cluster.config(index);
+            adjust(index, &mut config);
+            std::fs::create_dir_all(config.store.parent().unwrap()).unwrap();
+            dtn_ledger::mark_never_voted(&config.store).unwrap();
+            let node = Node::start(config).await.unwrap();
+            cluster.nodes.push(Some(node));
+        }
+        for index in 0..n.into() {
+            cluster.votes(index).await;
+        }
+        cluster
+    }
+
+    /// A network of these validators, none of which runs.
+    pub fn of(mut keys: Vec<SecretKey>) -> Self {
         keys.sort_by_key(SecretKey::address);
         let requester = key(200);
         let genesis = Genesis {
@@ -93,19 +109,7 @@ impl Cluster {
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let folder = TempDir::new().unwrap();
-        let mut cluster = Self { genesis, keys, ports, folder, nodes: Vec::new(), requester };
-        for index in 0..n.into() {
-            let mut config = cluster.config(index);
-            adjust(index, &mut config);
-            std::fs::create_dir_all(config.store.parent().unwrap()).unwrap();
-            dtn_ledger::mark_never_voted(&config.store).unwrap();
-            let node = Node::start(config).await.unwrap();
-            cluster.nodes.push(Some(node));
-        }
-        for index in 0..n.into() {
-            cluster.votes(index).await;
-        }
-        cluster
+        Self { genesis, keys, ports, folder, nodes: Vec::new(), requester }
     }
 
     /// Waits until a validator votes: the others have told it that they are as new as it is.
@@ -131,6 +135,7 @@ impl Cluster {
             key,
             peers,
             api: "127.0.0.1:0".parse().unwrap(),
+            api_hosts: Vec::new(),
             store: self.store(index),
             threads: NonZeroUsize::MIN,
             mine: true,

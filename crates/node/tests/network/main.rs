@@ -43,7 +43,7 @@ async fn finalizes(cluster: &Cluster, nonce: u64, at: [usize; 2]) {
 /// One number of a peer's `/metrics`; 0 if it is not there yet.
 async fn metric(api: SocketAddr, sample: &str) -> f64 {
     let mut socket = TcpStream::connect(api).await.unwrap();
-    socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: peer\r\nConnection: close\r\n\r\n").await.unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut page = String::new();
     socket.read_to_string(&mut page).await.unwrap();
     let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.trim().parse().ok());

@@ -1,17 +1,22 @@
 //! The JSON-RPC interface of a peer, for clients, operators and the relayer.
 
-use std::net::SocketAddr;
+mod calls;
+mod connection;
+mod gate;
+mod refusal;
+mod server;
+
+use std::{convert::Infallible, sync::Arc};
 
 use dtn_ledger::Rounds;
 use dtn_primitives::{
-    Address, B256, Block, Bytes, Certificate, Evidence, FinalizedResult, Genesis, Header, Question, Reply, Round,
-    SignedAnswer, Transaction, codec,
+    Address, B256, Block, Bytes, Certificate, Evidence, FinalizedResult, Genesis, Header, MAX_TRANSACTION_BYTES,
+    Question, Reply, Round, SignedAnswer, Transaction, codec,
 };
 use jsonrpsee::{
-    PendingSubscriptionSink,
+    Extensions, PendingSubscriptionSink,
     core::{RpcResult, SubscriptionResult},
     proc_macros::rpc,
-    server::{Server, ServerConfig, ServerHandle},
     types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE},
 };
 use serde::{Deserialize, Serialize};
@@ -19,38 +24,37 @@ use serde::{Deserialize, Serialize};
 use crate::{
     NodeError, NodeHandle,
     feed::{self, FinalizedBlock},
-    monitoring::MonitoringLayer,
 };
+use connection::Connection;
+pub use refusal::{NotAdmitted, RefusalKind};
+pub(crate) use server::{ApiListener, Serving};
 
-/// The longest request body, in bytes.
-const MAX_REQUEST: u32 = 8 * 1024 * 1024;
+/// The longest request, in bytes: a batch of transactions. One transaction is at most some 33 KiB of JSON.
+const MAX_REQUEST: usize = 1024 * 1024;
 
 /// The most transactions that are handed in at once.
 pub const MAX_SUBMITTED: usize = 4096;
 
 /// Transactions that are admitted in one step of the core, so that consensus waits for milliseconds at most.
-const ADMITTED_AT_ONCE: usize = 64;
-
-/// Messages that may wait for a slow client of one connection.
-const MAX_BUFFERED: u32 = 16;
-
-/// Subscriptions of one connection.
-const MAX_SUBSCRIPTIONS: u32 = 4;
-
-/// Connections at a time. A call that waits for a reply holds one.
-const MAX_CONNECTIONS: u32 = 1024;
+const ADMITTED_AT_ONCE: usize = 32;
 
 /// The longest time that a call may wait for something to happen, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 60_000;
 
-/// The most results in one answer.
+/// The most results in one answer; fewer if they are long.
 pub const MAX_RESULTS: usize = 256;
 
-/// JSON-RPC error code: the transaction was not admitted; the message says why.
+/// JSON-RPC error code: the transaction was not admitted. The message says why, and the data has a [`RefusalKind`].
 pub const NOT_ADMITTED: i32 = -32001;
 
 /// JSON-RPC error code: the node is stopping or its store failed.
 pub const UNAVAILABLE: i32 = -32002;
+
+/// JSON-RPC error code: the node, or the connection, has as much to do as it takes on; the same call may be made later.
+pub const BUSY: i32 = -32003;
+
+/// JSON-RPC error code: the node has not reached the height from which it is to answer; the data has its `height`.
+pub const BEHIND: i32 = -32004;
 
 /// How a peer is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -208,7 +212,7 @@ pub enum SubmitOutcome {
     /// It was admitted and has this hash.
     Hash(B256),
     /// It was not admitted, for this reason.
-    Error(String),
+    Refused(NotAdmitted),
 }
 
 /// The calls that a peer answers.
@@ -236,7 +240,7 @@ pub trait Api {
 
     /// Every final block from a height on, by default the next one, in order and without a gap. Who takes nothing for
     /// too long is cut off.
-    #[subscription(name = "subscribeFinalized" => "finalized", unsubscribe = "unsubscribeFinalized", item = FinalizedBlock)]
+    #[subscription(name = "subscribeFinalized" => "finalized", unsubscribe = "unsubscribeFinalized", item = FinalizedBlock, with_extensions)]
     async fn subscribe_finalized(&self, from_height: Option<u64>) -> SubscriptionResult;
 
     /// The signed reply to a transaction, once its block is final; waits up to `wait_ms` (at most a minute) for it.
@@ -255,14 +259,16 @@ pub trait Api {
     #[method(name = "nonce")]
     async fn nonce(&self, account: Address) -> RpcResult<u64>;
 
-    /// A signed answer from the final state of this peer; believed if a quorum answers alike.
+    /// A signed answer from the final state of this peer, once that has reached a height, if one is given; believed if a
+    /// quorum answers alike.
     #[method(name = "read")]
-    async fn read(&self, question: Question) -> RpcResult<SignedAnswer>;
+    async fn read(&self, question: Question, at_least: Option<u64>) -> RpcResult<SignedAnswer>;
 
-    /// Results of final blocks from a height on, in order, each with certificate and proof; whole blocks only, and
-    /// no further block once there are [`MAX_RESULTS`].
+    /// A page of the results of final blocks from a height on, in order, each with certificate and proof: at most
+    /// [`MAX_RESULTS`], fewer if they are long. The next page begins at the last one's height and skips as many of that
+    /// block as are there already.
     #[method(name = "results")]
-    async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>>;
+    async fn results(&self, from_height: u64, skip: Option<usize>) -> RpcResult<Vec<FinalizedResult>>;
 
     /// The rounds of sequential work: the open one, the last number, and the randomness after the last that was closed.
     #[method(name = "rounds")]
@@ -281,28 +287,14 @@ pub trait Api {
     async fn evidence(&self) -> RpcResult<Vec<Evidence>>;
 }
 
-/// Serves the API until the handle is dropped or stopped.
-pub(crate) async fn serve(address: SocketAddr, node: NodeHandle) -> Result<(ServerHandle, SocketAddr), NodeError> {
-    let failed = |error: std::io::Error| NodeError::Api { address, error: error.to_string() };
-    let config = ServerConfig::builder()
-        .max_request_body_size(MAX_REQUEST)
-        .max_connections(MAX_CONNECTIONS)
-        .set_message_buffer_capacity(MAX_BUFFERED)
-        .max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
-        .build();
-    let pages = tower::ServiceBuilder::new().layer(MonitoringLayer { node: node.clone() });
-    let server =
-        Server::builder().set_config(config).set_http_middleware(pages).build(address).await.map_err(failed)?;
-    let bound = server.local_addr().map_err(failed)?;
-    Ok((server.start(node.into_rpc()), bound))
-}
-
-fn unavailable(error: NodeError) -> ErrorObjectOwned {
-    unavailable_because(&error.to_string())
-}
-
-pub(crate) fn unavailable_because(reason: &str) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(UNAVAILABLE, reason, None::<()>)
+pub(crate) fn unavailable(error: NodeError) -> ErrorObjectOwned {
+    match error {
+        NodeError::Busy(_) => ErrorObjectOwned::owned(BUSY, error.to_string(), None::<()>),
+        NodeError::Behind(height) => {
+            ErrorObjectOwned::owned(BEHIND, error.to_string(), Some(serde_json::json!({ "height": height })))
+        }
+        error => ErrorObjectOwned::owned(UNAVAILABLE, error.to_string(), None::<()>),
+    }
 }
 
 fn invalid(reason: impl std::fmt::Display) -> ErrorObjectOwned {
@@ -316,37 +308,31 @@ impl ApiServer for NodeHandle {
     }
 
     async fn genesis(&self) -> RpcResult<Genesis> {
-        self.ask(|core| core.genesis().clone()).await.map_err(unavailable)
+        Ok(self.reader().genesis().clone())
     }
 
     async fn submit(&self, transaction: Transaction) -> RpcResult<B256> {
-        let admitted = self.ask(|core| core.submit(transaction)).await.map_err(unavailable)?;
-        admitted.map_err(|error| ErrorObjectOwned::owned(NOT_ADMITTED, error.to_string(), None::<()>))
+        let admitted = self.ask(|host| host.submit(transaction)).await.map_err(unavailable)?;
+        admitted.map_err(|error| NotAdmitted::from(error).into())
     }
 
     async fn submit_many(&self, transactions: Vec<Transaction>) -> RpcResult<Vec<SubmitOutcome>> {
-        if transactions.len() > MAX_SUBMITTED {
-            return Err(invalid(format_args!("{} transactions; at most {MAX_SUBMITTED} at once", transactions.len())));
-        }
-        let (mut outcomes, mut left) = (Vec::with_capacity(transactions.len()), transactions);
-        while !left.is_empty() {
-            let rest = left.split_off(left.len().min(ADMITTED_AT_ONCE));
-            outcomes.extend(self.ask(|host| host.submit_many(left)).await.map_err(unavailable)?);
-            left = rest;
-        }
-        Ok(outcomes)
+        self.admit_all(transactions.into_iter().map(Ok::<_, Infallible>)).await
     }
 
     async fn submit_encoded(&self, transactions: Bytes) -> RpcResult<Vec<SubmitOutcome>> {
-        let transactions = codec::decode(&transactions, MAX_REQUEST as usize).map_err(invalid)?;
-        self.submit_many(transactions).await
+        let transactions = codec::sequence(&transactions, MAX_TRANSACTION_BYTES).map_err(invalid)?;
+        self.admit_all(transactions).await
     }
 
     async fn subscribe_finalized(
         &self,
         pending: PendingSubscriptionSink,
+        extensions: &Extensions,
         from_height: Option<u64>,
     ) -> SubscriptionResult {
+        // A connection with a subscriber is not idle, however quiet the network is.
+        let _busy = extensions.get::<Arc<Connection>>().map(Connection::busy);
         feed::serve(self.clone(), pending, from_height).await
     }
 
@@ -355,38 +341,60 @@ impl ApiServer for NodeHandle {
     }
 
     async fn block(&self, height: u64) -> RpcResult<Option<BlockView>> {
-        self.ask(move |core| core.block(height)).await.map_err(unavailable)?.map_err(unavailable)
+        self.reader().block(height).await.map_err(unavailable)
     }
 
     async fn certificate(&self, height: u64) -> RpcResult<Option<CertifiedHeader>> {
-        self.ask(move |core| core.certificate(height)).await.map_err(unavailable)?.map_err(unavailable)
+        self.reader().certificate(height).await.map_err(unavailable)
     }
 
     async fn nonce(&self, account: Address) -> RpcResult<u64> {
-        self.ask(move |core| core.nonce(account)).await.map_err(unavailable)
+        self.reader().nonce(account).await.map_err(unavailable)
     }
 
-    async fn read(&self, question: Question) -> RpcResult<SignedAnswer> {
-        self.ask(move |core| core.read(&question)).await.map_err(unavailable)?.map_err(unavailable)
+    async fn read(&self, question: Question, at_least: Option<u64>) -> RpcResult<SignedAnswer> {
+        self.reader().read(question, at_least.unwrap_or_default()).await.map_err(unavailable)
     }
 
-    async fn results(&self, from_height: u64) -> RpcResult<Vec<FinalizedResult>> {
-        NodeHandle::results(self, from_height).await.map_err(unavailable)
+    async fn results(&self, from_height: u64, skip: Option<usize>) -> RpcResult<Vec<FinalizedResult>> {
+        self.reader().results(from_height, skip.unwrap_or_default()).await.map_err(unavailable)
     }
 
     async fn rounds(&self) -> RpcResult<Rounds> {
-        self.ask(|core| core.rounds()).await.map_err(unavailable)
+        self.reader().rounds().await.map_err(unavailable)
     }
 
     async fn round(&self, number: u64) -> RpcResult<Option<Round>> {
-        NodeHandle::round(self, number).await.map_err(unavailable)
+        self.reader().round(number).await.map_err(unavailable)
     }
 
     async fn verifications(&self, round: u64) -> RpcResult<Vec<Verification>> {
-        self.ask(move |core| core.verifications(round)).await.map_err(unavailable)
+        Ok(self.reader().board().verifications(round))
     }
 
     async fn evidence(&self) -> RpcResult<Vec<Evidence>> {
-        self.ask(|core| core.evidence()).await.map_err(unavailable)
+        self.reader().evidence().await.map_err(unavailable)
+    }
+}
+
+impl NodeHandle {
+    /// Hands transactions to the core, some at a time, as they are decoded.
+    async fn admit_all<E: std::fmt::Display>(
+        &self,
+        transactions: impl ExactSizeIterator<Item = Result<Transaction, E>> + Send,
+    ) -> RpcResult<Vec<SubmitOutcome>> {
+        let count = transactions.len();
+        if count > MAX_SUBMITTED {
+            return Err(invalid(format_args!("{count} transactions; at most {MAX_SUBMITTED} at once")));
+        }
+        let (mut outcomes, mut left) = (Vec::with_capacity(count), transactions);
+        while outcomes.len() < count {
+            let piece: Vec<_> = left.by_ref().take(ADMITTED_AT_ONCE).collect::<Result<_, _>>().map_err(invalid)?;
+            if piece.is_empty() {
+                break;
+            }
+            outcomes.extend(self.ask(|host| host.submit_many(piece)).await.map_err(unavailable)?);
+        }
+        Ok(outcomes)
     }
 }

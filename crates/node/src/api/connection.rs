@@ -1,0 +1,221 @@
+//! One connection to the API: what is under way on it, and what its client has yet to take.
+//!
+//! Who does not take its answers is not read from, and is cut off after a while: nothing piles up for it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use futures::task::AtomicWaker;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::server::Seat;
+
+/// Calls under way on one connection. Over HTTP there is one; a WebSocket sends as many as it likes.
+const MAX_CALLS: usize = 64;
+
+/// Of them, calls that hand in transactions: the core takes from all connections in turn.
+const MAX_SUBMISSIONS: usize = 4;
+
+/// How long a client may take nothing while there is something for it, and how long it may take for a long answer.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) calls: Semaphore,
+    pub(super) submissions: Semaphore,
+    busy: AtomicUsize,
+    closed: AtomicBool,
+    /// Wakes whoever waits to read, to see that it is closed.
+    reading: AtomicWaker,
+    traffic: Mutex<Traffic>,
+}
+
+#[derive(Debug)]
+struct Traffic {
+    /// When a byte went either way.
+    last: Instant,
+    /// Since when nothing can be written.
+    stalled: Option<Instant>,
+    written: u64,
+    /// How much will have been written when all answers are taken.
+    due: u64,
+    /// What was lent to answers, and how much will have been written when they are taken.
+    lent: VecDeque<(u64, Instant, OwnedSemaphorePermit)>,
+    /// What a WebSocket holds for as long as it is open.
+    session: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    pub(super) fn new() -> Self {
+        let traffic =
+            Traffic { last: Instant::now(), stalled: None, written: 0, due: 0, lent: VecDeque::new(), session: None };
+        Self {
+            calls: Semaphore::new(MAX_CALLS),
+            submissions: Semaphore::new(MAX_SUBMISSIONS),
+            busy: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            reading: AtomicWaker::new(),
+            traffic: Mutex::new(traffic),
+        }
+    }
+
+    /// Something is under way until the guard is dropped.
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Relaxed);
+        Busy(self.clone())
+    }
+
+    /// Since when nothing has happened, if nothing is under way.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.busy.load(Relaxed) == 0).then(|| self.traffic().last)
+    }
+
+    /// Whether its client takes nothing, or too slowly.
+    pub(super) fn is_stuck(&self) -> bool {
+        let traffic = self.traffic();
+        let (nothing, slowly) = PATIENCE;
+        let oldest = traffic.lent.front().map(|(_, since, _)| *since);
+        traffic.stalled.is_some_and(|since| since.elapsed() > nothing)
+            || oldest.is_some_and(|since| since.elapsed() > slowly)
+    }
+
+    /// Ends it.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.reading.wake();
+    }
+
+    /// Whether that was done.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// It is a WebSocket from here on.
+    pub(super) fn upgraded(&self, session: OwnedSemaphorePermit) {
+        self.traffic().session = Some(session);
+    }
+
+    /// Whether it is a WebSocket.
+    pub(super) fn is_session(&self) -> bool {
+        self.traffic().session.is_some()
+    }
+
+    /// An answer of that length is to be written; until then it holds what was lent to it.
+    pub(super) fn owes(&self, bytes: usize, lent: OwnedSemaphorePermit) {
+        let traffic = &mut *self.traffic();
+        traffic.due = traffic.due.max(traffic.written) + bytes as u64;
+        traffic.lent.push_back((traffic.due, Instant::now(), lent));
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While it is there, a connection is not idle.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.traffic().last = Instant::now();
+        self.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A socket that tells its connection what goes over it.
+pub(super) struct Socket {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    /// Who would read if the client took its answers.
+    held_up: Option<Waker>,
+    is_stalled: bool,
+    _seat: Seat,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, seat: Seat) -> Self {
+        Self { stream, connection, held_up: None, is_stalled: false, _seat: seat }
+    }
+
+    /// Notes what became of writing.
+    fn wrote(&mut self, outcome: &Poll<io::Result<usize>>) {
+        let traffic = &mut *self.connection.traffic();
+        match outcome {
+            Poll::Pending => {
+                traffic.stalled.get_or_insert_with(Instant::now);
+                self.is_stalled = true;
+            }
+            Poll::Ready(written) => {
+                traffic.written += *written.as_ref().unwrap_or(&0) as u64;
+                (traffic.stalled, traffic.last) = (None, Instant::now());
+                while traffic.lent.pop_front_if(|(due, ..)| *due <= traffic.written).is_some() {}
+                self.is_stalled = false;
+                self.held_up.take().into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.connection.reading.register(context.waker());
+        if self.connection.is_closed() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.is_stalled {
+            self.held_up = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before {
+            self.connection.traffic().last = Instant::now();
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.wrote(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
