@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(root.to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "0x3fa78d4b43c4b0d68583400efac99019b4a022d8006405d6e2c5d3903fcecc10";
+    const GOLDEN: &str = "0x3d0276c1cbb23adb94f4da5801a8060e6fb6dfae88d6d1197a4e16b1d3056e82";
 
     proptest! {
         #[test]
