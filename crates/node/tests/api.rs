@@ -35,7 +35,7 @@ async fn websocket(cluster: &Cluster, index: usize, calls: usize) -> WsClient {
 }
 
 fn data(cluster: &Cluster, seed: u8, nonce: u64, bytes: usize) -> Transaction {
-    let payload = Payload::Data { nonce, items: vec![vec![7; bytes].into()] };
+    let payload = Payload::Data { nonce, items: vec![vec![7; bytes]].into() };
     Transaction::sign(payload, &key(seed), &cluster.genesis.domain())
 }
 
