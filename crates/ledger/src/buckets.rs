@@ -54,7 +54,7 @@ pub(crate) fn keys<K: From<[u8; N]>, const N: usize>(buckets: &RangeInclusive<u1
     key(*buckets.start(), 0)..=key(*buckets.end(), u8::MAX)
 }
 
-fn part<'a, K: Ord + From<[u8; N]>, V, const N: usize>(map: &'a BTreeMap<K, V>, number: u16) -> Vec<(&'a K, &'a V)> {
+fn part<K: Ord + From<[u8; N]>, V, const N: usize>(map: &BTreeMap<K, V>, number: u16) -> Vec<(&K, &V)> {
     map.range(keys::<K, N>(&(number..=number))).collect()
 }
 

@@ -85,8 +85,8 @@ impl State {
         self.nonces.floor = changes.floor;
         for (hash, order) in changes.orders {
             match order {
-                Some(order) => _ = self.orders.insert(hash, order),
-                None => _ = self.orders.remove(&hash),
+                Some(order) => self.orders.insert(hash, order),
+                None => self.orders.remove(&hash),
             }
         }
         if let Some(rounds) = changes.rounds {

@@ -408,14 +408,20 @@ impl Pbft {
         match message {
             Message::PrePrepare { vote, block } => self.receive_pre_prepare(from, vote, Some(block), effects),
             Message::Announce(vote) => self.receive_pre_prepare(from, vote, None, effects),
-            Message::Want(block_hash) => Ok(self.receive_want(from, block_hash, effects)),
+            Message::Want(block_hash) => {
+                self.receive_want(from, block_hash, effects);
+                Ok(())
+            }
             Message::Body(block) => self.receive_body(block, effects),
             Message::Vote(vote) => self.receive_vote(vote, effects),
             Message::ViewChange(change) => self.receive_view_change(from, change, effects),
             Message::NewView(new_view) => self.receive_new_view(from, new_view, effects),
             Message::Checkpoint(vote) => self.receive_checkpoint(from, vote, effects),
             Message::Stable(certificate) => self.receive_stable(certificate, effects),
-            Message::Recall { boot, lost } => Ok(self.receive_recall(from, boot, lost, effects)),
+            Message::Recall { boot, lost } => {
+                self.receive_recall(from, boot, lost, effects);
+                Ok(())
+            }
             Message::Greeting(greeting) => self.receive_greeting(from, *greeting, effects),
         }
     }

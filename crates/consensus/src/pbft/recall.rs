@@ -210,7 +210,8 @@ impl Pbft {
         let (domain, validators) = (&self.config.domain, &self.config.validators);
         if let Some(vote) = vote.filter(|vote| vote.validator == self.config.me && !self.remembers_vote(vote)) {
             vote.verify(domain, validators)?;
-            return Ok(self.find_lost(from, effects));
+            self.find_lost(from, effects);
+            return Ok(());
         }
         let forgotten = |change: &ViewChange| {
             let matters = change.height() >= self.view.vote_from;
@@ -218,7 +219,8 @@ impl Pbft {
         };
         if let Some(change) = view_change.filter(|change| forgotten(change)) {
             change.verify_signature(domain, validators)?;
-            return Ok(self.find_lost(from, effects));
+            self.find_lost(from, effects);
+            return Ok(());
         }
         if !self.recall.asking || boot != self.recall.boot || (self.is_lost() && !remembers) {
             return Ok(());
