@@ -99,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{CodecError, codec};
+    use crate::codec::{self, CodecError};
 
     proptest! {
         #[test]
