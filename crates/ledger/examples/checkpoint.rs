@@ -8,7 +8,7 @@ mod common;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use common::*;
-use dtn_ledger::{Ledger, Manifest, Rounds};
+use dtn_ledger::{Ledger, Manifest, Rest, Rounds};
 use dtn_primitives::*;
 
 const BUCKETS: usize = 1 << 16;
@@ -63,13 +63,13 @@ fn main() {
 
 /// A state of many accounts under a quorum's signatures, laid out as docs/formats.md says.
 fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
-    let mut buckets: BTreeMap<u16, BTreeMap<Address, u64>> = BTreeMap::new();
+    let mut buckets: BTreeMap<u16, BTreeMap<Address, (u64, u64)>> = BTreeMap::new();
     for number in 0..accounts {
         let account = Address::from_slice(&keccak256(number.to_be_bytes())[12..]);
         let bucket = u16::from_be_bytes([account[0], account[1]]);
-        buckets.entry(bucket).or_default().insert(account, number);
+        buckets.entry(bucket).or_default().insert(account, (number, 1));
     }
-    let encode = |(number, nonces): (u16, BTreeMap<Address, u64>)| {
+    let encode = |(number, nonces): (u16, BTreeMap<Address, (u64, u64)>)| {
         let nonces: Vec<_> = nonces.into_iter().collect();
         (number, Bytes::from(codec::encode(&(nonces, [(); 0].as_slice(), [(); 0].as_slice()))))
     };
@@ -103,8 +103,9 @@ fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
         },
         transactions: Vec::new(),
     };
-    let (header, rounds, next_work) = (block.header.clone(), Rounds::default(), 0u64);
-    let head = codec::encode(&(HEIGHT, header.hash(), header.timestamp, &rounds, next_work, parts as u64));
+    let header = block.header.clone();
+    let rest = Rest { rounds: Rounds::default(), next_work: 0, floor: 0 };
+    let head = codec::encode(&(HEIGHT, header.hash(), header.timestamp, &rest, parts as u64));
     let checkpoint = checkpoint_of(HEIGHT, keccak256([keccak256(head), top[0]].concat()));
     let width = BUCKETS / parts;
     let part = |index: usize| {
@@ -112,5 +113,5 @@ fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
         codec::encode(&buckets.range(range).map(|(number, bucket)| (*number, bucket.clone())).collect::<Vec<_>>())
     };
     let encoded = (0..parts).map(part).collect();
-    (Manifest { checkpoint, header, certificate: certificate(&block), rounds, next_work, chunks }, encoded)
+    (Manifest { checkpoint, header, certificate: certificate(&block), rest, chunks }, encoded)
 }

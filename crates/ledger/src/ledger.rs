@@ -766,6 +766,12 @@ impl Ledger {
         proven.map(Some).ok_or_else(|| self.store.contradiction("a closed order has no result"))
     }
 
+    /// The height of the block that ended an order's race without a winner.
+    pub fn expired(&self, order: B256) -> Result<Option<u64>, StoreError> {
+        let ended = self.store.result_of(order)?.filter(|location| location.index == EXPIRED);
+        Ok(ended.map(|location| location.height))
+    }
+
     /// The first `limit` results of the blocks from a height on, in order, with their proofs.
     pub fn finalized_results(&self, from_height: u64, limit: usize) -> Result<Vec<FinalizedResult>, StoreError> {
         self.store.reading()?.results(from_height, 0, limit, usize::MAX)

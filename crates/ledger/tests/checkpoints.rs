@@ -126,7 +126,7 @@ fn a_snapshot_with_anything_changed_is_refused_and_changes_nothing() {
         }
     };
     type Change = fn(&mut Manifest);
-    let changes: [(&str, Change); 28] = [
+    let changes: [(&str, Change); 29] = [
         ("checkpoint epoch", |m| m.checkpoint.epoch += 1),
         ("checkpoint height", |m| m.checkpoint.height += 1),
         ("state root", |m| m.checkpoint.state_root.0[0] ^= 1),

@@ -302,7 +302,7 @@ fn left_out_exchanged_or_invented_results_are_refused() {
         vec![WorkResult { digest: B256::ZERO, ..right.clone() }],
         vec![WorkResult { id: B256::ZERO, ..right.clone() }],
     ];
-    let early = forged(&ledger, vec![claimed.clone()], &[right.clone()]);
+    let early = forged(&ledger, vec![claimed.clone()], std::slice::from_ref(&right));
     assert!(matches!(error(&mut ledger, early), BlockError::ResultsRoot { .. }), "the race goes on");
     commit_all(&mut ledger, [claimed]);
     let ending = |ledger: &Ledger, results: &[WorkResult]| {

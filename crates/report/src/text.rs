@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// A text on one line, with what would move the cursor, colour the screen or change the order escaped as `\u{1b}`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    escaped(text, |character| acts(character))
+    escaped(text, acts)
 }
 
 /// The same of several lines, which stay lines.

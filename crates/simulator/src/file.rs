@@ -175,7 +175,7 @@ until = "6s"
 groups = [[0]]
 through = [6]
 "#;
-        let scenario = Scenario::from_toml(&text).expect("a scenario");
+        let scenario = Scenario::from_toml(text).expect("a scenario");
         assert_eq!(scenario.forgetful().collect::<Vec<_>>(), [2, 3]);
         assert_eq!(Scenario::from_toml(&scenario.to_toml()), Ok(scenario));
         for (from, to, reason) in [

@@ -163,7 +163,9 @@ impl Socket {
             Poll::Ready(written) => {
                 traffic.written += *written.as_ref().unwrap_or(&0) as u64;
                 (traffic.stalled, traffic.last) = (None, Instant::now());
-                while traffic.lent.pop_front_if(|(due, ..)| *due <= traffic.written).is_some() {}
+                while traffic.lent.front().is_some_and(|(due, ..)| *due <= traffic.written) {
+                    traffic.lent.pop_front();
+                }
                 self.is_stalled = false;
                 self.held_up.take().into_iter().for_each(Waker::wake);
             }
