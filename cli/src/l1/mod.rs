@@ -248,7 +248,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 }
             };
             bar.finish_and_clear();
-            up.failures.iter().for_each(|failure| output::warn(failure));
+            up.failures.iter().for_each(output::warn);
             status::print(json, &home, up.statuses.into_iter().map(Found::from).collect())
         }
         Command::Node(options) => node::run(options, context.verbose).await,

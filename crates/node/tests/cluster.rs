@@ -276,7 +276,7 @@ async fn several_transactions_are_handed_in_at_once_and_each_has_its_own_outcome
     assert!(matches!(&outcomes[2], SubmitOutcome::Refused(_)), "{outcomes:?}");
     assert_eq!(outcomes[3], SubmitOutcome::Hash(data(1).hash(&domain)));
 
-    let short = Transaction::sign(Payload::Data { nonce: 2, items: vec![vec![7].into()] }, &key(50), &domain);
+    let short = Transaction::sign(Payload::Data { nonce: 2, items: vec![[7]].into() }, &key(50), &domain);
     let many = vec![short; MAX_SUBMITTED + 1];
     assert!(client.submit_encoded(codec::encode(&many).into()).await.unwrap_err().to_string().contains("at most"));
     assert!(client.submit_encoded(vec![0xff; 100].into()).await.is_err());
