@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
         let mut inputs = vec![Input::Message { from: ValidatorIndex(u16::from(from) % 4), message }];
         while let Some(input) = inputs.pop() {
             for effect in replica.handle(input) {
-                if let Effect::Validate(block) = effect {
+                if let Effect::Validate { block, .. } = effect {
                     inputs.push(Input::Validated { block_hash: block.header.hash(), valid: from % 2 == 0 });
                 }
             }
