@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use common::{ORDER, Scene, free_port_range, signal, succeed, text, wait_until};
+use common::{Scene, free_port_range, signal, succeed, text, wait_until};
 
 /// Runs a command on a network that is named in this way, in this folder.
 fn named(folder: &Path, home: &str, arguments: &[&str]) -> Output {
@@ -219,18 +219,6 @@ fn a_terminal_obeys_nothing_that_a_client_has_put_into_a_block() {
     let bad = scene.orders("bad.jsonl", &["{\"\\u001b[2J\": 1}"]);
     let said = scene.refused(&["l1", "submit", &bad]);
     assert!(!said.contains('\u{1b}'), "{said:?}");
-
-    // An order that waits because no quorum is up: who interrupts it is told what may come of it.
-    scene.kill_all(&[2, 3]);
-    let waiting = scene.orders("waiting.jsonl", &[ORDER; 3]);
-    let mut submit = scene.command(&["l1", "submit", &waiting]).stderr(Stdio::piped()).spawn().unwrap();
-    let pending = || scene.status(0).pending_transactions == 3;
-    wait_until("the orders are handed in", pending);
-    signal("-INT", &[submit.id().to_string()]);
-    assert_eq!(submit.wait().unwrap().code(), Some(1));
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut submit.stderr.take().unwrap(), &mut said).unwrap();
-    assert!(said.contains("0 of 3 orders are final") && said.contains("nonces 1 to 3"), "{said}");
 }
 
 #[test]

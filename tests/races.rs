@@ -19,13 +19,19 @@ const RACES: usize = 1_000;
 /// How many lines the one that is killed takes in before.
 const BEFORE: usize = 250;
 
-/// Sends lines to a port, each after the one before it is answered.
+/// Sends lines to a port, each after the one before it is taken: as often as it is told to send it again.
 fn send(port: u16, lines: Range<usize>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
     for line in lines {
-        stream.write_all(format!("line {line}\n").as_bytes()).unwrap();
-        assert_eq!(answers.next().unwrap().unwrap(), "Transaction received. Processing POW...");
+        let answer = loop {
+            stream.write_all(format!("line {line}\n").as_bytes()).unwrap();
+            let answer = answers.next().unwrap().unwrap();
+            if !answer.ends_with("send it again later") {
+                break answer;
+            }
+        };
+        assert_eq!(answer, "Transaction received. Processing POW...");
     }
 }
 

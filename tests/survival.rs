@@ -357,8 +357,8 @@ fn a_peer_that_starts_empty_takes_over_the_state_where_the_blocks_are_gone() {
 fn assert_votes_again(scene: &Scene, peer: usize, accepted: &mut Vec<Accepted>) -> u64 {
     let says_from = || -> Option<u64> {
         let log = scene.log(peer);
-        let line = log.lines().find(|line| line.contains("votes again from here on"))?;
-        line.split("from=").nth(1)?.split_whitespace().next()?.parse().ok()
+        let line = log.lines().find(|line| line.contains("votes again from this height on"))?;
+        line.split("until=").nth(1)?.split_whitespace().next()?.parse().ok()
     };
     wait_until("the peer says from where on it votes again", || says_from().is_some());
     let from = says_from().unwrap();
