@@ -437,8 +437,11 @@ async fn settle_status_shows_what_is_open_and_who_is_missing() {
     let council = Council::new(4).await;
     let mut module = jsonrpsee::RpcModule::new(council.ledger.clone());
     let results = |parameters: jsonrpsee::types::Params<'_>, ledger: &Ledger, _: &_| {
-        let from: u64 = parameters.one().unwrap_or(1);
-        ledger.all().into_iter().filter(|result| result.header.height >= from).collect::<Vec<_>>()
+        let mut parameters = parameters.sequence();
+        let from: u64 = parameters.next().unwrap_or(1);
+        let skip: Option<usize> = parameters.optional_next().unwrap_or_default();
+        let above = ledger.all().into_iter().filter(|result| result.header.height >= from);
+        above.skip(skip.unwrap_or_default()).collect::<Vec<_>>()
     };
     module.register_method("dtn_results", results).expect("a new name");
     let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.expect("a free port");

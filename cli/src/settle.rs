@@ -1,6 +1,9 @@
 //! `dtn-cli settle`: how far the peers' results are on their way to the chain, and what that has cost.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
@@ -210,7 +213,7 @@ async fn status(args: Status, context: &Context) -> Result<()> {
 /// All results from a height on, of the first peer that answers, each with its certificate and its solution checked.
 async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
     'peers: for peer in &client.peers {
-        let mut found = Vec::<FinalizedResult>::new();
+        let (mut found, mut known) = (Vec::<FinalizedResult>::new(), BTreeSet::new());
         loop {
             // A page may end within a block.
             let next = found.last().map_or(from, |last| last.header.height);
@@ -220,7 +223,8 @@ async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
                 Ok(more) => {
                     for result in &more {
                         let height = result.header.height;
-                        if height < next {
+                        // Who shows the same again and again would be asked for ever.
+                        if height < next || !known.insert(result.result.id) {
                             tracing::warn!(height, "a peer shows a result that was not asked for");
                             continue 'peers;
                         }
