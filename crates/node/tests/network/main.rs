@@ -374,10 +374,14 @@ async fn a_link_that_falls_silent_without_closing_is_noticed_and_dialed_again() 
     .await;
     cluster.stop(1).await;
     let proxy = Proxy::start(cluster.ports[0]).await;
-    let mut config = cluster.config(1);
-    let through = format!("/ip4/127.0.0.1/tcp/{}", proxy.port).parse().unwrap();
-    config.peers.insert(cluster.keys[0].address(), through);
-    cluster.nodes[1] = Some(Node::start(config).await.unwrap());
+    let through: libp2p::Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", proxy.port).parse().unwrap();
+    // Who was reading its store when it stopped may hold that for a moment.
+    let node = until("the store is free", || async {
+        let mut config = cluster.config(1);
+        config.peers.insert(cluster.keys[0].address(), through.clone());
+        Node::start(config).await.ok()
+    });
+    cluster.nodes[1] = Some(node.await);
     let linked =
         async || until("a link", || async { cluster.status(1).await.connected.contains(&0).then_some(()) }).await;
     linked().await;
