@@ -404,27 +404,27 @@ fn results_stay_provable_at_a_peer_that_skipped_their_blocks() {
     commit_all(&mut ahead, orders.clone());
     for order in &orders[..2] {
         let nonce = ahead.next_nonce(key(5).address());
-        commit_all(&mut ahead, [claim(hash(order), 2), note(5, nonce)]);
+        win(&mut ahead, [claim(hash(order), 2), note(5, nonce)]);
     }
     let directory = tempfile::tempdir().unwrap();
     let mut behind = open(&directory.path().join("ledger.redb"));
-    for height in 1..=2 {
+    for height in 1..=3 {
         commit(&mut behind, &ahead.block(height).unwrap().unwrap());
     }
-    commit_all(&mut ahead, [claim(hash(&orders[2]), 3)]);
+    win(&mut ahead, [claim(hash(&orders[2]), 3)]);
     for nonce in 2..9 {
         commit_all(&mut ahead, [note(5, nonce)]);
     }
     assert_eq!(behind.results_missing(), Ok(None));
     let (manifest, chunks) = snapshot(&mut ahead);
     behind.install(&manifest, &chunks).unwrap();
-    assert_eq!(behind.results_missing(), Ok(Some((3, 11))));
+    assert_eq!(behind.results_missing(), Ok(Some((4, 14))));
     let id = |index: usize| hash(&orders[index]);
     assert_eq!(behind.finalized_result(id(1)), Ok(None));
 
     // What is changed is refused as a whole.
-    let given = ahead.store().block_results(3, usize::MAX).unwrap();
-    assert_eq!(given.iter().map(|block| block.header.height).collect::<Vec<_>>(), [3, 4]);
+    let given = ahead.store().block_results(4, usize::MAX).unwrap();
+    assert_eq!(given.iter().map(|block| block.header.height).collect::<Vec<_>>(), [5, 7]);
     assert_eq!(ahead.store().block_results(0, 1).unwrap().len(), 1, "as many as fit");
     type Change = fn(&mut BlockResults);
     let changes: [(&str, Change); 8] = [
@@ -446,14 +446,14 @@ fn results_stay_provable_at_a_peer_that_skipped_their_blocks() {
     }
     assert_eq!(behind.import_results(&given), Ok(2));
     assert_eq!(behind.import_results(&given), Ok(0), "they are no news");
-    behind.results_complete_to(5).unwrap();
-    assert_eq!(behind.results_missing(), Ok(Some((6, 11))));
+    behind.results_complete_to(8).unwrap();
+    assert_eq!(behind.results_missing(), Ok(Some((9, 14))));
     for index in 0..3 {
         let proven = behind.finalized_result(id(index)).unwrap();
         assert_eq!(proven, ahead.finalized_result(id(index)).unwrap());
         verify_result(&proven.unwrap(), behind.domain(), behind.validators()).unwrap();
     }
-    behind.results_complete_to(11).unwrap();
+    behind.results_complete_to(14).unwrap();
     assert_eq!(behind.results_missing(), Ok(None));
     assert_eq!(behind.store().block_results(0, usize::MAX), ahead.store().block_results(0, usize::MAX));
 }
