@@ -40,12 +40,15 @@ pub(crate) enum Transport {
     /// TCP, encrypted by Noise.
     #[default]
     Tcp,
-    /// QUIC, over UDP.
+    /// QUIC, over UDP; for a program that was built with `--features quic`.
     Quic,
 }
 
 impl Transport {
     fn address(self, port: u16) -> Result<Multiaddr> {
+        if matches!(self, Self::Quic) && !cfg!(feature = "quic") {
+            bail!("this program was built without QUIC: build it with `--features quic`, or take --transport tcp");
+        }
         let address = match self {
             Self::Tcp => format!("/ip4/127.0.0.1/tcp/{port}"),
             Self::Quic => format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),

@@ -5,6 +5,7 @@ mod nakamoto;
 mod options;
 mod outcome;
 mod page;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod pbft;
 mod pot_table;

@@ -18,10 +18,11 @@ use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Scenario, Verdict, shrink};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "parquet")]
+use super::parquet;
 use super::{
     options::{self, Setup},
     outcome::{Outcome, Quantiles, play, report, virtual_time},
-    parquet,
 };
 use crate::{l1::init::Engine, output};
 
@@ -72,7 +73,7 @@ pub(crate) struct Sweep {
     /// Append each run to this file, and skip the seeds that are in it
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Write all runs to this file once they are done
+    /// Write all runs to this file once they are done; for a program that was built with `--features parquet`
     #[arg(long)]
     parquet: Option<PathBuf>,
     /// Where to write a run that fails
@@ -126,6 +127,10 @@ struct Summary {
 
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
+    ensure!(
+        sweep.parquet.is_none() || cfg!(feature = "parquet"),
+        "this program was built without Parquet: build it with `--features parquet`, or take --csv"
+    );
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
     let network = sweep.network()?;
     let scenario = network.fingerprint();
@@ -172,6 +177,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     bar.finish_and_clear();
 
     rows.sort_by_key(|row| row.seed);
+    #[cfg(feature = "parquet")]
     if let Some(path) = &sweep.parquet {
         parquet::write(path, rows).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -338,6 +338,9 @@ impl Network {
             config.validators.iter().map(|(_, validator)| identity::peer_id(&validator.public_key)).collect();
         let local = identity::keypair(config.key).public().to_peer_id();
         let places = config.addresses.iter().flatten().chain(&config.bootstrap);
+        for address in places.clone().chain([&config.listen]) {
+            transport::ensure_built_for(address)?;
+        }
         let handshakes = Handshakes::new(descriptors::limit(), places, config.metrics.handshakes.clone());
         let mut peers = HashMap::new();
         let mut dials = Vec::new();

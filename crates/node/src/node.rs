@@ -122,6 +122,9 @@ pub enum NodeError {
     /// An address that no peer can be reached at.
     #[error("{0} is no bootstrap address: /ip4/ADDRESS/tcp/PORT/p2p/ID or /ip4/ADDRESS/udp/PORT/quic-v1/p2p/ID")]
     Bootstrap(Multiaddr),
+    /// An address of QUIC, without the feature `quic`.
+    #[error("{0} is an address of QUIC, and this program is built without it: build it with `--features quic`")]
+    WithoutQuic(Multiaddr),
     /// The peer address is taken or unusable.
     #[error("cannot listen to peers on {address}: {error}")]
     Listen {

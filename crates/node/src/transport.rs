@@ -1,4 +1,4 @@
-//! How bytes travel: Noise and Yamux over TCP, or QUIC.
+//! How bytes travel: Noise and Yamux over TCP, or QUIC where the program is built with it.
 
 use std::{
     future::Future,
@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::Either;
 use libp2p::{
     Multiaddr, Transport,
     core::{
@@ -20,7 +19,7 @@ use libp2p::{
     },
     identity::Keypair,
     multiaddr::Protocol,
-    noise, quic, tcp, yamux,
+    noise, tcp, yamux,
 };
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -41,7 +40,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Streams at a time on a connection: the link, and a few requests.
 const MAX_STREAMS: usize = 32;
 
-/// Both transports; the address says which. Who connects takes a place among the handshakes.
+/// The transports; the address says which. Who connects takes a place among the handshakes.
 pub(crate) fn build(key: &Keypair, handshakes: Handshakes) -> Result<Boxed<Authenticated>, NodeError> {
     let noise = noise::Config::new(key).map_err(|error| NodeError::Network(error.to_string()))?;
     let mut yamux = yamux::Config::default();
@@ -55,14 +54,27 @@ pub(crate) fn build(key: &Keypair, handshakes: Handshakes) -> Result<Boxed<Authe
         .multiplex(yamux)
         .timeout(HANDSHAKE_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
+    let transport = tcp.boxed();
+    #[cfg(feature = "quic")]
+    let transport = or_quic(key, transport);
+    Ok(Guarded::new(transport, handshakes).boxed())
+}
+
+/// QUIC for the addresses that say so.
+#[cfg(feature = "quic")]
+fn or_quic(key: &Keypair, other: Boxed<Authenticated>) -> Boxed<Authenticated> {
+    use futures::future::Either;
+    use libp2p::quic;
+
     let mut config = quic::Config::new(key);
     config.handshake_timeout = HANDSHAKE_TIMEOUT;
-    let quic =
-        quic::tokio::Transport::new(config).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))));
-    let either = |either: Either<_, _>, _: _| match either {
-        Either::Left(output) | Either::Right(output) => output,
-    };
-    Ok(Guarded::new(quic.or_transport(tcp).map(either).boxed(), handshakes).boxed())
+    quic::tokio::Transport::new(config)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))))
+        .or_transport(other)
+        .map(|either, _| match either {
+            Either::Left(output) | Either::Right(output) => output,
+        })
+        .boxed()
 }
 
 /// Waits until who connected says something.
@@ -83,9 +95,16 @@ pub(crate) fn is_supported(address: &Multiaddr) -> bool {
     let parts: Vec<_> = address.iter().collect();
     let host = |part: &Protocol<'_>| matches!(part, Protocol::Ip4(_) | Protocol::Ip6(_));
     match &parts[..] {
-        [ip, Protocol::Tcp(_)] | [ip, Protocol::Udp(_), Protocol::QuicV1] => host(ip),
+        [ip, Protocol::Tcp(_)] => host(ip),
+        [ip, Protocol::Udp(_), Protocol::QuicV1] => cfg!(feature = "quic") && host(ip),
         _ => false,
     }
+}
+
+/// Fails if an address is one that only a program with QUIC can use, and this is none.
+pub(crate) fn ensure_built_for(address: &Multiaddr) -> Result<(), NodeError> {
+    let is_quic = address.iter().any(|part| matches!(part, Protocol::QuicV1));
+    if is_quic && !cfg!(feature = "quic") { Err(NodeError::WithoutQuic(address.clone())) } else { Ok(()) }
 }
 
 /// Fails if another process listens there. libp2p shares a port with whoever lets it (`SO_REUSEPORT`); two peers on one

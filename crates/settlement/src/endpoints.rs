@@ -19,14 +19,9 @@ use alloy::{
         client::RpcClient,
         json_rpc::{Request, RequestPacket, ResponsePacket, ResponsePayload},
     },
-    transports::{
-        RpcError, TransportError, TransportErrorKind, TransportFut,
-        http::{
-            Http,
-            reqwest::{Client, Url},
-        },
-    },
+    transports::{RpcError, TransportError, TransportErrorKind, TransportFut, http::Http},
 };
+use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
@@ -131,6 +126,8 @@ fn http(text: &str, timeout: Duration) -> Result<(Http<Client>, bool), ConnectEr
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
     let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // Fails if there is one already, which is as good.
+    _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = Client::builder().timeout(timeout);
     if is_loopback {
         client = client.no_proxy();
