@@ -119,11 +119,13 @@ pub(crate) enum Command {
     /// Show a final block.
     Block {
         /// Its height; 1 is the first.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         height: u64,
     },
     /// Show the certificate of a final block, verified here against the genesis.
     Certificate {
-        /// The block's height.
+        /// The block's height; 1 is the first.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         height: u64,
     },
     /// Ask about an account or an order; the answer is one that a quorum of peers signs.
