@@ -28,6 +28,7 @@ mod network;
 mod node;
 mod observer;
 mod prover;
+mod queue;
 mod reader;
 mod serve;
 mod sync;

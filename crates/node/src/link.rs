@@ -1,18 +1,13 @@
 //! One long-lived framed stream between two peers, bounded in everything that the other end could make grow: what waits
 //! to be sent, how fast it is read, how long a frame is, and what was read and not yet dealt with.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dtn_primitives::codec;
 use futures::{AsyncRead, AsyncWrite, SinkExt, StreamExt};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{
@@ -25,6 +20,7 @@ use crate::{
     inbox::InboxSender,
     metrics::Metrics,
     network::{Addresses, Event, Remote},
+    queue::{Dropped, Queue},
     wire::{Class, DECODED_PER_BYTE, EncodedFrame, Frame, Hello, MAX_BATCH_BYTES},
 };
 
@@ -86,9 +82,6 @@ impl LinkLimits {
 
 /// The least that a frame is charged for while it waits for the core, in bytes.
 const FRAME_CHARGE: usize = 8 * 1024;
-
-/// Consensus messages up to here are votes and the like. Longer ones bring blocks, behind which no vote is to wait.
-const SMALL_MESSAGE: usize = 16 * 1024;
 
 /// Transactions that the core takes in at a time, so that it can turn to other peers in between.
 const PIECE: usize = 32;
@@ -174,138 +167,6 @@ impl From<std::io::Error> for CloseReason {
     }
 }
 
-/// What overtakes what in the queue: votes blocks, and both the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    Vote,
-    Block,
-    Bulk,
-}
-
-impl Rank {
-    /// In the order in which they are sent.
-    pub(crate) const ALL: [Self; 3] = [Self::Vote, Self::Block, Self::Bulk];
-
-    fn of(frame: &EncodedFrame) -> Self {
-        match frame.class {
-            Class::Consensus if frame.bytes.len() <= SMALL_MESSAGE => Self::Vote,
-            Class::Consensus => Self::Block,
-            // Hello is to be the first.
-            Class::Link => Self::Vote,
-            Class::Height | Class::Transactions | Class::Addresses | Class::Evidence => Self::Bulk,
-        }
-    }
-
-    /// As metrics name a frame that found no room.
-    pub(crate) fn dropped(self) -> &'static str {
-        match self {
-            Self::Vote => "queue_full_votes",
-            Self::Block => "queue_full_blocks",
-            Self::Bulk => "queue_full_bulk",
-        }
-    }
-}
-
-/// How many frames found no room, by rank.
-pub(crate) type Dropped = [usize; Rank::ALL.len()];
-
-/// What is still to be sent. When there is no room, the oldest of the lowest rank goes, and none goes for one of a lower
-/// rank. What waits already is not queued again. Whatever is dropped, protocols say again what may have been lost.
-#[derive(Debug)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    changed: Notify,
-    max_frames: usize,
-    max_bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    ranks: [VecDeque<Bytes>; Rank::ALL.len()],
-    bytes: usize,
-    closed: bool,
-}
-
-impl Waiting {
-    fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.ranks.iter_mut().find_map(VecDeque::pop_front)?;
-        self.bytes -= frame.len();
-        Some(frame)
-    }
-
-    fn frames(&self) -> usize {
-        self.ranks.iter().map(VecDeque::len).sum()
-    }
-}
-
-impl Queue {
-    fn new(limits: &LinkLimits) -> Self {
-        Self {
-            waiting: Mutex::default(),
-            changed: Notify::new(),
-            max_frames: limits.queued_frames,
-            max_bytes: limits.queued_bytes,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics under the lock.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, frame: EncodedFrame) -> Dropped {
-        let (rank, frame) = (Rank::of(&frame), frame.bytes);
-        let mut dropped = Dropped::default();
-        if frame.len() > self.max_bytes {
-            // It would clear the queue and still not fit.
-            dropped[rank as usize] += 1;
-            return dropped;
-        }
-        let mut waiting = self.lock();
-        if waiting.ranks[rank as usize].contains(&frame) {
-            return dropped;
-        }
-        while waiting.frames() >= self.max_frames || waiting.bytes + frame.len() > self.max_bytes {
-            // Of one rank the newest counts: it is what would be said again.
-            let lowest = Rank::ALL.into_iter().rev().take_while(|lowest| *lowest >= rank);
-            let lowest = lowest.map(|lowest| lowest as usize).find(|lowest| !waiting.ranks[*lowest].is_empty());
-            let Some((lowest, oldest)) = lowest.and_then(|lowest| Some((lowest, waiting.ranks[lowest].pop_front()?)))
-            else {
-                dropped[rank as usize] += 1;
-                return dropped;
-            };
-            dropped[lowest] += 1;
-            waiting.bytes -= oldest.len();
-        }
-        waiting.bytes += frame.len();
-        waiting.ranks[rank as usize].push_back(frame);
-        drop(waiting);
-        self.changed.notify_one();
-        dropped
-    }
-
-    /// The next frame to send; `None` once it is closed.
-    async fn pop(&self) -> Option<Bytes> {
-        loop {
-            {
-                let mut waiting = self.lock();
-                if waiting.closed {
-                    return None;
-                }
-                if let Some(frame) = waiting.pop() {
-                    return Some(frame);
-                }
-            }
-            self.changed.notified().await;
-        }
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_one();
-    }
-}
-
 /// The sending side of a link. Dropping it closes the link.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -369,7 +230,7 @@ impl Link {
         limits: LinkLimits,
         reports: Reports,
     ) -> Self {
-        let queue = Arc::new(Queue::new(&limits));
+        let queue = Arc::new(Queue::new(limits.queued_frames, limits.queued_bytes));
         let outgoing = queue.clone();
         tokio::spawn(async move {
             let closed = reports.closed.clone();
@@ -410,7 +271,7 @@ async fn run(
                 if let Some(validator) = peer.validator() {
                     metrics.frame_out(validator, length);
                 }
-                next = queue.lock().pop();
+                next = queue.try_pop();
             }
             timeout(limits.patience, sink.flush()).await.map_err(|_| CloseReason::Stalled)??;
         }
@@ -512,88 +373,6 @@ mod tests {
 
     fn limits() -> LinkLimits {
         LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(1024 * 1024) }
-    }
-
-    fn frame(class: Class, byte: u8, length: usize) -> EncodedFrame {
-        EncodedFrame { class, bytes: vec![byte; length].into() }
-    }
-
-    fn waiting(queue: &Queue) -> Vec<u8> {
-        let mut waiting = queue.lock();
-        std::iter::from_fn(|| waiting.pop()).map(|frame| frame[0]).collect()
-    }
-
-    #[test]
-    fn what_is_urgent_overtakes_and_the_oldest_of_the_rest_makes_room() {
-        let queue = Queue::new(&LinkLimits { queued_frames: 4, ..limits() });
-        let nothing = Dropped::default();
-        for byte in [1, 2] {
-            assert_eq!(queue.push(frame(Class::Transactions, byte, 10)), nothing);
-        }
-        assert_eq!(queue.push(frame(Class::Consensus, 11, 10)), nothing);
-        assert_eq!(queue.push(frame(Class::Height, 3, 10)), nothing);
-        assert_eq!(queue.push(frame(Class::Consensus, 12, 10)), [0, 0, 1]);
-        assert_eq!(queue.push(frame(Class::Transactions, 4, 10)), [0, 0, 1]);
-        assert_eq!(waiting(&queue), [11, 12, 3, 4]);
-
-        // With nothing else to drop, what is urgent makes room for what is urgent, and the rest finds none.
-        for byte in 11..=14 {
-            assert_eq!(queue.push(frame(Class::Consensus, byte, 10)), nothing);
-        }
-        assert_eq!(queue.push(frame(Class::Transactions, 1, 10)), [0, 0, 1]);
-        assert_eq!(queue.push(frame(Class::Consensus, 15, 10)), [1, 0, 0]);
-        assert_eq!(waiting(&queue), [12, 13, 14, 15]);
-    }
-
-    #[test]
-    fn votes_overtake_blocks_and_are_never_dropped_for_one() {
-        let queue = Queue::new(&LinkLimits { queued_bytes: 5 * SMALL_MESSAGE, ..limits() });
-        let nothing = Dropped::default();
-        let block = |byte| frame(Class::Consensus, byte, 2 * SMALL_MESSAGE);
-        assert_eq!(queue.push(block(21)), nothing);
-        assert_eq!(queue.push(frame(Class::Height, 31, 10)), nothing);
-        assert_eq!(queue.push(frame(Class::Consensus, 11, 10)), nothing);
-        assert_eq!(queue.push(block(22)), nothing);
-        assert_eq!(queue.push(block(23)), [0, 1, 1], "the oldest block goes for the newest");
-        assert_eq!(waiting(&queue), [11, 22, 23]);
-        for byte in 0..5 {
-            assert_eq!(queue.push(frame(Class::Consensus, byte, SMALL_MESSAGE)), nothing);
-        }
-        assert_eq!(queue.push(block(21)), [0, 1, 0]);
-        assert_eq!(waiting(&queue), [0, 1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn what_waits_already_is_not_queued_again() {
-        let queue = Queue::new(&limits());
-        for _ in 0..3 {
-            for byte in [1, 2] {
-                assert_eq!(queue.push(frame(Class::Consensus, byte, 10)), Dropped::default());
-                assert_eq!(queue.push(frame(Class::Transactions, byte, 10)), Dropped::default());
-            }
-        }
-        assert_eq!(waiting(&queue), [1, 2, 1, 2]);
-        // Once it has left it may be said again.
-        queue.push(frame(Class::Consensus, 1, 10));
-        assert_eq!(waiting(&queue), [1]);
-    }
-
-    #[test]
-    fn the_queue_never_holds_more_bytes_than_it_may() {
-        let queue = Queue::new(&LinkLimits { queued_bytes: 1000, ..limits() });
-        let mut dropped = 0;
-        for round in 0..100usize {
-            let class = if round % 3 == 0 { Class::Consensus } else { Class::Transactions };
-            dropped += queue.push(frame(class, 1, 50 + round * 7)).iter().sum::<usize>();
-            let waiting = queue.lock();
-            let actual: usize = waiting.ranks.iter().flatten().map(Bytes::len).sum();
-            assert_eq!(actual, waiting.bytes);
-            assert!(waiting.bytes <= 1000, "{} bytes wait", waiting.bytes);
-        }
-        assert!(dropped > 80, "{dropped} were dropped");
-        let before = queue.lock().frames();
-        assert_eq!(queue.push(frame(Class::Consensus, 1, 1001)), [1, 0, 0]);
-        assert_eq!(queue.lock().frames(), before, "what never fits drives nothing out");
     }
 
     struct Test {
@@ -748,7 +527,7 @@ mod tests {
         // The other end speaks, but never reads.
         let (near, mut far) = duplex(1 << 10);
         let test = Test::new(VALIDATOR, limits, near);
-        test.link.send(frame(Class::Height, 0, 1 << 16));
+        test.link.send(EncodedFrame { class: Class::Height, bytes: vec![0; 1 << 16].into() });
         let speaking = tokio::spawn(async move {
             while far.write_all(&height()).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;

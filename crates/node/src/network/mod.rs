@@ -3,6 +3,11 @@
 //! Validators form a full mesh: of each pair the one with the higher index dials, the other only where that takes too long,
 //! and one link carries everything between them. An observer dials a few validators, or other observers, and follows them.
 
+mod crowding;
+mod hello;
+mod links;
+mod peer;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -30,29 +35,24 @@ use tokio::{
 use crate::{
     NodeError,
     admission::{Admission, Denied},
-    bucket::TokenBucket,
     descriptors,
     handshakes::{CrowdedOut, Handshakes},
     identity,
     inbox::InboxSender,
-    link::{Charge, CloseReason, Closed, Dropped, Greeting, Link, LinkLimits, Offence, Rank, Reports},
+    link::{Charge, CloseReason, Closed, Greeting, Link, LinkLimits, Offence, Reports},
     metrics::{CROWDED_OUT, Metrics},
+    queue::{Dropped, Rank},
     serve::{Archive, Served},
     sync::SyncCodec,
     transport,
     wire::{self, Class, EncodedFrame, Foreign, Frame, HELLO_PROTOCOL, Hello, MAX_ADDRESS_BYTES, MAX_HELLO},
 };
 
+use crowding::Crowding;
+use peer::{MIN_BACKOFF, Peer};
+
 const DIAL_TICK: Duration = Duration::from_millis(100);
-const MIN_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A peer of another version or network is dialed again this much later.
-const FOREIGN_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Starts of a peer's process that are remembered, to tell two processes from one that started again.
-const MAX_BOOTS: usize = 4;
 
 /// A connection on which nobody opens a link or asks anything is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,32 +60,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one peer: one that works, and those that have not yet noticed that they do not.
 const MAX_CONNECTIONS_PER_PEER: u32 = 3;
 
-/// After how long without a link a validator dials one that should dial it: the way there may be blocked in one direction.
-const OVERDUE: Duration = Duration::from_millis(500);
-
-/// That strangers crowd the peer port is logged this often.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Peers that an observer follows at a time.
 const OBSERVER_LINKS: usize = 3;
-
-/// Addresses of one validator that are remembered beside the configured one.
-const MAX_LEARNED_ADDRESSES: usize = 4;
 
 /// Requests of one peer that may be unanswered; more are not answered.
 const MAX_REQUESTS: usize = 4;
 
-/// Bytes of responses that one peer gets in a second. What exceeds it waits.
-const SERVED_BYTES_PER_SECOND: u64 = 64 * 1024 * 1024;
-
-/// The same for an observer.
-const SERVED_BYTES_PER_SECOND_TO_OBSERVERS: u64 = 8 * 1024 * 1024;
-
 /// The least that a response counts for: looking for nothing is work, too.
 const RESPONSE_CHARGE: usize = 16 * 1024;
-
-/// Links that one peer may open in a second, on average.
-const LINKS_PER_SECOND: u64 = 5;
 
 /// Another peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,74 +162,6 @@ struct Behaviour {
     streams: stream::Behaviour,
 }
 
-/// Where a peer is, and how it is reached at present.
-struct Peer {
-    remote: Remote,
-    /// From the configuration.
-    address: Option<Multiaddr>,
-    /// From others; the last is the latest.
-    learned: Vec<Multiaddr>,
-    link: Option<Link>,
-    /// Of this pair this peer is to open the link: if both do, this peer's stays.
-    opens: bool,
-    /// It opened the link that there is.
-    opened_here: bool,
-    dialing: bool,
-    backoff: Duration,
-    dial_at: Instant,
-    unanswered: usize,
-    /// The latest starts of its process, the last one last.
-    boots: Vec<u64>,
-    served: TokenBucket,
-    links: TokenBucket,
-}
-
-impl Peer {
-    fn new(remote: Remote, address: Option<Multiaddr>, opens: bool) -> Self {
-        let now = Instant::now();
-        let served = match remote {
-            Remote::Validator(_) => SERVED_BYTES_PER_SECOND,
-            Remote::Observer(_) => SERVED_BYTES_PER_SECOND_TO_OBSERVERS,
-        };
-        Self {
-            remote,
-            address,
-            learned: Vec::new(),
-            link: None,
-            opens,
-            dialing: false,
-            backoff: MIN_BACKOFF,
-            opened_here: false,
-            dial_at: if opens || remote.validator().is_none() { now } else { now + MIN_BACKOFF },
-            unanswered: 0,
-            boots: Vec::new(),
-            served: TokenBucket::new(served, Duration::from_secs(1), now),
-            links: TokenBucket::new(LINKS_PER_SECOND, Duration::from_secs(4), now),
-        }
-    }
-
-    fn addresses(&self) -> Vec<Multiaddr> {
-        self.address.iter().chain(&self.learned).cloned().collect()
-    }
-
-    fn learn(&mut self, address: Multiaddr) {
-        if self.address.as_ref() != Some(&address) && !self.learned.contains(&address) {
-            if self.learned.len() >= MAX_LEARNED_ADDRESSES {
-                self.learned.remove(0);
-            }
-            self.learned.push(address);
-        }
-    }
-
-    /// Waits longer each time before it is dialed again.
-    fn back_off(&mut self, now: Instant) {
-        self.dialing = false;
-        let wait = if self.opens { self.backoff } else { self.backoff.max(OVERDUE) };
-        self.dial_at = self.dial_at.max(now + wait);
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-    }
-}
-
 /// The network of one peer. Runs until its commands end.
 pub(crate) struct Network {
     swarm: Swarm<Behaviour>,
@@ -278,27 +192,6 @@ pub(crate) struct Network {
     addresses: (mpsc::Sender<Addresses>, mpsc::Receiver<Addresses>),
     greetings: (mpsc::Sender<Greeting>, mpsc::Receiver<Greeting>),
     due: (mpsc::Sender<Due>, mpsc::Receiver<Due>),
-}
-
-/// How often strangers had to make room on the peer port.
-#[derive(Debug, Default)]
-struct Crowding {
-    unreported: u64,
-    reported: Option<Instant>,
-}
-
-impl Crowding {
-    /// Counts one and says so in the log, but not each time.
-    fn count(&mut self, now: Instant) {
-        self.unreported += 1;
-        if self.reported.is_none_or(|reported| now.duration_since(reported) >= WARNING_INTERVAL) {
-            tracing::warn!(
-                connections = self.unreported,
-                "strangers crowd the peer port: connections that did not say who they are made room for others"
-            );
-            *self = Self { unreported: 0, reported: Some(now) };
-        }
-    }
 }
 
 type Opened = (PeerId, Result<libp2p::Stream, stream::OpenStreamError>);
@@ -649,226 +542,6 @@ impl Network {
                 peer.back_off(now);
             }
         }
-    }
-
-    /// A link could not be opened. If the other peer has opened one meanwhile, that is as good.
-    fn no_link(&mut self, id: PeerId, error: &stream::OpenStreamError) {
-        tracing::debug!(peer = %id, %error, "no link");
-        match self.peers.get_mut(&id) {
-            Some(peer) if peer.link.is_some() => peer.dialing = false,
-            Some(_) if matches!(error, stream::OpenStreamError::UnsupportedProtocol(_)) => {
-                let hello = codec::encode(&self.hello);
-                self.swarm.behaviour_mut().hello.send_request(&id, hello);
-            }
-            _ => self.disconnect(id),
-        }
-    }
-
-    /// A peer with which there is no protocol in common wants to know why, or says so.
-    fn hello_event(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
-        use request_response::{Event as Exchanged, Message};
-        let (peer, said) = match event {
-            Exchanged::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                let hello = codec::encode(&self.hello);
-                // It may have gone away meanwhile.
-                self.swarm.behaviour_mut().hello.send_response(channel, hello).ok();
-                let said = codec::decode::<Hello>(&request, MAX_HELLO).ok();
-                if let Some(Err(foreign)) = said.map(|said| self.hello.check(&said)) {
-                    self.is_foreign(peer, foreign);
-                }
-                return;
-            }
-            Exchanged::Message { peer, message: Message::Response { response, .. }, .. } => {
-                (peer, codec::decode::<Hello>(&response, MAX_HELLO).ok())
-            }
-            Exchanged::OutboundFailure { peer, .. } => (peer, None),
-            Exchanged::InboundFailure { .. } | Exchanged::ResponseSent { .. } => return,
-        };
-        let foreign = said.and_then(|said| self.hello.check(&said).err()).unwrap_or(Foreign::Unknown);
-        self.is_foreign(peer, foreign);
-        self.disconnect(peer);
-    }
-
-    /// A peer is of another version or network. It is left alone for a while.
-    fn is_foreign(&mut self, id: PeerId, foreign: Foreign) {
-        let remote = self.remote(id);
-        tracing::error!(peer = %remote, "nothing to say to each other: {foreign}");
-        self.metrics.connection_refused(foreign.label());
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.dial_at = peer.dial_at.max(Instant::now() + FOREIGN_INTERVAL);
-        }
-    }
-
-    /// What came over a link about its two ends.
-    fn greeted(&mut self, greeting: Greeting) {
-        match greeting {
-            Greeting::Hello(remote, link, hello) => self.said_hello(remote, link, &hello),
-            Greeting::Twins(remote, boots) => self.called_twin(remote, boots),
-        }
-    }
-
-    fn said_hello(&mut self, remote: Remote, link: u64, hello: &Hello) {
-        let Some(id) = self.id_of(remote) else { return };
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.link.as_ref().is_none_or(|current| current.id != link) {
-            return;
-        }
-        if let Err(foreign) = self.hello.check(hello) {
-            self.is_foreign(id, foreign);
-            self.end_link(id, &CloseReason::Here);
-            self.disconnect(id);
-            return;
-        }
-        let Some(index) = remote.validator() else { return };
-        self.metrics.software_of(index, hello.software());
-        let latest = peer.boots.last().copied();
-        let came_back = peer.boots.contains(&hello.boot);
-        peer.boots.retain(|boot| *boot != hello.boot);
-        peer.boots.push(hello.boot);
-        if peer.boots.len() > MAX_BOOTS {
-            peer.boots.remove(0);
-        }
-        // A process that another one followed is gone, unless they are two.
-        if let Some(other) = latest.filter(|latest| came_back && *latest != hello.boot) {
-            tracing::warn!(peer = %remote, "two processes with the key of one peer take turns at its link");
-            self.metrics.peer_twins(index);
-            let twins = Frame::Twins([other, hello.boot]).encode();
-            self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, twins.clone()));
-        }
-    }
-
-    /// A validator says that this one runs twice. One may lie.
-    fn called_twin(&mut self, remote: Remote, boots: [u64; 2]) {
-        let Some(index) = remote.validator().filter(|_| boots.contains(&self.hello.boot)) else { return };
-        self.twin_reports.insert(index);
-        let max_faulty = self.validators.len().saturating_sub(1) / 3;
-        if self.twin_reports.len() > max_faulty {
-            self.is_twin();
-        }
-    }
-
-    /// Who connects has this peer's own key. If this peer is dialing, its own connection may have been led back to it.
-    fn met_oneself(&mut self) {
-        if self.dialed_at.elapsed() > 2 * transport::HANDSHAKE_TIMEOUT {
-            self.is_twin();
-        }
-    }
-
-    fn is_twin(&mut self) {
-        if self.metrics.twin_seen.set(1) == 0 {
-            tracing::error!(
-                "another process runs with this peer's key: stop one of them, or both contradict themselves"
-            );
-            self.tell(Event::Twin);
-        }
-    }
-
-    /// Takes a stream as the link to a peer. Of two that were opened at once both peers keep the same one; else the new
-    /// one takes the place of the old, of which the other end knows that it is gone.
-    fn open_link(&mut self, id: PeerId, stream: libp2p::Stream, opened_here: bool) {
-        self.next_link += 1;
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let crossed = peer.link.is_some() && (peer.opened_here || opened_here) && peer.opens != opened_here;
-        if crossed {
-            peer.dialing = false;
-            return;
-        }
-        let (remote, dialed) = (peer.remote, self.dials.contains(&id));
-        if !peer.links.take(1, Instant::now()).is_zero() {
-            self.cut_off(remote, CloseReason::Offence(Offence::Flood));
-            return;
-        }
-        let limits = match remote {
-            Remote::Observer(_) if !dialed => LinkLimits::of_observers(),
-            _ => LinkLimits::of_validators(self.max_frame),
-        };
-        let reports = Reports {
-            events: self.events.clone(),
-            closed: self.closed.0.clone(),
-            addresses: self.addresses.0.clone(),
-            greetings: self.greetings.0.clone(),
-            metrics: self.metrics.clone(),
-        };
-        let link = Link::spawn(stream, remote, self.next_link, limits, reports);
-        peer.dialing = false;
-        peer.backoff = MIN_BACKOFF;
-        peer.opened_here = opened_here;
-        let replaced = peer.link.replace(link).is_some();
-        let hello = Frame::Hello(Box::new(self.hello.clone())).encode();
-        self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, hello.clone()));
-        if !dialed && remote.validator().is_none() {
-            let known = self.validators.iter().filter_map(|id| self.peers.get(id)).filter_map(|peer| {
-                Some((peer.remote.validator()?, peer.address.as_ref().or(peer.learned.last())?.clone()))
-            });
-            let addresses = Frame::Addresses(known.collect()).encode();
-            self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, addresses.clone()));
-        }
-        if replaced {
-            self.ended(remote, &CloseReason::Here);
-        }
-        tracing::info!(peer = %remote, "connected");
-        match remote {
-            Remote::Validator(index) => self.metrics.connected(index),
-            Remote::Observer(_) => self.count_observers(),
-        }
-        self.tell(Event::Connected(remote));
-    }
-
-    fn link_closed(&mut self, Closed { peer: remote, id: link, reason }: Closed) {
-        let Some(id) = self.id_of(remote) else { return };
-        let current = self.peers.get(&id).and_then(|peer| peer.link.as_ref()).is_some_and(|current| current.id == link);
-        if current || matches!(reason, CloseReason::Offence(_)) {
-            self.cut_off(remote, reason);
-        }
-    }
-
-    /// Ends the connection to a peer, and refuses another for a while if the peer did what no correct peer does.
-    fn cut_off(&mut self, remote: Remote, reason: CloseReason) {
-        let Some(id) = self.id_of(remote) else { return };
-        if let CloseReason::Offence(offence) = reason {
-            tracing::warn!(peer = %remote, offence = offence.label(), "cut off");
-            match remote {
-                Remote::Validator(index) => self.metrics.peer_fault(index, offence.label()),
-                Remote::Observer(_) => self.metrics.observer_fault(offence.label()),
-            }
-            let until = self.swarm.behaviour_mut().admission.refuse(id, Instant::now());
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.dial_at = peer.dial_at.max(until);
-            }
-        }
-        self.end_link(id, &reason);
-        self.disconnect(id);
-    }
-
-    /// Forgets the link to a peer, if there is one.
-    fn end_link(&mut self, id: PeerId, reason: &CloseReason) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let remote = peer.remote;
-        if peer.link.take().is_some() {
-            self.ended(remote, reason);
-        }
-    }
-
-    fn ended(&mut self, remote: Remote, reason: &CloseReason) {
-        tracing::info!(peer = %remote, %reason, "disconnected");
-        match remote {
-            Remote::Validator(index) => self.metrics.disconnected(index, reason.label()),
-            Remote::Observer(_) => self.count_observers(),
-        }
-        self.tell(Event::Disconnected(remote));
-    }
-
-    fn disconnect(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.back_off(Instant::now());
-        }
-        // If there is no connection any more, none has to be closed.
-        self.swarm.disconnect_peer_id(id).ok();
-    }
-
-    fn count_observers(&self) {
-        let linked = |peer: &&Peer| peer.link.is_some() && peer.remote.validator().is_none();
-        self.metrics.observers.set(self.peers.values().filter(linked).count() as i64);
     }
 
     /// Takes hints from a peer that this observer follows. They are worth a try: an address that is wrong costs one.
