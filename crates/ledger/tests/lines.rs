@@ -122,6 +122,7 @@ fn the_state_does_not_grow_with_lines_whose_time_is_over() {
         let block = ledger.propose(ledger.tip().hash, timestamp, proposer(), 1_000, false).unwrap();
         let certificate = certificate(&block);
         ledger.commit(block, &certificate).unwrap();
+        end_races(&mut ledger);
         assert_eq!(ledger.open_orders().len(), 0);
         sizes.push(state_bytes(&mut ledger));
         timestamp += LINE_WINDOW_MS + 1_000;

@@ -200,7 +200,7 @@ fn rounds_are_asked_for_by_requesters_one_at_a_time_and_served_by_validators_onc
     assert_eq!(refused(&mut ledger, close(1, 5)), Refusal::NotValidator(key(5).address()));
     complete(&mut ledger, 1, [2]);
     let twice = Refusal::CompletedBefore { round: 1, node: key(2).address() };
-    assert_eq!(refused(&mut ledger, completion(1, 2)), twice);
+    assert_eq!(ledger.admit(completion(1, 2)), Err(AdmissionError::Final { height: 2 }));
     assert_eq!(refusal(&mut ledger, vec![completion(1, 2)], NOW + 10), twice);
 
     // Nor can a block complete the round that it opens: the start follows from its hash.
