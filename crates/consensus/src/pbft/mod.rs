@@ -383,7 +383,7 @@ impl Pbft {
         self.quiet = self.quiet.saturating_add(1);
         self.served.clear();
         self.told.clear();
-        self.recall.looks_at_clock();
+        self.recall.looks_at_clock(self.looks, self.decided);
         self.keep_asking(effects);
         if self.repeats() {
             effects.extend(self.said().into_iter().map(Effect::Broadcast));

@@ -30,7 +30,7 @@ use std::{
 use dtn_primitives::{Certificate, ValidatorIndex, Vote, VoteKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Effects, Fault, LOG_WINDOW, Message, PIPELINE, Pbft, Record, ViewChange};
+use super::{Effects, Fault, LOOKS, Message, PIPELINE, Pbft, Record, ViewChange};
 use crate::protocol::{Effect, Memory, Notice};
 
 /// How far below the highest decided height of a `NEW-VIEW` those of its view changes may be.
@@ -39,8 +39,8 @@ pub const STALE_WINDOW: u64 = 2 * PIPELINE;
 /// For how many heights above what others have decided a replica whose memory was lost does not vote.
 pub const SILENCE: u64 = 3 * PIPELINE + STALE_WINDOW;
 
-/// For how many heights the others decide empty blocks for a replica that is silent. They do it once in a window of the
-/// log, so that nobody who pretends to be silent fills their disks.
+/// How many empty blocks the others decide for a replica that is silent as fast as they can. After these it is one a view
+/// timeout: enough for whoever forgets again and again, and too little to fill the disks for whoever pretends to.
 const HEALING: u64 = SILENCE + 2 * PIPELINE;
 
 /// A replica that did not say for so many looks at the clock that it is silent is silent no more.
@@ -83,8 +83,8 @@ pub(super) struct Recall {
 /// A replica whose memory is lost, as another sees it.
 #[derive(Debug, Clone, Copy)]
 struct Silent {
-    /// What was decided when it first said so.
-    since: u64,
+    /// Empty blocks up to this height may be decided for its sake.
+    up_to: u64,
     /// The look at the clock when it last said so.
     said: u64,
 }
@@ -108,8 +108,14 @@ impl Recall {
         }
     }
 
-    pub(super) fn looks_at_clock(&mut self) {
+    /// Another look at the clock, when so much is decided.
+    pub(super) fn looks_at_clock(&mut self, looks: u64, decided: u64) {
         self.greeted.clear();
+        if looks.is_multiple_of(u64::from(LOOKS)) {
+            for silent in self.silent.values_mut() {
+                silent.up_to = (silent.up_to.max(decided) + 1).min(decided.saturating_add(HEALING));
+            }
+        }
     }
 }
 
@@ -148,7 +154,8 @@ impl Pbft {
 
     /// What it asks of a peer that may know what it forgot, or has to know that it is silent.
     pub(super) fn question(&self) -> Option<Message> {
-        let lost = !self.remembers_all();
+        // Before it knows from where on it may vote, no height has to pass: each would put that further off.
+        let lost = !self.remembers_all() && !self.is_lost();
         (self.recall.asking || lost).then_some(Message::Recall { boot: self.recall.boot, lost })
     }
 
@@ -178,12 +185,8 @@ impl Pbft {
 
     pub(super) fn receive_recall(&mut self, from: ValidatorIndex, boot: u64, lost: bool, effects: &mut Effects) {
         if lost {
-            let (decided, looks) = (self.decided, self.looks);
-            let silent = self.recall.silent.entry(from).or_insert(Silent { since: decided, said: looks });
-            silent.said = looks;
-            if decided >= silent.since.saturating_add(LOG_WINDOW) {
-                silent.since = decided;
-            }
+            let new = Silent { up_to: self.decided.saturating_add(HEALING), said: self.looks };
+            self.recall.silent.entry(from).or_insert(new).said = self.looks;
         }
         if self.recall.greeted.insert(from) {
             let message = self.greeting(from, boot, self.certificate.clone());
@@ -193,10 +196,8 @@ impl Pbft {
 
     /// Whether heights have to pass for the sake of a replica that is silent.
     pub(super) fn heals(&self) -> bool {
-        let waits = |silent: &Silent| {
-            self.decided < silent.since.saturating_add(HEALING)
-                && self.looks.saturating_sub(silent.said) <= HEALED_AFTER
-        };
+        let waits =
+            |silent: &Silent| self.decided < silent.up_to && self.looks.saturating_sub(silent.said) <= HEALED_AFTER;
         self.recall.silent.values().any(waits)
     }
 

@@ -163,7 +163,35 @@ fn an_idle_network_heals_a_replica_that_lost_its_store_by_empty_blocks_and_then_
 }
 
 #[test]
-fn who_pretends_to_be_silent_gets_a_few_empty_blocks_and_no_more() {
+fn an_idle_network_heals_a_replica_however_often_it_loses_its_store_and_however_late_it_is_greeted() {
+    let mut network = Network::new(4, 1, 15);
+    network.start();
+    network.run(0.0, 0.0);
+    network.heals = true;
+    for loss in 0..5 {
+        network.lose(3);
+        let mut looks = 0;
+        while network.hosts[3].replica.is_silent() {
+            assert!(looks < 400, "after loss {loss} it waits for heights that never come");
+            // One of the others is greeted only after the rest have gone on for a while.
+            let late = |from: ValidatorIndex| looks < 8 && from == ValidatorIndex(2);
+            network.in_flight.retain(|(from, to, _)| !(late(*from) && *to == ValidatorIndex(3)));
+            network.deliver_all();
+            (0..4).for_each(|index| network.catch_up(index));
+            (0..4).for_each(|index| network.input(index, Input::Timer(Timer::Retransmit)));
+            // It may be the silent one's turn to propose.
+            network.round += 1;
+            let expired = |host: &Host| host.expires.is_some_and(|round| round <= network.round);
+            let expired: Vec<_> = (0..4).filter(|index| expired(&network.hosts[*index])).collect();
+            expired.into_iter().for_each(|index| network.expire(index));
+            looks += 1;
+        }
+    }
+    network.assert_agreement();
+}
+
+#[test]
+fn who_pretends_to_be_silent_gets_a_few_empty_blocks_and_then_one_a_view_timeout() {
     let mut network = Network::new(4, 0, 6);
     network.hosts[3].up = false;
     network.start();
