@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_ledger::{Ledger, LedgerError, Memory, StoreError};
+use dtn_ledger::{Ledger, LedgerError, Memory, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
@@ -45,6 +45,9 @@ const QUERIES: usize = 1024;
 
 /// How long a line waits for those before it to be final.
 const LINE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a peer that stops looks whether its store is closed.
+const CLOSING: Duration = Duration::from_millis(5);
 
 /// What a peer does in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -199,6 +202,7 @@ pub struct Node {
     api: SocketAddr,
     server: Serving,
     lines: Option<(SocketAddr, tokio::task::JoinHandle<()>)>,
+    store: WeakStore,
     core: oneshot::Receiver<Result<(), NodeError>>,
     network: tokio::task::JoinHandle<()>,
 }
@@ -246,15 +250,15 @@ impl Node {
             bootstrap: config.bootstrap,
             max_observers: config.max_observers,
             hello: Hello::new(config.genesis.domain().network_id, boot),
-            archive: Archive::new(ledger.store().clone()),
+            archive: Archive::new(ledger.store()),
             metrics: metrics.clone(),
         };
         let network = Network::bind(network_config, commands_in, events).await?;
 
+        let store = ledger.store().downgrade();
         let (feed, board) = (Feed::new(), Board::new());
         let signer = me.map(|me| (me, config.key.clone()));
-        let reader =
-            Reader::new(ledger.store().clone(), board.clone(), feed.waiters().clone(), config.genesis.clone(), signer);
+        let reader = Reader::new(ledger.store(), board.clone(), feed.waiters().clone(), config.genesis.clone(), signer);
         let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone(), reader };
         let listener = ApiListener::bind(config.api)?;
         let port = match &config.lines {
@@ -301,7 +305,7 @@ impl Node {
             .map_err(|error| NodeError::Network(error.to_string()))?;
         let network = tokio::spawn(network.run());
         let lines = port.map(|port| (port.address(), tokio::spawn(port.run(handle.clone()))));
-        Ok(Self { handle, api, server, lines, core: core_stopped, network })
+        Ok(Self { handle, api, server, lines, store, core: core_stopped, network })
     }
 
     /// For asking it.
@@ -334,6 +338,10 @@ impl Node {
         self.handle.ask(|core| core.stop()).await.ok();
         self.core.await.ok();
         self.network.await.ok();
+        // What was being read from it when it stopped takes a moment.
+        while self.store.is_open() {
+            tokio::time::sleep(CLOSING).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dtn_ledger::{Reading, Rounds, Store, StoreError};
+use dtn_ledger::{Reading, Rounds, Store, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Block, Certificate, Domain, Evidence, FinalizedResult, Genesis, Header, Question, Reply, Round,
     SecretKey, SignedAnswer, Transaction, ValidatorIndex,
@@ -63,7 +63,7 @@ impl Pool {
 /// Answers from the store and the board. Clones share their budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
-    store: Store,
+    store: WeakStore,
     board: Board,
     waiters: Waiters,
     network: Arc<Network>,
@@ -82,13 +82,14 @@ struct Network {
 
 impl Reader {
     pub(crate) fn new(
-        store: Store,
+        store: &Store,
         board: Board,
         waiters: Waiters,
         genesis: Genesis,
         signer: Option<(ValidatorIndex, SecretKey)>,
     ) -> Self {
         let network = Arc::new(Network { domain: genesis.domain(), genesis, signer });
+        let store = store.downgrade();
         Self { store, board, waiters, network, lookups: Pool::new(LOOKUPS), scans: Pool::new(SCANS) }
     }
 
@@ -97,7 +98,8 @@ impl Reader {
         look: impl FnOnce(Reading) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let store = self.store.clone();
-        Ok(self.lookups.run(move || look(store.reading()?)).await??)
+        let read = move || store.upgrade().map(|store| look(store.reading()?)).transpose();
+        self.lookups.run(read).await??.ok_or(NodeError::Stopped)
     }
 
     async fn scan<T: Send + 'static>(
@@ -105,7 +107,8 @@ impl Reader {
         scan: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let store = self.store.clone();
-        Ok(self.scans.run(move || scan(&store)).await??)
+        let read = move || store.upgrade().map(|store| scan(&store)).transpose();
+        self.scans.run(read).await??.ok_or(NodeError::Stopped)
     }
 
     /// How this peer was doing at the end of its last step.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dtn_ledger::{CHUNK_BYTES, Store, StoreError};
+use dtn_ledger::{CHUNK_BYTES, Store, StoreError, WeakStore};
 use dtn_primitives::{B256, Bytes, MAX_PROOF_BYTES, codec};
 use tokio::sync::Semaphore;
 
@@ -32,13 +32,13 @@ pub(crate) enum Served {
 /// Reads answers from a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Archive {
-    store: Store,
+    store: WeakStore,
     threads: Arc<Semaphore>,
 }
 
 impl Archive {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, threads: Arc::new(Semaphore::new(THREADS)) }
+    pub(crate) fn new(store: &Store) -> Self {
+        Self { store: store.downgrade(), threads: Arc::new(Semaphore::new(THREADS)) }
     }
 
     /// The bytes that an answer may have, which is what asking costs until it is known.
@@ -49,10 +49,11 @@ impl Archive {
         }
     }
 
-    /// Answers a request on a thread of its own; `None` if the store fails, which its owner notices by itself.
+    /// Answers a request on a thread of its own; `None` if the store fails, which its owner notices by itself, or is
+    /// closed.
     pub(crate) async fn serve(self, exchange: Exchange, request: Vec<u8>) -> Option<Served> {
         let _permit = self.threads.acquire_owned().await.ok()?;
-        let store = self.store;
+        let store = self.store.upgrade()?;
         let served = tokio::task::spawn_blocking(move || answer(&store, exchange, &request)).await.ok()?;
         served.inspect_err(|error| tracing::warn!(%error, "a peer's request could not be answered")).ok()
     }

@@ -11,7 +11,10 @@ use common::*;
 use dtn_ledger::verify_result;
 use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, SubmitOutcome};
 use dtn_primitives::*;
-use jsonrpsee::{http_client::HttpClientBuilder, ws_client::WsClientBuilder};
+use jsonrpsee::{
+    http_client::{HttpClient, HttpClientBuilder},
+    ws_client::WsClientBuilder,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +99,20 @@ async fn a_restarted_peer_rejoins_and_an_empty_one_catches_up_from_certificates(
     let order = cluster.order(client.nonce(cluster.requester.address()).await.unwrap(), None);
     client.submit(order.clone()).await.unwrap();
     assert!(client.reply(order.hash(&domain), 60_000).await.unwrap().is_some());
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_can_be_opened_again_as_soon_as_its_peer_has_stopped_whoever_reads_from_it() {
+    let mut cluster = Cluster::start(4).await;
+    for _ in 0..5 {
+        let client = cluster.client(0);
+        let read = |client: HttpClient| async move { while client.results(1, None).await.is_ok() {} };
+        let readers: Vec<_> = (0..32).map(|_| tokio::spawn(read(client.clone()))).collect();
+        cluster.stop(0).await;
+        cluster.nodes[0] = Some(Node::start(cluster.config(0)).await.expect("the store is closed"));
+        readers.into_iter().for_each(|reader| reader.abort());
+    }
     cluster.shutdown().await;
 }
 

@@ -29,7 +29,7 @@ mod tables;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -79,7 +79,55 @@ impl fmt::Debug for Store {
     }
 }
 
+/// A store for whoever may read it until its owner closes it.
+#[derive(Clone)]
+pub struct WeakStore {
+    shelf: Weak<Shelf>,
+    database: Weak<Database>,
+    name: Arc<str>,
+    durable_writes: Arc<AtomicU64>,
+    unsynced: Arc<AtomicU64>,
+    beside: Option<Arc<AgeFile>>,
+}
+
+impl WeakStore {
+    /// The store, unless it is closed; it stays open for as long as what is given lives.
+    pub fn upgrade(&self) -> Option<Store> {
+        Some(Store {
+            shelf: self.shelf.upgrade()?,
+            database: self.database.upgrade()?,
+            name: self.name.clone(),
+            durable_writes: self.durable_writes.clone(),
+            unsynced: self.unsynced.clone(),
+            beside: self.beside.clone(),
+        })
+    }
+
+    /// Whether somebody still has it open.
+    pub fn is_open(&self) -> bool {
+        self.database.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for WeakStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakStore({})", self.name)
+    }
+}
+
 impl Store {
+    /// For whoever is not to keep it open.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore {
+            shelf: Arc::downgrade(&self.shelf),
+            database: Arc::downgrade(&self.database),
+            name: self.name.clone(),
+            durable_writes: self.durable_writes.clone(),
+            unsynced: self.unsynced.clone(),
+            beside: self.beside.clone(),
+        }
+    }
+
     /// How often this process waited for the disk.
     pub fn durable_writes(&self) -> u64 {
         self.durable_writes.load(Ordering::Relaxed)
