@@ -17,7 +17,7 @@ use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use libp2p::{Swarm, SwarmBuilder, identity, noise, tcp, yamux};
 use tempfile::TempDir;
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub fn key(seed: u8) -> SecretKey {
     SecretKey::from_bytes(&[seed; 32]).unwrap()
