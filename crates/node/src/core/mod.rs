@@ -6,6 +6,7 @@
 
 mod engine;
 mod lines;
+mod peers;
 mod questions;
 mod rounds;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use crate::{
 };
 use engine::Engine;
 use lines::OwnLines;
+use peers::is_the_senders;
 use rounds::Rounds;
 use work::ChainMiner;
 
@@ -405,20 +407,6 @@ impl Core {
         }
     }
 
-    fn count_fault(&mut self, peer: ValidatorIndex) {
-        if let Some(count) = self.faults.get_mut(peer.as_usize()) {
-            *count += 1;
-        }
-    }
-
-    /// Cuts a peer off once it has sent too much of what no correct peer sends.
-    fn charge_fault(&mut self, peer: Remote) {
-        if self.budget.charge(peer, Instant::now()) {
-            tracing::warn!(%peer, "too many faulty messages");
-            self.outbox.commands.push(Command::CutOff { peer, offence: Offence::Faults });
-        }
-    }
-
     fn fire_timers(&mut self) -> Result<(), NodeError> {
         let now = Instant::now();
         let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
@@ -525,155 +513,6 @@ impl Core {
         Ok(())
     }
 
-    // The network.
-
-    fn event(&mut self, event: Event) -> Result<(), NodeError> {
-        match event {
-            Event::Connected(Remote::Validator(peer)) => {
-                self.connected.insert(peer);
-                self.send(peer, &Frame::Height(self.ledger.tip().height));
-                let known = self.evidence.all().map(|evidence| Frame::Evidence(Box::new(evidence.clone())).encode());
-                self.outbox.commands.extend(known.map(|frame| Command::Send { to: peer, frame }));
-                self.input(Input::Connected(peer))?;
-            }
-            Event::Disconnected(Remote::Validator(peer)) => {
-                self.connected.remove(&peer);
-                self.follow.disconnected(Remote::Validator(peer));
-                self.forget_asked(Remote::Validator(peer));
-                self.budget.disconnected(Remote::Validator(peer));
-            }
-            Event::Frame { from, .. } if self.budget.is_shunned(from, Instant::now()) => {}
-            Event::Frame { from, frame: Frame::Evidence(evidence), .. } => self.take_evidence(*evidence, Some(from))?,
-            Event::Frame { from: Remote::Validator(from), frame, .. } => self.frame(from, frame)?,
-            // An observer passes on what its clients hand in.
-            Event::Frame { from: from @ Remote::Observer(_), frame: Frame::Transactions(transactions), .. } => {
-                for transaction in transactions {
-                    let outcome = self.submit(transaction);
-                    self.passed_on(from, outcome);
-                }
-            }
-            Event::Requested { request, from } => {
-                self.outbox.commands.push(follow::respond(&self.ledger, &request, from)?);
-            }
-            Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
-            Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
-            // The network has said so in the log.
-            Event::Twin => return Err(NodeError::Twin(self.key.address())),
-            Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),
-            Event::Connected(Remote::Observer(_)) | Event::Frame { from: Remote::Observer(_), .. } => {}
-        }
-        Ok(())
-    }
-
-    fn frame(&mut self, from: ValidatorIndex, frame: Frame) -> Result<(), NodeError> {
-        match frame {
-            Frame::Consensus(message) => {
-                self.metrics.vote_received(message.kind());
-                self.input(Input::Message { from, message: *message })?;
-            }
-            Frame::Height(height) => {
-                self.follow.heard(Remote::Validator(from), height);
-                if height > self.ledger.tip().height + 2 * PIPELINE {
-                    self.fetch();
-                }
-            }
-            Frame::Transactions(transactions) => {
-                for transaction in transactions {
-                    let outcome = self.admit(transaction);
-                    self.passed_on(Remote::Validator(from), outcome);
-                }
-            }
-            Frame::Addresses(_) | Frame::Evidence(_) | Frame::Hello(_) | Frame::Twins(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Keeps evidence that holds, and passes it on if it is news.
-    fn take_evidence(&mut self, evidence: Evidence, from: Option<Remote>) -> Result<(), NodeError> {
-        match self.evidence.add(&evidence) {
-            Ok(true) => {
-                tracing::error!(validator = %evidence.validator(), ?evidence, "a validator contradicted itself");
-                self.metrics.caught(evidence.validator(), evidence.kind().name());
-                let accused = evidence.validator();
-                self.broadcast(&Frame::Evidence(Box::new(evidence)));
-                if accused == self.me {
-                    return Err(NodeError::Contradicted(self.key.address()));
-                }
-            }
-            // Once is proof; who goes on only makes work.
-            Ok(false) if from.is_none() => self.charge_fault(Remote::Validator(evidence.validator())),
-            Ok(false) => {}
-            Err(EvidenceRefusal::Store(error)) => return Err(error.into()),
-            Err(EvidenceRefusal::Invalid(error)) => {
-                tracing::warn!(?from, %error, "evidence that proves nothing");
-                if let Some(validator) = from.and_then(|peer| peer.validator()) {
-                    self.count_fault(validator);
-                }
-                let offence = Offence::BadEvidence;
-                self.outbox.commands.extend(from.map(|peer| Command::CutOff { peer, offence }));
-            }
-        }
-        Ok(())
-    }
-
-    // Catching up.
-
-    fn fetch(&mut self) {
-        self.outbox.commands.extend(self.follow.fetch(&self.ledger, Instant::now()));
-    }
-
-    fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
-        let (before, mut decided) = (self.ledger.tip().height, Vec::new());
-        match self.follow.answered(&mut self.ledger, from, response, Instant::now())? {
-            Answer::Nothing => {}
-            Answer::Offence(what) => self.cut_off(from, &what),
-            Answer::Installed => {
-                self.metrics.sync_snapshots.inc();
-                self.enter_open_races();
-                self.lines_skipped();
-                self.rounds_moved();
-                // Consensus learns of the checkpoint as from anybody else, with its proof.
-                if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
-                    self.input(Input::Message {
-                        from: self.me,
-                        message: Message::Pbft(pbft::Message::Stable(stable)),
-                    })?;
-                }
-            }
-            Answer::Blocks(blocks) => {
-                let wrong = follow::commit_all(before, blocks, |block, certificate| {
-                    let block_hash = certificate.block_hash;
-                    self.commit(block, certificate)?;
-                    decided.push(block_hash);
-                    self.metrics.sync_blocks.inc();
-                    Ok(())
-                })?;
-                if let Some((liar, what)) = wrong {
-                    self.follow.distrust(liar, Instant::now());
-                    self.cut_off(liar, &what);
-                }
-            }
-        }
-        let height = self.ledger.tip().height;
-        if height > before {
-            tracing::info!(peer = %from, from_height = before, height, "caught up");
-            if let Some(certificate) = self.ledger.certificate(height)? {
-                let base = engine::base(&self.ledger);
-                self.input(Input::CaughtUp { certificate, base, decided })?;
-            }
-        }
-        self.fetch();
-        Ok(())
-    }
-
-    fn cut_off(&mut self, peer: Remote, what: &str) {
-        tracing::warn!(%peer, what, "a peer sent what no correct peer sends");
-        if let Some(validator) = peer.validator() {
-            self.count_fault(validator);
-        }
-        self.outbox.commands.push(Command::CutOff { peer, offence: Offence::BadBlocks });
-    }
-
     // Transactions.
 
     fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
@@ -691,15 +530,6 @@ impl Core {
             self.miner.outdo(order, claimed);
         }
         Ok(hash)
-    }
-
-    /// What became of a transaction that a peer passed on. None does so with one that holds nowhere.
-    fn passed_on(&mut self, from: Remote, outcome: Result<B256, AdmissionError>) {
-        let Err(error) = outcome else { return };
-        tracing::debug!(peer = %from, %error, "a transaction was not admitted");
-        if error.is_malformed() {
-            self.charge_fault(from);
-        }
     }
 
     fn send(&mut self, to: ValidatorIndex, frame: &Frame) {
@@ -768,15 +598,6 @@ impl Core {
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }
-}
-
-/// Whether the sender of a message must have known that it is faulty. What its receiver's clock or ledger decides may look
-/// right to others.
-fn is_the_senders(fault: &Fault) -> bool {
-    use pbft::Fault as Pbft;
-    let depends_on_the_receiver =
-        matches!(fault, Fault::Pbft(Pbft::InvalidBlock | Pbft::NotChained | Pbft::NotRequired) | Fault::UnknownParent);
-    !depends_on_the_receiver
 }
 
 /// What a transaction claims, if it is a claim.
