@@ -86,6 +86,8 @@ struct Proposal {
     arrived_ms: u64,
     /// Nobody may have prepared it before.
     fresh: bool,
+    /// The log says already that it has to wait.
+    told: bool,
 }
 
 enum Proof {
@@ -315,12 +317,12 @@ impl Core {
         }
         let has_room = self.rounds.deferred.len() < MAX_DEFERRED;
         let waits = !self.rounds.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
-        let proposal = Proposal { block, arrived_ms: now_ms(), fresh };
+        let proposal = Proposal { block, arrived_ms: now_ms(), fresh, told: false };
         if waits && has_room && self.may_become_valid(&proposal.block) {
             self.want_proofs_for(&proposal.block);
             self.rounds.deferred.push_back(proposal);
         } else if !self.validate_now(&proposal) && has_room {
-            self.rounds.deferred.push_back(proposal);
+            self.rounds.deferred.push_back(Proposal { told: true, ..proposal });
         }
     }
 
@@ -387,6 +389,7 @@ impl Core {
                 break;
             }
             if is_above && !self.validate_now(&proposal) {
+                self.rounds.deferred.front_mut().into_iter().for_each(|proposal| proposal.told = true);
                 break;
             }
             self.rounds.deferred.pop_front();
@@ -396,14 +399,16 @@ impl Core {
     }
 
     /// Tells consensus whether a proposal is good, unless it is to be judged again later.
-    fn validate_now(&mut self, Proposal { block, arrived_ms, fresh }: &Proposal) -> bool {
+    fn validate_now(&mut self, Proposal { block, arrived_ms, fresh, told }: &Proposal) -> bool {
         let (height, block_hash) = (block.header.height, block.header.hash());
         let ledger = &mut self.ledger;
         ledger.tell_time(now_ms());
         let check = || ledger.check_proposal(block.clone(), *arrived_ms, *fresh);
         let checked = self.metrics.timed(Step::Validate, check);
         if let Err(error) = &checked {
-            tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
+            if !told || !error.is_for_now() {
+                tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
+            }
             // Where blocks are mined, the chain that is followed asks again by itself.
             if error.is_for_now() && self.genesis.mining.is_none() {
                 return false;
