@@ -45,10 +45,16 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Fails if this program cannot talk over it.
+    fn ensure_built(self) -> Result<()> {
+        ensure!(
+            matches!(self, Self::Tcp) || cfg!(feature = "quic"),
+            "this program was built without QUIC: build it with `--features quic`, or take --transport tcp"
+        );
+        Ok(())
+    }
+
     fn address(self, port: u16) -> Result<Multiaddr> {
-        if matches!(self, Self::Quic) && !cfg!(feature = "quic") {
-            bail!("this program was built without QUIC: build it with `--features quic`, or take --transport tcp");
-        }
         let address = match self {
             Self::Tcp => format!("/ip4/127.0.0.1/tcp/{port}"),
             Self::Quic => format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),
@@ -133,6 +139,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn() -> Result<()>) -> R
         (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
+    plan.transport.ensure_built()?;
     ensure_vacant(home)?;
     let ports = ports(plan.ports, 2 * (n + plan.observers))?;
     // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
