@@ -46,7 +46,7 @@ fn sample(page: &str, name: &str) -> f64 {
 
 #[test]
 fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
-    const LIMIT: u64 = 20_000;
+    const LIMIT: u64 = 5_000;
     let scene = Scene::new();
     scene.init(4);
     let limit = LIMIT.to_string();
