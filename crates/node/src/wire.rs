@@ -173,7 +173,7 @@ pub(crate) enum Frame {
     Addresses(Vec<(ValidatorIndex, Multiaddr)>),
     /// Proof that a validator contradicted itself. Passed on by whom it is news to.
     Evidence(Box<Evidence>),
-    /// Who speaks, the first frame of either end.
+    /// Who speaks: the first frame of either end, without which nothing else is heard.
     Hello(Box<Hello>),
     /// The other end runs twice: its processes, by the numbers of their starts, take turns at this one.
     Twins([u64; 2]),
