@@ -4,9 +4,13 @@
 //! may judge differently, and a refusal is for a while only: after [`PATIENCE_MS`] the block is taken as it is, since a
 //! network that is slower than [`DELIVERY_MS`] must go on, too. A primary that loses its view by then has gained nothing.
 
+use std::collections::BTreeSet;
+
 use dtn_primitives::{B256, Block, Payload};
 
-use crate::{BlockError, DELIVERY_MS, mempool::Mempool, race::CLAIM_LIMIT_MS, rules::Execution};
+use crate::{
+    BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, TOLERANCE_MS, mempool::Mempool, race::CLAIM_LIMIT_MS, rules::Execution,
+};
 
 /// After which time since its arrival a block is voted for although it is not fair, in milliseconds: more than twice the
 /// view timeout that peers have unless they are told otherwise.
@@ -14,10 +18,6 @@ pub const PATIENCE_MS: u64 = 5_000;
 
 /// Within which time a completion is taken to be everywhere with its proof, fetched and verified, in milliseconds.
 pub(crate) const PROOF_DELIVERY_MS: u64 = 2_000;
-
-/// By how much a race may seem to end early, in milliseconds: its first claim may have taken longer to get here than the
-/// block that ends it.
-const TOLERANCE_MS: u64 = 50;
 
 /// Why a block is not fair, as far as this validator can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ pub(crate) fn check(
         let Payload::Claim(claim) = &transaction.payload else { continue };
         let Some(first_ms) = mempool.first_heard(claim.order) else { continue };
         let order = claim.order;
-        if mempool.heard(*hash).unwrap_or(arrived_ms) > first_ms.saturating_add(CLAIM_LIMIT_MS) {
+        if mempool.heard(*hash).unwrap_or(arrived_ms) > first_ms.saturating_add(CLAIM_WINDOW_MS + 2 * TOLERANCE_MS) {
             return Err(Unfairness::LateClaim { index, order }.into());
         }
         if execution.begins_window(order) && timestamp.saturating_add(DELIVERY_MS) < first_ms {
@@ -84,10 +84,11 @@ pub(crate) fn check(
         let over_ms = mempool.first_heard(order)?.saturating_add(CLAIM_LIMIT_MS);
         over_ms.checked_sub(now_ms).filter(|early_ms| *early_ms > TOLERANCE_MS)
     };
-    if let Some((order, early_ms)) = execution.wins().find_map(|order| Some((order, early(order)?))) {
+    let ended: BTreeSet<_> = execution.wins().collect();
+    if let Some((order, early_ms)) = ended.iter().find_map(|order| Some((*order, early(*order)?))) {
         return Err(Unfairness::EndsEarly { order, early_ms }.into());
     }
-    for (hash, transaction, size) in mempool.answers_due(arrived_ms) {
+    for (hash, transaction, size) in mempool.answers_due(arrived_ms, &ended) {
         if count > 0 && size <= bytes && execution.apply(transaction, hash).is_ok() {
             return Err(Unfairness::LeftOut(hash).into());
         }

@@ -35,8 +35,10 @@ pub use fairness::{PATIENCE_MS, Unfairness};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Tip};
 pub use lines::{Copies, LINE_WINDOW_MS};
 pub use mempool::{AdmissionError, MempoolLimits, NONCE_WINDOW, Ready};
-pub use race::{CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Lead, ORDER_LIFETIME_MS, OpenOrder, races_over};
-pub use results::{BlockResults, ImportError};
+pub use race::{
+    CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Lead, ORDER_LIFETIME_MS, OpenOrder, TOLERANCE_MS, races_over,
+};
+pub use results::{BlockResults, ImportError, Importer};
 pub use root::Rest;
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};

@@ -8,6 +8,11 @@ use dtn_primitives::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::{Store, StoreError};
+
+/// How many blocks' results are written at a time: whoever commits a block meanwhile waits a millisecond for that.
+const WRITTEN_AT_ONCE: usize = 32;
+
 /// All results of a final block, and what shows each: what a peer keeps of a block for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockResults {
@@ -36,6 +41,9 @@ pub enum ImportError {
     /// What should show a result does not, or there is no such result.
     #[error("the solution of {0} is absent, of another result, or of none")]
     Solution(B256),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl BlockResults {
@@ -65,5 +73,54 @@ impl BlockResults {
             return Err(ImportError::Solution(*id));
         }
         Ok(certificate.verify(domain, validators)?)
+    }
+}
+
+/// Takes over the results of skipped blocks while the ledger goes on.
+#[derive(Debug, Clone)]
+pub struct Importer {
+    store: Store,
+    domain: Domain,
+    validators: ValidatorSet,
+}
+
+impl Importer {
+    pub(crate) fn new(store: Store, domain: Domain, validators: ValidatorSet) -> Self {
+        Self { store, domain, validators }
+    }
+
+    /// The first and the last height of the blocks whose results may be missing.
+    pub fn missing(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.store.results_missing()
+    }
+
+    /// Whether the results of a block are there.
+    pub fn has(&self, height: u64) -> Result<bool, StoreError> {
+        Ok(!self.store.results_in(height)?.is_empty())
+    }
+
+    /// Takes over what others have kept of blocks that this peer has skipped. Everything is checked before anything is
+    /// changed. Gives how many blocks were news.
+    pub fn import(&self, blocks: &[BlockResults]) -> Result<usize, ImportError> {
+        for block in blocks {
+            block.verify(&self.domain, &self.validators)?;
+        }
+        let Some((first, last)) = self.missing()? else { return Ok(0) };
+        let mut news = Vec::new();
+        for block in blocks.iter().filter(|block| (first..=last).contains(&block.header.height)) {
+            if !self.has(block.header.height)? {
+                news.push(block);
+            }
+        }
+        for some in news.chunks(WRITTEN_AT_ONCE) {
+            self.store.put_results(some.iter().copied())?;
+        }
+        Ok(news.len())
+    }
+
+    /// Takes in that no result is missing up to a height. No certificate can say that a block has none: the caller has
+    /// heard so many peers, each of which has said what results it has up to there, that one of them is correct.
+    pub fn complete_to(&self, height: u64) -> Result<(), StoreError> {
+        self.store.results_complete_to(height)
     }
 }

@@ -415,10 +415,11 @@ fn results_stay_provable_at_a_peer_that_skipped_their_blocks() {
     for nonce in 2..9 {
         commit_all(&mut ahead, [note(5, nonce)]);
     }
-    assert_eq!(behind.results_missing(), Ok(None));
+    let importer = behind.importer();
+    assert_eq!(importer.missing(), Ok(None));
     let (manifest, chunks) = snapshot(&mut ahead);
     behind.install(&manifest, &chunks).unwrap();
-    assert_eq!(behind.results_missing(), Ok(Some((4, 14))));
+    assert_eq!(importer.missing(), Ok(Some((4, 14))));
     let id = |index: usize| hash(&orders[index]);
     assert_eq!(behind.finalized_result(id(1)), Ok(None));
 
@@ -440,20 +441,27 @@ fn results_stay_provable_at_a_peer_that_skipped_their_blocks() {
     for (what, change) in changes {
         let mut changed = given.clone();
         change(&mut changed[1]);
-        let refused = behind.import_results(&changed);
-        assert!(matches!(refused, Err(LedgerError::Import(_))), "{what}: {refused:?}");
+        let refused = importer.import(&changed);
+        assert!(refused.is_err(), "{what}");
         assert_eq!(behind.finalized_result(id(1)), Ok(None), "{what}");
     }
-    assert_eq!(behind.import_results(&given), Ok(2));
-    assert_eq!(behind.import_results(&given), Ok(0), "they are no news");
-    behind.results_complete_to(8).unwrap();
-    assert_eq!(behind.results_missing(), Ok(Some((9, 14))));
+    assert_eq!(behind.store().result_heights(1, 20, 9), Ok((vec![], 3)), "it says nothing of what it has skipped");
+    assert_eq!(behind.store().result_heights(4, 20, 9), Ok((vec![], 3)));
+    assert_eq!(importer.import(&given), Ok(2));
+    assert_eq!(importer.import(&given), Ok(0), "they are no news");
+    importer.complete_to(8).unwrap();
+    assert_eq!(importer.missing(), Ok(Some((9, 14))));
     for index in 0..3 {
         let proven = behind.finalized_result(id(index)).unwrap();
         assert_eq!(proven, ahead.finalized_result(id(index)).unwrap());
         verify_result(&proven.unwrap(), behind.domain(), behind.validators()).unwrap();
     }
-    behind.results_complete_to(14).unwrap();
-    assert_eq!(behind.results_missing(), Ok(None));
+    assert_eq!(behind.store().result_heights(1, 20, 9), Ok((vec![5, 7], 8)));
+    importer.complete_to(14).unwrap();
+    assert_eq!(behind.store().result_heights(1, 20, 9), Ok((vec![5, 7], 14)));
+    assert_eq!(behind.store().result_heights(1, 6, 9), Ok((vec![5], 6)));
+    assert_eq!(behind.store().result_heights(1, 20, 1), Ok((vec![5], 6)), "the next is at 7");
+    assert_eq!(behind.store().result_heights(15, 20, 9), Ok((vec![], 14)));
+    assert_eq!(importer.missing(), Ok(None));
     assert_eq!(behind.store().block_results(0, usize::MAX), ahead.store().block_results(0, usize::MAX));
 }

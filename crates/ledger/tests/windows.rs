@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::*;
 use dtn_ledger::{
     AdmissionError, BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Ledger, ORDER_LIFETIME_MS, PATIENCE_MS,
-    Refusal, Unfairness,
+    Refusal, TOLERANCE_MS, Unfairness,
 };
 use dtn_pow::Puzzle;
 use dtn_primitives::*;
@@ -28,6 +28,18 @@ fn with_order() -> (Ledger, B256) {
     let mut ledger = common::ledger();
     commit_all(&mut ledger, [order(0)]);
     (ledger, hash(&order(0)))
+}
+
+/// The first claims of a worker, each with a lower hash than the one before.
+fn improving<const N: usize>(order: B256, worker: u8) -> [Transaction; N] {
+    let puzzle = Puzzle::new(genesis().network_id(), race(order), order, key(worker).address(), EASY).unwrap();
+    let (mut nonces, mut lowest) = (0.., B256::repeat_byte(0xff));
+    std::array::from_fn(|_| {
+        let mut next = nonces.by_ref().map(|nonce| (nonce, puzzle.hash(nonce)));
+        let (nonce, hash) = next.find(|(_, hash)| *hash < lowest && puzzle.target().is_met_by(*hash)).unwrap();
+        lowest = hash;
+        sign(Payload::Claim(Claim { nonce, hash, ..claim_of(order, worker) }), worker)
+    })
 }
 
 fn winner(ledger: &Ledger, order: B256) -> Option<Address> {
@@ -72,17 +84,9 @@ fn a_claim_counts_only_if_its_hash_is_lower_than_all_before_it_be_it_the_same_wo
     commit_all(&mut ledger, [better]);
     assert_eq!(ledger.admit(first), Err(Refusal::Outdone { order, lowest }.into()));
     // A worker betters its own claim, also while that waits.
-    let puzzle = Puzzle::new(genesis().network_id(), race(order), order, key(4).address(), EASY).unwrap();
-    let mut lowest = lowest;
-    let mut found = (0..).map(|nonce| (nonce, puzzle.hash(nonce))).filter(|(_, hash)| {
-        let lower = *hash < lowest;
-        lowest = lowest.min(*hash);
-        lower
-    });
-    let [one, two] = [found.next().unwrap(), found.next().unwrap()].map(|(nonce, hash)| {
-        let claim = Claim { nonce, hash, ..claim_of(order, 4) };
-        sign(Payload::Claim(claim), 4)
-    });
+    let lower = |claim: &Transaction| matches!(claim.payload, Payload::Claim(Claim { hash, .. }) if hash < lowest);
+    let mut own = improving::<9>(order, 4).into_iter().filter(lower);
+    let [one, two] = [own.next().unwrap(), own.next().unwrap()];
     ledger.admit(one.clone()).unwrap();
     ledger.admit(two.clone()).unwrap();
     assert_eq!(ledger.admit(one), Err(AdmissionError::ClaimPending(hash(&two))));
@@ -198,7 +202,7 @@ fn a_claim_after_the_window_is_neither_proposed_nor_missed() {
     ledger.tell_time(NOW);
     ledger.admit(first).unwrap();
     commit_all(&mut ledger, []);
-    ledger.tell_time(NOW + LIMIT);
+    ledger.tell_time(NOW + CLAIM_WINDOW_MS + 2 * TOLERANCE_MS);
     ledger.admit(better.clone()).expect("others may have heard of it in time");
     assert_eq!(ledger.oldest_executable(), None);
     let block = ledger.propose(ledger.tip().hash, NOW + LIMIT + 2, proposer(), 9, true).unwrap();
@@ -207,106 +211,220 @@ fn a_claim_after_the_window_is_neither_proposed_nor_missed() {
     assert_eq!(ledger.admit(claim(order, 4)).err().map(|error| error.is_malformed()), Some(false), "late, or worse");
 }
 
+#[test]
+fn a_better_claim_of_a_worker_that_may_be_left_out_does_not_hide_the_one_before_that_may_not() {
+    let ((mut ledger, order), begun_ms) = (with_order(), NOW + 10);
+    let [first, better, best] = improving(order, 4);
+    ledger.tell_time(begun_ms);
+    ledger.admit(first.clone()).unwrap();
+    commit_at(&mut ledger, begun_ms);
+    ledger.tell_time(begun_ms + 1_000);
+    ledger.admit(better.clone()).unwrap();
+    ledger.tell_time(begun_ms + CLAIM_WINDOW_MS + 1);
+    ledger.admit(best.clone()).unwrap();
+    assert_eq!(ledger.ready().transactions, 1, "only the best is proposed");
+    let (mut other, arrived_ms) = (common::ledger(), begun_ms + LIMIT + 1);
+    for height in 1..=2 {
+        commit(&mut other, &ledger.block(height).unwrap().unwrap());
+    }
+    ledger.tell_time(arrived_ms);
+    let mut judge = |claim: Option<&Transaction>| {
+        claim.into_iter().for_each(|claim| _ = other.admit(claim.clone()).unwrap());
+        let block = other.propose(other.tip().hash, begun_ms + LIMIT + 1, proposer(), 9, true).unwrap();
+        ledger.check_proposal(block, arrived_ms, true)
+    };
+    assert_eq!(judge(None), Err(Unfairness::LeftOut(hash(&better)).into()));
+    assert_eq!(judge(Some(&better)), Ok(()), "the best may have been late for the primary");
+    assert_eq!(judge(Some(&best)), Ok(()));
+}
+
+#[test]
+fn a_block_that_ends_a_race_has_every_claim_of_the_window_also_if_it_was_sent_long_before() {
+    let ((mut ledger, order), begun_ms) = (with_order(), NOW + 10);
+    let [better, first] = rivals(order, [2, 3]);
+    ledger.tell_time(begun_ms);
+    ledger.admit(first).unwrap();
+    commit_at(&mut ledger, begun_ms);
+    ledger.tell_time(begun_ms + CLAIM_WINDOW_MS);
+    ledger.admit(better.clone()).unwrap();
+    let (mut other, arrived_ms) = (common::ledger(), begun_ms + CLAIM_WINDOW_MS + 1);
+    for height in 1..=2 {
+        commit(&mut other, &ledger.block(height).unwrap().unwrap());
+    }
+    let ending = other.propose(other.tip().hash, begun_ms + LIMIT + 1, proposer(), 9, true).unwrap();
+    let refused = ledger.check_proposal(ending.clone(), arrived_ms, true).unwrap_err();
+    assert!(matches!(refused, BlockError::Unfair(Unfairness::EndsEarly { .. })), "{refused}");
+    ledger.tell_time(begun_ms + LIMIT + 1);
+    let refused = ledger.check_proposal(ending, arrived_ms, true).unwrap_err();
+    assert_eq!(refused, BlockError::Unfair(Unfairness::LeftOut(hash(&better))));
+}
+
 /// What a miner who is the primary makes of its position.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Primary {
     Honest,
-    /// It keeps others' claims out for as long as the voters let it, and goes on searching for as long as they take what
-    /// it finds.
+    /// It keeps others' claims out and searches on for as long as the voters let it.
     Greedy,
 }
 
-/// How many of so many races each of four miners wins, one nonce a millisecond each, when the first is the primary.
-/// One of the voters stands for all: what it refuses, no quorum accepts.
-fn wins(races: u64, expected_hashes: u64, primary: Primary, seed: u64) -> [u64; 4] {
-    const LATENCY_MS: u64 = 20;
-    let (mut voter, mut proposer_ledger) = (common::ledger(), common::ledger());
-    let mut wins = [0; 4];
-    let mut now = NOW;
-    let both = |voter: &mut Ledger, other: &mut Ledger, block: &Arc<Block>| {
-        for ledger in [voter, other] {
-            ledger.commit(block.clone(), &certificate(block)).unwrap();
-        }
-    };
-    for nonce in 0..races {
-        let ordered = Order { dataset: format!("seed {seed}"), ..order_of(nonce, 0, Some(expected_hashes)) };
-        let ordered = sign(Payload::Order(ordered), 10);
-        let order = hash(&ordered);
-        voter.tell_time(now);
-        proposer_ledger.admit(ordered).unwrap();
-        let block = proposer_ledger.propose(proposer_ledger.tip().hash, now, proposer(), 9, false).unwrap();
-        both(&mut voter, &mut proposer_ledger, &block);
-        let (race, opened) = (block.header.hash(), now);
-        let puzzles: Vec<_> = (1..=4)
-            .map(|miner| {
-                Puzzle::new(genesis().network_id(), race, order, key(miner).address(), expected_hashes).unwrap()
-            })
-            .collect();
-        // The first claim of anybody, and what each finds from the beginning to the end of its search.
-        let first = (0..).find(|nonce| puzzles.iter().any(|it| it.target().is_met_by(it.hash(*nonce)))).unwrap();
-        let begun = first + LATENCY_MS;
-        let until = |miner: usize| match primary {
-            Primary::Greedy if miner == 0 => begun + LIMIT - LATENCY_MS,
-            _ => begun + CLAIM_WINDOW_MS - LATENCY_MS,
-        };
-        let mut found = Vec::new();
-        for (miner, puzzle) in puzzles.iter().enumerate() {
-            let mut lowest = B256::repeat_byte(0xff);
-            for nonce in 0..=until(miner) {
-                let hash = puzzle.hash(nonce);
-                if hash < lowest && puzzle.target().is_met_by(hash) {
-                    lowest = hash;
-                    let worker = key(miner as u8 + 1);
-                    let (payee, started_at_us, ended_at_us, duration_us) = (worker.address(), 1, 2, 1);
-                    let claim = Claim { order, race, payee, nonce, hash, started_at_us, ended_at_us, duration_us };
-                    found.push((nonce, miner, Transaction::sign(Payload::Claim(claim), &worker, &genesis().domain())));
-                }
-            }
-        }
-        found.sort_by_key(|(nonce, ..)| *nonce);
-        // A block with the first claim, and then that which ends the race, as soon as the voter lets it.
-        let mut heard = found.iter().peekable();
-        for timestamp in [opened + begun, opened + begun + LIMIT + 1] {
-            // The voter hears of everything; the primary takes in what it likes.
-            while let Some((at, miner, claim)) = heard.next_if(|(at, ..)| opened + at + LATENCY_MS <= timestamp) {
-                voter.tell_time(opened + at + LATENCY_MS);
-                _ = voter.admit(claim.clone());
-                if *at == first || *miner == 0 || matches!(primary, Primary::Honest) {
-                    _ = proposer_ledger.admit(claim.clone());
-                }
-            }
-            voter.tell_time(timestamp);
-            loop {
-                let parent = proposer_ledger.tip().hash;
-                let block = proposer_ledger.propose(parent, timestamp, proposer(), 1_000, true).unwrap();
-                match voter.check_proposal(block.clone(), timestamp, true) {
-                    Ok(()) => break both(&mut voter, &mut proposer_ledger, &block),
-                    Err(BlockError::Unfair(Unfairness::LeftOut(claim))) => {
-                        let (.., claim) = found.iter().find(|(.., it)| hash(it) == claim).unwrap();
-                        proposer_ledger.admit(claim.clone()).unwrap();
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }
-        let winner = winner(&voter, order).expect("the race is over");
-        wins[(1..=4).position(|miner| key(miner).address() == winner).unwrap()] += 1;
-        now = opened + begun + LIMIT + 100;
-    }
-    wins
+/// How long a claim is on its way to others, in milliseconds. A greedy miner's is there at once.
+const LATENCY_MS: u64 = 20;
+
+/// A claim that a miner has found.
+struct Found {
+    at_ms: u64,
+    miner: usize,
+    claim: Transaction,
 }
 
-/// A quarter of the hash rate wins a quarter of the races, whoever is the primary.
-#[test]
-#[ignore = "a measurement: of a thousand races of this network the primary won 28.7 %"]
-fn of_four_equal_miners_each_wins_a_quarter_of_a_thousand_races_also_a_primary_that_keeps_claims_out() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(15);
-    let races = std::env::var("RACES").ok().and_then(|races| races.parse().ok()).unwrap_or(1_000);
-    for (name, primary) in [("honest", Primary::Honest), ("greedy", Primary::Greedy)] {
-        // The first of the four finds something after a second on average.
-        let wins = wins(races, 4_000, primary, seed);
-        println!("SEED={seed}: with a primary that is {name}, four miners win {wins:?} of {races} races");
-        let share = 100.0 * wins[0] as f64 / races as f64;
-        assert!((22.0..=28.0).contains(&share), "the primary wins {share} %");
+/// Four equal miners, one nonce a millisecond each, of which the first is the primary. One of the voters stands for all:
+/// what it refuses, no quorum accepts.
+struct Miners {
+    voter: Ledger,
+    primary: Ledger,
+    kind: Primary,
+}
+
+impl Miners {
+    fn new(kind: Primary) -> Self {
+        Self { voter: common::ledger(), primary: common::ledger(), kind }
     }
+
+    fn commit(&mut self, block: &Arc<Block>) {
+        for ledger in [&mut self.voter, &mut self.primary] {
+            ledger.commit(block.clone(), &certificate(block)).unwrap();
+        }
+    }
+
+    fn propose(&mut self, timestamp: u64) -> Arc<Block> {
+        self.primary.propose(self.primary.tip().hash, timestamp, proposer(), 1_000, true).unwrap()
+    }
+
+    /// When the voter hears of a claim.
+    fn heard_ms(&self, found: &Found) -> u64 {
+        let at_once = found.miner == 0 && self.kind == Primary::Greedy;
+        found.at_ms + if at_once { 0 } else { LATENCY_MS }
+    }
+
+    /// The block that ends a race at this time, as honest validators make it.
+    fn end_honestly(&mut self, ended_ms: u64) -> Arc<Block> {
+        self.primary.tell_time(ended_ms);
+        self.voter.tell_time(ended_ms + LATENCY_MS);
+        let block = self.propose(ended_ms);
+        assert_eq!(self.voter.check_proposal(block.clone(), ended_ms + LATENCY_MS, true), Ok(()), "it is fair");
+        block
+    }
+
+    /// The block that ends a race with as many of the primary's claims, and as few of others, as the voter takes.
+    fn end_greedily(&mut self, ended_ms: u64, sent_ms: u64, found: &[Found]) -> Arc<Block> {
+        self.voter.tell_time(ended_ms);
+        let (mut best, mut own) = (None, found.iter().filter(|found| found.miner == 0));
+        let mut arrived_ms = sent_ms;
+        loop {
+            let block = self.propose(ended_ms);
+            match self.voter.check_proposal(block.clone(), arrived_ms, true) {
+                Ok(()) => best = Some(block),
+                Err(BlockError::Unfair(Unfairness::LeftOut(claim))) => {
+                    let left_out = found.iter().find(|found| hash(&found.claim) == claim).unwrap();
+                    self.primary.admit(left_out.claim.clone()).unwrap();
+                    continue;
+                }
+                Err(BlockError::Unfair(Unfairness::LateClaim { .. })) => break,
+                Err(error) => panic!("{error}"),
+            }
+            let Some(next) = own.next() else { break };
+            _ = self.primary.admit(next.claim.clone());
+            arrived_ms = sent_ms.max(next.at_ms);
+        }
+        best.expect("the first has none of its late claims")
+    }
+
+    /// The index of the miner who wins a race.
+    fn race(&mut self, ordered: &Transaction, expected_hashes: u64) -> usize {
+        let order = hash(ordered);
+        self.primary.admit(ordered.clone()).unwrap();
+        let block = self.propose(NOW);
+        self.commit(&block);
+        let mut found = search((order, block.header.hash()), expected_hashes);
+        found.sort_by_key(|found| self.heard_ms(found));
+        let begun_ms = self.heard_ms(&found[0]);
+        let mut ended_ms = begun_ms;
+        for next in &found {
+            let heard_ms = self.heard_ms(next);
+            self.voter.tell_time(heard_ms);
+            _ = self.voter.admit(next.claim.clone());
+            if self.kind == Primary::Honest {
+                self.primary.tell_time(if next.miner == 0 { next.at_ms } else { heard_ms });
+                _ = self.primary.admit(next.claim.clone());
+            }
+            if self.primary.open_order(order).unwrap().lead.is_none() {
+                _ = self.primary.admit(next.claim.clone());
+                let first = self.propose(begun_ms);
+                assert_eq!(self.voter.check_proposal(first.clone(), heard_ms, true), Ok(()));
+                self.commit(&first);
+                ended_ms = first.header.timestamp + LIMIT + 1;
+            }
+        }
+        let last = match self.kind {
+            Primary::Honest => self.end_honestly(ended_ms),
+            // The sooner it is sent, the less it must have heard of.
+            Primary::Greedy => self.end_greedily(ended_ms, begun_ms + CLAIM_WINDOW_MS + 2 * TOLERANCE_MS, &found),
+        };
+        self.commit(&last);
+        let winner = winner(&self.voter, order).expect("the race is over");
+        (1..=4).position(|miner| key(miner).address() == winner).unwrap()
+    }
+}
+
+/// What all find until long after nobody takes it any more.
+fn search((order, race): (B256, B256), expected_hashes: u64) -> Vec<Found> {
+    let puzzles: Vec<_> = (1..=4)
+        .map(|miner| Puzzle::new(genesis().network_id(), race, order, key(miner).address(), expected_hashes).unwrap())
+        .collect();
+    let first = (0..).find(|nonce| puzzles.iter().any(|it| it.target().is_met_by(it.hash(*nonce)))).unwrap();
+    let mut found = Vec::new();
+    for (miner, puzzle) in puzzles.iter().enumerate() {
+        let (worker, mut lowest) = (key(miner as u8 + 1), B256::repeat_byte(0xff));
+        for nonce in first..=first + CLAIM_WINDOW_MS + 300 {
+            let hash = puzzle.hash(nonce);
+            if hash < lowest && puzzle.target().is_met_by(hash) {
+                lowest = hash;
+                let (payee, started_at_us, ended_at_us, duration_us) = (worker.address(), 1, 2, 1);
+                let claim = Claim { order, race, payee, nonce, hash, started_at_us, ended_at_us, duration_us };
+                let claim = Transaction::sign(Payload::Claim(claim), &worker, &genesis().domain());
+                found.push(Found { at_ms: NOW + nonce, miner, claim });
+            }
+        }
+    }
+    found
+}
+
+/// A quarter of the hash rate wins a quarter of the races, whoever is the primary. The shortest races are those in which a
+/// primary can gain most.
+#[test]
+fn of_four_equal_miners_each_wins_a_quarter_of_a_thousand_races_also_a_primary_that_keeps_claims_out() {
+    let from_env = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let (seed, races) = (from_env("SEED").unwrap_or(15), from_env("RACES").unwrap_or(1_000));
+    // A tenth of a second until somebody finds something.
+    let expected_hashes = from_env("HASHES").unwrap_or(400);
+    // Both ledgers check the same signatures.
+    let _remembering = memo::remember(1_024);
+    let mut wins = [[0; 4]; 2];
+    for race in 0..races {
+        let dataset = format!("seed {seed}, race {race}");
+        let order = Order { dataset, ..order_of(0, 0, Some(expected_hashes)) };
+        let order = sign(Payload::Order(order), 10);
+        // The same race, but for what the primary does: chance has little part in the difference.
+        for (wins, kind) in wins.iter_mut().zip([Primary::Honest, Primary::Greedy]) {
+            wins[Miners::new(kind).race(&order, expected_hashes)] += 1;
+        }
+    }
+    let [honest, greedy] = wins.map(|wins| wins.map(|wins| 100.0 * f64::from(wins) / races as f64));
+    println!(
+        "SEED={seed} RACES={races} HASHES={expected_hashes}: an honest primary {honest:?} %, a greedy {greedy:?} %"
+    );
+    for share in [honest[0], greedy[0], (100.0 - greedy[0]) / 3.0] {
+        assert!((22.0..=28.0).contains(&share), "{share} %");
+    }
+    assert!(greedy[0] - honest[0] <= 2.0, "{} % more", greedy[0] - honest[0]);
 }

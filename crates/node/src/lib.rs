@@ -6,6 +6,7 @@
 
 mod admission;
 mod api;
+mod backfill;
 mod board;
 mod bucket;
 mod core;

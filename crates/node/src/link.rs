@@ -103,6 +103,8 @@ pub(crate) enum Offence {
     BadEvidence,
     /// Too many messages that no correct peer sends.
     Faults,
+    /// The first thing that it said is not who it is.
+    NoHello,
 }
 
 impl Offence {
@@ -116,6 +118,7 @@ impl Offence {
             Self::BadBlocks => "bad_blocks",
             Self::BadEvidence => "bad_evidence",
             Self::Faults => "faults",
+            Self::NoHello => "no_hello",
         }
     }
 }
@@ -222,19 +225,21 @@ impl Charge {
 }
 
 impl Link {
-    /// Runs a link over a stream until it fails, the other peer goes too far, or the `Link` is dropped.
+    /// Runs a link over a stream until it fails, the other peer goes too far, or the `Link` is dropped. Either end first
+    /// says hello, whatever else it has to say.
     pub(crate) fn spawn(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
-        peer: Remote,
-        id: u64,
+        (peer, id): (Remote, u64),
+        hello: &Hello,
         limits: LinkLimits,
         reports: Reports,
     ) -> Self {
+        let hello = Frame::Hello(Box::new(hello.clone())).encode().bytes;
         let queue = Arc::new(Queue::new(limits.queued_frames, limits.queued_bytes));
         let outgoing = queue.clone();
         tokio::spawn(async move {
             let closed = reports.closed.clone();
-            let reason = run(stream, (peer, id), limits, reports, &outgoing).await;
+            let reason = run(stream, (peer, id), hello, limits, reports, &outgoing).await;
             // The network is gone only when the whole node is.
             closed.send(Closed { peer, id, reason }).await.ok();
         });
@@ -250,6 +255,7 @@ impl Link {
 async fn run(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     (peer, id): (Remote, u64),
+    hello: Bytes,
     limits: LinkLimits,
     reports: Reports,
     queue: &Queue,
@@ -258,13 +264,8 @@ async fn run(
     let (mut sink, mut source) = Framed::new(stream.compat(), framing).split();
     let Reports { events, addresses, greetings, metrics, .. } = reports;
     let write = async {
+        let mut next = Some(hello);
         loop {
-            let frame = match timeout(limits.heartbeat, queue.pop()).await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(()),
-                Err(_) => Bytes::new(),
-            };
-            let mut next = Some(frame);
             while let Some(frame) = next {
                 let length = frame.len();
                 timeout(limits.patience, sink.feed(frame)).await.map_err(|_| CloseReason::Stalled)??;
@@ -274,6 +275,11 @@ async fn run(
                 next = queue.try_pop();
             }
             timeout(limits.patience, sink.flush()).await.map_err(|_| CloseReason::Stalled)??;
+            next = match timeout(limits.heartbeat, queue.pop()).await {
+                Ok(Some(frame)) => Some(frame),
+                Ok(None) => return Ok(()),
+                Err(_) => Some(Bytes::new()),
+            };
         }
     };
     let read = async {
@@ -282,6 +288,7 @@ async fn run(
         let mut frames_left = TokenBucket::new(limits.frames_per_second, limits.burst, now);
         let mut throttled: Option<Instant> = None;
         let unread = Arc::new(Semaphore::new(limits.unread_bytes));
+        let mut has_greeted = false;
         loop {
             let bytes = timeout(limits.silence, source.next()).await.map_err(|_| CloseReason::Silent)?;
             let Some(bytes) = bytes.transpose()? else { return Ok(()) };
@@ -305,6 +312,9 @@ async fn run(
             let charge = Charge::acquire(&unread, &limits, bytes.len()).await;
             let malformed = |_| CloseReason::Offence(Offence::Malformed);
             let frame: Frame = codec::decode(&bytes, limits.max_frame).map_err(malformed)?;
+            if !std::mem::replace(&mut has_greeted, true) && !matches!(frame, Frame::Hello(_)) {
+                return Err(CloseReason::Offence(Offence::NoHello));
+            }
             check(peer, &frame, bytes.len()).map_err(CloseReason::Offence)?;
             let frame = match frame {
                 // What finds no room is said again with the next link.
@@ -390,7 +400,7 @@ mod tests {
             let (greetings, _) = mpsc::channel(1);
             let metrics = Metrics::new(4, Watched::default());
             let reports = Reports { events, closed, addresses, greetings, metrics: metrics.clone() };
-            let link = Link::spawn(stream.compat(), peer, 1, limits, reports);
+            let link = Link::spawn(stream.compat(), (peer, 1), &hello(), limits, reports);
             Self { link, events: events_in, closed: closed_in, metrics }
         }
 
@@ -402,9 +412,36 @@ mod tests {
 
     const VALIDATOR: Remote = Remote::Validator(ValidatorIndex(1));
 
-    fn height() -> Vec<u8> {
-        let frame = Frame::Height(7).encode().bytes;
+    fn hello() -> Hello {
+        Hello::new(dtn_primitives::B256::ZERO, 1)
+    }
+
+    /// A frame as it goes over a link.
+    fn framed(frame: &Frame) -> Vec<u8> {
+        let frame = frame.encode().bytes;
         [&(frame.len() as u32).to_be_bytes()[..], &frame].concat()
+    }
+
+    fn height() -> Vec<u8> {
+        framed(&Frame::Height(7))
+    }
+
+    /// A stream to a link over which the far end has said hello.
+    async fn greeted(room: usize) -> (DuplexStream, DuplexStream) {
+        let (near, mut far) = duplex(room);
+        far.write_all(&framed(&Frame::Hello(Box::new(hello())))).await.unwrap();
+        (near, far)
+    }
+
+    #[tokio::test]
+    async fn a_link_on_which_anything_is_said_before_hello_is_cut_off() {
+        let (near, mut far) = duplex(1 << 20);
+        let mut test = Test::new(VALIDATOR, limits(), near);
+        // To say that one is there is to say nothing.
+        far.write_all(&[0; 4]).await.unwrap();
+        far.write_all(&height()).await.unwrap();
+        assert!(test.events.try_recv().is_none());
+        assert_eq!(test.ends().await, "no_hello");
     }
 
     #[tokio::test]
@@ -435,11 +472,10 @@ mod tests {
                 &dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1),
             )),
         ))));
-        let vote = vote.encode().bytes;
-        let vote = [&(vote.len() as u32).to_be_bytes()[..], &vote].concat();
+        let vote = framed(&vote);
         let observer = Remote::Observer(libp2p::PeerId::random());
         for (peer, reason) in [(observer, "not_for_observers"), (VALIDATOR, "silent")] {
-            let (near, mut far) = duplex(1 << 20);
+            let (near, mut far) = greeted(1 << 20).await;
             let mut test = Test::new(peer, LinkLimits { silence: Duration::from_millis(200), ..limits() }, near);
             far.write_all(&height()).await.unwrap();
             far.write_all(&vote).await.unwrap();
@@ -450,7 +486,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_says_too_much_is_first_slowed_down_and_then_cut_off() {
-        let (near, mut far) = duplex(1 << 10);
+        let (near, mut far) = greeted(1 << 10).await;
         let limits = LinkLimits { frames_per_second: 1000, burst: Duration::from_millis(50), ..limits() };
         let mut test = Test::new(VALIDATOR, limits, near);
         let frame = height();
@@ -468,7 +504,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_is_not_a_flood() {
-        let (near, mut far) = duplex(1 << 20);
+        let (near, mut far) = greeted(1 << 20).await;
         let limits = LinkLimits { frames_per_second: 1000, silence: Duration::from_millis(900), ..limits() };
         let mut test = Test::new(VALIDATOR, limits, near);
         for _ in 0..2100 {
@@ -486,11 +522,10 @@ mod tests {
         let domain = dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1);
         let items = vec![dtn_primitives::Bytes::from_static(b"x"); 100];
         let data = dtn_primitives::Payload::Data { nonce: 0, items: items.into() };
-        let blown_up = Frame::Transactions(vec![dtn_primitives::Transaction::sign(data, &key, &domain)]).encode().bytes;
-        let charge = blown_up.len() * DECODED_PER_BYTE;
-        let blown_up = [&(blown_up.len() as u32).to_be_bytes()[..], &blown_up].concat();
+        let blown_up = framed(&Frame::Transactions(vec![dtn_primitives::Transaction::sign(data, &key, &domain)]));
+        let charge = (blown_up.len() - 4) * DECODED_PER_BYTE;
         for (frame, charge) in [(height(), FRAME_CHARGE), (blown_up, charge)] {
-            let (near, mut far) = duplex(1 << 10);
+            let (near, mut far) = greeted(1 << 10).await;
             let test = Test::new(VALIDATOR, LinkLimits { unread_bytes: 10 * charge, ..limits() }, near);
             tokio::spawn(async move { while far.write_all(&frame).await.is_ok() {} });
             // Until nothing more is taken.
@@ -525,7 +560,7 @@ mod tests {
         assert_eq!(near.closed.recv().await.unwrap().reason.label(), "closed_here");
 
         // The other end speaks, but never reads.
-        let (near, mut far) = duplex(1 << 10);
+        let (near, mut far) = greeted(1 << 10).await;
         let test = Test::new(VALIDATOR, limits, near);
         test.link.send(EncodedFrame { class: Class::Height, bytes: vec![0; 1 << 16].into() });
         let speaking = tokio::spawn(async move {

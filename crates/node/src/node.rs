@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     api::{ApiListener, MAX_WAIT_MS, Serving, Status},
+    backfill::Backfill,
     board::Board,
     core::{Core, CoreConfig},
     feed::Feed,
@@ -234,6 +235,7 @@ impl Node {
         let (commands, commands_in) = mpsc::channel(CHANNEL);
         let (events, events_in) = inbox();
         let (queries, queries_in) = mpsc::channel(QUERIES);
+        let (results, results_in) = std::sync::mpsc::channel();
         let queues = vec![
             WatchedQueue::new("commands", &commands),
             WatchedQueue::with("events", events.depth()),
@@ -251,9 +253,14 @@ impl Node {
             max_observers: config.max_observers,
             hello: Hello::new(config.genesis.domain().network_id, boot),
             archive: Archive::new(ledger.store()),
+            results,
             metrics: metrics.clone(),
         };
         let network = Network::bind(network_config, commands_in, events).await?;
+        let others = validators.iter().map(|(index, _)| index).filter(|index| Some(*index) != me);
+        let backfill = Backfill::new(ledger.importer(), others, validators.max_faulty() + 1);
+        // The network ends with the core.
+        let asks = commands.downgrade();
 
         let store = ledger.store().downgrade();
         let (feed, board) = (Feed::new(), Board::new());
@@ -302,6 +309,11 @@ impl Node {
                 // Nobody listens only when the node was dropped.
                 stopped.send(ended).ok();
             })
+            .map_err(|error| NodeError::Network(error.to_string()))?;
+        // It ends with the network.
+        thread::Builder::new()
+            .name("backfill".into())
+            .spawn(move || backfill.run(&asks, &results_in))
             .map_err(|error| NodeError::Network(error.to_string()))?;
         let network = tokio::spawn(network.run());
         let lines = port.map(|port| (port.address(), tokio::spawn(port.run(handle.clone()))));

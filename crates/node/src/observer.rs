@@ -127,8 +127,8 @@ impl Observer {
                 self.command(follow::respond(&self.ledger, &request, from)?);
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
-            // It votes for nothing, so it needs no proofs.
-            Event::Response { exchange: Exchange::Proof, .. } => {}
+            // It votes for nothing, so it needs no proofs; and it is another thread that asks for results.
+            Event::Response { exchange: Exchange::Proof | Exchange::Results, .. } => {}
         }
         Ok(())
     }

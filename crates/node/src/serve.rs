@@ -1,4 +1,4 @@
-//! Answers to peers that ask for blocks, parts of the state and proofs, read from the store beside the thread that votes:
+//! Answers to peers that ask for blocks, parts of the state, results and proofs, read from the store beside the thread that votes:
 //! the store keeps its states apart, so whoever reads one holds up nobody.
 
 use std::sync::Arc;
@@ -9,7 +9,10 @@ use tokio::sync::Semaphore;
 
 use crate::{
     network::Exchange,
-    wire::{CertifiedBlock, MAX_SYNC_REQUEST, SYNC_RESPONSE_TARGET, SyncRequest, SyncResponse},
+    wire::{
+        CertifiedBlock, MAX_SYNC_REQUEST, ResultsRequest, ResultsResponse, SYNC_RESPONSE_TARGET, SyncRequest,
+        SyncResponse,
+    },
 };
 
 /// Answers that are read and encoded at a time; the others wait. Each takes some milliseconds of a processor.
@@ -17,6 +20,9 @@ const THREADS: usize = 2;
 
 /// The most blocks in an answer, however small they are.
 const MAX_BLOCKS: u64 = 1024;
+
+/// The most heights in an answer.
+const MAX_HEIGHTS: usize = 8 * 1024;
 
 /// What an answer to a request is.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +52,7 @@ impl Archive {
         match exchange {
             Exchange::Sync => SYNC_RESPONSE_TARGET.max(CHUNK_BYTES),
             Exchange::Proof => MAX_PROOF_BYTES,
+            Exchange::Results => SYNC_RESPONSE_TARGET,
         }
     }
 
@@ -78,7 +85,41 @@ pub(crate) fn answer(store: &Store, exchange: Exchange, request: &[u8]) -> Resul
             };
             Ok(Served::Answer(codec::encode(&response)))
         }
+        Exchange::Results => {
+            let response = match codec::decode(request, MAX_SYNC_REQUEST) {
+                Err(_) => return Ok(Served::Malformed),
+                Ok(ResultsRequest::Heights { from, to }) => {
+                    let (heights, to) = store.result_heights(from, to, MAX_HEIGHTS)?;
+                    ResultsResponse::Heights { heights, to }
+                }
+                Ok(ResultsRequest::Blocks { from, offset }) => results(store, from, offset)?,
+            };
+            Ok(Served::Answer(codec::encode(&response)))
+        }
     }
+}
+
+/// Results from a block on, as many as fit.
+fn results(store: &Store, from: u64, offset: u64) -> Result<ResultsResponse, StoreError> {
+    let (mut pieces, mut size) = (Vec::new(), 0);
+    for block in store.block_results(from, SYNC_RESPONSE_TARGET)? {
+        let mut encoded = codec::encode(&block);
+        if pieces.is_empty() {
+            if block.header.height != from {
+                break;
+            }
+            encoded.drain(..usize::try_from(offset).unwrap_or(usize::MAX).min(encoded.len()));
+            if encoded.len() > SYNC_RESPONSE_TARGET {
+                encoded.truncate(SYNC_RESPONSE_TARGET);
+                return Ok(ResultsResponse::Blocks { pieces: vec![encoded.into()], partial: true });
+            }
+        } else if size + encoded.len() > SYNC_RESPONSE_TARGET {
+            break;
+        }
+        size += encoded.len();
+        pieces.push(encoded.into());
+    }
+    Ok(ResultsResponse::Blocks { pieces, partial: false })
 }
 
 /// Certified blocks from a height on, each encoded once, as many as fit.

@@ -25,6 +25,11 @@ pub(crate) fn proof_protocol() -> StreamProtocol {
     versioned("proof")
 }
 
+/// The request-response protocol by which a peer that skipped blocks takes their results.
+pub(crate) fn results_protocol() -> StreamProtocol {
+    versioned("results")
+}
+
 /// The request-response protocol by which peers that have no other one in common find out why: both say [`Hello`]. It is
 /// the same in all versions.
 pub(crate) const HELLO_PROTOCOL: StreamProtocol = StreamProtocol::new("/dtn/hello");
@@ -121,7 +126,7 @@ const FRAME_OVERHEAD_PER_PAIR: usize = 80 + PIPELINE as usize * 160;
 /// several can be asked at a time.
 pub(crate) const SYNC_RESPONSE_TARGET: usize = 1024 * 1024;
 
-/// The longest encoded [`SyncRequest`].
+/// The longest encoded [`SyncRequest`] and [`ResultsRequest`].
 pub(crate) const MAX_SYNC_REQUEST: usize = 24;
 
 /// The most transactions that are resent at a time.
@@ -168,7 +173,7 @@ pub(crate) enum Frame {
     Addresses(Vec<(ValidatorIndex, Multiaddr)>),
     /// Proof that a validator contradicted itself. Passed on by whom it is news to.
     Evidence(Box<Evidence>),
-    /// Who speaks, the first frame of either end.
+    /// Who speaks: the first frame of either end, without which nothing else is heard.
     Hello(Box<Hello>),
     /// The other end runs twice: its processes, by the numbers of their starts, take turns at this one.
     Twins([u64; 2]),
@@ -269,6 +274,44 @@ pub(crate) enum SyncResponse {
     Snapshot(Box<Manifest>),
     /// A part of that state.
     Chunk(Bytes),
+}
+
+/// What a peer asks for that has skipped blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ResultsRequest {
+    /// Which blocks have results.
+    Heights {
+        /// The first height wanted.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Their results, as many as fit into a response.
+    Blocks {
+        /// The height of the first block.
+        from: u64,
+        /// How much of the first one's encoding is there already.
+        offset: u64,
+    },
+}
+
+/// What it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ResultsResponse {
+    /// Heights of blocks with results, in order.
+    Heights {
+        /// The heights.
+        heights: Vec<u64>,
+        /// Up to which height these are all.
+        to: u64,
+    },
+    /// Encoded [`dtn_ledger::BlockResults`] in order; none if the first is not there.
+    Blocks {
+        /// Of the first, what follows the offset.
+        pieces: Vec<Bytes>,
+        /// There is one piece, and more of it.
+        partial: bool,
+    },
 }
 
 /// A block that its certificate makes final; verified before use.

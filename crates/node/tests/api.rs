@@ -7,11 +7,11 @@ mod common;
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use common::*;
-use dtn_node::{ApiClient, BEHIND, BUSY, Node, RefusalKind};
+use dtn_node::{ApiClient, BEHIND, BUSY, Node, RefusalKind, SubmitOutcome};
 use dtn_primitives::*;
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use jsonrpsee::{
@@ -266,29 +266,53 @@ async fn a_process_with_a_peer() {
     node.shutdown().await;
 }
 
-/// The most memory that a process has had in RAM so far.
-fn peak_memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    1024 * line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap()
+/// A peer in a process of its own, whose memory is nobody else's.
+struct Peer {
+    process: Child,
+    api: SocketAddr,
+}
+
+impl Peer {
+    fn start() -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_process_with_a_peer", "--nocapture"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let api = lines
+            .find_map(|line| line.unwrap().split_once("listening ").map(|(_, address)| address.parse().unwrap()))
+            .unwrap();
+        Self { process, api }
+    }
+
+    async fn submit(&self, encoded: &[u8]) -> Result<Vec<SubmitOutcome>, ClientError> {
+        let client = HttpClientBuilder::default().max_request_size(64 << 20).request_timeout(PATIENCE);
+        let client = client.build(format!("http://{}", self.api)).unwrap();
+        client.submit_encoded(encoded.to_vec().into()).await
+    }
+
+    /// Ends it, if it still answers and never had more memory in RAM than it may; where the system does not tell how
+    /// much it had, it may have had any.
+    async fn end(mut self) {
+        let nothing = codec::encode(&Vec::<Transaction>::new());
+        assert_eq!(self.submit(&nothing).await.unwrap(), [], "it still answers");
+        if let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())) {
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            let peak = peak.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() / 1024;
+            println!("peak memory of the peer: {peak} MiB");
+            assert!(peak <= 150, "{peak} MiB");
+        }
+        drop(self.process.stdin.take());
+        self.process.wait().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_requests_are_refused_or_read_within_the_memory_that_is_allowed() {
-    if !std::path::Path::new("/proc/self/status").exists() {
-        return;
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_process_with_a_peer", "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let address: SocketAddr = lines
-        .find_map(|line| line.unwrap().split_once("listening ").map(|(_, address)| address.parse().unwrap()))
-        .unwrap();
+    let peer = Peer::start();
     // Transactions whose data has this many empty items, which no program of ours would encode.
     let empty = |count: usize, transactions: usize| {
         let marked = data(&Cluster::of((1..=4).map(key).collect()), 50, 0, 8);
@@ -299,18 +323,91 @@ async fn large_requests_are_refused_or_read_within_the_memory_that_is_allowed() 
         [codec::encode(&transactions), one.repeat(transactions)].concat()
     };
     let (one, many) = (empty(4_000_000, 1), empty(16_000, 30));
-    let submit = async |encoded: &[u8]| {
-        let client = HttpClientBuilder::default().max_request_size(64 << 20).request_timeout(PATIENCE);
-        let client = client.build(format!("http://{address}")).unwrap();
-        client.submit_encoded(encoded.to_vec().into()).await
-    };
     for encoded in [&one, &many, &many, &many] {
-        join_all((0..16).map(|_| submit(encoded))).await;
+        join_all((0..16).map(|_| peer.submit(encoded))).await;
     }
-    let peak = peak_memory(child.id());
-    println!("peak memory of the peer: {} MiB", peak >> 20);
-    assert!(peak <= 150 << 20, "{} MiB", peak >> 20);
-    assert_eq!(submit(&codec::encode(&Vec::<Transaction>::new())).await.unwrap(), [], "it still answers");
-    drop(child.stdin.take());
-    child.wait().unwrap();
+    peer.end().await;
+}
+
+/// Sends the same again and again and reads nothing, until it is cut off.
+async fn ask_and_take_nothing(mut socket: TcpStream, request: Vec<u8>) {
+    while socket.write_all(&request).await.is_ok() {}
+}
+
+/// Calls whose answers are some ten times as long.
+fn calls() -> Vec<u8> {
+    let calls = [r#"{"jsonrpc":"2.0","id":1,"method":"dtn_genesis"}"#; 32];
+    format!("[{}]", calls.join(",")).into_bytes()
+}
+
+/// A message of a WebSocket's client, masked with zeros.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap();
+    [&[0x81, 0x80 | 126], &length.to_be_bytes()[..], &[0; 4], message].concat()
+}
+
+/// A connection that has become a WebSocket.
+async fn upgraded(address: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    socket.write_all(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{upgrade}{key}\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(socket.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_calls_and_takes_no_answers_is_cut_off_and_nothing_piles_up_for_it() {
+    let peer = Peer::start();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let calls = calls();
+    let request = [format!("{head}Content-Length: {}\r\n\r\n", calls.len()).as_bytes(), &calls].concat();
+    let over_http = (0..8).map(|_| async {
+        let socket = TcpStream::connect(peer.api).await.unwrap();
+        ask_and_take_nothing(socket, request.clone()).await;
+    });
+    let over_websocket = (0..8).map(|_| async {
+        let socket = upgraded(peer.api).await;
+        ask_and_take_nothing(socket, frame(&calls)).await;
+    });
+    let all = async { tokio::join!(join_all(over_http), join_all(over_websocket)) };
+    timeout(PATIENCE, all).await.expect("all are cut off");
+    peer.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_half_of_something_costs_no_more_than_that_and_keeps_nobody_out() {
+    let peer = Peer::start();
+    let mut halves = Vec::new();
+    let long = vec![b' '; 200 * 1024];
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    for round in 0..400_u32 {
+        let mut socket = TcpStream::connect(peer.api).await.unwrap();
+        let half = match round % 4 {
+            // Of a head.
+            0 => [head.as_bytes(), b"X: ", &long[..10_000]].concat(),
+            // Of a short and of a long body.
+            1 => [head.as_bytes(), b"Content-Length: 65536\r\n\r\n", &long[..60_000]].concat(),
+            2 => [head.as_bytes(), b"Content-Length: 1048576\r\n\r\n", &long].concat(),
+            // Of a handshake.
+            _ => b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n".to_vec(),
+        };
+        socket.write_all(&half).await.ok();
+        halves.push(socket);
+    }
+    // Of a message, of more WebSockets than there are.
+    for _ in 0..200 {
+        let mut socket = upgraded(peer.api).await;
+        socket
+            .write_all(&[&[0x81, 0x80 | 127], &(256_u64 * 1024).to_be_bytes()[..], &[0; 4], &long].concat())
+            .await
+            .ok();
+        halves.push(socket);
+    }
+    peer.end().await;
+    drop(halves);
 }

@@ -117,6 +117,33 @@ async fn a_store_can_be_opened_again_as_soon_as_its_peer_has_stopped_whoever_rea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_skipped_the_blocks_of_a_result_proves_it_afterwards() {
+    let mut cluster = Cluster::start_with(4, |_, config| config.retain_blocks = 8).await;
+    let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
+    let client = cluster.client(0);
+    cluster.stop(3).await;
+    std::fs::remove_file(cluster.store(3)).unwrap();
+    client.submit(cluster.order(0, Some(1_000))).await.unwrap();
+    let result = until("a result", || async { client.results(1, None).await.unwrap().pop() }).await;
+    // Beyond a checkpoint, until the block of the result is nowhere any more.
+    until("the block is pruned", || async {
+        let order = cluster.order(client.nonce(cluster.requester.address()).await.unwrap(), None);
+        client.submit(order.clone()).await.ok();
+        client.reply(order.hash(&domain), 1_000).await.ok();
+        client.block(result.header.height).await.unwrap().is_none().then_some(())
+    })
+    .await;
+    cluster.nodes[3] = Some(Node::start(NodeConfig { retain_blocks: 8, ..cluster.config(3) }).await.unwrap());
+    let late = cluster.client(3);
+    let proven = until("the result, shown by who skipped it", || async { late.results(1, None).await.unwrap().pop() });
+    let proven = proven.await;
+    verify_result(&proven, &domain, &validators).unwrap();
+    assert_eq!(proven.result, result.result);
+    assert!(late.block(result.header.height).await.unwrap().is_none(), "it has skipped the block");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_primary_stops_the_others_go_on_without_it_and_it_follows_when_it_is_back() {
     let mut cluster = Cluster::start(4).await;
     let domain = cluster.genesis.domain();

@@ -10,6 +10,12 @@
 //! gone, but so is, being part of the same transaction, the removal of its journal, so the replica knows again what it
 //! prepared at that height and cannot contradict itself. The block is final all the same, because a quorum has it
 //! prepared durably, and comes again from the others or, if all have failed, from the next view's primary.
+//!
+//! These writes are redb's in one phase, which waits for the disk once and tells by checksums whether a write arrived. So a
+//! file that was not closed and whose last write is damaged opens as it was before that write, as if the machine had failed
+//! in the middle of it. Two phases would tell the two apart, and wait twice for the disk before every vote. Instead every
+//! durable write is counted, in the file and in another beside it that is written after it: a store that has fewer writes
+//! than were counted is known for an older one, see `memory.rs`.
 
 mod backup;
 mod blocks;

@@ -38,6 +38,34 @@ impl Store {
         })
     }
 
+    /// The heights from `from` to `to` whose blocks have results, at most `limit` of them, and up to which height these
+    /// are all: below `from` if this store has skipped the block there itself, or knows of none.
+    pub fn result_heights(&self, from: u64, to: u64, limit: usize) -> Result<(Vec<u64>, u64), StoreError> {
+        guard(&self.name, || {
+            let reading = self.database.begin_read()?;
+            let meta = reading.open_table(META)?;
+            let missing: Option<(u64, u64)> = get(&meta, META, MISSING_KEY)?;
+            let tip: Option<(u64, dtn_primitives::B256)> = get(&meta, META, TIP_KEY)?;
+            let mut known_to = to.min(tip.map_or(0, |(tip, _)| tip));
+            if let Some((first, _)) = missing.filter(|(_, last)| *last >= from) {
+                known_to = known_to.min(first.saturating_sub(1));
+            }
+            let end = known_to.saturating_add(1).to_be_bytes();
+            let table = reading.open_table(RESULTS)?;
+            let mut heights = Vec::new();
+            if from <= known_to {
+                for record in table.range::<&[u8]>(from.to_be_bytes().as_slice()..end.as_slice())? {
+                    let next = height(record?.0.value())?;
+                    if heights.len() >= limit {
+                        return Ok((heights, next.saturating_sub(1)));
+                    }
+                    heights.push(next);
+                }
+            }
+            Ok((heights, known_to))
+        })
+    }
+
     /// Keeps the results of blocks that were skipped, which the caller has verified.
     pub(crate) fn put_results<'a>(&self, blocks: impl IntoIterator<Item = &'a BlockResults>) -> Result<(), StoreError> {
         self.write(Durability::None, |transaction| {
@@ -60,14 +88,18 @@ impl Store {
 
     /// Remembers that no result is missing up to a height.
     pub(crate) fn results_complete_to(&self, height: u64) -> Result<(), StoreError> {
-        let Some((first, last)) = self.results_missing()? else { return Ok(()) };
         self.write(Durability::None, |transaction| {
             let mut meta = transaction.open_table(META)?;
-            if height >= last {
-                meta.remove(MISSING_KEY)?;
-                return Ok(());
+            // Read here: another snapshot may be taken over at any time.
+            let missing: Option<(u64, u64)> = get(&meta, META, MISSING_KEY)?;
+            match missing {
+                Some((_, last)) if height >= last => _ = meta.remove(MISSING_KEY)?,
+                Some((first, last)) => {
+                    put(&mut meta, META, MISSING_KEY, &(first.max(height.saturating_add(1)), last))?;
+                }
+                None => {}
             }
-            put(&mut meta, META, MISSING_KEY, &(first.max(height.saturating_add(1)), last))
+            Ok(())
         })
     }
 }

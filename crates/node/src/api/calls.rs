@@ -7,7 +7,7 @@ use jsonrpsee::{
     server::{MethodResponse, middleware::rpc::RpcServiceT},
     types::{ErrorObject, Id, Request},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Layer;
 
 use super::{BUSY, connection::Connection};
@@ -135,14 +135,30 @@ async fn within<F: Future<Output = MethodResponse>>(
     work: impl FnOnce() -> F,
 ) -> MethodResponse {
     let _busy = connection.busy();
+    let (response, lent) = perform(connection, budget, id, (bytes, is_long, submits), work).await;
+    // The answer to a subscription is on its way already.
+    if response.is_method_call() || response.is_batch() {
+        connection.owes(response.as_ref().len(), lent);
+    }
+    response
+}
+
+/// The answer to a call, and what is lent to it.
+async fn perform<F: Future<Output = MethodResponse>>(
+    connection: &Connection,
+    budget: &Budget,
+    id: Id<'static>,
+    (bytes, is_long, submits): (usize, bool, bool),
+    work: impl FnOnce() -> F,
+) -> (MethodResponse, Option<OwnedSemaphorePermit>) {
     let Ok(_call) = connection.calls.try_acquire() else {
-        return busy(id, "too many calls are under way on this connection");
+        return (busy(id, "too many calls are under way on this connection"), None);
     };
     // Over HTTP, it was asked before the request was read.
     let long_request = match connection.is_session() && bytes > SMALL_REQUEST {
         true => match budget.bytes.clone().try_acquire_many_owned(Budget::cost(bytes)) {
             Ok(permit) => Some(permit),
-            Err(_) => return busy(id, "too many long requests are under way"),
+            Err(_) => return (busy(id, "too many long requests are under way"), None),
         },
         false => None,
     };
@@ -150,10 +166,7 @@ async fn within<F: Future<Output = MethodResponse>>(
     let lent = if is_long { budget.answers.clone().acquire_owned().await.ok() } else { None };
     let response = work().await;
     drop((long_request, turn));
-    if let Some(lent) = lent {
-        connection.owes(response.as_ref().len(), lent);
-    }
-    response
+    (response, lent)
 }
 
 fn busy(id: Id<'static>, reason: &str) -> MethodResponse {

@@ -1,6 +1,7 @@
 //! One connection to the API: what is under way on it, and what its client has yet to take.
 //!
-//! Who does not take its answers is not read from, and is cut off after a while: nothing piles up for it.
+//! Who does not take its answers is not read from, and is cut off after a while: nothing piles up for it. Both who reads
+//! and who writes learn of that: either may be all that still waits for the client.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +30,10 @@ const MAX_CALLS: usize = 64;
 /// Of them, calls that hand in transactions: the core takes from all connections in turn.
 const MAX_SUBMISSIONS: usize = 4;
 
-/// How long a client may take nothing while there is something for it, and how long it may take for a long answer.
+/// The most bytes of answers that are owed before no further calls are read.
+const MAX_OWED: u64 = 1024 * 1024;
+
+/// How long a client may take nothing while there is something for it, and how long it may take for an answer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
 
 /// What is known of a connection.
@@ -39,8 +43,11 @@ pub(super) struct Connection {
     pub(super) submissions: Semaphore,
     busy: AtomicUsize,
     closed: AtomicBool,
-    /// Wakes whoever waits to read, to see that it is closed.
+    /// Whether it is a WebSocket.
+    session: AtomicBool,
+    /// Wake whoever waits to read and to write, to see that it is closed.
     reading: AtomicWaker,
+    writing: AtomicWaker,
     traffic: Mutex<Traffic>,
 }
 
@@ -53,22 +60,28 @@ struct Traffic {
     written: u64,
     /// How much will have been written when all answers are taken.
     due: u64,
-    /// What was lent to answers, and how much will have been written when they are taken.
-    lent: VecDeque<(u64, Instant, OwnedSemaphorePermit)>,
-    /// What a WebSocket holds for as long as it is open.
-    session: Option<OwnedSemaphorePermit>,
+    /// The answers that are not taken: how much will have been written when they are, since when they are there, and
+    /// what was lent to them.
+    answers: VecDeque<(u64, Instant, Option<OwnedSemaphorePermit>)>,
+}
+
+impl Traffic {
+    fn owes_too_much(&self) -> bool {
+        self.due > self.written + MAX_OWED
+    }
 }
 
 impl Connection {
     pub(super) fn new() -> Self {
-        let traffic =
-            Traffic { last: Instant::now(), stalled: None, written: 0, due: 0, lent: VecDeque::new(), session: None };
+        let traffic = Traffic { last: Instant::now(), stalled: None, written: 0, due: 0, answers: VecDeque::new() };
         Self {
             calls: Semaphore::new(MAX_CALLS),
             submissions: Semaphore::new(MAX_SUBMISSIONS),
             busy: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            session: AtomicBool::new(false),
             reading: AtomicWaker::new(),
+            writing: AtomicWaker::new(),
             traffic: Mutex::new(traffic),
         }
     }
@@ -88,7 +101,7 @@ impl Connection {
     pub(super) fn is_stuck(&self) -> bool {
         let traffic = self.traffic();
         let (nothing, slowly) = PATIENCE;
-        let oldest = traffic.lent.front().map(|(_, since, _)| *since);
+        let oldest = traffic.answers.front().map(|(_, since, _)| *since);
         traffic.stalled.is_some_and(|since| since.elapsed() > nothing)
             || oldest.is_some_and(|since| since.elapsed() > slowly)
     }
@@ -97,6 +110,7 @@ impl Connection {
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
         self.reading.wake();
+        self.writing.wake();
     }
 
     /// Whether that was done.
@@ -104,21 +118,21 @@ impl Connection {
         self.closed.load(Relaxed)
     }
 
-    /// It is a WebSocket from here on.
-    pub(super) fn upgraded(&self, session: OwnedSemaphorePermit) {
-        self.traffic().session = Some(session);
+    /// Whether it is a WebSocket from here on.
+    pub(super) fn set_session(&self, is_session: bool) {
+        self.session.store(is_session, Relaxed);
     }
 
     /// Whether it is a WebSocket.
     pub(super) fn is_session(&self) -> bool {
-        self.traffic().session.is_some()
+        self.session.load(Relaxed)
     }
 
     /// An answer of that length is to be written; until then it holds what was lent to it.
-    pub(super) fn owes(&self, bytes: usize, lent: OwnedSemaphorePermit) {
+    pub(super) fn owes(&self, bytes: usize, lent: Option<OwnedSemaphorePermit>) {
         let traffic = &mut *self.traffic();
         traffic.due = traffic.due.max(traffic.written) + bytes as u64;
-        traffic.lent.push_back((traffic.due, Instant::now(), lent));
+        traffic.answers.push_back((traffic.due, Instant::now(), lent));
     }
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {
@@ -143,43 +157,55 @@ pub(super) struct Socket {
     connection: Arc<Connection>,
     /// Who would read if the client took its answers.
     held_up: Option<Waker>,
-    is_stalled: bool,
     _seat: Seat,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, seat: Seat) -> Self {
-        Self { stream, connection, held_up: None, is_stalled: false, _seat: seat }
+        Self { stream, connection, held_up: None, _seat: seat }
     }
 
-    /// Notes what became of writing.
-    fn wrote(&mut self, outcome: &Poll<io::Result<usize>>) {
+    /// An error once the connection is closed.
+    fn check_open(&self) -> io::Result<()> {
+        if self.connection.is_closed() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Writes, and notes what became of it.
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.connection.writing.register(context.waker());
+        self.check_open()?;
+        let outcome = write(Pin::new(&mut self.stream), context);
         let traffic = &mut *self.connection.traffic();
-        match outcome {
-            Poll::Pending => {
-                traffic.stalled.get_or_insert_with(Instant::now);
-                self.is_stalled = true;
-            }
+        match &outcome {
+            Poll::Pending => _ = traffic.stalled.get_or_insert_with(Instant::now),
             Poll::Ready(written) => {
                 traffic.written += *written.as_ref().unwrap_or(&0) as u64;
                 (traffic.stalled, traffic.last) = (None, Instant::now());
-                while traffic.lent.front().is_some_and(|(due, ..)| *due <= traffic.written) {
-                    traffic.lent.pop_front();
+                while traffic.answers.front().is_some_and(|(due, ..)| *due <= traffic.written) {
+                    traffic.answers.pop_front();
                 }
-                self.is_stalled = false;
-                self.held_up.take().into_iter().for_each(Waker::wake);
+                if !traffic.owes_too_much() {
+                    self.held_up.take().into_iter().for_each(Waker::wake);
+                }
             }
         }
+        outcome
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.connection.reading.register(context.waker());
-        if self.connection.is_closed() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        if self.is_stalled {
+        self.check_open()?;
+        let is_held_up = {
+            let traffic = self.connection.traffic();
+            traffic.stalled.is_some() || traffic.owes_too_much()
+        };
+        if is_held_up {
             self.held_up = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -194,9 +220,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(&outcome);
-        outcome
+        self.write(context, |stream, context| stream.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -204,9 +228,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.wrote(&outcome);
-        outcome
+        self.write(context, |stream, context| stream.poll_write_vectored(context, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {

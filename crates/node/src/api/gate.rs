@@ -11,18 +11,12 @@ use jsonrpsee::{
     core::BoxError,
     server::{HttpBody, HttpRequest, HttpResponse, http::response, middleware::http::Authority},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     MAX_REQUEST,
     calls::{Budget, SMALL_REQUEST},
 };
-
-/// WebSockets at a time.
-const MAX_SESSIONS: usize = 128;
 
 /// How long a request may take to come, and a long one to be answered.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +30,6 @@ pub(super) struct Gate {
     /// Names of this peer, in lower case.
     hosts: Arc<[String]>,
     budget: Budget,
-    sessions: Arc<Semaphore>,
 }
 
 /// A request that was read.
@@ -50,7 +43,7 @@ impl Gate {
     pub(super) fn new(hosts: &[String], budget: Budget) -> Self {
         let own = ["localhost", "127.0.0.1", "[::1]"].map(str::to_string);
         let hosts = own.into_iter().chain(hosts.iter().map(|host| host.to_lowercase())).collect();
-        Self { hosts, budget, sessions: Arc::new(Semaphore::new(MAX_SESSIONS)) }
+        Self { hosts, budget }
     }
 
     /// Why a request that came in at this address is none of a client of this peer.
@@ -65,11 +58,6 @@ impl Gate {
         let host = header("host").unwrap_or_default();
         let is_same = |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|of| of.eq_ignore_ascii_case(host));
         header("origin").is_some_and(|origin| !is_same(origin)).then(response::denied)
-    }
-
-    /// A place for a WebSocket.
-    pub(super) fn session(&self) -> Option<OwnedSemaphorePermit> {
-        self.sessions.clone().try_acquire_owned().ok()
     }
 
     /// Reads a request: a long one once there is room for it.

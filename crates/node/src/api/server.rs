@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, Server, ServerConfig, ServerHandle, StopHandle,
@@ -47,6 +47,9 @@ const DESCRIPTOR_SHARE: usize = 4;
 
 /// Connections from one address that is not this machine.
 const MAX_PER_ADDRESS: usize = 64;
+
+/// Of them, WebSockets.
+const MAX_SESSIONS: usize = MAX_CONNECTIONS / 2;
 
 /// How long the head of a request may take to come.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -136,7 +139,7 @@ impl ApiListener {
         let (http, ws) = (service(MAX_REQUEST as u32), service(MAX_MESSAGE));
         let gate = Gate::new(names, budget.clone());
         let seats = Seats::new(max_connections());
-        runtime.spawn(accept(listener, Arc::new(Shared { node, gate, http, ws, stop }), seats));
+        runtime.spawn(accept(listener, Arc::new(Shared { node, gate, http, ws, stop, seats })));
         Ok(Serving { runtime: Some(runtime), handle })
     }
 }
@@ -181,9 +184,11 @@ struct Shared {
     http: Rpc,
     ws: Rpc,
     stop: StopHandle,
+    seats: Seats,
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, seats: Seats) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let seats = &shared.seats;
     let stopped = shared.stop.clone().shutdown();
     tokio::pin!(stopped);
     let mut round = tokio::time::interval(ROUND);
@@ -251,7 +256,6 @@ async fn respond(
     connection: &Arc<Connection>,
     shared: &Shared,
 ) -> HttpResponse {
-    let _busy = connection.busy();
     if let Some(refusal) = shared.gate.refusal(&request, at) {
         return refusal;
     }
@@ -260,14 +264,20 @@ async fn respond(
     }
     request.extensions_mut().insert(connection.clone());
     let answer = if ws::is_upgrade_request(&request) {
-        let Some(session) = shared.gate.session() else { return response::too_many_requests() };
-        connection.upgraded(session);
-        shared.ws.clone().call(request.map(HttpBody::new)).await
+        if !shared.seats.begin_session(connection) {
+            return response::too_many_requests();
+        }
+        let answer = shared.ws.clone().call(request.map(HttpBody::new)).await;
+        let is_upgraded = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+        connection.set_session(is_upgraded);
+        answer
     } else {
         let Admitted { request, long } = match shared.gate.read(request).await {
             Ok(admitted) => admitted,
             Err(refusal) => return refusal,
         };
+        // Who has said half of something is idle: it makes room for others.
+        let _busy = connection.busy();
         let call = shared.http.clone().call(request);
         match long {
             None => call.await,
@@ -310,14 +320,24 @@ impl Seats {
         let taken = &mut *lock(&self.taken);
         let same = taken.by_arrival.values().filter(|(address, _)| *address == from).count();
         if !from.is_loopback() && same >= MAX_PER_ADDRESS {
-            taken.unseat_idle(|address| address == from)?;
+            taken.unseat_idle(|address, _| address == from)?;
         } else if taken.by_arrival.len() >= self.limit {
-            taken.unseat_idle(|_| true)?;
+            taken.unseat_idle(|_, _| true)?;
         }
         let id = taken.next;
         taken.next += 1;
         taken.by_arrival.insert(id, (from, connection.clone()));
         Some(Seat { id, taken: self.taken.clone() })
+    }
+
+    /// Makes a connection a WebSocket, at the cost of the one that has been idle for longest if there are too many; not
+    /// if none is idle.
+    fn begin_session(&self, connection: &Connection) -> bool {
+        let taken = &mut *lock(&self.taken);
+        let sessions = taken.by_arrival.values().filter(|(_, it)| it.is_session()).count();
+        let has_room = sessions < MAX_SESSIONS || taken.unseat_idle(|_, it| it.is_session()).is_some();
+        connection.set_session(has_room);
+        has_room
     }
 
     /// Ends the connections whose clients do not take their answers.
@@ -328,8 +348,8 @@ impl Seats {
 }
 
 impl Taken {
-    fn unseat_idle(&mut self, of: impl Fn(IpAddr) -> bool) -> Option<()> {
-        let idle = self.by_arrival.iter().filter(|(_, (from, _))| of(*from));
+    fn unseat_idle(&mut self, of: impl Fn(IpAddr, &Connection) -> bool) -> Option<()> {
+        let idle = self.by_arrival.iter().filter(|(_, (from, connection))| of(*from, connection));
         let idle = idle.filter_map(|(id, (_, connection))| Some((connection.idle_since()?, *id)));
         let (_, oldest) = idle.min()?;
         self.by_arrival.remove(&oldest).map(|(_, connection)| connection.close())
@@ -380,6 +400,21 @@ mod tests {
         assert!(first.is_closed());
         drop((taken, seat));
         assert!(lock(&seats.taken).by_arrival.is_empty());
+    }
+
+    #[test]
+    fn a_websocket_that_says_nothing_makes_room_for_another() {
+        let (seats, here) = (Seats::new(1_000), IpAddr::from([127, 0, 0, 1]));
+        let all: Vec<_> = (0..=MAX_SESSIONS).map(|_| connection()).collect();
+        let _seats: Vec<_> = all.iter().map(|it| seats.take(here, it).unwrap()).collect();
+        let (last, silent) = all.split_last().unwrap();
+        assert!(silent.iter().all(|it| seats.begin_session(it)));
+        assert!(seats.begin_session(last) && last.is_session());
+        assert_eq!(all.iter().filter(|it| it.is_closed()).count(), 1);
+        let _busy: Vec<_> = all.iter().map(|it| it.busy()).collect();
+        let one_more = connection();
+        let _seat = seats.take(here, &one_more).unwrap();
+        assert!(!seats.begin_session(&one_more) && !one_more.is_session(), "all have something under way");
     }
 
     #[test]

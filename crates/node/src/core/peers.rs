@@ -37,6 +37,8 @@ impl Core {
             Event::Twin => return Err(NodeError::Twin(self.key.address())),
             Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),
             Event::Connected(Remote::Observer(_)) | Event::Frame { from: Remote::Observer(_), .. } => {}
+            // It is another thread that asks for these.
+            Event::Response { exchange: Exchange::Results, .. } => {}
         }
         Ok(())
     }

@@ -42,13 +42,11 @@ impl Network {
             greetings: self.greetings.0.clone(),
             metrics: self.metrics.clone(),
         };
-        let link = Link::spawn(stream, remote, self.next_link, limits, reports);
+        let link = Link::spawn(stream, (remote, self.next_link), &self.hello, limits, reports);
         peer.dialing = false;
         peer.backoff = MIN_BACKOFF;
         peer.opened_here = opened_here;
         let replaced = peer.link.replace(link).is_some();
-        let hello = Frame::Hello(Box::new(self.hello.clone())).encode();
-        self.peers.get(&id).into_iter().for_each(|peer| self.send(peer, hello.clone()));
         if !dialed && remote.validator().is_none() {
             let known = self.validators.iter().filter_map(|id| self.peers.get(id)).filter_map(|peer| {
                 Some((peer.remote.validator()?, peer.address.as_ref().or(peer.learned.last())?.clone()))

@@ -35,7 +35,7 @@ use tokio::{
 use crate::{
     NodeError,
     admission::{Admission, Denied},
-    descriptors,
+    backfill, descriptors,
     handshakes::{CrowdedOut, Handshakes},
     identity,
     inbox::InboxSender,
@@ -104,6 +104,8 @@ pub(crate) enum Exchange {
     Sync,
     /// Proofs of completions.
     Proof,
+    /// Results of blocks that were skipped.
+    Results,
 }
 
 /// What the core asks of the network.
@@ -158,6 +160,7 @@ struct Behaviour {
     limits: connection_limits::Behaviour,
     sync: request_response::Behaviour<SyncCodec>,
     proofs: request_response::Behaviour<SyncCodec>,
+    results: request_response::Behaviour<SyncCodec>,
     hello: request_response::Behaviour<SyncCodec>,
     streams: stream::Behaviour,
 }
@@ -176,6 +179,8 @@ pub(crate) struct Network {
     dials: Vec<PeerId>,
     max_frame: usize,
     archive: Archive,
+    /// Who asks for results: as many are under way as it asks for.
+    results: std::sync::mpsc::Sender<backfill::Response>,
     hello: Hello,
     handshakes: Handshakes,
     crowding: Crowding,
@@ -216,6 +221,8 @@ pub(crate) struct NetworkConfig<'a> {
     pub(crate) hello: Hello,
     /// What peers that ask are given.
     pub(crate) archive: Archive,
+    /// Where the answers to what is asked for results go.
+    pub(crate) results: std::sync::mpsc::Sender<backfill::Response>,
     pub(crate) metrics: Metrics,
 }
 
@@ -295,6 +302,7 @@ impl Network {
             dials,
             max_frame,
             archive: config.archive,
+            results: config.results,
             hello: config.hello,
             handshakes,
             crowding: Crowding::default(),
@@ -371,10 +379,13 @@ impl Network {
                     }
                 }
             }
-            Command::Request { exchange, to, request } => match self.id_of(to) {
-                Some(id) => drop(self.exchange(exchange).send_request(&id, request)),
-                None => self.tell(Event::Response { exchange, from: to, response: None }),
-            },
+            Command::Request { exchange, to, request } => {
+                let linked = |id: &PeerId| self.peers.get(id).is_some_and(|peer| peer.link.is_some());
+                match self.id_of(to).filter(linked) {
+                    Some(id) => drop(self.exchange(exchange).send_request(&id, request)),
+                    None => self.responded(exchange, to, None),
+                }
+            }
             Command::Respond { to, response } => {
                 self.respond(to, response);
             }
@@ -399,6 +410,16 @@ impl Network {
         match exchange {
             Exchange::Sync => &mut behaviour.sync,
             Exchange::Proof => &mut behaviour.proofs,
+            Exchange::Results => &mut behaviour.results,
+        }
+    }
+
+    /// An answer goes to who asked.
+    fn responded(&self, exchange: Exchange, from: Remote, response: Option<Vec<u8>>) {
+        match exchange {
+            // Nobody listens only when the store failed.
+            Exchange::Results => _ = self.results.send((from, response)),
+            Exchange::Sync | Exchange::Proof => self.tell(Event::Response { exchange, from, response }),
         }
     }
 
@@ -429,6 +450,7 @@ impl Network {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange_event(Exchange::Sync, event),
             SwarmEvent::Behaviour(BehaviourEvent::Proofs(event)) => self.exchange_event(Exchange::Proof, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Results(event)) => self.exchange_event(Exchange::Results, event),
             SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.hello_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
                 let new = || Peer::new(Remote::Observer(peer_id), None, false);
@@ -505,11 +527,11 @@ impl Network {
                 }
             }
             Exchanged::Message { peer, message: Message::Response { response, .. }, .. } => {
-                self.tell(Event::Response { exchange, from: self.remote(peer), response: Some(response) });
+                self.responded(exchange, self.remote(peer), Some(response));
             }
             Exchanged::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                self.tell(Event::Response { exchange, from: self.remote(peer), response: None });
+                self.responded(exchange, self.remote(peer), None);
             }
             Exchanged::InboundFailure { peer, .. } | Exchanged::ResponseSent { peer, .. } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
@@ -592,6 +614,7 @@ fn swarm(
         limits: connection_limits::Behaviour::new(limits),
         sync: exchange(wire::sync_protocol(), wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
         proofs: exchange(wire::proof_protocol(), wire::PROOF_REQUEST, MAX_PROOF_BYTES),
+        results: exchange(wire::results_protocol(), wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
         hello: exchange(HELLO_PROTOCOL, MAX_HELLO, MAX_HELLO),
         streams: stream::Behaviour::new(),
     };

@@ -125,6 +125,11 @@ fn vote_frame(cluster: &Cluster, key: &SecretKey, height: u64, block: u8) -> Vec
     framed(&codec::encode(&(0u8, nakamoto::Message::Pbft(Message::Vote(vote.into())))))
 }
 
+/// What anybody says first.
+fn hello_frame(cluster: &Cluster) -> Vec<u8> {
+    framed(&codec::encode(&(5u8, VERSION, cluster.genesis.domain().network_id, "0.0.1", 1u64)))
+}
+
 fn address(cluster: &Cluster, index: usize) -> (PeerId, Multiaddr) {
     let address = format!("/ip4/127.0.0.1/tcp/{}", cluster.ports[index]).parse().unwrap();
     (peer_id(&cluster.keys[index].public_key()), address)
@@ -147,6 +152,10 @@ async fn a_validator_that_breaks_the_rules_is_cut_off_for_a_while_its_reason_is_
     counts(api, r#"dtn_faults_total{peer="3",kind="oversized_frame"}"#, 1.0).await;
     assert_eq!(metric(api, r#"dtn_faults_total{peer="3",kind="malformed_frame"}"#).await, 1.0);
 
+    // What it says is right, but not who says it.
+    attacker.say_once_let_in(victim, &at, &vote_frame(&cluster, &cluster.keys[3], 1, 7)).await;
+    counts(api, r#"dtn_faults_total{peer="3",kind="no_hello"}"#, 1.0).await;
+
     finalizes(&cluster, 0, [0, 1]).await;
     // The real validator comes back, and is let in again.
     cluster.nodes[3] = Some(Node::start(cluster.config(3)).await.unwrap());
@@ -162,7 +171,7 @@ async fn a_validator_that_floods_votes_that_do_not_hold_is_cut_off_after_a_few_a
     let (victim, at) = address(&cluster, 0);
     let mut liar = Attacker::new(&cluster.keys[3]);
     // In its name, but not signed by it.
-    let flood = vote_frame(&cluster, &key(77), 1, 7).repeat(20_000);
+    let flood = [hello_frame(&cluster), vote_frame(&cluster, &key(77), 1, 7).repeat(20_000)].concat();
     let cut_off = r#"dtn_faults_total{peer="3",kind="faults"}"#;
     let lying = async {
         while metric(api, cut_off).await < 2.0 {
@@ -196,7 +205,8 @@ async fn an_observer_that_passes_on_transactions_that_hold_nowhere_is_cut_off() 
     let stranger = key(78);
     let orders: Vec<_> =
         (0..100).map(|nonce| Transaction::sign(order(nonce), &stranger, &cluster.genesis.domain())).collect();
-    Attacker::new(&key(77)).say_once_let_in(victim, &at, &framed(&codec::encode(&(2u8, orders)))).await;
+    let said = [hello_frame(&cluster), framed(&codec::encode(&(2u8, orders)))].concat();
+    Attacker::new(&key(77)).say_once_let_in(victim, &at, &said).await;
     counts(api, r#"dtn_observer_faults_total{reason="faults"}"#, 1.0).await;
     finalizes(&cluster, 0, [0, 1]).await;
     cluster.shutdown().await;
@@ -276,7 +286,7 @@ async fn the_contradiction_of_a_validator_that_one_peer_hears_becomes_evidence_a
     let (victim, at) = address(&cluster, 0);
     let contradiction = [7, 8].map(|block| vote_frame(&cluster, &cluster.keys[3], height + 1, block)).concat();
     // Garbage after it, so that the peer hangs up.
-    let said = [contradiction, framed(&[0xff; 64])].concat();
+    let said = [hello_frame(&cluster), contradiction, framed(&[0xff; 64])].concat();
     Attacker::new(&cluster.keys[3]).say_once_let_in(victim, &at, &said).await;
 
     let (domain, validators) = (cluster.genesis.domain(), cluster.genesis.validator_set().unwrap());
@@ -317,7 +327,8 @@ async fn an_observer_that_takes_part_in_consensus_is_cut_off() {
     let (victim, at) = address(&cluster, 0);
     let mut attacker = Attacker::new(&key(77));
     // Signed by a validator, it would be a good vote of a validator.
-    attacker.say_once_let_in(victim, &at, &vote_frame(&cluster, &cluster.keys[3], 1, 7)).await;
+    let said = [hello_frame(&cluster), vote_frame(&cluster, &cluster.keys[3], 1, 7)].concat();
+    attacker.say_once_let_in(victim, &at, &said).await;
     counts(api, r#"dtn_observer_faults_total{reason="not_for_observers"}"#, 1.0).await;
     finalizes(&cluster, 0, [0, 1]).await;
     cluster.shutdown().await;

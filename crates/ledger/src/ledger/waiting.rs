@@ -1,0 +1,68 @@
+//! What waits for a block.
+
+use dtn_primitives::{Address, B256, Transaction};
+
+use super::{Ledger, view};
+use crate::{AdmissionError, Ready, mempool::Grounds, rules::Execution};
+
+impl Ledger {
+    /// Admits a transaction to the mempool and gives its hash.
+    pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+        let Self { rules, state, speculative, store, proofs, mempool, verified, .. } = self;
+        let view = view(state, speculative, usize::MAX);
+        mempool.admit(transaction, &Grounds { rules, state, view: &view, store, proofs }, verified)
+    }
+
+    /// How many transactions wait, those in blocks that are not final included.
+    pub fn pending_count(&self) -> usize {
+        self.mempool.len()
+    }
+
+    /// A transaction that waits.
+    pub fn pending(&self, hash: B256) -> Option<&Transaction> {
+        self.mempool.get(hash)
+    }
+
+    /// Everything that waits, in no particular order, with the transactions' hashes.
+    pub fn pending_transactions(&self) -> impl Iterator<Item = (B256, &Transaction)> {
+        self.mempool.iter()
+    }
+
+    /// Whether a completion of this round by this validator waits.
+    pub fn has_completion(&self, round: u64, node: Address) -> bool {
+        self.mempool.has_completion(round, node)
+    }
+
+    /// What could be proposed on top of the highest block known, at most `count` of it, the longest waiting first.
+    pub fn proposable(&self, count: usize) -> Vec<Transaction> {
+        self.mempool.select(usize::MAX, count).into_iter().map(|(_, transaction)| transaction.clone()).collect()
+    }
+
+    /// How much could be proposed on top of the highest block known.
+    pub fn ready(&self) -> Ready {
+        self.mempool.ready()
+    }
+
+    /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
+    /// contains it: until it is final, a decision is due. If there is none, the order whose race is over longest.
+    pub fn oldest_executable(&self) -> Option<B256> {
+        let timestamp = self.mempool.now_ms().max(self.tip.timestamp + 1);
+        let at_tip = view(&self.state, &self.speculative, 0);
+        let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
+        let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
+        let oldest = oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok());
+        oldest.map(|(hash, _)| hash).or_else(|| self.state.orders.over(timestamp).next())
+    }
+
+    /// Whether a race on top of the highest block known is over by this clock: a block is due that ends it, if need be an
+    /// empty one.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        !view(&self.state, &self.speculative, usize::MAX).races_over(now_ms).is_empty()
+    }
+
+    /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`
+    /// goes by, and when what is admitted from now on came.
+    pub fn tell_time(&mut self, now_ms: u64) {
+        self.mempool.tell_time(now_ms);
+    }
+}
