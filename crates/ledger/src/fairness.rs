@@ -3,6 +3,7 @@
 //! Validity is the same for everybody and for ever. Fairness rests on when this validator heard of what, so two validators
 //! may judge differently, and a refusal is for a while only: after [`PATIENCE_MS`] the block is taken as it is, since a
 //! network that is slower than [`DELIVERY_MS`] must go on, too. A primary that loses its view by then has gained nothing.
+//! Where the blocks of many primaries look unfair, it is the network that is slow, and `leniency.rs` makes allowance for it.
 
 use std::collections::BTreeSet;
 
@@ -53,6 +54,8 @@ pub(crate) struct Judgement {
     pub(crate) arrived_ms: u64,
     /// Now.
     pub(crate) now_ms: u64,
+    /// By how much later than it should anything may have come, in milliseconds; see `leniency.rs`.
+    pub(crate) lenient_ms: u64,
     /// What more the block could hold: transactions, and their encoded size.
     pub(crate) room: (usize, usize),
 }
@@ -63,32 +66,33 @@ pub(crate) fn check(
     execution: &mut Execution<'_>,
     mempool: &Mempool,
     hashes: &[B256],
-    Judgement { arrived_ms, now_ms, room: (count, bytes) }: Judgement,
+    Judgement { arrived_ms, now_ms, lenient_ms, room: (count, bytes) }: Judgement,
 ) -> Result<(), BlockError> {
     if now_ms >= arrived_ms.saturating_add(PATIENCE_MS) {
         return Ok(());
     }
     let timestamp = block.header.timestamp;
+    let claims_ms = CLAIM_WINDOW_MS + 2 * TOLERANCE_MS + 2 * lenient_ms;
     for (index, (transaction, hash)) in block.transactions.iter().zip(hashes).enumerate() {
         let Payload::Claim(claim) = &transaction.payload else { continue };
         let Some(first_ms) = mempool.first_heard(claim.order) else { continue };
         let order = claim.order;
-        if mempool.heard(*hash).unwrap_or(arrived_ms) > first_ms.saturating_add(CLAIM_WINDOW_MS + 2 * TOLERANCE_MS) {
+        if mempool.heard(*hash).unwrap_or(arrived_ms) > first_ms.saturating_add(claims_ms) {
             return Err(Unfairness::LateClaim { index, order }.into());
         }
-        if execution.begins_window(order) && timestamp.saturating_add(DELIVERY_MS) < first_ms {
+        if execution.begins_window(order) && timestamp.saturating_add(DELIVERY_MS + lenient_ms) < first_ms {
             return Err(Unfairness::Backdated(order).into());
         }
     }
     let early = |order| {
         let over_ms = mempool.first_heard(order)?.saturating_add(CLAIM_LIMIT_MS);
-        over_ms.checked_sub(now_ms).filter(|early_ms| *early_ms > TOLERANCE_MS)
+        over_ms.checked_sub(now_ms).filter(|early_ms| *early_ms > TOLERANCE_MS + lenient_ms)
     };
     let ended: BTreeSet<_> = execution.wins().collect();
     if let Some((order, early_ms)) = ended.iter().find_map(|order| Some((*order, early(*order)?))) {
         return Err(Unfairness::EndsEarly { order, early_ms }.into());
     }
-    for (hash, transaction, size) in mempool.answers_due(arrived_ms, &ended) {
+    for (hash, transaction, size) in mempool.answers_due(arrived_ms, lenient_ms, &ended) {
         if count > 0 && size <= bytes && execution.apply(transaction, hash).is_ok() {
             return Err(Unfairness::LeftOut(hash).into());
         }

@@ -17,6 +17,7 @@ mod block;
 mod buckets;
 mod fairness;
 mod ledger;
+mod leniency;
 mod lines;
 mod mempool;
 mod proofs;

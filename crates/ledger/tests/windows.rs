@@ -144,6 +144,24 @@ fn a_block_that_leaves_out_a_claim_that_was_here_in_time_is_refused_for_a_while_
 }
 
 #[test]
+fn what_the_blocks_of_more_primaries_than_may_lie_leave_out_is_forgiven_and_what_those_of_one_leave_out_is_not() {
+    let (mut ledger, order) = with_order();
+    ledger.tell_time(NOW);
+    ledger.admit(claim(order, 2)).unwrap();
+    let arrived_ms = NOW + 1_000;
+    ledger.tell_time(arrived_ms);
+    let mut judge = |number: u8| {
+        let mut block = forged(&ledger, vec![note(5, 0)], &[]);
+        block.header.proposer = key(number).address();
+        ledger.check_proposal(Arc::new(block), arrived_ms, true).is_ok()
+    };
+    assert!((0..10).all(|_| !judge(1)), "a primary that leaves it out again and again gains nothing");
+    // A quarter of the validators may lie; of two primaries one does not, so claims do take that long here.
+    assert!((0..2).all(|_| !judge(1) && !judge(2)));
+    assert!(judge(1) && judge(2));
+}
+
+#[test]
 fn a_block_that_includes_a_better_claim_or_is_full_may_leave_a_claim_out() {
     let (mut ledger, order) = with_order();
     let [better, worse] = rivals(order, [2, 3]);
@@ -423,8 +441,8 @@ fn of_four_equal_miners_each_wins_a_quarter_of_a_thousand_races_also_a_primary_t
     println!(
         "SEED={seed} RACES={races} HASHES={expected_hashes}: an honest primary {honest:?} %, a greedy {greedy:?} %"
     );
-    for share in [honest[0], greedy[0], (100.0 - greedy[0]) / 3.0] {
-        assert!((22.0..=28.0).contains(&share), "{share} %");
-    }
-    assert!(greedy[0] - honest[0] <= 2.0, "{} % more", greedy[0] - honest[0]);
+    // A share of a thousand races is off by 1.4 % on average, by chance. What greed gains is the difference, in which chance
+    // has little part.
+    honest.iter().for_each(|share| assert!((22.0..=28.0).contains(share), "{share} %"));
+    assert!((-0.5..=2.0).contains(&(greedy[0] - honest[0])), "{} % more", greedy[0] - honest[0]);
 }

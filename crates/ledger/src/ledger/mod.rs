@@ -16,6 +16,7 @@ use dtn_primitives::{
 use crate::{
     BlockError, Memory, MempoolLimits, SnapshotError, Store, StoreError,
     block::CheckedBlock,
+    leniency::Leniency,
     mempool::Mempool,
     proofs::Proofs,
     root::{self, StateTree},
@@ -111,6 +112,7 @@ pub struct Ledger {
     mempool: Mempool,
     verified: Verified,
     proofs: Proofs,
+    leniency: Leniency,
 }
 
 impl Ledger {
@@ -185,6 +187,7 @@ impl Ledger {
             mempool: Mempool::new(MempoolLimits::default(), 0),
             verified: Verified::default(),
             proofs,
+            leniency: Leniency::default(),
         })
     }
 

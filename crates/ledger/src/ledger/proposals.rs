@@ -216,8 +216,14 @@ impl Ledger {
             let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
             let count = MAX_BLOCK_TRANSACTIONS - block.transactions.len();
             let room = (count, max_bytes.saturating_sub(encoded.len()));
-            let judgement = Judgement { arrived_ms, now_ms: self.mempool.now_ms().max(arrived_ms), room };
-            fairness::check(&block, &mut execution, &self.mempool, &transaction_hashes, judgement)?;
+            let (now_ms, proposer) = (self.mempool.now_ms().max(arrived_ms), block.header.proposer);
+            let lenient_ms = self.leniency.allowance_ms(now_ms);
+            let judgement = Judgement { arrived_ms, now_ms, lenient_ms, room };
+            fairness::check(&block, &mut execution, &self.mempool, &transaction_hashes, judgement).inspect_err(
+                |_| {
+                    self.leniency.looked_unfair(proposer, now_ms, self.validators.max_faulty());
+                },
+            )?;
         }
         execution.finish();
         let Execution { mut changes, results, solutions, expired, .. } = execution;

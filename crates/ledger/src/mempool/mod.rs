@@ -190,19 +190,22 @@ impl Mempool {
 
     /// What whoever proposed a block that arrived at this time must have had: claims within the windows of their races,
     /// completions and ends of rounds, with their encoded sizes. Of the races that the block has `ended` it is every claim
-    /// of the window, however early the block was sent: they end no sooner than these have got around.
+    /// of the window, however early the block was sent: they end no sooner than these have got around. What was heard of
+    /// less than `lenient_ms` too early for that is not missed.
     pub(crate) fn answers_due(
         &self,
         arrived_ms: u64,
+        lenient_ms: u64,
         ended: &BTreeSet<B256>,
     ) -> impl Iterator<Item = (B256, &Transaction, usize)> {
         let waiting = self.claims.values().chain(self.known.values().flatten());
         waiting.filter_map(move |hash| {
             let entry = self.entries.get(hash)?;
-            let had_by = |delivery_ms| entry.heard_ms.saturating_add(delivery_ms) <= arrived_ms;
+            let late_ms = entry.heard_ms.saturating_add(lenient_ms);
+            let had_by = |delivery_ms| late_ms.saturating_add(delivery_ms) <= arrived_ms;
             let is_due = match &entry.transaction.payload {
                 Payload::Claim(Claim { order, .. }) => {
-                    self.is_in_window(*order, entry.heard_ms) && (ended.contains(order) || had_by(DELIVERY_MS))
+                    self.is_in_window(*order, late_ms) && (ended.contains(order) || had_by(DELIVERY_MS))
                 }
                 _ => had_by(PROOF_DELIVERY_MS),
             };
