@@ -161,7 +161,7 @@ mod tests {
         assert!(races.next(block(1, vec![one.clone(), other.clone()])).unwrap().is_empty());
         let claims = vec![claim(&one, 2, 9), claim(&other, 3, 7), claim(&one, 3, 5)];
         assert!(races.next(block(2, claims)).unwrap().is_empty());
-        assert!(races.next(block(4, vec![claim(&one, 4, 4)])).unwrap().is_empty());
+        assert!(races.next(block(3, vec![claim(&one, 4, 4)])).unwrap().is_empty());
         let ended = races.next(block(5, vec![claim(&one, 2, 3)])).unwrap();
         let of = |order: &Transaction| ended.iter().find(|race| race.transaction == order.hash(&domain())).unwrap();
         assert_eq!((ended.len(), of(&one).parts.len(), of(&one).height), (2, 4, 5));
