@@ -7,6 +7,7 @@ mod common;
 
 use std::{
     fs,
+    io::Read,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -14,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 
-use common::{Scene, free_port_range, signal, succeed, text, wait_until};
+use common::{ORDER, Scene, free_port_range, links::Links, signal, succeed, text, wait_until};
 
 /// Runs a command on a network that is named in this way, in this folder.
 fn named(folder: &Path, home: &str, arguments: &[&str]) -> Output {
@@ -219,6 +220,31 @@ fn a_terminal_obeys_nothing_that_a_client_has_put_into_a_block() {
     let bad = scene.orders("bad.jsonl", &["{\"\\u001b[2J\": 1}"]);
     let said = scene.refused(&["l1", "submit", &bad]);
     assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn who_interrupts_a_submission_is_told_which_orders_may_become_final_yet_and_how_to_find_out() {
+    let scene = Scene::new();
+    scene.init(4);
+    let links = Links::between_peers_of(&scene, None);
+    scene.ok(&["l1", "up"]);
+    // No quorum is linked, so nothing becomes final; all answer.
+    links.split(&[2, 3]);
+    let waiting = scene.orders("waiting.jsonl", &[ORDER; 3]);
+    let mut submit = Ends(scene.command(&["l1", "submit", &waiting]).stderr(Stdio::piped()).spawn().unwrap());
+    wait_until("the orders are handed in", || scene.status(0).pending_transactions == 3);
+    signal("-INT", &[submit.0.id().to_string()]);
+    let mut said = String::new();
+    submit.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(submit.0.wait().unwrap().code(), Some(1));
+    assert!(said.contains("0 of 3 orders") && said.contains("l1 read order"), "{said}");
+    let told =
+        |nonce: usize| said.split(&format!("nonce {nonce}: ")).nth(1).unwrap().lines().next().unwrap().to_string();
+    let of = |hash: &str| scene.json(&["l1", "read", "order", hash])["answer"].clone();
+    assert_eq!(of(&told(2)), "unknown-order");
+    links.heal();
+    wait_until("they are final all the same", || of(&told(2)).get("recorded-order").is_some());
+    assert!(of(&told(0)).get("recorded-order").is_some());
 }
 
 #[test]

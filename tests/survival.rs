@@ -19,7 +19,7 @@ use std::{
 use dtn_node::Status;
 use tempfile::TempDir;
 
-use common::{Accepted, Load, Scene, lan::Lan, skip, text, wait_until};
+use common::{Accepted, Load, Scene, clocks::Clocks, lan::Lan, skip, text, wait_until};
 
 #[test]
 fn orders_go_on_being_final_when_one_primary_after_the_other_is_killed_under_load() {
@@ -52,6 +52,32 @@ fn with_f_peers_killed_at_once_the_others_go_on_and_the_killed_catch_up() {
         scene.ok(&["l1", "up"]);
         load.wait_for_more(20);
     });
+    scene.assert_agreement(&[]);
+    scene.assert_final_once(&accepted);
+}
+
+#[test]
+fn a_latecomer_and_a_crash_do_not_stop_a_network_of_four() {
+    let scene = Scene::new();
+    scene.init(4);
+    (0..3).for_each(|peer| drop(scene.start(peer, &[], &[])));
+    let mut accepted = scene.submit(1);
+    // It has never voted, which its folder says.
+    drop(scene.start(3, &[], &[]));
+    scene.wait_for_links();
+    scene.kill(0);
+    accepted.extend(scene.submit(1));
+    // The same with one that lost its disk, while nobody hands in anything.
+    scene.ok(&["l1", "up"]);
+    scene.kill(2);
+    fs::remove_file(scene.peer(2).join("ledger.redb")).unwrap();
+    scene.ok(&["l1", "up"]);
+    scene.wait_for("an idle network heals", |statuses| {
+        statuses.iter().all(|status| status.as_ref().is_some_and(|status| !status.silent))
+    });
+    scene.kill(1);
+    accepted.extend(scene.submit(1));
+    scene.ok(&["l1", "up"]);
     scene.assert_agreement(&[]);
     scene.assert_final_once(&accepted);
 }
@@ -240,7 +266,11 @@ fn a_clock_that_jumps_stops_nobody_and_a_primary_from_the_future_is_replaced() {
     };
     let scene = Scene::new();
     scene.init(4);
-    (0..4).for_each(|peer| clocks.start(&scene, peer));
+    for peer in 0..4 {
+        let variables = clocks.variables(peer);
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        drop(scene.start(peer, &[], &variables));
+    }
     scene.ok(&["l1", "up"]);
     let mut accepted = scene.submit(5);
 
@@ -269,49 +299,6 @@ fn a_clock_that_jumps_stops_nobody_and_a_primary_from_the_future_is_replaced() {
     accepted.extend(scene.submit(5));
     scene.assert_agreement(&[primary]);
     scene.assert_final_once(&accepted);
-}
-
-/// The clocks of some peers, by libfaketime.
-struct Clocks {
-    library: String,
-    folder: TempDir,
-}
-
-impl Clocks {
-    /// Says why this machine has no such clocks: it takes `faketime`.
-    fn new() -> Result<Self, String> {
-        let output = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-        let output = output.map_err(|error| format!("faketime: {error}"))?;
-        if !output.status.success() {
-            return Err(text(&output.stderr).trim().to_string());
-        }
-        Ok(Self { library: text(&output.stdout).trim().to_string(), folder: TempDir::new().unwrap() })
-    }
-
-    fn file(&self, peer: usize) -> PathBuf {
-        self.folder.path().join(peer.to_string())
-    }
-
-    /// Sets a peer's clock, which it sees at once.
-    fn set(&self, peer: usize, ahead: &str) {
-        let draft = self.folder.path().join("draft");
-        fs::write(&draft, ahead).unwrap();
-        fs::rename(draft, self.file(peer)).unwrap();
-    }
-
-    /// Starts a peer by its own clock.
-    fn start(&self, scene: &Scene, peer: usize) {
-        self.set(peer, "+0");
-        let file = self.file(peer);
-        let variables = [
-            ("LD_PRELOAD", self.library.as_str()),
-            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            // What a machine's clock is set to does not change how long anything takes.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ];
-        drop(scene.start(peer, &[], &variables));
-    }
 }
 
 #[test]

@@ -182,7 +182,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     ));
     let transactions = client.sign(orders, &Client::key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
-    client.execute_all(&transactions, || bar.inc(1)).await?;
+    client.execute_all(&transactions, |_| bar.inc(1)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
 

@@ -3,11 +3,13 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test target uses its part; a test fails by a panic.
 
+pub(crate) mod clocks;
 pub(crate) mod lan;
+pub(crate) mod links;
 pub(crate) mod race;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::Write,
     net::TcpListener,
@@ -23,7 +25,7 @@ use std::{
 
 use dtn_ledger::Ledger;
 use dtn_node::{ApiClient, CertifiedHeader, MAX_WAIT_MS, Status};
-use dtn_primitives::{B256, Genesis, Payload, SecretKey, Transaction};
+use dtn_primitives::{B256, Block, Genesis, Payload, SecretKey, Transaction};
 use jsonrpsee::http_client::HttpClientBuilder;
 use serde::Deserialize;
 use serde_json::Value;
@@ -311,35 +313,44 @@ impl Scene {
     /// Stops the network and reads every peer's store: all hold the same chain, and each of these orders, and nothing
     /// else, is in it exactly once and where the client was told.
     pub(crate) fn assert_final_once(&self, accepted: &[Accepted]) {
+        let blocks = self.assert_one_chain(accepted);
+        let transactions: usize = blocks.iter().map(|block| block.transactions.len()).sum();
+        let kept = accepted.iter().filter(|order| order.height >= blocks[0].header.height);
+        assert_eq!(transactions, kept.count(), "there is something that nobody submitted");
+    }
+
+    /// Stops the network and reads every peer's store: all hold the same chain, and each of these orders is in it exactly
+    /// once and where the client was told, as far as blocks are kept. Gives those.
+    pub(crate) fn assert_one_chain(&self, accepted: &[Accepted]) -> Vec<Block> {
         self.ok(&["l1", "down"]);
         let genesis = self.genesis();
         let domain = genesis.domain();
-        let mut chain: HashMap<u64, B256> = HashMap::new();
+        let mut chain: BTreeMap<u64, Block> = BTreeMap::new();
         let mut tips = Vec::new();
         for peer in 0..self.nodes() {
             let ledger = Ledger::open(self.peer(peer).join("ledger.redb"), genesis.clone()).unwrap();
-            let mut found: HashMap<B256, u64> = HashMap::new();
-            let mut complete = true;
-            for height in 1..=ledger.tip().height {
-                let Some(block) = ledger.block(height).unwrap() else {
-                    complete = false;
-                    continue;
-                };
-                let hash = block.header.hash();
-                assert_eq!(*chain.entry(height).or_insert(hash), hash, "peer {peer} has another block at {height}");
-                for transaction in &block.transactions {
-                    let twice = found.insert(transaction.hash(&domain), height);
-                    assert_eq!(twice, None, "peer {peer} has a transaction of height {height} twice");
-                }
-            }
-            let missing = |order: &&Accepted| found.get(&order.transaction) != Some(&order.height);
-            if complete {
-                assert_eq!(accepted.iter().find(missing).map(|order| order.height), None, "peer {peer}");
-                assert_eq!(found.len(), accepted.len(), "peer {peer} has what nobody submitted");
-            }
             tips.push(ledger.tip().height);
+            // A peer that took over the state has none of the first ones.
+            for block in (1..=ledger.tip().height).filter_map(|height| ledger.block(height).unwrap()) {
+                let height = block.header.height;
+                let known = chain.entry(height).or_insert_with(|| block.clone());
+                assert_eq!(*known, block, "peer {peer} has another block at {height}");
+            }
         }
         assert!(tips.iter().all(|tip| *tip == tips[0]), "{tips:?}");
+        let first = tips[0] + 1 - chain.len() as u64;
+        assert_eq!(chain.keys().next(), Some(&first), "a block between two others is missing");
+        let mut found: HashMap<B256, u64> = HashMap::new();
+        for (height, block) in &chain {
+            for transaction in &block.transactions {
+                let twice = found.insert(transaction.hash(&domain), *height);
+                assert_eq!(twice, None, "a transaction of height {height} is there twice");
+            }
+        }
+        let mut kept = accepted.iter().filter(|order| order.height >= first);
+        let wrong = kept.find(|order| found.get(&order.transaction) != Some(&order.height));
+        assert_eq!(wrong.map(|order| order.height), None);
+        chain.into_values().collect()
     }
 }
 

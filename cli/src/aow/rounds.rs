@@ -152,7 +152,7 @@ pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u
     let key = Client::key(home)?;
     let nonce = client.next_nonce(&key).await?;
     let transaction = Transaction::sign(asked.order(nonce, quorum, reward)?, &key, &client.domain);
-    let accepted = client.execute_all(std::slice::from_ref(&transaction), || ()).await?;
+    let accepted = client.execute_all(std::slice::from_ref(&transaction), |_| ()).await?;
     Ok(accepted.first().context("no answer")?.height)
 }
 

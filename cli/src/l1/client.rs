@@ -248,12 +248,16 @@ impl Client {
     }
 
     /// Executes transactions, some at a time, and gives the answers in their order. `done` is called after each.
-    pub(crate) async fn execute_all(&self, transactions: &[Transaction], done: impl Fn()) -> Result<Vec<Accepted>> {
+    pub(crate) async fn execute_all(
+        &self,
+        transactions: &[Transaction],
+        done: impl Fn(&Accepted),
+    ) -> Result<Vec<Accepted>> {
         let execute = |transaction| {
             let done = &done;
             async move {
                 let accepted = self.execute(transaction).await?;
-                done();
+                done(&accepted);
                 anyhow::Ok(accepted)
             }
         };

@@ -20,10 +20,11 @@ pub(crate) mod survey;
 mod tail;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -31,13 +32,13 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Transaction, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output, signals::StopSignals};
 use blocks::{Blocks, FinalBlock};
-use client::Client;
+use client::{Accepted, Client};
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
 use survey::Found;
@@ -377,18 +378,27 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let key = Client::key(home)?;
     let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
+    let done = Mutex::new(BTreeSet::new());
+    let is_done = |accepted: &Accepted| {
+        bar.inc(1);
+        done.lock().unwrap_or_else(PoisonError::into_inner).insert(accepted.transaction);
+    };
     let accepted = tokio::select! {
-        accepted = client.execute_all(&transactions, || bar.inc(1)) => accepted?,
+        accepted = client.execute_all(&transactions, is_done) => accepted?,
         _ = crate::interrupted() => {
-            let nonce = |transaction: Option<&Transaction>| transaction.and_then(|it| it.payload.nonce()).unwrap_or_default();
+            let done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            let unknown = transactions.iter().map(|transaction| (transaction.hash(&client.domain), transaction));
+            let unknown: Vec<_> = unknown
+                .filter(|(hash, _)| !done.contains(hash))
+                .map(|(hash, transaction)| format!("nonce {}: {hash}", transaction.payload.nonce().unwrap_or_default()))
+                .collect();
             bail!(
-                "interrupted; {} of {} orders are final, and the others may become final yet (nonces {} to {} of {}): to \
-                 submit them again orders them again",
-                bar.position(),
+                "interrupted; {} of {} orders of {} are final. These may become final yet, and to submit them again orders \
+                 them again; `dtn-cli l1 read order HASH` tells what became of one:\n{}",
+                done.len(),
                 transactions.len(),
-                nonce(transactions.first()),
-                nonce(transactions.last()),
-                units::short(key.address())
+                key.address(),
+                unknown.join("\n")
             )
         }
     };

@@ -139,6 +139,13 @@ fn remarks(status: &Status) -> Vec<String> {
     if status.silent {
         remarks.push("does not vote yet: its store was lost".to_string());
     }
+    if status.vitals.twin_seen {
+        remarks.push("another process runs with its key".to_string());
+    }
+    if status.vitals.crowded_out > 0 {
+        remarks
+            .push(format!("{} connections to its port were crowded out", units::thousands(status.vitals.crowded_out)));
+    }
     if !status.evidence.is_empty() {
         remarks.push(format!("evidence against {:?}", status.evidence));
     }

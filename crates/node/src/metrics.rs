@@ -439,6 +439,7 @@ impl Metrics {
             lost_links: self.peers.iter().map(|peer| peer.lost.load(Ordering::Relaxed)).collect(),
             peer_versions: self.software().clone(),
             crowded_out: self.refused_connections.get_or_create(&Reason { reason: CROWDED_OUT }).get(),
+            twin_seen: self.twin_seen.get() > 0,
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::*;
 use dtn_ledger::verify_result;
-use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, SubmitOutcome};
+use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, RefusalKind, SubmitOutcome};
 use dtn_primitives::*;
 use jsonrpsee::{
     http_client::{HttpClient, HttpClientBuilder},
@@ -186,6 +186,39 @@ async fn refused_transactions_say_why() {
     let elsewhere = Domain::new(B256::repeat_byte(1), 31337);
     let foreign = Transaction::sign(cluster.order(0, None).payload, &cluster.requester, &elsewhere);
     assert!(refused(foreign).await.contains("signature"));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_that_fill_every_mempool_keep_out_neither_a_requester_nor_the_claims_for_its_order() {
+    let mut cluster = Cluster::start(4).await;
+    let domain = cluster.genesis.domain();
+    // Nothing becomes final for a while, so what comes stays.
+    cluster.stop(2).await;
+    cluster.stop(3).await;
+    let stranger = |seed: u64| {
+        let key = SecretKey::from_bytes(&B256::left_padding_from(&(1_000 + seed).to_be_bytes()).0).unwrap();
+        Transaction::sign(Payload::Data { nonce: 0, items: vec![[1]].into() }, &key, &domain)
+    };
+    let all: Vec<_> = (0..17_000).map(stranger).collect();
+    let mut refused = [0, 0];
+    for many in all.chunks(2_000) {
+        for (index, refused) in refused.iter_mut().enumerate() {
+            let outcomes = cluster.client(index).submit_encoded(codec::encode(&many.to_vec()).into()).await.unwrap();
+            let full = |outcome: &&SubmitOutcome| matches!(outcome, SubmitOutcome::Refused(error) if error.kind == RefusalKind::Full);
+            *refused += outcomes.iter().filter(full).count();
+        }
+    }
+    assert!(refused.iter().all(|refused| *refused > 0), "{refused:?}");
+    let hash = cluster.client(0).submit(cluster.order(0, Some(20_000))).await.unwrap();
+    for index in [2, 3] {
+        cluster.nodes[index] = Some(Node::start(cluster.config(index)).await.unwrap());
+    }
+    until("the order's result", || async {
+        let results = cluster.client(1).results(1, None).await.unwrap();
+        results.iter().any(|result| result.result.id == hash).then_some(())
+    })
+    .await;
     cluster.shutdown().await;
 }
 

@@ -129,6 +129,28 @@ async fn lines_of_many_connections_have_consecutive_nonces_across_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paid_order_does_not_wait_for_lines_that_nobody_can_solve() {
+    const LINES: usize = 200;
+    let cluster = Cluster::start_with(4, |index, config| {
+        listen(config);
+        let hardest = NonZeroU64::new(MAX_LINE_HASHES).unwrap();
+        config.lines.as_mut().filter(|_| index == 3).into_iter().for_each(|lines| lines.expected_hashes = hardest);
+    })
+    .await;
+    let impossible: String = (0..LINES).map(|line| format!("line {line}\n")).collect();
+    assert_eq!(send(&cluster, 3, impossible.as_bytes()).await, RECEIVED.repeat(LINES));
+    wait_for(&cluster, 0, LINES, 0).await;
+    let order = cluster.order(0, Some(1_000_000));
+    let hash = cluster.client(0).submit(order).await.unwrap();
+    until("the order's result", || async {
+        let results = cluster.client(0).results(1, None).await.unwrap();
+        results.iter().any(|result| result.result.id == hash).then_some(())
+    })
+    .await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_connection_too_many_is_told_so_and_has_room_when_another_ends() {
     let cluster = cluster().await;
     let mut open = Vec::new();

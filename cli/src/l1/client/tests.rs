@@ -205,7 +205,7 @@ async fn a_write_is_done_once_a_quorum_has_it_and_no_read_shows_what_was_before(
     let mut peers = Peers::start().await;
     let client = peers.client(peers.apis());
     let write = [peers.order(0)];
-    let done = client.execute_all(&write, || ()).await.unwrap().remove(0);
+    let done = client.execute_all(&write, |_| ()).await.unwrap().remove(0);
     assert!(done.by_quorum && done.replies >= 3, "{done:?}");
     assert_eq!(client.read(nonce_of_requester()).await.unwrap().answer, Answer::Nonce(1));
 
@@ -215,14 +215,14 @@ async fn a_write_is_done_once_a_quorum_has_it_and_no_read_shows_what_was_before(
     peers.restart_behind(1).await;
     peers.restart_behind(2).await;
     let client = peers.client([peers.apis(), vec![liar.address]].concat());
-    let early = client.execute_all(&write, || ()).await.unwrap().remove(0);
+    let early = client.execute_all(&write, |_| ()).await.unwrap().remove(0);
     assert!(!early.by_quorum && early.replies == 2, "it is final and not done: {early:?}");
 
     // With another that has it the write is done, and those that would say otherwise are too few.
     peers.stop(2).await;
     peers.restart(2).await;
     let client = peers.client([peers.apis(), vec![liar.address]].concat());
-    let done = client.execute_all(&write, || ()).await.unwrap().remove(0);
+    let done = client.execute_all(&write, |_| ()).await.unwrap().remove(0);
     assert!(done.by_quorum, "{done:?}");
     client.read(nonce_of_requester()).await.unwrap_err();
     peers.stop(1).await;
@@ -237,7 +237,7 @@ async fn an_order_that_is_final_is_not_called_refused_however_few_say_so_yet() {
     let mut peers = Peers::start().await;
     let client = peers.client(peers.apis());
     let write = [peers.order(0)];
-    client.execute_all(&write, || ()).await.unwrap();
+    client.execute_all(&write, |_| ()).await.unwrap();
     let liar = Liar::start(&peers, 3, None).await;
     for index in 1..4 {
         peers.stop(index).await;
@@ -245,7 +245,7 @@ async fn an_order_that_is_final_is_not_called_refused_however_few_say_so_yet() {
     let (spare, liars) = ([peers.apis(), vec![liar.address]].concat(), liar.asked.clone());
     let client = peers.client(spare);
     // Both that answer refuse it; one has it.
-    let executing = client.execute_all(&write, || ());
+    let executing = client.execute_all(&write, |_| ());
     tokio::pin!(executing);
     tokio::select! {
         ended = &mut executing => panic!("too early: {ended:?}"),
@@ -260,14 +260,14 @@ async fn what_nobody_can_take_is_refused_at_once() {
     let client = peers.client(peers.apis());
     let mut forged = peers.order(0);
     forged.sender = Address::repeat_byte(9);
-    let error = client.execute_all(&[forged], || ()).await.unwrap_err();
+    let error = client.execute_all(&[forged], |_| ()).await.unwrap_err();
     assert!(error.to_string().contains("refuses"), "{error}");
-    client.execute_all(&[peers.order(0)], || ()).await.unwrap();
+    client.execute_all(&[peers.order(0)], |_| ()).await.unwrap();
     // Another with the nonce of one that is final.
     let Payload::Order(order) = peers.order(0).payload else { unreachable!() };
     let order = Order { metric: "another".into(), ..order };
     let second = Transaction::sign(Payload::Order(order), &key(200), &client.domain);
-    let error = client.execute_all(&[second], || ()).await.unwrap_err();
+    let error = client.execute_all(&[second], |_| ()).await.unwrap_err();
     assert!(error.to_string().contains("refuses"), "{error}");
     peers.shutdown().await;
 }
@@ -280,7 +280,7 @@ async fn a_peer_that_hangs_keeps_nobody_waiting() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = peers.client([vec![hanging.local_addr().unwrap()], peers.apis()].concat());
     let all = async {
-        let done = client.execute_all(&[peers.order(0)], || ()).await.unwrap().remove(0);
+        let done = client.execute_all(&[peers.order(0)], |_| ()).await.unwrap().remove(0);
         assert!(done.by_quorum, "{done:?}");
         assert_eq!(client.read(nonce_of_requester()).await.unwrap().answer, Answer::Nonce(1));
         assert_eq!(client.next_nonce(&key(200)).await.unwrap(), 1);

@@ -30,6 +30,8 @@ pub(super) const ALL: &[(&str, Check)] = &[
     ("silent", agreement::silent),
     ("links", network::links),
     ("flapping", network::flapping),
+    ("twins", network::twins),
+    ("crowds", network::crowds),
     ("clocks", network::clocks),
     ("time", agreement::time),
     ("timeouts", network::timeouts),

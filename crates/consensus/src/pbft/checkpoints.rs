@@ -15,17 +15,22 @@ use crate::protocol::Effect;
 pub(super) struct Checkpoints {
     stable: Option<CheckpointCertificate>,
     votes: BTreeMap<u64, VoteSet>,
+    /// This replica's own for a height beyond the window that it knows of, to which it has caught up. It says it until the
+    /// others have told it what is stable: until then it can vote on nothing.
+    beyond: Option<Arc<Vote>>,
 }
 
 impl Checkpoints {
     pub(super) fn new(stable: Option<CheckpointCertificate>) -> Self {
-        Self { stable, votes: BTreeMap::new() }
+        Self { stable, votes: BTreeMap::new(), beyond: None }
     }
 
-    /// Takes back a vote of this replica after a restart.
-    pub(super) fn restore(&mut self, vote: Arc<Vote>) {
+    /// Takes in a vote of this replica, also after a restart.
+    pub(super) fn keep(&mut self, vote: Arc<Vote>) {
         if self.in_window(vote.height) {
             self.votes.entry(vote.height).or_default().extend([vote]);
+        } else if vote.height > self.beyond.as_ref().map_or(self.height(), |beyond| beyond.height) {
+            self.beyond = Some(vote);
         }
     }
 
@@ -40,7 +45,7 @@ impl Checkpoints {
 
     /// What a replica has said about checkpoints that are not stable yet.
     pub(super) fn own(&self, me: ValidatorIndex) -> impl Iterator<Item = Arc<Vote>> {
-        self.votes.values().filter_map(move |votes| votes.of(me).cloned())
+        self.votes.values().filter_map(move |votes| votes.of(me).cloned()).chain(self.beyond.clone())
     }
 
     fn in_window(&self, height: u64) -> bool {
@@ -59,11 +64,8 @@ impl Pbft {
         let vote = Arc::new(Vote::sign(VoteKind::Checkpoint, (epoch, 0, height), state_root, me, key, domain));
         effects.push(Effect::Persist(Record::Checkpoint(vote.clone())));
         effects.push(Effect::Broadcast(Message::Checkpoint(vote.clone())));
-        // A replica that catches up is far beyond the window that it knows of; the others tell it what is stable.
-        if self.checkpoints.in_window(height) {
-            self.checkpoints.votes.entry(height).or_default().add(vote);
-            self.stabilize(height, state_root, effects);
-        }
+        self.checkpoints.keep(vote);
+        self.stabilize(height, state_root, effects);
     }
 
     pub(super) fn receive_checkpoint(
@@ -130,6 +132,9 @@ impl Pbft {
     fn set_stable(&mut self, certificate: CheckpointCertificate, effects: &mut Effects) {
         self.checkpoints.votes.retain(|height, _| *height > certificate.height);
         self.checkpoints.stable = Some(certificate.clone());
+        if let Some(vote) = self.checkpoints.beyond.take() {
+            self.checkpoints.keep(vote);
+        }
         effects.push(Effect::Stable(certificate));
         // The window has moved.
         self.advance(effects);

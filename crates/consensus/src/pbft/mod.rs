@@ -255,7 +255,7 @@ impl Pbft {
             match record {
                 Record::Accepted { vote, block } => accepted.push((vote, block)),
                 Record::Prepared(certificate) => prepared.push(certificate),
-                Record::Checkpoint(vote) => replica.checkpoints.restore(vote),
+                Record::Checkpoint(vote) => replica.checkpoints.keep(vote),
                 Record::View(view) => {
                     replica.view.vote_from = view.vote_from;
                     // A certificate of a higher view has let it in there; one of the same view has ended the change to it.

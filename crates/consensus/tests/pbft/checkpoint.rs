@@ -79,3 +79,37 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
     behind.handle(mark(k + LOG_WINDOW)).into_iter().for_each(drop);
     assert!(kept(&behind));
 }
+
+#[test]
+fn a_replica_beyond_its_window_asks_what_is_stable_until_it_is_told_also_after_a_restart() {
+    let network = Network::new(4, 1, 0);
+    let (height, root) = (8 * CHECKPOINT_INTERVAL, B256::repeat_byte(1));
+    let says = |effects: &[Effect<Message, Record, Timer, Fault>]| {
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Broadcast(Message::Checkpoint(vote)) if vote.height == height))
+    };
+    let look = |replica: &mut Pbft| replica.handle(Input::Timer(Timer::Retransmit));
+    let mut replica = Pbft::new(network.config(1), None, None, []);
+    let effects = replica.handle(Input::Checkpoint { height, state_root: root });
+    assert!(says(&effects));
+    assert!(says(&look(&mut replica)), "what was said once may have been lost");
+    let records = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Persist(record) => Some(record),
+        _ => None,
+    });
+    let mut replica = Pbft::new(network.config(1), None, None, records);
+    assert!(says(&look(&mut replica)), "nor is it known after a restart what is stable");
+    let vote = |by: usize| {
+        let (index, key) = (ValidatorIndex(by as u16), &network.keys[by]);
+        Vote::sign(VoteKind::Checkpoint, (0, 0, height), root, index, key, &network.domain)
+    };
+    let votes = [0, 2, 3].map(vote);
+    let stable = CheckpointCertificate::from_votes(&votes).unwrap();
+    replica
+        .handle(Input::Message { from: ValidatorIndex(2), message: Message::Stable(stable) })
+        .into_iter()
+        .for_each(drop);
+    assert_eq!(replica.stable().map(|stable| stable.height), Some(height));
+    assert!((0..16).all(|_| !says(&look(&mut replica))), "it is told");
+}

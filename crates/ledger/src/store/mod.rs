@@ -77,6 +77,8 @@ pub struct Store {
     durable_writes: Arc<AtomicU64>,
     unsynced: Arc<AtomicU64>,
     beside: Option<Arc<AgeFile>>,
+    /// After the database: closing that takes a moment, which is over when nobody has this any more.
+    open: Arc<()>,
 }
 
 impl fmt::Debug for Store {
@@ -94,6 +96,7 @@ pub struct WeakStore {
     durable_writes: Arc<AtomicU64>,
     unsynced: Arc<AtomicU64>,
     beside: Option<Arc<AgeFile>>,
+    open: Weak<()>,
 }
 
 impl WeakStore {
@@ -106,12 +109,13 @@ impl WeakStore {
             durable_writes: self.durable_writes.clone(),
             unsynced: self.unsynced.clone(),
             beside: self.beside.clone(),
+            open: self.open.upgrade()?,
         })
     }
 
     /// Whether somebody still has it open.
     pub fn is_open(&self) -> bool {
-        self.database.strong_count() > 0
+        self.open.strong_count() > 0
     }
 }
 
@@ -131,6 +135,7 @@ impl Store {
             durable_writes: self.durable_writes.clone(),
             unsynced: self.unsynced.clone(),
             beside: self.beside.clone(),
+            open: Arc::downgrade(&self.open),
         }
     }
 

@@ -67,6 +67,7 @@ impl Store {
             durable_writes: Arc::default(),
             unsynced: Arc::default(),
             beside: None,
+            open: Arc::default(),
             shelf: Shelf::in_memory().into(),
         };
         let known = guard(&store.name, || {

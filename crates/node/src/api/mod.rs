@@ -156,6 +156,9 @@ pub struct Vitals {
     /// crowd the port this grows by thousands.
     #[serde(default)]
     pub crowded_out: u64,
+    /// Whether another process was seen that runs with its key.
+    #[serde(default)]
+    pub twin_seen: bool,
 }
 
 /// A final block with the hashes that identify it and its transactions.

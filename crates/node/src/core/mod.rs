@@ -25,7 +25,7 @@ use dtn_consensus::{
     nakamoto::{Fault, Message, Record, Timer},
     pbft,
 };
-use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS, StoreError};
+use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, SecretKey, Transaction,
     ValidatorIndex, ValidatorSet, codec, memo,
@@ -491,11 +491,15 @@ impl Core {
     }
 
     /// Has consensus vote on the state where that is due.
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
+    fn checkpoint(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
         if height > 0 && height.is_multiple_of(CHECKPOINT_INTERVAL) {
             let state_root = self.ledger.checkpoint()?;
             self.inputs.push_back(Input::Checkpoint { height, state_root });
+            // It may have been told that this is stable before it was there.
+            if let Some(stable) = self.engine.finality().stable().filter(|stable| stable.height == height) {
+                self.ledger.stable(stable)?;
+            }
         }
         Ok(())
     }

@@ -175,10 +175,16 @@ impl Cluster {
         self.nodes[index].take().unwrap().shutdown().await;
     }
 
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
+        self.close().await;
+    }
+
+    /// Stops all and leaves their stores, in a folder that ends with what is given.
+    pub async fn close(mut self) -> TempDir {
         for node in self.nodes.drain(..).flatten() {
             node.shutdown().await;
         }
+        self.folder
     }
 
     pub async fn all_reach(&self, height: u64) {

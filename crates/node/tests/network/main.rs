@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod liar;
 mod quic;
 mod strangers;
 

@@ -1,5 +1,7 @@
 //! What is between the peers: who answers, who is linked to whom, and whether they are of one network.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// Peers refuse blocks whose time is further ahead than this; see `MAX_AHEAD_MS` of the ledger.
@@ -10,6 +12,9 @@ const CLOCKS_NOTICE_MS: i64 = CLOCKS_PROBLEM_MS / 2;
 
 /// Links to one peer that end more often than this while it is watched are no accident: one that was cut comes back once.
 const LOST_LINKS: u64 = 2;
+
+/// More connections than these that made room for others while a peer is watched are no accident.
+pub(super) const CROWDED_OUT: u64 = 20;
 
 /// A peer that does not answer, and why as far as this machine can tell.
 pub(super) fn answers(seen: &Observation) -> Vec<Finding> {
@@ -146,6 +151,27 @@ pub(super) fn flapping(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// A validator that runs twice, as the others have told it.
+pub(super) fn twins(seen: &Observation) -> Vec<Finding> {
+    let twins = answering(seen).filter(|(_, sample)| sample.status.vitals.twin_seen);
+    let what = "another process runs with its key: the two will be caught contradicting each other";
+    let next = "find the other and stop it, as on a machine that was copied; then restart this one";
+    twins.map(|(peer, _)| finding(Problem, peer.index, what, next)).collect()
+}
+
+/// Strangers at a peer port, so many that they push each other out.
+pub(super) fn crowds(seen: &Observation) -> Vec<Finding> {
+    let samples = seen.peers.iter().filter_map(|peer| Some((peer, peer.samples()?)));
+    let explain = |(peer, (first, second)): (&Peer, (&Sample, &Sample))| {
+        let count = |sample: &Sample| sample.status.vitals.crowded_out;
+        let crowded = count(second).checked_sub(count(first)).filter(|crowded| *crowded > CROWDED_OUT)?;
+        let what = format!("strangers crowd its peer port: {crowded} connections made room for others just now");
+        let next = "its links stay up, and validators are let in; have a firewall admit their addresses only";
+        Some(finding(Notice, peer.index, what, next))
+    };
+    samples.filter_map(explain).collect()
+}
+
 /// Clocks that differ.
 pub(super) fn clocks(seen: &Observation) -> Vec<Finding> {
     let mut clocks: Vec<_> = answering(seen).map(|(_, sample)| sample.clock_ahead_ms).collect();
@@ -185,21 +211,21 @@ pub(super) fn timeouts(seen: &Observation) -> Vec<Finding> {
     vec![finding(Notice, None, what, "set the same in all node.toml: views end when a quorum gives them up")]
 }
 
-/// Peers of different versions.
+/// Peers of different versions. Those that do not answer here have told it to the others.
 pub(super) fn versions(seen: &Observation) -> Vec<Finding> {
-    let mut versions: Vec<_> = answering(seen).map(|(_, sample)| sample.status.vitals.version.as_str()).collect();
-    versions.sort_unstable();
-    versions.dedup();
+    let mut versions: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for peer in &seen.peers {
+        let own = peer.last().map(|sample| &sample.status.vitals.version);
+        let mut told =
+            answering(seen).filter_map(|(_, sample)| sample.status.vitals.peer_versions.get(peer.index)?.as_ref());
+        if let Some(version) = own.or_else(|| told.next()) {
+            versions.entry(version.as_str()).or_default().push(peer.index);
+        }
+    }
     if versions.len() < 2 {
         return Vec::new();
     }
-    let of = |version: &str| {
-        let peers = answering(seen).filter(|(_, sample)| sample.status.vitals.version == version);
-        format!("{version} (peers {})", list(peers.map(|(peer, _)| peer.index)))
-    };
-    let what = format!(
-        "the peers run different versions: {}",
-        versions.iter().map(|version| of(version)).collect::<Vec<_>>().join(", ")
-    );
+    let each: Vec<_> = versions.iter().map(|(version, peers)| format!("{version} (peers {})", list(peers))).collect();
+    let what = format!("the peers run different versions: {}", each.join(", "));
     vec![finding(Notice, None, what, "finish the upgrade, one peer after the other")]
 }

@@ -393,4 +393,20 @@ fn different_versions_are_a_notice() {
     let (found, text) = after(|seen| second(&mut seen.peers[1]).vitals.version = "1.1.0".into());
     assert_eq!(found, [(Notice, None, "versions")]);
     assert!(text.contains("1.0.0 (peers 0, 2, 3), 1.1.0 (peers 1)"), "{text}");
+    let (found, _) = after(|seen| {
+        silence(seen, 1);
+        second(&mut seen.peers[0]).vitals.peer_versions = vec![None, Some("1.1.0".into())];
+    });
+    assert_eq!(found.last(), Some(&(Notice, None, "versions")), "of one that the others have met");
+}
+
+#[test]
+fn a_validator_that_runs_twice_and_a_port_that_strangers_crowd_are_told() {
+    let (found, _) = after(|seen| second(&mut seen.peers[1]).vitals.twin_seen = true);
+    assert_eq!(found, [(Problem, Some(1), "twins")]);
+    let crowd = |crowded| after(|seen| second(&mut seen.peers[2]).vitals.crowded_out = crowded);
+    let (found, text) = crowd(500);
+    assert_eq!(found, [(Notice, Some(2), "crowds")]);
+    assert!(text.contains("500 connections"), "{text}");
+    assert_eq!(crowd(network::CROWDED_OUT).0, []);
 }
