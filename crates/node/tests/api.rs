@@ -343,7 +343,7 @@ const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"dtn_status"}"#;
 fn frame(message: &[u8]) -> Vec<u8> {
     let message = [message, &[b' '; 126]].concat();
     let length = u16::try_from(message.len()).unwrap();
-    [&[0x81, 0x80 | 126], &length.to_be_bytes()[..], &[0; 4], &message].concat()
+    [&[0x81, 0x80 | 126], &length.to_be_bytes()[..], &[0; 4], &message[..]].concat()
 }
 
 /// A connection that has become a WebSocket.
