@@ -5,7 +5,11 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::*;
 use dtn_ledger::{Ledger, Manifest, Rest, Rounds};
@@ -31,7 +35,7 @@ fn main() {
     ledger.install(&manifest, &chunks).unwrap();
     println!("{accounts} accounts in {} parts, taken over in {:.1} s", chunks.len(), clock.elapsed().as_secs_f64());
 
-    let (mut commits, mut pauses, mut writing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut commits, mut pauses, mut computing, mut writing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for nonce in 0..BLOCKS {
         for signer in 0..EACH {
             ledger.admit(note(signer.wrapping_add(20), nonce)).unwrap();
@@ -41,16 +45,20 @@ fn main() {
         let clock = Instant::now();
         ledger.commit(block, &certificate).unwrap();
         commits.push(clock.elapsed());
-        let clock = Instant::now();
+        let (clock, before) = (Instant::now(), on_processor());
         ledger.checkpoint().unwrap();
         pauses.push(clock.elapsed());
+        computing.push(on_processor() - before);
         let clock = Instant::now();
         ledger.store().finish_snapshot().unwrap();
         writing.push(clock.elapsed());
     }
-    for (what, times) in
-        [("a commit", &mut commits), ("a checkpoint", &mut pauses), ("a snapshot, beside", &mut writing)]
-    {
+    for (what, times) in [
+        ("a commit", &mut commits),
+        ("a checkpoint", &mut pauses),
+        ("of that on a processor", &mut computing),
+        ("a snapshot, beside", &mut writing),
+    ] {
         times.sort();
         let at = |place: usize| times[place].as_secs_f64() * 1e3;
         println!("{what}: median {:.3} ms, longest {:.3} ms", at(times.len() / 2), at(times.len() - 1));
@@ -59,6 +67,12 @@ fn main() {
     drop(ledger);
     Ledger::open(directory.path().join("ledger.redb"), genesis()).unwrap();
     println!("opened again in {:.1} s", clock.elapsed().as_secs_f64());
+}
+
+/// How long this thread had a processor so far, whatever else the machine does; zero where the system does not tell.
+fn on_processor() -> Duration {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(times.split_whitespace().next().map_or(0, |nanos| nanos.parse().unwrap()))
 }
 
 /// A state of many accounts under a quorum's signatures, laid out as docs/formats.md says.

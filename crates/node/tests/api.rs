@@ -285,6 +285,8 @@ impl Peer {
         let api = lines
             .find_map(|line| line.unwrap().split_once("listening ").map(|(_, address)| address.parse().unwrap()))
             .unwrap();
+        // What it says later is heard, too: nobody speaks into the void.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { process, api }
     }
 
@@ -334,16 +336,14 @@ async fn ask_and_take_nothing(mut socket: TcpStream, request: Vec<u8>) {
     while socket.write_all(&request).await.is_ok() {}
 }
 
-/// Calls whose answers are some ten times as long.
-fn calls() -> Vec<u8> {
-    let calls = [r#"{"jsonrpc":"2.0","id":1,"method":"dtn_genesis"}"#; 32];
-    format!("[{}]", calls.join(",")).into_bytes()
-}
+/// A call whose answer is some twenty times as long.
+const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"dtn_status"}"#;
 
-/// A message of a WebSocket's client, masked with zeros.
+/// A message of a WebSocket's client, masked with zeros, and made long enough for the length to take two bytes.
 fn frame(message: &[u8]) -> Vec<u8> {
+    let message = [message, &[b' '; 126]].concat();
     let length = u16::try_from(message.len()).unwrap();
-    [&[0x81, 0x80 | 126], &length.to_be_bytes()[..], &[0; 4], message].concat()
+    [&[0x81, 0x80 | 126], &length.to_be_bytes()[..], &[0; 4], &message[..]].concat()
 }
 
 /// A connection that has become a WebSocket.
@@ -364,15 +364,14 @@ async fn upgraded(address: SocketAddr) -> TcpStream {
 async fn whoever_sends_calls_and_takes_no_answers_is_cut_off_and_nothing_piles_up_for_it() {
     let peer = Peer::start();
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let calls = calls();
-    let request = [format!("{head}Content-Length: {}\r\n\r\n", calls.len()).as_bytes(), &calls].concat();
+    let request = [format!("{head}Content-Length: {}\r\n\r\n", CALL.len()).as_bytes(), CALL].concat();
     let over_http = (0..8).map(|_| async {
         let socket = TcpStream::connect(peer.api).await.unwrap();
         ask_and_take_nothing(socket, request.clone()).await;
     });
     let over_websocket = (0..8).map(|_| async {
         let socket = upgraded(peer.api).await;
-        ask_and_take_nothing(socket, frame(&calls)).await;
+        ask_and_take_nothing(socket, frame(CALL)).await;
     });
     let all = async { tokio::join!(join_all(over_http), join_all(over_websocket)) };
     timeout(PATIENCE, all).await.expect("all are cut off");
