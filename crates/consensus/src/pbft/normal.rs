@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dtn_primitives::{B256, Block, Certificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, Prepared, PreparedCertificate, Record, View,
-    slot::Validity, view_change::proposers, votes::Added,
+    Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PreparedCertificate, Record, View, slot::Validity,
+    view_change::proposers, votes::Added,
 };
 use crate::protocol::{Decision, Effect};
 
@@ -252,7 +252,7 @@ impl Pbft {
         let commit = self.sign(VoteKind::Commit, height, block_hash);
         effects.push(Effect::Persist(Record::Prepared(certificate.clone())));
         effects.push(Effect::Broadcast(Message::Vote(commit.clone())));
-        self.prepared.insert(height, Prepared { certificate });
+        self.prepared.insert(height, certificate);
         self.bodies.insert(block_hash, block);
         self.quiet = 0;
         self.unchain();

@@ -23,7 +23,7 @@ impl Pbft {
     /// What this replica says when it asks for its view.
     pub(super) fn own_view_change(&self) -> ViewChange {
         let PbftConfig { me, key, domain, validators, .. } = &self.config;
-        let prepared = self.prepared.values().map(|prepared| prepared.certificate.clone()).collect();
+        let prepared = self.prepared.values().cloned().collect();
         let signer = (key, domain, validators.epoch());
         ViewChange::sign(self.view.number, *me, self.certificate.clone(), prepared, signer)
     }
