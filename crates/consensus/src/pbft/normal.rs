@@ -38,7 +38,6 @@ impl Pbft {
         }
         if known.is_none() {
             vote.verify(&self.config.domain, &self.config.validators)?;
-            self.recall.heard(&vote);
         }
         if let Some(block) = &block {
             // A block that is passed on is checked against its header here, lest the primary be blamed for what the peer did
@@ -51,6 +50,7 @@ impl Pbft {
         if !self.view.allows(height, vote.block_hash) {
             return Err(Fault::NotRequired);
         }
+        self.recall.heard(&vote);
         let now = self.looks;
         let slot = self.slots.entry(height).or_default();
         match &slot.accepted {

@@ -60,7 +60,7 @@ impl Pbft {
     pub(super) fn receive_view_change(
         &mut self,
         from: ValidatorIndex,
-        change: ViewChange,
+        mut change: ViewChange,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let View { number, changing, .. } = self.view;
@@ -122,7 +122,7 @@ impl Pbft {
     pub(super) fn receive_new_view(
         &mut self,
         from: ValidatorIndex,
-        new_view: NewView,
+        mut new_view: NewView,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let View { number, changing, .. } = self.view;
