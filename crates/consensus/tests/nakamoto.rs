@@ -418,6 +418,37 @@ fn a_block_that_a_quorum_prepared_is_made_final_in_the_next_view_whatever_has_mo
 }
 
 #[test]
+fn a_primary_that_puts_other_transactions_under_a_mined_header_is_found_out() {
+    let mut network = Network::new(4);
+    network.extend(0, 3);
+    network.now += MINING.block_interval_ms;
+    network.find(0);
+    let primary = network.hosts[0].replica.finality().primary();
+    let victim = (primary.as_usize() + 1) % 4;
+    let other =
+        Transaction::sign(Payload::Data { nonce: 0, items: vec![vec![1]].into() }, &network.keys[0], &network.domain);
+    let mut changed = 0;
+    while let Some((from, to, mut message)) = network.in_flight.pop_front() {
+        if let Message::Pbft(dtn_consensus::Message::PrePrepare { block, .. }) = &mut message
+            && to == victim
+        {
+            *block = Arc::new(Block { header: block.header.clone(), transactions: vec![other.clone()] });
+            changed += 1;
+        }
+        network.input(to, Input::Message { from: ValidatorIndex(from as u16), message });
+    }
+    assert_eq!(changed, 1);
+    assert_eq!(network.hosts[victim].faults, [(primary, Fault::Pbft(dtn_consensus::pbft::Fault::InvalidBlock))]);
+    assert_eq!(network.hosts[victim].decisions, [], "it has no other body for the header");
+    catch_up(&mut network);
+    network.extend(1, 4);
+    network.assert_agreed();
+    let decisions = network.hosts.iter().flat_map(|host| &host.decisions);
+    assert!(decisions.into_iter().all(|decision| decision.block.transactions.is_empty()));
+    assert_eq!(network.heights(), [(8, 5); 4]);
+}
+
+#[test]
 fn a_block_without_its_work_its_place_or_its_transactions_is_refused() {
     let mut network = Network::new(4);
     network.extend(0, 1);

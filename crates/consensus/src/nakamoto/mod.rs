@@ -542,9 +542,9 @@ impl Nakamoto {
             if waiting != self.waiting {
                 self.waiting = waiting;
                 self.pbft(Input::Waiting(waiting), effects);
-            } else if let Some(block_hash) = self.confirmed_question() {
+            } else if let Some((block_hash, valid)) = self.confirmed_question() {
                 self.questions.retain(|_, block| block.header.hash() != block_hash);
-                self.pbft(Input::Validated { block_hash, valid: true }, effects);
+                self.pbft(Input::Validated { block_hash, valid }, effects);
             } else if let Some(block) = self.confirmed_proposal() {
                 self.wanted = None;
                 self.pbft(Input::Proposal(block), effects);
@@ -570,13 +570,16 @@ impl Nakamoto {
         hash.filter(|_| above >= self.config.mining.confirmations)
     }
 
-    fn confirmed_question(&self) -> Option<B256> {
+    /// A block that PBFT wants to be judged and that is confirmed here, and whether it holds what was mined: a primary may
+    /// put other transactions under the same header.
+    fn confirmed_question(&self) -> Option<(B256, bool)> {
         let required = self.pbft.last_required().map(|(height, _)| height);
         let holds = |(height, block): (&u64, &Arc<Block>)| {
             let hash = block.header.hash();
             // The view's required blocks form one chain, and the followed one goes through them.
             let is_required = required.is_some_and(|last| *height <= last) && self.executed.contains(&hash);
-            (is_required || self.confirmed(*height) == Some(hash)).then_some(hash)
+            let is_confirmed = is_required || self.confirmed(*height) == Some(hash);
+            is_confirmed.then(|| (hash, self.tree.block(hash) == Some(block)))
         };
         self.questions.iter().find_map(holds)
     }

@@ -20,7 +20,7 @@ impl Pbft {
     /// Forgets the blocks that are neither under way nor prepared.
     pub(super) fn drop_bodies(&mut self) {
         let under_way = self.slots.values().filter_map(|slot| slot.accepted_hash());
-        let prepared = self.prepared.values().map(|prepared| prepared.certificate.pre_prepare.block_hash);
+        let prepared = self.prepared.values().map(|prepared| prepared.pre_prepare.block_hash);
         let kept: BTreeSet<_> = under_way.chain(prepared).collect();
         self.bodies.retain(|hash, _| kept.contains(hash));
     }

@@ -124,12 +124,6 @@ impl PbftConfig {
 
 type Effects = Vec<Effect<Message, Record, Timer, Fault>>;
 
-/// What a replica has prepared at a height.
-#[derive(Debug, Clone)]
-struct Prepared {
-    certificate: PreparedCertificate,
-}
-
 /// One replica.
 #[derive(Debug, Clone)]
 pub struct Pbft {
@@ -143,7 +137,7 @@ pub struct Pbft {
     slots: BTreeMap<u64, Slot>,
     /// What it has prepared above the last decided block: a chain without gaps, of each height in the highest view in
     /// which it did.
-    prepared: BTreeMap<u64, Prepared>,
+    prepared: BTreeMap<u64, PreparedCertificate>,
     /// Those of the blocks above the last decided one that this replica proposed or found valid, by hash.
     bodies: BTreeMap<B256, Arc<Block>>,
     checkpoints: Checkpoints,
@@ -289,7 +283,7 @@ impl Pbft {
             let accepted = accepted.iter().find(|(vote, _)| vote.block_hash == block_hash);
             let Some(block) = accepted.map(|(_, block)| block.clone()) else { continue };
             self.bodies.insert(block_hash, block);
-            self.prepared.insert(certificate.header.height, Prepared { certificate });
+            self.prepared.insert(certificate.header.height, certificate);
         }
         self.unchain();
         if self.view.changing {
@@ -297,7 +291,7 @@ impl Pbft {
         }
         // Only what a view change would show: a certificate whose write the crash cut short, the block below lost, was
         // never spoken for.
-        for (height, Prepared { certificate }) in &self.prepared {
+        for (height, certificate) in &self.prepared {
             let (prepared_view, _, block_hash) = certificate.prepared();
             if prepared_view == view {
                 let commit = self.sign(VoteKind::Commit, *height, block_hash);
@@ -311,10 +305,8 @@ impl Pbft {
     /// Drops what is prepared on top of nothing: a block that was prepared in a higher view took the place of its parent.
     fn unchain(&mut self) {
         let (mut height, mut parent) = (self.decided, self.decided_hash());
-        while let Some(next) =
-            self.prepared.get(&(height + 1)).filter(|next| next.certificate.header.parent_hash == parent)
-        {
-            (height, parent) = (height + 1, next.certificate.pre_prepare.block_hash);
+        while let Some(next) = self.prepared.get(&(height + 1)).filter(|next| next.header.parent_hash == parent) {
+            (height, parent) = (height + 1, next.pre_prepare.block_hash);
         }
         self.prepared.split_off(&(height + 1));
     }

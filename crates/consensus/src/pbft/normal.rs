@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dtn_primitives::{B256, Block, Certificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, Prepared, PreparedCertificate, Record, View,
-    slot::Validity, view_change::proposers, votes::Added,
+    Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PreparedCertificate, Record, View, slot::Validity,
+    view_change::proposers, votes::Added,
 };
 use crate::protocol::{Decision, Effect};
 
@@ -38,7 +38,6 @@ impl Pbft {
         }
         if known.is_none() {
             vote.verify(&self.config.domain, &self.config.validators)?;
-            self.recall.heard(&vote);
         }
         if let Some(block) = &block {
             // A block that is passed on is checked against its header here, lest the primary be blamed for what the peer did
@@ -51,6 +50,7 @@ impl Pbft {
         if !self.view.allows(height, vote.block_hash) {
             return Err(Fault::NotRequired);
         }
+        self.recall.heard(&vote);
         let now = self.looks;
         let slot = self.slots.entry(height).or_default();
         match &slot.accepted {
@@ -252,7 +252,7 @@ impl Pbft {
         let commit = self.sign(VoteKind::Commit, height, block_hash);
         effects.push(Effect::Persist(Record::Prepared(certificate.clone())));
         effects.push(Effect::Broadcast(Message::Vote(commit.clone())));
-        self.prepared.insert(height, Prepared { certificate });
+        self.prepared.insert(height, certificate);
         self.bodies.insert(block_hash, block);
         self.quiet = 0;
         self.unchain();

@@ -1,6 +1,9 @@
 //! The messages of a view change and when they hold (Castro & Liskov, OSDI '99, §4.4).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dtn_primitives::{
     B256, Certificate, CertificateError, Domain, Header, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet,
@@ -74,18 +77,19 @@ pub enum ViewChangeError {
     Proposal,
 }
 
-/// What was proven already, so that many view changes that say the same need one proof of it.
+/// What was proven already, so that many view changes that say the same need one proof of it: it takes the place of theirs,
+/// which nobody has looked at.
 #[derive(Debug, Default)]
 pub(super) struct Proven {
-    decided: BTreeSet<(u64, B256)>,
-    prepared: BTreeSet<(u64, u64, B256)>,
+    decided: BTreeMap<(u64, B256), Certificate>,
+    prepared: BTreeMap<(u64, u64, B256), PreparedCertificate>,
 }
 
 impl Proven {
     /// That a block is decided at a height.
     pub(super) fn decided(certificate: Option<&Certificate>) -> Self {
-        let decided = certificate.map(|certificate| (certificate.height, certificate.block_hash));
-        Self { decided: decided.into_iter().collect(), prepared: BTreeSet::new() }
+        let decided = certificate.map(|known| ((known.height, known.block_hash), known.clone()));
+        Self { decided: decided.into_iter().collect(), prepared: BTreeMap::new() }
     }
 }
 
@@ -100,12 +104,18 @@ impl PreparedCertificate {
         (self.pre_prepare.view, self.pre_prepare.height, self.pre_prepare.block_hash)
     }
 
-    fn verify(&self, domain: &Domain, validators: &ValidatorSet, proven: &mut Proven) -> Result<(), ViewChangeError> {
-        let Self { header, pre_prepare, prepares } = self;
+    fn verify(
+        &mut self,
+        domain: &Domain,
+        validators: &ValidatorSet,
+        proven: &mut Proven,
+    ) -> Result<(), ViewChangeError> {
+        let Self { header, pre_prepare, prepares } = &*self;
         if (header.hash(), header.height) != (pre_prepare.block_hash, pre_prepare.height) {
             return Err(ViewChangeError::Prepared("the header is another block's"));
         }
-        if proven.prepared.contains(&self.prepared()) {
+        if let Some(known) = proven.prepared.get(&self.prepared()) {
+            *self = known.clone();
             return Ok(());
         }
         let proposers = proposers(validators, pre_prepare.view, pre_prepare.height);
@@ -124,7 +134,7 @@ impl PreparedCertificate {
         for vote in prepares.iter().chain([pre_prepare]) {
             vote.verify(domain, validators)?;
         }
-        proven.prepared.insert(self.prepared());
+        proven.prepared.insert(self.prepared(), self.clone());
         Ok(())
     }
 }
@@ -176,12 +186,12 @@ impl ViewChange {
 
     /// Succeeds only if it and everything that it rests on is signed as it must be.
     pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ViewChangeError> {
-        self.verify_unless(domain, validators, &mut Proven::default())
+        self.clone().verify_unless(domain, validators, &mut Proven::default())
     }
 
     /// The same without proofs of what is proven already, to which it adds what it proves.
     pub(super) fn verify_unless(
-        &self,
+        &mut self,
         domain: &Domain,
         validators: &ValidatorSet,
         proven: &mut Proven,
@@ -190,17 +200,20 @@ impl ViewChange {
             return Err(ViewChangeError::Prepared("it is more than can have been under way"));
         }
         self.verify_signature(domain, validators)?;
-        if let Some(decided) = &self.decided
-            && proven.decided.insert((decided.height, decided.block_hash))
-        {
-            decided.verify(domain, validators).inspect_err(|_| {
-                proven.decided.remove(&(decided.height, decided.block_hash));
-            })?;
+        if let Some(decided) = &mut self.decided {
+            let place = (decided.height, decided.block_hash);
+            match proven.decided.get(&place) {
+                Some(known) => *decided = known.clone(),
+                None => {
+                    decided.verify(domain, validators)?;
+                    proven.decided.insert(place, decided.clone());
+                }
+            }
         }
-        let mut parent = self.decided_hash(domain);
-        for (expected, prepared) in (self.height() + 1..).zip(&self.prepared) {
+        let (asked, mut parent) = (self.view, self.decided_hash(domain));
+        for (expected, prepared) in (self.height() + 1..).zip(&mut self.prepared) {
             let (view, height, block_hash) = prepared.prepared();
-            if view >= self.view || height != expected {
+            if view >= asked || height != expected {
                 return Err(ViewChangeError::Prepared("it is not of an earlier view above the decided height"));
             }
             if prepared.header.parent_hash != parent {
@@ -255,9 +268,10 @@ impl NewView {
     }
 
     /// Succeeds only if a quorum asked for this view and it proposes what their view changes require. View changes that
-    /// `verified` knows are not verified again, and a certificate that is `trusted` neither.
+    /// `verified` knows are not verified again, and a certificate that is `trusted` neither: it takes the place of others
+    /// for the same block.
     pub fn verify(
-        &self,
+        &mut self,
         domain: &Domain,
         validators: &ValidatorSet,
         verified: impl Fn(&ViewChange) -> bool,
@@ -287,7 +301,7 @@ impl NewView {
             vote.verify(domain, validators)?;
         }
         let mut proven = Proven::decided(trusted);
-        for change in changes.iter().filter(|change| !verified(change)) {
+        for change in self.view_changes.iter_mut().filter(|change| !verified(change)) {
             change.verify_unless(domain, validators, &mut proven)?;
         }
         Ok(())

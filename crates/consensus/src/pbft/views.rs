@@ -23,7 +23,7 @@ impl Pbft {
     /// What this replica says when it asks for its view.
     pub(super) fn own_view_change(&self) -> ViewChange {
         let PbftConfig { me, key, domain, validators, .. } = &self.config;
-        let prepared = self.prepared.values().map(|prepared| prepared.certificate.clone()).collect();
+        let prepared = self.prepared.values().cloned().collect();
         let signer = (key, domain, validators.epoch());
         ViewChange::sign(self.view.number, *me, self.certificate.clone(), prepared, signer)
     }
@@ -60,7 +60,7 @@ impl Pbft {
     pub(super) fn receive_view_change(
         &mut self,
         from: ValidatorIndex,
-        change: ViewChange,
+        mut change: ViewChange,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let View { number, changing, .. } = self.view;
@@ -122,7 +122,7 @@ impl Pbft {
     pub(super) fn receive_new_view(
         &mut self,
         from: ValidatorIndex,
-        new_view: NewView,
+        mut new_view: NewView,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let View { number, changing, .. } = self.view;

@@ -294,7 +294,7 @@ fn a_new_view_counts_no_view_change_that_is_far_behind() {
     let highest = STALE_WINDOW + 1;
     let begins = |old: u64| {
         let changes = vec![change(0, highest), change(1, highest), change(3, old)];
-        let new_view = NewView::sign(1, changes, vec![], (&network.keys[1], &network.domain, 0));
+        let mut new_view = NewView::sign(1, changes, vec![], (&network.keys[1], &network.domain, 0));
         new_view.verify(&network.domain, &network.validators, |_| false, None)
     };
     assert_eq!(begins(1), Ok(()));

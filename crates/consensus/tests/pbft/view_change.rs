@@ -103,7 +103,7 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
         let from = change.validator;
         effects.extend(primary.handle(Input::Message { from, message: Message::ViewChange(change) }));
     }
-    let new_view = effects
+    let mut new_view = effects
         .iter()
         .find_map(|effect| match effect {
             Effect::Broadcast(Message::NewView(new_view)) => Some(new_view.clone()),

@@ -36,8 +36,8 @@ impl<P: Subject> World<'_, P> {
     /// The client hands in what fills the blocks up to this number.
     pub(super) fn hand_in(&mut self, blocks: u64) {
         let number = self.client_number();
-        // Replies tell it the view, and how far the replicas are.
-        let next = self.oracle.height() + 1;
+        // Replies tell it the view, and how far the replicas are. Whose turn it will be fills the block.
+        let next = (self.oracle.height() + 1).max(self.scenario.base + blocks);
         let primary = self.members.validators().primary(self.measured.view, next);
         let Some(client) = &mut self.client else { return };
         let known = std::mem::replace(&mut client.handed_in, blocks);
