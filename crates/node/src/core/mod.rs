@@ -491,7 +491,7 @@ impl Core {
     }
 
     /// Has consensus vote on the state where that is due.
-    fn checkpoint(&mut self) -> Result<(), NodeError> {
+    fn checkpoint(&mut self) -> Result<(), LedgerError> {
         let height = self.ledger.tip().height;
         if height > 0 && height.is_multiple_of(CHECKPOINT_INTERVAL) {
             let state_root = self.ledger.checkpoint()?;
