@@ -117,6 +117,9 @@ impl Local {
 /// Messages that go together: the votes of a kind, view and block in the short check, and otherwise no two.
 type Class = (Option<VoteKind>, u64, B256, usize);
 
+/// View, height and hash of a block that a view change says was prepared.
+type Claimed = (u64, u64, B256);
+
 /// Numbers for messages and replica states, and the steps between these that were taken before.
 #[derive(Default)]
 struct Tables {
@@ -129,7 +132,7 @@ struct Tables {
     /// The new views of the liar, one for each floor, lowest decided height and required blocks.
     new_views: BTreeMap<(u64, u64, Vec<B256>), usize>,
     /// What the forgetful replica asked for, one for each height that it had decided and blocks that it had prepared.
-    old_requests: BTreeMap<(u64, Vec<(u64, u64, B256)>), usize>,
+    old_requests: BTreeMap<(u64, Vec<Claimed>), usize>,
 }
 
 struct Height {
