@@ -453,13 +453,14 @@ pub(crate) fn skip(test: &str, why: &str) {
 }
 
 /// The first of a run of ports that are free now and that no other test of this process is given. They are below those of
-/// outgoing connections (Linux: from 32768 on), so that a peer that is down for a while finds its ports again.
+/// outgoing connections (Linux: from 32768 on), so that a peer that is down for a while finds its ports again, and above
+/// those that a command takes which looks for free ones itself.
 pub(crate) fn free_port_range(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         let offset = NEXT.fetch_add(count, Ordering::Relaxed);
-        let base = 10_000 + (std::process::id() as u16).wrapping_mul(64).wrapping_add(offset) % 22_000;
+        let base = 24_000 + (std::process::id() as u16).wrapping_mul(64).wrapping_add(offset) % 8_000;
         if (base..base + count).all(free) {
             return base;
         }

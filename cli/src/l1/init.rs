@@ -352,8 +352,8 @@ pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
         Ports::Free => {
             // Below the ports that systems give to outgoing connections (RFC 6335 section 6, Linux from 32768 on): there
             // a peer that restarts could find its port taken. All are held until all are known.
-            let first = rand::random_range(10_000..30_000);
-            let listeners: Vec<_> = (first..32_768)
+            let first = rand::random_range(10_000..23_000);
+            let listeners: Vec<_> = (first..24_000)
                 .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
                 .take(count)
                 .collect();
