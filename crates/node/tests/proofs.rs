@@ -69,6 +69,9 @@ async fn attack(
         }
     });
     let mut link = control.open_stream(to, LINK).await.unwrap();
+    // What anybody says first.
+    let hello = (5u8, VERSION, cluster.genesis.domain().network_id, "0.0.1", 1u64);
+    link.write_all(&framed(&codec::encode(&hello))).await.unwrap();
     tokio::spawn(async move {
         while let Some(frame) = frames.recv().await {
             let length = u32::try_from(frame.len()).unwrap().to_be_bytes();

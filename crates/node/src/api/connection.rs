@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,10 @@ const MAX_CALLS: usize = 64;
 /// Of them, calls that hand in transactions: the core takes from all connections in turn.
 const MAX_SUBMISSIONS: usize = 4;
 
+/// Calls that are under way or whose answers are not taken, before no further calls are read: more than may be under way,
+/// because who asks for too much is to hear of it.
+const MAX_UNTAKEN: usize = 4 * MAX_CALLS;
+
 /// The most bytes of answers that are owed before no further calls are read.
 const MAX_OWED: u64 = 1024 * 1024;
 
@@ -45,7 +49,7 @@ pub(super) struct Connection {
     closed: AtomicBool,
     /// Whether it is a WebSocket.
     session: AtomicBool,
-    /// Wake whoever waits to read and to write, to see that it is closed.
+    /// Wake whoever waits to read and to write, to see that it is closed or held up no longer.
     reading: AtomicWaker,
     writing: AtomicWaker,
     traffic: Mutex<Traffic>,
@@ -63,12 +67,6 @@ struct Traffic {
     /// The answers that are not taken: how much will have been written when they are, since when they are there, and
     /// what was lent to them.
     answers: VecDeque<(u64, Instant, Option<OwnedSemaphorePermit>)>,
-}
-
-impl Traffic {
-    fn owes_too_much(&self) -> bool {
-        self.due > self.written + MAX_OWED
-    }
 }
 
 impl Connection {
@@ -104,6 +102,14 @@ impl Connection {
         let oldest = traffic.answers.front().map(|(_, since, _)| *since);
         traffic.stalled.is_some_and(|since| since.elapsed() > nothing)
             || oldest.is_some_and(|since| since.elapsed() > slowly)
+    }
+
+    /// Whether no further calls are read: its client does not take what it asked for, or asks for too much at a time.
+    fn is_held_up(&self) -> bool {
+        let (under_way, traffic) = (self.busy.load(Relaxed), self.traffic());
+        traffic.stalled.is_some()
+            || traffic.due > traffic.written + MAX_OWED
+            || under_way + traffic.answers.len() > MAX_UNTAKEN
     }
 
     /// Ends it.
@@ -148,6 +154,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.traffic().last = Instant::now();
         self.0.busy.fetch_sub(1, Relaxed);
+        self.0.reading.wake();
     }
 }
 
@@ -155,14 +162,14 @@ impl Drop for Busy {
 pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// Who would read if the client took its answers.
-    held_up: Option<Waker>,
+    /// Something was read, and whoever answers it has not had a turn yet.
+    has_read: bool,
     _seat: Seat,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, seat: Seat) -> Self {
-        Self { stream, connection, held_up: None, _seat: seat }
+        Self { stream, connection, has_read: false, _seat: seat }
     }
 
     /// An error once the connection is closed.
@@ -179,7 +186,7 @@ impl Socket {
         self.connection.writing.register(context.waker());
         self.check_open()?;
         let outcome = write(Pin::new(&mut self.stream), context);
-        let traffic = &mut *self.connection.traffic();
+        let mut traffic = self.connection.traffic();
         match &outcome {
             Poll::Pending => _ = traffic.stalled.get_or_insert_with(Instant::now),
             Poll::Ready(written) => {
@@ -188,9 +195,8 @@ impl Socket {
                 while traffic.answers.front().is_some_and(|(due, ..)| *due <= traffic.written) {
                     traffic.answers.pop_front();
                 }
-                if !traffic.owes_too_much() {
-                    self.held_up.take().into_iter().for_each(Waker::wake);
-                }
+                drop(traffic);
+                self.connection.reading.wake();
             }
         }
         outcome
@@ -201,18 +207,19 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.connection.reading.register(context.waker());
         self.check_open()?;
-        let is_held_up = {
-            let traffic = self.connection.traffic();
-            traffic.stalled.is_some() || traffic.owes_too_much()
-        };
-        if is_held_up {
-            self.held_up = Some(context.waker().clone());
+        if self.connection.is_held_up() {
+            return Poll::Pending;
+        }
+        // Each call is a task. Those that were read have to begin before more are, or they pile up without being counted.
+        if self.connection.is_session() && std::mem::take(&mut self.has_read) {
+            context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = into.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
             self.connection.traffic().last = Instant::now();
+            self.has_read = true;
         }
         outcome
     }
