@@ -1,5 +1,5 @@
 //! Attacks that once broke a promise, and what faulty machines and people without a key do: each a scenario of
-//! `scenarios/`, under many seeds. `DTN_SEED` plays one, and `DTN_SEEDS` says how many.
+//! `scenarios/`, under many seeds from its own on. `DTN_SEED` plays one, and `DTN_SEEDS` says how many.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn scenario(name: &str) -> Scenario {
 fn play(mut scenario: Scenario, holds: impl Fn(&Report) -> Result<(), String>) {
     let _remembering = memo::remember(1 << 18);
     let seeds = std::env::var("DTN_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
-    let (first, seeds) = (seed_or(0), if std::env::var("DTN_SEED").is_ok() { 1 } else { seeds });
+    let (first, seeds) = (seed_or(scenario.seed), if std::env::var("DTN_SEED").is_ok() { 1 } else { seeds });
     for seed in first..first + seeds {
         scenario.seed = seed;
         let report = run_pbft(&scenario);
