@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use common::{Scene, signal, succeed, text, wait_until};
+use common::{Scene, signal, skip, succeed, text, wait_until};
 
 /// Asks a peer for a page: the status and the body.
 fn get(scene: &Scene, index: usize, path: &str) -> (u16, String) {
@@ -88,6 +88,27 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
         let (status, body) = get(&scene, 0, "/health");
         status == 503 && body.contains("linked to 2 validators of the 3")
     });
+}
+
+#[test]
+fn a_peer_that_cannot_write_its_log_goes_on() {
+    let scene = Scene::new();
+    scene.init(4);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        return skip("a_peer_that_cannot_write_its_log_goes_on", "this system has no /dev/full");
+    };
+    let mut command = scene.command(&["l1", "node"]);
+    let mut peer =
+        command.arg(scene.peer(0)).env("DTN_LOG", "trace").stdout(Stdio::null()).stderr(full).spawn().unwrap();
+    wait_until("it answers", || {
+        assert_eq!(peer.try_wait().unwrap(), None, "it ended");
+        TcpStream::connect(scene.api(0)).is_ok()
+    });
+    // It has tried to say much by now.
+    assert!(get(&scene, 0, "/health").1.contains("linked to 1 validators of the 3"));
+    assert_eq!(peer.try_wait().unwrap(), None, "it ended");
+    peer.kill().unwrap();
+    peer.wait().unwrap();
 }
 
 /// Lines of a process as JSON, as they come.

@@ -79,7 +79,10 @@ fn subscribe(
     colours: bool,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer);
+    // A line that cannot be written is lost. To say so on standard error would panic where that is what cannot be written, in
+    // whichever thread has something to say: the one that votes, too.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_ansi(colours).with_writer(writer);
     match format {
         Format::Text => log.init(),
         Format::Json => log.json().flatten_event(true).init(),

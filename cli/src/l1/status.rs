@@ -137,7 +137,7 @@ fn remarks(status: &Status) -> Vec<String> {
         }
     }
     if status.silent {
-        remarks.push("does not vote yet: its store was lost".to_string());
+        remarks.push("does not vote yet: it asks the others, catches up, or has lost its store".to_string());
     }
     if status.vitals.twin_seen {
         remarks.push("another process runs with its key".to_string());

@@ -308,8 +308,10 @@ impl Metrics {
             new.metric("proofs_valid", "Proofs of completed rounds that this peer verified and that hold.");
         let proofs_invalid = new.metric("proofs_invalid", "Proofs of completed rounds that do not hold.");
         let waiters = new.metric("pending_waiters", "Calls that wait for a transaction to become final.");
-        let silent = new
-            .metric("silent", "Whether the validator does not vote yet (1), because its store was lost, or does (0).");
+        let silent = new.metric(
+            "silent",
+            "Whether the validator votes (0) or not yet (1): it asks the others, catches up, or has lost its store.",
+        );
         let mined_blocks = new.metric("mined_blocks", "Blocks that this peer mined.");
         let mined_height = new.metric("mined_height", "The height of the mined chain that is followed, final or not.");
         let next_work = new.metric("next_work", "The expected hashes for the next mined block.");

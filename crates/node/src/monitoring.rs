@@ -23,7 +23,7 @@ pub(crate) async fn page<B>(request: &HttpRequest<B>, node: &NodeHandle) -> Opti
     }
 }
 
-/// Whether a peer can take part: it answers and has links to a quorum, itself counted. An observer needs one to follow.
+/// Whether a peer takes part: it answers, has links to a quorum, itself counted, and votes. An observer needs one to follow.
 fn health(status: &Status) -> HttpResponse {
     let Status { height, view, nodes, .. } = status;
     let is_validator = status.validator.is_some();
@@ -31,6 +31,13 @@ fn health(status: &Status) -> HttpResponse {
     let needed = if is_validator { status.quorum } else { 1 };
     if linked < needed {
         return text(503, PLAIN, format!("linked to {linked} validators of the {needed} that it needs\n"));
+    }
+    if status.silent {
+        return text(
+            503,
+            PLAIN,
+            "it does not vote yet: it asks the others what it may have said, or catches up\n".into(),
+        );
     }
     text(200, PLAIN, format!("height {height}, view {view}, linked to {linked} of {nodes} validators\n"))
 }

@@ -23,7 +23,8 @@ impl Store {
         fs::metadata(store).map_err(|error| StoreError::io(store, error))?;
         let _checked = Self::open(store, network_id)?;
         let draft = file.with_extension("part");
-        copy(store, &draft).and_then(|()| publish(&draft, file)).map_err(|error| StoreError::io(file, error))
+        let published = copy(store, &draft).and_then(|()| publish(&draft, file));
+        published.map_err(|error| StoreError::io(file, error)).inspect_err(|_| _ = fs::remove_file(&draft))
     }
 
     /// Puts a copy in the place of a store that is gone. It says of itself that it does not know everything.

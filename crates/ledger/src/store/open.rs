@@ -1,12 +1,13 @@
 //! Opening a store, and making a new one.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use dtn_primitives::{B256, VERSION};
 use redb::{Database, Durability, ReadableDatabase, backends::InMemoryBackend};
 
 use super::{
     Memory, Store, StoreError,
+    backup::publish,
     error::{corrupt, guard},
     memory::{self, Age, AgeFile},
     shelf::Shelf,
@@ -33,13 +34,16 @@ impl Store {
     }
 
     fn open_or_make(path: &Path, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
+        if !path.try_exists().map_err(|error| StoreError::io(path, error))? {
+            Self::make(path, network_id, memory)?;
+        }
         let name = path.display().to_string();
         let database = guard(&name, || {
             let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
             // "Repaired" may mean that the last commit was undone, and with it votes that others have seen.
             if database.check_integrity()? { Ok(database) } else { Err(corrupt("its pages fail their checksums")) }
         })?;
-        let mut store = Self::check(database, name, network_id, memory)?;
+        let mut store = Self::check(database, name, network_id)?;
         store.shelf = Shelf::open(path)?.into();
         if let Some(age) = Age::read(path)? {
             let own = store.age()?;
@@ -56,12 +60,28 @@ impl Store {
         let name = "in memory".to_string();
         let backend = InMemoryBackend::new();
         let builder = || Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?);
-        Self::check(guard(&name, builder)?, name, network_id, Memory::NeverVoted)
+        let store = Self::of(guard(&name, builder)?, name);
+        store.make_tables(network_id, Memory::NeverVoted)?;
+        Ok(store)
     }
 
-    /// Makes the tables of a new store; an old one must be of this version and network.
-    fn check(database: Database, name: String, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
-        let store = Self {
+    /// Makes a new store beside its place and moves it there once it is whole: what a full disk has cut short is in nobody's
+    /// way.
+    fn make(path: &Path, network_id: B256, memory: Memory) -> Result<(), StoreError> {
+        let (draft, name) = (path.with_extension("begun"), path.display().to_string());
+        let remove = || match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(&draft, error)),
+            _ => Ok(()),
+        };
+        remove()?;
+        let database = guard(&name, || Ok(Database::builder().set_cache_size(CACHE_BYTES).create(&draft)?));
+        let made = database.and_then(|database| Self::of(database, name).make_tables(network_id, memory));
+        made.and_then(|()| publish(&draft, path).map_err(|error| StoreError::io(path, error)))
+            .inspect_err(|_| _ = remove())
+    }
+
+    fn of(database: Database, name: String) -> Self {
+        Self {
             database: Arc::new(database),
             name: name.into(),
             durable_writes: Arc::default(),
@@ -69,7 +89,24 @@ impl Store {
             beside: None,
             open: Arc::default(),
             shelf: Shelf::in_memory().into(),
-        };
+        }
+    }
+
+    fn make_tables(&self, network_id: B256, memory: Memory) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            for table in TABLES {
+                transaction.open_table(table)?;
+            }
+            let mut meta = transaction.open_table(META)?;
+            put(&mut meta, META, SCHEMA_KEY, &VERSION)?;
+            put(&mut meta, META, NETWORK_KEY, &network_id)?;
+            put(&mut meta, META, MEMORY_KEY, &memory)
+        })
+    }
+
+    /// A store that is there must be of this version and network.
+    fn check(database: Database, name: String, network_id: B256) -> Result<Self, StoreError> {
+        let store = Self::of(database, name);
         let known = guard(&store.name, || {
             let reading = store.database.begin_read()?;
             let tables = reading.list_tables()?.count();
@@ -82,15 +119,7 @@ impl Store {
         })?;
         let store_name = || store.name.to_string();
         match known {
-            None => store.write(Durability::Immediate, |transaction| {
-                for table in TABLES {
-                    transaction.open_table(table)?;
-                }
-                let mut meta = transaction.open_table(META)?;
-                put(&mut meta, META, SCHEMA_KEY, &VERSION)?;
-                put(&mut meta, META, NETWORK_KEY, &network_id)?;
-                put(&mut meta, META, MEMORY_KEY, &memory)
-            })?,
+            None => return Err(store.contradiction("it is empty")),
             Some((have, _)) if have != VERSION => {
                 return Err(StoreError::OtherVersion { store: store_name(), have, need: VERSION });
             }

@@ -83,7 +83,7 @@ pub struct Status {
     pub block_hash: B256,
     /// The height of the last stable checkpoint; 0 if there is none.
     pub checkpoint: u64,
-    /// It does not vote yet: it has lost its store, and does not know what it has voted for.
+    /// It does not vote yet: it asks the others what it may have said, catches up, or has lost its store and lets heights pass.
     pub silent: bool,
     /// The chain that is mined, where blocks are.
     pub mining: Option<MiningStatus>,

@@ -111,6 +111,7 @@ impl ApiListener {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("api")
+            .on_thread_start(give_way)
             .enable_all()
             .build()
             .map_err(failed)?;
@@ -141,6 +142,14 @@ impl ApiListener {
         let seats = Seats::new(max_connections());
         runtime.spawn(accept(listener, Arc::new(Shared { node, gate, http, ws, stop, seats })));
         Ok(Serving { runtime: Some(runtime), handle })
+    }
+}
+
+/// Lets the threads that vote and settle go first where processors are short. Only Linux has priorities of threads.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "the API runs at the priority of the votes");
     }
 }
 

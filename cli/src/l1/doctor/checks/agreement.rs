@@ -110,12 +110,22 @@ pub(super) fn behind(seen: &Observation) -> Vec<Finding> {
     samples.filter_map(explain).collect()
 }
 
-/// Validators that do not vote because they lost their stores.
+/// Validators that do not vote yet, and whether enough others do.
 pub(super) fn silent(seen: &Observation) -> Vec<Finding> {
-    let silent = answering(seen).filter(|(_, sample)| sample.status.silent);
-    let what = "its store was lost, so it does not vote for heights that it may have voted for";
-    let next = "wait until the network has decided those; until then it counts as down for the quorum";
-    silent.map(|(peer, _)| finding(Notice, peer.index, what, next)).collect()
+    let is_silent = |sample: &Sample| sample.status.silent;
+    let was_silent = |peer: &Peer| peer.first.as_ref().is_ok_and(is_silent);
+    let silent: Vec<_> = answering(seen).filter(|(peer, sample)| is_silent(sample) && was_silent(peer)).collect();
+    let voting = answering(seen).filter(|(_, sample)| sample.status.validator.is_some() && !is_silent(sample)).count();
+    if !silent.is_empty() && voting < seen.quorum {
+        let what =
+            format!("{voting} validators vote, and {} are needed: {} do not vote yet", seen.quorum, silent.len());
+        let next = "start those that are down, with their stores. If more have lost their stores at one time than are \
+                    tolerated, nothing becomes final any more; docs/recovery.md says what is left";
+        return vec![finding(Problem, None, what, next)];
+    }
+    let what = "it does not vote yet: it asks the others, catches up, or has lost its store";
+    let next = "wait: the others let heights pass for it. Until then it counts as down for the quorum";
+    silent.iter().map(|(peer, _)| finding(Notice, peer.index, what, next)).collect()
 }
 
 /// A last block that is dated later than it is: the clocks of a quorum were ahead once.

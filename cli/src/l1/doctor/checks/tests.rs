@@ -344,9 +344,16 @@ fn evidence_and_faults_name_the_peer_they_are_against() {
 }
 
 #[test]
-fn a_validator_that_lost_its_store_is_a_notice() {
-    let (found, _) = after(|seen| second(&mut seen.peers[1]).silent = true);
-    assert_eq!(found, [(Notice, Some(1), "silent")]);
+fn a_validator_that_does_not_vote_yet_is_a_notice_and_too_many_of_them_are_a_problem() {
+    let forget = |seen: &mut Observation, index: usize| {
+        first(&mut seen.peers[index]).silent = true;
+        second(&mut seen.peers[index]).silent = true;
+    };
+    assert_eq!(after(|seen| second(&mut seen.peers[1]).silent = true).0, [], "it may have started just now");
+    assert_eq!(after(|seen| forget(seen, 1)).0, [(Notice, Some(1), "silent")]);
+    let (found, text) = after(|seen| [1, 2].into_iter().for_each(|index| forget(seen, index)));
+    assert_eq!(found, [(Problem, None, "silent")]);
+    assert!(text.contains("2 validators vote, and 3 are needed"), "{text}");
 }
 
 #[test]
