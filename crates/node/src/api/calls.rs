@@ -10,7 +10,7 @@ use jsonrpsee::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Layer;
 
-use super::{BUSY, connection::Connection};
+use super::{BUSY, connection::Connection, server::THREADS};
 
 /// Requests up to this many bytes are taken without asking: so much for each connection is little.
 pub(super) const SMALL_REQUEST: usize = 64 * 1024;
@@ -36,12 +36,18 @@ pub(super) struct Budget {
     /// Long requests, in KiB.
     pub(super) bytes: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    /// Whoever writes a long answer: it takes a thread for tens of milliseconds, and the other threads are for short calls.
+    writing: Arc<Semaphore>,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { bytes: semaphore(MAX_REQUEST_BYTES / KIB), answers: semaphore(MAX_LONG_ANSWERS) }
+        Self {
+            bytes: semaphore(MAX_REQUEST_BYTES / KIB),
+            answers: semaphore(MAX_LONG_ANSWERS),
+            writing: semaphore(THREADS - 1),
+        }
     }
 
     /// What a request of that many bytes takes.
@@ -164,8 +170,10 @@ async fn perform<F: Future<Output = MethodResponse>>(
     };
     let turn = if submits { connection.submissions.acquire().await.ok() } else { None };
     let lent = if is_long { budget.answers.clone().acquire_owned().await.ok() } else { None };
+    // A batch may wait for something, which no other may have to wait for.
+    let writing = if is_long && !submits { budget.writing.acquire().await.ok() } else { None };
     let response = work().await;
-    drop((long_request, turn));
+    drop((long_request, turn, writing));
     (response, lent)
 }
 

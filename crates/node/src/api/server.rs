@@ -37,7 +37,7 @@ use super::{
 use crate::{NodeError, NodeHandle, monitoring};
 
 /// Threads that read requests and write answers.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 
 /// Connections at a time; fewer where the system gives a process few descriptors.
 const MAX_CONNECTIONS: usize = 256;
