@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::Value;
 
-use common::{ORDER, ROOT, Scene, free_port_range, text};
+use common::{ORDER, ROOT, Scene, free_port_range, signal, text, wait_until};
 
 fn cast(arguments: &[&str]) -> String {
     let output = Command::new(Path::new(ROOT).join("node_modules/.bin/cast")).args(arguments).output();
@@ -231,6 +231,38 @@ fn peers_that_run_survive_one_that_cannot_start_and_a_second_demo() {
     command("./net", "up");
     assert_eq!(pids(), before);
     assert!(command("net", "down").contains("4 peers stopped"));
+}
+
+#[test]
+fn up_waits_for_observers_and_names_one_that_cannot_start() {
+    let scene = Scene::new();
+    scene.ok(&["l1", "init", "--observers", "1", "--base-port", &free_port_range(10).to_string()]);
+    let observer = scene.home().join("observers/0");
+    let pid = || fs::read_to_string(observer.join("pid")).unwrap();
+    let runs = |pid: &str| !fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty();
+    let up = || {
+        let up = scene.run(&["l1", "up"]);
+        assert!(up.status.success(), "{}", text(&up.stderr));
+        text(&up.stderr)
+    };
+    let kill = || {
+        let before = pid();
+        signal("-9", std::slice::from_ref(&before));
+        wait_until("it is gone", || !runs(&before));
+        before
+    };
+    assert!(!up().contains("warning") && runs(&pid()));
+    let before = kill();
+    assert!(!up().contains("warning") && runs(&pid()) && pid() != before);
+
+    kill();
+    let config = fs::read_to_string(observer.join("node.toml")).unwrap();
+    let api = config.lines().find_map(|line| line.strip_prefix("api = ")).unwrap().trim_matches('"');
+    let taken = TcpListener::bind(api).unwrap();
+    let said = up();
+    assert!(said.contains("warning: ") && said.contains("observers/0") && said.contains("in use"), "{said}");
+    drop(taken);
+    assert!(!up().contains("warning") && runs(&pid()));
 }
 
 #[test]

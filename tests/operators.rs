@@ -248,6 +248,33 @@ fn who_interrupts_a_submission_is_told_which_orders_may_become_final_yet_and_how
 }
 
 #[test]
+fn a_submission_that_fails_halfway_says_what_is_final_and_what_may_be() {
+    let scene = Scene::up(4);
+    let orders = scene.orders("orders.jsonl", &[ORDER; 1_000]);
+    let mut submit = Ends(scene.command(&["l1", "submit", &orders]).stderr(Stdio::piped()).spawn().unwrap());
+    wait_until("some are final", || scene.status(0).height >= 2);
+    scene.kill_all(&[0, 1, 2, 3]);
+    let mut said = String::new();
+    submit.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(submit.0.wait().unwrap().code(), Some(1), "{said}");
+    let number = |what: &str| -> usize {
+        let line = said.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no `{what}`: {said}"));
+        line.split(' ').next().unwrap().parse().unwrap()
+    };
+    let (done, open) = (number("are final"), number("may become final yet"));
+    assert_eq!(done + open + number("were not handed in"), 1_000, "{said}");
+    assert!(done > 0 && open > 0, "{said}");
+    assert!(said.trim_end().lines().last().unwrap().starts_with("error: 0 of 4 peers answer"), "{said}");
+    let told: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("nonce ")?.split_once(": ")).collect();
+    assert_eq!(told.len(), done + open, "{said}");
+    // What it called final is.
+    scene.ok(&["l1", "up"]);
+    let last = told.iter().filter_map(|(_, what)| what.split_once(" in block ")).next_back().unwrap();
+    let read = scene.json(&["l1", "read", "order", last.0]);
+    assert_eq!(read["answer"]["recorded-order"]["height"].to_string(), last.1);
+}
+
+#[test]
 fn what_is_interrupted_or_impossible_leaves_no_keys_behind() {
     let scene = Scene::new();
     let mut init = Ends(scene.command(&["l1", "init", "--nodes", "60"]).stderr(Stdio::null()).spawn().unwrap());

@@ -25,7 +25,7 @@ use dtn_settlement::{
 };
 use tokio::sync::OnceCell;
 
-use crate::output;
+use crate::{files, output};
 
 /// Options that every command of the chain side accepts.
 #[derive(Debug, Clone, Default, Args)]
@@ -255,7 +255,7 @@ impl Context {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(file) {
+    let text = match files::read_to_string(file, files::MOST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("cannot read {}", file.display()))?,
     };

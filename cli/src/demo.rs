@@ -33,7 +33,7 @@ use crate::{
     aow::rounds::{self, Asked},
     l1::{
         blocks::Blocks,
-        client::Client,
+        client::{Client, Event},
         home::{Home, SettlementConfig},
         init::{self, EngineOptions, Plan, Ports},
         orders,
@@ -182,9 +182,10 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     ));
     let transactions = client.sign(orders, &Client::key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
-    client.execute_all(&transactions, |_| bar.inc(1)).await?;
+    let count = |event: Event<'_>| bar.inc(u64::from(matches!(event, Event::Final(..))));
+    client.execute_all(&transactions, count).await?;
     bar.finish_and_clear();
-    narrator.say(format_args!("{} orders are final, as f + 1 peers say", transactions.len()));
+    narrator.say(format_args!("{} orders are final, as a quorum of peers says", transactions.len()));
 
     let (closed, round) = rounds::end(&client, round, &asked, quorum).await?;
     let accepted = round.verifications.iter().filter(|it| it.node == cheat && it.valid).count();

@@ -1,7 +1,6 @@
 //! `dtn-cli keys`: encrypted keys in a folder.
 
 use std::{
-    fs,
     io::{self, IsTerminal, Read},
     path::PathBuf,
 };
@@ -12,7 +11,7 @@ use clap::{Args, Subcommand};
 use dtn_report::{Table, left};
 use dtn_settlement::keystore::{KeyInfo, parse_secret_key};
 
-use crate::{context::Context, output};
+use crate::{context::Context, files, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -123,7 +122,7 @@ async fn import(args: Import, context: &Context) -> Result<()> {
     let key = match (foreign, &args.file) {
         (Some(keystore), _) => context.unlock(keystore).await?,
         (None, Some(file)) => {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = files::read_text(file, 1024)?;
             parse_secret_key(&text)?
         }
         (None, None) if io::stdin().is_terminal() => {

@@ -14,7 +14,7 @@ use dtn_aow::{MAX_STEPS, Security, chain::EventChain};
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
-use crate::output;
+use crate::{files, output};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -189,14 +189,10 @@ impl ChainFile {
     /// `None` if there is no such file.
     fn read(path: &Path) -> Result<Option<Self>> {
         let shown = path.display();
-        match fs::metadata(path) {
+        let text = match files::read(path, MAX_BYTES) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            metadata => {
-                let length = metadata.with_context(|| format!("reading {shown}"))?.len();
-                ensure!(length <= MAX_BYTES, "{shown} has {length} bytes, more than {MAX_BYTES}");
-            }
-        }
-        let text = fs::read(path).with_context(|| format!("reading {shown}"))?;
+            text => text.with_context(|| format!("reading {shown}"))?,
+        };
         let file: Self = serde_json::from_slice(&text).with_context(|| format!("{shown} is no chain"))?;
         ensure!(file.version == VERSION, "{shown} has version {}, not {VERSION}", file.version);
         let steps = file.chain.steps();

@@ -8,6 +8,8 @@ use dtn_aow::{Element, Security, Start, Statement};
 use dtn_primitives::{B256, Domain};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 /// The version of the format.
 const VERSION: u32 = 1;
 
@@ -55,9 +57,7 @@ impl ProofFile {
     pub(super) fn read(path: &Path) -> Result<Self> {
         // Twice as many digits as bytes of the longest proof, and what it says.
         let most = 2 * dtn_aow::MAX_PROOF_BYTES as u64 + (1 << 16);
-        let length = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len();
-        ensure!(length <= most, "{} has {length} bytes: no proof is longer than {most}", path.display());
-        let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let text = files::read(path, most).with_context(|| format!("reading {}", path.display()))?;
         let file: Self =
             serde_json::from_slice(&text).with_context(|| format!("{} is no proof file", path.display()))?;
         ensure!(file.version == VERSION, "{} has version {}, not {VERSION}", path.display(), file.version);

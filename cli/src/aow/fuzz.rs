@@ -23,7 +23,7 @@ use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
 use super::prove::thread_count;
-use crate::{bench::peak_memory, output};
+use crate::{bench::peak_memory, files, output};
 
 /// Steps of the proofs that are tampered with.
 const STEPS: [u64; 5] = [2049, 3000, 4096, 9000, 1 << 16];
@@ -175,7 +175,7 @@ fn originals() -> Result<(Vec<Said>, Vec<Fields>)> {
 }
 
 fn read(path: &Path) -> Result<State> {
-    match fs::read(path) {
+    match files::read(path, files::MOST) {
         Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is no count", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),

@@ -61,7 +61,7 @@ impl Asked {
 
 Each validator starts from a hash of the network, the round, the block that opens it, itself and the number of steps, works,
 and proves its work to the others, which verify before they vote. The round closes at --quorum completions or at the
-deadline. A reward is paid once the completion has settled on chain.")]
+deadline. Whoever was slower is shown as missing, as usually one of four is: that is no fault. A reward is paid once the completion has settled on chain.")]
 pub(crate) struct OpenRound {
     #[command(flatten)]
     asked: Asked,

@@ -92,6 +92,22 @@ pub(crate) struct Accepted {
     pub(crate) by_quorum: bool,
 }
 
+/// What happens to one of several transactions, by its place among them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event<'a> {
+    /// It goes to the peers. From here on it may become final, whatever is heard of it.
+    HandedIn(usize),
+    /// The network refuses it.
+    Refused(usize),
+    /// It is final.
+    Final(usize, &'a Accepted),
+}
+
+/// Why a transaction is given up that so many peers refuse that one of them is correct.
+#[derive(Debug, thiserror::Error)]
+#[error("the network refuses the transaction: {0}")]
+struct Refused(String);
+
 /// An answer to a read-only question.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Read {
@@ -247,21 +263,27 @@ impl Client {
         )
     }
 
-    /// Executes transactions, some at a time, and gives the answers in their order. `done` is called after each.
+    /// Executes transactions, some at a time, and gives the answers in their order. When it fails, or is dropped, `tell` has
+    /// been told what was handed in and what of that is final.
     pub(crate) async fn execute_all(
         &self,
         transactions: &[Transaction],
-        done: impl Fn(&Accepted),
+        tell: impl Fn(Event<'_>),
     ) -> Result<Vec<Accepted>> {
-        let execute = |transaction| {
-            let done = &done;
+        let execute = |(index, transaction)| {
+            let tell = &tell;
             async move {
-                let accepted = self.execute(transaction).await?;
-                done(&accepted);
-                anyhow::Ok(accepted)
+                tell(Event::HandedIn(index));
+                let executed = self.execute(transaction).await;
+                match &executed {
+                    Ok(accepted) => tell(Event::Final(index, accepted)),
+                    Err(error) if error.is::<Refused>() => tell(Event::Refused(index)),
+                    Err(_) => {}
+                }
+                executed
             }
         };
-        stream::iter(transactions).map(execute).buffered(UNDER_WAY).try_collect().await
+        stream::iter(transactions.iter().enumerate()).map(execute).buffered(UNDER_WAY).try_collect().await
     }
 
     /// Hands in a transaction and waits until a quorum signs the same reply. Hands it in again to all peers now and
@@ -293,7 +315,7 @@ impl Client {
                 && most.is_none()
                 && let Some((_, reason)) = refusals.pop()
             {
-                bail!("the network refuses the transaction: {reason}");
+                bail!(Refused(reason));
             }
             if answers >= self.convincing() {
                 heard = Instant::now();

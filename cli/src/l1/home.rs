@@ -33,7 +33,10 @@ use figment::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{files::without_mark, log::LogConfig};
+use crate::{
+    files::{self, without_mark},
+    log::LogConfig,
+};
 
 /// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
 const NODE_VARIABLES: &str = "DTN_NODE_";
@@ -319,7 +322,8 @@ fn absolute(path: PathBuf) -> PathBuf {
 }
 
 pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read the genesis {}", file.display()))?;
+    let text = files::read_to_string(file, files::MOST)
+        .with_context(|| format!("cannot read the genesis {}", file.display()))?;
     let genesis: Genesis =
         serde_json::from_str(without_mark(&text)).with_context(|| format!("{} is not a genesis", file.display()))?;
     genesis.validator_set().with_context(|| format!("{} is unusable", file.display()))?;
@@ -327,7 +331,7 @@ pub(crate) fn read_genesis(file: &Path) -> Result<Genesis> {
 }
 
 pub(crate) fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = files::read_text(file, files::MOST)?;
     toml::from_str(&text).with_context(|| format!("{} is not valid", file.display()))
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 pub(crate) mod client;
 mod doctor;
 mod evidence;
+mod fates;
 mod hold;
 pub(crate) mod home;
 pub(crate) mod init;
@@ -20,17 +21,16 @@ pub(crate) mod survey;
 mod tail;
 
 use std::{
-    collections::BTreeSet,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
@@ -38,7 +38,8 @@ use serde_json::json;
 
 use crate::{context::Context, output, signals::StopSignals};
 use blocks::{Blocks, FinalBlock};
-use client::{Accepted, Client};
+use client::{Client, Event};
+use fates::Fates;
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
 use survey::Found;
@@ -76,8 +77,8 @@ pub(crate) enum Command {
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
     #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n\n\
-        With --engine, a network of four is made first if there is none. A peer that cannot start is named with the\n\
-        end of its log. Exit codes: 0 a quorum is up, 1 it is not.")]
+        With --engine, a network of four is made first if there is none. A peer or an observer that cannot start is\n\
+        named with the end of its log. Exit codes: 0 a quorum is up, 1 it is not.")]
     Up {
         #[command(flatten)]
         engine: EngineOptions,
@@ -88,10 +89,12 @@ pub(crate) enum Command {
         Every key of node.toml can be overridden: by a variable, as DTN_NODE_LOG__LEVEL=debug, and by --set, as\n\
         --set log.level=debug; the later wins. docs/operation.md lists the keys.")]
     Node(node::Options),
-    /// Sign orders, hand them in and wait until they are final (f + 1 peers say so).
+    /// Sign orders, hand them in and wait until they are final (a quorum of peers says so).
     #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
         dtn-cli l1 submit --dataset MNIST --model LeNet-5 --metric 'accuracy >= 0.99' \\\n      \
-        --reward '0.01 ether' --expected-hashes 1000000")]
+        --reward '0.01 ether' --expected-hashes 1000000\n\n\
+        If it ends before that, it says which are final, and which may become so yet: to submit those again would order\n\
+        them again. Exit codes: 0 all are final, 1 they are not.")]
     Submit(Submit),
     /// Show how every peer is doing.
     Status {
@@ -378,31 +381,17 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     let key = Client::key(home)?;
     let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
-    let done = Mutex::new(BTreeSet::new());
-    let is_done = |accepted: &Accepted| {
-        bar.inc(1);
-        done.lock().unwrap_or_else(PoisonError::into_inner).insert(accepted.transaction);
+    let fates = Fates::new(&client.domain, &transactions);
+    let tell = |event: Event<'_>| {
+        bar.inc(u64::from(matches!(event, Event::Final(..))));
+        fates.learn(event);
     };
     let accepted = tokio::select! {
-        accepted = client.execute_all(&transactions, is_done) => accepted?,
-        _ = crate::interrupted() => {
-            let done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            let unknown = transactions.iter().map(|transaction| (transaction.hash(&client.domain), transaction));
-            let unknown: Vec<_> = unknown
-                .filter(|(hash, _)| !done.contains(hash))
-                .map(|(hash, transaction)| format!("nonce {}: {hash}", transaction.payload.nonce().unwrap_or_default()))
-                .collect();
-            bail!(
-                "interrupted; {} of {} orders of {} are final. These may become final yet, and to submit them again orders \
-                 them again; `dtn-cli l1 read order HASH` tells what became of one:\n{}",
-                done.len(),
-                transactions.len(),
-                key.address(),
-                unknown.join("\n")
-            )
-        }
+        accepted = client.execute_all(&transactions, tell) => accepted,
+        _ = crate::interrupted() => Err(anyhow!("interrupted")),
     };
     bar.finish_and_clear();
+    let accepted = accepted.inspect_err(|_| output::note(&fates))?;
     print(json, &accepted, || {
         let mut table = Table::new(
             "Orders",

@@ -1,16 +1,13 @@
 //! Orders as people write them: one JSON object a line.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use dtn_primitives::{Order, U256, Work};
 use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
 
-use crate::files::without_mark;
-
-/// The longest transactions file, in bytes.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+use crate::files::{self, without_mark};
 
 /// One line of a transactions file.
 #[derive(Debug, Deserialize)]
@@ -29,9 +26,7 @@ struct OrderLine {
 /// The orders come without nonces (all 0): they are numbered when they are signed.
 pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
     let shown = file.display();
-    let size = fs::metadata(file).with_context(|| format!("cannot read the transactions file {shown}"))?.len();
-    ensure!(size <= MAX_FILE, "{shown} has {size} bytes; the limit is {MAX_FILE}");
-    let bytes = fs::read(file).with_context(|| format!("cannot read the transactions file {shown}"))?;
+    let bytes = files::read(file, files::MOST).with_context(|| format!("cannot read the transactions file {shown}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         anyhow!("{shown}:{line}: not UTF-8 text; nothing was submitted")
@@ -73,6 +68,8 @@ pub(crate) fn order(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::fs;
+
     use super::*;
 
     fn refusal(content: &[u8]) -> String {
@@ -107,6 +104,12 @@ mod tests {
         assert!(marked.contains("orders.jsonl:2:"), "the mark of an editor is no error: {marked}");
         assert!(refusal(b"{}\n\xff\xfe").contains(":2: not UTF-8"));
         assert!(refusal(b"\n \n").contains("no transactions"));
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = format!("{:#}", read(Path::new("/dev/zero")).unwrap_err());
+        assert!(error.contains("/dev/zero") && error.contains("67108864 bytes"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{process::Child, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use dtn_node::Status;
+use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -20,14 +21,14 @@ const POLL: Duration = Duration::from_millis(50);
 /// A network that was started.
 #[derive(Debug)]
 pub(crate) struct Up {
-    /// How the peers are doing; `None` for those that are not up.
+    /// How the validators are doing; `None` for those that are not up.
     pub(crate) statuses: Vec<Option<Status>>,
-    /// Why those are not, in words.
+    /// Why those are not, and observers that are not, in words.
     pub(crate) failures: Vec<String>,
 }
 
 /// Starts every peer that does not run and waits until all that can run are connected to each other, and are at least so
-/// many. `ready` is told how many are. When it fails, what it started is stopped; peers that ran before go on.
+/// many. Observers have to answer, and are needed in no number. `ready` is told how many are. When it fails, what it started is stopped; peers that ran before go on.
 pub(crate) async fn up(home: &Home, least: usize, ready: impl Fn(usize)) -> Result<Up> {
     let mut started = Started::default();
     let outcome = start_missing(home, least, ready, &mut started).await;
@@ -44,9 +45,9 @@ pub(crate) async fn up_all(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Sta
     Ok(up(home, n, ready).await?.statuses.into_iter().flatten().collect())
 }
 
-/// A process that was started for a peer, or for an observer, which has no index.
+/// A process that was started for a peer. Observers are counted on from the validators.
 struct Starting {
-    peer: Option<usize>,
+    peer: usize,
     service: Service,
     child: Child,
 }
@@ -68,11 +69,15 @@ impl Drop for Started {
 
 async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started: &mut Started) -> Result<Up> {
     let survey = Survey::of(home)?;
-    let peers = home.peers()?;
-    let before = survey.ask().await;
+    let (mut peers, observers) = (home.peers()?, home.observers());
+    let n = peers.len();
+    let mut before = survey.ask().await;
+    // Whether an observer runs, its files tell.
+    before.extend(observers.iter().map(|_| Found::None));
+    peers.extend(observers);
     let mut failures: Vec<Option<String>> = vec![None; peers.len()];
     for (index, (peer, answer)) in peers.iter().zip(&before).enumerate() {
-        match (start(Some(index), peer, answer, started), answer) {
+        match (start(index, peer, answer, started), answer) {
             (Ok(()), _) => {}
             (Err(error), Found::Other(who)) => {
                 failures[index] = Some(format!("{error:#}; at {} {who}", survey.addresses[index]));
@@ -80,53 +85,59 @@ async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started
             (Err(error), _) => failures[index] = Some(format!("{error:#}")),
         }
     }
-    for observer in &home.observers() {
-        start(None, observer, &Found::None, started)?;
-    }
     let deadline = Instant::now() + START_TIMEOUT;
-    let mut others = Vec::new();
     loop {
         for (peer, why) in started.ended()? {
-            match peer {
-                Some(index) => failures[index] = Some(why),
-                None => others.push(why),
-            }
+            failures[peer] = Some(why);
         }
-        let answers = survey.ask().await;
-        let statuses: Vec<_> = answers.iter().enumerate().map(|(index, answer)| started.own(index, answer)).collect();
+        let observers = join_all(peers[n..].iter().map(|observer| survey.ask_observer(observer)));
+        let (mut answers, observers) = join(survey.ask(), observers).await;
+        answers.extend(observers);
+        let mut statuses: Vec<_> =
+            answers.iter().enumerate().map(|(index, answer)| started.own(index, answer)).collect();
         for (failure, _) in failures.iter_mut().zip(&statuses).filter(|(_, status)| status.is_some()) {
             // What was started twice ends once.
             *failure = None;
         }
-        let failed = failures.iter().flatten().count();
-        let n = peers.len();
+        let failed = failures[..n].iter().flatten().count();
         if n - failed < least {
-            let why = failures.into_iter().flatten().collect::<Vec<_>>().join("\n");
+            let why = failures.into_iter().take(n).flatten().collect::<Vec<_>>().join("\n");
             bail!("{failed} of {n} peers cannot be started, and {least} are needed\n{why}");
         }
         // A new validator votes once the others have told it that they are new too.
         let begun =
             |status: &Status| status.connected.len() + 1 >= n - failed && !(status.silent && status.height == 0);
-        let connected = statuses.iter().flatten().filter(|status| begun(status)).count();
+        let connected = statuses[..n].iter().flatten().filter(|status| begun(status)).count();
+        let observed = (n..peers.len()).all(|index| statuses[index].is_some() || failures[index].is_some());
         ready(connected);
-        if connected == n - failed || Instant::now() > deadline {
-            let missing = statuses.iter().enumerate().filter(|(_, status)| !status.as_ref().is_some_and(begun));
+        if connected == n - failed && observed || Instant::now() > deadline {
+            let is_up = |index: usize, status: &Status| index >= n || begun(status);
+            let missing = statuses
+                .iter()
+                .enumerate()
+                .filter(|(index, status)| !status.as_ref().is_some_and(|it| is_up(*index, it)));
             for (index, status) in missing {
-                let (address, log) = (survey.addresses[index], peers[index].log());
+                let log = peers[index].log();
+                let address = match survey.addresses.get(index) {
+                    Some(address) => address.to_string(),
+                    None => peers[index].config(&[]).map_or("its address".into(), |config| config.api.to_string()),
+                };
+                let who = if index < n { format!("peer {index}") } else { format!("observer {}", index - n) };
                 let what = match (&answers[index], status) {
                     (Found::Other(who), _) => format!("does not answer at {address}: {who}"),
                     (_, Some(status)) => format!("is linked to {} others", status.connected.len()),
                     (_, None) => format!("does not answer at {address}"),
                 };
-                let why = || format!("peer {index} {what} after {START_TIMEOUT:?}; its log is {}", log.display());
+                let why = || format!("{who} {what} after {START_TIMEOUT:?}; its log is {}", log.display());
                 failures[index].get_or_insert_with(why);
             }
-            let failures: Vec<_> = failures.into_iter().flatten().chain(others).collect();
+            let failures: Vec<_> = failures.into_iter().flatten().collect();
             ensure!(
                 connected >= least,
                 "{connected} of {n} peers are connected to all that run, and {least} are needed\n{}",
                 failures.join("\n")
             );
+            statuses.truncate(n);
             return Ok(Up { statuses, failures });
         }
         sleep(POLL).await;
@@ -134,7 +145,7 @@ async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started
 }
 
 /// Starts a peer, unless it runs: as a process that can be found, or as one that answers.
-fn start(index: Option<usize>, peer: &PeerHome, answer: &Found, started: &mut Started) -> Result<()> {
+fn start(index: usize, peer: &PeerHome, answer: &Found, started: &mut Started) -> Result<()> {
     let service = Service::peer(peer);
     if service.runs() || matches!(answer, Found::Peer(_)) {
         return Ok(());
@@ -148,7 +159,7 @@ fn start(index: Option<usize>, peer: &PeerHome, answer: &Found, started: &mut St
 
 impl Started {
     /// Those that have ended since this was asked, with their reasons.
-    fn ended(&mut self) -> Result<Vec<(Option<usize>, String)>> {
+    fn ended(&mut self) -> Result<Vec<(usize, String)>> {
         let mut ended = Vec::new();
         for it in &mut self.0 {
             ended.extend(it.service.ended(&mut it.child)?.map(|why| (it.child.id(), it.peer, why)));
@@ -160,7 +171,7 @@ impl Started {
     /// What answers, if it is the peer: where a process was started for it, that process.
     fn own(&self, index: usize, answer: &Found) -> Option<Status> {
         let Found::Peer(status) = answer else { return None };
-        let started = self.0.iter().find(|it| it.peer == Some(index));
+        let started = self.0.iter().find(|it| it.peer == index);
         started.is_none_or(|it| it.child.id() == status.vitals.pid).then(|| Status::clone(status))
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use dtn_node::{ApiClient, Status};
 use dtn_primitives::B256;
 use dtn_report::units;
+use dtn_settlement::keystore::KeyInfo;
 use futures::{
     StreamExt,
     future::join_all,
@@ -14,7 +15,10 @@ use futures::{
 };
 use jsonrpsee::http_client::HttpClient;
 
-use super::{client::api_client, home::Home};
+use super::{
+    client::api_client,
+    home::{Home, PeerHome},
+};
 
 /// A peer that takes longer to say how it is doing counts as not answering.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -90,17 +94,34 @@ impl Survey {
         asked.flat_map(stream::iter).take(self.quorum).collect().await
     }
 
-    async fn ask_one(&self, peer: usize) -> Found {
-        let answer = tokio::time::timeout(TIMEOUT, self.clients[peer].status()).await;
-        let Ok(Ok(status)) = answer else { return Found::None };
-        if status.network_id != self.network_id {
-            let (name, id) = (&status.network, units::short(status.network_id));
-            return Found::Other(format!("a peer of another network answers, `{name}` ({id})"));
+    /// Asks an observer, where its configuration says that it answers.
+    pub(crate) async fn ask_observer(&self, observer: &PeerHome) -> Found {
+        let Ok(config) = observer.config(&[]) else { return Found::None };
+        let Ok(client) = api_client(config.api) else { return Found::None };
+        let found = ask(&client, self.network_id, None).await;
+        let address = KeyInfo::at(&config.keystore).ok().and_then(|key| key.address);
+        match found.as_peer().is_some_and(|status| address.is_some_and(|own| own != status.address)) {
+            true => Found::Other("another observer of this network answers".into()),
+            false => found,
         }
-        if status.validator.map(usize::from) != Some(peer) {
-            let who = status.validator.map_or("an observer".into(), |index| format!("peer {index}"));
-            return Found::Other(format!("{who} of this network answers"));
-        }
-        Found::Peer(Box::new(status))
     }
+
+    async fn ask_one(&self, peer: usize) -> Found {
+        ask(&self.clients[peer], self.network_id, Some(peer)).await
+    }
+}
+
+/// Asks for the peer of an index, or for an observer.
+async fn ask(client: &HttpClient, network_id: B256, peer: Option<usize>) -> Found {
+    let answer = tokio::time::timeout(TIMEOUT, client.status()).await;
+    let Ok(Ok(status)) = answer else { return Found::None };
+    if status.network_id != network_id {
+        let (name, id) = (&status.network, units::short(status.network_id));
+        return Found::Other(format!("a peer of another network answers, `{name}` ({id})"));
+    }
+    if status.validator.map(usize::from) != peer {
+        let who = status.validator.map_or("an observer".into(), |index| format!("peer {index}"));
+        return Found::Other(format!("{who} of this network answers"));
+    }
+    Found::Peer(Box::new(status))
 }

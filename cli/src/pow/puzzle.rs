@@ -1,11 +1,13 @@
 //! Which puzzle: what `pow mine` and `pow verify` are told alike.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256};
 use anyhow::{Context, Result};
 use clap::Args;
 use dtn_pow::{Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle};
+
+use crate::files;
 
 /// The puzzle of a race on the L1, or one in the prototype's form.
 #[derive(Debug, Args)]
@@ -51,7 +53,9 @@ impl PuzzleOptions {
             return Ok(Either::Race(Puzzle::new(*network_id, *race, *transaction, *miner, *expected_hashes)?));
         }
         let data = match (&self.file, &self.data) {
-            (Some(file), _) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+            (Some(file), _) => {
+                files::read(file, files::MOST).with_context(|| format!("cannot read {}", file.display()))?
+            }
             (None, data) => data.clone().unwrap_or_default().into_bytes(),
         };
         Ok(Either::Seed(SeedPuzzle::new(data, self.difficulty)?))

@@ -1,8 +1,6 @@
 //! A scenario as files and options describe it.
 
 use std::{
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -17,6 +15,7 @@ use dtn_simulator::{
 use serde::de::DeserializeOwned;
 
 use super::runs::Change;
+use crate::files;
 
 /// The longest scenario file.
 const MAX_FILE: u64 = 1 << 20;
@@ -188,10 +187,7 @@ impl Setup {
 /// Reads a scenario file.
 pub(crate) fn read(path: &Path) -> Result<Scenario> {
     let name = path.display();
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
-    let length = read.with_context(|| format!("cannot read {name}"))? as u64;
-    ensure!(length <= MAX_FILE, "{name} has more than the {MAX_FILE} bytes that a scenario has at most");
+    let text = files::read_text(path, MAX_FILE)?;
     Scenario::from_toml(&text).map_err(|error| match error {
         FileError::Impossible { line, impossible } => anyhow!("{name}, line {line}: {impossible}"),
         FileError::Malformed(error) => anyhow!("{name} is no scenario\n{error}"),

@@ -259,6 +259,8 @@ impl Runs {
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot write {name}")),
         }
         let foreign = || format!("{name} is not a sweep's file: give another, or remove it");
+        // A device may have no end.
+        ensure!(file.metadata().with_context(foreign)?.is_file(), foreign());
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(foreign)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);

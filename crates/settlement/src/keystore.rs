@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,9 @@ use zeroize::{Zeroize, Zeroizing};
 /// More memory than this for one password check is refused: 1 GiB.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
+/// The longest file of a key or a password, in bytes. A device has no end.
+const MAX_FILE: usize = 64 << 10;
+
 /// A password. It is never printed, and its memory is cleared.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
@@ -32,7 +35,7 @@ impl Password {
 
     /// Reads the first line of a file.
     pub fn from_file(path: &Path) -> io::Result<Self> {
-        let text = Zeroizing::new(fs::read_to_string(path)?);
+        let text = read(path)?;
         Ok(Self::new(text.lines().next().unwrap_or_default()))
     }
 
@@ -270,9 +273,20 @@ struct KdfParams {
     p: Option<u64>,
 }
 
+/// Reads a file of a key or a password, into memory that is cleared and never moved.
+fn read(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE + 1));
+    fs::File::open(path)?.take(MAX_FILE as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > MAX_FILE {
+        let why = format!("it has more than the {MAX_FILE} bytes that such a file has at most");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
+}
+
 /// Reads what is not secret, and refuses numbers that would make decryption fail badly or use up the memory.
 fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
-    let text = fs::read_to_string(path).map_err(io_error(path))?;
+    let text = read(path).map_err(io_error(path))?;
     let file: File = serde_json::from_str(&text).map_err(|error| malformed(path, error))?;
     let Crypto { cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
     if file.version != 3 {
@@ -296,6 +310,14 @@ fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_end_is_neither_a_password_nor_a_key() {
+        let endless = Path::new("/dev/zero");
+        assert_eq!(Password::from_file(endless).err().expect("refused").kind(), io::ErrorKind::FileTooLarge);
+        let error = KeyInfo::at(endless).expect_err("refused").to_string();
+        assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
+    }
 
     #[test]
     fn a_key_survives_the_round_trip_and_only_its_password_opens_it() {

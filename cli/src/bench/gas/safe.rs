@@ -1,6 +1,6 @@
 //! The same steps by Safe 1.5, from the bytecode that its npm package has.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use alloy::sol_types::{SolCall, SolEvent};
 use alloy::{providers::Provider, rpc::types::Filter};
@@ -10,6 +10,7 @@ use dtn_settlement::{Account, Call};
 use serde::Deserialize;
 
 use super::{CONFIRM, EXISTING, NEW, Rows, SIGNED_EXISTING, SIGNED_NEW, SIGNED_NO_VALUE, world::World};
+use crate::files;
 
 mod abi {
     alloy::sol! {
@@ -39,7 +40,7 @@ struct Artifact {
 
 fn bytecode(package: &Path, path: &str) -> Result<Bytes> {
     let file = package.join("build/artifacts/contracts").join(path);
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = files::read_text(&file, files::MOST)?;
     let artifact: Artifact =
         serde_json::from_str(&text).with_context(|| format!("{} is no artifact", file.display()))?;
     Ok(artifact.bytecode)
