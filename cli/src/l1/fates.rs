@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(lines[3], format!("nonce 5: {}", hash(0)));
         assert_eq!(
             lines[4..],
-            ["1 of 5 refused", &format!("nonce 7: {}", hash(2)), "2 of 5 were not handed in: the last ones"]
+            ["1 of 5 refused", format!("nonce 7: {}", hash(2)).as_str(), "2 of 5 were not handed in: the last ones"]
         );
     }
 }
