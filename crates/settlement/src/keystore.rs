@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_file_without_end_is_neither_a_password_nor_a_key() {
         let endless = Path::new("/dev/zero");
-        assert_eq!(Password::from_file(endless).err().expect("refused").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(Password::from_file(endless).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
         let error = KeyInfo::at(endless).expect_err("refused").to_string();
         assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
     }
