@@ -55,7 +55,16 @@ async fn lines(cluster: &Cluster, peer: usize) -> (BTreeMap<Address, Vec<Line>>,
                 lines.entry(transaction.sender).or_default().push(line);
             }
         }
-        won += client.results(height, None).await.unwrap().iter().filter(|it| it.header.height == height).count();
+        // A block may end more races than a page of results has room for.
+        let mut of_block = 0;
+        loop {
+            let page = client.results(height, Some(of_block)).await.unwrap();
+            match page.iter().filter(|it| it.header.height == height).count() {
+                0 => break,
+                more => of_block += more,
+            }
+        }
+        won += of_block;
     }
     (lines, won)
 }
