@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::Value;
 
-use common::{ORDER, ROOT, Scene, free_port_range, signal, text, wait_until};
+use common::{ORDER, ROOT, Scene, free_port_range, has_ended, signal, text, wait_until};
 
 fn cast(arguments: &[&str]) -> String {
     let output = Command::new(Path::new(ROOT).join("node_modules/.bin/cast")).args(arguments).output();
@@ -239,7 +239,7 @@ fn up_waits_for_observers_and_names_one_that_cannot_start() {
     scene.ok(&["l1", "init", "--observers", "1", "--base-port", &free_port_range(10).to_string()]);
     let observer = scene.home().join("observers/0");
     let pid = || fs::read_to_string(observer.join("pid")).unwrap();
-    let runs = |pid: &str| !fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty();
+    let runs = |pid: &str| !has_ended(pid);
     let up = || {
         let up = scene.run(&["l1", "up"]);
         assert!(up.status.success(), "{}", text(&up.stderr));

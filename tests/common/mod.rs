@@ -13,7 +13,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
         Mutex,
@@ -215,11 +215,7 @@ impl Scene {
         let pid = |peer: &usize| fs::read_to_string(self.peer(*peer).join("pid")).unwrap().trim().to_string();
         let pids: Vec<_> = peers.iter().map(pid).collect();
         self::signal(signal, &pids);
-        // A process that nobody waits for stays as a zombie, whose command line is empty.
-        wait_until("the processes are gone", || {
-            let gone = |pid: &String| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty();
-            pids.iter().all(gone)
-        });
+        wait_until("the processes are gone", || pids.iter().all(|pid| has_ended(pid)));
     }
 
     /// Kills a peer as a crash would.
@@ -445,6 +441,14 @@ fn comes_true(mut holds: impl FnMut() -> bool) -> bool {
         thread::sleep(POLL);
     }
     true
+}
+
+/// Whether a process has ended and let go of its files and ports. One that nobody waits for stays as a zombie; before that
+/// its command line is empty for a while in which its ports are still taken (Linux: `do_exit`).
+pub(crate) fn has_ended(pid: &str) -> bool {
+    let process = Path::new("/proc").join(pid);
+    let Ok(status) = fs::read_to_string(process.join("status")) else { return true };
+    status.contains("State:\tZ") && fs::read_dir(process.join("task")).is_ok_and(|threads| threads.count() == 1)
 }
 
 /// Says that a test does not run here, past what the harness captures of a test that passes.
