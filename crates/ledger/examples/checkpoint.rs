@@ -2,7 +2,7 @@
 //! `cargo run --release -p dtn-ledger --example checkpoint -- 1000000`
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
 mod common;
 
 use std::{

@@ -5,7 +5,7 @@
 //! `cargo run --release -p dtn-node --example api_load`
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
 mod common;
 
 use std::{

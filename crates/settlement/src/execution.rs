@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(read(&file), Ok(signed.clone()));
     }
 
-    /// By hand, as EIP-712 has it; `tests/wallet.rs` has cast sign the same file, and the contract's tests another one.
+    /// By hand, as EIP-712 has it; `tests/it/wallet.rs` has cast sign the same file, and the contract's tests another one.
     #[test]
     fn what_is_signed_is_hashed_as_eip_712_says() {
         let signed = call();

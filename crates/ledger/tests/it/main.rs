@@ -1,0 +1,17 @@
+//! What a ledger holds to, with its store on disk.
+
+#![allow(clippy::unwrap_used)]
+
+mod checkpoints;
+mod common;
+mod cost;
+mod durability;
+mod execution;
+mod lines;
+mod memory;
+mod mempool;
+mod rounds;
+mod solutions;
+mod speculation;
+mod versions;
+mod windows;

@@ -1,0 +1,10 @@
+//! Networks of peers in one process, over real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod cluster;
+mod common;
+mod lines;
+mod proofs;
+mod rounds;

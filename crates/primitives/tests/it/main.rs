@@ -1,0 +1,6 @@
+//! Formats and certificates.
+
+#![allow(clippy::unwrap_used)]
+
+mod certificates;
+mod golden;

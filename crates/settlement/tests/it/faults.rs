@@ -1,0 +1,178 @@
+//! What happens to transactions when nodes lose, refuse, delay or make up answers, on a real anvil behind a faulty node.
+
+use std::{path::Path, time::Duration};
+
+use crate::proxy::{Fault, Proxy};
+use alloy::{
+    node_bindings::AnvilInstance,
+    primitives::{Address, B256, U256},
+    providers::Provider,
+};
+use dtn_settlement::{
+    Account, Chain, Network,
+    connection::{AnvilOptions, ConnectError, start_anvil},
+    dev_keys::dev_key,
+    gas_ledger::{GasLedger, TransactionStatus},
+    sender::{Call, SendError},
+};
+use hyper::StatusCode;
+use serde_json::json;
+use tempfile::TempDir;
+
+const PAYEE: Address = Address::repeat_byte(0x71);
+
+async fn anvil(chain_id: u64) -> AnvilInstance {
+    let options = AnvilOptions { chain_id: Some(chain_id), ..AnvilOptions::default() };
+    start_anvil(Path::new(env!("CARGO_MANIFEST_DIR")), options).await.expect("anvil")
+}
+
+/// A chain behind faulty nodes, and an account on it.
+struct Bench {
+    dir: TempDir,
+    anvil: AnvilInstance,
+    nodes: Vec<Proxy>,
+    chain: Chain,
+}
+
+impl Bench {
+    async fn with_nodes(count: usize) -> Self {
+        let anvil = anvil(31337).await;
+        let mut nodes = Vec::new();
+        for _ in 0..count {
+            nodes.push(Proxy::before(anvil.endpoint()).await);
+        }
+        let urls: Vec<_> = nodes.iter().map(|node| node.url.as_str()).collect();
+        let chain = Chain::connect(&network(&urls.join(","))).await.expect("answers");
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), anvil, nodes, chain }
+    }
+
+    fn account(&self) -> Account {
+        let ledger = GasLedger::new(self.dir.path().join("gas.jsonl"));
+        Account::new(self.chain.clone(), dev_key(0).expect("there"), ledger)
+    }
+
+    /// What the payee holds, as anvil itself says.
+    async fn paid(&self) -> U256 {
+        let honest = Chain::connect(&network(&self.anvil.endpoint())).await.expect("answers");
+        honest.provider().get_balance(PAYEE).await.expect("a balance")
+    }
+}
+
+fn network(urls: &str) -> Network {
+    Network { poll_interval_ms: 20, receipt_timeout_ms: 3_000, ..Network::local(urls) }
+}
+
+fn payment() -> Call {
+    Call::transfer("pay", PAYEE, U256::from(7))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_answer_is_lost_is_sent_again_and_paid_once() {
+    let bench = Bench::with_nodes(1).await;
+    let node = &bench.nodes[0];
+    for method in ["eth_estimateGas", "eth_sendRawTransaction", "eth_getTransactionReceipt"] {
+        node.next(method, Fault::AnswerLost).next(method, Fault::Lost);
+    }
+    let record = bench.account().send(&payment()).await.expect("paid");
+    assert_eq!((node.left(), record.nonce), (0, 0));
+    assert!(node.asked("eth_sendRawTransaction") >= 3);
+    assert_eq!(bench.paid().await, U256::from(7));
+    let records = bench.account().ledger().read().expect("readable").records;
+    assert_eq!(records.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_node_is_asked_again() {
+    let bench = Bench::with_nodes(1).await;
+    let node = &bench.nodes[0];
+    node.next("eth_getTransactionCount", Fault::Busy(StatusCode::TOO_MANY_REQUESTS));
+    node.next("eth_sendRawTransaction", Fault::Refuse(-32005, "limit exceeded"));
+    node.next("eth_feeHistory", Fault::Busy(StatusCode::SERVICE_UNAVAILABLE));
+    node.next("eth_getTransactionReceipt", Fault::Garbage);
+    bench.account().send(&payment()).await.expect("paid");
+    assert_eq!((node.left(), bench.paid().await), (0, U256::from(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_does_not_answer_the_next_one_does() {
+    let bench = Bench::with_nodes(2).await;
+    let [first, second] = &bench.nodes[..] else { unreachable!() };
+    bench.account().send(&payment()).await.expect("paid");
+    assert_eq!(second.asked("eth_sendRawTransaction"), 0, "the first one is preferred while it answers");
+    first.next("eth_sendRawTransaction", Fault::AnswerLost);
+    let record = bench.account().send(&payment()).await.expect("paid");
+    assert_eq!((record.nonce, second.asked("eth_sendRawTransaction")), (1, 1));
+    let asked = first.asked("eth_estimateGas");
+    bench.account().send(&payment()).await.expect("paid");
+    assert_eq!(first.asked("eth_estimateGas"), asked, "the one that answered last is asked first");
+    assert_eq!(bench.paid().await, U256::from(21));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_chain_is_asked_for_nothing_but_its_chain_id() {
+    let (other, right) = (anvil(97).await, anvil(31337).await);
+    let (foreign, own) = (Proxy::before(other.endpoint()).await, Proxy::before(right.endpoint()).await);
+    let chain = Chain::connect(&network(&format!("{}, {}", foreign.url, own.url))).await.expect("one of them is right");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let account = Account::new(chain, dev_key(0).expect("there"), GasLedger::new(dir.path().join("gas.jsonl")));
+    own.next("eth_sendRawTransaction", Fault::Lost);
+    account.send(&payment()).await.expect("paid");
+    assert_eq!((foreign.asked("eth_chainId"), foreign.asked("eth_sendRawTransaction")), (1, 0));
+    assert_eq!(foreign.asked("eth_estimateGas") + foreign.asked("eth_getTransactionCount"), 0);
+
+    let alone = Chain::connect(&network(&foreign.url)).await;
+    assert!(matches!(alone, Err(ConnectError::WrongChain { actual: 97, expected: 31337, .. })), "{alone:?}");
+    let error = Chain::connect(&network(&format!("{0},{0}", foreign.url))).await.expect_err("both are wrong");
+    assert!(error.to_string().contains("another chain"), "{error}");
+    // A node that changes its mind between two questions has lied once.
+    own.next("eth_chainId", Fault::Lie(json!("0x61")));
+    Chain::connect(&network(&own.url)).await.expect_err("it says 97");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_that_a_node_makes_up_neither_pays_twice_nor_blocks_the_account() {
+    let bench = Bench::with_nodes(1).await;
+    let (node, account) = (&bench.nodes[0], bench.account());
+    account.send(&payment()).await.expect("paid");
+    // Too low: another process would sign with a nonce that is taken, and notices.
+    node.next("eth_getTransactionCount", Fault::Lie(json!("0x0")));
+    let record = bench.account().send(&payment()).await.expect("paid");
+    assert_eq!(record.nonce, 1);
+    // Too high: it waits behind nonces that nobody has used, until its time is up.
+    node.next("eth_getTransactionCount", Fault::Lie(json!("0x4")));
+    let waiting = bench.account();
+    let error = waiting.send(&payment()).await.expect_err("no block takes it");
+    assert!(matches!(error, SendError::NoReceipt { .. }), "{error}");
+    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 2, "the account goes on where it is");
+    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 3);
+    // What waited can be mined now, or is replaced by what comes next: once either way.
+    let record = waiting.send(&payment()).await.expect("paid");
+    assert!((4..=5).contains(&record.nonce), "{record:?}");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.paid().await, U256::from(7 * (record.nonce + 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receipt_of_another_transaction_is_none() {
+    let bench = Bench::with_nodes(1).await;
+    let (node, account) = (&bench.nodes[0], bench.account());
+    let earlier = account.send(&payment()).await.expect("paid");
+    let receipt: serde_json::Value =
+        bench.chain.provider().raw_request("eth_getTransactionReceipt".into(), (earlier.tx,)).await.expect("there");
+    let mining = |on: bool| bench.chain.provider().raw_request::<_, bool>("evm_setAutomine".into(), (on,));
+    mining(false).await.ok();
+    node.next("eth_getTransactionReceipt", Fault::Lie(receipt));
+    let submitted = account.submit(&payment()).await.expect("taken");
+    let tx = submitted.tx();
+    let waiting = tokio::spawn(submitted.wait());
+    while node.left() > 0 || node.asked("eth_getTransactionReceipt") < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!waiting.is_finished(), "nothing is mined yet");
+    mining(true).await.ok();
+    let _: Option<B256> = bench.chain.provider().raw_request("evm_mine".into(), ()).await.ok();
+    let record = waiting.await.expect("no panic").expect("mined");
+    assert_eq!(record.status, TransactionStatus::Success);
+    assert!(record.tx == tx || record.nonce == 1);
+    assert_eq!(bench.paid().await, U256::from(14));
+}

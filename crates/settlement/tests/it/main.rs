@@ -1,0 +1,8 @@
+//! Settlement against real chains.
+
+#![allow(clippy::unwrap_used)]
+
+mod anvil;
+mod aow;
+mod faults;
+mod proxy;

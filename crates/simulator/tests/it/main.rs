@@ -1,0 +1,13 @@
+//! Protocols under the simulator's worlds and attacks.
+
+#![allow(clippy::unwrap_used)]
+
+mod adversaries;
+mod attacks;
+mod model;
+mod mutation;
+mod nakamoto;
+mod normal_case;
+mod power_cuts;
+mod scenarios;
+mod twins;

@@ -1,0 +1,24 @@
+//! The command line, with real processes.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../desk/mod.rs"]
+mod desk;
+
+mod aow;
+mod bench;
+mod chain;
+mod errors;
+mod guide;
+mod l1;
+mod nakamoto;
+mod operation;
+mod operators;
+mod pow;
+mod races;
+mod rewards;
+mod sim;
+mod survival;
+mod wallet;
