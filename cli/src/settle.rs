@@ -9,8 +9,8 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_api::ApiClient;
 use dtn_ledger::verify_result;
-use dtn_node::ApiClient;
 use dtn_primitives::FinalizedResult;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use dtn_node::CertifiedHeader;
+use dtn_api::CertifiedHeader;
 use dtn_primitives::{BlsPublicKey, Genesis, SettlementCertificate, ValidatorSet};
 use dtn_settlement::message::{CertificateKind, SignedMessage};
 use serde_json::{Value, json};

@@ -23,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dtn_api::{ApiClient, CertifiedHeader, MAX_WAIT_MS, Status};
 use dtn_ledger::Ledger;
-use dtn_node::{ApiClient, CertifiedHeader, MAX_WAIT_MS, Status};
 use dtn_primitives::{B256, Block, Genesis, Payload, SecretKey, Transaction};
 use jsonrpsee::http_client::HttpClientBuilder;
 use serde::Deserialize;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_node::ApiClient;
+use dtn_api::ApiClient;
 use dtn_primitives::{Domain, Payload, SecretKey, Transaction};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use tokio::time::{MissedTickBehavior, interval, sleep};

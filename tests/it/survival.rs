@@ -14,7 +14,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use dtn_node::Status;
+use dtn_api::Status;
 use tempfile::TempDir;
 
 use crate::common::{Accepted, Load, Scene, clocks::Clocks, lan::Lan, skip, text, wait_until};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use dtn_node::{ApiClient, Verification};
+use dtn_api::{ApiClient, Verification};
 use dtn_primitives::{Completed, Completion, Payload, Round, RoundOrder, Transaction};
 use dtn_report::{
     CompletionEntry, RoundEntry, RoundTotals, Table, VerificationEntry, left, right, round_table, round_totals_table,

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context, Result, ensure};
-use dtn_node::{ApiClient, FinalizedBlock};
+use dtn_api::{ApiClient, FinalizedBlock};
 use dtn_primitives::B256;
 use tokio::time::{Duration, Instant, sleep};
 

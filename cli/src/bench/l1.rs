@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, sync::atomic::Ordering::Relaxed, t
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use dtn_node::{ApiClient, Status};
+use dtn_api::{ApiClient, Status};
 use dtn_primitives::{Domain, Genesis, ValidatorSet};
 use hdrhistogram::Histogram;
 use nix::unistd::Pid;

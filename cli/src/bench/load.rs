@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use dtn_node::{ApiClient, RefusalKind, SubmitOutcome};
+use dtn_api::{ApiClient, RefusalKind, SubmitOutcome};
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -278,7 +278,7 @@ impl Link {
                 Ok(Some(outcomes))
             }
             Ok(Err(jsonrpsee::core::ClientError::Call(error)))
-                if ![dtn_node::UNAVAILABLE, dtn_node::BUSY].contains(&error.code()) =>
+                if ![dtn_api::UNAVAILABLE, dtn_api::BUSY].contains(&error.code()) =>
             {
                 Err(error).context("a peer refuses a call")
             }

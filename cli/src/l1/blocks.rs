@@ -1,8 +1,8 @@
 //! Final blocks with their content, each verified against the genesis: from peers that answer, or from their stores.
 
 use anyhow::{Context, Result, bail, ensure};
+use dtn_api::ApiClient;
 use dtn_ledger::Ledger;
-use dtn_node::ApiClient;
 use dtn_primitives::{B256, Block, Certificate, Domain, Genesis, Header, Transaction, ValidatorSet};
 use futures::{Stream, StreamExt, stream};
 use jsonrpsee::http_client::HttpClient;

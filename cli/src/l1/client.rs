@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use dtn_node::{ApiClient, CertifiedHeader, RefusalKind};
+use dtn_api::{ApiClient, CertifiedHeader, RefusalKind};
 use dtn_primitives::{
     Answer, B256, Domain, Genesis, Order, Payload, Question, Reply, Round, SecretKey, Transaction, ValidatorSet,
 };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::Address;
 use anyhow::{Result, ensure};
 use clap::Args;
-use dtn_node::ApiClient;
+use dtn_api::ApiClient;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};

@@ -456,7 +456,7 @@ fn block_table(view: &FinalBlock) -> String {
     table.to_string()
 }
 
-fn certificate_table(client: &Client, certified: &dtn_node::CertifiedHeader) -> String {
+fn certificate_table(client: &Client, certified: &dtn_api::CertifiedHeader) -> String {
     let certificate = &certified.certificate;
     let title = format!(
         "Certificate of block {} {}\nepoch {}, view {}: {} of {} validators signed, {} are a quorum; every signature holds",

@@ -3,7 +3,7 @@
 use std::{process::Child, time::Duration};
 
 use anyhow::{Result, bail, ensure};
-use dtn_node::Status;
+use dtn_api::Status;
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use dtn_node::Status;
+use dtn_api::Status;
 use dtn_report::{Table, left, right, units};
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
-use dtn_node::{ApiClient, Status};
+use dtn_api::{ApiClient, Status};
 use dtn_primitives::B256;
 use dtn_report::units;
 use dtn_settlement::keystore::KeyInfo;

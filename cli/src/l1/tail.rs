@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use dtn_node::{ApiClient, FinalizedBlock};
+use dtn_api::{ApiClient, FinalizedBlock};
 use dtn_report::units;
 use jsonrpsee::{core::client::Subscription, ws_client::WsClientBuilder};
 use serde_json::json;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::*;
-use dtn_ledger::{Ledger, Manifest, Rest, Rounds};
+use dtn_ledger::{Ledger, Manifest, Rest};
 use dtn_primitives::*;
 
 const BUCKETS: usize = 1 << 16;

@@ -44,5 +44,5 @@ pub use root::Rest;
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
-pub use state::Rounds;
+
 pub use store::{Location, Memory, NEVER_VOTED, Reading, Store, StoreError, WeakStore, mark_never_voted};

@@ -6,11 +6,11 @@
 
 use std::fmt;
 
-use dtn_primitives::{B256, codec, keccak256};
+use dtn_primitives::{B256, Rounds, codec, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Rounds, Tip,
+    Tip,
     buckets::{BUCKET_BITS, BUCKETS},
     snapshot::{CHUNK_TARGET_BYTES, MAX_CHUNK_BITS},
     state::State,

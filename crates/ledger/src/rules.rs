@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
     Address, B256, Claim, Closing, Completed, Completion, Domain, Genesis, Line, Order, Payload, Round, RoundOrder,
-    Solution, Transaction, TransactionError, ValidatorSet, WorkResult,
+    Rounds, Solution, Transaction, TransactionError, ValidatorSet, WorkResult,
 };
 
 use crate::{
-    Lead, OpenOrder, Rounds,
+    Lead, OpenOrder,
     accounts::{Account, MAX_ACCOUNTS},
     lines::Copies,
     state::{Changes, View},

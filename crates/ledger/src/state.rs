@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dtn_primitives::{Address, B256, Payload, Round, Transaction};
+use dtn_primitives::{Address, B256, Payload, Round, Rounds, Transaction};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,24 +32,6 @@ impl Slot {
             Payload::CloseRound { round } => Some(Self::Close(*round)),
             Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) | Payload::Line(_) => None,
         }
-    }
-}
-
-/// The rounds of sequential work, one at a time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rounds {
-    /// The number of the last round that was opened; 0 for none.
-    pub last: u64,
-    /// The randomness after the last round that was closed; zeros before the first.
-    pub beacon: B256,
-    /// The round that takes completions.
-    pub open: Option<Round>,
-}
-
-impl Rounds {
-    /// The open round, if it has this number.
-    pub(crate) fn open(&self, number: u64) -> Option<&Round> {
-        self.open.as_ref().filter(|round| round.number == number)
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use common::{Cluster, PATIENCE};
-use dtn_node::ApiClient;
+use dtn_api::ApiClient;
 use dtn_primitives::{B256, Payload, SecretKey, Transaction};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use jsonrpsee::{http_client::HttpClientBuilder, ws_client::WsClientBuilder};

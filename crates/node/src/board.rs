@@ -1,5 +1,6 @@
 //! What the thread that owns the ledger shows to everybody else at the end of each step: nobody has to ask it.
 
+use dtn_api::{Status, Verification};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,10 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{
-    NodeError,
-    api::{Status, Verification},
-};
+use crate::NodeError;
 
 /// Heights whose latency is remembered.
 const MAX_LATENCIES: usize = 4096;

@@ -4,9 +4,9 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use dtn_primitives::{B256, Block, Certificate, Header, Signature};
+use dtn_api::FinalizedBlock;
+use dtn_primitives::{B256, Block, Certificate};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink, core::SubscriptionError};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{NodeError, NodeHandle, waiters::Waiters};
@@ -19,32 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Blocks that are kept for subscribers that are a little late.
 const RECENT: usize = 8;
-
-/// A final block as a subscriber needs it to convince itself: the header's hash is what the certificate signs, and the
-/// root of the transactions is in the header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalizedBlock {
-    /// The header.
-    pub header: Header,
-    /// Its commit certificate.
-    pub certificate: Certificate,
-    /// The hash and the signature of each transaction, in order.
-    pub transactions: Vec<(B256, Signature)>,
-}
-
-impl FinalizedBlock {
-    /// From a block whose transactions' hashes are known.
-    pub(crate) fn new(block: &Block, certificate: &Certificate, hashes: &[B256]) -> Self {
-        let signatures = block.transactions.iter().map(|transaction| transaction.signature);
-        let transactions = hashes.iter().copied().zip(signatures).collect();
-        Self { header: block.header.clone(), certificate: certificate.clone(), transactions }
-    }
-
-    /// The root that the header has to name.
-    pub fn transactions_root(&self) -> B256 {
-        Block::root_of_signed_hashes(self.transactions.iter().copied())
-    }
-}
 
 /// Where the core publishes what it commits, and others wait for it.
 #[derive(Debug, Clone)]

@@ -1,10 +1,11 @@
 //! What is asked of the thread that owns the ledger, a validator's core or an observer: to take what clients hand in.
 //! Everything else is answered without it, by the reader.
 
+use dtn_api::SubmitOutcome;
 use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
 
-use crate::{api::SubmitOutcome, lines::LineRefusal};
+use crate::{api::outcome, lines::LineRefusal};
 
 /// A question, run between two steps.
 pub(crate) type Query = Box<dyn FnOnce(&mut dyn Host) + Send>;
@@ -24,6 +25,6 @@ pub(crate) trait Host {
 
     /// Takes several transactions from a client.
     fn submit_many(&mut self, transactions: Vec<Transaction>) -> Vec<SubmitOutcome> {
-        transactions.into_iter().map(|transaction| self.submit(transaction).into()).collect()
+        transactions.into_iter().map(|transaction| outcome(self.submit(transaction))).collect()
     }
 }

@@ -37,11 +37,6 @@ mod transport;
 mod waiters;
 mod wire;
 
-pub use api::{
-    ApiClient, BEHIND, BUSY, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, MiningStatus,
-    NOT_ADMITTED, NotAdmitted, RefusalKind, Status, SubmitOutcome, UNAVAILABLE, Verification, Vitals,
-};
-pub use feed::FinalizedBlock;
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId};
 pub use lines::LinesConfig;

@@ -27,7 +27,7 @@ use prometheus_client::{
 };
 use tokio::sync::mpsc;
 
-use crate::api::Vitals;
+use dtn_api::Vitals;
 
 /// The content type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

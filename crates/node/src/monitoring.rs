@@ -1,9 +1,10 @@
 //! Two pages on the API's address, beside the JSON-RPC calls: `GET /metrics` for Prometheus and `GET /health` for load
 //! balancers and supervisors.
 
+use dtn_api::Status;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 
-use crate::{NodeHandle, api::Status, metrics};
+use crate::{NodeHandle, metrics};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use dtn_api::{MAX_WAIT_MS, Status};
 use dtn_ledger::{Ledger, LedgerError, Memory, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
@@ -19,7 +20,7 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    api::{ApiListener, MAX_WAIT_MS, Serving, Status},
+    api::{ApiListener, Serving},
     backfill::Backfill,
     board::Board,
     core::{Core, CoreConfig},

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use dtn_api::{Status, Vitals};
 use dtn_ledger::{AdmissionError, Ledger};
 use dtn_primitives::{Address, B256, Evidence, Transaction};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     NodeError,
-    api::{Status, Vitals},
     board::Board,
     evidence::{EvidencePool, EvidenceRefusal},
     faults::FaultBudget,

@@ -6,18 +6,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dtn_ledger::{Reading, Rounds, Store, StoreError, WeakStore};
+use dtn_api::{BlockView, CertifiedHeader, FinalizedBlock, MAX_RESULTS, Status};
+use dtn_ledger::{Reading, Store, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Block, Certificate, Domain, Evidence, FinalizedResult, Genesis, Header, Question, Reply, Round,
-    SecretKey, SignedAnswer, Transaction, ValidatorIndex,
+    Rounds, SecretKey, SignedAnswer, Transaction, ValidatorIndex,
 };
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     NodeError,
-    api::{BlockView, CertifiedHeader, MAX_RESULTS, Status},
     board::Board,
-    feed::FinalizedBlock,
     waiters::{Place, Waiters},
 };
 

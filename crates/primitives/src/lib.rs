@@ -47,7 +47,7 @@ pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};
 pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
-    RoundOrder, elect,
+    RoundOrder, Rounds, elect,
 };
 #[cfg(feature = "bls")]
 pub use settlement::{BlsCertificate, SettlementCertificate};

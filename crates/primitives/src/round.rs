@@ -75,6 +75,24 @@ pub struct Round {
     pub closing: Option<Closing>,
 }
 
+/// The rounds of sequential work, one at a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// The number of the last round that was opened; 0 for none.
+    pub last: u64,
+    /// The randomness after the last round that was closed; zeros before the first.
+    pub beacon: B256,
+    /// The round that takes completions.
+    pub open: Option<Round>,
+}
+
+impl Rounds {
+    /// The open round, if it has this number.
+    pub fn open(&self, number: u64) -> Option<&Round> {
+        self.open.as_ref().filter(|round| round.number == number)
+    }
+}
+
 /// A completion that a final block contains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {

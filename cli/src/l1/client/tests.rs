@@ -11,7 +11,8 @@ use std::{
     },
 };
 
-use dtn_node::{NOT_ADMITTED, Node, NodeConfig, Role};
+use dtn_api::NOT_ADMITTED;
+use dtn_node::{Node, NodeConfig, Role};
 use dtn_primitives::{Address, SignedAnswer, U256, ValidatorIndex};
 use jsonrpsee::{
     RpcModule,

@@ -8,7 +8,8 @@ use std::{
 };
 
 use anyhow::Result;
-use dtn_node::{ApiClient, Multiaddr, Status};
+use dtn_api::{ApiClient, Status};
+use dtn_node::Multiaddr;
 use dtn_primitives::{B256, Genesis};
 use dtn_settlement::Chain;
 use futures::future::join_all;

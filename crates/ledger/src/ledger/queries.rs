@@ -1,11 +1,12 @@
 //! What the final blocks have led to.
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, Completion, FinalizedResult, Header, Payload, Round, Transaction, WorkResult,
+    Address, B256, Block, Certificate, Completion, FinalizedResult, Header, Payload, Round, Rounds, Transaction,
+    WorkResult,
 };
 
 use super::{Ledger, view};
-use crate::{Location, MAX_SPECULATIVE, OpenOrder, Rounds, StoreError, store::EXPIRED};
+use crate::{Location, MAX_SPECULATIVE, OpenOrder, StoreError, store::EXPIRED};
 
 impl Ledger {
     /// The open round, the last number and the randomness, as of the tip.

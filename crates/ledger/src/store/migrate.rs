@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
-use dtn_primitives::{Address, B256, Header, Payload, Round, VERSION};
+use dtn_primitives::{Address, B256, Header, Payload, Round, Rounds, VERSION};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::{
     error::{corrupt, guard},
     tables::*,
 };
-use crate::{OpenOrder, Rounds, accounts::Account};
+use crate::{OpenOrder, accounts::Account};
 
 /// Brings a store from one version to the next.
 struct Step {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_primitives::{
-    Address, Answer, B256, Certificate, FinalizedResult, Header, Question, Round, Solution, WorkResult, codec, merkle,
+    Address, Answer, B256, Certificate, FinalizedResult, Header, Question, Round, Rounds, Solution, WorkResult, codec,
+    merkle,
 };
 use redb::{ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
@@ -16,7 +17,7 @@ use super::{
         TIP_KEY, TRANSACTIONS, Table, get, height,
     },
 };
-use crate::{OpenOrder, Rounds, accounts::Account};
+use crate::{OpenOrder, accounts::Account};
 
 /// Everything that is final at one moment. It stays as it is while blocks are committed, and holds nobody up.
 pub struct Reading {

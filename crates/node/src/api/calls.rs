@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use dtn_api::BUSY;
 use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Notification},
     server::{MethodResponse, middleware::rpc::RpcServiceT},
@@ -10,7 +11,7 @@ use jsonrpsee::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Layer;
 
-use super::{BUSY, connection::Connection, server::THREADS};
+use super::{connection::Connection, server::THREADS};
 
 /// Requests up to this many bytes are taken without asking: so much for each connection is little.
 pub(super) const SMALL_REQUEST: usize = 64 * 1024;

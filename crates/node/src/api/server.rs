@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use dtn_api::ApiServer as _;
 use hyper::{StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{
@@ -29,7 +30,7 @@ use tower::{
 };
 
 use super::{
-    ApiServer as _, MAX_REQUEST,
+    MAX_REQUEST,
     calls::{Budget, CallsLayer},
     connection::{Connection, Socket},
     gate::{Admitted, Gate},

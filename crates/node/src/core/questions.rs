@@ -1,14 +1,11 @@
 //! What the outside asks of a validator, and what that shows to the outside.
 
+use dtn_api::{MiningStatus, Status, Vitals};
 use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
 
 use super::Core;
-use crate::{
-    api::{MiningStatus, Status, Vitals},
-    host::Host,
-    lines::LineRefusal,
-};
+use crate::{host::Host, lines::LineRefusal};
 
 impl Host for Core {
     fn stop(&mut self) {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use dtn_aow::Start;
+use dtn_api::Verification;
 use dtn_consensus::Input;
 use dtn_ledger::Refusal;
 use dtn_primitives::{
@@ -23,7 +24,6 @@ use tokio::sync::mpsc;
 use super::{Core, now_ms};
 use crate::{
     NodeError,
-    api::Verification,
     host::Host,
     metrics::Step,
     network::{Command, Exchange, Remote},

@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::common::*;
-use dtn_node::{ApiClient, BEHIND, BUSY, Node, RefusalKind, SubmitOutcome};
+use dtn_api::{ApiClient, BEHIND, BUSY, RefusalKind, SubmitOutcome};
+use dtn_node::Node;
 use dtn_primitives::*;
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use jsonrpsee::{

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use crate::common::*;
+use dtn_api::{ApiClient, MAX_SUBMITTED, RefusalKind, SubmitOutcome};
 use dtn_ledger::verify_result;
-use dtn_node::{ApiClient, MAX_SUBMITTED, Node, NodeConfig, NodeError, RefusalKind, SubmitOutcome};
+use dtn_node::{Node, NodeConfig, NodeError};
 use dtn_primitives::*;
 use jsonrpsee::{
     http_client::{HttpClient, HttpClientBuilder},

@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
 
 use crate::common::*;
-use dtn_node::{ApiClient, LinesConfig, Node, NodeConfig, NodeError, Role};
+use dtn_api::ApiClient;
+use dtn_node::{LinesConfig, Node, NodeConfig, NodeError, Role};
 use dtn_primitives::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

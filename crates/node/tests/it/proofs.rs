@@ -16,7 +16,8 @@ use dtn_aow::{
     Delay, Start, Trace,
     mutation::{Fields, Mutation},
 };
-use dtn_node::{ApiClient, ROUND_SECURITY, peer_id};
+use dtn_api::ApiClient;
+use dtn_node::{ROUND_SECURITY, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::{StreamProtocol, swarm::dial_opts::DialOpts};

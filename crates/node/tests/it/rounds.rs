@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::common::*;
 use dtn_aow::{Delay, Start, attack::Claim};
-use dtn_node::{ApiClient, ROUND_SECURITY, Verification};
+use dtn_api::{ApiClient, Verification};
+use dtn_node::ROUND_SECURITY;
 use dtn_primitives::*;
 
 /// Enough for a real proof.

@@ -19,8 +19,9 @@ use std::{
 };
 
 use common::*;
+use dtn_api::ApiClient;
 use dtn_consensus::{Message, nakamoto};
-use dtn_node::{ApiClient, Multiaddr, Node, NodeConfig, NodeError, Role, peer_id};
+use dtn_node::{Multiaddr, Node, NodeConfig, NodeError, Role, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_node::{ApiClient, Node};
+use dtn_api::ApiClient;
+use dtn_node::Node;
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
 
 use crate::common::*;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use dtn_node::{Status, Vitals};
+use dtn_api::{Status, Vitals};
 use dtn_primitives::{Address, B256};
 
 use super::*;

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use dtn_node::{ApiClient, Node, NodeConfig, Role, Status};
+use dtn_api::{ApiClient, Status};
+use dtn_node::{Node, NodeConfig, Role};
 use dtn_primitives::*;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use libp2p::{Swarm, SwarmBuilder, identity, noise, tcp, yamux};
