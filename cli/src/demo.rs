@@ -10,6 +10,7 @@ use std::{
 use alloy::{primitives::I256, providers::Provider};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use dtn_client::{Blocks, Client, Event, Part, Race, Races};
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{
     Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry,
@@ -32,14 +33,12 @@ use indicatif::ProgressBar;
 use crate::{
     aow::rounds::{self, Asked},
     l1::{
-        blocks::Blocks,
-        client::{Client, Event},
+        access,
         home::{Home, SettlementConfig},
         init::{self, EngineOptions, Plan, Ports},
         orders,
         own::OwnNetwork,
         processes,
-        races::{Part, Race, Races},
         service::Service,
     },
     output,
@@ -141,7 +140,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         mining: demo.engine.mining()?,
     };
     init::init(home, &plan, || Ok(()))?;
-    let client = Client::open(home)?;
+    let client = access::client(home)?;
     let chain = start_chain(home).await?;
     let network = chain.network().clone();
     narrator.say(format_args!("keys and genesis of {} peers; anvil at {}", demo.nodes, network.rpc));
@@ -180,7 +179,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         units::thousands(demo.steps),
         units::short(cheat)
     ));
-    let transactions = client.sign(orders, &Client::key(home)?).await?;
+    let transactions = client.sign(orders, &access::client_key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
     let count = |event: Event<'_>| bar.inc(u64::from(matches!(event, Event::Final(..))));
     client.execute_all(&transactions, count).await?;
@@ -281,7 +280,7 @@ struct Finals {
 
 impl Finals {
     async fn of(home: &Home) -> Result<Self> {
-        let (blocks, open) = (Blocks::open(home, None).await?, Races::default());
+        let (blocks, open) = (access::blocks(home, None).await?, Races::default());
         Ok(Self { blocks, open, races: Vec::new(), certificates: Vec::new() })
     }
 
@@ -293,7 +292,7 @@ impl Finals {
     async fn read_on(&mut self) -> Result<()> {
         while let Some(block) = self.blocks.at(self.height() + 1).await? {
             let signers = block.certificate.signatures.iter();
-            let signers = signers.filter_map(|(index, _)| self.blocks.validators.get(*index));
+            let signers = signers.filter_map(|(index, _)| self.blocks.validators().get(*index));
             self.certificates.push(CertificateEntry {
                 height: block.certificate.height,
                 block: block.hash,
@@ -401,7 +400,7 @@ async fn report(
             duration_us: claim.duration_us,
         });
     }
-    let (nodes, quorum) = (finals.blocks.validators.len(), finals.blocks.validators.quorum());
+    let (nodes, quorum) = (finals.blocks.validators().len(), finals.blocks.validators().quorum());
     let height = finals.height();
     let agreement = Agreement { nodes, quorum, height, certificates: finals.certificates.clone() };
     let paid = payouts(chain, contracts.distributor, 0).await?;

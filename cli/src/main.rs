@@ -12,6 +12,7 @@ mod demo;
 mod deploy;
 mod files;
 mod gas;
+mod hints;
 mod keys;
 mod l1;
 mod log;
@@ -257,7 +258,10 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(format_args!("error: {error:#}"));
+            match hints::hint(&error) {
+                Some(hint) => output::note(format_args!("error: {error:#}; {hint}")),
+                None => output::note(format_args!("error: {error:#}")),
+            }
             ExitCode::FAILURE
         }
     }

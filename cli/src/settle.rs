@@ -10,6 +10,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use dtn_api::ApiClient;
+use dtn_client::Client;
 use dtn_ledger::verify_result;
 use dtn_primitives::FinalizedResult;
 use dtn_report::{Table, left, right, units};
@@ -26,7 +27,7 @@ use serde_json::json;
 
 use crate::{
     context::Context,
-    l1::{client::Client, home::Home},
+    l1::{access, home::Home},
     multisig::Desk,
     output,
 };
@@ -86,7 +87,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 
 async fn status(args: Status, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
-    let client = Client::open(&home)?;
+    let client = access::client(&home)?;
     let desk = Desk::open(context).await?;
     let network = client.genesis.network_id();
     if network != desk.deployment.network_id {

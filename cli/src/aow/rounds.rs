@@ -6,6 +6,7 @@ use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_api::{ApiClient, Verification};
+use dtn_client::Client;
 use dtn_primitives::{Completed, Completion, Payload, Round, RoundOrder, Transaction};
 use dtn_report::{
     CompletionEntry, RoundEntry, RoundTotals, Table, VerificationEntry, left, right, round_table, round_totals_table,
@@ -16,7 +17,7 @@ use jsonrpsee::http_client::HttpClient;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    l1::{client::Client, home::Home},
+    l1::{access, home::Home},
     output,
 };
 
@@ -98,7 +99,7 @@ pub(crate) struct ListRounds {
 
 pub(crate) async fn open(round: OpenRound) -> Result<()> {
     let home = Home::new(&round.home);
-    let client = Client::open(&home)?;
+    let client = access::client(&home)?;
     let quorum = round.quorum.unwrap_or(client.validators.quorum() as u16);
     let entry = perform(&client, &home, &round.asked, quorum, round.reward).await?;
     if round.json {
@@ -109,7 +110,7 @@ pub(crate) async fn open(round: OpenRound) -> Result<()> {
 }
 
 pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
-    let client = Client::open(&Home::new(&rounds.home))?;
+    let client = access::client(&Home::new(&rounds.home))?;
     let last = client.last_round().await?;
     let mut found = Vec::new();
     for number in last.saturating_sub(rounds.last) + 1..=last {
@@ -149,7 +150,7 @@ pub(crate) async fn perform(
 
 /// Opens a round, and gives the height of the block that did.
 pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u16, reward: U256) -> Result<u64> {
-    let key = Client::key(home)?;
+    let key = access::client_key(home)?;
     let nonce = client.next_nonce(&key).await?;
     let transaction = Transaction::sign(asked.order(nonce, quorum, reward)?, &key, &client.domain);
     let accepted = client.execute_all(std::slice::from_ref(&transaction), |_| ()).await?;

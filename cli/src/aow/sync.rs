@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     l1::{
-        client::Client,
+        access,
         home::Home,
         init::{self, Plan, Ports, Transport},
         own::OwnNetwork,
@@ -155,7 +155,7 @@ async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
     let bar = output::progress(sync.peers as u64, "peers");
     processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
-    let client = Client::open(home)?;
+    let client = access::client(home)?;
     let quorum = (sync.peers - sync.half_work.len()) as u16;
     let mut rounds = Vec::new();
     for _ in 0..sync.rounds {

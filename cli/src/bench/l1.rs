@@ -5,6 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, sync::atomic::Ordering::Relaxed, t
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_api::{ApiClient, Status};
+use dtn_client::{Follower, Verifier};
 use dtn_primitives::{Domain, Genesis, ValidatorSet};
 use hdrhistogram::Histogram;
 use nix::unistd::Pid;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     document::{Crash, Latency, Parameters, PeerUse, Report, Run},
-    follow::Follower,
+    follow::follow,
     load::{Commit, Load},
     machine::{self, Machine, Usage},
     primitives,
@@ -20,8 +21,6 @@ use super::{
 };
 use crate::{
     l1::{
-        blocks::Verifier,
-        client::api_client,
         home::Home,
         init::{self, Plan, Ports, Transport},
         own::OwnNetwork,
@@ -41,6 +40,9 @@ const WINDOW_BYTES: usize = 16 << 20;
 /// How long after the last is due the network may take to finish. What is due but not sent yet by then is sent until
 /// then too: left out, the slowest would be missing from the latencies.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// The pause before peers of which none answered are asked for blocks again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -254,13 +256,13 @@ async fn load(bench: &L1, shape: &Shape, rate: f64, window: usize, accounts: usi
     let followed = backups[0];
     let start = Instant::now() + Duration::from_millis(100);
     let load = Load::new(workload, start, rate, shape.items, network.peers.clone(), window);
-    let Status { height, block_hash, .. } = statuses[followed].clone();
+    let mut peers = network.peers.clone();
+    peers.rotate_left(followed);
     let follower = Follower {
-        load: &load,
         verifier: Verifier { domain: &network.domain, validators: &network.validators },
-        peer: followed,
-        height,
-        hash: block_hash,
+        peers,
+        next: statuses[followed].height + 1,
+        pause: PAUSE,
     };
     let (begin, end) = (start + warm_up, start + warm_up + measured);
     let bar = output::progress(count as u64, "final");
@@ -282,7 +284,7 @@ async fn load(bench: &L1, shape: &Shape, rate: f64, window: usize, accounts: usi
     let observed = async { tokio::try_join!(senders, crash, watch_use(begin, end, network)) };
     let ((), killed, uses) = tokio::select! {
         observed = observed => observed?,
-        Err(error) = follower.run() => return Err(error),
+        Err(error) = follow(follower, &load) => return Err(error),
         Err(error) = load.retransmit() => return Err(error),
         () = progress => bail!("the progress bar ended"),
     };
@@ -291,7 +293,7 @@ async fn load(bench: &L1, shape: &Shape, rate: f64, window: usize, accounts: usi
 }
 
 async fn statuses(network: &Network) -> Result<Vec<Status>> {
-    let clients = network.peers.iter().map(|peer| api_client(*peer)).collect::<Result<Vec<_>>>()?;
+    let clients = network.peers.iter().map(|peer| dtn_client::connect(*peer)).collect::<Result<Vec<_>, _>>()?;
     let asked = clients.iter().map(|client| client.status());
     futures::future::try_join_all(asked).await.context("a peer does not answer")
 }

@@ -11,11 +11,12 @@ use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};
 use serde::Serialize;
 
-use super::{client::Client, home::Home};
+use super::{access, home::Home};
 use crate::{
     context::{Context, KeyChoice},
     output,
 };
+use dtn_client::Client;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -59,7 +60,7 @@ struct Output {
 }
 
 pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Result<()> {
-    let client = Client::open(home)?;
+    let client = access::client(home)?;
     let evidence = gather(&client).await?;
     let reports = if command.report { report(&evidence, command.from.as_ref(), context).await? } else { Vec::new() };
     let output = Output { evidence, reports };

@@ -7,7 +7,7 @@ use std::{
 
 use dtn_primitives::{Domain, Transaction};
 
-use super::client::Event;
+use dtn_client::Event;
 
 /// What is known of one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,9 @@ mod tests {
 
     use dtn_primitives::{B256, Order, Payload, SecretKey, U256};
 
-    use super::{super::client::Accepted, *};
+    use dtn_client::Accepted;
+
+    use super::*;
 
     #[test]
     fn every_order_is_counted_once_and_all_that_were_handed_in_are_named() {

@@ -1,7 +1,6 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
-pub(crate) mod blocks;
-pub(crate) mod client;
+pub(crate) mod access;
 mod doctor;
 mod evidence;
 mod fates;
@@ -13,7 +12,6 @@ mod node;
 pub(crate) mod orders;
 pub(crate) mod own;
 pub(crate) mod processes;
-pub(crate) mod races;
 pub(crate) mod service;
 mod status;
 mod store;
@@ -37,8 +35,7 @@ use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output, signals::StopSignals};
-use blocks::{Blocks, FinalBlock};
-use client::{Client, Event};
+use dtn_client::{Client, Event, FinalBlock};
 use fates::Fates;
 use home::Home;
 use init::{Engine, EngineOptions, Plan, Ports, Transport};
@@ -263,14 +260,14 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
-            let Some(block) = Blocks::open(&home, None).await?.at(height).await? else {
-                Client::open(&home)?.certificate(height).await?;
+            let Some(block) = access::blocks(&home, None).await?.at(height).await? else {
+                access::client(&home)?.certificate(height).await?;
                 bail!("no peer that answers has the block at height {height}, which is final");
             };
             print(json, &block, || block_table(&block))
         }
         Command::Certificate { height } => {
-            let client = Client::open(&home)?;
+            let client = access::client(&home)?;
             let certified = client.certificate(height).await?;
             print(json, &certified, || certificate_table(&client, &certified))
         }
@@ -279,7 +276,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 Subject::Nonce { account } => Question::Nonce(account),
                 Subject::Order { order } => Question::Order(order),
             };
-            let read = Client::open(&home)?.read(question).await?;
+            let read = access::client(&home)?.read(question).await?;
             print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
         }
         Command::Evidence(command) => evidence::run(command, &home, context).await,
@@ -377,8 +374,8 @@ fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String
 }
 
 async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
-    let client = Client::open(home)?;
-    let key = Client::key(home)?;
+    let client = access::client(home)?;
+    let key = access::client_key(home)?;
     let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
     let fates = Fates::new(&client.domain, &transactions);
@@ -387,7 +384,7 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
         fates.learn(event);
     };
     let accepted = tokio::select! {
-        accepted = client.execute_all(&transactions, tell) => accepted,
+        accepted = client.execute_all(&transactions, tell) => accepted.map_err(Into::into),
         _ = crate::interrupted() => Err(anyhow!("interrupted")),
     };
     bar.finish_and_clear();

@@ -15,10 +15,7 @@ use futures::{
 };
 use jsonrpsee::http_client::HttpClient;
 
-use super::{
-    client::api_client,
-    home::{Home, PeerHome},
-};
+use super::home::{Home, PeerHome};
 
 /// A peer that takes longer to say how it is doing counts as not answering.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,7 +72,7 @@ impl Survey {
     pub(crate) fn of(home: &Home) -> Result<Self> {
         // Where there is no network, it is the client's file whose absence says so.
         let (addresses, genesis) = (home.client()?.peers, home.genesis()?);
-        let clients = addresses.iter().copied().map(api_client).collect::<Result<_>>()?;
+        let clients = addresses.iter().copied().map(dtn_client::connect).collect::<Result<_, _>>()?;
         Ok(Self { network_id: genesis.network_id(), quorum: genesis.validator_set()?.quorum(), addresses, clients })
     }
 
@@ -97,7 +94,7 @@ impl Survey {
     /// Asks an observer, where its configuration says that it answers.
     pub(crate) async fn ask_observer(&self, observer: &PeerHome) -> Found {
         let Ok(config) = observer.config(&[]) else { return Found::None };
-        let Ok(client) = api_client(config.api) else { return Found::None };
+        let Ok(client) = dtn_client::connect(config.api) else { return Found::None };
         let found = ask(&client, self.network_id, None).await;
         let address = KeyInfo::at(&config.keystore).ok().and_then(|key| key.address);
         match found.as_peer().is_some_and(|status| address.is_some_and(|own| own != status.address)) {

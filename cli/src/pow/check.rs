@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use dtn_primitives::Genesis;
 
-use super::entry::{Entry, Head};
+use dtn_client::ledger::{Entry, Head};
 
 /// The longest entry, in bytes: a transaction of 16 KiB takes some four times as much as JSON.
 const MAX_ENTRY: u64 = 128 * 1024;
@@ -51,10 +51,9 @@ mod tests {
 
     use std::fs;
 
-    use super::{
-        super::{entry::Record, seed::tests::entries},
-        *,
-    };
+    use dtn_client::ledger::Record;
+
+    use super::{super::seed::tests::entries, *};
 
     /// What is said of a file with these bytes.
     fn said(bytes: &[u8], genesis: Option<&Genesis>) -> Result<u64, String> {

@@ -8,21 +8,16 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use dtn_primitives::{Genesis, ValidatorSet};
+use dtn_client::ledger::{Entry, Writer};
 use dtn_report::{Table, left, right, units};
 use futures::{StreamExt, pin_mut};
 use serde_json::json;
 
-use super::{
-    check,
-    entry::{Entry, Head},
-    seed, timestamp, winner_name,
-};
+use super::{check, seed, timestamp};
 use crate::{
     l1::{
-        blocks::{Blocks, FinalBlock},
+        access,
         home::{Home, read_genesis},
-        races::Races,
     },
     output,
 };
@@ -105,40 +100,12 @@ pub(super) async fn run(show: ShowLedger) -> Result<()> {
     }
 }
 
-/// Makes entries of blocks, from the first of the network on.
-pub(super) struct Writer {
-    genesis: Genesis,
-    races: Races,
-    validators: ValidatorSet,
-    pub(super) head: Head,
-}
-
-impl Writer {
-    pub(super) fn new(genesis: Genesis) -> Result<Self> {
-        let validators = genesis.validator_set()?;
-        Ok(Self { genesis, races: Races::default(), validators, head: Head::default() })
-    }
-
-    /// The entries of the races that the next block closes.
-    pub(super) fn next(&mut self, block: FinalBlock) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for race in self.races.next(block)? {
-            let won = race.winner()?;
-            // Whoever shows the work may claim, so the winner may be nobody of the genesis.
-            let index = self.validators.index_of(won.worker).map(|index| index.as_usize());
-            let node = winner_name(won.worker, index);
-            entries.push(self.head.enter(&race, won, &self.genesis, node));
-        }
-        Ok(entries)
-    }
-}
-
 /// The whole ledger of a network.
 async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
-    let blocks = Blocks::open(home, peer).await?;
-    let tip = blocks.tip(home).await?;
+    let blocks = access::blocks(home, peer).await?;
+    let tip = blocks.tip().await?;
     let bar = output::progress(tip, "blocks");
-    let mut writer = Writer::new(blocks.genesis.clone())?;
+    let mut writer = Writer::new(blocks.genesis().clone())?;
     let mut entries = Vec::new();
     let all = blocks.up_to(tip);
     pin_mut!(all);

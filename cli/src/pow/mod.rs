@@ -2,7 +2,6 @@
 
 mod bench;
 mod check;
-mod entry;
 mod ledger;
 mod mine;
 mod puzzle;
@@ -13,7 +12,6 @@ mod verify;
 
 use anyhow::Result;
 use clap::Subcommand;
-use dtn_primitives::Address;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -41,16 +39,6 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Verify(verify) => verify::run(&verify),
         Command::Bench(bench) => bench::run(&bench),
     }
-}
-
-/// What the validator with this index is called: they count from 1, in the order of their addresses.
-fn node_name(index: usize) -> String {
-    format!("Node{}", index + 1)
-}
-
-/// What whoever wins is called: a validator by its index, anybody else by address.
-fn winner_name(worker: Address, index: Option<usize>) -> String {
-    index.map_or_else(|| worker.to_string(), node_name)
 }
 
 /// A time in microseconds since the Unix epoch as Python's `%Y-%m-%d %H:%M:%S.%f` has it, in UTC.

@@ -8,11 +8,11 @@ use dtn_report::{Bars, Distribution, Page, Table, left, right, units};
 use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 
-use super::node_name;
 use crate::{
-    l1::{blocks::Blocks, home::Home, races::Races},
+    l1::{access, home::Home},
     output,
 };
+use dtn_client::{Races, ledger::node_name};
 
 /// Compare the nodes of a network.
 #[derive(Debug, Args)]
@@ -90,8 +90,8 @@ pub(super) async fn run(compare: Compare) -> Result<()> {
 }
 
 async fn read(home: &Home) -> Result<Comparison> {
-    let blocks = Blocks::open(home, None).await?;
-    let (tip, validators) = (blocks.tip(home).await?, &blocks.validators);
+    let blocks = access::blocks(home, None).await?;
+    let (tip, validators) = (blocks.tip().await?, blocks.validators());
     let bar = output::progress(tip, "blocks");
     let mut races = Races::default();
     let mut count = 0;

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use super::{entry::Entry, timestamp};
+use super::timestamp;
+use dtn_client::ledger::Entry;
 
 /// An entry of the seed's.
 #[derive(Debug, Serialize)]
@@ -120,11 +121,12 @@ pub(super) mod tests {
     use dtn_pow::{Cancel, Puzzle, mine};
     use dtn_primitives::{B256, Claim, Genesis, Line, Payload, SecretKey, Transaction};
 
-    use super::{
-        super::{entry::Head, node_name},
-        *,
+    use dtn_client::{
+        Part, Race,
+        ledger::{Head, node_name},
     };
-    use crate::l1::races::{Part, Race};
+
+    use super::*;
 
     /// What Python wrote for the entries below.
     const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/ledger.json");

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use dtn_client::ledger::{Entry, Writer, node_name};
 use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
@@ -18,15 +19,10 @@ use dtn_report::units;
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
-use super::{
-    entry::Entry,
-    ledger::{Writer, shown},
-    mine::MEASURED_FOR,
-    node_name, timestamp,
-};
+use super::{ledger::shown, mine::MEASURED_FOR, timestamp};
 use crate::{
     l1::{
-        blocks::Blocks,
+        access,
         home::Home,
         init::{self, Plan, Ports, Transport},
         own::OwnNetwork,
@@ -167,9 +163,9 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
 
 /// Prints every entry that becomes final from now on.
 async fn print_entries(home: &Home, json: bool) -> Result<()> {
-    let blocks = Blocks::open(home, None).await?;
-    let mut writer = Writer::new(blocks.genesis.clone())?;
-    let tip = blocks.tip(home).await?;
+    let blocks = access::blocks(home, None).await?;
+    let mut writer = Writer::new(blocks.genesis().clone())?;
+    let tip = blocks.tip().await?;
     let bar = output::progress(tip, "blocks");
     {
         let known = blocks.up_to(tip);
@@ -181,7 +177,7 @@ async fn print_entries(home: &Home, json: bool) -> Result<()> {
     }
     bar.finish_and_clear();
     output::note(format_args!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries));
-    let (peers, quorum) = (home.peers()?, blocks.validators.quorum());
+    let (peers, quorum) = (home.peers()?, blocks.validators().quorum());
     let peers: Vec<_> = peers.iter().map(Service::peer).collect();
     let (mut height, mut ended) = (tip + 1, BTreeSet::new());
     loop {

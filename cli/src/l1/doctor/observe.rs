@@ -17,7 +17,6 @@ use jsonrpsee::http_client::HttpClient;
 use tokio::time::timeout;
 
 use super::super::{
-    client::api_client,
     home::{Home, PeerConfig, PeerHome, SettlementConfig, read_genesis},
     service::Service,
 };
@@ -116,7 +115,7 @@ pub(super) struct Secret {
 pub(super) async fn observe(home: &Home, watch: Duration) -> Result<Observation> {
     let genesis = home.genesis()?;
     let addresses = home.client()?.peers;
-    let clients = addresses.iter().copied().map(api_client).collect::<Result<Vec<_>>>()?;
+    let clients = addresses.iter().copied().map(dtn_client::connect).collect::<Result<Vec<_>, _>>()?;
     let first = join_all(clients.iter().map(sample)).await;
     let (second, locals) = tokio::join!(
         async {

@@ -11,23 +11,18 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_api::{ApiClient, CertifiedHeader, RefusalKind};
 use dtn_primitives::{
     Answer, B256, Domain, Genesis, Order, Payload, Question, Reply, Round, SecretKey, Transaction, ValidatorSet,
 };
-use dtn_settlement::keystore::{KeyInfo, Password};
 use futures::{
     StreamExt, TryStreamExt,
     stream::{self, FuturesUnordered},
 };
-use jsonrpsee::{
-    core::ClientError,
-    http_client::{HttpClient, HttpClientBuilder},
-};
+use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{blocks::Verifier, home::Home};
+use crate::{ClientError, Verifier};
 
 /// How many orders are under way at once. Far less than the nonces that a mempool lets an account run ahead.
 const UNDER_WAY: usize = 32;
@@ -65,36 +60,43 @@ const STANDSTILL: Duration = Duration::from_secs(120);
 /// How long an order may wait at all.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-pub(crate) fn api_client(address: SocketAddr) -> Result<HttpClient> {
-    HttpClientBuilder::default()
-        .request_timeout(REQUEST_TIMEOUT)
-        .build(format!("http://{address}"))
-        .with_context(|| format!("{address} is not an API address"))
+/// A connection to a peer's API, which is made once something is asked.
+pub fn connect(address: SocketAddr) -> Result<HttpClient, ClientError> {
+    let client = HttpClientBuilder::default().request_timeout(REQUEST_TIMEOUT);
+    client.build(format!("http://{address}")).map_err(|source| ClientError::Connect { address, source })
 }
 
-/// What a client knows: the genesis, its key and where the peers answer.
-pub(crate) struct Client {
-    pub(crate) genesis: Genesis,
-    pub(crate) domain: Domain,
-    pub(crate) validators: ValidatorSet,
-    pub(crate) peers: Vec<HttpClient>,
+/// What a client knows: the genesis, and where the peers answer.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The network.
+    pub genesis: Genesis,
+    /// What is signed for it.
+    pub domain: Domain,
+    /// Its validators.
+    pub validators: ValidatorSet,
+    /// Connections to its peers.
+    pub peers: Vec<HttpClient>,
 }
 
 /// An order that is final.
 #[derive(Debug, Clone, serde::Serialize)]
-pub(crate) struct Accepted {
-    pub(crate) transaction: B256,
-    pub(crate) height: u64,
-    pub(crate) block: B256,
+pub struct Accepted {
+    /// Its hash.
+    pub transaction: B256,
+    /// The height of its block.
+    pub height: u64,
+    /// The hash of its block.
+    pub block: B256,
     /// How many peers had said so when the client believed it.
-    pub(crate) replies: usize,
+    pub replies: usize,
     /// Whether they are a quorum. If not, it is final all the same, but a read may not show it yet.
-    pub(crate) by_quorum: bool,
+    pub by_quorum: bool,
 }
 
 /// What happens to one of several transactions, by its place among them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Event<'a> {
+pub enum Event<'a> {
     /// It goes to the peers. From here on it may become final, whatever is heard of it.
     HandedIn(usize),
     /// The network refuses it.
@@ -103,39 +105,26 @@ pub(crate) enum Event<'a> {
     Final(usize, &'a Accepted),
 }
 
-/// Why a transaction is given up that so many peers refuse that one of them is correct.
-#[derive(Debug, thiserror::Error)]
-#[error("the network refuses the transaction: {0}")]
-struct Refused(String);
-
 /// An answer to a read-only question.
 #[derive(Debug, Clone, serde::Serialize)]
-pub(crate) struct Read {
-    pub(crate) answer: Answer,
+pub struct Read {
+    /// What a quorum answers.
+    pub answer: Answer,
     /// No peer that gave it was below this height.
-    pub(crate) height: u64,
+    pub height: u64,
     /// How many peers signed it.
-    pub(crate) answers: usize,
+    pub answers: usize,
 }
 
 impl Client {
-    pub(crate) fn open(home: &Home) -> Result<Self> {
-        let genesis = home.genesis()?;
-        let peers = home.client()?.peers.into_iter().map(api_client).collect::<Result<_>>()?;
+    /// A client of a network whose peers answer at these addresses.
+    pub fn new(genesis: Genesis, peers: impl IntoIterator<Item = SocketAddr>) -> Result<Self, ClientError> {
+        let peers = peers.into_iter().map(connect).collect::<Result<_, _>>()?;
         Ok(Self { domain: genesis.domain(), validators: genesis.validator_set()?, genesis, peers })
     }
 
-    /// The key that signs for this network's client.
-    pub(crate) fn key(home: &Home) -> Result<SecretKey> {
-        let config = home.client()?;
-        let file = home.path().join(config.password_file);
-        let password =
-            Password::from_file(&file).with_context(|| format!("cannot read the password file {}", file.display()))?;
-        Ok(KeyInfo::at(&home.path().join(config.keystore))?.unlock(&password)?)
-    }
-
     /// Numbers and signs orders, after those of the account that are final already.
-    pub(crate) async fn sign(&self, orders: Vec<Order>, key: &SecretKey) -> Result<Vec<Transaction>> {
+    pub async fn sign(&self, orders: Vec<Order>, key: &SecretKey) -> Result<Vec<Transaction>, ClientError> {
         let next = self.next_nonce(key).await?;
         let sign = |(order, nonce): (Order, u64)| {
             let order = Order { nonce, ..order };
@@ -145,7 +134,7 @@ impl Client {
     }
 
     /// What final blocks of this network have to agree with.
-    pub(crate) fn verifier(&self) -> Verifier<'_> {
+    pub fn verifier(&self) -> Verifier<'_> {
         Verifier { domain: &self.domain, validators: &self.validators }
     }
 
@@ -155,7 +144,7 @@ impl Client {
     }
 
     /// The answers of peers, until `enough` have come and a moment more. A peer that hangs costs that moment.
-    pub(crate) async fn gather<'a, T, F>(&'a self, enough: usize, ask: impl Fn(&'a HttpClient) -> F) -> Vec<T>
+    pub async fn gather<'a, T, F>(&'a self, enough: usize, ask: impl Fn(&'a HttpClient) -> F) -> Vec<T>
     where
         F: Future<Output = Option<T>>,
     {
@@ -175,7 +164,7 @@ impl Client {
     }
 
     /// The (f + 1)-highest of a quorum's numbers: a correct peer is at or above it.
-    async fn believed<'a, F>(&'a self, ask: impl Fn(&'a HttpClient) -> F) -> Result<u64>
+    async fn believed<'a, F>(&'a self, ask: impl Fn(&'a HttpClient) -> F) -> Result<u64, ClientError>
     where
         F: Future<Output = Option<u64>>,
     {
@@ -191,16 +180,16 @@ impl Client {
     }
 
     /// The next nonce of an account.
-    pub(crate) async fn next_nonce(&self, key: &SecretKey) -> Result<u64> {
+    pub async fn next_nonce(&self, key: &SecretKey) -> Result<u64, ClientError> {
         match self.read(Question::Nonce(key.address())).await?.answer {
             Answer::Nonce(next) => Ok(next),
-            other => bail!("peers answer {other:?} when they are asked for a nonce"),
+            other => Err(ClientError::OtherAnswer(other)),
         }
     }
 
     /// Asks all peers a read-only question until a quorum signs the same answer (OSDI '99, §5.1). Where they differ,
     /// because some are behind, those are asked anew for an answer from the height that a correct one has reached.
-    pub(crate) async fn read(&self, question: Question) -> Result<Read> {
+    pub async fn read(&self, question: Question) -> Result<Read, ClientError> {
         let (quorum, (for_quorum, for_accord)) = (self.validators.quorum(), READ_PATIENCE);
         let (began, mut at_least) = (Instant::now(), None);
         loop {
@@ -223,29 +212,26 @@ impl Client {
                 }
             }
             let patience = if heights.len() < quorum { for_quorum } else { for_accord };
-            ensure!(
-                began.elapsed() < patience,
-                "{} of {} peers answered, and no quorum of {quorum} alike; look at `dtn-cli l1 status`",
-                heights.len(),
-                self.peers.len(),
-            );
+            if began.elapsed() >= patience {
+                return Err(ClientError::NoAccord { answers: heights.len(), peers: self.peers.len(), quorum });
+            }
             at_least = self.reached(heights.into_values()).max(at_least);
             sleep(PAUSE).await;
         }
     }
 
     /// The height that the network has reached.
-    pub(crate) async fn height(&self) -> Result<u64> {
+    pub async fn height(&self) -> Result<u64, ClientError> {
         self.believed(async |peer| peer.status().await.ok().map(|status| status.height)).await
     }
 
     /// The number of the last round that was opened.
-    pub(crate) async fn last_round(&self) -> Result<u64> {
+    pub async fn last_round(&self) -> Result<u64, ClientError> {
         self.believed(async |peer| peer.rounds().await.ok().map(|rounds| rounds.last)).await
     }
 
     /// A round as f + 1 peers know it; none while they differ, or if they have none.
-    pub(crate) async fn round(&self, number: u64) -> Result<Option<Round>> {
+    pub async fn round(&self, number: u64) -> Result<Option<Round>, ClientError> {
         let answers = self.gather(self.validators.quorum(), async |peer| peer.round(number).await.ok()).await;
         if answers.len() < self.convincing() {
             return Err(self.too_few(answers.len()));
@@ -255,21 +241,17 @@ impl Client {
         Ok(known.find(convinces).cloned())
     }
 
-    fn too_few(&self, answers: usize) -> anyhow::Error {
-        let need = self.convincing();
-        anyhow!(
-            "{answers} of {} peers answer, fewer than the {need} that convince; is the network up (`dtn-cli l1 status`)?",
-            self.peers.len()
-        )
+    fn too_few(&self, answers: usize) -> ClientError {
+        ClientError::TooFew { answers, peers: self.peers.len(), need: self.convincing() }
     }
 
     /// Executes transactions, some at a time, and gives the answers in their order. When it fails, or is dropped, `tell` has
     /// been told what was handed in and what of that is final.
-    pub(crate) async fn execute_all(
+    pub async fn execute_all(
         &self,
         transactions: &[Transaction],
         tell: impl Fn(Event<'_>),
-    ) -> Result<Vec<Accepted>> {
+    ) -> Result<Vec<Accepted>, ClientError> {
         let execute = |(index, transaction)| {
             let tell = &tell;
             async move {
@@ -277,7 +259,7 @@ impl Client {
                 let executed = self.execute(transaction).await;
                 match &executed {
                     Ok(accepted) => tell(Event::Final(index, accepted)),
-                    Err(error) if error.is::<Refused>() => tell(Event::Refused(index)),
+                    Err(ClientError::Refused { .. }) => tell(Event::Refused(index)),
                     Err(_) => {}
                 }
                 executed
@@ -288,7 +270,7 @@ impl Client {
 
     /// Hands in a transaction and waits until a quorum signs the same reply. Hands it in again to all peers now and
     /// then, as the client of OSDI '99, §4.1 does when the primary does not answer.
-    async fn execute(&self, transaction: &Transaction) -> Result<Accepted> {
+    async fn execute(&self, transaction: &Transaction) -> Result<Accepted, ClientError> {
         let hash = transaction.hash(&self.domain);
         let began = Instant::now();
         let (mut heard, mut height, mut moved) = (began, 0, began);
@@ -313,14 +295,16 @@ impl Client {
                 }
             } else if refused
                 && most.is_none()
-                && let Some((_, reason)) = refusals.pop()
+                && let Some((kind, reason)) = refusals.pop()
             {
-                bail!(Refused(reason));
+                return Err(ClientError::Refused { kind, reason });
             }
             if answers >= self.convincing() {
                 heard = Instant::now();
             } else {
-                ensure!(heard.elapsed() < SILENCE, self.too_few(answers));
+                if heard.elapsed() >= SILENCE {
+                    return Err(self.too_few(answers));
+                }
                 sleep(PAUSE).await;
             }
             if let Ok(reached) = self.height().await
@@ -328,13 +312,10 @@ impl Client {
             {
                 (height, moved) = (reached, Instant::now());
             }
-            ensure!(
-                moved.elapsed() < STANDSTILL && began.elapsed() < PATIENCE,
-                "order {hash} is not final after {} s; the network is at height {height} since {} s. Look at \
-                 `dtn-cli l1 status` (a quorum must be connected) and at the peers' logs",
-                began.elapsed().as_secs(),
-                moved.elapsed().as_secs()
-            );
+            if moved.elapsed() >= STANDSTILL || began.elapsed() >= PATIENCE {
+                let (after_s, still_s) = (began.elapsed().as_secs(), moved.elapsed().as_secs());
+                return Err(ClientError::NotFinal { transaction: hash, after_s, height, still_s });
+            }
             if is_final.is_none() {
                 refusals = self.submit_to_all(transaction, hash).await;
             }
@@ -394,7 +375,7 @@ impl Client {
     }
 
     /// A final header whose certificate holds, from the first peer that gives it. The signatures convince, not the peer.
-    pub(crate) async fn certificate(&self, height: u64) -> Result<CertifiedHeader> {
+    pub async fn certificate(&self, height: u64) -> Result<CertifiedHeader, ClientError> {
         let mut asked: FuturesUnordered<_> =
             self.peers.iter().map(async |peer| peer.certificate(height).await.ok()).collect();
         let (mut answers, mut bad) = (0, None);
@@ -411,12 +392,10 @@ impl Client {
             }
         }
         match bad {
-            Some(error) => Err(error),
+            Some(error) => Err(error.into()),
             None if answers < self.convincing() => Err(self.too_few(answers)),
-            None if self.height().await.is_ok_and(|reached| reached >= height) => {
-                bail!("no peer keeps the block at height {height} any more (`retain_blocks` in node.toml)")
-            }
-            None => bail!("there is no final block at height {height} yet"),
+            None if self.height().await.is_ok_and(|reached| reached >= height) => Err(ClientError::Gone(height)),
+            None => Err(ClientError::NotYet(height)),
         }
     }
 }
@@ -462,7 +441,7 @@ enum Outcome {
 async fn submit_to(peer: &HttpClient, transaction: &Transaction, hash: B256) -> Outcome {
     match timeout(SUBMIT_TIMEOUT, peer.submit(transaction.clone())).await {
         Ok(Ok(_)) => Outcome::Taken,
-        Ok(Err(ClientError::Call(error))) => match RefusalKind::of(&error) {
+        Ok(Err(jsonrpsee::core::ClientError::Call(error))) => match RefusalKind::of(&error) {
             Some(RefusalKind::Pending { transaction }) if transaction == hash => Outcome::Taken,
             Some(RefusalKind::Final { .. }) => Outcome::Taken,
             // It may be taken later.

@@ -2,43 +2,58 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
 use dtn_ledger::{Copies, Lead, OpenOrder};
 use dtn_primitives::{Address, B256, Claim, Payload, Signature, Transaction};
 
-use super::blocks::FinalBlock;
+use crate::FinalBlock;
+
+/// What no final blocks say.
+#[derive(Debug, thiserror::Error)]
+pub enum RaceError {
+    /// A claim for a race that was not opened before it.
+    #[error("block {0} has a claim for a race that no block before it has opened")]
+    NotOpen(u64),
+    /// A race that nobody ran.
+    #[error("a race without a claim")]
+    NoClaim,
+}
 
 /// A race that a block ended with a winner.
 #[derive(Debug)]
-pub(crate) struct Race {
-    /// The transaction that was worked for, and its hash.
-    pub(crate) order: Transaction,
-    pub(crate) transaction: B256,
-    /// The height and the hash of the block that ended it.
-    pub(crate) height: u64,
-    pub(crate) block: B256,
+pub struct Race {
+    /// The transaction that was worked for.
+    pub order: Transaction,
+    /// The hash of the transaction.
+    pub transaction: B256,
+    /// The height of the block that ended it.
+    pub height: u64,
+    /// The hash of that block.
+    pub block: B256,
     /// The claims in the order of the blocks, each of which took the lead from the one before.
-    pub(crate) parts: Vec<Part>,
+    pub parts: Vec<Part>,
 }
 
 /// One worker's part in a race.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
-    pub(crate) worker: Address,
-    pub(crate) claim: Claim,
-    pub(crate) signature: Signature,
+pub struct Part {
+    /// Who worked.
+    pub worker: Address,
+    /// What it claims.
+    pub claim: Claim,
+    /// Its signature of the claim.
+    pub signature: Signature,
 }
 
 impl Race {
     /// The part that won, which is that with the lowest hash.
-    pub(crate) fn winner(&self) -> Result<&Part> {
-        self.parts.iter().min_by_key(|part| part.claim.hash).context("a race without a claim")
+    pub fn winner(&self) -> Result<&Part, RaceError> {
+        self.parts.iter().min_by_key(|part| part.claim.hash).ok_or(RaceError::NoClaim)
     }
 }
 
 /// The races that are open after the blocks so far, which begin with the first of the network.
 #[derive(Debug, Default)]
-pub(crate) struct Races {
+pub struct Races {
     open: BTreeMap<B256, Open>,
     lines: BTreeMap<B256, Copies>,
 }
@@ -53,7 +68,7 @@ struct Open {
 
 impl Races {
     /// Takes the next block, and gives the races that it ends with a winner.
-    pub(crate) fn next(&mut self, block: FinalBlock) -> Result<Vec<Race>> {
+    pub fn next(&mut self, block: FinalBlock) -> Result<Vec<Race>, RaceError> {
         let FinalBlock { hash, block, transaction_hashes, .. } = block;
         let (height, opened_at_ms) = (block.header.height, block.header.timestamp);
         // Those of its own claims do not end with it.
@@ -64,9 +79,7 @@ impl Races {
         for (transaction, transaction_hash) in block.transactions.into_iter().zip(transaction_hashes) {
             let opens = match &transaction.payload {
                 Payload::Claim(claim) => {
-                    let unknown =
-                        || format!("block {height} has a claim for a race that no block before it has opened");
-                    let open = self.open.get_mut(&claim.order).with_context(unknown)?;
+                    let open = self.open.get_mut(&claim.order).ok_or(RaceError::NotOpen(height))?;
                     open.claim(&transaction, claim, transaction_hash, opened_at_ms);
                     false
                 }
@@ -186,6 +199,6 @@ mod tests {
         races.next(block(2, vec![claim(&order, 2, 9)])).unwrap();
         races.next(block(5, vec![])).unwrap();
         let late = races.next(block(6, vec![claim(&order, 3, 5)])).unwrap_err();
-        assert!(late.to_string().contains("no block before it has opened"), "{late}");
+        assert!(matches!(late, RaceError::NotOpen(6)), "{late}");
     }
 }

@@ -1,84 +1,131 @@
-//! An entry of the ledger: a race that is over, with all that it takes to check it alone.
+//! The ledger of races: an entry for each race that is over, with all that it takes to check it alone.
 
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
-    Address, B256, Bytes, Claim, Domain, Genesis, Payload, Signature, Transaction, TransactionError, ValidatorIndex,
-    ValidatorSet, keccak256,
+    Address, B256, Bytes, Claim, Domain, Genesis, GenesisError, Payload, Signature, Transaction, TransactionError,
+    ValidatorIndex, ValidatorSet, keccak256,
 };
 use serde::{Deserialize, Serialize};
 
-use super::winner_name;
-use crate::l1::races::{Part, Race};
+use crate::{FinalBlock, Part, Race, RaceError, Races};
 
 /// What an entry's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     /// 1 for the first.
-    pub(super) number: u64,
+    pub number: u64,
     /// The network.
-    pub(super) network_id: B256,
+    pub network_id: B256,
     /// The chain that it settles on.
-    pub(super) chain_id: u64,
-    /// The height of the block that closed the race, and its hash.
-    pub(super) height: u64,
-    pub(super) block: B256,
-    /// Who won, by name and by address.
-    pub(super) node: String,
-    pub(super) worker: Address,
+    pub chain_id: u64,
+    /// The height of the block that closed the race.
+    pub height: u64,
+    /// The hash of that block.
+    pub block: B256,
+    /// Who won, by name.
+    pub node: String,
+    /// Who won.
+    pub worker: Address,
     /// The hash of the transaction that was worked for.
-    pub(super) transaction: B256,
+    pub transaction: B256,
     /// Who signed it: the validator that took in the line, or the order's requester.
-    pub(super) requester: Address,
+    pub requester: Address,
     /// What was signed.
-    pub(super) payload: Payload,
-    pub(super) requester_signature: Signature,
+    pub payload: Payload,
+    /// The signature of that.
+    pub requester_signature: Signature,
     /// The race: the hash of the block that opened it.
-    pub(super) race: B256,
-    /// What the winner claims, and signs.
-    pub(super) payee: Address,
-    pub(super) nonce: u64,
-    pub(super) hash: B256,
-    pub(super) started_at_us: u64,
-    pub(super) ended_at_us: u64,
-    pub(super) duration_us: u64,
-    pub(super) signature: Signature,
+    pub race: B256,
+    /// Whom the winner has paid.
+    pub payee: Address,
+    /// The winner's solution.
+    pub nonce: u64,
+    /// The solution's hash.
+    pub hash: B256,
+    /// When the winner's search began, in microseconds since the Unix epoch by its own clock.
+    pub started_at_us: u64,
+    /// When it ended.
+    pub ended_at_us: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// The winner's signature of the claim.
+    pub signature: Signature,
     /// The hash of the entry before; zeros for the first.
-    pub(super) previous: B256,
+    pub previous: B256,
 }
 
 /// An entry with its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub struct Entry {
+    /// What the hash covers.
     #[serde(flatten)]
-    pub(super) record: Record,
-    pub(super) entry_hash: B256,
+    pub record: Record,
+    /// The hash.
+    pub entry_hash: B256,
 }
 
 /// What is wrong with an entry.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum EntryError {
+pub enum EntryError {
+    /// It has another number than the next.
     #[error("it has the number {0}")]
     Number(u64),
+    /// It does not follow the one before.
     #[error("it follows entry {have}, and the entry before it is {need}")]
-    Link { have: B256, need: B256 },
+    Link {
+        /// What it has.
+        have: B256,
+        /// What it should have.
+        need: B256,
+    },
+    /// Its hash is not that of its content.
     #[error("its content hashes to {actual}, not to {stated}")]
-    Hash { stated: B256, actual: B256 },
+    Hash {
+        /// What it states.
+        stated: B256,
+        /// What it is.
+        actual: B256,
+    },
+    /// It is of another network than those before.
     #[error("it is of network {0}, and the others are not")]
     OtherNetwork(B256),
+    /// It is of another network than the genesis.
     #[error("it is of network {have}, and the genesis is that of {need}")]
-    NotOfGenesis { have: B256, need: B256 },
+    NotOfGenesis {
+        /// What it has.
+        have: B256,
+        /// What it should have.
+        need: B256,
+    },
+    /// The winner is not who it is called.
     #[error("{worker} is not {node} of the genesis")]
-    NotTheNode { worker: Address, node: String },
+    NotTheNode {
+        /// The winner.
+        worker: Address,
+        /// Its name.
+        node: String,
+    },
+    /// A line that no validator took in.
     #[error("{0} is not a validator of the genesis and takes in no lines")]
     NotAValidator(Address),
+    /// The transaction is another one.
     #[error("what was signed is transaction {actual}, not {stated}")]
-    Transaction { stated: B256, actual: B256 },
+    Transaction {
+        /// What it states.
+        stated: B256,
+        /// What it is.
+        actual: B256,
+    },
+    /// The transaction does not hold.
     #[error("the transaction: {0}")]
     Order(TransactionError),
+    /// The claim does not hold.
     #[error("the claim: {0}")]
     Claim(TransactionError),
+    /// Nothing was asked for.
     #[error("the transaction asks for no work")]
     NoWork,
+    /// The work is not there.
     #[error("the work: {0}")]
     Work(PowError),
 }
@@ -107,7 +154,7 @@ impl Record {
     }
 
     /// What was sent: the bytes of a line, or an order as JSON.
-    pub(super) fn data(&self) -> Bytes {
+    pub fn data(&self) -> Bytes {
         match &self.payload {
             Payload::Line(line) => line.data.clone(),
             other => serde_json::to_vec(other).unwrap_or_default().into(),
@@ -115,7 +162,7 @@ impl Record {
     }
 
     /// The same as text; what is not UTF-8 is replaced by U+FFFD.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.data()).into_owned()
     }
 }
@@ -162,19 +209,60 @@ impl Entry {
     }
 }
 
+/// Makes entries of blocks, from the first of the network on.
+#[derive(Debug)]
+pub struct Writer {
+    genesis: Genesis,
+    races: Races,
+    validators: ValidatorSet,
+    /// The end of what was written.
+    pub head: Head,
+}
+
+impl Writer {
+    /// The ledger of a network before its first block.
+    pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+        let validators = genesis.validator_set()?;
+        Ok(Self { genesis, races: Races::default(), validators, head: Head::default() })
+    }
+
+    /// The entries of the races that the next block closes.
+    pub fn next(&mut self, block: FinalBlock) -> Result<Vec<Entry>, RaceError> {
+        let mut entries = Vec::new();
+        for race in self.races.next(block)? {
+            let won = race.winner()?;
+            // Whoever shows the work may claim, so the winner may be nobody of the genesis.
+            let index = self.validators.index_of(won.worker).map(|index| index.as_usize());
+            let node = winner_name(won.worker, index);
+            entries.push(self.head.enter(&race, won, &self.genesis, node));
+        }
+        Ok(entries)
+    }
+}
+
+/// What the validator with this index is called: they count from 1, in the order of their addresses.
+pub fn node_name(index: usize) -> String {
+    format!("Node{}", index + 1)
+}
+
+/// What whoever wins is called: a validator by its index, anybody else by address.
+pub fn winner_name(worker: Address, index: Option<usize>) -> String {
+    index.map_or_else(|| worker.to_string(), node_name)
+}
+
 /// The end of a ledger: what the next entry follows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub struct Head {
     /// How many entries there are.
-    pub(super) entries: u64,
+    pub entries: u64,
     /// The hash of the last; zeros if there is none.
-    pub(super) entry_hash: B256,
+    pub entry_hash: B256,
     network_id: Option<B256>,
 }
 
 impl Head {
     /// The entry of the next race that is over.
-    pub(super) fn enter(&mut self, race: &Race, won: &Part, genesis: &Genesis, node: String) -> Entry {
+    pub fn enter(&mut self, race: &Race, won: &Part, genesis: &Genesis, node: String) -> Entry {
         let Race { order, transaction, height, block, .. } = race;
         let Part { worker, claim, signature } = won;
         let record = Record {
@@ -205,7 +293,7 @@ impl Head {
     }
 
     /// Takes an entry that somebody else made, if it is right.
-    pub(super) fn check(&mut self, entry: &Entry, genesis: Option<&Genesis>) -> Result<(), EntryError> {
+    pub fn check(&mut self, entry: &Entry, genesis: Option<&Genesis>) -> Result<(), EntryError> {
         let record = &entry.record;
         entry.check_alone(genesis)?;
         if self.network_id.is_some_and(|others| others != record.network_id) {
