@@ -123,7 +123,7 @@ fn a_process_killed_at_any_moment_has_its_last_blocks_or_what_it_said_about_them
     let mut last = 0;
     for round in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_process_that_commits_until_it_is_killed", "--nocapture"])
+            .args(["--exact", "durability::a_process_that_commits_until_it_is_killed", "--nocapture"])
             .env(VICTIM, &path)
             .stdout(Stdio::piped())
             .spawn()
