@@ -250,9 +250,14 @@ async fn a_validator_that_runs_twice_is_told_so_by_the_others() {
         seen.contains(&1.0).then_some(())
     })
     .await;
-    let api = cluster.nodes[0].as_ref().unwrap().api();
-    counts(api, r#"dtn_peer_twins_total{peer="3"}"#, 1.0).await;
-    assert_eq!(metric(api, "dtn_twin_seen").await, 0.0);
+    // One of them may lie, so that two have said so; the third need not have seen both.
+    let others: Vec<_> = cluster.nodes[..3].iter().flatten().map(Node::api).collect();
+    let mut tellers = 0;
+    for api in others {
+        tellers += usize::from(metric(api, r#"dtn_peer_twins_total{peer="3"}"#).await >= 1.0);
+        assert_eq!(metric(api, "dtn_twin_seen").await, 0.0);
+    }
+    assert!(tellers >= 2, "{tellers}");
     twin.shutdown().await;
     cluster.shutdown().await;
 }
