@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {newDistributor, newRegistry, newWallet} from "../helpers/Deployed.sol";
+import {Fixture} from "../helpers/Fixture.sol";
+import {Outcomes, Reentrant, Stubborn} from "../helpers/Mocks.sol";
+import {payloadHash} from "../helpers/Races.sol";
+import {Allotment, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Pow, Solution} from "../../src/rewards/Pow.sol";
+import {Purse} from "../../src/rewards/Purse.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {IOutcomes, IRegistry, RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {Wallet} from "../../src/wallet/Wallet.sol";
+
+contract RewardDistributorTest is Fixture {
+    MultiSigWallet private wallet;
+    ResultRegistry private registry;
+    Outcomes private outcomes;
+    RewardDistributor private distributor;
+    address[] private owners;
+    address[] private validators;
+    address private constant PAYEE = address(0xCAFE);
+
+    function setUp() public {
+        owners = makeOwners(5);
+        validators = makeValidators(4);
+        wallet = newWallet(owners, 3);
+        registry = newRegistry(NETWORK, EPOCH, validators);
+        outcomes = new Outcomes();
+        distributor = deployDistributor(address(wallet));
+        vm.deal(address(distributor), 100 ether);
+    }
+
+    function test_KnowsItsLocks() public view {
+        assertEq(address(distributor.registry()), address(registry));
+        assertEq(address(distributor.aow()), address(outcomes));
+        assertEq(distributor.multisig(), address(wallet));
+    }
+
+    function test_RevertWhen_ALockIsNoContract() public {
+        Allotment[] memory none = new Allotment[](0);
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
+        newDistributor(IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none);
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
+        deployDistributor(registry, address(outcomes), owners[0], new address[](0));
+        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[1]));
+        deployDistributor(registry, owners[1], address(wallet), new address[](0));
+    }
+
+    function test_TakesFunds() public {
+        vm.deal(address(this), 1 ether);
+        vm.expectEmit(address(distributor));
+        emit Purse.Funded(address(this), 1 ether);
+        payable(address(distributor)).transfer(1 ether);
+        assertEq(address(distributor).balance, 101 ether);
+    }
+
+    /// @dev The way a reward takes in earnest: certificate, proposal, confirmations, execution.
+    function test_PaysThroughBothLocks() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
+        approve(data, result.id);
+        vm.expectEmit(address(distributor));
+        emit RewardDistributor.Paid(result.id, PAYEE, 2 ether, 1);
+        vm.prank(owners[4]);
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(PAYEE.balance, 2 ether);
+        assertEq(address(distributor).balance, 98 ether);
+        assertTrue(distributor.isPaid(result.id));
+    }
+
+    function test_PaysASingleResult() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 1, 0);
+        assertEq(proof.length, 0);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    function test_RevertWhen_CallerIsNotTheMultisig() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        address[3] memory callers = [owners[0], validators[0], PAYEE];
+        for (uint256 i; i < 3; ++i) {
+            vm.prank(callers[i]);
+            vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, callers[i]));
+            distributor.pay(header, result, proof, solutionOf[result.id]);
+        }
+    }
+
+    function test_RevertWhen_PaidTwice() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        pay(header, result, proof);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id));
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    /// @dev The worker counts, whoever is paid. Others go on being paid, and what was paid before stays.
+    function test_RevertWhen_WorkerIsBarred() public {
+        bytes32[] memory leaves = new bytes32[](5);
+        for (uint256 i; i < 5; ++i) {
+            leaves[i] = leafOf(resultAt(i, PAYEE, 1 ether));
+        }
+        (bytes32 root,) = merkle(leaves, 0);
+        Header memory header = makeHeader(1, root);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        (, bytes32[] memory proof) = merkle(leaves, 0);
+        pay(header, resultAt(0, PAYEE, 1 ether), proof);
+
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 0));
+        for (uint256 i = 1; i < 5; ++i) {
+            (, proof) = merkle(leaves, i);
+            Result memory result = resultAt(i, PAYEE, 1 ether);
+            if (i == 4) {
+                assertEq(result.worker, validators[0]);
+                bytes memory reason =
+                    abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, result.worker);
+                expectRefusal(header, result, proof, reason);
+                assertFalse(distributor.isPaid(result.id));
+            } else {
+                pay(header, result, proof);
+            }
+        }
+        assertEq(PAYEE.balance, 4 ether);
+    }
+
+    /// @dev Barring comes in time even when the owners have agreed to pay before.
+    function test_RevertWhen_WorkerIsBarredAfterTheOwnersAgreed() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
+        bytes32 id = approve(data, result.id);
+        registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 3));
+        bytes memory inner = abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, validators[3]);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, inner));
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(PAYEE.balance, 0);
+    }
+
+    /// @dev The id counts, whatever else the second result says and whichever block it is in.
+    function test_RevertWhen_IdIsPaidInAnotherBlock() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        pay(header, result, proof);
+        Result memory again = Result(result.id, validators[0], address(0xD00D), 3 ether, keccak256("another claim"));
+        bytes32[] memory leaves = new bytes32[](1);
+        leaves[0] = leafOf(again);
+        Header memory later = makeHeader(2, leaves[0]);
+        registry.finalize(later, VIEW, certificate(later, validators, 0, 3));
+        expectRefusal(
+            later, again, new bytes32[](0), abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id)
+        );
+    }
+
+    function test_RevertWhen_BlockIsNotFinalized() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = block_(PAYEE, 2 ether, 5, 3);
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
+        );
+    }
+
+    function test_RevertWhen_AnotherBlockIsFinalized() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        header.timestamp += 1;
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
+        );
+    }
+
+    function testFuzz_RevertWhen_ResultIsNotTheProvenOne(uint8 field, uint256 delta) public {
+        delta = bound(delta, 1, 10 ether);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        field = field % 5;
+        if (field == 0) result.id = keccak256(abi.encode(result.id, delta));
+        else if (field == 1) result.payee = address(uint160(result.payee) + uint160(delta));
+        else if (field == 2) result.amount += delta;
+        else if (field == 3) result.worker = address(uint160(result.worker) ^ uint160(delta));
+        else result.digest = keccak256(abi.encode(result.digest, delta));
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
+        );
+    }
+
+    function test_RevertWhen_ProofIsWrong() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        bytes memory reason = abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result));
+        expectRefusal(header, result, new bytes32[](0), reason);
+        bytes32[] memory longer = new bytes32[](proof.length + 1);
+        for (uint256 i; i < proof.length; ++i) {
+            longer[i] = proof[i];
+        }
+        expectRefusal(header, result, longer, reason);
+        proof[0] = keccak256("wrong");
+        expectRefusal(header, result, proof, reason);
+    }
+
+    function test_RevertWhen_BlockHasNoResults() public {
+        Header memory header = makeHeader(1, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        Result memory result = Result(keccak256("order"), validators[0], PAYEE, 1, 0);
+        expectRefusal(
+            header,
+            result,
+            new bytes32[](0),
+            abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
+        );
+    }
+
+    function test_RevertWhen_PayeeIsZero() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(0), 2 ether, 5, 3);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.ZeroPayee.selector, result.id));
+    }
+
+    function test_RevertWhen_FundsAreShort() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 101 ether, 5, 3);
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(Purse.InsufficientFunds.selector, 100 ether, 101 ether)
+        );
+        vm.deal(address(distributor), 101 ether);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 101 ether);
+    }
+
+    /// @dev A payee that fails, in whichever way, loses nothing, and stops nobody else's payment.
+    function test_FailedPaymentCanBeTriedAgain() public {
+        Stubborn payee = new Stubborn();
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        bytes[3] memory reasons =
+            [abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether), new bytes(0), new bytes(0)];
+        for (uint256 i; i < 3; ++i) {
+            payee.setMood(Stubborn.Mood(i + 1));
+            vm.prank(address(wallet));
+            vm.expectRevert(
+                abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), reasons[i])
+            );
+            distributor.pay{gas: 1_000_000}(header, result, proof, solutionOf[result.id]);
+            assertFalse(distributor.isPaid(result.id));
+            assertEq(address(distributor).balance, 100 ether);
+        }
+        payee.setMood(Stubborn.Mood.Willing);
+        pay(header, result, proof);
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    /// @dev The wallet reports the whole chain of reasons, and its proposal stays open.
+    function test_FailureShowsThroughTheWallet() public {
+        Stubborn payee = new Stubborn();
+        payee.setMood(Stubborn.Mood.Reverting);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
+        bytes32 id = approve(data, result.id);
+        bytes memory inner = abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether);
+        bytes memory middle = abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), inner);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, middle));
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+
+        payee.setMood(Stubborn.Mood.Willing);
+        vm.prank(owners[0]);
+        wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    /// @dev The payee is the multisig itself here, the strongest position from which to call back.
+    function test_ReentrantMultisigIsPaidOnce() public {
+        Reentrant payee = new Reentrant();
+        distributor = deployDistributor(address(payee));
+        vm.deal(address(distributor), 100 ether);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(payee), 2 ether, 5, 3);
+        payee.prepare(
+            address(distributor), abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]))
+        );
+        vm.prank(address(payee));
+        distributor.pay(header, result, proof, solutionOf[result.id]);
+        assertTrue(payee.attempted());
+        assertFalse(payee.succeeded());
+        assertEq(payee.answer(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector));
+        assertEq(address(payee).balance, 2 ether);
+    }
+
+    function testFuzz_PaysEveryResultOfABlock(uint8 size, uint96 amount) public {
+        size = uint8(bound(size, 1, 33));
+        amount = uint96(bound(amount, 0, 1 ether));
+        bytes32[] memory leaves = new bytes32[](size);
+        for (uint256 i; i < size; ++i) {
+            leaves[i] = leafOf(resultAt(i, PAYEE, amount));
+        }
+        (bytes32 root,) = merkle(leaves, 0);
+        Header memory header = makeHeader(1, root);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        for (uint256 i; i < size; ++i) {
+            (, bytes32[] memory proof) = merkle(leaves, i);
+            pay(header, resultAt(i, PAYEE, amount), proof);
+        }
+        assertEq(PAYEE.balance, uint256(amount) * size);
+    }
+
+    /// @dev The ids of rounds begin with four zero bytes, up to the last round that there can be.
+    function testFuzz_ARoundIsPaidOnceItsOutcomeStandsAndForThatAlone(uint64 round, bytes32 other) public {
+        bytes32 id = bytes32(uint256(round) << 160 | uint160(validators[1]));
+        bytes32 outcome = keccak256(abi.encode("outcome", round));
+        vm.assume(other != outcome && other != 0);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, outcome);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, id));
+        outcomes.set(id, other);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.NotUpheld.selector, id));
+        assertFalse(distributor.isPaid(id));
+        outcomes.set(id, outcome);
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, id));
+    }
+
+    /// @dev The least id that is an order's, and the greatest that is a round's.
+    function test_AnOrderNeedsASolutionAndARoundAnOutcome() public {
+        bytes32 id = bytes32(uint256(1) << 224);
+        bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("claim"));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongOrder.selector, id, nothing));
+        result.id = bytes32((uint256(1) << 224) - 1);
+        header = makeHeader(2, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, result.id));
+    }
+
+    /// @dev Two locks are open, and the work was not done: by nobody, by another worker, or too little of it.
+    function test_RevertWhen_TheWorkIsNotShown() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        Solution memory own = solutionOf[result.id];
+        delete solutionOf[result.id];
+        bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongOrder.selector, result.id, nothing));
+        makeRace(3, validators[0], PAYEE, 2 ether);
+        bytes32 other = payloadHash(domainOf(NETWORK, block.chainid), validators[3], solutionOf[result.id].claim);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongClaim.selector, result.digest, other));
+        solutionOf[result.id] = own;
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+
+        result = makeRace(4, validators[0], PAYEE, 2 ether, type(uint64).max);
+        header = makeHeader(2, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        vm.prank(address(wallet));
+        vm.expectPartialRevert(Pow.WorkMissing.selector);
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
+        assertFalse(distributor.isPaid(result.id));
+    }
+
+    function test_RevertWhen_TheWorkerOfARoundIsBarred() public {
+        bytes32 id = bytes32(uint256(7) << 160 | uint160(validators[1]));
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("outcome"));
+        outcomes.set(id, keccak256("outcome"));
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 1));
+        expectRefusal(
+            header, result, proof, abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, id, validators[1])
+        );
+    }
+
+    function deployDistributor(address multisig) private returns (RewardDistributor) {
+        return deployDistributor(registry, address(outcomes), multisig, new address[](0));
+    }
+
+    /// @dev A final block with one result, of the second validator.
+    function finalizedOnly(bytes32 id, bytes32 digest)
+        private
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        result = Result(id, validators[1], PAYEE, 2 ether, digest);
+        header = makeHeader(1, leafOf(result));
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        proof = new bytes32[](0);
+    }
+
+    function resultAt(uint256 index, address payee, uint256 amount) private returns (Result memory) {
+        return makeRace(index, validators[index % 4], payee, amount);
+    }
+
+    /// @dev A block with one result of interest among others.
+    function block_(address payee, uint256 amount, uint256 size, uint256 index)
+        private
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        bytes32[] memory leaves = new bytes32[](size);
+        for (uint256 i; i < size; ++i) {
+            leaves[i] = leafOf(resultAt(i, address(uint160(1 + i)), 1 ether));
+        }
+        result = resultAt(index, payee, amount);
+        leaves[index] = leafOf(result);
+        bytes32 root;
+        (root, proof) = merkle(leaves, index);
+        header = makeHeader(1, root);
+    }
+
+    function finalized(address payee, uint256 amount, uint256 size, uint256 index)
+        private
+        returns (Header memory header, Result memory result, bytes32[] memory proof)
+    {
+        (header, result, proof) = block_(payee, amount, size, index);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+    }
+
+    function approve(bytes memory data, bytes32 salt) private returns (bytes32 id) {
+        vm.prank(owners[0]);
+        id = wallet.proposeTransaction(address(distributor), 0, data, 0, salt);
+        for (uint256 i = 1; i < 3; ++i) {
+            vm.prank(owners[i]);
+            wallet.confirmTransaction(id);
+        }
+    }
+
+    function pay(Header memory header, Result memory result, bytes32[] memory proof) private {
+        vm.prank(address(wallet));
+        distributor.pay(header, result, proof, solutionOf[result.id]);
+    }
+
+    function expectRefusal(Header memory header, Result memory result, bytes32[] memory proof, bytes memory reason)
+        private
+    {
+        uint256 before = address(distributor).balance;
+        vm.prank(address(wallet));
+        vm.expectRevert(reason);
+        distributor.pay(header, result, proof, solutionOf[result.id]);
+        assertEq(address(distributor).balance, before);
+    }
+}

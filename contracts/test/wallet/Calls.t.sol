@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {newToken} from "../helpers/Deployed.sol";
+import {Signed} from "../helpers/Digests.sol";
+import {AnsweringToken, Stubborn} from "../helpers/Mocks.sol";
+import {WalletFixture} from "../helpers/WalletFixture.sol";
+import {Shouter} from "../helpers/WalletMocks.sol";
+import {Owners} from "../../src/wallet/Owners.sol";
+import {Wallet} from "../../src/wallet/Wallet.sol";
+
+contract BatchTest is WalletFixture {
+    Wallet.Call[] private calls;
+
+    function test_MakesAllCallsInOrder() public {
+        IERC20 token = newToken(address(wallet), 100);
+        add(PAYEE, 1 ether, "", false);
+        add(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 40)), false);
+        add(address(wallet), 0, abi.encodeCall(wallet.addOwner, (PAYEE, 4)), false);
+        add(address(wallet), 0, abi.encodeCall(wallet.removeOwner, (owners[0], 2)), false);
+        signSelf(batch());
+        assertEq(PAYEE.balance, 1 ether);
+        assertEq(token.balanceOf(PAYEE), 40);
+        assertTrue(wallet.isOwner(PAYEE));
+        assertFalse(wallet.isOwner(owners[0]));
+        assertEq(wallet.threshold(), 2);
+    }
+
+    function test_WorksOnChainToo() public {
+        add(PAYEE, 1 ether, "", false);
+        add(PAYEE, 2 ether, "", false);
+        vm.prank(owners[0]);
+        bytes32 id = wallet.proposeTransaction(address(wallet), 0, batch(), 0, SALT);
+        vm.prank(owners[1]);
+        wallet.confirmTransaction(id);
+        vm.prank(owners[2]);
+        wallet.executeTransaction(address(wallet), 0, batch(), 0, SALT);
+        assertEq(PAYEE.balance, 3 ether);
+    }
+
+    function test_EmptyBatchDoesNothing() public {
+        signSelf(batch());
+        assertEq(wallet.nonce(), 1);
+    }
+
+    function test_RevertWhen_CalledByAnybodyButTheWallet() public {
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Owners.OnlyWallet.selector, owners[0]));
+        wallet.batch(calls);
+    }
+
+    function test_AllOrNothing() public {
+        add(PAYEE, 1 ether, "", false);
+        add(address(unwilling()), 1 ether, "", false);
+        expectRefusal(1, abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether));
+        assertEq(PAYEE.balance, 0);
+        assertEq(wallet.nonce(), 0);
+    }
+
+    function test_CallThatMayFailDoesNotStopTheOthers() public {
+        add(PAYEE, 1 ether, "", false);
+        add(address(unwilling()), 1 ether, "", true);
+        add(PAYEE, 2 ether, "", true);
+        vm.expectEmit(address(wallet));
+        emit Wallet.CallFailed(bytes32(uint256(1)), abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether));
+        signSelf(batch());
+        assertEq(PAYEE.balance, 3 ether);
+    }
+
+    /// @dev Whatever keeps a call from being made is a failure of that call.
+    function test_EveryFailureMayBeAllowed() public {
+        add(PAYEE, 101 ether, "", true);
+        add(PAYEE, 0, hex"12345678", true);
+        add(address(new AnsweringToken(abi.encode(false))), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), true);
+        add(address(wallet), 0, abi.encodeCall(wallet.changeThreshold, (6)), true);
+        expectFailure(0, abi.encodeWithSelector(Wallet.InsufficientFunds.selector, 100 ether, 101 ether));
+        expectFailure(1, abi.encodeWithSelector(Wallet.NoCode.selector, PAYEE));
+        expectFailure(2, abi.encode(false));
+        expectFailure(3, abi.encodeWithSelector(Owners.InvalidThreshold.selector, 6, 5));
+        signSelf(batch());
+    }
+
+    function test_RevertWhen_AnyOfThoseIsNotAllowed() public {
+        add(PAYEE, 101 ether, "", false);
+        expectRefusal(0, abi.encodeWithSelector(Wallet.InsufficientFunds.selector, 100 ether, 101 ether));
+        calls[0] = Wallet.Call(PAYEE, 0, hex"12345678", false);
+        expectRefusal(0, abi.encodeWithSelector(Wallet.NoCode.selector, PAYEE));
+        address token = address(new AnsweringToken(abi.encode(false)));
+        calls[0] = Wallet.Call(token, 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), false);
+        expectRefusal(0, abi.encode(false));
+    }
+
+    function test_BatchesNest() public {
+        add(address(unwilling()), 1 ether, "", true);
+        bytes memory inner = batch();
+        delete calls;
+        add(PAYEE, 1 ether, "", false);
+        add(address(wallet), 0, inner, false);
+        signSelf(batch());
+        assertEq(PAYEE.balance, 1 ether);
+    }
+
+    /// @dev An account that is called could otherwise make the wallet pay for a reason that fills a block.
+    function test_ReasonsAreCutAtOneKilobyte() public {
+        Shouter shouter = new Shouter();
+        uint256[4] memory sizes = [uint256(0), 1023, 1024, 1_000_000];
+        for (uint256 i; i < 4; ++i) {
+            delete calls;
+            add(address(shouter), 0, abi.encodeWithSignature("shout(uint256)", sizes[i]), true);
+            expectFailure(0, new bytes(sizes[i] > 1024 ? 1024 : sizes[i]));
+            signSelf(batch());
+        }
+    }
+
+    function add(address to, uint256 value, bytes memory data, bool mayFail) private {
+        calls.push(Wallet.Call(to, value, data, mayFail));
+    }
+
+    function batch() private view returns (bytes memory) {
+        return abi.encodeCall(wallet.batch, (calls));
+    }
+
+    function unwilling() private returns (Stubborn payee) {
+        payee = new Stubborn();
+        payee.setMood(Stubborn.Mood.Reverting);
+    }
+
+    function expectFailure(uint256 index, bytes memory reason) private {
+        vm.expectEmit(address(wallet));
+        emit Wallet.CallFailed(bytes32(index), reason);
+    }
+
+    /// @dev The reason of the batch is within that of its execution.
+    function expectRefusal(uint256 index, bytes memory reason) private {
+        Signed memory call = Signed(address(wallet), 0, batch(), 0);
+        bytes32 digest = digestOf(call);
+        bytes memory signatures = signaturesOf(digest, 0, 3);
+        reason = abi.encodeWithSelector(Wallet.ExecutionFailed.selector, index, reason);
+        vm.prank(RELAYER);
+        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, digest, reason));
+        wallet.executeSignedTransaction(call.to, call.value, call.data, call.expiry, signatures);
+    }
+}
