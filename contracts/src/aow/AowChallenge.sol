@@ -1,38 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Claim, ClaimStatus, IAowChallenge} from "../interfaces/IAowChallenge.sol";
+import {IOutcomes} from "../interfaces/IOutcomes.sol";
+import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
 import {Aow} from "./Aow.sol";
-import {ResultRegistry} from "../registry/ResultRegistry.sol";
-
-/// @notice Where a claim stands. Whether an unchallenged one is final is for the clock to say.
-enum ClaimStatus {
-    None,
-    Posted,
-    Upheld,
-    Slashed
-}
-
-/// @notice All that is kept about one claim, in three storage slots.
-/// @param commitment Hash of the packed checkpoints; zero once slashed.
-/// @param start Where the work starts; zero once slashed.
-/// @param result Where the work ends, by the claim; zero once slashed.
-/// @param bond Wei that vouch for the claim; zero once they have been paid out.
-/// @param height The final block from whose hash the work starts.
-/// @param deadline Last second, in Unix time, at which the claim can be challenged.
-/// @param steps Steps of the work.
-/// @param segmentLength Steps from one checkpoint to the next.
-/// @param status Where the claim stands.
-struct Claim {
-    bytes32 commitment;
-    uint128 start;
-    uint128 result;
-    uint96 bond;
-    uint64 height;
-    uint40 deadline;
-    uint32 steps;
-    uint16 segmentLength;
-    ClaimStatus status;
-}
 
 /// @title Rounds of sequential work, taken at their word unless somebody shows them wrong
 /// @notice A validator posts the result of its work in a round, with checkpoints and a bond. Within the window anyone
@@ -50,7 +22,7 @@ struct Claim {
 /// A wrong claim that nobody challenges becomes final, so the window must be long enough for one honest watcher to be
 /// heard. Checkpoints are in the event, so a watcher needs nobody's help. Who sees a challenge coming can make it first:
 /// a poster that does so loses half of its bond and the claim all the same, and cannot post for that round again.
-contract AowChallenge {
+contract AowChallenge is IAowChallenge {
     /// @notice The most steps of a claim.
     uint256 public constant MAX_STEPS = 1 << 24;
     /// @notice The most steps between two checkpoints, so that every segment can be challenged in one transaction.
@@ -62,14 +34,13 @@ contract AowChallenge {
 
     uint256 private constant NODE_BITS = 160;
 
-    /// @notice It knows the validators and which blocks are final.
-    ResultRegistry public immutable registry;
-    /// @notice Hash of the network's genesis, as the registry has it.
+    /// @inheritdoc IAowChallenge
+    IResultRegistry public immutable registry;
+    /// @inheritdoc IAowChallenge
     bytes32 public immutable networkId;
-    /// @notice The least bond, in wei. It should exceed twice what a challenge costs at the most checkpoints one expects,
-    /// since half of it is what a challenge earns.
+    /// @inheritdoc IAowChallenge
     uint256 public immutable minimumBond;
-    /// @notice Seconds for which a claim can be challenged.
+    /// @inheritdoc IAowChallenge
     uint32 public immutable window;
 
     mapping(bytes32 id => Claim) private _claims;
@@ -150,7 +121,7 @@ contract AowChallenge {
     /// @param registry_ The registry of the network whose rounds are settled.
     /// @param minimumBond_ The least bond in wei, not zero.
     /// @param window_ Seconds for which a claim can be challenged, not zero.
-    constructor(ResultRegistry registry_, uint256 minimumBond_, uint32 window_) {
+    constructor(IResultRegistry registry_, uint256 minimumBond_, uint32 window_) {
         if (address(registry_).code.length == 0) revert NoCode(address(registry_));
         if (minimumBond_ == 0) revert ZeroBond();
         if (window_ == 0) revert ZeroWindow();
@@ -160,13 +131,7 @@ contract AowChallenge {
         window = window_;
     }
 
-    /// @notice Claims the result of the caller's work in a round, with a bond of at least {minimumBond}.
-    /// @param round Number of the round. Each validator may claim it once.
-    /// @param height The block before the round, which the registry must hold.
-    /// @param steps Steps of the work.
-    /// @param checkpoints Elements of 16 bytes each at even distances, the start left out, the result last.
-    /// @param proofDigest Hash of the proof that peers check off chain. It is only repeated in the event.
-    /// @return id What the claim is known by, see {idOf}.
+    /// @inheritdoc IAowChallenge
     function post(uint64 round, uint64 height, uint64 steps, bytes calldata checkpoints, bytes32 proofDigest)
         external
         payable
@@ -194,12 +159,9 @@ contract AowChallenge {
         emit Posted(id, round, msg.sender, height, steps, proofDigest, checkpoints);
     }
 
-    /// @notice Shows that a segment of a claim is wrong, and takes half of the claim's bond.
+    /// @inheritdoc IAowChallenge
     /// @dev Paid to the caller at once: should the caller refuse the money, the only challenge that fails is its own.
     /// The claim is void before the caller runs, so a caller that calls back finds it void.
-    /// @param id The claim.
-    /// @param checkpoints The claim's checkpoints, as they were posted.
-    /// @param segment Index of the checkpoint in which the wrong segment ends; 0 for the one from the start.
     function challenge(bytes32 id, bytes calldata checkpoints, uint256 segment) external {
         Claim storage claim = _open(id);
         bytes32 commitment = keccak256(checkpoints);
@@ -221,9 +183,8 @@ contract AowChallenge {
         _pay(msg.sender, reward);
     }
 
-    /// @notice Takes the whole work of a claim of at most {MAX_WHOLE} steps back. If it holds, the claim is final.
+    /// @inheritdoc IAowChallenge
     /// @dev This looks at the start and the result alone. Checkpoints in between may still be wrong; the result is not.
-    /// @param id The claim.
     function verifyWhole(bytes32 id) external {
         Claim storage claim = _open(id);
         if (claim.steps > MAX_WHOLE) revert TooLongToVerify(claim.steps, MAX_WHOLE);
@@ -233,8 +194,7 @@ contract AowChallenge {
         emit Upheld(id);
     }
 
-    /// @notice Returns the bond of a final claim to its node. Anyone may ask for it.
-    /// @param id The claim.
+    /// @inheritdoc IAowChallenge
     function release(bytes32 id) external {
         Claim storage claim = _claims[id];
         if (claim.status == ClaimStatus.None) revert UnknownClaim(id);
@@ -249,12 +209,12 @@ contract AowChallenge {
         _pay(node, bond);
     }
 
-    /// @notice Whether a node's result in a round is final: taken back as a whole, or unchallenged for the window.
+    /// @inheritdoc IAowChallenge
     function isFinal(uint64 round, address node) external view returns (bool) {
         return _isFinal(_claims[idOf(round, node)]);
     }
 
-    /// @notice A node's result in a round. Fails unless it is final.
+    /// @inheritdoc IAowChallenge
     function resultOf(uint64 round, address node) external view returns (uint128) {
         bytes32 id = idOf(round, node);
         Claim storage claim = _claims[id];
@@ -262,32 +222,31 @@ contract AowChallenge {
         return claim.result;
     }
 
-    /// @notice What a final claim comes to, in one word: the hash of its id, its block's height, its steps and its result.
-    /// It fails unless the claim is final. The network certifies the same word for a completion that is to be paid.
+    /// @inheritdoc IOutcomes
     function outcomeOf(bytes32 id) external view returns (bytes32) {
         Claim storage claim = _claims[id];
         if (!_isFinal(claim)) revert NotFinal(id);
         return keccak256(abi.encode(id, claim.height, claim.steps, claim.result));
     }
 
-    /// @notice All that is kept about a claim; zeros if there is none.
+    /// @inheritdoc IAowChallenge
     function claimOf(bytes32 id) external view returns (Claim memory) {
         return _claims[id];
     }
 
-    /// @notice Where a node's work of so many steps starts in a round that follows a block.
+    /// @inheritdoc IAowChallenge
     function startOf(uint64 round, uint64 height, address node, uint64 steps) public view returns (uint128) {
         bytes32 blockHash = registry.finalizedHash(height);
         if (blockHash == 0) revert UnknownBlock(height);
         return Aow.start(networkId, block.chainid, round, blockHash, node, steps);
     }
 
-    /// @notice What a challenge computes: where work that ended in a value has started, so many steps before.
+    /// @inheritdoc IAowChallenge
     function replay(uint128 value, uint256 steps) external pure returns (uint128) {
         return Aow.replay(value, steps);
     }
 
-    /// @notice What a claim is known by: the round and the node, side by side.
+    /// @inheritdoc IAowChallenge
     function idOf(uint64 round, address node) public pure returns (bytes32) {
         return bytes32((uint256(round) << NODE_BITS) | uint160(node));
     }

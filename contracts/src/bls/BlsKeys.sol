@@ -2,20 +2,10 @@
 pragma solidity ^0.8.31;
 
 import {Bytes} from "@openzeppelin/contracts/utils/Bytes.sol";
-import {Bls} from "./Bls.sol";
 import {Formats} from "../formats/Formats.sol";
-
-/// @title Bytes, kept as the code of a contract of its own
-/// @dev The first byte is zero, which is the STOP instruction: calling the contract does nothing.
-contract KeyStore {
-    /// @param keys The bytes.
-    constructor(bytes memory keys) {
-        bytes memory code = bytes.concat(hex"00", keys);
-        assembly ("memory-safe") {
-            return(add(code, 0x20), mload(code))
-        }
-    }
-}
+import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {Bls} from "./Bls.sol";
+import {KeyStore} from "./KeyStore.sol";
 
 /// @title The BLS keys of validators, and what they sign together
 /// @notice Above some thirty signers, one aggregate signature costs less than that many ECDSA signatures. Everybody may
@@ -24,7 +14,7 @@ contract KeyStore {
 ///
 /// What is added up for a certificate is the keys of those who did not sign, which are at most a third: their sum and
 /// the negative of the sum of all make the negative of the signers' key.
-abstract contract BlsKeys {
+abstract contract BlsKeys is IResultRegistry {
     /// @notice Bytes of a certificate by aggregate signature: who signed, in 32 bytes, and a point of G1. No number of
     /// ECDSA signatures has this length.
     uint256 public constant AGGREGATE_LENGTH = 160;
@@ -40,7 +30,7 @@ abstract contract BlsKeys {
     /// @dev What comes before the keys in every store: a STOP, and who has a key.
     uint256 private constant HEAD = 33;
 
-    /// @notice Hash of an account's key, or zero.
+    /// @inheritdoc IResultRegistry
     mapping(address account => bytes32) public keyHashOf;
     mapping(uint64 epoch => address[3] stores) private _stores;
 
@@ -68,9 +58,7 @@ abstract contract BlsKeys {
     /// @notice The signature is not one of this message by all of these signers.
     error InvalidAggregate();
 
-    /// @notice Registers the caller's key for good, as a validator of this or of a later epoch.
-    /// @param key A point of G2.
-    /// @param proof A point of G1: the signature by the key of its account and itself, see docs/formats.md.
+    /// @inheritdoc IResultRegistry
     function registerKey(bytes calldata key, bytes calldata proof) external {
         if (keyHashOf[msg.sender] != 0) revert KeyAlreadyRegistered(msg.sender);
         bytes32 digest = Formats.keyDigest(domainSeparator(), msg.sender, key);
@@ -87,7 +75,7 @@ abstract contract BlsKeys {
     /// @notice The EIP-712 domain separator of what is signed.
     function domainSeparator() public view virtual returns (bytes32);
 
-    /// @notice Who of an epoch's validators has a published key: bit i for the one at place i.
+    /// @inheritdoc IResultRegistry
     function keyedOf(uint64 epoch_) public view returns (uint256 keyed) {
         address store = _stores[epoch_][0];
         assembly ("memory-safe") {

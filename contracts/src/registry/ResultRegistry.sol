@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.31;
 
-import {Formats, Header} from "../formats/Formats.sol";
+import {Formats} from "../formats/Formats.sol";
+import {Header} from "../formats/Types.sol";
+import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
 import {Validators} from "./Validators.sol";
 
 /// @title What one network's validators have certified
@@ -14,14 +16,14 @@ import {Validators} from "./Validators.sol";
 contract ResultRegistry is Validators {
     using Formats for Header;
 
-    /// @notice Number of the latest certified distribution.
+    /// @inheritdoc IResultRegistry
     /// @dev It shares a slot with the validator set, which every certificate reads.
     uint32 public distributionNumber;
-    /// @notice Hash of the latest certified distribution.
+    /// @inheritdoc IResultRegistry
     bytes32 public distributionHash;
-    /// @notice The greatest height finalized here.
+    /// @inheritdoc IResultRegistry
     uint64 public latestHeight;
-    /// @notice Hash of the block finalized at a height, or zero.
+    /// @inheritdoc IResultRegistry
     mapping(uint64 height => bytes32 blockHash) public finalizedHash;
 
     /// @notice A block is final.
@@ -49,10 +51,7 @@ contract ResultRegistry is Validators {
         Validators(networkId_, epoch_, validators_)
     {}
 
-    /// @notice Finalizes a block.
-    /// @param header The block's header.
-    /// @param view_ The view of the commit votes.
-    /// @param certificate Commit votes of the current validators.
+    /// @inheritdoc IResultRegistry
     function finalize(Header calldata header, uint64 view_, bytes calldata certificate) external {
         if (header.networkId != networkId) revert WrongNetwork(networkId, header.networkId);
         if (header.chainId != block.chainid) revert WrongChain(block.chainid, header.chainId);
@@ -72,10 +71,7 @@ contract ResultRegistry is Validators {
         emit Finalized(height, blockHash, view_);
     }
 
-    /// @notice Certifies a distribution that is later than the latest one.
-    /// @param number The distribution's number.
-    /// @param hash The distribution's hash.
-    /// @param certificate Signatures of the current validators over both.
+    /// @inheritdoc IResultRegistry
     function certify(uint32 number, bytes32 hash, bytes calldata certificate) external {
         if (number <= distributionNumber) revert StaleDistribution(distributionNumber, number);
         _checkCertificate(Formats.distributionDigest(domainSeparator(), epoch, number, hash), certificate);
@@ -85,12 +81,12 @@ contract ResultRegistry is Validators {
         emit Certified(number, hash);
     }
 
-    /// @notice Whether this block is final. False for the zero hash, at every height.
+    /// @inheritdoc IResultRegistry
     function isFinalized(uint64 height, bytes32 blockHash) external view returns (bool) {
         return blockHash != 0 && finalizedHash[height] == blockHash;
     }
 
-    /// @notice Whether this is the latest certified distribution.
+    /// @inheritdoc IResultRegistry
     function isCertified(uint32 number, bytes32 hash) external view returns (bool) {
         return number != 0 && number == distributionNumber && hash == distributionHash;
     }

@@ -3,22 +3,18 @@ pragma solidity ^0.8.31;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {BlsKeys} from "../bls/BlsKeys.sol";
-import {Evidence, Formats, VoteKind} from "../formats/Formats.sol";
+import {Formats} from "../formats/Formats.sol";
+import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {Barring} from "./Barring.sol";
 import {ValidatorSet} from "./ValidatorSet.sol";
 
 /// @title The validators of one network, from epoch to epoch, and what they certify
 /// @notice A certificate is made of signatures of distinct current validators, a quorum at least, over one message of
 /// the network, this chain and the current epoch: either ECDSA signatures of 65 bytes each (r, s, v), in strictly
 /// ascending order of signer, or who signed, in 32 bytes of which bit i is the validator at place i, and one aggregate
-/// BLS signature. The first set is given at deployment; each one names the next by its
-/// own certificate, and certifies nothing any more once the next has taken over.
-///
-/// Anyone may post the proof that a validator contradicted itself, in the current epoch or in one before. The validator
-/// is then barred for good, in every epoch, and who pays for results asks for that. A barred validator's signatures
-/// still count: a quorum already allows for faulty ones.
-abstract contract Validators is BlsKeys {
-    using Formats for Evidence;
-
+/// BLS signature. The first set is given at deployment; each one names the next by its own certificate, and certifies
+/// nothing any more once the next has taken over.
+abstract contract Validators is BlsKeys, Barring {
     /// @notice Below four validators, none may be faulty.
     uint256 public constant MIN_VALIDATORS = 4;
     /// @notice More than these would make a certificate too dear to check one signature at a time.
@@ -26,22 +22,16 @@ abstract contract Validators is BlsKeys {
 
     uint256 private constant SIGNATURE_LENGTH = 65;
 
-    /// @notice Hash of the network's genesis.
+    /// @inheritdoc IResultRegistry
     bytes32 public immutable networkId;
 
-    /// @notice Whether a validator is proven to have contradicted itself.
-    mapping(address validator => bool) public isBarred;
     mapping(uint64 epoch => address set) private _pastSets;
-    /// @notice How many validators are barred.
-    uint256 public barredCount;
     address private _set;
-    /// @notice Number of the validator set.
+    /// @inheritdoc IResultRegistry
     uint64 public epoch;
 
     /// @notice A new validator set has taken over.
     event Rotated(uint64 indexed epoch, bytes32 validatorsHash);
-    /// @notice A validator is proven to have contradicted itself.
-    event ValidatorBarred(address indexed validator, bytes32 evidence);
 
     /// @notice There are too few or too many validators.
     error InvalidValidatorCount(uint256 count);
@@ -59,16 +49,6 @@ abstract contract Validators is BlsKeys {
     error SignersNotAscending(uint256 index);
     /// @notice The signer is no validator. A signature over anything but this message ends here, too.
     error UnknownSigner(address signer);
-    /// @notice No validator has this place in the set.
-    error UnknownValidator(uint256 index);
-    /// @notice This validator is barred already.
-    error AlreadyBarred(address validator);
-    /// @notice The two hashes are equal, which is no contradiction, or not in ascending order.
-    error NoContradiction(bytes32 firstHash, bytes32 secondHash);
-    /// @notice Checkpoints are cast in no view, which is written as view 0.
-    error CheckpointInView(uint64 view_);
-    /// @notice The vote for this hash is not signed by the validator: forged, malformed, or of another slot or network.
-    error NotSignedBy(address validator, bytes32 hash);
 
     constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_) {
         networkId = networkId_;
@@ -76,9 +56,7 @@ abstract contract Validators is BlsKeys {
         _set = _deploySet(validators_);
     }
 
-    /// @notice Hands over to the next epoch's validators.
-    /// @param next 4 to 255 validators in strictly ascending order of address, none of them zero.
-    /// @param certificate Signatures of the current validators over the rotation.
+    /// @inheritdoc IResultRegistry
     function rotate(address[] calldata next, bytes calldata certificate) external {
         uint64 last = epoch;
         _checkCertificate(Formats.rotationDigest(domainSeparator(), last, next), certificate);
@@ -89,34 +67,12 @@ abstract contract Validators is BlsKeys {
         emit Rotated(last + 1, keccak256(abi.encodePacked(next)));
     }
 
-    /// @notice Bars a validator that signed two votes of one kind, epoch, view and height for different hashes.
-    /// @dev The slot is stated once, so both signatures are checked over the same one.
-    /// @param evidence The votes.
-    function reportEvidence(Evidence calldata evidence) external {
-        address[] memory set = validatorsOf(evidence.epoch);
-        if (evidence.validator >= set.length) revert UnknownValidator(evidence.validator);
-        address validator = set[evidence.validator];
-        if (isBarred[validator]) revert AlreadyBarred(validator);
-        if (evidence.firstHash >= evidence.secondHash) {
-            revert NoContradiction(evidence.firstHash, evidence.secondHash);
-        }
-        if (evidence.kind == VoteKind.Checkpoint && evidence.view_ != 0) revert CheckpointInView(evidence.view_);
-        _checkVote(evidence, validator, evidence.firstHash, evidence.firstSignature);
-        _checkVote(evidence, validator, evidence.secondHash, evidence.secondSignature);
-
-        isBarred[validator] = true;
-        ++barredCount;
-        emit ValidatorBarred(validator, evidence.id());
-    }
-
-    /// @notice Publishes the keys of current validators, with which they can sign together in this epoch.
-    /// @param keyed Whose keys these are: bit i for the validator at place i. More than are published so far.
-    /// @param keys Their registered keys of 256 bytes each, in the order of their places.
+    /// @inheritdoc IResultRegistry
     function publishKeys(uint256 keyed, bytes calldata keys) external {
         _publishKeys(epoch, validators(), keyed, keys);
     }
 
-    /// @notice Whether an account is one of the current validators.
+    /// @inheritdoc IResultRegistry
     function isValidator(address account) external view returns (bool) {
         address[] memory set = validators();
         for (uint256 i; i < set.length; ++i) {
@@ -125,28 +81,28 @@ abstract contract Validators is BlsKeys {
         return false;
     }
 
-    /// @notice Distinct signatures that a certificate needs.
+    /// @inheritdoc IResultRegistry
     function quorum() external view returns (uint256) {
         return _quorum(validators().length);
     }
 
-    /// @notice The current validators in ascending order of address.
+    /// @inheritdoc IResultRegistry
     function validators() public view returns (address[] memory) {
         return _members(_set);
     }
 
-    /// @notice The validators of an epoch that is or has been, in ascending order of address.
-    function validatorsOf(uint64 epoch_) public view returns (address[] memory) {
+    /// @inheritdoc IResultRegistry
+    function validatorsOf(uint64 epoch_) public view override(IResultRegistry, Barring) returns (address[] memory) {
         if (epoch_ == epoch) return validators();
         address set = _pastSets[epoch_];
         if (set == address(0)) revert WrongEpoch(epoch, epoch_);
         return _members(set);
     }
 
-    /// @notice The EIP-712 domain separator of the votes.
+    /// @inheritdoc IResultRegistry
     /// @dev Computed anew each time. It costs some hundred gas, a small part of one signature check, and it stays
     /// right when the chain forks and one side takes a new chain id.
-    function domainSeparator() public view override returns (bytes32) {
+    function domainSeparator() public view override(BlsKeys, Barring) returns (bytes32) {
         return Formats.domainSeparator(networkId, block.chainid);
     }
 
@@ -231,14 +187,5 @@ abstract contract Validators is BlsKeys {
             v := byte(0, calldataload(add(start, 0x40)))
         }
         (signer,,) = ECDSA.tryRecover(digest, v, r, s);
-    }
-
-    function _checkVote(Evidence calldata evidence, address validator, bytes32 hash, bytes memory signature)
-        private
-        view
-    {
-        (address signer, ECDSA.RecoverError failure,) =
-            ECDSA.tryRecover(evidence.voteDigest(domainSeparator(), hash), signature);
-        if (failure != ECDSA.RecoverError.NoError || signer != validator) revert NotSignedBy(validator, hash);
     }
 }

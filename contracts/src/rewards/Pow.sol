@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Formats, Result} from "../formats/Formats.sol";
-
-/// @notice What a race was about and who has won it, as it was signed: enough to check the winner's work.
-/// @param requester Account that signed the order.
-/// @param order The order, in its wire encoding.
-/// @param claim The winning claim, in its wire encoding. The result names who signed it.
-struct Solution {
-    address requester;
-    bytes order;
-    bytes claim;
-}
+import {Formats} from "../formats/Formats.sol";
+import {Result, Solution} from "../formats/Types.sol";
 
 /// @title The check of a race's work
 /// @notice A result of a race says by hashes what it is for and how it was earned. The bytes behind the hashes say how

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 
 /// @notice Money of one token that is spoken for.
 /// @param allotted What claims of distributions may still take.
@@ -19,7 +20,7 @@ struct Reserve {
 /// A push is a payment that no recipient can hold up: it runs on bounded gas, nothing that it returns is copied, and
 /// when it fails, the account is credited and may withdraw. Nor can who sends the transaction make it fail by sending
 /// little gas: without enough for the whole bound the transaction reverts, so a recipient always has all of it.
-abstract contract Purse is ReentrancyGuardTransient {
+abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
     /// @notice What stands for the native currency where a token is named.
     address public constant NATIVE = address(0);
     /// @notice Gas for a recipient to whom native currency is pushed.
@@ -34,9 +35,9 @@ abstract contract Purse is ReentrancyGuardTransient {
     uint256 private constant NATIVE_PUSH_NEED = NATIVE_PUSH_GAS * 64 / 63 + CALL_OVERHEAD;
     uint256 private constant TOKEN_PUSH_NEED = TOKEN_PUSH_GAS * 64 / 63 + CALL_OVERHEAD;
 
-    /// @notice What is owed of a token.
+    /// @inheritdoc IRewardDistributor
     mapping(address token => Reserve) public reserveOf;
-    /// @notice What an account may withdraw of a token.
+    /// @inheritdoc IRewardDistributor
     mapping(address account => mapping(address token => uint256)) public creditOf;
 
     /// @notice Native currency has arrived.
@@ -62,7 +63,7 @@ abstract contract Purse is ReentrancyGuardTransient {
         emit Funded(msg.sender, msg.value);
     }
 
-    /// @notice Sends the caller's credit to an account, which need not be the caller.
+    /// @inheritdoc IRewardDistributor
     function withdraw(address token, address to) external nonReentrant {
         uint256 amount = creditOf[msg.sender][token];
         if (amount == 0) revert NoCredit(msg.sender, token);
@@ -73,7 +74,7 @@ abstract contract Purse is ReentrancyGuardTransient {
         _transfer(token, to, amount);
     }
 
-    /// @notice What is owed to nobody.
+    /// @inheritdoc IRewardDistributor
     function free(address token) public view returns (uint256) {
         Reserve memory reserve = reserveOf[token];
         uint256 owed = uint256(reserve.allotted) + reserve.credited;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IMultiSigWallet} from "../interfaces/IMultiSigWallet.sol";
 import {Council} from "./Council.sol";
 
 /// @title The owners of a wallet and the threshold that binds them
@@ -10,7 +11,7 @@ import {Council} from "./Council.sol";
 /// owners, change its threshold and move its funds to a new wallet.
 /// @dev The founders, in ascending order, are the last bytes of the wallet's own code, where reading one costs next to
 /// nothing, whereas storage and other contracts' code cost a cold access. Owners who join later are in storage.
-abstract contract Owners {
+abstract contract Owners is IMultiSigWallet {
     /// @dev How many owners a wallet can have in its lifetime, those removed included.
     uint256 internal constant MAX_OWNERS = 200;
     /// @dev Bytes of code that one founder takes.
@@ -38,6 +39,8 @@ abstract contract Owners {
     error DuplicateOwner(address account);
     /// @notice The threshold must be at least 1 and at most the number of owners.
     error InvalidThreshold(uint256 threshold, uint256 ownerCount);
+    /// @notice Too few current owners agree.
+    error BelowThreshold(uint256 have, uint256 need);
     /// @notice All the owner indexes have been given out.
     error OwnerLimitReached(uint256 limit);
 
@@ -46,37 +49,37 @@ abstract contract Owners {
         _;
     }
 
-    /// @notice Adds an owner and sets the threshold. Only the wallet itself may.
+    /// @inheritdoc IMultiSigWallet
     function addOwner(address owner, uint8 threshold_) external onlyWallet {
         _save(_add(_council, owner), threshold_);
     }
 
-    /// @notice Removes an owner and sets the threshold. Only the wallet itself may.
+    /// @inheritdoc IMultiSigWallet
     function removeOwner(address owner, uint8 threshold_) external onlyWallet {
         _save(_remove(_council, owner), threshold_);
     }
 
-    /// @notice Puts a new owner in the place of another. Confirmations do not pass on. Only the wallet itself may.
+    /// @inheritdoc IMultiSigWallet
     function replaceOwner(address oldOwner, address newOwner) external onlyWallet {
         _council = _add(_remove(_council, oldOwner), newOwner);
     }
 
-    /// @notice Sets the number of confirmations or signatures that a call needs. Only the wallet itself may.
+    /// @inheritdoc IMultiSigWallet
     function changeThreshold(uint8 threshold_) external onlyWallet {
         _save(_council, threshold_);
     }
 
-    /// @notice The current owners in the order of their indexes.
+    /// @inheritdoc IMultiSigWallet
     function owners() external view returns (address[] memory) {
         return _ownersIn(_council, _council.active());
     }
 
-    /// @notice Confirmations or signatures that a call needs.
+    /// @inheritdoc IMultiSigWallet
     function threshold() external view returns (uint256) {
         return _council.threshold();
     }
 
-    /// @notice Whether an account is an owner.
+    /// @inheritdoc IMultiSigWallet
     function isOwner(address account) external view returns (bool) {
         (bool found,) = _find(_council, account);
         return found;
@@ -131,6 +134,11 @@ abstract contract Owners {
         if (threshold_ == 0 || threshold_ > count) revert InvalidThreshold(threshold_, count);
         if (threshold_ != council.threshold()) emit ThresholdChanged(threshold_);
         _council = council.withThreshold(threshold_);
+    }
+
+    function _checkThreshold(Council council, uint256 have) internal pure {
+        uint256 need = council.threshold();
+        if (have < need) revert BelowThreshold(have, need);
     }
 
     function _checkWallet() private view {

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-/// @notice Where a proposal stands. Whether it has expired is for the clock to say.
-enum Status {
-    None,
-    Pending,
-    Executed,
-    Cancelled
-}
+import {Status} from "../interfaces/IMultiSigWallet.sol";
 
 /// @notice All that the wallet keeps about one proposal, in one storage slot.
 /// @dev From the low end: 200 bits of confirmations (bit i is the owner with index i), 40 bits of expiry, 8 bits of

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Aow} from "../../src/aow/Aow.sol";
+import {AowChallenge} from "../../src/aow/AowChallenge.sol";
+import {Claim, ClaimStatus} from "../../src/interfaces/IAowChallenge.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {AowFixture} from "../helpers/AowFixture.sol";
 import {newAow} from "../helpers/Deployed.sol";
 import {Reentrant, Stubborn} from "../helpers/Mocks.sol";
-import {Aow} from "../../src/aow/Aow.sol";
-import {AowChallenge, Claim, ClaimStatus} from "../../src/aow/AowChallenge.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 
 contract AowChallengeTest is AowFixture {
     uint64 private constant ROUND = 9;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {BlsFixture} from "../helpers/BlsFixture.sol";
-import {newRegistry} from "../helpers/Deployed.sol";
 import {Bls} from "../../src/bls/Bls.sol";
 import {BlsKeys} from "../../src/bls/BlsKeys.sol";
-import {Header} from "../../src/formats/Formats.sol";
+import {Header} from "../../src/formats/Types.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {Validators} from "../../src/registry/Validators.sol";
+import {BlsFixture} from "../helpers/BlsFixture.sol";
+import {newRegistry} from "../helpers/Deployed.sol";
 
 /// @notice Hashing to the curve, registration and publication of BLS keys, and certificates by aggregate signatures.
 contract AggregatesTest is BlsFixture {

@@ -4,13 +4,15 @@ pragma solidity ^0.8.30;
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-import {newDistributor, newRegistry} from "../helpers/Deployed.sol";
 import {Bls} from "../../src/bls/Bls.sol";
-import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
-import {Pow, Solution} from "../../src/rewards/Pow.sol";
-import {Validators} from "../../src/registry/Validators.sol";
+import {Formats} from "../../src/formats/Formats.sol";
+import {Allotment, Distribution, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
+import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {Barring} from "../../src/registry/Barring.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {IOutcomes, IRegistry, RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {Pow} from "../../src/rewards/Pow.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {newDistributor, newRegistry} from "../helpers/Deployed.sol";
 
 /// @notice The structure whose hash is the network id. No contract reads it; only the format is checked here.
 struct Genesis {
@@ -87,8 +89,7 @@ contract GoldenVectorsTest is Test {
     function test_GoldenVectors_FromCertificateToPayout() public {
         ResultRegistry registry = deployRegistry(header.epoch);
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
-        RewardDistributor distributor =
-            newDistributor(IRegistry(address(registry)), none, address(this), 0, 0, new Allotment[](0));
+        RewardDistributor distributor = newDistributor(registry, none, address(this), 0, 0, new Allotment[](0));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -163,7 +164,7 @@ contract GoldenVectorsTest is Test {
             address accused = json.readAddress(string.concat(entry, ".address"));
             ResultRegistry registry = deployRegistry(evidence.epoch);
             vm.expectEmit();
-            emit Validators.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
+            emit Barring.ValidatorBarred(accused, json.readBytes32(string.concat(entry, ".id")));
             registry.reportEvidence(evidence);
             assertTrue(registry.isBarred(accused));
         }

@@ -3,13 +3,13 @@ pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 import {console} from "forge-std/console.sol";
+import {Header, Result} from "../../src/formats/Types.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {AowFixture} from "../helpers/AowFixture.sol";
 import {newRegistry, newWallet} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
-import {Header, Result} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice Holds what a transaction has cost against a budget.
 abstract contract Budgets is Test {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {AowChallenge} from "../../src/aow/AowChallenge.sol";
+import {Header} from "../../src/formats/Types.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {newAow, newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
-import {AowChallenge} from "../../src/aow/AowChallenge.sol";
-import {Header} from "../../src/formats/Formats.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 
 /// @notice What the tests of sequential work share: the work itself, plainly, and a contract that takes claims of it.
 abstract contract AowFixture is Fixture {

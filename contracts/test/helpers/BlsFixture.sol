@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Fixture} from "./Fixture.sol";
 import {Bls} from "../../src/bls/Bls.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Fixture} from "./Fixture.sol";
 
 /// @notice BLS keys and signatures, made by the precompiles for products.
 abstract contract BlsFixture is Fixture {

@@ -3,11 +3,13 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Vm, VmSafe} from "forge-std/Vm.sol";
-import {Allotment} from "../../src/formats/Formats.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Allotment} from "../../src/formats/Types.sol";
+import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {IResultRegistry} from "../../src/interfaces/IResultRegistry.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {IOutcomes, IRegistry, RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 
 /// @dev The tests are compiled with the cheap settings of `foundry.toml`, and with them all that they import. A `new`
 /// in a test would deploy that; these functions deploy the contracts as they are compiled for the chain.
@@ -27,7 +29,7 @@ function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) ret
 }
 
 function newDistributor(
-    IRegistry registry,
+    IResultRegistry registry,
     IOutcomes aow,
     address multisig,
     uint64 delay,

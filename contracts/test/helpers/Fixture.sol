@@ -2,13 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {Allotment, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
+import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {newDistributor} from "./Deployed.sol";
 import {Claim, Order, encodeClaim, encodeOrder, payloadHash, workHash} from "./Races.sol";
-import {Allotment, Distribution, Evidence, Formats, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Solution} from "../../src/rewards/Pow.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {IOutcomes, IRegistry, RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice What the tests share: validators with keys, a 3-of-5 wallet, headers, results, trees and certificates.
 abstract contract Fixture is Test {
@@ -61,7 +60,7 @@ abstract contract Fixture is Test {
         for (uint256 i; i < tokens.length; ++i) {
             caps[i + 1] = Allotment(tokens[i], CAP);
         }
-        return newDistributor(IRegistry(address(registry)), IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps);
+        return newDistributor(registry, IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps);
     }
 
     /// @dev The result of a race that a worker has won, with its solution noted. Every hash wins.

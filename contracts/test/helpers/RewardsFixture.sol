@@ -2,13 +2,13 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Allotment, Distribution, Header, Result} from "../../src/formats/Types.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newRegistry, newToken, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
 import {Outcomes} from "./Mocks.sol";
-import {Allotment, Distribution, Header, Result} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice What the tests of rewards share: a distributor with both locks, two tokens, batches and distributions.
 abstract contract RewardsFixture is Fixture {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newWallet} from "./Deployed.sol";
 import {Signed, executionDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 
 /// @notice A 3-of-5 wallet with funds, and what it takes to sign for it.
 abstract contract WalletFixture is Fixture {

@@ -3,7 +3,6 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {AowFixture} from "../helpers/AowFixture.sol";
-import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 
 /// @notice Posts honest and false claims, challenges them where they are wrong and where they are not, takes them back as
 /// a whole, lets time pass and asks for the bonds; and keeps books of its own.

@@ -2,10 +2,9 @@
 pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
+import {Allotment, Distribution, Header, Result, VoteKind} from "../../src/formats/Types.sol";
 import {Stubborn} from "../helpers/Mocks.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
-import {Allotment, Distribution, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice Certifies, schedules, activates and cancels distributions, claims from them, pushes batches, withdraws,
 /// sweeps, bars accounts and rotates the validators, in any order: by the book and against it. Keeps books of its own.

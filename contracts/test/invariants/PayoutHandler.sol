@@ -2,14 +2,13 @@
 pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
+import {Header, Result, Solution} from "../../src/formats/Types.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newRegistry, newWallet} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
 import {Outcomes} from "../helpers/Mocks.sol";
-import {Header, Result} from "../../src/formats/Formats.sol";
-import {Solution} from "../../src/rewards/Pow.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice Makes blocks, finalizes some of them, and tries to get rewards out of a distributor: by the book, with one
 /// of the two locks missing, twice, with results that are not in the block, for rounds that came to something else, and

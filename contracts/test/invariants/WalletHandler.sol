@@ -3,12 +3,11 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {Test} from "forge-std/Test.sol";
+import {IMultiSigWallet, Status} from "../../src/interfaces/IMultiSigWallet.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newWallet} from "../helpers/Deployed.sol";
 import {Signed, contractSignature, executionDigest, proposalDigest} from "../helpers/Digests.sol";
 import {ContractOwner} from "../helpers/WalletMocks.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Status} from "../../src/wallet/Proposal.sol";
-import {Wallet} from "../../src/wallet/Wallet.sol";
 
 /// @notice Calls a wallet at random, on chain and with signatures, and keeps a model of what must come of it. The model
 /// knows nothing of indexes and bitmaps: it has a flag per account for owners and a flag per proposal and account for
@@ -286,7 +285,7 @@ contract WalletHandler is Test {
     function apply_(bytes memory data) private {
         bytes4 selector = bytes4(data);
         if (selector == wallet.batch.selector) {
-            Wallet.Call memory last = callsOf(data)[1];
+            IMultiSigWallet.Call memory last = callsOf(data)[1];
             if (last.to == address(wallet)) apply_(last.data);
             ++batches;
             return;
@@ -354,11 +353,11 @@ contract WalletHandler is Test {
 
     /// @dev A payment, and either a change of owners, which must succeed for the payment to stand, or more than there is.
     function makeBatch(uint256 kind, uint256 a, uint256 b, uint256 c) private view returns (Call memory) {
-        Wallet.Call[] memory batch = new Wallet.Call[](2);
-        batch[0] = Wallet.Call(PAYEE, 1 ether * (a % TRANSACTIONS), "", false);
+        IMultiSigWallet.Call[] memory batch = new IMultiSigWallet.Call[](2);
+        batch[0] = IMultiSigWallet.Call(PAYEE, 1 ether * (a % TRANSACTIONS), "", false);
         Call memory change = makeCall(4 + c % 4, a, b, c);
-        if (kind == 8) batch[1] = Wallet.Call(change.to, 0, change.data, false);
-        else batch[1] = Wallet.Call(PAYEE, type(uint128).max, "", true);
+        if (kind == 8) batch[1] = IMultiSigWallet.Call(change.to, 0, change.data, false);
+        else batch[1] = IMultiSigWallet.Call(PAYEE, type(uint128).max, "", true);
         return Call(address(wallet), 0, abi.encodeCall(wallet.batch, (batch)), 0, bytes32(c));
     }
 
@@ -366,16 +365,16 @@ contract WalletHandler is Test {
     function paymentOf(Call memory call) private view returns (bool pays, uint256 amount) {
         if (call.to == PAYEE) return (true, call.value);
         if (bytes4(call.data) != wallet.batch.selector) return (false, 0);
-        Wallet.Call[] memory batch = callsOf(call.data);
+        IMultiSigWallet.Call[] memory batch = callsOf(call.data);
         return (batch[1].to == PAYEE, batch[0].value);
     }
 
-    function callsOf(bytes memory data) private pure returns (Wallet.Call[] memory) {
+    function callsOf(bytes memory data) private pure returns (IMultiSigWallet.Call[] memory) {
         bytes memory arguments = new bytes(data.length - 4);
         for (uint256 i; i < arguments.length; ++i) {
             arguments[i] = data[i + 4];
         }
-        return abi.decode(arguments, (Wallet.Call[]));
+        return abi.decode(arguments, (IMultiSigWallet.Call[]));
     }
 
     function digestOf(Call memory call, uint256 nonce_) private view returns (bytes32) {

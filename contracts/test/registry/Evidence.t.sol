@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Evidence, VoteKind} from "../../src/formats/Types.sol";
+import {Barring} from "../../src/registry/Barring.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Validators} from "../../src/registry/Validators.sol";
 import {newRegistry} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
-import {Evidence, VoteKind} from "../../src/formats/Formats.sol";
-import {Validators} from "../../src/registry/Validators.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 
 contract EvidenceTest is Fixture {
     ResultRegistry private registry;
@@ -33,7 +34,7 @@ contract EvidenceTest is Fixture {
         sign(evidence, accused);
 
         vm.expectEmit();
-        emit Validators.ValidatorBarred(accused, idOf(evidence));
+        emit Barring.ValidatorBarred(accused, idOf(evidence));
         registry.reportEvidence(evidence);
         for (uint256 i; i < 7; ++i) {
             assertEq(registry.isBarred(validators[i]), validators[i] == accused);
@@ -51,7 +52,7 @@ contract EvidenceTest is Fixture {
         for (uint256 kind; kind < 4; ++kind) {
             expectRejection(
                 makeEvidence(VoteKind(kind), validators, 3),
-                abi.encodeWithSelector(Validators.AlreadyBarred.selector, validators[3])
+                abi.encodeWithSelector(Barring.AlreadyBarred.selector, validators[3])
             );
         }
         assertTrue(registry.isBarred(validators[3]));
@@ -63,7 +64,7 @@ contract EvidenceTest is Fixture {
         Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, 2);
         (evidence.firstHash, evidence.secondHash) = (hash, hash);
         sign(evidence, validators[2]);
-        expectRejection(evidence, abi.encodeWithSelector(Validators.NoContradiction.selector, hash, hash));
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, hash, hash));
     }
 
     /// @dev One contradiction has one identity, so the votes have one order.
@@ -72,8 +73,7 @@ contract EvidenceTest is Fixture {
         (evidence.firstHash, evidence.secondHash) = (evidence.secondHash, evidence.firstHash);
         sign(evidence, validators[2]);
         expectRejection(
-            evidence,
-            abi.encodeWithSelector(Validators.NoContradiction.selector, evidence.firstHash, evidence.secondHash)
+            evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, evidence.firstHash, evidence.secondHash)
         );
     }
 
@@ -137,7 +137,7 @@ contract EvidenceTest is Fixture {
     function test_RevertWhen_NetworkOrChainIsAnother() public {
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
         ResultRegistry other = newRegistry(keccak256("elsewhere"), EPOCH, validators);
-        bytes memory reason = abi.encodeWithSelector(Validators.NotSignedBy.selector, validators[2], evidence.firstHash);
+        bytes memory reason = abi.encodeWithSelector(Barring.NotSignedBy.selector, validators[2], evidence.firstHash);
         vm.expectRevert(reason);
         other.reportEvidence(evidence);
         vm.chainId(4242);
@@ -148,7 +148,7 @@ contract EvidenceTest is Fixture {
         index = uint16(bound(index, 7, type(uint16).max));
         Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
         evidence.validator = index;
-        expectRejection(evidence, abi.encodeWithSelector(Validators.UnknownValidator.selector, index));
+        expectRejection(evidence, abi.encodeWithSelector(Barring.UnknownValidator.selector, index));
     }
 
     /// @dev Both votes are signed, though not by the accused: by a stranger or by another validator.
@@ -187,7 +187,7 @@ contract EvidenceTest is Fixture {
         vm.assume(view_ != 0);
         Evidence memory evidence = makeEvidence(VoteKind.Checkpoint, validators, 2);
         evidence.view_ = view_;
-        expectRejection(evidence, abi.encodeWithSelector(Validators.CheckpointInView.selector, view_));
+        expectRejection(evidence, abi.encodeWithSelector(Barring.CheckpointInView.selector, view_));
     }
 
     function expectNotSigned(Evidence memory evidence, bytes32 hash) private {
@@ -195,7 +195,7 @@ contract EvidenceTest is Fixture {
     }
 
     function expectNotSigned(Evidence memory evidence, bytes32 hash, address accused) private {
-        expectRejection(evidence, abi.encodeWithSelector(Validators.NotSignedBy.selector, accused, hash));
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NotSignedBy.selector, accused, hash));
         assertFalse(registry.isBarred(accused));
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Header} from "../../src/formats/Types.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Validators} from "../../src/registry/Validators.sol";
 import {newRegistry} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
-import {Header} from "../../src/formats/Formats.sol";
-import {Validators} from "../../src/registry/Validators.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 
 contract ResultRegistryTest is Fixture {
     ResultRegistry private registry;

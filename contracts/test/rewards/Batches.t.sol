@@ -2,13 +2,15 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Distribution, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
+import {Batches} from "../../src/rewards/Batches.sol";
+import {Locks} from "../../src/rewards/Locks.sol";
+import {Pow} from "../../src/rewards/Pow.sol";
+import {Purse} from "../../src/rewards/Purse.sol";
+import {Results} from "../../src/rewards/Results.sol";
 import {Choosy, ReturnBomb, Stubborn, TrickyToken} from "../helpers/Mocks.sol";
 import {payloadHash} from "../helpers/Races.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
-import {Distribution, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
-import {Pow, Solution} from "../../src/rewards/Pow.sol";
-import {Purse} from "../../src/rewards/Purse.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice Results that are paid several at once, batches, and credit for those who do not take what is pushed.
 contract BatchesTest is RewardsFixture {
@@ -22,7 +24,7 @@ contract BatchesTest is RewardsFixture {
     function test_PaysManyResults() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(7);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Paid(results[6].id, PAYEE, 1 ether, 1);
+        emit Results.Paid(results[6].id, PAYEE, 1 ether, 1);
         payMany(header, results, proofs);
         assertEq(PAYEE.balance, 7 ether);
         for (uint256 i; i < 7; ++i) {
@@ -32,16 +34,16 @@ contract BatchesTest is RewardsFixture {
 
     function test_RevertWhen_ManyAreNotPaidByTheMultisig() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(2);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
         distributor.payMany(header, results, proofs, solutionsOf(results));
     }
 
     function test_RevertWhen_ProofsOrSolutionsAreTooFew() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(2);
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.LengthMismatch.selector, 2, 1, 2);
+        bytes memory reason = abi.encodeWithSelector(Results.LengthMismatch.selector, 2, 1, 2);
         expectManyRefused(header, results, new bytes32[][](1), reason);
         vm.prank(address(wallet));
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.LengthMismatch.selector, 2, 2, 1));
+        vm.expectRevert(abi.encodeWithSelector(Results.LengthMismatch.selector, 2, 2, 1));
         distributor.payMany(header, results, proofs, new Solution[](1));
     }
 
@@ -64,21 +66,21 @@ contract BatchesTest is RewardsFixture {
     function test_RevertWhen_OneOfManyIsThereTwice() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(3);
         (results[2], proofs[2]) = (results[0], proofs[0]);
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, results[0].id);
+        bytes memory reason = abi.encodeWithSelector(Results.AlreadyPaid.selector, results[0].id);
         expectManyRefused(header, results, proofs, reason);
     }
 
     function test_RevertWhen_OneOfManyIsNotIncluded() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(3);
         results[1].amount = 2 ether;
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(results[1]));
+        bytes memory reason = abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(results[1]));
         expectManyRefused(header, results, proofs, reason);
     }
 
     function test_RevertWhen_TheBlockOfManyIsNotFinal() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(3);
         header.timestamp += 1;
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header));
+        bytes memory reason = abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header));
         expectManyRefused(header, results, proofs, reason);
     }
 
@@ -94,7 +96,7 @@ contract BatchesTest is RewardsFixture {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(5);
         registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 1));
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Withheld(results[1].id, validators[1], 1 ether);
+        emit Batches.Withheld(results[1].id, validators[1], 1 ether);
         payMany(header, results, proofs);
         assertEq(PAYEE.balance, 4 ether);
         assertFalse(distributor.isPaid(results[1].id));
@@ -126,14 +128,14 @@ contract BatchesTest is RewardsFixture {
         Result memory result = batchResult(NATIVE, payouts, 1);
         Header memory header = finalizeOnly(result, 1);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.BatchApproved(result.id, result.digest, 20 ether);
+        emit Batches.BatchApproved(result.id, result.digest, 20 ether);
         vm.prank(address(wallet));
         distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
         assertTrue(distributor.isPaid(result.id));
         assertEq(address(distributor).balance, 100 ether);
 
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.BatchPaid(result.id, NATIVE, 20 ether);
+        emit Batches.BatchPaid(result.id, NATIVE, 20 ether);
         distributor.push(result.id, NATIVE, payouts);
         for (uint256 i; i < 20; ++i) {
             assertEq(accountAt(i).balance, 1 ether);
@@ -204,9 +206,9 @@ contract BatchesTest is RewardsFixture {
         bytes32 id = approveBatch(NATIVE, payouts, 1);
         registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 2));
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Withheld(id, validators[2], 1 ether);
+        emit Batches.Withheld(id, validators[2], 1 ether);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Withheld(id, address(0), 1 ether);
+        emit Batches.Withheld(id, address(0), 1 ether);
         distributor.push(id, NATIVE, payouts);
         assertEq(validators[2].balance, 0);
         assertEq(distributor.creditOf(validators[2], NATIVE), 0);
@@ -286,7 +288,7 @@ contract BatchesTest is RewardsFixture {
 
         choosy.demand(distributor.NATIVE_PUSH_GAS());
         bytes32 id = approveBatch(NATIVE, payouts, 2);
-        (bool ok,) = address(distributor).call{gas: gas_}(abi.encodeCall(RewardDistributor.push, (id, NATIVE, payouts)));
+        (bool ok,) = address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, NATIVE, payouts)));
         assertEq(address(choosy).balance, ok ? 1 ether : 0);
         assertEq(distributor.creditOf(address(choosy), NATIVE), 1 ether);
     }
@@ -298,7 +300,7 @@ contract BatchesTest is RewardsFixture {
         bytes32[] memory payouts = makePayouts(2, 1 ether);
         bytes32 id = approveBatch(token, payouts, 1);
         (bool ok, bytes memory reason) =
-            address(distributor).call{gas: gas_}(abi.encodeCall(RewardDistributor.push, (id, token, payouts)));
+            address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, token, payouts)));
         uint256 balance = inTokens ? tokens[0].balanceOf(accountAt(1)) : accountAt(1).balance;
         assertEq(balance, ok ? 1 ether : 0);
         assertEq(distributor.creditOf(accountAt(1), token), 0);
@@ -395,7 +397,7 @@ contract BatchesTest is RewardsFixture {
             distributor.push(id, address(token), payouts);
             bytes4 reason = bytes4(token.answer());
             bool locked = reason == ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector;
-            assertTrue(locked || (i > 3 && reason == RewardDistributor.OnlyMultisig.selector), vm.toString(i));
+            assertTrue(locked || (i > 3 && reason == Locks.OnlyMultisig.selector), vm.toString(i));
             token.play(TrickyToken.Trick.None);
             deal(address(token), address(distributor), 10 ether);
         }
@@ -427,7 +429,7 @@ contract BatchesTest is RewardsFixture {
     }
 
     function expectNotApproved(bytes32 id, address token, bytes32[] memory payouts) private {
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotApproved.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(Batches.NotApproved.selector, id));
         distributor.push(id, token, payouts);
     }
 }

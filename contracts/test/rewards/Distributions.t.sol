@@ -2,12 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Allotment, Distribution, VoteKind} from "../../src/formats/Types.sol";
+import {Distributions} from "../../src/rewards/Distributions.sol";
+import {Locks} from "../../src/rewards/Locks.sol";
+import {Purse} from "../../src/rewards/Purse.sol";
 import {Reentrant, Stubborn, TrickyToken} from "../helpers/Mocks.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
-import {Allotment, Distribution, VoteKind} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Purse} from "../../src/rewards/Purse.sol";
-import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 
 /// @notice Roots of what accounts have earned since the beginning, from the certificate to the claim and the sweep.
 contract DistributionsTest is RewardsFixture {
@@ -40,14 +40,14 @@ contract DistributionsTest is RewardsFixture {
             wallet.confirmTransaction(id);
         }
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Scheduled(1, hashOf(distribution), distribution.root, uint64(block.timestamp) + DELAY);
+        emit Distributions.Scheduled(1, hashOf(distribution), distribution.root, uint64(block.timestamp) + DELAY);
         vm.prank(owners[0]);
         wallet.executeTransaction(address(distributor), 0, data, 0, 0);
         assertEq(distributor.scheduled(), hashOf(distribution));
 
         vm.warp(block.timestamp + DELAY);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Activated(1, distribution.root);
+        emit Distributions.Activated(1, distribution.root);
         distributor.activate(distribution);
         assertEq(distributor.root(), distribution.root);
         assertEq(distributor.number(), 1);
@@ -55,7 +55,7 @@ contract DistributionsTest is RewardsFixture {
         assertEq(distributor.free(NATIVE), 190 ether);
 
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Claimed(accountAt(4), address(tokens[0]), 3 ether);
+        emit Distributions.Claimed(accountAt(4), address(tokens[0]), 3 ether);
         distributor.claim(accountAt(4), address(tokens[0]), 3 ether, proof);
         assertEq(tokens[0].balanceOf(accountAt(4)), 3 ether);
         (uint128 allotted,) = distributor.reserveOf(address(tokens[0]));
@@ -65,19 +65,19 @@ contract DistributionsTest is RewardsFixture {
     function test_RevertWhen_NotScheduledByTheMultisig() public {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, 1 ether);
         certify(distribution);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
         distributor.schedule(distribution);
     }
 
     function test_RevertWhen_NotCertified() public {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, 1 ether);
         expectNotScheduled(
-            distribution, abi.encodeWithSelector(RewardDistributor.NotCertified.selector, 1, hashOf(distribution))
+            distribution, abi.encodeWithSelector(Distributions.NotCertified.selector, 1, hashOf(distribution))
         );
         certify(distribution);
         distribution.root = keccak256("another root");
         expectNotScheduled(
-            distribution, abi.encodeWithSelector(RewardDistributor.NotCertified.selector, 1, hashOf(distribution))
+            distribution, abi.encodeWithSelector(Distributions.NotCertified.selector, 1, hashOf(distribution))
         );
     }
 
@@ -87,7 +87,7 @@ contract DistributionsTest is RewardsFixture {
         certify(distribution);
         certify(single(2, PAYEE, NATIVE, 2 ether, 2 ether));
         expectNotScheduled(
-            distribution, abi.encodeWithSelector(RewardDistributor.NotCertified.selector, 1, hashOf(distribution))
+            distribution, abi.encodeWithSelector(Distributions.NotCertified.selector, 1, hashOf(distribution))
         );
     }
 
@@ -95,24 +95,22 @@ contract DistributionsTest is RewardsFixture {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, 1 ether);
         distribution.distributor = PAYEE;
         certify(distribution);
-        expectNotScheduled(distribution, abi.encodeWithSelector(RewardDistributor.WrongDistributor.selector, PAYEE));
+        expectNotScheduled(distribution, abi.encodeWithSelector(Distributions.WrongDistributor.selector, PAYEE));
     }
 
     function test_RevertWhen_NumberIsStale() public {
         Distribution memory distribution = single(3, PAYEE, NATIVE, 1 ether, 1 ether);
         distribute(distribution);
-        expectNotScheduled(distribution, abi.encodeWithSelector(RewardDistributor.StaleNumber.selector, 3, 3));
+        expectNotScheduled(distribution, abi.encodeWithSelector(Distributions.StaleNumber.selector, 3, 3));
     }
 
     function test_RevertWhen_AboveTheCap() public {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, CAP + 1);
         certify(distribution);
-        expectNotScheduled(
-            distribution, abi.encodeWithSelector(RewardDistributor.AboveCap.selector, NATIVE, CAP, CAP + 1)
-        );
+        expectNotScheduled(distribution, abi.encodeWithSelector(Distributions.AboveCap.selector, NATIVE, CAP, CAP + 1));
         distribution = single(2, PAYEE, PAYEE, 1, 1);
         certify(distribution);
-        expectNotScheduled(distribution, abi.encodeWithSelector(RewardDistributor.AboveCap.selector, PAYEE, 0, 1));
+        expectNotScheduled(distribution, abi.encodeWithSelector(Distributions.AboveCap.selector, PAYEE, 0, 1));
         schedule(single(3, PAYEE, NATIVE, 1 ether, CAP));
     }
 
@@ -122,7 +120,7 @@ contract DistributionsTest is RewardsFixture {
         distribution.allotments = new Allotment[](2);
         (distribution.allotments[0], distribution.allotments[1]) = (Allotment(NATIVE, CAP), Allotment(NATIVE, CAP));
         certify(distribution);
-        expectNotScheduled(distribution, abi.encodeWithSelector(RewardDistributor.TokensNotAscending.selector, 1));
+        expectNotScheduled(distribution, abi.encodeWithSelector(Distributions.TokensNotAscending.selector, 1));
     }
 
     function test_RevertWhen_TheDelayIsNotOver() public {
@@ -130,11 +128,9 @@ contract DistributionsTest is RewardsFixture {
         schedule(distribution);
         uint256 until = block.timestamp + DELAY;
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, until));
         distributor.activate(distribution);
-        vm.expectRevert(
-            abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, rewardLeafOf(PAYEE, NATIVE, 1 ether))
-        );
+        vm.expectRevert(abi.encodeWithSelector(Locks.NotIncluded.selector, rewardLeafOf(PAYEE, NATIVE, 1 ether)));
         distributor.claim(PAYEE, NATIVE, 1 ether, NO_PROOF);
         vm.warp(until);
         distributor.activate(distribution);
@@ -142,10 +138,10 @@ contract DistributionsTest is RewardsFixture {
 
     function test_RevertWhen_NotTheScheduledOne() public {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, 1 ether);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotScheduled.selector, hashOf(distribution)));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(distribution)));
         distributor.activate(distribution);
         distribute(distribution);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotScheduled.selector, hashOf(distribution)));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(distribution)));
         distributor.activate(distribution);
     }
 
@@ -156,26 +152,26 @@ contract DistributionsTest is RewardsFixture {
         vm.warp(block.timestamp + DELAY);
         Distribution memory second = single(2, PAYEE, NATIVE, 1 ether, 1 ether);
         schedule(second);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotScheduled.selector, hashOf(first)));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(first)));
         distributor.activate(first);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.TooEarly.selector, block.timestamp + DELAY));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, block.timestamp + DELAY));
         distributor.activate(second);
     }
 
     function test_TheMultisigCancels() public {
         Distribution memory distribution = single(1, PAYEE, NATIVE, 5 ether, 5 ether);
         schedule(distribution);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
         distributor.cancel();
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Cancelled(hashOf(distribution));
+        emit Distributions.Cancelled(hashOf(distribution));
         vm.prank(address(wallet));
         distributor.cancel();
         vm.warp(block.timestamp + DELAY);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotScheduled.selector, hashOf(distribution)));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(distribution)));
         distributor.activate(distribution);
         vm.prank(address(wallet));
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NotScheduled.selector, bytes32(0)));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, bytes32(0)));
         distributor.cancel();
     }
 
@@ -207,7 +203,7 @@ contract DistributionsTest is RewardsFixture {
         distribute(single(1, PAYEE, NATIVE, 1 ether, 2 ether));
         distributor.claim(PAYEE, NATIVE, 1 ether, NO_PROOF);
         expectNotClaimed(
-            PAYEE, NATIVE, 1 ether, abi.encodeWithSelector(RewardDistributor.NothingToClaim.selector, PAYEE, NATIVE)
+            PAYEE, NATIVE, 1 ether, abi.encodeWithSelector(Distributions.NothingToClaim.selector, PAYEE, NATIVE)
         );
         assertEq(PAYEE.balance, 1 ether);
     }
@@ -219,9 +215,7 @@ contract DistributionsTest is RewardsFixture {
         address token = field % 3 == 1 ? address(uint160(delta)) : NATIVE;
         uint256 cumulative = field % 3 == 2 ? 1 ether + delta : 1 ether;
         bytes32 leaf = rewardLeafOf(account, token, cumulative);
-        expectNotClaimed(
-            account, token, cumulative, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leaf)
-        );
+        expectNotClaimed(account, token, cumulative, abi.encodeWithSelector(Locks.NotIncluded.selector, leaf));
     }
 
     /// @dev A root that is replaced pays nothing any more; what it stated is in the next one.
@@ -229,7 +223,7 @@ contract DistributionsTest is RewardsFixture {
         distribute(single(1, PAYEE, NATIVE, 1 ether, 1 ether));
         distribute(single(2, PAYEE, NATIVE, 2 ether, 1 ether));
         bytes32 leaf = rewardLeafOf(PAYEE, NATIVE, 1 ether);
-        expectNotClaimed(PAYEE, NATIVE, 1 ether, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leaf));
+        expectNotClaimed(PAYEE, NATIVE, 1 ether, abi.encodeWithSelector(Locks.NotIncluded.selector, leaf));
     }
 
     /// @dev Who is slashed by a later root is paid nothing more, keeps what it had, and takes nothing from the others.
@@ -244,7 +238,7 @@ contract DistributionsTest is RewardsFixture {
         (leaves[0], leaves[1]) = (rewardLeafOf(PAYEE, NATIVE, 4 ether), rewardLeafOf(accountAt(1), NATIVE, 9 ether));
         distribute(Distribution(address(distributor), 2, pairOf(leaves[0], leaves[1]), allot(NATIVE, 4 ether)));
         proof[0] = leaves[1];
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NothingToClaim.selector, PAYEE, NATIVE));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NothingToClaim.selector, PAYEE, NATIVE));
         distributor.claim(PAYEE, NATIVE, 4 ether, proof);
         proof[0] = leaves[0];
         distributor.claim(accountAt(1), NATIVE, 9 ether, proof);
@@ -260,7 +254,7 @@ contract DistributionsTest is RewardsFixture {
             PAYEE,
             NATIVE,
             cumulative,
-            abi.encodeWithSelector(RewardDistributor.AllotmentExhausted.selector, NATIVE, 5 ether, cumulative)
+            abi.encodeWithSelector(Distributions.AllotmentExhausted.selector, NATIVE, 5 ether, cumulative)
         );
     }
 
@@ -268,10 +262,7 @@ contract DistributionsTest is RewardsFixture {
         distribute(single(1, validators[1], NATIVE, 1 ether, 1 ether));
         registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 1));
         expectNotClaimed(
-            validators[1],
-            NATIVE,
-            1 ether,
-            abi.encodeWithSelector(RewardDistributor.AccountBarred.selector, validators[1])
+            validators[1], NATIVE, 1 ether, abi.encodeWithSelector(Distributions.AccountBarred.selector, validators[1])
         );
     }
 
@@ -343,26 +334,26 @@ contract DistributionsTest is RewardsFixture {
         distributor.claim(PAYEE, NATIVE, 5 ether, NO_PROOF);
         uint256 until = block.timestamp + CLAIM_PERIOD;
         assertEq(distributor.expiresAt(), until);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
         distributor.sweep(NATIVE);
         vm.startPrank(address(wallet));
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, until));
         distributor.sweep(NATIVE);
         vm.warp(until);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Swept(NATIVE, 3 ether);
+        emit Distributions.Swept(NATIVE, 3 ether);
         distributor.sweep(NATIVE);
         assertEq(address(wallet).balance, 3 ether);
         assertEq(address(distributor).balance, 192 ether);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NothingToSweep.selector, NATIVE));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NothingToSweep.selector, NATIVE));
         distributor.sweep(NATIVE);
     }
 
     /// @dev What is owed to others, and what is free, is not swept.
     function test_SweepsNothingElse() public {
         vm.startPrank(address(wallet));
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NothingToSweep.selector, NATIVE));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NothingToSweep.selector, NATIVE));
         distributor.sweep(NATIVE);
         vm.stopPrank();
         distribute(single(1, PAYEE, address(tokens[0]), 5 ether, 8 ether));
@@ -378,7 +369,7 @@ contract DistributionsTest is RewardsFixture {
         vm.warp(block.timestamp + CLAIM_PERIOD);
         vm.prank(address(wallet));
         distributor.sweep(NATIVE);
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.AllotmentExhausted.selector, NATIVE, 0, 5 ether);
+        bytes memory reason = abi.encodeWithSelector(Distributions.AllotmentExhausted.selector, NATIVE, 0, 5 ether);
         expectNotClaimed(PAYEE, NATIVE, 5 ether, reason);
         distribute(single(2, PAYEE, NATIVE, 5 ether, 5 ether));
         distributor.claim(PAYEE, NATIVE, 5 ether, NO_PROOF);

@@ -2,12 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {stdJson} from "forge-std/StdJson.sol";
+import {Result, Solution} from "../../src/formats/Types.sol";
+import {Pow} from "../../src/rewards/Pow.sol";
 import {deploy} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
-import {PowVerifier} from "../shipped/PowVerifier.sol";
 import {Claim, Order, encodeClaim, encodeNumber, encodeOrder, payloadHash, workHash} from "../helpers/Races.sol";
-import {Result} from "../../src/formats/Formats.sol";
-import {Pow, Solution} from "../../src/rewards/Pow.sol";
+import {PowVerifier} from "../shipped/PowVerifier.sol";
 
 /// @notice The check of a race's work, on its own. "Certified" below is a solution whose hashes the result has: what only
 /// validators could bring about, and what the check has to refuse by what is in it.

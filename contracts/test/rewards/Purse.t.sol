@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Claim} from "../../src/interfaces/IAowChallenge.sol";
+import {Purse} from "../../src/rewards/Purse.sol";
 import {TrickyToken} from "../helpers/Mocks.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
-import {Purse} from "../../src/rewards/Purse.sol";
 
 /// @notice Every way in which a token misbehaves, on every way out of the distributor.
 contract TrickyTokensTest is RewardsFixture {

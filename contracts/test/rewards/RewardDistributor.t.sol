@@ -2,17 +2,21 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Allotment, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
+import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {IResultRegistry} from "../../src/interfaces/IResultRegistry.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Locks} from "../../src/rewards/Locks.sol";
+import {Pow} from "../../src/rewards/Pow.sol";
+import {Purse} from "../../src/rewards/Purse.sol";
+import {Results} from "../../src/rewards/Results.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {Calls} from "../../src/wallet/Calls.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newDistributor, newRegistry, newWallet} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
 import {Outcomes, Reentrant, Stubborn} from "../helpers/Mocks.sol";
 import {payloadHash} from "../helpers/Races.sol";
-import {Allotment, Header, Result, VoteKind} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Pow, Solution} from "../../src/rewards/Pow.sol";
-import {Purse} from "../../src/rewards/Purse.sol";
-import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
-import {IOutcomes, IRegistry, RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
-import {Wallet} from "../../src/wallet/Wallet.sol";
 
 contract RewardDistributorTest is Fixture {
     MultiSigWallet private wallet;
@@ -41,11 +45,13 @@ contract RewardDistributorTest is Fixture {
 
     function test_RevertWhen_ALockIsNoContract() public {
         Allotment[] memory none = new Allotment[](0);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, address(0)));
-        newDistributor(IRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none);
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[0]));
+        vm.expectRevert(abi.encodeWithSelector(Locks.NoCode.selector, address(0)));
+        newDistributor(
+            IResultRegistry(address(0)), IOutcomes(address(outcomes)), address(wallet), DELAY, CLAIM_PERIOD, none
+        );
+        vm.expectRevert(abi.encodeWithSelector(Locks.NoCode.selector, owners[0]));
         deployDistributor(registry, address(outcomes), owners[0], new address[](0));
-        vm.expectRevert(abi.encodeWithSelector(RewardDistributor.NoCode.selector, owners[1]));
+        vm.expectRevert(abi.encodeWithSelector(Locks.NoCode.selector, owners[1]));
         deployDistributor(registry, owners[1], address(wallet), new address[](0));
     }
 
@@ -63,7 +69,7 @@ contract RewardDistributorTest is Fixture {
         bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         approve(data, result.id);
         vm.expectEmit(address(distributor));
-        emit RewardDistributor.Paid(result.id, PAYEE, 2 ether, 1);
+        emit Results.Paid(result.id, PAYEE, 2 ether, 1);
         vm.prank(owners[4]);
         wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
         assertEq(PAYEE.balance, 2 ether);
@@ -83,7 +89,7 @@ contract RewardDistributorTest is Fixture {
         address[3] memory callers = [owners[0], validators[0], PAYEE];
         for (uint256 i; i < 3; ++i) {
             vm.prank(callers[i]);
-            vm.expectRevert(abi.encodeWithSelector(RewardDistributor.OnlyMultisig.selector, callers[i]));
+            vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, callers[i]));
             distributor.pay(header, result, proof, solutionOf[result.id]);
         }
     }
@@ -91,7 +97,7 @@ contract RewardDistributorTest is Fixture {
     function test_RevertWhen_PaidTwice() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
         pay(header, result, proof);
-        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.AlreadyPaid.selector, result.id));
         assertEq(PAYEE.balance, 2 ether);
     }
 
@@ -113,8 +119,7 @@ contract RewardDistributorTest is Fixture {
             Result memory result = resultAt(i, PAYEE, 1 ether);
             if (i == 4) {
                 assertEq(result.worker, validators[0]);
-                bytes memory reason =
-                    abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, result.worker);
+                bytes memory reason = abi.encodeWithSelector(Results.WorkerBarred.selector, result.id, result.worker);
                 expectRefusal(header, result, proof, reason);
                 assertFalse(distributor.isPaid(result.id));
             } else {
@@ -130,9 +135,9 @@ contract RewardDistributorTest is Fixture {
         bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         bytes32 id = approve(data, result.id);
         registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 3));
-        bytes memory inner = abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, result.id, validators[3]);
+        bytes memory inner = abi.encodeWithSelector(Results.WorkerBarred.selector, result.id, validators[3]);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, inner));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, inner));
         wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
         assertEq(PAYEE.balance, 0);
     }
@@ -146,24 +151,18 @@ contract RewardDistributorTest is Fixture {
         leaves[0] = leafOf(again);
         Header memory later = makeHeader(2, leaves[0]);
         registry.finalize(later, VIEW, certificate(later, validators, 0, 3));
-        expectRefusal(
-            later, again, new bytes32[](0), abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, result.id)
-        );
+        expectRefusal(later, again, new bytes32[](0), abi.encodeWithSelector(Results.AlreadyPaid.selector, result.id));
     }
 
     function test_RevertWhen_BlockIsNotFinalized() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = block_(PAYEE, 2 ether, 5, 3);
-        expectRefusal(
-            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
-        );
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header)));
     }
 
     function test_RevertWhen_AnotherBlockIsFinalized() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
         header.timestamp += 1;
-        expectRefusal(
-            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotFinalized.selector, 1, hashOf(header))
-        );
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header)));
     }
 
     function testFuzz_RevertWhen_ResultIsNotTheProvenOne(uint8 field, uint256 delta) public {
@@ -175,14 +174,12 @@ contract RewardDistributorTest is Fixture {
         else if (field == 2) result.amount += delta;
         else if (field == 3) result.worker = address(uint160(result.worker) ^ uint160(delta));
         else result.digest = keccak256(abi.encode(result.digest, delta));
-        expectRefusal(
-            header, result, proof, abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
-        );
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result)));
     }
 
     function test_RevertWhen_ProofIsWrong() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
-        bytes memory reason = abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result));
+        bytes memory reason = abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result));
         expectRefusal(header, result, new bytes32[](0), reason);
         bytes32[] memory longer = new bytes32[](proof.length + 1);
         for (uint256 i; i < proof.length; ++i) {
@@ -198,16 +195,13 @@ contract RewardDistributorTest is Fixture {
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
         Result memory result = Result(keccak256("order"), validators[0], PAYEE, 1, 0);
         expectRefusal(
-            header,
-            result,
-            new bytes32[](0),
-            abi.encodeWithSelector(RewardDistributor.NotIncluded.selector, leafOf(result))
+            header, result, new bytes32[](0), abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result))
         );
     }
 
     function test_RevertWhen_PayeeIsZero() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(address(0), 2 ether, 5, 3);
-        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.ZeroPayee.selector, result.id));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.ZeroPayee.selector, result.id));
     }
 
     function test_RevertWhen_FundsAreShort() public {
@@ -229,9 +223,7 @@ contract RewardDistributorTest is Fixture {
         for (uint256 i; i < 3; ++i) {
             payee.setMood(Stubborn.Mood(i + 1));
             vm.prank(address(wallet));
-            vm.expectRevert(
-                abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), reasons[i])
-            );
+            vm.expectRevert(abi.encodeWithSelector(Results.PaymentFailed.selector, address(payee), reasons[i]));
             distributor.pay{gas: 1_000_000}(header, result, proof, solutionOf[result.id]);
             assertFalse(distributor.isPaid(result.id));
             assertEq(address(distributor).balance, 100 ether);
@@ -249,9 +241,9 @@ contract RewardDistributorTest is Fixture {
         bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
         bytes32 id = approve(data, result.id);
         bytes memory inner = abi.encodeWithSelector(Stubborn.NotToday.selector, 2 ether);
-        bytes memory middle = abi.encodeWithSelector(RewardDistributor.PaymentFailed.selector, address(payee), inner);
+        bytes memory middle = abi.encodeWithSelector(Results.PaymentFailed.selector, address(payee), inner);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, middle));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, middle));
         wallet.executeTransaction(address(distributor), 0, data, 0, result.id);
 
         payee.setMood(Stubborn.Mood.Willing);
@@ -302,12 +294,12 @@ contract RewardDistributorTest is Fixture {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, outcome);
         expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, id));
         outcomes.set(id, other);
-        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.NotUpheld.selector, id));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotUpheld.selector, id));
         assertFalse(distributor.isPaid(id));
         outcomes.set(id, outcome);
         pay(header, result, proof);
         assertEq(PAYEE.balance, 2 ether);
-        expectRefusal(header, result, proof, abi.encodeWithSelector(RewardDistributor.AlreadyPaid.selector, id));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.AlreadyPaid.selector, id));
     }
 
     /// @dev The least id that is an order's, and the greatest that is a round's.
@@ -350,9 +342,7 @@ contract RewardDistributorTest is Fixture {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("outcome"));
         outcomes.set(id, keccak256("outcome"));
         registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 1));
-        expectRefusal(
-            header, result, proof, abi.encodeWithSelector(RewardDistributor.WorkerBarred.selector, id, validators[1])
-        );
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.WorkerBarred.selector, id, validators[1]));
     }
 
     function deployDistributor(address multisig) private returns (RewardDistributor) {

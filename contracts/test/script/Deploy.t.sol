@@ -2,13 +2,13 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
-import {artifactOf} from "../helpers/Deployed.sol";
-import {Addresses, Deploy} from "../../script/Deploy.s.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
-import {Allotment} from "../../src/formats/Formats.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Allotment} from "../../src/formats/Types.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Addresses, Deploy} from "../../script/Deploy.s.sol";
+import {artifactOf} from "../helpers/Deployed.sol";
 
 /// @notice The script with the code of this build, which may be ahead of contracts/artifacts.
 contract DeployOfBuild is Deploy {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Result} from "../../src/formats/Formats.sol";
-import {Pow, Solution} from "../../src/rewards/Pow.sol";
+import {Result, Solution} from "../../src/formats/Types.sol";
+import {Pow} from "../../src/rewards/Pow.sol";
 
 /// @notice The check of a race's work alone, compiled as in the distributor.
 contract PowVerifier {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Council, Councils} from "../../src/wallet/Council.sol";
-import {Owners} from "../../src/wallet/Owners.sol";
-import {Proposal, Proposals, Status} from "../../src/wallet/Proposal.sol";
+import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
+import {Council} from "../../src/wallet/Council.sol";
+import {Proposal, Proposals} from "../../src/wallet/Proposal.sol";
+import {Wallet} from "../../src/wallet/Wallet.sol";
 
 /// @notice Properties of the packed words, for halmos, which tries all values at once. See docs/assurance.md.
 contract PackingSymbolic {
@@ -79,7 +80,7 @@ contract PackingSymbolic {
 }
 
 /// @notice The threshold of owners, of whom the lowest few are any, which is what the solver can count.
-contract ThresholdSymbolic is Owners {
+contract ThresholdSymbolic is Wallet {
     uint256 private constant FEW = 15;
 
     function save(uint256 active, uint8 threshold_) external {

@@ -2,16 +2,17 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IMultiSigWallet} from "../../src/interfaces/IMultiSigWallet.sol";
+import {Calls} from "../../src/wallet/Calls.sol";
+import {Owners} from "../../src/wallet/Owners.sol";
 import {newToken} from "../helpers/Deployed.sol";
 import {Signed} from "../helpers/Digests.sol";
 import {AnsweringToken, Stubborn} from "../helpers/Mocks.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
 import {Shouter} from "../helpers/WalletMocks.sol";
-import {Owners} from "../../src/wallet/Owners.sol";
-import {Wallet} from "../../src/wallet/Wallet.sol";
 
 contract BatchTest is WalletFixture {
-    Wallet.Call[] private calls;
+    IMultiSigWallet.Call[] private calls;
 
     function test_MakesAllCallsInOrder() public {
         IERC20 token = newToken(address(wallet), 100);
@@ -63,7 +64,7 @@ contract BatchTest is WalletFixture {
         add(address(unwilling()), 1 ether, "", true);
         add(PAYEE, 2 ether, "", true);
         vm.expectEmit(address(wallet));
-        emit Wallet.CallFailed(bytes32(uint256(1)), abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether));
+        emit Calls.CallFailed(bytes32(uint256(1)), abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether));
         signSelf(batch());
         assertEq(PAYEE.balance, 3 ether);
     }
@@ -74,8 +75,8 @@ contract BatchTest is WalletFixture {
         add(PAYEE, 0, hex"12345678", true);
         add(address(new AnsweringToken(abi.encode(false))), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), true);
         add(address(wallet), 0, abi.encodeCall(wallet.changeThreshold, (6)), true);
-        expectFailure(0, abi.encodeWithSelector(Wallet.InsufficientFunds.selector, 100 ether, 101 ether));
-        expectFailure(1, abi.encodeWithSelector(Wallet.NoCode.selector, PAYEE));
+        expectFailure(0, abi.encodeWithSelector(Calls.InsufficientFunds.selector, 100 ether, 101 ether));
+        expectFailure(1, abi.encodeWithSelector(Calls.NoCode.selector, PAYEE));
         expectFailure(2, abi.encode(false));
         expectFailure(3, abi.encodeWithSelector(Owners.InvalidThreshold.selector, 6, 5));
         signSelf(batch());
@@ -83,11 +84,11 @@ contract BatchTest is WalletFixture {
 
     function test_RevertWhen_AnyOfThoseIsNotAllowed() public {
         add(PAYEE, 101 ether, "", false);
-        expectRefusal(0, abi.encodeWithSelector(Wallet.InsufficientFunds.selector, 100 ether, 101 ether));
-        calls[0] = Wallet.Call(PAYEE, 0, hex"12345678", false);
-        expectRefusal(0, abi.encodeWithSelector(Wallet.NoCode.selector, PAYEE));
+        expectRefusal(0, abi.encodeWithSelector(Calls.InsufficientFunds.selector, 100 ether, 101 ether));
+        calls[0] = IMultiSigWallet.Call(PAYEE, 0, hex"12345678", false);
+        expectRefusal(0, abi.encodeWithSelector(Calls.NoCode.selector, PAYEE));
         address token = address(new AnsweringToken(abi.encode(false)));
-        calls[0] = Wallet.Call(token, 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), false);
+        calls[0] = IMultiSigWallet.Call(token, 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), false);
         expectRefusal(0, abi.encode(false));
     }
 
@@ -114,7 +115,7 @@ contract BatchTest is WalletFixture {
     }
 
     function add(address to, uint256 value, bytes memory data, bool mayFail) private {
-        calls.push(Wallet.Call(to, value, data, mayFail));
+        calls.push(IMultiSigWallet.Call(to, value, data, mayFail));
     }
 
     function batch() private view returns (bytes memory) {
@@ -128,7 +129,7 @@ contract BatchTest is WalletFixture {
 
     function expectFailure(uint256 index, bytes memory reason) private {
         vm.expectEmit(address(wallet));
-        emit Wallet.CallFailed(bytes32(index), reason);
+        emit Calls.CallFailed(bytes32(index), reason);
     }
 
     /// @dev The reason of the batch is within that of its execution.
@@ -136,9 +137,9 @@ contract BatchTest is WalletFixture {
         Signed memory call = Signed(address(wallet), 0, batch(), 0);
         bytes32 digest = digestOf(call);
         bytes memory signatures = signaturesOf(digest, 0, 3);
-        reason = abi.encodeWithSelector(Wallet.ExecutionFailed.selector, index, reason);
+        reason = abi.encodeWithSelector(Calls.ExecutionFailed.selector, index, reason);
         vm.prank(RELAYER);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, digest, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, digest, reason));
         wallet.executeSignedTransaction(call.to, call.value, call.data, call.expiry, signatures);
     }
 }

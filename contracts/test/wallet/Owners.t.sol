@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {newWallet} from "../helpers/Deployed.sol";
-import {Fixture} from "../helpers/Fixture.sol";
+import {Calls} from "../../src/wallet/Calls.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
+import {newWallet} from "../helpers/Deployed.sol";
+import {Fixture} from "../helpers/Fixture.sol";
 
 contract OwnersTest is Fixture {
     MultiSigWallet private wallet;
@@ -362,13 +363,13 @@ contract OwnersTest is Fixture {
     function expectRefusal(bytes memory data, bytes memory reason) private {
         (bytes32 id, bytes32 salt) = prepare(data);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
         wallet.executeTransaction(address(wallet), 0, data, 0, salt);
     }
 
     function expectBelow(uint256 have, uint256 need) private {
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.BelowThreshold.selector, have, need));
+        vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, have, need));
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, SALT);
     }
 

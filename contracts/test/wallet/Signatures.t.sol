@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Calls} from "../../src/wallet/Calls.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Owners} from "../../src/wallet/Owners.sol";
+import {Signatures} from "../../src/wallet/Signatures.sol";
+import {Wallet} from "../../src/wallet/Wallet.sol";
 import {newWallet} from "../helpers/Deployed.sol";
 import {Signed, contractSignature, executionDigest} from "../helpers/Digests.sol";
 import {Stubborn} from "../helpers/Mocks.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
 import {ContractOwner, Intruder} from "../helpers/WalletMocks.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Owners} from "../../src/wallet/Owners.sol";
-import {Wallet} from "../../src/wallet/Wallet.sol";
 
 contract SignaturesTest is WalletFixture {
     uint256 private constant HALF_ORDER = ORDER / 2;
@@ -18,7 +20,7 @@ contract SignaturesTest is WalletFixture {
     function test_AnybodySendsWhatEnoughOwnersSigned() public {
         bytes32 digest = digestOf(payment());
         vm.expectEmit(address(wallet));
-        emit Wallet.Executed(digest, RELAYER);
+        emit Calls.Executed(digest, RELAYER);
         send(payment(), signaturesOf(digest, 0, 3));
         assertEq(PAYEE.balance, 1 ether);
         assertEq(wallet.nonce(), 1);
@@ -71,7 +73,7 @@ contract SignaturesTest is WalletFixture {
         bytes32 digest = digestOf(call);
         bytes memory signatures = signaturesOf(digest, 0, 3);
         bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether);
-        expectRefusal(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, digest, reason), call, signatures);
+        expectRefusal(abi.encodeWithSelector(Calls.ExecutionFailed.selector, digest, reason), call, signatures);
         assertEq(wallet.nonce(), 0);
 
         payee.setMood(Stubborn.Mood.Willing);
@@ -103,7 +105,7 @@ contract SignaturesTest is WalletFixture {
     function test_RevertWhen_TooFewSign() public {
         bytes32 digest = digestOf(payment());
         for (uint256 have; have < 3; ++have) {
-            bytes memory reason = abi.encodeWithSelector(Wallet.BelowThreshold.selector, have, 3);
+            bytes memory reason = abi.encodeWithSelector(Owners.BelowThreshold.selector, have, 3);
             expectRefusal(reason, payment(), signaturesOf(digest, 0, have));
         }
     }
@@ -124,7 +126,7 @@ contract SignaturesTest is WalletFixture {
             ++have;
         }
         if (have < k) {
-            expectRefusal(abi.encodeWithSelector(Wallet.BelowThreshold.selector, have, k), payment(), signatures);
+            expectRefusal(abi.encodeWithSelector(Owners.BelowThreshold.selector, have, k), payment(), signatures);
         } else {
             send(payment(), signatures);
             assertEq(PAYEE.balance, 1 ether);
@@ -224,7 +226,7 @@ contract SignaturesTest is WalletFixture {
         }
         (bool ok, bytes memory reason) = address(wallet).call(data);
         assertFalse(ok);
-        assertEq(reason, abi.encodeWithSelector(Wallet.InvalidSignature.selector, 130));
+        assertEq(reason, abi.encodeWithSelector(Signatures.InvalidSignature.selector, 130));
     }
 
     /// @dev Whatever is sent in place of signatures, nothing but the signatures themselves is taken.
@@ -293,7 +295,7 @@ contract SignaturesTest is WalletFixture {
         assertNotEq(id, digestOf(payment()));
         sign(payment());
         vm.prank(owners[1]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.BelowThreshold.selector, 2, 3));
+        vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, 2, 3));
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, 0);
     }
 
@@ -439,7 +441,7 @@ contract SignaturesTest is WalletFixture {
         sign(Signed(address(payee), 1 ether, "", 0));
         assertTrue(payee.succeeded(0));
         assertFalse(payee.succeeded(1));
-        assertEq(payee.answers(1), abi.encodeWithSelector(Wallet.BelowThreshold.selector, 2, 3));
+        assertEq(payee.answers(1), abi.encodeWithSelector(Owners.BelowThreshold.selector, 2, 3));
         assertEq(PAYEE.balance, 0);
     }
 
@@ -502,11 +504,11 @@ contract SignaturesTest is WalletFixture {
     }
 
     function expectInvalid(uint256 position, bytes memory signatures) private {
-        expectRefusal(abi.encodeWithSelector(Wallet.InvalidSignature.selector, position), payment(), signatures);
+        expectRefusal(abi.encodeWithSelector(Signatures.InvalidSignature.selector, position), payment(), signatures);
     }
 
     function expectNotAscending(address signer, address next, bytes memory signatures) private {
-        bytes memory reason = abi.encodeWithSelector(Wallet.SignersNotAscending.selector, signer, next);
+        bytes memory reason = abi.encodeWithSelector(Signatures.SignersNotAscending.selector, signer, next);
         expectRefusal(reason, payment(), signatures);
     }
 

@@ -2,14 +2,15 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
+import {Calls} from "../../src/wallet/Calls.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+import {Owners} from "../../src/wallet/Owners.sol";
+import {Wallet} from "../../src/wallet/Wallet.sol";
 import {newToken, newWallet} from "../helpers/Deployed.sol";
 import {Signed, proposalDigest} from "../helpers/Digests.sol";
 import {Fixture} from "../helpers/Fixture.sol";
 import {AnsweringToken, Reentrant, Stubborn} from "../helpers/Mocks.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Owners} from "../../src/wallet/Owners.sol";
-import {Status} from "../../src/wallet/Proposal.sol";
-import {Wallet} from "../../src/wallet/Wallet.sol";
 
 contract MultiSigWalletTest is Fixture {
     MultiSigWallet private wallet;
@@ -239,7 +240,7 @@ contract MultiSigWalletTest is Fixture {
     function test_Executes() public {
         bytes32 id = approved();
         vm.expectEmit(address(wallet));
-        emit Wallet.Executed(id, owners[4]);
+        emit Calls.Executed(id, owners[4]);
         executeBy(4);
         assertEq(PAYEE.balance, 1 ether);
         assertEq(address(wallet).balance, 99 ether);
@@ -250,7 +251,7 @@ contract MultiSigWalletTest is Fixture {
     function test_ExecutingConfirms() public {
         bytes32 id = proposeBy(0);
         vm.prank(owners[2]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.BelowThreshold.selector, 2, 3));
+        vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, 2, 3));
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, SALT);
         confirmBy(id, 1);
         expectBelow(2, 3);
@@ -323,18 +324,18 @@ contract MultiSigWalletTest is Fixture {
 
     function test_RevertWhen_FundsAreShort() public {
         bytes32 id = approve(PAYEE, 101 ether, "", SALT);
-        bytes memory reason = abi.encodeWithSelector(Wallet.InsufficientFunds.selector, 100 ether, 101 ether);
+        bytes memory reason = abi.encodeWithSelector(Calls.InsufficientFunds.selector, 100 ether, 101 ether);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
         wallet.executeTransaction(PAYEE, 101 ether, "", 0, SALT);
         expectState(id, Status.Pending, 3);
     }
 
     function test_RevertWhen_DataGoesToAnAccountWithoutCode() public {
         bytes32 id = approve(PAYEE, 0, hex"12345678", SALT);
-        bytes memory reason = abi.encodeWithSelector(Wallet.NoCode.selector, PAYEE);
+        bytes memory reason = abi.encodeWithSelector(Calls.NoCode.selector, PAYEE);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
         wallet.executeTransaction(PAYEE, 0, hex"12345678", 0, SALT);
     }
 
@@ -344,7 +345,7 @@ contract MultiSigWalletTest is Fixture {
         bytes32 id = approve(address(payee), 1 ether, "", SALT);
         bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
         wallet.executeTransaction(address(payee), 1 ether, "", 0, SALT);
         expectState(id, Status.Pending, 3);
 
@@ -398,7 +399,7 @@ contract MultiSigWalletTest is Fixture {
         bytes memory reason =
             abi.encodeWithSignature("ERC20InsufficientBalance(address,uint256,uint256)", address(wallet), 1000, 1001);
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, reason));
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
         wallet.executeTransaction(address(token), 0, data, 0, SALT);
     }
 
@@ -414,7 +415,7 @@ contract MultiSigWalletTest is Fixture {
             for (uint256 j; j < 3; ++j) {
                 bytes32 id = approve(address(token), 0, calls[j], SALT);
                 vm.prank(owners[0]);
-                vm.expectRevert(abi.encodeWithSelector(Wallet.ExecutionFailed.selector, id, answers[i]));
+                vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, answers[i]));
                 wallet.executeTransaction(address(token), 0, calls[j], 0, SALT);
             }
         }
@@ -488,7 +489,7 @@ contract MultiSigWalletTest is Fixture {
 
     function expectBelow(uint256 have, uint256 need) private {
         vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Wallet.BelowThreshold.selector, have, need));
+        vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, have, need));
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, SALT);
     }
 
