@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Bls} from "../../src/bls/Bls.sol";
 import {Formats} from "../../src/formats/Formats.sol";
 import {Allotment, Distribution, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
@@ -26,7 +26,7 @@ struct Genesis {
 }
 
 /// @notice Both languages agree byte by byte on what is signed and proven: these are the vectors of the Rust tests.
-contract GoldenVectorsTest is Test {
+contract FormatsTest is Test {
     using stdJson for string;
 
     string private json;

@@ -5,10 +5,10 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {console} from "forge-std/console.sol";
 import {Distribution, Header, Result, Solution} from "../../src/formats/Types.sol";
 import {BlsFixture} from "../helpers/BlsFixture.sol";
+import {Budgets} from "../helpers/Budgets.sol";
 import {deploy, newRegistry} from "../helpers/Deployed.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
 import {PowVerifier} from "../shipped/PowVerifier.sol";
-import {Budgets} from "./Gas.t.sol";
 
 /// @notice Budgets for payouts, as receipts state it: every call here is a transaction of its own.
 contract RewardsGasTest is RewardsFixture, BlsFixture, Budgets {

@@ -2,10 +2,10 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Budgets} from "../helpers/Budgets.sol";
 import {artifactOf, newToken, newWallet} from "../helpers/Deployed.sol";
 import {Signed} from "../helpers/Digests.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
-import {Budgets} from "./Gas.t.sol";
 
 /// @notice Budgets for what owners and relayers pay, as receipts state it: every call here is a transaction of its own.
 /// @dev What an account costs that has never held anything, 25,000 of an execution, is the chain's price for it.

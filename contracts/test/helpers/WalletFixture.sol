@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newWallet} from "./Deployed.sol";
 import {Signed, executionDigest} from "./Digests.sol";
@@ -50,5 +51,30 @@ abstract contract WalletFixture is Fixture {
 
     function signSelf(bytes memory data) internal {
         sign(Signed(address(wallet), 0, data, 0));
+    }
+
+    function confirmBy(bytes32 id, uint256 owner) internal {
+        vm.prank(owners[owner]);
+        wallet.confirmTransaction(id);
+    }
+
+    /// @dev A call, proposed and confirmed by owners 0, 1 and 2.
+    function approve(address to, uint256 value, bytes memory data, bytes32 salt) internal returns (bytes32 id) {
+        vm.prank(owners[0]);
+        id = wallet.proposeTransaction(to, value, data, 0, salt);
+        confirmBy(id, 1);
+        confirmBy(id, 2);
+    }
+
+    function pass(address to, uint256 value, bytes memory data, bytes32 salt) internal {
+        approve(to, value, data, salt);
+        vm.prank(owners[0]);
+        wallet.executeTransaction(to, value, data, 0, salt);
+    }
+
+    function expectState(bytes32 id, Status status, uint256 confirmations) internal view {
+        (Status status_,,, address[] memory confirmations_) = wallet.getTransaction(id);
+        assertEq(uint8(status_), uint8(status));
+        assertEq(confirmations_.length, confirmations);
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {DistributionHandler} from "./DistributionHandler.sol";
 import {Test} from "forge-std/Test.sol";
+import {DistributionHandler} from "./DistributionHandler.sol";
 
 /// @notice What holds of the money after any sequence of distributions, claims, batches, sweeps, bars and rotations.
 contract RewardsInvariants is Test {

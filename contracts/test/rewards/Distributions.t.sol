@@ -19,14 +19,6 @@ contract DistributionsTest is RewardsFixture {
         vm.deal(address(distributor), 200 ether);
     }
 
-    function test_KnowsItsTerms() public view {
-        assertEq(distributor.delay(), DELAY);
-        assertEq(distributor.claimPeriod(), CLAIM_PERIOD);
-        assertEq(distributor.capOf(NATIVE), CAP);
-        assertEq(distributor.capOf(address(tokens[1])), CAP);
-        assertEq(distributor.capOf(PAYEE), 0);
-    }
-
     /// @dev The way a distribution takes in earnest: certificate, proposal, confirmations, execution, delay, claim.
     function test_GoesThroughBothLocksAndTheDelay() public {
         (Distribution memory distribution, bytes32[] memory proof) = distributionAtDepth(1, 9, 4, 3 ether);
@@ -60,13 +52,6 @@ contract DistributionsTest is RewardsFixture {
         assertEq(tokens[0].balanceOf(accountAt(4)), 3 ether);
         (uint128 allotted,) = distributor.reserveOf(address(tokens[0]));
         assertEq(allotted, 7 ether);
-    }
-
-    function test_RevertWhen_NotScheduledByTheMultisig() public {
-        Distribution memory distribution = single(1, PAYEE, NATIVE, 1 ether, 1 ether);
-        certify(distribution);
-        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
-        distributor.schedule(distribution);
     }
 
     function test_RevertWhen_NotCertified() public {

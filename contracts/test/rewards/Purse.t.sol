@@ -1,10 +1,171 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Claim} from "../../src/interfaces/IAowChallenge.sol";
+import {Header, Result} from "../../src/formats/Types.sol";
 import {Purse} from "../../src/rewards/Purse.sol";
-import {TrickyToken} from "../helpers/Mocks.sol";
+import {Choosy, Stubborn, TrickyToken} from "../helpers/Mocks.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
+
+/// @notice Pushes that nobody holds up, and credit for those who do not take what is pushed.
+contract PurseTest is RewardsFixture {
+    address private constant NATIVE = address(0);
+
+    function setUp() public {
+        deployRewards();
+        vm.deal(address(distributor), 100 ether);
+    }
+
+    function test_TakesFunds() public {
+        vm.deal(address(this), 1 ether);
+        vm.expectEmit(address(distributor));
+        emit Purse.Funded(address(this), 1 ether);
+        payable(address(distributor)).transfer(1 ether);
+        assertEq(address(distributor).balance, 101 ether);
+    }
+
+    function test_WithdrawsCreditOnce() public {
+        Stubborn recipient = credit(2 ether);
+        vm.expectEmit(address(distributor));
+        emit Purse.Withdrawn(address(recipient), NATIVE, PAYEE, 2 ether);
+        vm.prank(address(recipient));
+        distributor.withdraw(NATIVE, PAYEE);
+        assertEq(PAYEE.balance, 2 ether);
+        (, uint128 credited) = distributor.reserveOf(NATIVE);
+        assertEq(credited, 0);
+        vm.prank(address(recipient));
+        vm.expectRevert(abi.encodeWithSelector(Purse.NoCredit.selector, address(recipient), NATIVE));
+        distributor.withdraw(NATIVE, PAYEE);
+    }
+
+    function test_AFailedWithdrawalChangesNothing() public {
+        Stubborn recipient = credit(2 ether);
+        vm.prank(address(recipient));
+        vm.expectRevert(abi.encodeWithSelector(Purse.TransferFailed.selector, NATIVE, address(recipient)));
+        distributor.withdraw(NATIVE, address(recipient));
+        assertEq(distributor.creditOf(address(recipient), NATIVE), 2 ether);
+    }
+
+    /// @dev What is credited is no longer there for others.
+    function test_RevertWhen_CreditIsAllThereIs() public {
+        credit(99 ether);
+        bytes32[] memory payouts = makePayouts(2, 1 ether);
+        bytes32 id = approveBatch(NATIVE, payouts, 2);
+        vm.expectRevert(abi.encodeWithSelector(Purse.InsufficientFunds.selector, 1 ether, 2 ether));
+        distributor.push(id, NATIVE, payouts);
+
+        Result memory result = makeRace(0, validators[0], PAYEE, 2 ether);
+        Header memory header = finalizeOnly(result, 3);
+        vm.prank(address(wallet));
+        vm.expectRevert(abi.encodeWithSelector(Purse.InsufficientFunds.selector, 1 ether, 2 ether));
+        distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
+    }
+
+    /// @dev Whatever gas the transaction brings, a recipient that demands nearly its whole bound is paid and not
+    /// credited, or nothing happens at all. It has credit already, so to credit it again would be cheap.
+    function testFuzz_NobodyIsStarvedIntoCredit(uint256 gas_) public {
+        gas_ = bound(gas_, 20_000, 120_000);
+        Choosy choosy = new Choosy();
+        bytes32[] memory payouts = new bytes32[](1);
+        payouts[0] = payoutOf(address(choosy), 1 ether);
+        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts);
+        assertEq(distributor.creditOf(address(choosy), NATIVE), 1 ether);
+
+        choosy.demand(distributor.NATIVE_PUSH_GAS());
+        bytes32 id = approveBatch(NATIVE, payouts, 2);
+        (bool ok,) = address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, NATIVE, payouts)));
+        assertEq(address(choosy).balance, ok ? 1 ether : 0);
+        assertEq(distributor.creditOf(address(choosy), NATIVE), 1 ether);
+    }
+
+    /// @dev The recipient is an account that does not exist yet, which is dearest to call, or a token's.
+    function testFuzz_RevertWhen_GasIsShort(uint256 gas_, bool inTokens) public {
+        gas_ = bound(gas_, 20_000, 400_000);
+        address token = inTokens ? address(tokens[0]) : NATIVE;
+        bytes32[] memory payouts = makePayouts(2, 1 ether);
+        bytes32 id = approveBatch(token, payouts, 1);
+        (bool ok, bytes memory reason) =
+            address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, token, payouts)));
+        uint256 balance = inTokens ? tokens[0].balanceOf(accountAt(1)) : accountAt(1).balance;
+        assertEq(balance, ok ? 1 ether : 0);
+        assertEq(distributor.creditOf(accountAt(1), token), 0);
+        if (!ok && reason.length != 0) assertEq(bytes4(reason), Purse.InsufficientGas.selector);
+    }
+
+    function test_RevertWhen_GasIsShort() public {
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        bytes32 id = approveBatch(NATIVE, payouts, 1);
+        vm.expectPartialRevert(Purse.InsufficientGas.selector);
+        distributor.push{gas: 90_000}(id, NATIVE, payouts);
+    }
+
+    /// @dev Tokens that refuse by reverting, by returning false, or by using up their gas.
+    function test_ATokenThatRefusesIsCredited() public {
+        TrickyToken token = new TrickyToken(address(distributor), 100 ether);
+        TrickyToken.Trick[3] memory tricks =
+            [TrickyToken.Trick.False, TrickyToken.Trick.Reverting, TrickyToken.Trick.Burning];
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        for (uint64 i; i < 3; ++i) {
+            token.play(tricks[i]);
+            distributor.push(approveBatch(address(token), payouts, i + 1), address(token), payouts);
+            assertEq(distributor.creditOf(accountAt(0), address(token)), uint256(i + 1) * 1 ether);
+        }
+        vm.startPrank(accountAt(0));
+        token.play(TrickyToken.Trick.False);
+        vm.expectRevert(abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), PAYEE));
+        distributor.withdraw(address(token), PAYEE);
+        token.play(TrickyToken.Trick.Silent);
+        distributor.withdraw(address(token), PAYEE);
+        assertEq(token.balanceOf(PAYEE), 3 ether);
+    }
+
+    function test_ATokenMayTakeAFeeFromTheRecipientOrSayNothing() public {
+        TrickyToken token = new TrickyToken(address(distributor), 100 ether);
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        token.play(TrickyToken.Trick.Fee);
+        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts);
+        token.play(TrickyToken.Trick.Silent);
+        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts);
+        assertEq(token.balanceOf(accountAt(0)), 1.99 ether);
+        assertEq(token.balanceOf(address(distributor)), 98 ether);
+    }
+
+    /// @dev An account without code answers every call with success and nothing.
+    function test_RevertWhen_TheTokenIsNoContract() public {
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        bytes32 id = approveBatch(PAYEE, payouts, 1);
+        vm.expectRevert();
+        distributor.push(id, PAYEE, payouts);
+    }
+
+    /// @dev A token that takes more than it is told to must not take what others are owed.
+    function test_RevertWhen_ATokenTakesWhatOthersAreOwed() public {
+        TrickyToken token = new TrickyToken(address(distributor), 3 ether);
+        bytes32[] memory payouts = makePayouts(1, 1 ether);
+        token.play(TrickyToken.Trick.False);
+        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts);
+        token.play(TrickyToken.Trick.Greedy);
+        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts);
+        vm.prank(accountAt(0));
+        vm.expectRevert(abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), PAYEE));
+        distributor.withdraw(address(token), PAYEE);
+
+        token.play(TrickyToken.Trick.None);
+        vm.prank(address(this));
+        deal(address(token), address(distributor), 2.5 ether);
+        bytes32 id = approveBatch(address(token), payouts, 3);
+        token.play(TrickyToken.Trick.Greedy);
+        vm.expectRevert(abi.encodeWithSelector(Purse.Insolvent.selector, address(token)));
+        distributor.push(id, address(token), payouts);
+    }
+
+    function credit(uint96 amount) private returns (Stubborn recipient) {
+        recipient = new Stubborn();
+        recipient.setMood(Stubborn.Mood.Reverting);
+        bytes32[] memory payouts = new bytes32[](1);
+        payouts[0] = payoutOf(address(recipient), amount);
+        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts);
+    }
+}
 
 /// @notice Every way in which a token misbehaves, on every way out of the distributor.
 contract TrickyTokensTest is RewardsFixture {

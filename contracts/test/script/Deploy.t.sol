@@ -2,12 +2,12 @@
 pragma solidity ^0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {Addresses, Deploy} from "../../script/Deploy.s.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 import {Allotment} from "../../src/formats/Types.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {Addresses, Deploy} from "../../script/Deploy.s.sol";
 import {artifactOf} from "../helpers/Deployed.sol";
 
 /// @notice The script with the code of this build, which may be ahead of contracts/artifacts.

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IMultiSigWallet} from "../../src/interfaces/IMultiSigWallet.sol";
+import {IMultiSigWallet, Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {Calls} from "../../src/wallet/Calls.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {newToken} from "../helpers/Deployed.sol";
@@ -11,8 +11,88 @@ import {AnsweringToken, Stubborn} from "../helpers/Mocks.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
 import {Shouter} from "../helpers/WalletMocks.sol";
 
-contract BatchTest is WalletFixture {
+contract CallsTest is WalletFixture {
+    address private constant STRANGER = address(0xBAD);
     IMultiSigWallet.Call[] private calls;
+
+    function test_RevertWhen_FundsAreShort() public {
+        bytes32 id = approve(PAYEE, 101 ether, "", SALT);
+        bytes memory reason = abi.encodeWithSelector(Calls.InsufficientFunds.selector, 100 ether, 101 ether);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
+        wallet.executeTransaction(PAYEE, 101 ether, "", 0, SALT);
+        expectState(id, Status.Pending, 3);
+    }
+
+    function test_RevertWhen_DataGoesToAnAccountWithoutCode() public {
+        bytes32 id = approve(PAYEE, 0, hex"12345678", SALT);
+        bytes memory reason = abi.encodeWithSelector(Calls.NoCode.selector, PAYEE);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
+        wallet.executeTransaction(PAYEE, 0, hex"12345678", 0, SALT);
+    }
+
+    function test_FailedCallCarriesItsReasonAndCanBeTriedAgain() public {
+        Stubborn payee = new Stubborn();
+        payee.setMood(Stubborn.Mood.Reverting);
+        bytes32 id = approve(address(payee), 1 ether, "", SALT);
+        bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
+        wallet.executeTransaction(address(payee), 1 ether, "", 0, SALT);
+        expectState(id, Status.Pending, 3);
+
+        payee.setMood(Stubborn.Mood.Willing);
+        vm.prank(owners[0]);
+        wallet.executeTransaction(address(payee), 1 ether, "", 0, SALT);
+        assertEq(address(payee).balance, 1 ether);
+    }
+
+    function test_MovesTokens() public {
+        IERC20 token = newToken(address(wallet), 1000);
+        pass(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 400)), "transfer");
+        assertEq(token.balanceOf(PAYEE), 400);
+        assertEq(token.balanceOf(address(wallet)), 600);
+        pass(address(token), 0, abi.encodeCall(IERC20.approve, (STRANGER, 50)), "approve");
+        vm.prank(STRANGER);
+        assertTrue(token.transferFrom(address(wallet), STRANGER, 50));
+        assertEq(token.balanceOf(STRANGER), 50);
+    }
+
+    function test_RevertWhen_TokenReverts() public {
+        IERC20 token = newToken(address(wallet), 1000);
+        bytes memory data = abi.encodeCall(IERC20.transfer, (PAYEE, 1001));
+        bytes32 id = approve(address(token), 0, data, SALT);
+        bytes memory reason =
+            abi.encodeWithSignature("ERC20InsufficientBalance(address,uint256,uint256)", address(wallet), 1000, 1001);
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
+        wallet.executeTransaction(address(token), 0, data, 0, SALT);
+    }
+
+    function test_RevertWhen_TokenAnswersAnythingButTrue() public {
+        bytes[3] memory asked = [
+            abi.encodeCall(IERC20.transfer, (PAYEE, 1)),
+            abi.encodeCall(IERC20.transferFrom, (PAYEE, PAYEE, 1)),
+            abi.encodeCall(IERC20.approve, (PAYEE, 1))
+        ];
+        bytes[3] memory answers = [abi.encode(false), abi.encode(uint256(2)), bytes(hex"01")];
+        for (uint256 i; i < 3; ++i) {
+            AnsweringToken token = new AnsweringToken(answers[i]);
+            for (uint256 j; j < 3; ++j) {
+                bytes32 id = approve(address(token), 0, asked[j], SALT);
+                vm.prank(owners[0]);
+                vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, answers[i]));
+                wallet.executeTransaction(address(token), 0, asked[j], 0, SALT);
+            }
+        }
+    }
+
+    function test_TokensWithoutAnswerWork() public {
+        pass(address(new AnsweringToken("")), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), "quiet");
+        // False is a fine answer to any other question.
+        pass(address(new AnsweringToken(abi.encode(false))), 0, abi.encodeCall(IERC20.balanceOf, (PAYEE)), "other");
+    }
 
     function test_MakesAllCallsInOrder() public {
         IERC20 token = newToken(address(wallet), 100);

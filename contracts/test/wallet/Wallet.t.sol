@@ -1,30 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {Calls} from "../../src/wallet/Calls.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
-import {newToken, newWallet} from "../helpers/Deployed.sol";
+import {newWallet} from "../helpers/Deployed.sol";
 import {Signed, proposalDigest} from "../helpers/Digests.sol";
-import {Fixture} from "../helpers/Fixture.sol";
-import {AnsweringToken, Reentrant, Stubborn} from "../helpers/Mocks.sol";
+import {Reentrant} from "../helpers/Mocks.sol";
+import {WalletFixture} from "../helpers/WalletFixture.sol";
 
-contract MultiSigWalletTest is Fixture {
-    MultiSigWallet private wallet;
-    address[] private owners;
-    address private constant PAYEE = address(0xCAFE);
+contract WalletTest is WalletFixture {
     address private constant STRANGER = address(0xBAD);
-    bytes32 private constant SALT = keccak256("salt");
-
-    function setUp() public {
-        vm.warp(1_700_000_000);
-        owners = makeOwners(5);
-        wallet = newWallet(owners, 3);
-        vm.deal(address(wallet), 100 ether);
-    }
 
     // Ids
 
@@ -322,39 +309,6 @@ contract MultiSigWalletTest is Fixture {
         assertEq(PAYEE.balance, 1 ether);
     }
 
-    function test_RevertWhen_FundsAreShort() public {
-        bytes32 id = approve(PAYEE, 101 ether, "", SALT);
-        bytes memory reason = abi.encodeWithSelector(Calls.InsufficientFunds.selector, 100 ether, 101 ether);
-        vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
-        wallet.executeTransaction(PAYEE, 101 ether, "", 0, SALT);
-        expectState(id, Status.Pending, 3);
-    }
-
-    function test_RevertWhen_DataGoesToAnAccountWithoutCode() public {
-        bytes32 id = approve(PAYEE, 0, hex"12345678", SALT);
-        bytes memory reason = abi.encodeWithSelector(Calls.NoCode.selector, PAYEE);
-        vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
-        wallet.executeTransaction(PAYEE, 0, hex"12345678", 0, SALT);
-    }
-
-    function test_FailedCallCarriesItsReasonAndCanBeTriedAgain() public {
-        Stubborn payee = new Stubborn();
-        payee.setMood(Stubborn.Mood.Reverting);
-        bytes32 id = approve(address(payee), 1 ether, "", SALT);
-        bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether);
-        vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
-        wallet.executeTransaction(address(payee), 1 ether, "", 0, SALT);
-        expectState(id, Status.Pending, 3);
-
-        payee.setMood(Stubborn.Mood.Willing);
-        vm.prank(owners[0]);
-        wallet.executeTransaction(address(payee), 1 ether, "", 0, SALT);
-        assertEq(address(payee).balance, 1 ether);
-    }
-
     function test_ReentrantPayeeIsPaidOnce() public {
         Reentrant payee = new Reentrant();
         pass(address(wallet), 0, abi.encodeCall(wallet.addOwner, (address(payee), 3)), "add");
@@ -377,54 +331,6 @@ contract MultiSigWalletTest is Fixture {
         emit Wallet.Deposit(address(this), 2 ether);
         payable(address(wallet)).transfer(2 ether);
         assertEq(address(wallet).balance, 102 ether);
-    }
-
-    // Tokens
-
-    function test_MovesTokens() public {
-        IERC20 token = newToken(address(wallet), 1000);
-        pass(address(token), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 400)), "transfer");
-        assertEq(token.balanceOf(PAYEE), 400);
-        assertEq(token.balanceOf(address(wallet)), 600);
-        pass(address(token), 0, abi.encodeCall(IERC20.approve, (STRANGER, 50)), "approve");
-        vm.prank(STRANGER);
-        assertTrue(token.transferFrom(address(wallet), STRANGER, 50));
-        assertEq(token.balanceOf(STRANGER), 50);
-    }
-
-    function test_RevertWhen_TokenReverts() public {
-        IERC20 token = newToken(address(wallet), 1000);
-        bytes memory data = abi.encodeCall(IERC20.transfer, (PAYEE, 1001));
-        bytes32 id = approve(address(token), 0, data, SALT);
-        bytes memory reason =
-            abi.encodeWithSignature("ERC20InsufficientBalance(address,uint256,uint256)", address(wallet), 1000, 1001);
-        vm.prank(owners[0]);
-        vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, reason));
-        wallet.executeTransaction(address(token), 0, data, 0, SALT);
-    }
-
-    function test_RevertWhen_TokenAnswersAnythingButTrue() public {
-        bytes[3] memory calls = [
-            abi.encodeCall(IERC20.transfer, (PAYEE, 1)),
-            abi.encodeCall(IERC20.transferFrom, (PAYEE, PAYEE, 1)),
-            abi.encodeCall(IERC20.approve, (PAYEE, 1))
-        ];
-        bytes[3] memory answers = [abi.encode(false), abi.encode(uint256(2)), bytes(hex"01")];
-        for (uint256 i; i < 3; ++i) {
-            AnsweringToken token = new AnsweringToken(answers[i]);
-            for (uint256 j; j < 3; ++j) {
-                bytes32 id = approve(address(token), 0, calls[j], SALT);
-                vm.prank(owners[0]);
-                vm.expectRevert(abi.encodeWithSelector(Calls.ExecutionFailed.selector, id, answers[i]));
-                wallet.executeTransaction(address(token), 0, calls[j], 0, SALT);
-            }
-        }
-    }
-
-    function test_TokensWithoutAnswerWork() public {
-        pass(address(new AnsweringToken("")), 0, abi.encodeCall(IERC20.transfer, (PAYEE, 1)), "quiet");
-        // False is a fine answer to any other question.
-        pass(address(new AnsweringToken(abi.encode(false))), 0, abi.encodeCall(IERC20.balanceOf, (PAYEE)), "other");
     }
 
     // Properties
@@ -459,11 +365,6 @@ contract MultiSigWalletTest is Fixture {
         return wallet.proposeTransaction(PAYEE, 1 ether, "", 0, SALT);
     }
 
-    function confirmBy(bytes32 id, uint256 owner) private {
-        vm.prank(owners[owner]);
-        wallet.confirmTransaction(id);
-    }
-
     function executeBy(uint256 owner) private {
         vm.prank(owners[owner]);
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, SALT);
@@ -474,29 +375,10 @@ contract MultiSigWalletTest is Fixture {
         return approve(PAYEE, 1 ether, "", SALT);
     }
 
-    function approve(address to, uint256 value, bytes memory data, bytes32 salt) private returns (bytes32 id) {
-        vm.prank(owners[0]);
-        id = wallet.proposeTransaction(to, value, data, 0, salt);
-        confirmBy(id, 1);
-        confirmBy(id, 2);
-    }
-
-    function pass(address to, uint256 value, bytes memory data, bytes32 salt) private {
-        approve(to, value, data, salt);
-        vm.prank(owners[0]);
-        wallet.executeTransaction(to, value, data, 0, salt);
-    }
-
     function expectBelow(uint256 have, uint256 need) private {
         vm.prank(owners[0]);
         vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, have, need));
         wallet.executeTransaction(PAYEE, 1 ether, "", 0, SALT);
-    }
-
-    function expectState(bytes32 id, Status status, uint256 confirmations) private view {
-        (Status status_,,, address[] memory confirmations_) = wallet.getTransaction(id);
-        assertEq(uint8(status_), uint8(status));
-        assertEq(confirmations_.length, confirmations);
     }
 
     function confirmationsOf(bytes32 id) private view returns (address[] memory confirmations) {

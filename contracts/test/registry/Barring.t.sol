@@ -8,7 +8,7 @@ import {Validators} from "../../src/registry/Validators.sol";
 import {newRegistry} from "../helpers/Deployed.sol";
 import {Fixture} from "../helpers/Fixture.sol";
 
-contract EvidenceTest is Fixture {
+contract BarringTest is Fixture {
     ResultRegistry private registry;
     address[] private validators;
 
