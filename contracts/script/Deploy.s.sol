@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Script} from "forge-std/Script.sol";
 import {console} from "forge-std/console.sol";
-import {Allotment} from "../src/Formats.sol";
+import {Allotment} from "../src/formats/Types.sol";
 
 /// @notice Where the contracts are or will be.
 struct Addresses {

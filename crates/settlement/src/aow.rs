@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn limits_are_the_contracts() {
-        let source = include_str!("../../../contracts/src/AowChallenge.sol");
+        let source = include_str!("../../../contracts/src/aow/AowChallenge.sol");
         for (name, value) in [("MAX_STEPS", MAX_ROUND_STEPS), ("MAX_WHOLE", MAX_WHOLE_STEPS)] {
             assert!(source.contains(&format!("{name} = 1 << {};", value.ilog2())), "{name}");
         }

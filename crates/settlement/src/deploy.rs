@@ -481,7 +481,7 @@ mod tests {
 
     #[test]
     fn a_plan_has_no_more_owners_than_the_contract_takes() {
-        let source = include_str!("../../../contracts/src/Owners.sol");
+        let source = include_str!("../../../contracts/src/wallet/Owners.sol");
         assert!(source.contains(&format!("MAX_OWNERS = {MAX_OWNERS};")));
         let plan = |count: usize| {
             let owners = (1..=count).map(|i| Address::left_padding_from(&i.to_be_bytes())).collect();

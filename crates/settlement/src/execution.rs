@@ -331,7 +331,7 @@ mod tests {
         let Execution { to, value, data, expiry, nonce } = signed.execution;
         assert_eq!(struct_hash, keccak256((kind, to, value, keccak256(data), U256::from(expiry), nonce).abi_encode()));
         assert_eq!(digest, keccak256([&[0x19, 0x01], &domain_hash[..], &struct_hash[..]].concat()));
-        let file = include_str!("../../../contracts/test/execution.json");
+        let file = include_str!("../../../contracts/test/data/execution.json");
         let mut contract: SignedExecution = serde_json::from_str(file).unwrap();
         let mut secret = [0; 32];
         secret[31] = 2;

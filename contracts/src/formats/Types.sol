@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+/// @notice The part of an L1 block that its validators sign and that contracts read.
+/// @param networkId Hash of the network's genesis.
+/// @param chainId The chain on which the network settles.
+/// @param epoch Number of the validator set that signs.
+/// @param height Position of the block; 1 for the first one after genesis.
+/// @param timestamp Milliseconds since the Unix epoch, as the proposer states it.
+/// @param proposer Validator that proposed the block.
+/// @param parentHash Hash of the block before; the network id at height 1.
+/// @param transactionsRoot Merkle root of the transactions with their places and number.
+/// @param resultsRoot Merkle root of the results; zero when there are none.
+struct Header {
+    bytes32 networkId;
+    uint64 chainId;
+    uint64 epoch;
+    uint64 height;
+    uint64 timestamp;
+    address proposer;
+    bytes32 parentHash;
+    bytes32 transactionsRoot;
+    bytes32 resultsRoot;
+}
+
+/// @notice One piece of finished work and what it is worth.
+/// @param id What is being paid for: the hash of the order. It is paid at most once.
+/// @param worker Account that did the work: the signer of the winning claim.
+/// @param payee Account that receives the reward.
+/// @param amount Reward in wei.
+/// @param digest Hash of the winning claim.
+struct Result {
+    bytes32 id;
+    address worker;
+    address payee;
+    uint256 amount;
+    bytes32 digest;
+}
+
+/// @notice What a race was about and who has won it, as it was signed: enough to check the winner's work.
+/// @param requester Account that signed the order.
+/// @param order The order, in its wire encoding.
+/// @param claim The winning claim, in its wire encoding. The result names who signed it.
+struct Solution {
+    address requester;
+    bytes order;
+    bytes claim;
+}
+
+/// @notice Money of one token that a distribution makes available.
+/// @param token The token; zero for the native currency.
+/// @param amount What is added to all that was made available before.
+struct Allotment {
+    address token;
+    uint128 amount;
+}
+
+/// @notice What accounts have earned up to some point, all in one root.
+/// @param distributor The contract that pays.
+/// @param number Position of the distribution; later ones have greater numbers.
+/// @param root Merkle root of what each account has earned of each token since the beginning.
+/// @param allotments The new money that the claims of this root may take, in strictly ascending order of token.
+struct Distribution {
+    address distributor;
+    uint32 number;
+    bytes32 root;
+    Allotment[] allotments;
+}
+
+/// @notice What a vote says. The order is part of the format.
+enum VoteKind {
+    PrePrepare,
+    Prepare,
+    Commit,
+    Checkpoint
+}
+
+/// @notice Two votes of one validator for the same slot that no correct validator casts together.
+/// @param kind What both votes say.
+/// @param epoch The validator set's epoch.
+/// @param view_ The view in which both are cast; 0 for checkpoints.
+/// @param height The height that both are about.
+/// @param validator The validator's place in the set, in ascending order of address.
+/// @param firstHash The block hash of one vote, or its state root; the lower of the two.
+/// @param secondHash That of the other vote.
+/// @param firstSignature The validator's signature of the first vote: r, s, v.
+/// @param secondSignature The validator's signature of the second vote.
+struct Evidence {
+    VoteKind kind;
+    uint64 epoch;
+    uint64 view_;
+    uint64 height;
+    uint16 validator;
+    bytes32 firstHash;
+    bytes32 secondHash;
+    bytes firstSignature;
+    bytes secondSignature;
+}

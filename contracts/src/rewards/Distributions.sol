@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Formats} from "../formats/Formats.sol";
+import {Allotment, Distribution} from "../formats/Types.sol";
+import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
+import {Locks} from "./Locks.sol";
+
+/// @title What accounts have earned since the beginning, in one root
+/// @notice The validators certify a distribution, the multisig schedules it, and after a delay, in which people may look
+/// at it and the multisig may cancel it, anyone may {activate} it and {claim} for anyone. A claim pays what the account
+/// has not had yet. A later root may state less for an account, which then is paid nothing more. However wrong a root is,
+/// its claims take no more than was allotted, and no distribution is allotted more than the token's cap.
+///
+/// What is allotted and not claimed may be swept to the multisig, if for long no further distribution has come.
+abstract contract Distributions is Locks {
+    using Formats for Distribution;
+
+    /// @inheritdoc IRewardDistributor
+    uint64 public immutable delay;
+    /// @inheritdoc IRewardDistributor
+    uint64 public immutable claimPeriod;
+
+    /// @inheritdoc IRewardDistributor
+    mapping(address token => uint128) public capOf;
+    /// @inheritdoc IRewardDistributor
+    mapping(address account => mapping(address token => uint256)) public claimedOf;
+
+    /// @inheritdoc IRewardDistributor
+    bytes32 public root;
+    /// @inheritdoc IRewardDistributor
+    bytes32 public scheduled;
+    /// @inheritdoc IRewardDistributor
+    uint32 public number;
+    /// @inheritdoc IRewardDistributor
+    uint64 public effectiveAt;
+    /// @inheritdoc IRewardDistributor
+    uint64 public expiresAt;
+
+    /// @notice A distribution can take effect from a time on.
+    event Scheduled(uint32 indexed number, bytes32 hash, bytes32 root, uint64 effectiveAt);
+    /// @notice The scheduled distribution is off the table.
+    event Cancelled(bytes32 hash);
+    /// @notice A distribution has taken effect.
+    event Activated(uint32 indexed number, bytes32 root);
+    /// @notice An account has been paid what it had earned and not had.
+    event Claimed(address indexed account, address indexed token, uint256 amount);
+    /// @notice What nobody has claimed is back with the multisig.
+    event Swept(address indexed token, uint256 amount);
+
+    /// @notice The distribution is for another contract.
+    error WrongDistributor(address distributor);
+    /// @notice A distribution at least as late is in effect.
+    error StaleNumber(uint32 current, uint32 given);
+    /// @notice The validators' latest certificate is not for this distribution.
+    error NotCertified(uint32 number, bytes32 hash);
+    /// @notice The tokens are not in strictly ascending order.
+    error TokensNotAscending(uint256 index);
+    /// @notice The distribution allots more of a token than one may.
+    error AboveCap(address token, uint256 cap, uint256 given);
+    /// @notice This is not the scheduled distribution.
+    error NotScheduled(bytes32 hash);
+    /// @notice People have until then to look at the distribution.
+    error TooEarly(uint256 until);
+    /// @notice The account is a validator that is proven to have contradicted itself.
+    error AccountBarred(address account);
+    /// @notice The account has had all that the root states.
+    error NothingToClaim(address account, address token);
+    /// @notice The claims of this token have taken all that was allotted, or the rest was swept.
+    error AllotmentExhausted(address token, uint256 have, uint256 need);
+    /// @notice Nothing of this token is left to be swept.
+    error NothingToSweep(address token);
+
+    constructor(uint64 delay_, uint64 claimPeriod_, Allotment[] memory caps) {
+        delay = delay_;
+        claimPeriod = claimPeriod_;
+        for (uint256 i; i < caps.length; ++i) {
+            capOf[caps[i].token] = caps[i].amount;
+        }
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function schedule(Distribution calldata distribution) external onlyMultisig {
+        if (distribution.distributor != address(this)) revert WrongDistributor(distribution.distributor);
+        if (distribution.number <= number) revert StaleNumber(number, distribution.number);
+        bytes32 hash = distribution.hash();
+        if (!registry.isCertified(distribution.number, hash)) revert NotCertified(distribution.number, hash);
+        _checkCaps(distribution.allotments);
+
+        scheduled = hash;
+        effectiveAt = uint64(block.timestamp) + delay;
+        emit Scheduled(distribution.number, hash, distribution.root, effectiveAt);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function cancel() external onlyMultisig {
+        if (scheduled == 0) revert NotScheduled(0);
+        emit Cancelled(scheduled);
+        delete scheduled;
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function activate(Distribution calldata distribution) external nonReentrant {
+        bytes32 hash = distribution.hash();
+        if (hash != scheduled) revert NotScheduled(hash);
+        if (block.timestamp < effectiveAt) revert TooEarly(effectiveAt);
+
+        for (uint256 i; i < distribution.allotments.length; ++i) {
+            Allotment calldata allotment = distribution.allotments[i];
+            _checkFree(allotment.token, allotment.amount);
+            reserveOf[allotment.token].allotted += allotment.amount;
+        }
+        delete scheduled;
+        root = distribution.root;
+        number = distribution.number;
+        expiresAt = uint64(block.timestamp) + claimPeriod;
+        emit Activated(distribution.number, distribution.root);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function claim(address account, address token, uint256 cumulative, bytes32[] calldata proof) external nonReentrant {
+        bytes32 leaf = Formats.rewardLeaf(account, token, cumulative);
+        if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert NotIncluded(leaf);
+        if (registry.isBarred(account)) revert AccountBarred(account);
+        uint256 claimed = claimedOf[account][token];
+        if (cumulative <= claimed) revert NothingToClaim(account, token);
+        uint256 amount = cumulative - claimed;
+        uint256 allotted = reserveOf[token].allotted;
+        if (amount > allotted) revert AllotmentExhausted(token, allotted, amount);
+
+        claimedOf[account][token] = cumulative;
+        reserveOf[token].allotted = uint128(allotted - amount);
+        emit Claimed(account, token, amount);
+        _transfer(token, account, amount);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    /// @dev The root stays. What a later distribution allots must cover again what its root still owes from before.
+    function sweep(address token) external onlyMultisig nonReentrant {
+        if (block.timestamp < expiresAt) revert TooEarly(expiresAt);
+        uint256 amount = reserveOf[token].allotted;
+        if (amount == 0) revert NothingToSweep(token);
+
+        reserveOf[token].allotted = 0;
+        emit Swept(token, amount);
+        _transfer(token, multisig, amount);
+    }
+
+    /// @dev A token that came twice would have its cap twice.
+    function _checkCaps(Allotment[] calldata allotments) private view {
+        for (uint256 i; i < allotments.length; ++i) {
+            address token = allotments[i].token;
+            if (i != 0 && token <= allotments[i - 1].token) revert TokensNotAscending(i);
+            if (allotments[i].amount > capOf[token]) revert AboveCap(token, capOf[token], allotments[i].amount);
+        }
+    }
+}

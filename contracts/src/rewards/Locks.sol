@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
+import {Purse} from "./Purse.sol";
+
+/// @title Money behind two locks
+/// @notice One is what the validators have certified, the other what the owners of the multisig agree to.
+abstract contract Locks is Purse {
+    /// @inheritdoc IRewardDistributor
+    IResultRegistry public immutable registry;
+    /// @inheritdoc IRewardDistributor
+    address public immutable multisig;
+
+    /// @notice The registry, the outcomes and the multisig must be contracts.
+    error NoCode(address account);
+    /// @notice The caller is not the multisig.
+    error OnlyMultisig(address caller);
+    /// @notice The proof does not lead from the leaf to the root.
+    error NotIncluded(bytes32 leaf);
+
+    modifier onlyMultisig() {
+        if (msg.sender != multisig) revert OnlyMultisig(msg.sender);
+        _;
+    }
+
+    constructor(IResultRegistry registry_, address multisig_) {
+        _checkCode(address(registry_));
+        _checkCode(multisig_);
+        registry = registry_;
+        multisig = multisig_;
+    }
+
+    function _checkCode(address account) internal view {
+        if (account.code.length == 0) revert NoCode(account);
+    }
+}

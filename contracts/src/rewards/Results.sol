@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Formats} from "../formats/Formats.sol";
+import {Header, Result, Solution} from "../formats/Types.sol";
+import {IOutcomes} from "../interfaces/IOutcomes.sol";
+import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
+import {Batches} from "./Batches.sol";
+import {Pow} from "./Pow.sol";
+
+/// @title Results of final blocks, paid one by one or several at once
+/// @notice The result of a race is paid only with the winner's solution, whose work is checked here. A completed round of
+/// sequential work, whose id begins with four zero bytes as the hash of no order does, is paid only for the very outcome
+/// that has stood on this chain against everybody's challenge. A result whose payee is this contract is no payment but
+/// the approval of a batch, see {Batches}.
+abstract contract Results is Batches {
+    using Formats for Header;
+    using Formats for Result;
+
+    /// @inheritdoc IRewardDistributor
+    IOutcomes public immutable aow;
+
+    /// @inheritdoc IRewardDistributor
+    mapping(bytes32 id => bool) public isPaid;
+
+    /// @notice A reward has been paid, or its payee credited.
+    event Paid(bytes32 indexed id, address indexed payee, uint256 amount, uint64 height);
+
+    /// @notice Each result has one proof and one solution.
+    error LengthMismatch(uint256 results, uint256 proofs, uint256 solutions);
+    /// @notice The result names nobody to be paid.
+    error ZeroPayee(bytes32 id);
+    /// @notice The result has been paid.
+    error AlreadyPaid(bytes32 id);
+    /// @notice The registry does not hold this block.
+    error NotFinalized(uint64 height, bytes32 blockHash);
+    /// @notice The result is the work of a validator that is proven to have contradicted itself.
+    error WorkerBarred(bytes32 id, address worker);
+    /// @notice The round came to something else than the result says. While its claim is open, the error is the one of
+    /// {IOutcomes.outcomeOf}.
+    error NotUpheld(bytes32 id);
+    /// @notice The payee did not take the money. Nothing has changed, and the payment can be tried again.
+    error PaymentFailed(address payee, bytes reason);
+
+    constructor(IOutcomes aow_) {
+        _checkCode(address(aow_));
+        aow = aow_;
+    }
+
+    /// @inheritdoc IRewardDistributor
+    /// @dev The id is marked as paid before the payee runs, so a payee that calls back finds it paid.
+    function pay(Header calldata header, Result calldata result, bytes32[] calldata proof, Solution calldata solution)
+        external
+        onlyMultisig
+        nonReentrant
+    {
+        _checkFinal(header);
+        _checkResult(header, result, proof, solution);
+        if (registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
+        isPaid[result.id] = true;
+        if (result.payee == address(this)) return _approve(result);
+
+        _checkFree(NATIVE, result.amount);
+        emit Paid(result.id, result.payee, result.amount, header.height);
+        (bool ok, bytes memory reason) = result.payee.call{value: result.amount}("");
+        if (!ok) revert PaymentFailed(result.payee, reason);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    /// @dev A worker who is barred once the owners have agreed is passed over: it must not hold up the others.
+    function payMany(
+        Header calldata header,
+        Result[] calldata results,
+        bytes32[][] calldata proofs,
+        Solution[] calldata solutions
+    ) external onlyMultisig nonReentrant {
+        if (results.length != proofs.length || results.length != solutions.length) {
+            revert LengthMismatch(results.length, proofs.length, solutions.length);
+        }
+        _checkFinal(header);
+        for (uint256 i; i < results.length; ++i) {
+            Result calldata result = results[i];
+            _checkResult(header, result, proofs[i], solutions[i]);
+            if (registry.isBarred(result.worker)) {
+                emit Withheld(result.id, result.worker, result.amount);
+                continue;
+            }
+            isPaid[result.id] = true;
+            if (result.payee == address(this)) {
+                _approve(result);
+                continue;
+            }
+            _checkFree(NATIVE, result.amount);
+            emit Paid(result.id, result.payee, result.amount, header.height);
+            _push(NATIVE, result.payee, result.amount);
+        }
+    }
+
+    function _checkFinal(Header calldata header) private view {
+        bytes32 blockHash = header.hash();
+        if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
+    }
+
+    /// @dev The header is final, so it is of the registry's network and of this chain.
+    function _checkResult(
+        Header calldata header,
+        Result calldata result,
+        bytes32[] calldata proof,
+        Solution calldata solution
+    ) private view {
+        if (result.payee == address(0)) revert ZeroPayee(result.id);
+        if (isPaid[result.id]) revert AlreadyPaid(result.id);
+        bytes32 leaf = result.leaf();
+        if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
+        if (bytes4(result.id) == 0) {
+            if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
+        } else if (result.payee != address(this)) {
+            Pow.check(solution, result, header.networkId, header.chainId);
+        }
+    }
+}

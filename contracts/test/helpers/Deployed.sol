@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Vm, VmSafe} from "forge-std/Vm.sol";
+import {AowChallenge} from "../../src/aow/AowChallenge.sol";
+import {Allotment} from "../../src/formats/Types.sol";
+import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {IResultRegistry} from "../../src/interfaces/IResultRegistry.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
+
+/// @dev The tests are compiled with the cheap settings of `foundry.toml`, and with them all that they import. A `new`
+/// in a test would deploy that; these functions deploy the contracts as they are compiled for the chain.
+
+Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+function newWallet(address[] memory owners, uint8 threshold) returns (MultiSigWallet) {
+    return MultiSigWallet(payable(deploy("MultiSigWallet", abi.encode(owners, threshold))));
+}
+
+function newRegistry(bytes32 networkId, uint64 epoch, address[] memory validators) returns (ResultRegistry) {
+    return ResultRegistry(deploy("ResultRegistry", abi.encode(networkId, epoch, validators)));
+}
+
+function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) returns (AowChallenge) {
+    return AowChallenge(deploy("AowChallenge", abi.encode(registry, minimumBond, window)));
+}
+
+function newDistributor(
+    IResultRegistry registry,
+    IOutcomes aow,
+    address multisig,
+    uint64 delay,
+    uint64 claimPeriod,
+    Allotment[] memory caps
+) returns (RewardDistributor) {
+    bytes memory arguments = abi.encode(registry, aow, multisig, delay, claimPeriod, caps);
+    return RewardDistributor(payable(deploy("RewardDistributor", arguments)));
+}
+
+function newToken(address holder, uint256 amount) returns (IERC20) {
+    return IERC20(deploy("Token", abi.encode(holder, amount)));
+}
+
+/// @dev What to give to `vm.getCode`. A coverage run has compiled everything anew and counts only its own code.
+function artifactOf(string memory name) view returns (string memory) {
+    if (vm.isContext(VmSafe.ForgeContext.Coverage)) return string.concat(name, ".sol:", name);
+    return string.concat("contracts/out/", name, ".sol/", name, ".json");
+}
+
+function deploy(string memory name, bytes memory arguments) returns (address) {
+    return vm.deployCode(artifactOf(name), arguments);
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Evidence, VoteKind} from "../../src/formats/Types.sol";
+import {Barring} from "../../src/registry/Barring.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Validators} from "../../src/registry/Validators.sol";
+import {newRegistry} from "../helpers/Deployed.sol";
+import {Fixture} from "../helpers/Fixture.sol";
+
+contract BarringTest is Fixture {
+    ResultRegistry private registry;
+    address[] private validators;
+
+    function setUp() public {
+        validators = makeValidators(7);
+        registry = newRegistry(NETWORK, EPOCH, validators);
+    }
+
+    function testFuzz_BarsTheValidatorThatContradictedItself(
+        uint8 kind,
+        uint64 view_,
+        uint64 height,
+        uint16 validator,
+        bytes32 one,
+        bytes32 other
+    ) public {
+        vm.assume(one != other);
+        Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, validator % 7);
+        if (evidence.kind != VoteKind.Checkpoint) evidence.view_ = view_;
+        evidence.height = height;
+        (evidence.firstHash, evidence.secondHash) = one < other ? (one, other) : (other, one);
+        address accused = validators[validator % 7];
+        sign(evidence, accused);
+
+        vm.expectEmit();
+        emit Barring.ValidatorBarred(accused, idOf(evidence));
+        registry.reportEvidence(evidence);
+        for (uint256 i; i < 7; ++i) {
+            assertEq(registry.isBarred(validators[i]), validators[i] == accused);
+        }
+    }
+
+    function test_NobodyIsBarredByDefault() public view {
+        assertFalse(registry.isBarred(validators[0]));
+        assertFalse(registry.isBarred(address(0)));
+    }
+
+    /// @dev The same evidence again, and any other evidence against the same validator.
+    function test_RevertWhen_AlreadyBarred() public {
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 3));
+        for (uint256 kind; kind < 4; ++kind) {
+            expectRejection(
+                makeEvidence(VoteKind(kind), validators, 3),
+                abi.encodeWithSelector(Barring.AlreadyBarred.selector, validators[3])
+            );
+        }
+        assertTrue(registry.isBarred(validators[3]));
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 4));
+        assertTrue(registry.isBarred(validators[4]));
+    }
+
+    function testFuzz_RevertWhen_BothVotesAreForTheSameHash(uint8 kind, bytes32 hash) public {
+        Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, 2);
+        (evidence.firstHash, evidence.secondHash) = (hash, hash);
+        sign(evidence, validators[2]);
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, hash, hash));
+    }
+
+    /// @dev One contradiction has one identity, so the votes have one order.
+    function test_RevertWhen_HashesDescend() public {
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        (evidence.firstHash, evidence.secondHash) = (evidence.secondHash, evidence.firstHash);
+        sign(evidence, validators[2]);
+        expectRejection(
+            evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, evidence.firstHash, evidence.secondHash)
+        );
+    }
+
+    /// @dev One true vote does not make the other one true, whoever signed that.
+    function testFuzz_RevertWhen_OneVoteIsForged(bool second, uint256 key) public {
+        key = bound(key, 1, ORDER - 1);
+        address forger = vm.addr(key);
+        vm.assume(forger != validators[2]);
+        keyOf[forger] = key;
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        bytes32 hash = second ? evidence.secondHash : evidence.firstHash;
+        bytes memory forged = signatureOf(forger, voteDigestOf(evidence, hash));
+        if (second) evidence.secondSignature = forged;
+        else evidence.firstSignature = forged;
+        expectNotSigned(evidence, hash);
+    }
+
+    /// @dev Votes that both are true, but one of them for another slot: no contradiction.
+    function testFuzz_RevertWhen_TheVotesAreForDifferentSlots(uint8 field, bool second, uint64 delta) public {
+        delta = uint64(bound(delta, 1, type(uint64).max));
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        Evidence memory elsewhere = makeEvidence(VoteKind.Commit, validators, 2);
+        field = field % 4;
+        unchecked {
+            if (field == 0) elsewhere.epoch += delta;
+            else if (field == 1) elsewhere.view_ += delta;
+            else if (field == 2) elsewhere.height += delta;
+            else elsewhere.kind = VoteKind(delta % 2 == 0 ? 3 : delta % 4 / 2);
+        }
+        sign(elsewhere, validators[2]);
+        if (second) evidence.secondSignature = elsewhere.secondSignature;
+        else evidence.firstSignature = elsewhere.firstSignature;
+        expectNotSigned(evidence, second ? evidence.secondHash : evidence.firstHash);
+    }
+
+    /// @dev A true contradiction does not prove one in a slot that was made up.
+    function testFuzz_RevertWhen_TheSlotIsNotTheSignedOne(uint8 field, uint64 delta) public {
+        delta = uint64(bound(delta, 1, type(uint64).max));
+        Evidence memory evidence = makeEvidence(VoteKind.Prepare, validators, 2);
+        field = field % 5;
+        unchecked {
+            if (field == 0) evidence.view_ += delta;
+            else if (field == 1) evidence.height += delta;
+            else if (field == 2) evidence.kind = VoteKind.Commit;
+            else if (field == 3) evidence.kind = VoteKind.PrePrepare;
+            else evidence.firstHash = bytes32(0);
+        }
+        expectNotSigned(evidence, evidence.firstHash);
+    }
+
+    /// @dev Signed in earnest, but for another validator set: even when the validator is in both.
+    function testFuzz_RevertWhen_EpochIsAnother(uint64 epoch) public {
+        vm.assume(epoch != EPOCH);
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        evidence.epoch = epoch;
+        sign(evidence, validators[2]);
+        expectRejection(evidence, abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH, epoch));
+    }
+
+    /// @dev The validator may vote otherwise in another network, and on another chain.
+    function test_RevertWhen_NetworkOrChainIsAnother() public {
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        ResultRegistry other = newRegistry(keccak256("elsewhere"), EPOCH, validators);
+        bytes memory reason = abi.encodeWithSelector(Barring.NotSignedBy.selector, validators[2], evidence.firstHash);
+        vm.expectRevert(reason);
+        other.reportEvidence(evidence);
+        vm.chainId(4242);
+        expectRejection(evidence, reason);
+    }
+
+    function testFuzz_RevertWhen_NoValidatorHasTheIndex(uint16 index) public {
+        index = uint16(bound(index, 7, type(uint16).max));
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        evidence.validator = index;
+        expectRejection(evidence, abi.encodeWithSelector(Barring.UnknownValidator.selector, index));
+    }
+
+    /// @dev Both votes are signed, though not by the accused: by a stranger or by another validator.
+    function testFuzz_RevertWhen_SomebodyElseContradictedHimself(uint256 key, uint16 accused) public {
+        key = bound(key, 1, ORDER - 1);
+        accused = accused % 7;
+        address stranger = vm.addr(key);
+        vm.assume(stranger != validators[accused]);
+        keyOf[stranger] = key;
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, accused);
+        sign(evidence, stranger);
+        expectNotSigned(evidence, evidence.firstHash, validators[accused]);
+        sign(evidence, validators[(accused + 1) % 7]);
+        expectNotSigned(evidence, evidence.firstHash, validators[accused]);
+    }
+
+    function test_RevertWhen_SignatureIsMalformed() public {
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        bytes memory good = evidence.secondSignature;
+        bytes32 digest = voteDigestOf(evidence, evidence.secondHash);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[validators[2]], digest);
+        bytes[5] memory malformed = [
+            abi.encodePacked(r, bytes32(ORDER - uint256(s)), v == 27 ? uint8(28) : uint8(27)),
+            abi.encodePacked(r, s, v - 27),
+            bytes.concat(good, hex"00"),
+            new bytes(65),
+            new bytes(0)
+        ];
+        for (uint256 i; i < 5; ++i) {
+            evidence.secondSignature = malformed[i];
+            expectNotSigned(evidence, evidence.secondHash);
+        }
+    }
+
+    function testFuzz_RevertWhen_CheckpointNamesAView(uint64 view_) public {
+        vm.assume(view_ != 0);
+        Evidence memory evidence = makeEvidence(VoteKind.Checkpoint, validators, 2);
+        evidence.view_ = view_;
+        expectRejection(evidence, abi.encodeWithSelector(Barring.CheckpointInView.selector, view_));
+    }
+
+    function expectNotSigned(Evidence memory evidence, bytes32 hash) private {
+        expectNotSigned(evidence, hash, validators[2]);
+    }
+
+    function expectNotSigned(Evidence memory evidence, bytes32 hash, address accused) private {
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NotSignedBy.selector, accused, hash));
+        assertFalse(registry.isBarred(accused));
+    }
+
+    function expectRejection(Evidence memory evidence, bytes memory reason) private {
+        vm.expectRevert(reason);
+        registry.reportEvidence(evidence);
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function idOf(Evidence memory evidence) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                uint8(evidence.kind),
+                evidence.epoch,
+                evidence.view_,
+                evidence.height,
+                evidence.validator,
+                evidence.firstHash,
+                evidence.secondHash
+            )
+        );
+    }
+}
