@@ -61,6 +61,11 @@ fn what_a_replica_asked_for_before_it_lost_its_disk_counts_for_nothing_after() {
 }
 
 #[test]
+fn a_replica_that_lost_its_disk_just_after_it_voted_does_not_vote_again() {
+    play(scenario("second-vote"), agrees);
+}
+
+#[test]
 fn a_new_network_begins_whatever_height_a_liar_tells() {
     play(scenario("height-liar"), passes);
 }
