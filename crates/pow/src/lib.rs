@@ -3,6 +3,7 @@
 //!
 //! - [`Puzzle`]: what is hashed ([`Puzzle::preimage`]) and which hashes win ([`Target`]).
 //! - [`mine`] and [`search()`]: the search, which a [`Cancel`] stops within a millisecond.
+//! - [`Races`]: which of several a miner works on, and for how long.
 //! - [`Backend`]: how it hashes, as many nonces at once as the processor can.
 //! - [`SeedPuzzle`]: the same in the form of the Python prototype.
 //! - [`check_practical`]: refuses work that takes years.
@@ -20,6 +21,7 @@ mod lanes;
 mod midstate;
 mod practical;
 mod puzzle;
+mod races;
 mod search;
 mod seed;
 #[cfg(target_arch = "x86_64")]
@@ -30,6 +32,7 @@ mod target;
 pub use backend::{Backend, UnknownBackend};
 pub use practical::{ExpectedTime, Impractical, check_practical, expected_time};
 pub use puzzle::{DOMAIN_TAG, PREIMAGE_BYTES, PowError, Puzzle};
+pub use races::{Ended, Races, Turn, TurnLengths};
 pub use search::{Cancel, Progress, Search, SearchOptions, Solution, mine, search};
 pub use seed::SeedPuzzle;
 pub use target::Target;

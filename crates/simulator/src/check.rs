@@ -6,6 +6,7 @@ use dtn_consensus::{CHECKPOINT_INTERVAL, LOG_WINDOW};
 
 use crate::{
     Crash, DiskAfter, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, Source, Start, Strangers, When,
+    Work,
 };
 
 /// The fewest replicas that tolerate a liar.
@@ -16,6 +17,9 @@ pub const MAX_NODES: usize = 1000;
 
 /// The longest latency that is taken for meant.
 pub const MAX_LATENCY: Duration = Duration::from_secs(60);
+
+/// The longest time between two blocks that clients fill.
+const MAX_APART: Duration = Duration::from_secs(3600);
 
 /// The longest view, which doubles while nothing is decided.
 const MAX_VIEW_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -94,6 +98,7 @@ impl Scenario {
         self.check_regions()?;
         self.check_links()?;
         self.check_load()?;
+        self.check_work()?;
         self.check_mining()?;
         self.check_machines()?;
         self.check_faults()?;
@@ -221,8 +226,8 @@ impl Scenario {
                 load.blocks, load.transactions, load.transaction_bytes
             )
         })?;
-        ensure(load.every <= MAX_LATENCY, "load.every", || "more than a minute".into())?;
-        let one_by_one = load.source == Source::Requests;
+        ensure(load.every <= MAX_APART, "load.every", || "more than an hour".into())?;
+        let one_by_one = load.source.is_one_by_one();
         ensure(!one_by_one || (load.transactions > 0 && self.mining.is_none()), "load.source", || {
             "requests are transactions, and there is no client where blocks are mined".into()
         })?;
@@ -231,12 +236,31 @@ impl Scenario {
         ensure((1.0..=MAX_READERS).contains(&readers), "strangers.readers", || {
             format!("{readers}: a machine takes 1 to {MAX_READERS} times as long")
         })?;
-        ensure(lines <= MAX_LINES && (lines == 0 || one_by_one), "strangers.lines", || {
+        ensure(lines <= MAX_LINES && (lines == 0 || load.source == Source::Requests), "strangers.lines", || {
             format!("{lines}: {MAX_LINES} at most, beside requests of clients")
         })?;
         ensure(holding <= MAX_TIME, "strangers.holding", || "more than 10 years".into())?;
         let replies = load.replies.unwrap_or(1);
         ensure((1..=self.n).contains(&replies), "load.replies", || format!("{} replicas send a reply each", self.n))
+    }
+
+    fn check_work(&self) -> Result<(), Impossible> {
+        let ordered = self.load.source == Source::Orders;
+        ensure(ordered || self.work.is_none(), "work", || "nobody orders any: load.source is not orders".into())?;
+        ensure(!ordered || self.base == 0, "base", || "who orders work begins with a new network".into())?;
+        let Work { expected_hashes, hash_rate, requesters, hard_lines, easy_lines, hard_orders } =
+            self.work.clone().unwrap_or_default();
+        ensure((1..=MAX_HASHES).contains(&expected_hashes), "work.expected_hashes", || {
+            format!("{expected_hashes}: an order takes 1 to {MAX_HASHES} hashes")
+        })?;
+        ensure((1.0..=MAX_HASHES as f64).contains(&hash_rate), "work.hash_rate", || {
+            format!("{hash_rate}: 1 to {MAX_HASHES} hashes a second")
+        })?;
+        ensure(!ordered || (self.load.clients < requesters && requesters <= MAX_CLIENTS), "work.requesters", || {
+            format!("{requesters}: more than clients, and {MAX_CLIENTS} at most")
+        })?;
+        let most = hard_lines.max(easy_lines).max(hard_orders);
+        ensure(most <= MAX_LINES, "work", || format!("{most}: {MAX_LINES} lines or orders for each block at most"))
     }
 
     fn check_mining(&self) -> Result<(), Impossible> {

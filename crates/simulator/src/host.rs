@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DiskAfter, Members, Source, Subject, Survival, When,
+    books::{Books, OpenRaces},
     disk::{Disk, Write},
     following::Following,
     packet::{Packet, Sent},
@@ -59,8 +60,11 @@ pub(crate) enum Outcome<P: Protocol> {
         decision: Decision,
         /// The state after it.
         state: B256,
-        /// The hashes of what it holds, where each request is a transaction of its own.
+        /// The hashes of what it holds, where each request is a transaction of its own; of orders those that have their
+        /// winners.
         requests: Vec<B256>,
+        /// The races that are open after it.
+        open: Option<OpenRaces>,
         /// The round of the message that led to it.
         round: u32,
     },
@@ -164,6 +168,8 @@ pub(crate) struct Host<P: Subject> {
     /// What it finds when its disk was replaced by an empty one.
     empty: Disk<P::Record>,
     pub(crate) pool: Pool,
+    /// The real ledger, where the scenario has one.
+    pub(crate) books: Option<Books>,
     proposing: Proposing,
     /// The request that waits longest, as its replica was told.
     waiting: Option<B256>,
@@ -209,6 +215,7 @@ impl<P: Subject> Host<P> {
             cuts: BTreeMap::new(),
             images: BTreeMap::new(),
             pool: Pool::new(*members.domain()),
+            books: Books::open(members, me),
             proposing,
             waiting: None,
             actions: Vec::new(),
@@ -280,6 +287,11 @@ impl<P: Subject> Host<P> {
         (self.up, self.busy, self.wish, self.waiting) = (true, false, None, None);
         self.following = Following::default();
         self.pool.restart(self.chain.above(0, usize::MAX).iter().map(|decision| &decision.block));
+        self.books = Books::open(members, self.me);
+        if let Some(books) = &mut self.books {
+            // They are certified.
+            self.chain.above(0, usize::MAX).iter().for_each(|decision| _ = books.commit(decision));
+        }
         self.begin();
         // The block of a checkpoint may have become durable and the vote for it not.
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
@@ -306,6 +318,7 @@ impl<P: Subject> Host<P> {
     /// Works off everything that has arrived, and proposes what there is to propose.
     pub(crate) fn work(&mut self, members: &Members, now: Duration) -> Vec<Outcome<P>> {
         self.now = now;
+        self.books.iter_mut().for_each(|books| books.tell_time(now));
         let mut outcomes = Vec::new();
         while let Some(arrival) = self.inbox.pop_front() {
             self.round = 0;
@@ -345,6 +358,12 @@ impl<P: Subject> Host<P> {
                     }
                     members.block_of(requests, (height, parent), self.me, number)
                 }
+                Source::Orders => {
+                    let most = self.proposing.most;
+                    let block = self.books.as_mut().and_then(|books| books.propose(parent, most, empty));
+                    let Some(block) = block else { return };
+                    block
+                }
                 Source::Client | Source::Random if empty || self.requests > 0 || height <= self.ordered => {
                     self.requests = self.requests.saturating_sub(1);
                     members.block(height, parent, self.me, number)
@@ -360,7 +379,11 @@ impl<P: Subject> Host<P> {
 
     /// Whether a block may follow its parent; if so, others may follow it.
     fn judge(&mut self, block: &Arc<Block>) -> bool {
-        let fresh = self.proposing.source != Source::Requests || self.pool.judge(block);
+        let fresh = match self.proposing.source {
+            Source::Requests => self.pool.judge(block),
+            Source::Orders => self.books.as_mut().is_some_and(|books| books.judge(block)),
+            Source::Client | Source::Random => true,
+        };
         fresh && self.chain.judge(block)
     }
 
@@ -369,6 +392,7 @@ impl<P: Subject> Host<P> {
         let next = self.chain.height() + 1;
         match self.proposing.source {
             Source::Requests => self.pool.oldest(),
+            Source::Orders => self.books.as_ref().and_then(Books::oldest),
             // One request is as good as another.
             Source::Random => Some(keccak256(next.to_be_bytes())),
             Source::Client => (self.ordered >= next).then(|| keccak256(next.to_be_bytes())),
@@ -456,10 +480,20 @@ impl<P: Subject> Host<P> {
         let height = decision.certificate.height;
         let answer = self.at_checkpoint(height);
         self.actions.push(Action::Write(Write::Block(decision.clone())));
-        let one_by_one = self.proposing.source == Source::Requests;
-        let requests = if one_by_one { self.pool.decide(&decision.block) } else { Vec::new() };
+        let requests = match (&mut self.books, self.proposing.source) {
+            (Some(books), _) => match books.commit(&decision) {
+                Ok(won) => won,
+                Err(_) => {
+                    outcomes.push(Outcome::Misordered(decision));
+                    return None;
+                }
+            },
+            (None, Source::Requests) => self.pool.decide(&decision.block),
+            (None, _) => Vec::new(),
+        };
         let (state, round) = (self.chain.state(), self.round);
-        outcomes.push(Outcome::Decided { decision, state, requests, round });
+        let open = self.books.as_ref().map(Books::races_open);
+        outcomes.push(Outcome::Decided { decision, state, requests, open, round });
         if let Some(bytes) = self.proposing.reply_bytes {
             self.send(To::Client, Packet::Reply { height, bytes });
         }
@@ -501,7 +535,10 @@ impl<P: Subject> Host<P> {
                 }
             }
             Packet::Blocks(blocks) => self.take(from, blocks, members, outcomes),
-            Packet::Transaction(request) => self.pool.admit(request),
+            Packet::Transaction(request) => match &mut self.books {
+                Some(books) => books.admit(request),
+                None => self.pool.admit(request),
+            },
             Packet::Order { above, up_to, .. } => {
                 self.ordered = self.ordered.max(*up_to);
                 // §4.1: who has executed a request that comes again sends its reply again.

@@ -8,6 +8,7 @@
 mod above;
 pub mod adversary;
 mod agenda;
+mod books;
 mod chain;
 mod check;
 mod disk;
@@ -35,6 +36,7 @@ mod shrink;
 mod subject;
 mod trace;
 pub mod twins;
+mod work;
 mod works;
 mod world;
 
@@ -59,6 +61,7 @@ pub use scenario::{
 };
 pub use shrink::shrink;
 pub use subject::{Statement, Subject};
+pub use work::Work;
 pub use world::{Offence, Report, Verdict, observe, run};
 
 /// The seed of a test: `DTN_SEED` if it is set, to replay a failure, and `default` otherwise.

@@ -3,15 +3,23 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use dtn_consensus::{Decision, PbftConfig};
+use dtn_pow::TurnLengths;
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Header, Mining, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Header, Mining, SecretKey, Transaction,
+    VERSION, ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
 };
 
 use crate::{
+    Work,
     filling::{self, Filling},
     pool::Request,
 };
+
+/// When a network was made whose hosts have the real ledger, in milliseconds since the Unix epoch: the beginning of a run.
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
+
+/// The largest block of such a network.
+const MAX_BLOCK_BYTES: u64 = 1 << 20;
 
 /// Keys and the set of their validators.
 type Identities = (Arc<[SecretKey]>, ValidatorSet);
@@ -29,6 +37,8 @@ pub struct Members {
     validators: ValidatorSet,
     view_timeout: Duration,
     mining: Option<Mining>,
+    /// Where hosts have the real ledger: what they begin with, and how long turns are.
+    ledger: Option<Arc<(Genesis, TurnLengths)>>,
     /// Signs transactions.
     client: SecretKey,
     filling: Arc<Filling>,
@@ -41,13 +51,37 @@ impl Members {
         let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
         let filling = Arc::new(Filling::new(Vec::new(), domain));
-        Self { keys, domain, validators, view_timeout, mining: None, client, filling }
+        Self { keys, domain, validators, view_timeout, mining: None, ledger: None, client, filling }
     }
 
     /// The same network, whose blocks are mined.
     #[must_use]
     pub fn with_mining(self, mining: Mining) -> Self {
         Self { mining: Some(mining), ..self }
+    }
+
+    /// The same network, whose hosts have the real ledger.
+    #[must_use]
+    pub fn with_ledger(self, work: &Work) -> Self {
+        let genesis = Genesis {
+            version: VERSION,
+            name: "simulated".into(),
+            chain_id: self.domain.chain_id,
+            timestamp: EPOCH_MS - 1,
+            max_block_bytes: MAX_BLOCK_BYTES,
+            validators: self.keys.iter().map(SecretKey::public_key).collect(),
+            requesters: (0..work.requesters).map(Self::client).collect(),
+            mining: None,
+        };
+        let domain = genesis.domain();
+        let filling = Arc::new(Filling::new(Vec::new(), domain));
+        let ledger = Some(Arc::new((genesis, work.lengths(self.len()))));
+        Self { domain, filling, ledger, ..self }
+    }
+
+    /// What the ledger of a host begins with, and how long the turns of its replica are.
+    pub(crate) fn ledger(&self) -> Option<&(Genesis, TurnLengths)> {
+        self.ledger.as_deref()
     }
 
     /// The same network, with so many signed transactions in every block, each of so many bytes as it is encoded, if
@@ -175,7 +209,12 @@ impl Members {
 
     /// The account of a client.
     pub(crate) fn client(client: u64) -> Address {
-        key(u64::MAX - client).address()
+        Self::client_key(client).address()
+    }
+
+    /// What a client signs with.
+    pub(crate) fn client_key(client: u64) -> SecretKey {
+        key(u64::MAX - client)
     }
 
     /// How long the first view lasts without a decision.

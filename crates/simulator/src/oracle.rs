@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use dtn_consensus::{Decision, Evidence};
@@ -10,7 +11,13 @@ use dtn_primitives::{
     B256, Block, Certificate, CertificateError, CheckpointCertificate, Mining, ValidatorIndex, Vote, VoteKind,
 };
 
-use crate::{Chain, Members, Statement, works::Works};
+use crate::{Chain, Members, Statement, books::OpenRaces, works::Works};
+
+/// The room for open races of lines, which the validators share, and for those of orders, which the requesters share.
+const MAX_OPEN_RACES: usize = 16_384;
+
+/// How long a line may be open without a claim: an hour, and the time until there is a block again.
+const LONGEST_LINE: Duration = Duration::from_secs(61 * 60);
 
 /// How a run broke a promise of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +134,24 @@ pub enum Violation {
         /// The height.
         height: u64,
     },
+    /// An account has more open races than its share of the room.
+    #[error("at replica {replica} one account has {open} open races, and its share is {share}")]
+    Crowded {
+        /// At whom.
+        replica: ValidatorIndex,
+        /// How many.
+        open: usize,
+        /// The most that it may have.
+        share: usize,
+    },
+    /// A race that nobody has claimed did not end in its time.
+    #[error("at replica {replica} a line is open for {open:?} of block time, and nobody has claimed it")]
+    Endless {
+        /// At whom.
+        replica: ValidatorIndex,
+        /// For how long.
+        open: Duration,
+    },
     /// A correct replica mines on top of a chain that leaves out a block that it has decided.
     #[error("replica {replica} left a final block to mine height {height}")]
     Left {
@@ -216,6 +241,24 @@ impl Oracle {
         }
         let proven = certificate.verify(members.domain(), members.validators());
         proven.map_err(|error| Violation::Unproven { replica, height, error })
+    }
+
+    /// What is open at a correct replica after a block.
+    pub(crate) fn has_open(
+        &self,
+        replica: ValidatorIndex,
+        races: OpenRaces,
+        members: &Members,
+    ) -> Result<(), Violation> {
+        let requesters = members.ledger().map_or(0, |(genesis, _)| genesis.requesters.len());
+        for (open, sharers) in [(races.lines, members.len()), (races.orders, requesters)] {
+            let share = MAX_OPEN_RACES / sharers.max(1);
+            if open > share {
+                return Err(Violation::Crowded { replica, open, share });
+            }
+        }
+        let open = races.oldest_line;
+        if open > LONGEST_LINE { Err(Violation::Endless { replica, open }) } else { Ok(()) }
     }
 
     /// A block that is mined shows its work before it is final, and is confirmed.

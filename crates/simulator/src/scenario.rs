@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::{
-    Durability, Latency, Miners, Rate, Survival,
+    Durability, Latency, Miners, Rate, Survival, Work,
     adversary::{self, Kind},
 };
 
@@ -62,6 +62,9 @@ pub struct Scenario {
     pub pace: Pace,
     /// What there is to decide.
     pub load: Load,
+    /// What clients order, where they order work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
     /// How blocks are mined, for a protocol that mines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mining: Option<Miners>,
@@ -286,6 +289,16 @@ pub enum Source {
     /// Clients hand each request to all replicas, and again once they have waited for a view's time. Each is a transaction
     /// of its own, and the time until it is final is measured.
     Requests,
+    /// The same with orders of work, at hosts that have the real ledger. The replicas race for it, and the time until an
+    /// order has its winner is measured.
+    Orders,
+}
+
+impl Source {
+    /// Whether each request is a transaction of its own.
+    pub(crate) fn is_one_by_one(self) -> bool {
+        matches!(self, Self::Requests | Self::Orders)
+    }
 }
 
 /// How long things take at a replica.
@@ -497,6 +510,7 @@ impl Default for Scenario {
             synchrony: Synchrony::default(),
             pace: Pace::default(),
             load: Load::default(),
+            work: None,
             mining: None,
             starts: Vec::new(),
             crashes: Vec::new(),

@@ -15,7 +15,7 @@ pub(super) struct Equivocator {
 
 impl Equivocator {
     /// The second block in the place of one: on top of the second block in the place of its parent, if there is one.
-    fn other(&mut self, block: &Block) -> Arc<Block> {
+    pub(super) fn other(&mut self, block: &Block) -> Arc<Block> {
         let mut other = block.clone();
         let header = &mut other.header;
         header.parent_hash = self.others.get(&header.parent_hash).copied().unwrap_or(header.parent_hash);

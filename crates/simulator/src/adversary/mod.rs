@@ -13,6 +13,7 @@ mod height_liar;
 mod miner;
 mod permuter;
 mod replayer;
+mod revoter;
 mod silent;
 mod slow;
 mod slow_primary;
@@ -60,6 +61,8 @@ pub enum Kind {
     Amnesiac,
     /// As the primary proposes as late as it can without losing its view.
     SlowPrimary,
+    /// As the primary has a replica that lost its disk vote again, for another block.
+    Revoter,
     /// A miner that keeps its blocks to itself until there are so many ([`Miners::secret`]), and releases them at once.
     Withholder,
     /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
@@ -69,7 +72,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that lies in any protocol.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Equivocator,
         Self::Silent,
         Self::Slow,
@@ -84,6 +87,7 @@ impl Kind {
         Self::HeightLiar,
         Self::Amnesiac,
         Self::SlowPrimary,
+        Self::Revoter,
     ];
 
     /// Every kind that lies where blocks are mined.
@@ -116,6 +120,7 @@ impl Kind {
             Self::HeightLiar => Box::new(height_liar::HeightLiar),
             Self::Amnesiac => Box::new(amnesiac::Amnesiac::default()),
             Self::SlowPrimary => Box::new(slow_primary::SlowPrimary),
+            Self::Revoter => Box::new(revoter::Revoter::default()),
         }
     }
 
@@ -137,7 +142,8 @@ impl Kind {
             | Self::LyingState
             | Self::Permuter
             | Self::Amnesiac
-            | Self::SlowPrimary => Box::new(miner::Finalizing(self.create())),
+            | Self::SlowPrimary
+            | Self::Revoter => Box::new(miner::Finalizing(self.create())),
         }
     }
 }
@@ -159,6 +165,7 @@ impl fmt::Display for Kind {
             Self::HeightLiar => "height-liar",
             Self::Amnesiac => "amnesiac",
             Self::SlowPrimary => "slow-primary",
+            Self::Revoter => "revoter",
             Self::Withholder => "withholder",
             Self::SelfishMiner => "selfish-miner",
         })

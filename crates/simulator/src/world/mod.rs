@@ -2,6 +2,7 @@
 
 mod client;
 mod mining;
+mod orders;
 mod requests;
 mod traffic;
 
@@ -26,6 +27,7 @@ use crate::{
 };
 use client::Client;
 use mining::Searches;
+use orders::Turns;
 use requests::Requests;
 use traffic::{Departing, Letter};
 
@@ -182,6 +184,11 @@ enum Event<P: Protocol> {
         number: u64,
         nonce: u64,
     },
+    /// A replica's turn of this number at a race ends.
+    TurnEnded {
+        host: usize,
+        number: u64,
+    },
     Healed,
 }
 
@@ -216,6 +223,7 @@ struct World<'a, P: Subject> {
     client: Option<Client>,
     requests: Option<Requests>,
     searches: Searches,
+    turns: Turns,
     measured: Measured,
     /// Something was decided, or the client heard of it, since the end was last looked for.
     advanced: bool,
@@ -258,7 +266,9 @@ impl<'a, P: Subject> World<'a, P> {
         let mut client = None;
         let mut reply_bytes = None;
         let Load { source, transactions, transaction_bytes, replies, long_replies, .. } = scenario.load;
-        if source != Source::Requests {
+        if source == Source::Orders {
+            members = members.with_ledger(&scenario.work.clone().unwrap_or_default());
+        } else if source != Source::Requests {
             members = members.with_transactions(transactions, transaction_bytes);
         }
         let miners = scenario.mining.clone().unwrap_or_default();
@@ -303,8 +313,9 @@ impl<'a, P: Subject> World<'a, P> {
             progress: (0, Duration::ZERO),
             observer,
             client,
-            requests: (source == Source::Requests && !P::MINES).then(Requests::default),
+            requests: (source.is_one_by_one() && !P::MINES).then(Requests::default),
             searches: Searches::new(miners, scenario.n),
+            turns: Turns::new(scenario.n),
             measured: Measured::new(scenario.n),
             advanced: true,
         };
@@ -367,7 +378,7 @@ impl<'a, P: Subject> World<'a, P> {
                     _ if P::MINES => self.oracle.height().max(base) + blocks,
                     Source::Random => self.oracle.height().max(base) + blocks,
                     Source::Client => base + blocks,
-                    Source::Requests => base,
+                    Source::Requests | Source::Orders => base,
                 });
             }
             if let Err(violation) = self.happen(event) {
@@ -476,6 +487,7 @@ impl<'a, P: Subject> World<'a, P> {
             Event::Copy { host, at } => self.hosts[host].keep_image(When::At(at)),
             Event::Search { host, number } => self.go_on(host, number),
             Event::Found { host, number, nonce } => self.found(host, number, nonce),
+            Event::TurnEnded { host, number } => self.turn_ended(host, number),
             Event::Healed => {
                 self.trace.add("healed", self.now, 0, &[]);
                 self.tell(|| What::Healed);
@@ -493,6 +505,7 @@ impl<'a, P: Subject> World<'a, P> {
     fn crashed(&mut self, host: usize, down: Option<Duration>, disk: DiskAfter) {
         self.tell(|| What::Crashed(host as u16));
         self.searches.stop(host);
+        self.turns.stop(host);
         self.up[host].clear();
         if disk != DiskAfter::Kept {
             self.oracle.forgets(self.hosts[host].me);
@@ -571,7 +584,7 @@ impl<'a, P: Subject> World<'a, P> {
                     self.schedule(after, Event::Timer { host, incarnation, timer, generation });
                 }
                 _ if !correct => {}
-                Outcome::Decided { decision, state, requests, round } => {
+                Outcome::Decided { decision, state, requests, open, round } => {
                     let height = decision.certificate.height;
                     let (height_bytes, hash) = (height.to_le_bytes(), decision.certificate.block_hash);
                     self.trace.add("decided", self.now, host, &[&height_bytes, &hash[..]].concat());
@@ -585,6 +598,7 @@ impl<'a, P: Subject> World<'a, P> {
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.measured.mined.decides(hash, self.now);
                     self.oracle.decides(me, &decision, state, &self.members)?;
+                    open.map_or(Ok(()), |open| self.oracle.has_open(me, open, &self.members))?;
                     self.requests_decided(&requests, height);
                 }
                 Outcome::Sealed { block, nonce } => self.oracle.keeps(me, &block, nonce)?,
@@ -607,6 +621,7 @@ impl<'a, P: Subject> World<'a, P> {
         if let Some((puzzle, height)) = search {
             self.search(host, puzzle, height);
         }
+        self.keep_working(host);
         let view = self.hosts[host].protocol.view();
         if correct && std::mem::replace(&mut self.views[host], view) != view {
             self.measured.view_changes += 1;

@@ -10,7 +10,7 @@ use dtn_primitives::{B256, ValidatorIndex};
 
 use super::{Event, World};
 use crate::{
-    Load, Members, Requested, Subject, What,
+    Load, Members, Requested, Source, Subject, What,
     packet::{Packet, Sent},
     pool::Request,
 };
@@ -40,7 +40,7 @@ impl<P: Subject> World<'_, P> {
         for number in 0..blocks * most {
             self.schedule(every.saturating_mul((number / most) as u32), Event::HandIn { number });
         }
-        if self.scenario.strangers.lines > 0 {
+        if self.scenario.strangers.lines > 0 || self.scenario.work.is_some() {
             self.schedule(Duration::ZERO, Event::Junk { number: 0 });
         }
         for host in 0..self.hosts.len() {
@@ -53,7 +53,10 @@ impl<P: Subject> World<'_, P> {
     pub(super) fn hand_in_request(&mut self, number: u64) {
         let Load { transaction_bytes, clients, .. } = self.scenario.load;
         let client = number % clients;
-        let request = self.members.request(client, number, transaction_bytes);
+        let request = match self.scenario.load.source {
+            Source::Orders => self.order_of_client(number),
+            _ => self.members.request(client, number, transaction_bytes),
+        };
         let now = self.now;
         self.measured.requests.push(Requested { client, at: now, done: None });
         let number = self.measured.requests.len() - 1;
@@ -66,6 +69,9 @@ impl<P: Subject> World<'_, P> {
 
     /// Strangers fill the queues, for as long as the run lasts.
     pub(super) fn hand_in_junk(&mut self, number: u64) {
+        if self.scenario.work.is_some() {
+            return self.hand_in_chores(number);
+        }
         let Load { transaction_bytes, every, .. } = self.scenario.load;
         let lines = self.scenario.strangers.lines;
         for line in number..number + lines {
@@ -90,7 +96,7 @@ impl<P: Subject> World<'_, P> {
         self.schedule(timeout, Event::Impatient);
     }
 
-    fn give(&mut self, request: Request) {
+    pub(super) fn give(&mut self, request: Request) {
         let from = self.client_number();
         let sent = Rc::new(Sent::new(Packet::Transaction(request), P::kind));
         let all = (0..self.hosts.len()).map(|index| ValidatorIndex(index as u16));

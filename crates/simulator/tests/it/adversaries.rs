@@ -62,4 +62,5 @@ adversaries! {
     a_liar_about_heights_is_asked_and_not_waited_for: HeightLiar,
     who_keeps_old_requests_for_views_begins_none_with_them: Amnesiac,
     a_primary_that_is_slow_on_purpose_stops_nobody: SlowPrimary,
+    who_would_have_others_vote_again_splits_nobody: Revoter,
 }

@@ -15,10 +15,15 @@ fn scenario(name: &str) -> Scenario {
     Scenario::from_toml(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Plays a scenario under many seeds, as `DTN_SEEDS` says; `holds` gives what is wrong with a report.
-fn play(mut scenario: Scenario, holds: impl Fn(&Report) -> Result<(), String>) {
+/// Plays a scenario under some seeds, or as many as `DTN_SEEDS` says; `holds` gives what is wrong with a report.
+fn play(scenario: Scenario, holds: impl Fn(&Report) -> Result<(), String>) {
+    play_seeds(SEEDS, scenario, holds);
+}
+
+/// The same under so many seeds if `DTN_SEEDS` says nothing.
+fn play_seeds(seeds: u64, mut scenario: Scenario, holds: impl Fn(&Report) -> Result<(), String>) {
     let _remembering = memo::remember(1 << 18);
-    let seeds = std::env::var("DTN_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
+    let seeds = std::env::var("DTN_SEEDS").ok().and_then(|value| value.parse().ok()).unwrap_or(seeds);
     let (first, seeds) = (seed_or(scenario.seed), if std::env::var("DTN_SEED").is_ok() { 1 } else { seeds });
     for seed in first..first + seeds {
         scenario.seed = seed;
@@ -61,6 +66,11 @@ fn what_a_replica_asked_for_before_it_lost_its_disk_counts_for_nothing_after() {
 }
 
 #[test]
+fn a_replica_that_lost_its_disk_just_after_it_voted_does_not_vote_again() {
+    play(scenario("second-vote"), agrees);
+}
+
+#[test]
 fn a_new_network_begins_whatever_height_a_liar_tells() {
     play(scenario("height-liar"), passes);
 }
@@ -97,6 +107,16 @@ fn who_fills_the_queues_makes_clients_wait_at_most_twice_as_long() {
     calm.strangers.lines = 0;
     let most = worst(&run_pbft(&calm)).expect("all are final") * 2;
     play(spammed, |report| within(report, most));
+}
+
+#[test]
+fn paid_orders_do_not_wait_for_other_work_and_nobody_keeps_more_of_it_open_than_its_share_or_for_ever() {
+    let busy = scenario("hard-lines");
+    let mut calm = busy.clone();
+    calm.work.iter_mut().for_each(|work| (work.hard_lines, work.easy_lines, work.hard_orders) = (0, 0, 0));
+    let most = worst(&run_pbft(&calm)).expect("all have their winners") * 2;
+    // Each takes an hour of block time.
+    play_seeds(2, busy, |report| within(report, most));
 }
 
 #[test]
