@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     log::{self, Format, LogConfig},
+    output,
     signals::StopSignals,
 };
 use anyhow::{Context, Result};
@@ -97,7 +98,7 @@ pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let outcome = run_peer(&home, config).await;
     if let (Err(error), Format::Json) = (&outcome, log_config.format) {
         // What the command prints at its end is no JSON.
-        tracing::error!(error = format!("{error:#}"), "the peer failed");
+        tracing::error!(error = output::reason(error), "the peer failed");
     }
     outcome
 }
