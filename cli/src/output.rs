@@ -10,13 +10,23 @@ use std::{
 };
 
 use anyhow::Result;
-use dtn_report::text;
+use dtn_report::{Table, text};
 use dtn_settlement::{SendError, deploy::DeployError, evidence::ReportError, sender::Quote};
 use serde::Serialize;
 
 /// Prints a line or several, for people.
 pub(crate) fn line(text: impl Display) -> Result<()> {
     exact(format_args!("{}\n", text::lines(&text.to_string())))
+}
+
+/// Prints a list for people; of one that is empty, what makes some.
+pub(crate) fn list(table: &Table, nothing: impl Display) -> Result<()> {
+    line(listed(table, nothing))
+}
+
+/// A list as text; of one that is empty, what makes some.
+pub(crate) fn listed(table: &Table, nothing: impl Display) -> String {
+    if table.is_empty() { nothing.to_string() } else { table.to_string() }
 }
 
 /// Prints a value as JSON.
@@ -108,6 +118,14 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+
+    #[test]
+    fn of_an_empty_list_people_see_a_line_that_says_so_and_no_frame() {
+        let mut table = Table::new("Rounds", [dtn_report::left("round")]);
+        assert_eq!(listed(&table, "no rounds yet"), "no rounds yet");
+        table.row(["1"]);
+        assert_eq!(listed(&table, "no rounds yet"), table.to_string());
+    }
 
     #[test]
     fn every_time_that_a_contract_takes_can_be_shown() {
