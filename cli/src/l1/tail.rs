@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use super::{blocks::Verifier, client::Client, home::Home};
-use crate::output;
+use crate::output::{self, reason};
 
 /// How long a peer may take to take a subscription.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause after all peers were tried.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How often all peers are tried in vain before it is given up.
+/// How often peers answer in vain before it is given up.
 const ROUNDS: u32 = 60;
 
 /// Blocks that may wait here. A peer that sends more is left, and asked for the rest.
@@ -28,20 +28,49 @@ const BUFFER: usize = 256;
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Prints every final block from a height on, or from the next one, until it is interrupted. Goes on at another peer
-/// when one ends, has nothing more or sends what does not hold.
+/// when one ends, has nothing more or sends what does not hold; while none answers, it goes on trying.
 pub(super) async fn run(home: &Home, from: Option<u64>, json: bool) -> Result<()> {
     let client = Client::open(home)?;
-    let from = match from {
-        Some(height) => {
-            if client.height().await? >= height {
-                // Final for a while: whether anybody keeps it can be told at once.
-                client.certificate(height).await?;
-            }
-            height
+    let mut outage = Outage::new(|what| output::note(what));
+    let tip = loop {
+        match client.height().await {
+            Ok(height) => break height,
+            Err(error) => outage.begins(&reason(&error)),
         }
-        None => client.height().await? + 1,
+        sleep(PAUSE).await;
     };
-    follow(&home.client()?.peers, from, client.verifier(), PAUSE, subscribe, |block| show(block, json)).await
+    outage.ends();
+    let from = from.unwrap_or(tip + 1);
+    if tip >= from {
+        // Final for a while: whether anybody keeps it can be told at once.
+        client.certificate(from).await?;
+    }
+    let peers = home.client()?.peers;
+    follow(&peers, from, client.verifier(), PAUSE, subscribe, |block| show(block, json), outage).await
+}
+
+/// A time in which nobody answers: that it begins is said once, and that it ends.
+struct Outage<S> {
+    lasts: bool,
+    say: S,
+}
+
+impl<S: FnMut(&str)> Outage<S> {
+    fn new(say: S) -> Self {
+        Self { lasts: false, say }
+    }
+
+    fn begins(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.lasts, true) {
+            (self.say)(&format!("{why}; trying on, until Ctrl-C"));
+        }
+    }
+
+    fn ends(&mut self) {
+        if std::mem::take(&mut self.lasts) {
+            (self.say)("peers answer again");
+        }
+    }
 }
 
 /// A source of final blocks.
@@ -80,22 +109,28 @@ async fn follow<B: Blocks>(
     pause: Duration,
     mut subscribe: impl AsyncFnMut(SocketAddr, u64) -> Result<B>,
     mut show: impl FnMut(&FinalizedBlock) -> Result<()>,
+    mut outage: Outage<impl FnMut(&str)>,
 ) -> Result<()> {
     let mut failed = 0;
     while failed < ROUNDS {
+        let mut answered = false;
         failed += 1;
         for peer in peers {
             let mut blocks = match subscribe(*peer, next).await {
-                Ok(blocks) => blocks,
+                Ok(blocks) => {
+                    outage.ends();
+                    answered = true;
+                    blocks
+                }
                 Err(error) => {
-                    tracing::debug!(%peer, error = format!("{error:#}"), "cannot follow this peer");
+                    tracing::debug!(%peer, error = reason(&error), "cannot follow this peer");
                     continue;
                 }
             };
             let reason = loop {
                 let block = match timeout(SILENCE, blocks.next()).await {
                     Ok(Some(Ok(block))) => block,
-                    Ok(Some(Err(error))) => break format!("{error:#}"),
+                    Ok(Some(Err(error))) => break reason(&error),
                     Ok(None) => break "it ended the subscription".into(),
                     Err(_) => {
                         failed = 0;
@@ -104,13 +139,17 @@ async fn follow<B: Blocks>(
                 };
                 let root = block.transactions_root();
                 if let Err(error) = verifier.block(next, &block.header, &block.certificate, root) {
-                    tracing::warn!(%peer, error = format!("{error:#}"), "a peer sent what does not hold");
+                    tracing::warn!(%peer, error = reason(&error), "a peer sent what does not hold");
                     break "it lies".into();
                 }
                 show(&block)?;
                 (next, failed) = (next + 1, 0);
             };
             tracing::debug!(%peer, reason, next, "going on at another peer");
+        }
+        if !answered {
+            failed = 0;
+            outage.begins("no peer answers");
         }
         sleep(pause).await;
     }
@@ -203,20 +242,29 @@ mod tests {
 
         /// What is shown when the peers' subscriptions give these blocks, one after the other, and then end.
         async fn shown(&self, from: u64, peers: Vec<Vec<FinalizedBlock>>) -> Vec<u64> {
+            self.followed(from, peers.into_iter().map(Some).collect()).await.0
+        }
+
+        /// The same with what is said, where some subscriptions are not answered.
+        async fn followed(&self, from: u64, peers: Vec<Option<Vec<FinalizedBlock>>>) -> (Vec<u64>, Vec<String>) {
             let script = RefCell::new(VecDeque::from(peers));
+            let mut said = Vec::new();
             let (mut shown, addresses) = (Vec::new(), ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
             let subscribe = async |_, _| match script.borrow_mut().pop_front() {
-                Some(blocks) => Ok(Scripted(blocks.into())),
-                None => bail!("nobody is left"),
+                Some(Some(blocks)) => Ok(Scripted(blocks.into())),
+                Some(None) => bail!("nobody listens there"),
+                None => Ok(Scripted(VecDeque::new())),
             };
             let show = |block: &FinalizedBlock| {
                 shown.push(block.header.height);
                 Ok(())
             };
             let verifier = Verifier { domain: &self.domain, validators: &self.validators };
-            let error = follow(&addresses, from, verifier, Duration::ZERO, subscribe, show).await.unwrap_err();
-            assert!(error.to_string().contains("no peer serves block"), "{error}");
-            shown
+            let outage = Outage::new(|what: &str| said.push(what.to_string()));
+            let ended = follow(&addresses, from, verifier, Duration::ZERO, subscribe, show, outage).await;
+            let error = ended.unwrap_err().to_string();
+            assert!(error.contains("no peer serves block"), "{error}");
+            (shown, said)
         }
     }
 
@@ -234,6 +282,18 @@ mod tests {
         let blocks = |heights: std::ops::RangeInclusive<u64>| heights.map(|height| network.block(height, 3)).collect();
         let shown = network.shown(5, vec![blocks(5..=7), vec![], blocks(8..=8), blocks(9..=10)]).await;
         assert_eq!(shown, [5, 6, 7, 8, 9, 10]);
+    }
+
+    #[tokio::test]
+    async fn while_nobody_answers_it_says_so_once_tries_on_and_says_when_somebody_does() {
+        let network = Network::new();
+        let block = |height| Some(vec![network.block(height, 3)]);
+        let nobody = || std::iter::repeat_n(None, 2 * 2 * ROUNDS as usize);
+        let script = [block(1), None].into_iter().chain(nobody()).chain([block(2), None]).chain(nobody());
+        let (shown, said) = network.followed(1, script.chain([block(3)]).collect()).await;
+        assert_eq!(shown, [1, 2, 3], "it outlasts any outage");
+        let [lost, back] = ["no peer answers; trying on, until Ctrl-C", "peers answer again"];
+        assert_eq!(said, [lost, back, lost, back]);
     }
 
     #[tokio::test]
