@@ -120,8 +120,8 @@ pub(super) fn quorum(seen: &Observation) -> Vec<Finding> {
     let short = answering(seen).filter(|(_, sample)| sample.status.connected.len() + 1 < seen.quorum);
     let next = "see who is not linked to whom below; are the addresses in node.toml right, is a firewall between them?";
     let explain = |(peer, sample): (&Peer, &Sample)| {
-        let linked = sample.status.connected.len() + 1;
-        let what = format!("it is linked to {linked} validators, itself counted, of the {} that decide", seen.quorum);
+        let (linked, others) = (sample.status.connected.len(), seen.peers.len() - 1);
+        let what = format!("it is linked to {linked} of {others} other validators, and needs {}", seen.quorum - 1);
         finding(Problem, peer.index, what, next)
     };
     short.map(explain).collect()
