@@ -15,12 +15,15 @@ use anyhow::{Context, Result, bail, ensure};
 use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
-use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
+use dtn_settlement::{
+    keystore::{KeyInfo, Keystore, Password},
+    networks::OutOfRange,
+};
 use zeroize::Zeroizing;
 
 use crate::log::LogConfig;
 
-use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, make_private, write_toml};
+use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, THREADS, make_private, write_toml};
 
 /// The largest encoded block of a network made here, in bytes.
 const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
@@ -139,6 +142,7 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn() -> Result<()>) -> R
         (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
+    OutOfRange::check("threads", plan.threads.get() as u64, THREADS).context("--threads")?;
     plan.transport.ensure_built()?;
     ensure_vacant(home)?;
     let ports = ports(plan.ports, 2 * (n + plan.observers))?;

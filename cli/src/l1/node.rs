@@ -61,7 +61,7 @@ pub(crate) struct Options {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// What is logged: a level, or directives as info,dtn_node=debug. Else RUST_LOG, -v and node.toml decide.
-    #[arg(long, env = "DTN_LOG", value_name = "LEVEL")]
+    #[arg(long, env = "DTN_LOG", value_name = "LEVEL", value_parser = level)]
     log: Option<String>,
     /// How a line of the log is written.
     #[arg(long, env = "DTN_LOG_FORMAT", value_name = "FORMAT")]
@@ -72,6 +72,10 @@ pub(crate) struct Options {
     /// Override a key of node.toml.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Setting>,
+}
+
+fn level(text: &str) -> Result<String, String> {
+    log::check_level(text).map(|()| text.into())
 }
 
 impl Options {
@@ -189,7 +193,7 @@ impl Peer {
             mine,
             lines,
             half_work,
-            view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
+            view_timeout: Duration::from_millis(view_timeout_ms),
             retain_blocks,
         };
         let settlement = match settlement {
