@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -61,6 +61,24 @@ pub(crate) fn start(config: &LogConfig) -> Result<()> {
         None => subscribe(filter, config.format, io::stderr().is_terminal(), io::stderr),
     }
     Ok(())
+}
+
+/// What is wrong with a level of the log, or with directives for it. A name that is no level would be taken for that of a
+/// part of the program, and all others would be silent.
+pub(crate) fn check_level(text: &str) -> Result<(), String> {
+    let unknown = |part: &str| {
+        Err(format!(
+            "`{part}` is no level: error, warn, info, debug, trace or off, or directives as info,dtn_node=debug"
+        ))
+    };
+    for part in text.split(',').map(str::trim) {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        // A directive for a span may do without one; the library takes nothing for `error`.
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() && !level.ends_with(']') {
+            return unknown(part);
+        }
+    }
+    EnvFilter::try_new(text).map(drop).or_else(|_| unknown(text))
 }
 
 /// What so many `-v` ask for.
@@ -134,6 +152,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in ["info", "WARN", "off", "info,dtn_node=debug", "dtn_node=debug, warn", "debug,hyper=info"] {
+            assert_eq!(check_level(good), Ok(()), "{good}");
+        }
+        for bad in ["loud", "", "info,", "dtn_node=loud", "info,dtn_node", "info=", "=info,"] {
+            assert!(check_level(bad).unwrap_err().contains("is no level"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_log_takes_no_more_than_twice_its_limit_and_keeps_the_newest_lines() {

@@ -258,9 +258,10 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            let reason = output::reason(&error);
             match hints::hint(&error) {
-                Some(hint) => output::note(format_args!("error: {error:#}; {hint}")),
-                None => output::note(format_args!("error: {error:#}")),
+                Some(hint) => output::note(format_args!("error: {reason}; {hint}")),
+                None => output::note(format_args!("error: {reason}")),
             }
             ExitCode::FAILURE
         }

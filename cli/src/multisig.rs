@@ -402,5 +402,5 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
         });
         table.row([state.id.to_string(), state.status.to_string(), confirmed, what]);
     }
-    output::line(table)
+    output::list(&table, "\nNothing was ever proposed; `dtn-cli propose` does.")
 }

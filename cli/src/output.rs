@@ -10,13 +10,23 @@ use std::{
 };
 
 use anyhow::Result;
-use dtn_report::text;
+use dtn_report::{Table, text};
 use dtn_settlement::{SendError, deploy::DeployError, evidence::ReportError, sender::Quote};
 use serde::Serialize;
 
 /// Prints a line or several, for people.
 pub(crate) fn line(text: impl Display) -> Result<()> {
     exact(format_args!("{}\n", text::lines(&text.to_string())))
+}
+
+/// Prints a list for people; of one that is empty, what makes some.
+pub(crate) fn list(table: &Table, nothing: impl Display) -> Result<()> {
+    line(listed(table, nothing))
+}
+
+/// A list as text; of one that is empty, what makes some.
+pub(crate) fn listed(table: &Table, nothing: impl Display) -> String {
+    if table.is_empty() { nothing.to_string() } else { table.to_string() }
 }
 
 /// Prints a value as JSON.
@@ -71,6 +81,19 @@ pub(crate) fn quote(error: &anyhow::Error) -> Option<&Quote> {
     }
 }
 
+/// What went wrong, with its causes. A cause that the message before it has told already is not told again.
+pub(crate) fn reason(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.ends_with(&cause) {
+            told += &format!(": {cause}");
+        }
+    }
+    told
+}
+
 /// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
 pub(crate) fn date(seconds: u64) -> String {
     const YEAR_10000: u64 = 253_402_300_800;
@@ -92,7 +115,17 @@ pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBa
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
     use super::*;
+
+    #[test]
+    fn of_an_empty_list_people_see_a_line_that_says_so_and_no_frame() {
+        let mut table = Table::new("Rounds", [dtn_report::left("round")]);
+        assert_eq!(listed(&table, "no rounds yet"), "no rounds yet");
+        table.row(["1"]);
+        assert_eq!(listed(&table, "no rounds yet"), table.to_string());
+    }
 
     #[test]
     fn every_time_that_a_contract_takes_can_be_shown() {
@@ -101,5 +134,16 @@ mod tests {
         for late in [253_402_300_800, 1 << 40, u64::MAX] {
             assert!(date(late).contains(&late.to_string()));
         }
+    }
+
+    #[test]
+    fn an_error_whose_message_has_its_cause_is_told_once() {
+        use dtn_settlement::keystore::KeyInfo;
+
+        let absent = KeyInfo::at("/no/such/key".as_ref()).map_err(anyhow::Error::from);
+        let told = reason(&absent.context("no backup was made").expect_err("absent"));
+        assert_eq!(told.matches("No such file").count(), 1, "{told}");
+        assert!(told.starts_with("no backup was made: /no/such/key: "), "{told}");
+        assert_eq!(reason(&anyhow::anyhow!("cause").context("what")), "what: cause");
     }
 }

@@ -75,7 +75,7 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
         assert!(sample(&page, name) > 0.0, "{name}");
     }
     let (status, body) = get(&scene, 0, "/health");
-    assert!(status == 200 && body.contains("linked to 4 of 4"), "{status} {body}");
+    assert!(status == 200 && body.contains("linked to 3 of 3 other"), "{status} {body}");
 
     let log = |name: &str| fs::metadata(scene.peer(0).join(name)).map(|metadata| metadata.len());
     wait_until("the log is cut", || log("log.1").is_ok());
@@ -84,7 +84,7 @@ fn metrics_agree_with_the_status_and_the_log_stays_within_its_limit() {
     (1..3).for_each(|peer| scene.kill(peer));
     wait_until("two of four are no quorum", || {
         let (status, body) = get(&scene, 0, "/health");
-        status == 503 && body.contains("linked to 2 validators of the 3")
+        status == 503 && body.contains("linked to 1 of 3 other validators, and needs 2")
     });
 }
 
@@ -103,7 +103,7 @@ fn a_peer_that_cannot_write_its_log_goes_on() {
         TcpStream::connect(scene.api(0)).is_ok()
     });
     // It has tried to say much by now.
-    assert!(get(&scene, 0, "/health").1.contains("linked to 1 validators of the 3"));
+    assert!(get(&scene, 0, "/health").1.contains("linked to 0 of 3 other validators, and needs 2"));
     assert_eq!(peer.try_wait().unwrap(), None, "it ended");
     peer.kill().unwrap();
     peer.wait().unwrap();

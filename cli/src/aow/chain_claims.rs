@@ -335,5 +335,7 @@ async fn claims(args: Claims, context: &Context) -> Result<()> {
             row.posted.id.to_string(),
         ]);
     }
-    output::line(table)
+    let which = args.round.map_or_else(String::new, |round| format!(" of round {round}"));
+    let more = "peers that settle post one when they have completed a round (`dtn-cli aow round`)";
+    output::list(&table, format!("no claims{which} yet: {more}, and `dtn-cli aow post` does by hand"))
 }

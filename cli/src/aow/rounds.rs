@@ -133,7 +133,8 @@ pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
             closing.map_or_else(|| units::NONE.into(), |closing| units::short(closing.beacon)),
         ]);
     }
-    output::line(table)
+    let more = format!("no rounds yet: `dtn-cli aow round --home {}` opens one", rounds.home.display());
+    output::list(&table, more)
 }
 
 /// Opens a round, waits until it is closed and gathers what the peers found.

@@ -17,6 +17,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     num::NonZeroUsize,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -24,7 +25,10 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis};
-use dtn_settlement::{contracts::ContractAddresses, networks::Network};
+use dtn_settlement::{
+    contracts::ContractAddresses,
+    networks::{Network, OutOfRange},
+};
 use figment::{
     Figment,
     error::Kind,
@@ -35,11 +39,24 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     files::{self, without_mark},
-    log::LogConfig,
+    log::{self, LogConfig},
 };
 
 /// What every variable begins with that overrides a key of `node.toml`: `DTN_NODE_LOG__LEVEL` is `log.level`.
 const NODE_VARIABLES: &str = "DTN_NODE_";
+
+/// How many threads a peer may work on proofs with.
+pub(crate) const THREADS: RangeInclusive<u64> = 1..=1_024;
+
+/// How long a primary may be given, in milliseconds: less than a message takes ends every view, and more stops the network
+/// for as long.
+const VIEW_TIMEOUT_MS: RangeInclusive<u64> = 10..=3_600_000;
+
+/// How many observers may follow a peer; each takes a connection, and memory.
+const OBSERVERS: RangeInclusive<u64> = 0..=10_000;
+
+/// Where a log may move to a second file, in bytes: one that has room for no line would move at each.
+const LOG_BYTES: RangeInclusive<u64> = 1_024..=u64::MAX;
 
 /// The folder of a local network.
 #[derive(Debug, Clone)]
@@ -202,7 +219,11 @@ impl Home {
                 self.0.display()
             );
         }
-        read_toml(&file)
+        let config: ClientConfig = read_toml(&file)?;
+        let shown = file.display();
+        ensure!(!config.peers.is_empty(), "peers in {shown} is not valid: it names no peer");
+        ensure!(config.peers.iter().all(|peer| peer.port() != 0), "peers in {shown} is not valid: {ANY_PORT}");
+        Ok(config)
     }
 }
 
@@ -251,11 +272,12 @@ impl PeerHome {
             figment = figment.merge((key, value));
         }
         let mut config: PeerConfig = figment.extract().map_err(|error| not_valid(error, &file, settings))?;
-        ensure!(
-            !listens_anywhere(&config.listen),
-            "listen = {} has the port 0, which nobody can dial: choose one",
-            config.listen
-        );
+        let unfit = config.unfit().into_iter().map(|(key, why)| {
+            let key: Vec<_> = key.split('.').map(str::to_string).collect();
+            format!("{} is not valid: {why}", whose(&key, &file, settings))
+        });
+        let unfit: Vec<_> = unfit.collect();
+        ensure!(unfit.is_empty(), "{}", unfit.join("\n"));
         let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
         for path in files.into_iter().chain(&mut config.log.file) {
             *path = self.0.join(&path);
@@ -273,20 +295,55 @@ fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> anyhow
         {
             key.push(name.clone());
         }
-        let variable = format!("{NODE_VARIABLES}{}", key.join("__").to_ascii_uppercase());
-        let key = key.join(".");
-        let whose = if settings.iter().any(|setting| setting.key == key) {
-            format!("--set {key}")
-        } else if std::env::var_os(&variable).is_some() {
-            format!("the variable {variable}")
-        } else if key.is_empty() {
-            file.display().to_string()
-        } else {
-            format!("{key} in {}", file.display())
-        };
-        format!("{whose} is not valid: {}", error.kind)
+        format!("{} is not valid: {}", whose(&key, file, settings), error.kind)
     };
     anyhow!(error.into_iter().map(what).collect::<Vec<_>>().join("\n"))
+}
+
+/// Who says what a key is.
+fn whose(key: &[String], file: &Path, settings: &[Setting]) -> String {
+    let variable = format!("{NODE_VARIABLES}{}", key.join("__").to_ascii_uppercase());
+    let key = key.join(".");
+    if settings.iter().any(|setting| setting.key.eq_ignore_ascii_case(&key)) {
+        format!("--set {key}")
+    } else if std::env::var_os(&variable).is_some() {
+        format!("the variable {variable}")
+    } else if key.is_empty() {
+        file.display().to_string()
+    } else {
+        format!("{key} in {}", file.display())
+    }
+}
+
+/// What is said of an address whose port the system chooses.
+const ANY_PORT: &str = "the port 0 is any port, which nobody can find: choose one in 1..=65535";
+
+impl PeerConfig {
+    /// The keys whose values are of the right kind and make no sense all the same, and why.
+    fn unfit(&self) -> Vec<(String, String)> {
+        let mut unfit: Vec<(String, String)> = Vec::new();
+        let sockets = [("api", Some(self.api)), ("lines.listen", self.lines.as_ref().map(|lines| lines.listen))];
+        let sockets = sockets.into_iter().filter(|(_, socket)| socket.is_some_and(|socket| socket.port() == 0));
+        unfit.extend(sockets.map(|(key, _)| (key.into(), ANY_PORT.into())));
+        let peers = self.peers.iter().map(|(address, place)| (format!("peers.{address}"), place));
+        let places = [("listen".to_string(), &self.listen)].into_iter().chain(peers);
+        let places = places.chain(self.bootstrap.iter().map(|place| ("bootstrap".to_string(), place)));
+        unfit.extend(places.filter(|(_, place)| listens_anywhere(place)).map(|(key, _)| (key, ANY_PORT.to_string())));
+        let numbers = [
+            OutOfRange::check("threads", self.threads.get() as u64, THREADS),
+            OutOfRange::check("view_timeout_ms", self.view_timeout_ms, VIEW_TIMEOUT_MS),
+            OutOfRange::check("max_observers", self.max_observers as u64, OBSERVERS),
+            OutOfRange::check("log.max_bytes", self.log.max_bytes, LOG_BYTES),
+        ];
+        unfit.extend(numbers.into_iter().filter_map(Result::err).map(|error| (error.key.into(), error.to_string())));
+        if let Err(why) = log::check_level(&self.log.level) {
+            unfit.push(("log.level".into(), why));
+        }
+        if let Some(Err(error)) = self.settlement.as_ref().map(|settlement| settlement.chain.check()) {
+            unfit.push((format!("settlement.chain.{}", error.key), error.to_string()));
+        }
+        unfit
+    }
 }
 
 /// Whether the system chooses the port of a multiaddress.
@@ -463,10 +520,41 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_nobody_can_dial_is_refused() {
-        for listen in ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/udp/0/quic-v1"] {
-            let refused = format!("{:#}", with(&[&format!("listen={listen}")]).unwrap_err());
-            assert!(refused.contains("port 0"), "{refused}");
+    fn a_value_that_makes_no_sense_is_refused_with_its_key_and_what_is_allowed() {
+        for (setting, allowed) in [
+            ("listen=/ip4/127.0.0.1/tcp/0", "1..=65535"),
+            ("listen=/ip6/::1/udp/0/quic-v1", "1..=65535"),
+            ("api=127.0.0.1:0", "1..=65535"),
+            ("lines.listen=127.0.0.1:0", "1..=65535"),
+            ("peers.0xABababababababababababababababababababab=/ip4/127.0.0.1/tcp/0", "1..=65535"),
+            ("threads=100000", "1..=1024"),
+            ("view_timeout_ms=0", "10..=3600000"),
+            ("view_timeout_ms=3600001", "10..=3600000"),
+            ("max_observers=1000000", "0..=10000"),
+            ("log.level=loud", "error, warn, info"),
+            ("log.level=info,dtn_node=loud", "error, warn, info"),
+            ("log.max_bytes=0", "1024..="),
+            ("settlement.chain.receipt_timeout_ms=0", "1000..="),
+            ("settlement.chain.poll_interval_ms=1", "10..="),
+        ] {
+            let (key, _) = setting.split_once('=').unwrap();
+            let refused = with(&[setting]).unwrap_err().to_string();
+            let named = refused.to_lowercase().starts_with(&format!("--set {} is not valid: ", key.to_lowercase()));
+            assert!(named && refused.contains(allowed), "{refused}");
+        }
+        let both = with(&["threads=5000", "view_timeout_ms=1"]).unwrap_err().to_string();
+        assert_eq!(both.lines().count(), 2, "{both}");
+    }
+
+    #[test]
+    fn a_client_needs_peers_that_it_can_find() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        for (peers, why) in [(vec![], "no peer"), (vec!["127.0.0.1:0".parse().unwrap()], "1..=65535")] {
+            let config = ClientConfig { keystore: "key".into(), password_file: "password".into(), peers };
+            write_toml(&home.client_file(), &config).unwrap();
+            let refused = home.client().unwrap_err().to_string();
+            assert!(refused.starts_with("peers in ") && refused.contains(why), "{refused}");
         }
     }
 

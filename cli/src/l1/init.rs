@@ -15,12 +15,15 @@ use anyhow::{Context, Result, bail, ensure};
 use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
-use dtn_settlement::keystore::{KeyInfo, Keystore, Password};
+use dtn_settlement::{
+    keystore::{KeyInfo, Keystore, Password},
+    networks::OutOfRange,
+};
 use zeroize::Zeroizing;
 
 use crate::log::LogConfig;
 
-use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, make_private, write_toml};
+use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, THREADS, make_private, write_toml};
 
 /// The largest encoded block of a network made here, in bytes.
 const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
@@ -139,17 +142,30 @@ pub(crate) fn init(home: &Home, plan: &Plan, made: impl Fn() -> Result<()>) -> R
         (MIN_VALIDATORS..=MAX_VALIDATORS).contains(&n),
         "a network has {MIN_VALIDATORS} to {MAX_VALIDATORS} nodes, not {n}"
     );
+    OutOfRange::check("threads", plan.threads.get() as u64, THREADS).context("--threads")?;
     plan.transport.ensure_built()?;
     ensure_vacant(home)?;
     let ports = ports(plan.ports, 2 * (n + plan.observers))?;
     // Made beside its place and moved there when it is complete, so that what fails half-way is in nobody's way.
     let cannot = || format!("cannot make {}", home.path().display());
+    let missing = missing_folders(home.path());
     make_private(home.path())?;
-    let folder = tempfile::Builder::new().prefix(".init-").tempdir_in(home.path()).with_context(cannot)?;
-    let draft = Home::new(folder.path());
-    let genesis = make(&draft, plan, &ports, made)?;
-    publish(&draft, home)?;
-    Ok(genesis)
+    let build = || -> Result<Genesis> {
+        let folder = tempfile::Builder::new().prefix(".init-").tempdir_in(home.path()).with_context(cannot)?;
+        let draft = Home::new(folder.path());
+        let genesis = make(&draft, plan, &ports, made)?;
+        publish(&draft, home)?;
+        Ok(genesis)
+    };
+    build().inspect_err(|_| {
+        // Those that have something in them by now are somebody else's.
+        missing.iter().for_each(|folder| _ = fs::remove_dir(folder));
+    })
+}
+
+/// Which folders have to be made for one to be there, from the innermost on.
+fn missing_folders(folder: &Path) -> Vec<PathBuf> {
+    folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_path_buf).collect()
 }
 
 /// Fails if a folder holds a network.
@@ -360,5 +376,38 @@ pub(crate) fn ports(ports: Ports, count: usize) -> Result<Vec<u16>> {
             ensure!(listeners.len() == count, "only {} ports of {count} are free from {first} on", listeners.len());
             listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_init_that_is_interrupted_leaves_no_folder_that_was_not_there() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            name: "dtn".into(),
+            nodes: MIN_VALIDATORS,
+            chain_id: 31_337,
+            ports: Ports::From(26_600),
+            threads: NonZeroUsize::MIN,
+            password_file: None,
+            transport: Transport::Tcp,
+            observers: 0,
+            mining: None,
+        };
+        let interrupted = |folder: &Path| {
+            let error = init(&Home::new(folder), &plan, || bail!("interrupted")).unwrap_err();
+            assert_eq!(error.to_string(), "interrupted");
+        };
+        interrupted(&root.path().join("new").join("network"));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "neither it nor the one above it");
+        let there = root.path().join("there");
+        fs::create_dir(&there).unwrap();
+        interrupted(&there);
+        assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
     }
 }

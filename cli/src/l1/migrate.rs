@@ -7,10 +7,10 @@ use dtn_ledger::Ledger;
 use dtn_primitives::VERSION;
 use serde_json::json;
 
-use super::{print, store};
+use super::{print, store::Stopped};
 
 pub(super) fn run(peer: &Path, json: bool) -> Result<()> {
-    let (home, genesis) = store::open(peer)?;
+    let Stopped { home, genesis, .. } = Stopped::open(peer)?;
     let before = Ledger::migrate(home.store(), &genesis)?;
     print(json, &json!({ "peer": peer, "before": before, "now": VERSION }), || match before {
         VERSION => format!("the store of {} is of version {VERSION} already", peer.display()),

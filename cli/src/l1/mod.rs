@@ -414,7 +414,7 @@ fn block_table(view: &FinalBlock) -> String {
         "Block {} {}\nparent {}\nproposer {}\ntimestamp {} ms",
         header.height, view.hash, header.parent_hash, header.proposer, header.timestamp
     );
-    let mut table = Table::new(title, [left("transaction"), left("sender"), left("kind"), left("what")]);
+    let mut table = Table::new(&title, [left("transaction"), left("sender"), left("kind"), left("what")]);
     for (hash, transaction) in view.transaction_hashes.iter().zip(&view.block.transactions) {
         let (kind, what) = match &transaction.payload {
             Payload::Order(order) => ("order", format!("{}, {}, {}", order.dataset, order.model, order.metric)),
@@ -450,7 +450,7 @@ fn block_table(view: &FinalBlock) -> String {
         };
         table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
     }
-    table.to_string()
+    output::listed(&table, format_args!("{title}\nno transactions"))
 }
 
 fn certificate_table(client: &Client, certified: &dtn_api::CertifiedHeader) -> String {

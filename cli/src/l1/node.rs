@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     log::{self, Format, LogConfig},
+    output,
     signals::StopSignals,
 };
 use anyhow::{Context, Result};
@@ -60,7 +61,7 @@ pub(crate) struct Options {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// What is logged: a level, or directives as info,dtn_node=debug. Else RUST_LOG, -v and node.toml decide.
-    #[arg(long, env = "DTN_LOG", value_name = "LEVEL")]
+    #[arg(long, env = "DTN_LOG", value_name = "LEVEL", value_parser = level)]
     log: Option<String>,
     /// How a line of the log is written.
     #[arg(long, env = "DTN_LOG_FORMAT", value_name = "FORMAT")]
@@ -71,6 +72,10 @@ pub(crate) struct Options {
     /// Override a key of node.toml.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Setting>,
+}
+
+fn level(text: &str) -> Result<String, String> {
+    log::check_level(text).map(|()| text.into())
 }
 
 impl Options {
@@ -97,7 +102,7 @@ pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let outcome = run_peer(&home, config).await;
     if let (Err(error), Format::Json) = (&outcome, log_config.format) {
         // What the command prints at its end is no JSON.
-        tracing::error!(error = format!("{error:#}"), "the peer failed");
+        tracing::error!(error = output::reason(error), "the peer failed");
     }
     outcome
 }
@@ -188,7 +193,7 @@ impl Peer {
             mine,
             lines,
             half_work,
-            view_timeout: Duration::from_millis(view_timeout_ms.max(1)),
+            view_timeout: Duration::from_millis(view_timeout_ms),
             retain_blocks,
         };
         let settlement = match settlement {

@@ -13,6 +13,7 @@ use super::{
     service::{Service, stop},
     survey::{Found, Survey},
 };
+use crate::output::reason;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -80,9 +81,9 @@ async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started
         match (start(index, peer, answer, started), answer) {
             (Ok(()), _) => {}
             (Err(error), Found::Other(who)) => {
-                failures[index] = Some(format!("{error:#}; at {} {who}", survey.addresses[index]));
+                failures[index] = Some(format!("{}; at {} {who}", reason(&error), survey.addresses[index]));
             }
-            (Err(error), _) => failures[index] = Some(format!("{error:#}")),
+            (Err(error), _) => failures[index] = Some(reason(&error)),
         }
     }
     let deadline = Instant::now() + START_TIMEOUT;

@@ -48,14 +48,16 @@ pub(super) async fn run(home: &Home, watch: Option<Duration>, json: bool) -> Res
 /// Prints the statuses of all peers; fails if none answers.
 pub(super) fn print(json: bool, home: &Home, answers: Vec<Found>) -> Result<()> {
     let table = table(home, &answers);
-    let others: Vec<_> = answers.iter().filter_map(Found::other).map(str::to_string).collect();
+    // A network's peers say the same of all its ports.
+    let others: BTreeSet<_> = answers.iter().filter_map(Found::other).map(str::to_string).collect();
+    let others = others.into_iter().collect::<Vec<_>>().join("; ");
     let statuses: Vec<_> = answers.into_iter().map(Found::peer).collect();
     super::print(json, &statuses, || table.to_string())?;
     if statuses.iter().any(Option::is_some) {
         return Ok(());
     }
     let up = format!("start them with `dtn-cli l1 up --home {}`", home.path().display());
-    ensure!(others.is_empty(), "no peer of this network answers, and its addresses are taken: {}", others.join("; "));
+    ensure!(others.is_empty(), "no peer of this network answers, and its addresses are taken: {others}");
     bail!("no peer answers: {up}")
 }
 

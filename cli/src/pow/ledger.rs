@@ -25,6 +25,10 @@ use crate::{
 /// How much of a line a table shows, in characters.
 const SHOWN: usize = 40;
 
+/// What a table without entries says.
+const NOTHING: &str = "no race is over yet: each line that comes in at a port of `dtn-cli pow serve` opens one, and so does \
+    each order of `dtn-cli l1 submit --expected-hashes`";
+
 /// How the ledger is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -119,7 +123,7 @@ async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
 
 fn write(entries: &[Entry], format: Format, out: &mut impl Write) -> Result<()> {
     match format {
-        Format::Table => writeln!(out, "{}", table(entries))?,
+        Format::Table => writeln!(out, "{}", output::listed(&table(entries), NOTHING))?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(entries)?)?,
         Format::SeedJson => seed::write(entries, out)?,
         Format::Jsonl => {

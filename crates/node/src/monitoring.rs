@@ -24,14 +24,16 @@ pub(crate) async fn page<B>(request: &HttpRequest<B>, node: &NodeHandle) -> Opti
     }
 }
 
-/// Whether a peer takes part: it answers, has links to a quorum, itself counted, and votes. An observer needs one to follow.
+/// Whether a peer takes part: it answers, has links to what makes a quorum with it, and votes. An observer needs one to
+/// follow. Links are to others, as `l1 status` counts them too.
 fn health(status: &Status) -> HttpResponse {
     let Status { height, view, nodes, .. } = status;
     let is_validator = status.validator.is_some();
-    let linked = status.connected.len() + usize::from(is_validator);
-    let needed = if is_validator { status.quorum } else { 1 };
+    let linked = status.connected.len();
+    let (others, needed) = if is_validator { (nodes - 1, status.quorum - 1) } else { (*nodes, 1) };
+    let links = format!("linked to {linked} of {others} other validators");
     if linked < needed {
-        return text(503, PLAIN, format!("linked to {linked} validators of the {needed} that it needs\n"));
+        return text(503, PLAIN, format!("{links}, and needs {needed}\n"));
     }
     if status.silent {
         return text(
@@ -40,7 +42,7 @@ fn health(status: &Status) -> HttpResponse {
             "it does not vote yet: it asks the others what it may have said, or catches up\n".into(),
         );
     }
-    text(200, PLAIN, format!("height {height}, view {view}, linked to {linked} of {nodes} validators\n"))
+    text(200, PLAIN, format!("height {height}, view {view}, {links}\n"))
 }
 
 fn text(status: u16, content_type: &'static str, page: String) -> HttpResponse {

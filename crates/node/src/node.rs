@@ -224,7 +224,7 @@ impl Node {
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
             return Err(NodeError::HalfWork(config.genesis.chain_id));
         }
-        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone())?;
+        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone(), address)?;
         let ledger = ledger.with_retention(config.retain_blocks);
         if me.is_some() && ledger.memory()? == Memory::Lost {
             let run = ledger.run()?;

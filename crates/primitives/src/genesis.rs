@@ -142,6 +142,9 @@ pub enum GenesisError {
     /// A validator is listed twice.
     #[error("a validator is listed twice")]
     DuplicateValidator,
+    /// The settlement chain is none.
+    #[error("chain_id 0 is no chain's: it is 1 or more")]
+    NoChain,
     /// The block limit is out of range.
     #[error("max_block_bytes {0} is not in {min}..={max}", min = BLOCK_BYTES.start(), max = BLOCK_BYTES.end())]
     BlockLimit(u64),
@@ -168,6 +171,9 @@ impl Genesis {
         let count = self.validators.len();
         if !(MIN_VALIDATORS..=MAX_VALIDATORS).contains(&count) {
             return Err(GenesisError::ValidatorCount(count));
+        }
+        if self.chain_id == 0 {
+            return Err(GenesisError::NoChain);
         }
         if !BLOCK_BYTES.contains(&self.max_block_bytes) {
             return Err(GenesisError::BlockLimit(self.max_block_bytes));

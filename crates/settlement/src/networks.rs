@@ -1,6 +1,6 @@
 //! The settlement chains that are known by name, from built-in defaults, a file and the environment.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
 
 use figment::{
     Figment,
@@ -117,6 +117,14 @@ impl Network {
         }
     }
 
+    /// Fails if a number in it makes no sense.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        OutOfRange::check("chain_id", self.chain_id, CHAIN_IDS)?;
+        OutOfRange::check("confirmations", self.confirmations, CONFIRMATIONS)?;
+        OutOfRange::check("poll_interval_ms", self.poll_interval_ms, POLL_INTERVAL_MS)?;
+        OutOfRange::check("receipt_timeout_ms", self.receipt_timeout_ms, RECEIPT_TIMEOUT_MS)
+    }
+
     /// Whether this is a development chain, the only kind on which the public development keys may sign.
     pub fn is_local(&self) -> bool {
         self.chain_id == LOCAL_CHAIN_ID
@@ -124,7 +132,7 @@ impl Network {
 
     /// See [`Network::poll_interval_ms`].
     pub fn poll_interval(&self) -> Duration {
-        Duration::from_millis(self.poll_interval_ms.max(10))
+        Duration::from_millis(self.poll_interval_ms.max(*POLL_INTERVAL_MS.start()))
     }
 
     /// See [`Network::receipt_timeout_ms`].
@@ -138,6 +146,40 @@ impl Network {
     }
 }
 
+/// The pauses between two questions that can be asked for, in milliseconds.
+const POLL_INTERVAL_MS: RangeInclusive<u64> = 10..=3_600_000;
+
+/// How long a receipt can be waited for, in milliseconds.
+const RECEIPT_TIMEOUT_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+
+/// Blocks that can be asked to hold a transaction; none is taken for one.
+const CONFIRMATIONS: RangeInclusive<u64> = 0..=10_000;
+
+/// The chain ids that there are.
+const CHAIN_IDS: RangeInclusive<u64> = 1..=u64::MAX;
+
+/// A number of a configuration that is none of those that make sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value} is not in {least}..={most}")]
+pub struct OutOfRange {
+    /// Its key.
+    pub key: &'static str,
+    /// The number.
+    pub value: u64,
+    /// The least that is allowed.
+    pub least: u64,
+    /// The most that is.
+    pub most: u64,
+}
+
+impl OutOfRange {
+    /// Fails if a number is out of range.
+    pub fn check(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), Self> {
+        let (least, most) = range.into_inner();
+        if (least..=most).contains(&value) { Ok(()) } else { Err(Self { key, value, least, most }) }
+    }
+}
+
 /// Why the configuration was not used.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworksError {
@@ -147,6 +189,16 @@ pub enum NetworksError {
     /// A mistake in the file or the environment, with its place.
     #[error("configuration: {0}")]
     Invalid(Box<figment::Error>),
+    /// A number that makes no sense.
+    #[error("configuration: networks.{name}.{} in {file} or its variable: {error}", error.key)]
+    OutOfRange {
+        /// The network.
+        name: String,
+        /// The file.
+        file: String,
+        /// The number.
+        error: OutOfRange,
+    },
     /// No network of that name.
     #[error("there is no network `{name}`; known are {known}. Describe it under [networks.{name}] in {CONFIG_FILE}")]
     Unknown {
@@ -205,7 +257,15 @@ impl Networks {
         let file: File =
             figment.merge(variables.split("__")).extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
         let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
-        Ok(Self(named.collect()))
+        let networks = Self(named.collect());
+        for network in networks.iter() {
+            let out_of_range = |error| {
+                let (name, file) = (network.name.clone(), path.display().to_string());
+                NetworksError::OutOfRange { name, file, error }
+            };
+            network.check().map_err(out_of_range)?;
+        }
+        Ok(networks)
     }
 
     /// The network of a name.
@@ -254,6 +314,21 @@ mod tests {
         assert_eq!((sepolia.confirmations, sepolia.finality), (1, Finality::Finalized));
         assert!(!sepolia.is_local());
         assert_eq!(sepolia.rpc, "https://example.org,https://example.com".into());
+    }
+
+    #[test]
+    fn a_number_that_makes_no_sense_is_refused_with_its_file_key_and_range() {
+        for (key, value) in [
+            ("chain_id", "0"),
+            ("confirmations", "1000000"),
+            ("poll_interval_ms", "0"),
+            ("receipt_timeout_ms", "0"),
+            ("receipt_timeout_ms", "86400001"),
+        ] {
+            let error = load(&format!("[networks.testnet]\n{key} = {value}\n")).expect_err("out of range").to_string();
+            let named = error.contains(&format!("networks.testnet.{key} in ")) && error.contains("dtn.toml");
+            assert!(named && error.contains(&format!("{value} is not in ")), "{error}");
+        }
     }
 
     #[test]

@@ -44,13 +44,33 @@ pub(super) const ALL: &[(&str, Check)] = &[
     ("versions", network::versions),
 ];
 
+/// The checks that look at what peers of another network answer too.
+const OF_ALL_THAT_ANSWERS: [&str; 2] = ["answers", "genesis"];
+
 /// Everything that is wrong.
 pub(super) fn diagnose(seen: &Observation) -> Vec<Finding> {
+    let own = without_foreign(seen);
     let named = |(name, check): &(&'static str, Check)| {
         let name = *name;
+        let seen = if OF_ALL_THAT_ANSWERS.contains(&name) { seen } else { &own };
         check(seen).into_iter().map(move |finding| Finding { check: name, ..finding })
     };
     ALL.iter().flat_map(named).collect()
+}
+
+/// Whether a peer of another network answers where this one should.
+fn is_foreign(seen: &Observation, peer: &Peer) -> bool {
+    peer.last().is_some_and(|sample| sample.status.network_id != seen.network_id)
+}
+
+/// What was seen of this network: what another one's peers say of themselves is nothing that is wrong with this one.
+fn without_foreign(seen: &Observation) -> Observation {
+    let mut own = seen.clone();
+    for peer in own.peers.iter_mut().filter(|peer| is_foreign(seen, peer)) {
+        let answer = || Err("a peer of another network answers".to_string());
+        (peer.first, peer.second) = (answer(), answer());
+    }
+    own
 }
 
 fn finding(

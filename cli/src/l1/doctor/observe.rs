@@ -20,6 +20,7 @@ use super::super::{
     home::{Home, PeerConfig, PeerHome, SettlementConfig, read_genesis},
     service::Service,
 };
+use crate::output::reason;
 
 /// How long a peer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -167,7 +168,7 @@ async fn local(home: PeerHome) -> Option<Local> {
     let running = service.runs();
     let config = match home.config(&[]) {
         Ok(config) => Ok(configured(home.config_file(), config, running).await),
-        Err(error) => Err(format!("{error:#}")),
+        Err(error) => Err(reason(&error)),
     };
     Some(Local {
         folder: home.path().into(),
@@ -197,7 +198,7 @@ async fn configured(file: PathBuf, config: PeerConfig, running: bool) -> Configu
     }
     Configured {
         api,
-        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| format!("{error:#}")),
+        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| reason(&error)),
         taken,
         keystore: secret(keystore),
         password: secret(password_file),

@@ -10,7 +10,7 @@ mod waiting;
 use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
-    B256, Block, CertificateError, CheckpointCertificate, Domain, Genesis, GenesisError, ValidatorSet,
+    Address, B256, Block, CertificateError, CheckpointCertificate, Domain, Genesis, GenesisError, ValidatorSet,
 };
 
 use crate::{
@@ -124,26 +124,38 @@ impl Ledger {
 
     /// Opens the store in a file, or makes a new one, for a peer that is about to speak, and counts the start. The
     /// ledger's [`Ledger::memory`] then tells whether it holds everything that this peer has said. With it comes
-    /// whether the file is an older copy of the store that this peer had.
-    pub fn start(path: impl AsRef<Path>, genesis: Genesis) -> Result<(Self, bool), LedgerError> {
+    /// whether the file is an older copy of the store that this peer had. From then on the store is this peer's, and is
+    /// refused to any other.
+    pub fn start(path: impl AsRef<Path>, genesis: Genesis, peer: Address) -> Result<(Self, bool), LedgerError> {
         let (path, mut is_older) = (path.as_ref(), false);
         let ledger = Self::load(genesis, |network_id| {
-            let (store, older) = Store::start(path, network_id)?;
+            let (store, older) = Store::start(path, network_id, peer)?;
             is_older = older;
             Ok(store)
         })?;
         Ok((ledger, is_older))
     }
 
-    /// Copies the store of a stopped peer to a file that is not there yet.
-    pub fn back_up(store: impl AsRef<Path>, file: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
-        Store::back_up(store.as_ref(), file.as_ref(), genesis.network_id())
+    /// Copies the store of a stopped peer to a file that is not there yet. Whose it is, both say from then on, as far as it
+    /// is known.
+    pub fn back_up(
+        store: impl AsRef<Path>,
+        file: impl AsRef<Path>,
+        genesis: &Genesis,
+        peer: Option<Address>,
+    ) -> Result<(), StoreError> {
+        Store::back_up(store.as_ref(), file.as_ref(), genesis.network_id(), peer)
     }
 
     /// Puts a copy in the place of a store that is gone. What the peer has said since the copy was made is not in it, so
-    /// the ledger's [`Ledger::memory`] is [`Memory::Lost`] then.
-    pub fn restore(file: impl AsRef<Path>, store: impl AsRef<Path>, genesis: &Genesis) -> Result<(), StoreError> {
-        Store::restore(file.as_ref(), store.as_ref(), genesis.network_id())
+    /// the ledger's [`Ledger::memory`] is [`Memory::Lost`] then. Refuses one of another peer, as far as that is known.
+    pub fn restore(
+        file: impl AsRef<Path>,
+        store: impl AsRef<Path>,
+        genesis: &Genesis,
+        peer: Option<Address>,
+    ) -> Result<(), StoreError> {
+        Store::restore(file.as_ref(), store.as_ref(), genesis.network_id(), peer)
     }
 
     /// Brings the store of a stopped peer to this version of the program, and gives the version that it had. The store as

@@ -2,12 +2,12 @@
 //! not know.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::Path,
 };
 
-use dtn_primitives::B256;
+use dtn_primitives::{Address, B256};
 use redb::Durability;
 
 use super::{
@@ -18,24 +18,44 @@ use super::{
 
 impl Store {
     /// Copies a store, which is checked and locked meanwhile, to a file that is not there yet.
-    pub(crate) fn back_up(store: &Path, file: &Path, network_id: B256) -> Result<(), StoreError> {
+    pub(crate) fn back_up(
+        store: &Path,
+        file: &Path,
+        network_id: B256,
+        peer: Option<Address>,
+    ) -> Result<(), StoreError> {
         vacant(file)?;
         fs::metadata(store).map_err(|error| StoreError::io(store, error))?;
-        let _checked = Self::open(store, network_id)?;
+        let checked = Self::open(store, network_id)?;
+        if let Some(peer) = peer {
+            checked.bind(peer)?;
+        }
         let draft = file.with_extension("part");
         let published = copy(store, &draft).and_then(|()| publish(&draft, file));
         published.map_err(|error| StoreError::io(file, error)).inspect_err(|_| _ = fs::remove_file(&draft))
     }
 
     /// Puts a copy in the place of a store that is gone. It says of itself that it does not know everything.
-    pub(crate) fn restore(file: &Path, store: &Path, network_id: B256) -> Result<(), StoreError> {
+    pub(crate) fn restore(
+        file: &Path,
+        store: &Path,
+        network_id: B256,
+        peer: Option<Address>,
+    ) -> Result<(), StoreError> {
         vacant(store)?;
         // The age is that of the store that is gone: this one must not be taken for a damaged form of it.
         let age = Age::read(store)?.unwrap_or_default();
         let draft = store.with_file_name("restored.redb");
+        let _at_rest = at_rest(file)?;
         copy(file, &draft).map_err(|error| StoreError::io(file, error))?;
-        let outdated = Self::open(&draft, network_id).and_then(|copied| copied.outdate(age.run));
-        if let Err(error) = outdated {
+        let outdate = || {
+            let copied = Self::open_as(&draft, file, network_id)?;
+            if let Some(peer) = peer {
+                copied.bind(peer)?;
+            }
+            copied.outdate(age.run)
+        };
+        if let Err(error) = outdate() {
             fs::remove_file(&draft).ok();
             return Err(error);
         }
@@ -50,6 +70,16 @@ impl Store {
             put(&mut meta, META, RUN_KEY, &run)?;
             put(&mut meta, META, MEMORY_KEY, &Memory::Lost)
         })
+    }
+}
+
+/// Keeps a file from being written meanwhile; fails if it is the store of a peer that runs.
+fn at_rest(file: &Path) -> Result<File, StoreError> {
+    let opened = File::open(file).map_err(|error| StoreError::io(file, error))?;
+    match opened.try_lock_shared() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { store: file.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io(file, error)),
     }
 }
 

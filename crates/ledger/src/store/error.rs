@@ -8,7 +8,7 @@ use std::{
     sync::Once,
 };
 
-use dtn_primitives::{B256, VERSION};
+use dtn_primitives::{Address, B256, VERSION};
 
 /// Why the store failed. Every message names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,19 @@ pub enum StoreError {
         have: B256,
         /// The genesis's.
         need: B256,
+    },
+    /// It belongs to another peer.
+    #[error(
+        "the store {store} is of the peer {have}, and this is the peer {need}: a store keeps what one peer has said, and is \
+         no other's; without one, a peer takes over what it needs from the others"
+    )]
+    OtherPeer {
+        /// The file.
+        store: String,
+        /// Its peer.
+        have: Address,
+        /// The peer that it is to be for.
+        need: Address,
     },
     /// It was written by another version of this program.
     #[error("the store {store} is of version {have}, and this program is of version {need}: {}", other_version(*have))]

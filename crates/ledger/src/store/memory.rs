@@ -15,6 +15,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use dtn_primitives::Address;
 use redb::{Durability, ReadableDatabase};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -167,6 +168,18 @@ impl AgeFile {
 }
 
 impl Store {
+    /// Makes this the store of a peer, unless it is another's.
+    pub(super) fn bind(&self, peer: Address) -> Result<(), StoreError> {
+        match self.read(META, PEER_KEY)? {
+            Some(have) if have == peer => Ok(()),
+            Some(have) => Err(StoreError::OtherPeer { store: self.name.to_string(), have, need: peer }),
+            // It is new, or older than this rule.
+            None => self.write(Durability::Immediate, |transaction| {
+                put(&mut transaction.open_table(META)?, META, PEER_KEY, &peer)
+            }),
+        }
+    }
+
     /// What this store knows of what its peer has said.
     pub fn memory(&self) -> Result<Memory, StoreError> {
         Ok(self.read(META, MEMORY_KEY)?.unwrap_or(Memory::Lost))

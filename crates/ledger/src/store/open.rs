@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use dtn_primitives::{B256, VERSION};
+use dtn_primitives::{Address, B256, VERSION};
 use redb::{Database, Durability, ReadableDatabase, backends::InMemoryBackend};
 
 use super::{
@@ -20,24 +20,30 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 impl Store {
     /// Opens the file, or makes a new one, which knows nothing of what its peer may have said.
     pub(crate) fn open(path: &Path, network_id: B256) -> Result<Self, StoreError> {
-        Self::open_or_make(path, network_id, Memory::Lost)
+        Self::open_or_make(path, path, network_id, Memory::Lost)
+    }
+
+    /// Opens a file that messages call by another name.
+    pub(super) fn open_as(path: &Path, name: &Path, network_id: B256) -> Result<Self, StoreError> {
+        Self::open_or_make(path, name, network_id, Memory::Lost)
     }
 
     /// Opens the file, or makes a new one, for a peer that is about to speak. Says whether it is an older copy of the
     /// store that this peer had.
-    pub(crate) fn start(path: &Path, network_id: B256) -> Result<(Self, bool), StoreError> {
+    pub(crate) fn start(path: &Path, network_id: B256, peer: Address) -> Result<(Self, bool), StoreError> {
         let memory = if memory::is_marked(path)? { Memory::NeverVoted } else { Memory::Lost };
-        let mut store = Self::open_or_make(path, network_id, memory)?;
+        let mut store = Self::open_or_make(path, path, network_id, memory)?;
+        store.bind(peer)?;
         memory::unmark(path)?;
         let is_older = store.begin_run(path)?;
         Ok((store, is_older))
     }
 
-    fn open_or_make(path: &Path, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
+    fn open_or_make(path: &Path, name: &Path, network_id: B256, memory: Memory) -> Result<Self, StoreError> {
         if !path.try_exists().map_err(|error| StoreError::io(path, error))? {
             Self::make(path, network_id, memory)?;
         }
-        let name = path.display().to_string();
+        let name = name.display().to_string();
         let database = guard(&name, || {
             let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
             // "Repaired" may mean that the last commit was undone, and with it votes that others have seen.

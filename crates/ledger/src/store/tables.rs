@@ -65,6 +65,8 @@ pub(super) const TABLES: [Table; 18] = [
 /// Keys of the table of the store's own facts. First, the store's version.
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 pub(super) const NETWORK_KEY: &[u8] = b"network";
+/// The peer whose words it keeps, once that has run.
+pub(super) const PEER_KEY: &[u8] = b"peer";
 pub(super) const TIP_KEY: &[u8] = b"tip";
 /// What the store knows of what its peer has said.
 pub(super) const MEMORY_KEY: &[u8] = b"memory";

@@ -244,9 +244,9 @@ fn a_truncated_flipped_or_foreign_file_is_a_typed_error_and_never_a_wrong_answer
 fn a_flipped_bit_in_a_store_that_was_not_closed_is_an_error_and_never_an_older_truth() {
     let directory = tempfile::tempdir().unwrap();
     let (path, damaged) = (directory.path().join("ledger.redb"), directory.path().join("damaged.redb"));
-    drop(Ledger::start(&path, genesis()).unwrap());
+    drop(Ledger::start(&path, genesis(), peer()).unwrap());
     let (orders, _) = filled(&path);
-    let (ledger, _) = Ledger::start(&path, genesis()).unwrap();
+    let (ledger, _) = Ledger::start(&path, genesis(), peer()).unwrap();
     for (height, record) in [(12, b"prepared".as_slice()), (12, b"committed"), (13, b"prepared")] {
         ledger.store().append_journal([(height, record)]).unwrap();
     }

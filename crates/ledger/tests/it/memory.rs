@@ -8,7 +8,7 @@ use dtn_ledger::{Ledger, LedgerError, Memory, NEVER_VOTED, StoreError, mark_neve
 
 /// Starts the peer and gives its ledger with what it remembers, and whether its store is an older copy.
 fn start(store: &Path) -> (Ledger, Memory, bool) {
-    let (ledger, is_older) = Ledger::start(store, genesis()).unwrap();
+    let (ledger, is_older) = Ledger::start(store, genesis(), peer()).unwrap();
     let memory = ledger.memory().unwrap();
     (ledger, memory, is_older)
 }
@@ -115,7 +115,7 @@ fn a_store_without_its_last_writes_is_refused_within_one_run() {
     drop(ledger);
     fs::copy(&copy, &store).unwrap();
     for _ in 0..2 {
-        let refused = Ledger::start(&store, genesis()).unwrap_err();
+        let refused = Ledger::start(&store, genesis(), peer()).unwrap_err();
         assert!(matches!(&refused, LedgerError::Store(StoreError::Corrupt { .. })), "{refused}");
     }
     assert!(Ledger::open(&store, genesis()).is_err(), "nor is it read");
@@ -136,7 +136,7 @@ fn a_damaged_file_beside_the_store_is_named() {
     });
     for damaged in flips.chain([vec![], good[..23].to_vec(), [good.as_slice(), &[0]].concat()]) {
         fs::write(&beside, damaged).unwrap();
-        let refused = Ledger::start(&store, genesis()).unwrap_err();
+        let refused = Ledger::start(&store, genesis(), peer()).unwrap_err();
         assert!(refused.to_string().contains("ledger.runs"), "{refused}");
     }
     fs::remove_file(&beside).unwrap();

@@ -117,7 +117,7 @@ fn a_store_of_version_6_keeps_what_is_owed_provable() {
     assert_eq!(dump(&directory.path().join("ledger.6.redb")), tables, "the old one is as it was");
     assert_eq!(Ledger::migrate(&store, &genesis), Ok(VERSION), "once is enough");
 
-    let (mut ledger, is_older) = Ledger::start(&store, genesis.clone()).unwrap();
+    let (mut ledger, is_older) = Ledger::start(&store, genesis.clone(), peer()).unwrap();
     assert!(!is_older);
     assert_eq!(ledger.memory(), Ok(Memory::Lost), "what it said is of another version");
     assert_eq!(ledger.tip().height, 6);
@@ -155,7 +155,7 @@ fn a_restored_backup_does_not_vote_as_if_it_knew_everything() {
     let directory = tempfile::tempdir().unwrap();
     let (store, copy) = (directory.path().join("ledger.redb"), directory.path().join("backup"));
     let say = |height| {
-        let (mut ledger, _) = Ledger::start(&store, genesis()).unwrap();
+        let (mut ledger, _) = Ledger::start(&store, genesis(), peer()).unwrap();
         let memory = ledger.memory().unwrap();
         let nonce = ledger.next_nonce(key(5).address());
         commit_all(&mut ledger, [note(5, nonce)]);
@@ -164,17 +164,17 @@ fn a_restored_backup_does_not_vote_as_if_it_knew_everything() {
     };
     mark_never_voted(&store).unwrap();
     assert_eq!(say(9), (Memory::NeverVoted, 1));
-    Ledger::back_up(&store, &copy, &genesis()).unwrap();
+    Ledger::back_up(&store, &copy, &genesis(), Some(peer())).unwrap();
     assert!(
-        matches!(Ledger::back_up(&store, &copy, &genesis()), Err(StoreError::Exists { .. })),
+        matches!(Ledger::back_up(&store, &copy, &genesis(), Some(peer())), Err(StoreError::Exists { .. })),
         "none is overwritten"
     );
     assert_eq!(say(9), (Memory::Kept, 2), "a backup changes nothing");
-    let running = Ledger::start(&store, genesis()).unwrap();
+    let running = Ledger::start(&store, genesis(), peer()).unwrap();
     let second = directory.path().join("second");
-    assert!(matches!(Ledger::back_up(&store, &second, &genesis()), Err(StoreError::Locked { .. })));
+    assert!(matches!(Ledger::back_up(&store, &second, &genesis(), Some(peer())), Err(StoreError::Locked { .. })));
     drop(running);
-    assert!(matches!(Ledger::restore(&copy, &store, &genesis()), Err(StoreError::Exists { .. })));
+    assert!(matches!(Ledger::restore(&copy, &store, &genesis(), Some(peer())), Err(StoreError::Exists { .. })));
 
     // With and without what lies beside the store, and though the copy is of the last run.
     for beside in [true, false, true] {
@@ -182,18 +182,69 @@ fn a_restored_backup_does_not_vote_as_if_it_knew_everything() {
         if !beside {
             fs::remove_file(directory.path().join("ledger.runs")).unwrap();
         }
-        Ledger::restore(&copy, &store, &genesis()).unwrap();
+        Ledger::restore(&copy, &store, &genesis(), Some(peer())).unwrap();
         let (memory, run) = say(9);
         assert_eq!(memory, Memory::Lost, "{beside}");
         assert!(run > 2, "a run has a number of its own: {run}");
         assert_eq!(say(9).0, Memory::Kept, "after it has spoken it remembers that");
         fs::remove_file(&copy).unwrap();
-        Ledger::back_up(&store, &copy, &genesis()).unwrap();
+        Ledger::back_up(&store, &copy, &genesis(), Some(peer())).unwrap();
     }
     let other = Genesis { name: "other".into(), ..genesis() };
     fs::remove_file(&store).unwrap();
-    assert!(matches!(Ledger::restore(&copy, &store, &other), Err(StoreError::OtherNetwork { .. })));
+    assert!(matches!(Ledger::restore(&copy, &store, &other, Some(peer())), Err(StoreError::OtherNetwork { .. })));
     fs::write(&copy, [7; 9_000]).unwrap();
-    assert!(matches!(Ledger::restore(&copy, &store, &genesis()), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(Ledger::restore(&copy, &store, &genesis(), Some(peer())), Err(StoreError::Corrupt { .. })));
     assert!(!store.exists());
+}
+
+#[test]
+fn a_store_is_refused_to_any_other_peer_whether_it_is_restored_or_put_there_by_hand() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, copy) = (directory.path().join("ledger.redb"), directory.path().join("backup"));
+    let other = key(2).address();
+    let is_refused = |error: StoreError, named: &Path| {
+        let told = error.to_string();
+        let is_told =
+            [named.to_str().unwrap(), &peer().to_string(), &other.to_string()].iter().all(|part| told.contains(part));
+        assert!(is_told && matches!(error, StoreError::OtherPeer { .. }), "{told}");
+    };
+    drop(Ledger::start(&store, genesis(), peer()).unwrap());
+    is_refused(Ledger::back_up(&store, &copy, &genesis(), Some(other)).unwrap_err(), &store);
+    Ledger::back_up(&store, &copy, &genesis(), Some(peer())).unwrap();
+
+    let elsewhere = directory.path().join("other.redb");
+    is_refused(Ledger::restore(&copy, &elsewhere, &genesis(), Some(other)).unwrap_err(), &copy);
+    assert!(!elsewhere.exists());
+    match Ledger::start(&store, genesis(), other) {
+        Err(LedgerError::Store(error)) => is_refused(error, &store),
+        outcome => panic!("{outcome:?}"),
+    }
+    drop(Ledger::start(&store, genesis(), peer()).unwrap());
+    // A keystore may not say whose it is; the start tells then.
+    Ledger::restore(&copy, &elsewhere, &genesis(), None).unwrap();
+    assert!(Ledger::start(&elsewhere, genesis(), other).is_err());
+}
+
+#[test]
+fn a_backup_of_a_store_that_no_peer_has_started_becomes_that_of_whose_folder_it_was_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, copy) = (directory.path().join("ledger.redb"), directory.path().join("backup"));
+    drop(open(&store));
+    Ledger::back_up(&store, &copy, &genesis(), Some(peer())).unwrap();
+    fs::remove_file(&store).unwrap();
+    let refused = Ledger::restore(&copy, &store, &genesis(), Some(key(2).address()));
+    assert!(matches!(refused, Err(StoreError::OtherPeer { .. })), "{refused:?}");
+    Ledger::restore(&copy, &store, &genesis(), Some(peer())).unwrap();
+}
+
+#[test]
+fn the_store_of_a_peer_that_runs_is_no_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, copy) = (directory.path().join("ledger.redb"), directory.path().join("copy.redb"));
+    let running = Ledger::start(&store, genesis(), peer()).unwrap();
+    let refused = Ledger::restore(&store, &copy, &genesis(), Some(peer()));
+    assert!(matches!(refused, Err(StoreError::Locked { .. })), "{refused:?}");
+    drop(running);
+    Ledger::restore(&store, &copy, &genesis(), Some(peer())).unwrap();
 }

@@ -547,6 +547,8 @@ fn a_genesis_that_cannot_work_is_refused() {
     assert_eq!(twice.validator_set().unwrap_err(), GenesisError::DuplicateValidator);
     let other = Genesis { version: 8, ..good.clone() };
     assert_eq!(other.validator_set().unwrap_err(), GenesisError::Version(8));
+    let nowhere = Genesis { chain_id: 0, ..good.clone() };
+    assert_eq!(nowhere.validator_set().unwrap_err(), GenesisError::NoChain);
     let tiny = Genesis { max_block_bytes: 10, ..good };
     assert_eq!(tiny.validator_set().unwrap_err(), GenesisError::BlockLimit(10));
 }

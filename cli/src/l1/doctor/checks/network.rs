@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dtn_primitives::B256;
+
 use super::*;
 
 /// Peers refuse blocks whose time is further ahead than this; see `MAX_AHEAD_MS` of the ledger.
@@ -55,20 +57,10 @@ pub(super) fn configuration(seen: &Observation) -> Vec<Finding> {
 
 /// A peer of another network, or another validator than its place says.
 pub(super) fn genesis(seen: &Observation) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (peer, sample) in answering(seen) {
+    let mut findings = foreign(seen);
+    for (peer, sample) in answering(seen).filter(|(peer, _)| !is_foreign(seen, peer)) {
         let status = &sample.status;
-        if status.network_id != seen.network_id {
-            let what = format!(
-                "it belongs to the network `{}` ({}), not to this one ({})",
-                status.network,
-                units::short(status.network_id),
-                units::short(seen.network_id)
-            );
-            let next =
-                format!("is {} another network's port? Else give it this genesis.json and a new store", peer.api);
-            findings.push(finding(Problem, peer.index, what, next));
-        } else if status.validator.map(usize::from) != Some(peer.index) {
+        if status.validator.map(usize::from) != Some(peer.index) {
             let who = status.validator.map_or("an observer".into(), |index| format!("validator {index}"));
             let what = format!("{} answers as {who}", peer.api);
             let next = "order the addresses in client.toml by the validators' addresses";
@@ -89,6 +81,31 @@ pub(super) fn genesis(seen: &Observation) -> Vec<Finding> {
     findings
 }
 
+/// Peers of other networks where those of this one should answer; one finding for each other network.
+fn foreign(seen: &Observation) -> Vec<Finding> {
+    let mut networks: BTreeMap<B256, Vec<(&Peer, &Sample)>> = BTreeMap::new();
+    for (peer, sample) in answering(seen).filter(|(peer, _)| is_foreign(seen, peer)) {
+        networks.entry(sample.status.network_id).or_default().push((peer, sample));
+    }
+    let explain = |peers: Vec<(&Peer, &Sample)>| {
+        let (first, sample) = *peers.first()?;
+        let (who, about) = match peers.len() {
+            1 => ("it belongs".to_string(), Some(first.index)),
+            _ => (format!("peers {} belong", list(peers.iter().map(|(peer, _)| peer.index))), None),
+        };
+        let what = format!(
+            "{who} to the network `{}` ({}), not to this one ({})",
+            sample.status.network,
+            units::short(sample.status.network_id),
+            units::short(seen.network_id)
+        );
+        let addresses = list(peers.iter().map(|(peer, _)| peer.api));
+        let next = format!("does another network use {addresses}? Else give them this genesis.json and new stores");
+        Some(finding(Problem, about, what, next))
+    };
+    networks.into_values().filter_map(explain).collect()
+}
+
 /// Peers that cannot take part because they see too few others.
 pub(super) fn quorum(seen: &Observation) -> Vec<Finding> {
     let answering_count = answering(seen).count();
@@ -103,8 +120,8 @@ pub(super) fn quorum(seen: &Observation) -> Vec<Finding> {
     let short = answering(seen).filter(|(_, sample)| sample.status.connected.len() + 1 < seen.quorum);
     let next = "see who is not linked to whom below; are the addresses in node.toml right, is a firewall between them?";
     let explain = |(peer, sample): (&Peer, &Sample)| {
-        let linked = sample.status.connected.len() + 1;
-        let what = format!("it is linked to {linked} validators, itself counted, of the {} that decide", seen.quorum);
+        let (linked, others) = (sample.status.connected.len(), seen.peers.len() - 1);
+        let what = format!("it is linked to {linked} of {others} other validators, and needs {}", seen.quorum - 1);
         finding(Problem, peer.index, what, next)
     };
     short.map(explain).collect()

@@ -211,6 +211,18 @@ fn a_configuration_that_is_not_valid_is_quoted() {
 fn a_peer_of_another_network_or_place_is_found() {
     let (found, _) = after(|seen| second(&mut seen.peers[0]).network_id = B256::repeat_byte(9));
     assert_eq!(found, [(Problem, Some(0), "genesis")]);
+    // One that other things are wrong with is none of this network's business.
+    let (found, _) = after(|seen| {
+        second(&mut seen.peers[0]).network_id = B256::repeat_byte(9);
+        second(&mut seen.peers[0]).connected.clear();
+        seen.peers[1..].iter_mut().for_each(|peer| second(peer).connected.retain(|other| *other != 0));
+    });
+    assert_eq!(found, [(Problem, Some(0), "genesis")]);
+    let (found, text) = after(|seen| {
+        seen.peers.iter_mut().for_each(|peer| second(peer).network_id = B256::repeat_byte(9));
+    });
+    assert_eq!(found, [(Problem, None, "genesis")], "all of another network are one finding");
+    assert!(text.contains("peers 0, 1, 2, 3 belong") && text.contains("127.0.0.1:26607"), "{text}");
     let (found, _) = after(|seen| second(&mut seen.peers[0]).validator = Some(2));
     assert_eq!(found, [(Problem, Some(0), "genesis")]);
     let (found, text) = after(|seen| second(&mut seen.peers[0]).validator = None);

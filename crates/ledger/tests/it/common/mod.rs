@@ -28,6 +28,11 @@ pub fn genesis() -> Genesis {
     }
 }
 
+/// Whose stores the ledgers of these tests have.
+pub fn peer() -> Address {
+    key(1).address()
+}
+
 pub fn ledger() -> Ledger {
     Ledger::in_memory(genesis()).expect("a new ledger")
 }
