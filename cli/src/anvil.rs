@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use dtn_settlement::connection::{AnvilOptions, start_anvil};
 
-use crate::{context::Context, l1::service::hold, output};
+use dtn_peer::hold::hold;
+
+use crate::{context::Context, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

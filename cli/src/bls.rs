@@ -9,9 +9,10 @@ use dtn_report::{Table, left};
 use dtn_settlement::{bls_keys::BlsKeys, message::bls_key};
 use serde_json::json;
 
+use dtn_peer::files;
+
 use crate::{
     context::Context,
-    files,
     multisig::{Desk, Owner},
     output,
     rewards::send,

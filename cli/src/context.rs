@@ -25,7 +25,9 @@ use dtn_settlement::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{files, output};
+use dtn_peer::files;
+
+use crate::output;
 
 /// Options that every command of the chain side accepts.
 #[derive(Debug, Clone, Default, Args)]

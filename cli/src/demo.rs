@@ -30,11 +30,13 @@ use dtn_settlement::{
 };
 use indicatif::ProgressBar;
 
+use dtn_peer::SettlementConfig;
+
 use crate::{
     aow::rounds::{self, Asked},
     l1::{
         access,
-        home::{Home, SettlementConfig},
+        home::Home,
         init::{self, EngineOptions, Plan, Ports},
         orders,
         own::OwnNetwork,

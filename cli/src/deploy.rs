@@ -18,13 +18,13 @@ use dtn_settlement::{
 };
 use serde_json::json;
 
+use dtn_peer::files;
+
+use dtn_peer::{SettlementConfig, read_genesis};
+
 use crate::{
     context::{Context, KeyChoice, addresses, allotment, amount},
-    files,
-    l1::{
-        home::{Home, SettlementConfig, read_genesis},
-        init, processes,
-    },
+    l1::{home::Home, init, processes},
     output,
 };
 

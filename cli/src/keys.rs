@@ -11,7 +11,9 @@ use clap::{Args, Subcommand};
 use dtn_report::{Table, left};
 use dtn_settlement::keystore::{KeyInfo, parse_secret_key};
 
-use crate::{context::Context, files, output};
+use dtn_peer::files;
+
+use crate::{context::Context, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

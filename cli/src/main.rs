@@ -6,16 +6,15 @@ mod anvil;
 mod aow;
 mod bench;
 mod bls;
+mod combine;
 mod compile;
 mod context;
 mod demo;
 mod deploy;
-mod files;
 mod gas;
 mod hints;
 mod keys;
 mod l1;
-mod log;
 mod multisig;
 mod network;
 mod output;
@@ -23,7 +22,6 @@ mod pow;
 mod registry;
 mod rewards;
 mod settle;
-mod signals;
 mod signatures;
 mod sim;
 mod verify;
@@ -243,7 +241,7 @@ async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     // A peer logs as its configuration says, which is not read yet.
     if !matches!(&command, Command::L1(L1 { command: l1::Command::Node(_), .. })) {
-        log::start_for_command(command.globals().map_or(0, |globals| globals.verbose));
+        dtn_peer::log::start_for_command(command.globals().map_or(0, |globals| globals.verbose));
     }
     let json = command.globals().is_some_and(|globals| globals.json);
     let outcome = match run(command).await {
@@ -309,7 +307,7 @@ async fn run(command: Command) -> Result<()> {
 
 /// Returns when the process is asked to end.
 async fn interrupted() -> io::Result<()> {
-    signals::StopSignals::new()?.next().await;
+    dtn_peer::StopSignals::new()?.next().await;
     Ok(())
 }
 

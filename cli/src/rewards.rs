@@ -22,9 +22,11 @@ use dtn_settlement::{
 use serde::Deserialize;
 use serde_json::json;
 
+use dtn_peer::files;
+
 use crate::{
+    combine,
     context::{Context, addresses, allotment},
-    files,
     multisig::{Desk, Owner, new_salt, propose_transaction},
     output,
 };
@@ -271,7 +273,7 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
 }
 
 pub(crate) fn combine(args: Combine, context: &Context) -> Result<()> {
-    let signed = files::combined(&args.files, MAX_FILE, SignedMessage::combine)?;
+    let signed = combine::combined(&args.files, MAX_FILE, SignedMessage::combine)?;
     preview(&signed);
     write(&args.out, &signed, context)
 }
@@ -475,7 +477,7 @@ pub(crate) fn preview(signed: &SignedMessage) {
 
 /// Reads a message with its signatures, each of which is checked.
 pub(crate) fn read(file: &Path) -> Result<SignedMessage> {
-    files::read_json(file, MAX_FILE)
+    Ok(files::read_json(file, MAX_FILE)?)
 }
 
 fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Earning>)> {

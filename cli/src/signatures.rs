@@ -13,9 +13,11 @@ use dtn_settlement::{
 };
 use serde_json::json;
 
+use dtn_peer::files;
+
 use crate::{
+    combine,
     context::{Context, KeyChoice},
-    files,
     multisig::{CallArgs, Owner, WalletCall, describe_parts},
     output,
 };
@@ -104,7 +106,7 @@ async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<S
 }
 
 pub(crate) async fn combine(args: Combine, context: &Context) -> Result<()> {
-    let signed = files::combined(&args.files, MAX_FILE, SignedExecution::combine)?;
+    let signed = combine::combined(&args.files, MAX_FILE, SignedExecution::combine)?;
     preview(&signed);
     write(&args.out, &signed, context)
 }
@@ -152,7 +154,7 @@ fn preview(signed: &SignedExecution) {
 }
 
 fn read(file: &Path) -> Result<SignedExecution> {
-    files::read_json(file, MAX_FILE)
+    Ok(files::read_json(file, MAX_FILE)?)
 }
 
 fn write(file: &Path, signed: &SignedExecution, context: &Context) -> Result<()> {

@@ -10,12 +10,11 @@ use dtn_primitives::{BlsPublicKey, Genesis, SettlementCertificate, ValidatorSet}
 use dtn_settlement::message::{CertificateKind, SignedMessage};
 use serde_json::{Value, json};
 
-use crate::{
-    context::Context,
-    files,
-    l1::home::{Home, read_genesis},
-    output,
-};
+use dtn_peer::files;
+
+use dtn_peer::read_genesis;
+
+use crate::{context::Context, l1::home::Home, output};
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 128 << 20;

@@ -14,7 +14,9 @@ use dtn_aow::{MAX_STEPS, Security, chain::EventChain};
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
-use crate::{files, output};
+use dtn_peer::files;
+
+use crate::output;
 
 /// The version of the format.
 const VERSION: u32 = 1;

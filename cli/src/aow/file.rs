@@ -8,7 +8,7 @@ use dtn_aow::{Element, Security, Start, Statement};
 use dtn_primitives::{B256, Domain};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use dtn_peer::files;
 
 /// The version of the format.
 const VERSION: u32 = 1;

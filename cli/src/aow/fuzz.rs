@@ -23,7 +23,9 @@ use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
 use super::prove::thread_count;
-use crate::{bench::peak_memory, files, output};
+use dtn_peer::files;
+
+use crate::{bench::peak_memory, output};
 
 /// Steps of the proofs that are tampered with.
 const STEPS: [u64; 5] = [2049, 3000, 4096, 9000, 1 << 16];

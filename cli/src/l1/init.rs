@@ -21,9 +21,13 @@ use dtn_settlement::{
 };
 use zeroize::Zeroizing;
 
-use crate::log::LogConfig;
+use dtn_peer::config::THREADS;
+use dtn_peer::files::{make_private, write_toml};
+use dtn_peer::{PeerConfig, SettlementConfig};
 
-use super::home::{ClientConfig, Home, PeerConfig, SettlementConfig, THREADS, make_private, write_toml};
+use dtn_peer::log::LogConfig;
+
+use super::home::{ClientConfig, Home};
 
 /// The largest encoded block of a network made here, in bytes.
 const MAX_BLOCK_BYTES: u64 = 1024 * 1024;
@@ -189,7 +193,7 @@ fn publish(draft: &Home, home: &Home) -> Result<()> {
     }
     for (done, (file, target)) in moves.iter().enumerate() {
         let folder = target.parent().unwrap_or(home.path());
-        let moved = make_private(folder).and_then(|()| Ok(fs::rename(file, target)?));
+        let moved = make_private(folder).map_err(anyhow::Error::from).and_then(|()| Ok(fs::rename(file, target)?));
         if moved.is_err() {
             // Those that cannot be removed are named when it is tried again.
             moves[..done].iter().for_each(|(_, target)| _ = fs::remove_file(target));
@@ -319,7 +323,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> Result<()>) 
 pub(crate) fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Result<()> {
     for peer in home.peers()? {
         let file = peer.config_file();
-        let mut config: PeerConfig = super::home::read_toml(&file)?;
+        let mut config: PeerConfig = dtn_peer::files::read_toml(&file)?;
         config.settlement = Some(settlement.clone());
         write_toml(&file, &config)?;
     }
@@ -334,9 +338,9 @@ pub(crate) fn set_half_work(home: &Home, peer: usize) -> Result<()> {
 /// Changes the configuration of a peer, which reads it when it starts.
 pub(crate) fn change(home: &Home, peer: usize, change: impl FnOnce(&mut PeerConfig)) -> Result<()> {
     let file = home.peer(peer).config_file();
-    let mut config: PeerConfig = super::home::read_toml(&file)?;
+    let mut config: PeerConfig = dtn_peer::files::read_toml(&file)?;
     change(&mut config);
-    write_toml(&file, &config)
+    Ok(write_toml(&file, &config)?)
 }
 
 fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {

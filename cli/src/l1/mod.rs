@@ -4,7 +4,6 @@ pub(crate) mod access;
 mod doctor;
 mod evidence;
 mod fates;
-mod hold;
 pub(crate) mod home;
 pub(crate) mod init;
 mod migrate;
@@ -34,7 +33,9 @@ use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payl
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
-use crate::{context::Context, output, signals::StopSignals};
+use dtn_peer::StopSignals;
+
+use crate::{context::Context, output};
 use dtn_client::{Client, Event, FinalBlock};
 use fates::Fates;
 use home::Home;

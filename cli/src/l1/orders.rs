@@ -7,7 +7,7 @@ use dtn_primitives::{Order, U256, Work};
 use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
 
-use crate::files::{self, without_mark};
+use dtn_peer::files::{self, without_mark};
 
 /// One line of a transactions file.
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,11 @@ use dtn_api::Status;
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
+use dtn_peer::PeerHome;
+use dtn_peer::hold::Holder;
+
 use super::{
-    hold::Holder,
-    home::{Home, PeerHome},
+    home::Home,
     service::{Service, stop},
     survey::{Found, Survey},
 };

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,10 +18,11 @@ use nix::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{
-    hold::{Hold, Holder, holder},
-    home::{Home, PeerHome},
-};
+use dtn_peer::PeerHome;
+
+use dtn_peer::hold::{Holder, holder};
+
+use super::home::Home;
 
 /// How long a process may take to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -131,39 +132,6 @@ impl Service {
     pub(crate) fn last_error(&self) -> Option<String> {
         let tail = read_tail(&self.log_file(), 64 * 1024).ok()?;
         tail.lines().rev().find(|line| is_error(line)).map(|line| line.trim().to_string())
-    }
-}
-
-/// Holds the file that tells who the service in a folder is, and writes this process's id there for people and scripts.
-pub(crate) fn hold(pid_file: &Path) -> Result<Hold> {
-    let cannot = || format!("cannot write {}", pid_file.display());
-    // Its content stays until it is held: it may be another's.
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(pid_file);
-    let taken = Hold::take(file.with_context(cannot)?).with_context(cannot)?;
-    let folder = pid_file.parent().unwrap_or(pid_file).display();
-    let mut hold = taken.map_err(|holder| anyhow::anyhow!("{} runs in {folder} already", named(holder)))?;
-    hold.file.set_len(0).and_then(|()| write!(hold.file, "{}", std::process::id())).with_context(cannot)?;
-    Ok(hold)
-}
-
-/// Holds a keystore. Two processes with one key contradict each other without knowing.
-pub(crate) fn hold_keystore(keystore: &Path) -> Result<Hold> {
-    let shown = keystore.display();
-    let taken =
-        File::open(keystore).and_then(Hold::take).with_context(|| format!("cannot hold the keystore {shown}"))?;
-    taken.map_err(|holder| {
-        anyhow::anyhow!(
-            "{} uses the keystore {shown}: two processes with one key contradict each other, which is held against that \
-             validator for good. Stop that process first",
-            named(holder)
-        )
-    })
-}
-
-fn named(holder: Holder) -> String {
-    match holder {
-        Holder::Process(pid) => format!("process {pid}"),
-        Holder::Nobody | Holder::Unseen => "another process, which cannot be seen from here,".into(),
     }
 }
 

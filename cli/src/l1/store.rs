@@ -7,11 +7,10 @@ use dtn_ledger::{Ledger, mark_never_voted};
 use dtn_primitives::{Address, Genesis};
 use dtn_settlement::keystore::KeyInfo;
 
-use super::{
-    hold::Holder,
-    home::{PeerHome, read_genesis},
-    service::Service,
-};
+use dtn_peer::hold::Holder;
+use dtn_peer::{PeerHome, read_genesis};
+
+use super::service::Service;
 
 /// A peer that is stopped.
 #[derive(Debug)]

@@ -15,7 +15,9 @@ use futures::{
 };
 use jsonrpsee::http_client::HttpClient;
 
-use super::home::{Home, PeerHome};
+use dtn_peer::PeerHome;
+
+use super::home::Home;
 
 /// A peer that takes longer to say how it is doing counts as not answering.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,12 +13,11 @@ use dtn_report::{Table, left, right, units};
 use futures::{StreamExt, pin_mut};
 use serde_json::json;
 
+use dtn_peer::read_genesis;
+
 use super::{check, seed, timestamp};
 use crate::{
-    l1::{
-        access,
-        home::{Home, read_genesis},
-    },
+    l1::{access, home::Home},
     output,
 };
 

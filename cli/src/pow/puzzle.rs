@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use dtn_pow::{Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle};
 
-use crate::files;
+use dtn_peer::files;
 
 /// The puzzle of a race on the L1, or one in the prototype's form.
 #[derive(Debug, Args)]

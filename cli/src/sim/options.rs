@@ -15,7 +15,7 @@ use dtn_simulator::{
 use serde::de::DeserializeOwned;
 
 use super::runs::Change;
-use crate::files;
+use dtn_peer::files;
 
 /// The longest scenario file.
 const MAX_FILE: u64 = 1 << 20;

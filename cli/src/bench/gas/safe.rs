@@ -10,7 +10,7 @@ use dtn_settlement::{Account, Call};
 use serde::Deserialize;
 
 use super::{CONFIRM, EXISTING, NEW, Rows, SIGNED_EXISTING, SIGNED_NEW, SIGNED_NO_VALUE, world::World};
-use crate::files;
+use dtn_peer::files;
 
 mod abi {
     alloy::sol! {

@@ -16,10 +16,9 @@ use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::timeout;
 
-use super::super::{
-    home::{Home, PeerConfig, PeerHome, SettlementConfig, read_genesis},
-    service::Service,
-};
+use dtn_peer::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
+
+use super::super::{home::Home, service::Service};
 use crate::output::reason;
 
 /// How long a peer may take to answer.
@@ -168,7 +167,7 @@ async fn local(home: PeerHome) -> Option<Local> {
     let running = service.runs();
     let config = match home.config(&[]) {
         Ok(config) => Ok(configured(home.config_file(), config, running).await),
-        Err(error) => Err(reason(&error)),
+        Err(error) => Err(reason(&error.into())),
     };
     Some(Local {
         folder: home.path().into(),
@@ -198,7 +197,7 @@ async fn configured(file: PathBuf, config: PeerConfig, running: bool) -> Configu
     }
     Configured {
         api,
-        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| reason(&error)),
+        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| reason(&error.into())),
         taken,
         keystore: secret(keystore),
         password: secret(password_file),

@@ -7,14 +7,17 @@ use std::{
     sync::Mutex,
 };
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{LevelFilter, ParseError},
+    fmt::MakeWriter,
+};
 
 /// How a line of the log is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
+pub enum Format {
     /// For people.
     #[default]
     Text,
@@ -25,16 +28,16 @@ pub(crate) enum Format {
 /// `[log]` in `node.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct LogConfig {
+pub struct LogConfig {
     /// What is logged: a level, or directives as `info,dtn_node=debug`.
-    pub(crate) level: String,
+    pub level: String,
     /// How.
-    pub(crate) format: Format,
+    pub format: Format,
     /// Where to; standard error without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// The file's size, in bytes, at which its content moves to `FILE.1`, whose content is dropped.
-    pub(crate) max_bytes: u64,
+    pub max_bytes: u64,
 }
 
 impl Default for LogConfig {
@@ -43,19 +46,41 @@ impl Default for LogConfig {
     }
 }
 
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// What is to be logged makes no sense.
+    #[error("`{level}` is no log level")]
+    Level {
+        /// What was said.
+        level: String,
+        /// Why.
+        source: ParseError,
+    },
+    /// Its file cannot be written.
+    #[error("cannot write the log {}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 /// Starts the log of a command that is not a peer. `RUST_LOG` decides when it is set, else the number of `-v`.
-pub(crate) fn start_for_command(verbosity: u8) {
+pub fn start_for_command(verbosity: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level(verbosity)));
     subscribe(filter, Format::Text, io::stderr().is_terminal(), io::stderr);
 }
 
 /// Starts a peer's log.
-pub(crate) fn start(config: &LogConfig) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.level).with_context(|| format!("`{}` is no log level", config.level))?;
+pub fn start(config: &LogConfig) -> Result<(), LogError> {
+    let filter =
+        EnvFilter::try_new(&config.level).map_err(|source| LogError::Level { level: config.level.clone(), source })?;
     match &config.file {
         Some(file) => {
             let file = CappedFile::open(file, config.max_bytes)
-                .with_context(|| format!("cannot write the log {}", file.display()))?;
+                .map_err(|source| LogError::File { file: file.clone(), source })?;
             subscribe(filter, config.format, false, Mutex::new(file));
         }
         None => subscribe(filter, config.format, io::stderr().is_terminal(), io::stderr),
@@ -65,7 +90,7 @@ pub(crate) fn start(config: &LogConfig) -> Result<()> {
 
 /// What is wrong with a level of the log, or with directives for it. A name that is no level would be taken for that of a
 /// part of the program, and all others would be silent.
-pub(crate) fn check_level(text: &str) -> Result<(), String> {
+pub fn check_level(text: &str) -> Result<(), String> {
     let unknown = |part: &str| {
         Err(format!(
             "`{part}` is no level: error, warn, info, debug, trace or off, or directives as info,dtn_node=debug"
@@ -82,7 +107,7 @@ pub(crate) fn check_level(text: &str) -> Result<(), String> {
 }
 
 /// What so many `-v` ask for.
-pub(crate) fn level(verbosity: u8) -> &'static str {
+pub fn level(verbosity: u8) -> &'static str {
     match verbosity {
         0 => "warn",
         1 => "info",

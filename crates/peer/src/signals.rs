@@ -5,7 +5,8 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM, Ctrl-C and the end of the terminal. From when this exists, none of them ends the process by itself.
-pub(crate) struct StopSignals {
+#[derive(Debug)]
+pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     /// `None` where it is ignored, as under `nohup`.
@@ -13,13 +14,14 @@ pub(crate) struct StopSignals {
 }
 
 impl StopSignals {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Listens from here on.
+    pub fn new() -> io::Result<Self> {
         let hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     /// Waits for the next one.
-    pub(crate) async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,

@@ -1,0 +1,249 @@
+//! One peer in this process: the node, the relayer that settles what it finalizes, and the watcher of claims.
+
+use std::{convert::Infallible, io, path::PathBuf, time::Duration};
+
+use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
+use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
+use dtn_settlement::{
+    Account, Chain, ContractAddresses, Network,
+    connection::ConnectError,
+    gas_ledger::GasLedger,
+    keystore::{KeyInfo, KeystoreError, Password},
+    relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
+    watcher::{RoundSource, Watcher, WatcherOptions},
+};
+
+use crate::{
+    config::{ConfigError, PeerConfig, PeerHome, SettlementConfig, read_genesis},
+    hold::{Hold, HoldError, hold_keystore},
+    signals::StopSignals,
+};
+
+/// How long a peer waits for its settlement chain before it starts without it.
+const FIRST_CONTACT: Duration = Duration::from_secs(2);
+
+/// The pause before a settlement chain that did not answer is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a peer does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It would not hear when it has to stop.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// Its configuration names what is not there.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file with its password.
+    #[error("cannot read the password file {}", file.display())]
+    Password {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its keystore does not open.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// Another process uses its key.
+    #[error(transparent)]
+    Held(#[from] HoldError),
+    /// Opening its keystore was interrupted.
+    #[error("the keystore was not opened")]
+    Unlock(#[source] tokio::task::JoinError),
+    /// What answers is not the chain that it settles on.
+    #[error("this peer cannot settle where its node.toml says")]
+    Chain(#[source] ConnectError),
+    /// The node does not start, or its store failed.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// The peer's own ledger, for its relayer and its watcher.
+#[derive(Clone)]
+struct OwnLedger(NodeHandle);
+
+impl ResultSource for OwnLedger {
+    async fn results(&self, from_height: u64) -> Result<Vec<FinalizedResult>, SourceError> {
+        Ok(self.0.results(from_height).await?)
+    }
+}
+
+impl RoundSource for OwnLedger {
+    async fn round(&self, number: u64) -> Result<Option<Round>, SourceError> {
+        Ok(self.0.round(number).await?)
+    }
+
+    async fn open_round(&self) -> Result<Option<Round>, SourceError> {
+        Ok(self.0.open_round().await?)
+    }
+
+    async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
+        Ok(self.0.certified(height).await?)
+    }
+}
+
+/// Runs a peer until it is told to stop (SIGTERM, SIGHUP or Ctrl-C) or its store fails.
+pub async fn run(home: &PeerHome, config: PeerConfig) -> Result<(), RunError> {
+    let mut stop = StopSignals::new().map_err(RunError::Signals)?;
+    let peer = tokio::select! {
+        peer = Peer::start(home, config) => peer?,
+        () = stop.next() => return Ok(()),
+    };
+    let Peer { mut node, _keystore, key, settlement } = peer;
+    let (source, ledger) = (OwnLedger(node.handle().clone()), GasLedger::new(home.gas_ledger()));
+    let settling = async {
+        match settlement {
+            Some(settlement) => settlement.run(key, ledger, source).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        error = node.stopped() => return Err(error.into()),
+        () = stop.next() => Ok(()),
+        Err(error) = settling => Err(error),
+    };
+    tracing::info!("stopping; a second signal ends the process at once");
+    tokio::select! {
+        () = node.shutdown() => tracing::info!("stopped"),
+        () = stop.next() => {
+            // What a vote promised is durable already, so nothing is lost but what was being answered.
+            tracing::warn!("asked a second time; ending at once");
+            std::process::exit(1);
+        }
+    }
+    outcome
+}
+
+/// A node that is up, and what its relayer needs.
+struct Peer {
+    node: Node,
+    /// Held while it runs, so that no other process signs with the same key.
+    _keystore: Hold,
+    key: SecretKey,
+    settlement: Option<Settlement>,
+}
+
+impl Peer {
+    async fn start(home: &PeerHome, config: PeerConfig) -> Result<Self, RunError> {
+        let PeerConfig {
+            genesis,
+            role,
+            keystore,
+            password_file,
+            listen,
+            api,
+            api_hosts,
+            payee,
+            threads,
+            mine,
+            half_work,
+            uphold,
+            view_timeout_ms,
+            retain_blocks,
+            max_observers,
+            bootstrap,
+            log: _,
+            lines,
+            peers,
+            settlement,
+        } = config;
+        let genesis = read_genesis(&genesis)?;
+        let password =
+            Password::from_file(&password_file).map_err(|source| RunError::Password { file: password_file, source })?;
+        // It takes a while, in which signals are to be heard.
+        let unlock = move || Ok::<_, RunError>((KeyInfo::at(&keystore)?.unlock(&password)?, hold_keystore(&keystore)?));
+        let (key, held) = tokio::task::spawn_blocking(unlock).await.map_err(RunError::Unlock)??;
+        let config = NodeConfig {
+            genesis,
+            role,
+            key: key.clone(),
+            listen,
+            peers,
+            bootstrap,
+            max_observers,
+            api,
+            api_hosts,
+            store: home.store(),
+            payee,
+            threads,
+            mine,
+            lines,
+            half_work,
+            view_timeout: Duration::from_millis(view_timeout_ms),
+            retain_blocks,
+        };
+        let settlement = match settlement {
+            Some(settlement) => Some(Settlement::new(settlement, uphold, half_work).await?),
+            None => None,
+        };
+        let node = Node::start(config).await?;
+        let (api, lines, validator) = (node.api(), node.lines(), node.handle().validator());
+        if !api.ip().is_loopback() {
+            tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
+        }
+        tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
+        Ok(Self { node, _keystore: held, key, settlement })
+    }
+}
+
+/// Where this peer settles.
+struct Settlement {
+    network: Network,
+    contracts: ContractAddresses,
+    /// How it claims its work of rounds.
+    watcher: WatcherOptions,
+    /// `None` while the chain is out of reach.
+    chain: Option<Chain>,
+}
+
+impl Settlement {
+    /// Fails if what answers cannot be the settlement chain. One that is down is no reason not to start.
+    async fn new(config: SettlementConfig, uphold: bool, false_claims: bool) -> Result<Self, RunError> {
+        let SettlementConfig { name, contracts, chain: mut network } = config;
+        network.name = name;
+        let watcher = WatcherOptions { uphold, false_claims, ..WatcherOptions::for_network(&network) };
+        let chain = match tokio::time::timeout(FIRST_CONTACT, connect(&network)).await {
+            Ok(answer) => answer?,
+            Err(_) => None,
+        };
+        Ok(Self { network, contracts, watcher, chain })
+    }
+
+    /// Settles for as long as the peer runs. A chain that is down is tried again: the peer goes on without it.
+    async fn run(self, key: SecretKey, ledger: GasLedger, source: OwnLedger) -> Result<Infallible, RunError> {
+        let Self { network, contracts, watcher, mut chain } = self;
+        let chain = loop {
+            if let Some(chain) = chain {
+                break chain;
+            }
+            tokio::time::sleep(PAUSE).await;
+            chain = connect(&network).await?;
+        };
+        if let Err(error) = ledger.reconcile(&chain).await {
+            tracing::warn!(%error, "some receipts are still missing in the gas ledger");
+        }
+        let account = Account::new(chain, key, ledger);
+        let relayer =
+            Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network)).run();
+        // A deployment that is older than claims has no contract for them.
+        if contracts.aow.is_zero() {
+            return Ok(relayer.await);
+        }
+        let watcher = Watcher::new(account, contracts, source, watcher).run();
+        // Neither ever ends.
+        Ok(futures::future::select(Box::pin(relayer), Box::pin(watcher)).await.factor_first().0)
+    }
+}
+
+/// Connects to the settlement chain; `None` if it is out of reach.
+async fn connect(network: &Network) -> Result<Option<Chain>, RunError> {
+    match Chain::connect(network).await {
+        Ok(chain) => Ok(Some(chain)),
+        Err(error @ ConnectError::Unreachable { .. }) => {
+            tracing::warn!(%error, "the settlement chain is out of reach; trying again");
+            Ok(None)
+        }
+        Err(error) => Err(RunError::Chain(error)),
+    }
+}
