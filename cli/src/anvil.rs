@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use dtn_settlement::connection::{AnvilOptions, start_anvil};
-
 use dtn_peer::hold::hold;
+use dtn_settlement::connection::{AnvilOptions, start_anvil};
 
 use crate::{context::Context, output};
 

@@ -11,6 +11,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
+use dtn_peer::files;
 use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
@@ -24,8 +25,6 @@ use dtn_settlement::{
     signer::{RemoteSigner, Signer},
 };
 use tokio::sync::OnceCell;
-
-use dtn_peer::files;
 
 use crate::output;
 

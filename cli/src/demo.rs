@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
+    ops::ControlFlow,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use alloy::{primitives::I256, providers::Provider};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_client::{Blocks, Client, Event, Part, Race, Races};
+use dtn_peer::SettlementConfig;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{
     Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry,
@@ -28,21 +30,13 @@ use dtn_settlement::{
     networks::LOCAL_CHAIN_ID,
     payouts::{self, payouts},
 };
+use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
 use indicatif::ProgressBar;
 
-use dtn_peer::SettlementConfig;
-
+use crate::l1::engine::EngineOptions;
 use crate::{
     aow::rounds::{self, Asked},
-    l1::{
-        access,
-        home::Home,
-        init::{self, EngineOptions, Plan, Ports},
-        orders,
-        own::OwnNetwork,
-        processes,
-        service::Service,
-    },
+    l1::orders,
     output,
 };
 
@@ -92,9 +86,9 @@ pub(crate) struct Demo {
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions)?;
-    let network = OwnNetwork::at(demo.home.as_deref())?;
+    let network = OwnNetwork::at(demo.home.as_deref(), |what| output::note(what))?;
     // A network that is there already is not the demo's to stop.
-    init::ensure_vacant(network.home())?;
+    dtn_testbed::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
         outcome = perform(&demo, orders, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
@@ -102,7 +96,7 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     if demo.keep && outcome.is_ok() {
         network.leave();
     } else {
-        network.end(outcome.is_err()).await?;
+        network.end(outcome.is_err(), |what| output::note(what)).await?;
     }
     outcome
 }
@@ -137,12 +131,12 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         ports: Ports::Free,
         threads: std::num::NonZeroUsize::MIN,
         password_file: None,
-        transport: init::Transport::Tcp,
+        transport: dtn_testbed::Transport::Tcp,
         observers: 0,
         mining: demo.engine.mining()?,
     };
-    init::init(home, &plan, || Ok(()))?;
-    let client = access::client(home)?;
+    dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
+    let client = dtn_testbed::client(home)?;
     let chain = start_chain(home).await?;
     let network = chain.network().clone();
     narrator.say(format_args!("keys and genesis of {} peers; anvil at {}", demo.nodes, network.rpc));
@@ -162,13 +156,13 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     ));
 
     let settlement = SettlementConfig { name: network.name.clone(), contracts, chain: network.clone() };
-    init::set_settlement(home, &settlement)?;
+    dtn_testbed::set_settlement(home, &settlement)?;
     // One peer is told to cheat: it claims half of its work as all of it, to its peers and on chain.
     let cheat = demo.nodes - 1;
-    init::set_half_work(home, cheat)?;
+    dtn_testbed::set_half_work(home, cheat)?;
     let before = payee_balances(home, &chain).await?;
     let bar = output::progress(demo.nodes as u64, "peers");
-    let statuses = processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
+    let statuses = dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
@@ -181,7 +175,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         units::thousands(demo.steps),
         units::short(cheat)
     ));
-    let transactions = client.sign(orders, &access::client_key(home)?).await?;
+    let transactions = client.sign(orders, &dtn_testbed::client_key(home)?).await?;
     let bar = output::progress(transactions.len() as u64, "orders final");
     let count = |event: Event<'_>| bar.inc(u64::from(matches!(event, Event::Final(..))));
     client.execute_all(&transactions, count).await?;
@@ -220,7 +214,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
 
 /// Starts the network's own anvil as a process that can outlive this one.
 async fn start_chain(home: &Home) -> Result<Chain> {
-    let port = init::ports(Ports::Free, 1)?[0];
+    let port = dtn_testbed::ports(Ports::Free, 1)?[0];
     let service = Service::chain(home, port);
     let mut child = service.spawn()?;
     let network = Network::local(format!("http://127.0.0.1:{port}"));
@@ -282,7 +276,7 @@ struct Finals {
 
 impl Finals {
     async fn of(home: &Home) -> Result<Self> {
-        let (blocks, open) = (access::blocks(home, None).await?, Races::default());
+        let (blocks, open) = (dtn_testbed::blocks(home, None).await?, Races::default());
         Ok(Self { blocks, open, races: Vec::new(), certificates: Vec::new() })
     }
 

@@ -8,6 +8,8 @@ use std::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
 use clap::Args;
+use dtn_peer::files;
+use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::Allotment;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
@@ -16,15 +18,11 @@ use dtn_settlement::{
     aow::ClaimTerms,
     deploy::{self, DeployPlan, Deployment},
 };
+use dtn_testbed::Home;
 use serde_json::json;
-
-use dtn_peer::files;
-
-use dtn_peer::{SettlementConfig, read_genesis};
 
 use crate::{
     context::{Context, KeyChoice, addresses, allotment, amount},
-    l1::{home::Home, init, processes},
     output,
 };
 
@@ -136,7 +134,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let delay = humantime::format_duration(Duration::from_secs(plan.rewards.delay));
     table.note(format!("A distribution of rewards takes effect {delay} after the owners have scheduled it."));
     if peers_settle {
-        let (running, shown) = (processes::any_peer_runs(&home)?, context.home.display());
+        let (running, shown) = (dtn_testbed::any_peer_runs(&home)?, context.home.display());
         table.note(match running {
             true => format!(
                 "The peers in {shown} settle there once they are started again: dtn-cli l1 down --home {shown} && \
@@ -171,7 +169,7 @@ fn settle_there(home: &Home, deployment: &Deployment, network: &Network) -> Resu
     let theirs = home.genesis_file().exists() && home.genesis()?.network_id() == deployment.network_id;
     if theirs {
         let (name, contracts) = (deployment.network.clone(), deployment.addresses);
-        init::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;
+        dtn_testbed::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;
     }
     Ok(theirs)
 }

@@ -8,10 +8,9 @@ use std::{
 use alloy_primitives::hex;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_peer::files;
 use dtn_report::{Table, left};
 use dtn_settlement::keystore::{KeyInfo, parse_secret_key};
-
-use dtn_peer::files;
 
 use crate::{context::Context, output};
 

@@ -31,6 +31,7 @@ use std::{io, process::ExitCode};
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
 use context::{Context, Globals};
 
 /// Work off chain, agree on it, get paid on chain.

@@ -8,6 +8,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use dtn_peer::files;
 use dtn_primitives::{Allotment, Distribution, Earning, Earnings};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
@@ -21,8 +22,6 @@ use dtn_settlement::{
 };
 use serde::Deserialize;
 use serde_json::json;
-
-use dtn_peer::files;
 
 use crate::{
     combine,

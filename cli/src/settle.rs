@@ -22,15 +22,11 @@ use dtn_settlement::{
     payment::{Payments, Stage},
     relayer::CLAIM_PATIENCE,
 };
+use dtn_testbed::Home;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{
-    context::Context,
-    l1::{access, home::Home},
-    multisig::Desk,
-    output,
-};
+use crate::{context::Context, multisig::Desk, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -87,7 +83,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 
 async fn status(args: Status, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
-    let client = access::client(&home)?;
+    let client = dtn_testbed::client(&home)?;
     let desk = Desk::open(context).await?;
     let network = client.genesis.network_id();
     if network != desk.deployment.network_id {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::U256;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_peer::files;
 use dtn_settlement::{
     Account,
     execution::{Execution, SignedExecution},
@@ -12,8 +13,6 @@ use dtn_settlement::{
     signer::RemoteSigner,
 };
 use serde_json::json;
-
-use dtn_peer::files;
 
 use crate::{
     combine,

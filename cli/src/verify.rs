@@ -6,15 +6,14 @@ use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dtn_api::CertifiedHeader;
+use dtn_peer::files;
+use dtn_peer::read_genesis;
 use dtn_primitives::{BlsPublicKey, Genesis, SettlementCertificate, ValidatorSet};
 use dtn_settlement::message::{CertificateKind, SignedMessage};
+use dtn_testbed::Home;
 use serde_json::{Value, json};
 
-use dtn_peer::files;
-
-use dtn_peer::read_genesis;
-
-use crate::{context::Context, l1::home::Home, output};
+use crate::{context::Context, output};
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 128 << 20;

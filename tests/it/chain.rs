@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::desk::{Bench, PASSWORD, gas_on_chain, genesis, race, text};
 use alloy::{
     primitives::{Address, B256, U256, keccak256},
     providers::Provider,
@@ -35,6 +34,8 @@ use dtn_settlement::{
 };
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
+
+use crate::desk::{Bench, PASSWORD, gas_on_chain, genesis, race, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 
-use crate::desk::{Bench, genesis, race, text};
 use alloy::{
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
@@ -19,6 +18,8 @@ use dtn_settlement::{
     Account, Call, connection::AnvilOptions, contracts::ResultRegistry, dev_keys::dev_key, gas_ledger::GasLedger,
 };
 use serde_json::Value;
+
+use crate::desk::{Bench, genesis, race, text};
 
 /// A network whose wallet dev:1 decides about.
 struct Network {

@@ -11,8 +11,9 @@ use std::{
     process::Command,
 };
 
-use crate::common::{Scene, free_port_range, race::Serving, succeed, text, wait_until};
 use serde_json::Value;
+
+use crate::common::{Scene, free_port_range, race::Serving, succeed, text, wait_until};
 
 const RECEIVED: &str = "Transaction received. Processing POW...";
 

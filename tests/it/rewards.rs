@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use crate::desk::{Bench, failure, text};
 use alloy::{
     primitives::{Address, U256},
     providers::Provider,
@@ -10,6 +9,8 @@ use alloy::{
 use dtn_primitives::SecretKey;
 use dtn_settlement::{amount::parse_amount, connection::AnvilOptions};
 use serde_json::Value;
+
+use crate::desk::{Bench, failure, text};
 
 const ALICE: Address = Address::repeat_byte(0xa1);
 const BOB: Address = Address::repeat_byte(0xb0);

@@ -6,7 +6,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::desk::{Bench, PASSWORD, failure, gas_on_chain, repository, text};
 use alloy::{
     consensus::Transaction as _,
     primitives::{Address, B256, U256},
@@ -20,6 +19,8 @@ use dtn_settlement::{
     keystore::{Keystore, Password},
 };
 use serde_json::Value;
+
+use crate::desk::{Bench, PASSWORD, failure, gas_on_chain, repository, text};
 
 fn cast() -> PathBuf {
     let os = if cfg!(target_os = "macos") { "darwin" } else { "linux" };

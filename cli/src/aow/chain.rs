@@ -11,10 +11,9 @@ use alloy_primitives::{Bytes, hex};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use dtn_aow::{MAX_STEPS, Security, chain::EventChain};
+use dtn_peer::files;
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
-
-use dtn_peer::files;
 
 use crate::output;
 

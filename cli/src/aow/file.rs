@@ -5,10 +5,9 @@ use std::{fs, path::Path};
 use alloy_primitives::{Address, Bytes};
 use anyhow::{Context, Result, bail, ensure};
 use dtn_aow::{Element, Security, Start, Statement};
+use dtn_peer::files;
 use dtn_primitives::{B256, Domain};
 use serde::{Deserialize, Serialize};
-
-use dtn_peer::files;
 
 /// The version of the format.
 const VERSION: u32 = 1;

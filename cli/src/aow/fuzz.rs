@@ -18,13 +18,12 @@ use dtn_aow::{
     mutation::{Fields, Mutation},
     verify,
 };
+use dtn_peer::files;
 use dtn_primitives::B256;
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
 use super::prove::thread_count;
-use dtn_peer::files;
-
 use crate::{bench::peak_memory, output};
 
 /// Steps of the proofs that are tampered with.

@@ -12,14 +12,12 @@ use dtn_report::{
     CompletionEntry, RoundEntry, RoundTotals, Table, VerificationEntry, left, right, round_table, round_totals_table,
     units,
 };
+use dtn_testbed::Home;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{
-    l1::{access, home::Home},
-    output,
-};
+use crate::output;
 
 /// How often the peers are asked how far a round is.
 const LOOK: Duration = Duration::from_millis(100);
@@ -99,7 +97,7 @@ pub(crate) struct ListRounds {
 
 pub(crate) async fn open(round: OpenRound) -> Result<()> {
     let home = Home::new(&round.home);
-    let client = access::client(&home)?;
+    let client = dtn_testbed::client(&home)?;
     let quorum = round.quorum.unwrap_or(client.validators.quorum() as u16);
     let entry = perform(&client, &home, &round.asked, quorum, round.reward).await?;
     if round.json {
@@ -110,7 +108,7 @@ pub(crate) async fn open(round: OpenRound) -> Result<()> {
 }
 
 pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
-    let client = access::client(&Home::new(&rounds.home))?;
+    let client = dtn_testbed::client(&Home::new(&rounds.home))?;
     let last = client.last_round().await?;
     let mut found = Vec::new();
     for number in last.saturating_sub(rounds.last) + 1..=last {
@@ -151,7 +149,7 @@ pub(crate) async fn perform(
 
 /// Opens a round, and gives the height of the block that did.
 pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u16, reward: U256) -> Result<u64> {
-    let key = access::client_key(home)?;
+    let key = dtn_testbed::client_key(home)?;
     let nonce = client.next_nonce(&key).await?;
     let transaction = Transaction::sign(asked.order(nonce, quorum, reward)?, &key, &client.domain);
     let accepted = client.execute_all(std::slice::from_ref(&transaction), |_| ()).await?;

@@ -1,28 +1,20 @@
 //! `dtn-cli aow sync`: peers that keep in step by rounds of sequential work, each verifying all others.
 
-use std::path::PathBuf;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use alloy_primitives::U256;
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_report::{RoundEntry, RoundTotals, round_table, round_totals_table};
 use dtn_simulator::Latency;
+use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Transport};
 use serde::Serialize;
 
 use super::{
     rounds::{self, Asked},
     simulated::Simulation,
 };
-use crate::{
-    l1::{
-        access,
-        home::Home,
-        init::{self, Plan, Ports, Transport},
-        own::OwnNetwork,
-        processes,
-    },
-    output,
-};
+use crate::output;
 
 /// Run rounds among real peers and print what each took.
 #[derive(Debug, Args)]
@@ -88,13 +80,13 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     if sync.simulated {
         return simulate(&sync);
     }
-    let network = OwnNetwork::at(sync.home.as_deref())?;
-    init::ensure_vacant(network.home())?;
+    let network = OwnNetwork::at(sync.home.as_deref(), |what| output::note(what))?;
+    dtn_testbed::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
         outcome = perform(&sync, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
-    network.end(outcome.is_err()).await?;
+    network.end(outcome.is_err(), |what| output::note(what)).await?;
     let outcome = outcome?;
     if sync.json {
         output::json(&outcome)?;
@@ -143,19 +135,19 @@ async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
     };
     let bar = output::progress(2 * sync.peers as u64 + 1, "keys");
     tokio::task::block_in_place(|| {
-        init::init(home, &plan, || {
+        dtn_testbed::init(home, &plan, || {
             bar.inc(1);
-            Ok(())
+            ControlFlow::Continue(())
         })
     })?;
     bar.finish_and_clear();
     for peer in &sync.half_work {
-        init::set_half_work(home, *peer)?;
+        dtn_testbed::set_half_work(home, *peer)?;
     }
     let bar = output::progress(sync.peers as u64, "peers");
-    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
+    dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
-    let client = access::client(home)?;
+    let client = dtn_testbed::client(home)?;
     let quorum = (sync.peers - sync.half_work.len()) as u16;
     let mut rounds = Vec::new();
     for _ in 0..sync.rounds {

@@ -1,12 +1,13 @@
 //! `dtn-cli bench l1`: a network of real processes under load.
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{fs, net::SocketAddr, ops::ControlFlow, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_api::{ApiClient, Status};
 use dtn_client::{Follower, Verifier};
 use dtn_primitives::{Domain, Genesis, ValidatorSet};
+use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
 use hdrhistogram::Histogram;
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -19,16 +20,8 @@ use super::{
     primitives,
     workload::{Shape, Workload},
 };
-use crate::{
-    l1::{
-        home::Home,
-        init::{self, Plan, Ports, Transport},
-        own::OwnNetwork,
-        processes,
-        service::Service,
-    },
-    output,
-};
+use crate::l1::engine::Transport;
+use crate::output;
 
 /// Accounts that sign, for each peer.
 const ACCOUNTS_PER_PEER: usize = 16;
@@ -139,13 +132,13 @@ pub(crate) async fn run(bench: L1) -> Result<()> {
         true => Shape::opaque(bench.size, bench.items)?,
         false => Shape::signed(bench.size)?,
     };
-    let network = OwnNetwork::at(bench.home.as_deref())?;
-    init::ensure_vacant(network.home())?;
+    let network = OwnNetwork::at(bench.home.as_deref(), |what| output::note(what))?;
+    dtn_testbed::ensure_vacant(network.home())?;
     let outcome = tokio::select! {
         outcome = measure(&bench, &shape, rates, network.home()) => outcome,
         _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
-    network.end(outcome.is_err()).await?;
+    network.end(outcome.is_err(), |what| output::note(what)).await?;
     outcome
 }
 
@@ -206,20 +199,20 @@ async fn start(bench: &L1, home: &Home) -> Result<Network> {
         ports: Ports::Free,
         threads: std::num::NonZeroUsize::MIN,
         password_file: None,
-        transport: bench.transport,
+        transport: bench.transport.into(),
         observers: 0,
         mining: None,
     };
     let bar = output::progress(2 * bench.nodes as u64 + 1, "keys");
     let genesis = tokio::task::block_in_place(|| {
-        init::init(home, &plan, || {
+        dtn_testbed::init(home, &plan, || {
             bar.inc(1);
-            Ok(())
+            ControlFlow::Continue(())
         })
     })?;
     bar.finish_and_clear();
     let bar = output::progress(bench.nodes as u64, "peers");
-    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
+    dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     let folders = home.peers()?;
     let pids = folders.iter().map(|peer| Service::peer(peer).process().context("a peer has ended"));

@@ -6,17 +6,17 @@ use alloy_primitives::Address;
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_api::ApiClient;
+use dtn_client::Client;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};
+use dtn_testbed::Home;
 use serde::Serialize;
 
-use super::{access, home::Home};
 use crate::{
     context::{Context, KeyChoice},
     output,
 };
-use dtn_client::Client;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -60,7 +60,7 @@ struct Output {
 }
 
 pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Result<()> {
-    let client = access::client(home)?;
+    let client = dtn_testbed::client(home)?;
     let evidence = gather(&client).await?;
     let reports = if command.report { report(&evidence, command.from.as_ref(), context).await? } else { Vec::new() };
     let output = Output { evidence, reports };

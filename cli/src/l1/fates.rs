@@ -5,9 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use dtn_primitives::{Domain, Transaction};
-
 use dtn_client::Event;
+use dtn_primitives::{Domain, Transaction};
 
 /// What is known of one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,24 +1,19 @@
 //! `dtn-cli l1`: a network of peers, from its keys to its blocks.
 
-pub(crate) mod access;
 mod doctor;
+pub(crate) mod engine;
 mod evidence;
 mod fates;
-pub(crate) mod home;
-pub(crate) mod init;
 mod migrate;
 mod node;
 pub(crate) mod orders;
-pub(crate) mod own;
-pub(crate) mod processes;
-pub(crate) mod service;
 mod status;
 mod store;
-pub(crate) mod survey;
 mod tail;
 
 use std::{
     num::NonZeroUsize,
+    ops::ControlFlow,
     path::PathBuf,
     sync::{
         Arc,
@@ -29,18 +24,16 @@ use std::{
 
 use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
+use dtn_client::{Client, Event, FinalBlock};
+use dtn_peer::StopSignals;
 use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
+use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
 
-use dtn_peer::StopSignals;
-
 use crate::{context::Context, output};
-use dtn_client::{Client, Event, FinalBlock};
+use engine::{Engine, EngineOptions, Transport};
 use fates::Fates;
-use home::Home;
-use init::{Engine, EngineOptions, Plan, Ports, Transport};
-use survey::Found;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -234,6 +227,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Init { nodes, name, base_port, threads, transport, observers, engine } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let (ports, mining) = (Ports::From(base_port), engine.mining()?);
+            let transport = transport.into();
             let plan = Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers, mining };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
@@ -246,7 +240,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let quorum = home.genesis()?.validator_set()?.quorum();
             let up = tokio::select! {
-                up = processes::up(&home, quorum, |ready| bar.set_position(ready as u64)) => up?,
+                up = dtn_testbed::up(&home, quorum, |ready| bar.set_position(ready as u64)) => up?,
                 _ = crate::interrupted() => {
                     bail!("interrupted; peers that were started go on: `dtn-cli l1 down --home {}`", home.path().display())
                 }
@@ -261,14 +255,14 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Tail { from } => tail::run(&home, from, json).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
-            let Some(block) = access::blocks(&home, None).await?.at(height).await? else {
-                access::client(&home)?.certificate(height).await?;
+            let Some(block) = dtn_testbed::blocks(&home, None).await?.at(height).await? else {
+                dtn_testbed::client(&home)?.certificate(height).await?;
                 bail!("no peer that answers has the block at height {height}, which is final");
             };
             print(json, &block, || block_table(&block))
         }
         Command::Certificate { height } => {
-            let client = access::client(&home)?;
+            let client = dtn_testbed::client(&home)?;
             let certified = client.certificate(height).await?;
             print(json, &certified, || certificate_table(&client, &certified))
         }
@@ -277,7 +271,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 Subject::Nonce { account } => Question::Nonce(account),
                 Subject::Order { order } => Question::Order(order),
             };
-            let read = access::client(&home)?.read(question).await?;
+            let read = dtn_testbed::client(&home)?.read(question).await?;
             print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
         }
         Command::Evidence(command) => evidence::run(command, &home, context).await,
@@ -301,7 +295,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Migrate { peer } => migrate::run(&peer, json),
         Command::Down => {
-            let stopped = processes::down(&home).await?;
+            let stopped = dtn_testbed::down(&home).await?;
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
         }
     }
@@ -321,13 +315,12 @@ fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
     let made = || {
         bar.inc(1);
         // What is made is removed then: keys and a password that nobody knows of are worse than none.
-        ensure!(!interrupted.load(Relaxed), "interrupted; nothing was made");
-        Ok(())
+        if interrupted.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let genesis = tokio::task::block_in_place(|| init::init(home, plan, made));
+    let genesis = tokio::task::block_in_place(|| dtn_testbed::init(home, plan, made));
     waiting.abort();
     bar.finish_and_clear();
-    genesis
+    Ok(genesis?)
 }
 
 /// Sees to it that there is a network with the engine that is asked for, if one is.
@@ -342,7 +335,7 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
             ports: Ports::From(BASE_PORT),
             threads: NonZeroUsize::MIN,
             password_file: context.password_file.clone(),
-            transport: Transport::default(),
+            transport: Transport::default().into(),
             observers: 0,
             mining,
         };
@@ -375,8 +368,8 @@ fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String
 }
 
 async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
-    let client = access::client(home)?;
-    let key = access::client_key(home)?;
+    let client = dtn_testbed::client(home)?;
+    let key = dtn_testbed::client_key(home)?;
     let transactions = client.sign(orders, &key).await?;
     let bar = output::progress(transactions.len() as u64, "final");
     let fates = Fates::new(&client.domain, &transactions);

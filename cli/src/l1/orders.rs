@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use dtn_peer::files::{self, without_mark};
 use dtn_primitives::{Order, U256, Work};
 use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
-
-use dtn_peer::files::{self, without_mark};
 
 /// One line of a transactions file.
 #[derive(Debug, Deserialize)]

@@ -9,12 +9,9 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use dtn_api::Status;
 use dtn_report::{Table, left, right, units};
+use dtn_testbed::{Found, Home, Survey};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{
-    home::Home,
-    survey::{Found, Survey},
-};
 use crate::output;
 
 /// The shortest pause between two looks at a network.

@@ -6,10 +6,10 @@ use anyhow::Result;
 use dtn_api::FinalizedBlock;
 use dtn_client::{FollowError, Follower, News};
 use dtn_report::units;
+use dtn_testbed::Home;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{access, home::Home};
 use crate::output;
 
 /// The pause before peers of which none answered are asked again.
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Prints every final block from a height on, or from the next one, until it is interrupted.
 pub(super) async fn run(home: &Home, from: Option<u64>, json: bool) -> Result<()> {
-    let client = access::client(home)?;
+    let client = dtn_testbed::client(home)?;
     let mut is_out = false;
     let tip = loop {
         match client.height().await {

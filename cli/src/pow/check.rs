@@ -7,9 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use dtn_primitives::Genesis;
-
 use dtn_client::ledger::{Entry, Head};
+use dtn_primitives::Genesis;
 
 /// The longest entry, in bytes: a transaction of 16 KiB takes some four times as much as JSON.
 const MAX_ENTRY: u64 = 128 * 1024;

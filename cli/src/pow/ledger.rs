@@ -9,17 +9,14 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use dtn_client::ledger::{Entry, Writer};
+use dtn_peer::read_genesis;
 use dtn_report::{Table, left, right, units};
+use dtn_testbed::Home;
 use futures::{StreamExt, pin_mut};
 use serde_json::json;
 
-use dtn_peer::read_genesis;
-
 use super::{check, seed, timestamp};
-use crate::{
-    l1::{access, home::Home},
-    output,
-};
+use crate::output;
 
 /// How much of a line a table shows, in characters.
 const SHOWN: usize = 40;
@@ -105,7 +102,7 @@ pub(super) async fn run(show: ShowLedger) -> Result<()> {
 
 /// The whole ledger of a network.
 async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
-    let blocks = access::blocks(home, peer).await?;
+    let blocks = dtn_testbed::blocks(home, peer).await?;
     let tip = blocks.tip().await?;
     let bar = output::progress(tip, "blocks");
     let mut writer = Writer::new(blocks.genesis().clone())?;

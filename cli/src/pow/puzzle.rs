@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, B256};
 use anyhow::{Context, Result};
 use clap::Args;
-use dtn_pow::{Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle};
-
 use dtn_peer::files;
+use dtn_pow::{Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle};
 
 /// The puzzle of a race on the L1, or one in the prototype's form.
 #[derive(Debug, Args)]

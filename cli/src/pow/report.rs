@@ -4,15 +4,13 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use dtn_client::{Races, ledger::node_name};
 use dtn_report::{Bars, Distribution, Page, Table, left, right, units};
+use dtn_testbed::Home;
 use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 
-use crate::{
-    l1::{access, home::Home},
-    output,
-};
-use dtn_client::{Races, ledger::node_name};
+use crate::output;
 
 /// Compare the nodes of a network.
 #[derive(Debug, Args)]
@@ -90,7 +88,7 @@ pub(super) async fn run(compare: Compare) -> Result<()> {
 }
 
 async fn read(home: &Home) -> Result<Comparison> {
-    let blocks = access::blocks(home, None).await?;
+    let blocks = dtn_testbed::blocks(home, None).await?;
     let (tip, validators) = (blocks.tip().await?, blocks.validators());
     let bar = output::progress(tip, "blocks");
     let mut races = Races::default();

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
+use dtn_client::ledger::Entry;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::timestamp;
-use dtn_client::ledger::Entry;
 
 /// An entry of the seed's.
 #[derive(Debug, Serialize)]

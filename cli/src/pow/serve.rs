@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::{NonZeroU64, NonZeroUsize},
+    ops::ControlFlow,
     path::PathBuf,
     thread,
     time::Duration,
@@ -16,21 +17,12 @@ use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
 use dtn_report::units;
+use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service, Transport};
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
 use super::{ledger::shown, mine::MEASURED_FOR, timestamp};
-use crate::{
-    l1::{
-        access,
-        home::Home,
-        init::{self, Plan, Ports, Transport},
-        own::OwnNetwork,
-        processes,
-        service::Service,
-    },
-    output,
-};
+use crate::output;
 
 /// How often the peers are asked for the next block.
 const LOOK: Duration = Duration::from_millis(50);
@@ -77,13 +69,13 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     ensure!(distinct.len() == ports.len() && !distinct.contains(&0), "--ports are different ports, none of them 0");
     let miners = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(ports.len().max(1));
     let expected_hashes = expected_hashes(serve.difficulty, Backend::fastest().rate(MEASURED_FOR) * miners as f64)?;
-    let network = OwnNetwork::at(serve.home.as_deref())?;
+    let network = OwnNetwork::at(serve.home.as_deref(), |what| output::note(what))?;
     let home = network.home();
     let exists = home.client_file().exists();
     if exists {
         let folder = home.path().display();
         let again = format!("stop them with `dtn-cli l1 down --home {folder}`, then start this again");
-        ensure!(!processes::any_peer_runs(home)?, "peers in {folder} are running; {again}");
+        ensure!(!dtn_testbed::any_peer_runs(home)?, "peers in {folder} are running; {again}");
     }
     for port in ports {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
@@ -100,7 +92,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
         interrupted = crate::interrupted() => Ok(interrupted?),
         () = over => Ok(()),
     };
-    network.end(outcome.is_err()).await?;
+    network.end(outcome.is_err(), |what| output::note(what)).await?;
     outcome
 }
 
@@ -128,9 +120,9 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
         };
         let bar = output::progress(2 * nodes as u64 + 1, "keys");
         tokio::task::block_in_place(|| {
-            init::init(home, &plan, || {
+            dtn_testbed::init(home, &plan, || {
                 bar.inc(1);
-                Ok(())
+                ControlFlow::Continue(())
             })
         })?;
         bar.finish_and_clear();
@@ -139,14 +131,14 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
     ensure!(ports.len() <= peers, "the network in {} has {peers} peers, too few for the ports", home.path().display());
     for peer in 0..peers {
         let listen = ports.get(peer).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
-        init::change(home, peer, |config| {
+        dtn_testbed::change(home, peer, |config| {
             config.lines = listen.map(|listen| LinesConfig { listen, expected_hashes });
             config.mine = listen.is_some();
             config.retain_blocks = 0;
         })?;
     }
     let bar = output::progress(peers as u64, "peers");
-    processes::up_all(home, |ready| bar.set_position(ready as u64)).await?;
+    dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
     bar.finish_and_clear();
     for (peer, port) in ports.iter().enumerate() {
         output::note(format_args!("{} takes in lines on 127.0.0.1:{port}", node_name(peer)));
@@ -163,7 +155,7 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
 
 /// Prints every entry that becomes final from now on.
 async fn print_entries(home: &Home, json: bool) -> Result<()> {
-    let blocks = access::blocks(home, None).await?;
+    let blocks = dtn_testbed::blocks(home, None).await?;
     let mut writer = Writer::new(blocks.genesis().clone())?;
     let tip = blocks.tip().await?;
     let bar = output::progress(tip, "blocks");

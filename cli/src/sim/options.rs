@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
+use dtn_peer::files;
 use dtn_simulator::{
     Crash, FileError, Group, Latency, Model, Partition, Rate, Region, Scenario, Scheduler, Sharing, Signatures, When,
     adversary::Kind,
@@ -15,7 +16,6 @@ use dtn_simulator::{
 use serde::de::DeserializeOwned;
 
 use super::runs::Change;
-use dtn_peer::files;
 
 /// The longest scenario file.
 const MAX_FILE: u64 = 1 << 20;

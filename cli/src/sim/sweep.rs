@@ -18,13 +18,15 @@ use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Scenario, Verdict, shrink};
 use serde::{Deserialize, Serialize};
 
+use crate::l1::engine::Engine;
+
 #[cfg(feature = "parquet")]
 use super::parquet;
 use super::{
     options::{self, Setup},
     outcome::{Outcome, Quantiles, play, report, virtual_time},
 };
-use crate::{l1::init::Engine, output};
+use crate::output;
 
 /// The most runs of a sweep.
 const MAX_SEEDS: u64 = 10_000_000;

@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::*;
 use dtn_ledger::{Ledger, Manifest, Rest};
 use dtn_primitives::*;
+
+use common::*;
 
 const BUCKETS: usize = 1 << 16;
 

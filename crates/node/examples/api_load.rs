@@ -16,11 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Cluster, PATIENCE};
 use dtn_api::ApiClient;
 use dtn_primitives::{B256, Payload, SecretKey, Transaction};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use jsonrpsee::{http_client::HttpClientBuilder, ws_client::WsClientBuilder};
+
+use common::{Cluster, PATIENCE};
 
 /// Transactions that are measured, and the pause between them.
 const SUBMITS: (u64, Duration) = (200, Duration::from_millis(50));

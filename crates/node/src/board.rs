@@ -1,12 +1,12 @@
 //! What the thread that owns the ledger shows to everybody else at the end of each step: nobody has to ask it.
 
-use dtn_api::{Status, Verification};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use dtn_api::{Status, Verification};
 use tokio::sync::watch;
 
 use crate::NodeError;

@@ -38,7 +38,7 @@ mod waiters;
 mod wire;
 
 pub use identity::peer_id;
-pub use libp2p::{Multiaddr, PeerId};
+pub use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 pub use lines::LinesConfig;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
 pub use prover::ROUND_SECURITY;

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use dtn_api::Vitals;
 use dtn_primitives::ValidatorIndex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -26,8 +27,6 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 use tokio::sync::mpsc;
-
-use dtn_api::Vitals;
 
 /// The content type of [`Metrics::encode`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -6,11 +6,11 @@ use alloy::sol_types::{SolCall, SolEvent};
 use alloy::{providers::Provider, rpc::types::Filter};
 use alloy_primitives::{Address, Bytes, U256};
 use anyhow::{Context as _, Result};
+use dtn_peer::files;
 use dtn_settlement::{Account, Call};
 use serde::Deserialize;
 
 use super::{CONFIRM, EXISTING, NEW, Rows, SIGNED_EXISTING, SIGNED_NEW, SIGNED_NO_VALUE, world::World};
-use dtn_peer::files;
 
 mod abi {
     alloy::sol! {

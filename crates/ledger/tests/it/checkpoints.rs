@@ -3,9 +3,10 @@
 
 use std::{fs, sync::Arc};
 
-use crate::common::*;
 use dtn_ledger::{BlockError, BlockResults, Ledger, LedgerError, Manifest, Refusal, SnapshotError, verify_result};
 use dtn_primitives::*;
+
+use crate::common::*;
 
 /// A ledger with accounts, an open order and a closed one.
 fn filled() -> Ledger {

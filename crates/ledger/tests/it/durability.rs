@@ -8,9 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::common::*;
 use dtn_ledger::{Ledger, LedgerError, StoreError};
 use dtn_primitives::*;
+
+use crate::common::*;
 
 /// A store with orders, claims, notes and a journal; gives the orders' hashes and what its ledger said last.
 fn filled(path: &Path) -> (Vec<B256>, String) {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::common::*;
 use dtn_ledger::{
     AdmissionError, BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, Ledger, LedgerError, Location, MAX_AHEAD_MS,
     MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, Refusal,
@@ -11,6 +10,8 @@ use dtn_ledger::{
 use dtn_pow::PowError;
 use dtn_primitives::*;
 use proptest::prelude::*;
+
+use crate::common::*;
 
 fn refusal(ledger: &mut Ledger, transactions: Vec<Transaction>) -> (usize, Refusal) {
     let block = forged(ledger, transactions, &[]);

@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::common::*;
 use dtn_ledger::{AdmissionError, BlockError, LINE_WINDOW_MS, Ledger, LedgerError, Refusal};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::*;
 use proptest::prelude::*;
+
+use crate::common::*;
 
 fn line_of(sender: u8, nonce: u64, data: &str) -> Transaction {
     let data = Bytes::copy_from_slice(data.as_bytes());

@@ -3,8 +3,9 @@
 
 use std::{fs, path::Path};
 
-use crate::common::*;
 use dtn_ledger::{Ledger, LedgerError, Memory, NEVER_VOTED, StoreError, mark_never_voted};
+
+use crate::common::*;
 
 /// Starts the peer and gives its ledger with what it remembers, and whether its store is an older copy.
 fn start(store: &Path) -> (Ledger, Memory, bool) {

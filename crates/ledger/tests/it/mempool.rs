@@ -1,9 +1,10 @@
 //! What waits, and what is refused.
 #![allow(clippy::unwrap_used)]
 
-use crate::common::*;
 use dtn_ledger::{AdmissionError, Ledger, MempoolLimits, NONCE_WINDOW, Refusal};
 use dtn_primitives::*;
+
+use crate::common::*;
 
 fn limited(limits: MempoolLimits) -> Ledger {
     crate::common::ledger().with_mempool_limits(limits)

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::common::*;
 use dtn_ledger::{AdmissionError, BlockError, Ledger, LedgerError, Refusal};
 use dtn_primitives::*;
+
+use crate::common::*;
 
 const DURATION: u64 = 60_000;
 

@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::common::*;
 use dtn_ledger::{ResultError, SolutionError, check_solution, verify_result};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use crate::common::*;
 
 type Case = (WorkResult, Solution);
 

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::common::*;
 use dtn_ledger::{BlockError, Ledger, MAX_SPECULATIVE, Ready, Refusal};
 use dtn_primitives::*;
+
+use crate::common::*;
 
 fn propose_on(ledger: &mut Ledger, parent: B256, max: usize) -> Option<Block> {
     ledger.propose(parent, NOW, proposer(), max, false).map(Arc::unwrap_or_clone)

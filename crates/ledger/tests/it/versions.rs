@@ -3,12 +3,13 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::common::*;
 use dtn_ledger::{Ledger, LedgerError, Memory, StoreError, mark_never_voted, verify_result};
 use dtn_primitives::*;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
+
+use crate::common::*;
 
 /// The records of a store, by table: keys and values as they are on disk.
 type Tables = BTreeMap<String, Vec<(Bytes, Bytes)>>;

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::common::*;
 use dtn_ledger::{
     AdmissionError, BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Ledger, ORDER_LIFETIME_MS, PATIENCE_MS,
     Refusal, TOLERANCE_MS, Unfairness,
 };
 use dtn_pow::Puzzle;
 use dtn_primitives::*;
+
+use crate::common::*;
 
 const LIMIT: u64 = CLAIM_WINDOW_MS + DELIVERY_MS;
 

@@ -8,7 +8,6 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::common::*;
 use dtn_api::{ApiClient, BEHIND, BUSY, RefusalKind, SubmitOutcome};
 use dtn_node::Node;
 use dtn_primitives::*;
@@ -23,6 +22,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+use crate::common::*;
 
 fn api(cluster: &Cluster, index: usize) -> SocketAddr {
     cluster.nodes[index].as_ref().unwrap().api()

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use crate::common::*;
 use dtn_api::{ApiClient, MAX_SUBMITTED, RefusalKind, SubmitOutcome};
 use dtn_ledger::verify_result;
 use dtn_node::{Node, NodeConfig, NodeError};
@@ -15,6 +14,8 @@ use jsonrpsee::{
     ws_client::WsClientBuilder,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::common::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_finalize_orders_race_for_work_and_certify_every_block() {

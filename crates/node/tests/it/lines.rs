@@ -4,7 +4,6 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
 
-use crate::common::*;
 use dtn_api::ApiClient;
 use dtn_node::{LinesConfig, Node, NodeConfig, NodeError, Role};
 use dtn_primitives::*;
@@ -13,6 +12,8 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
+
+use crate::common::*;
 
 const RECEIVED: &str = "Transaction received. Processing POW...\n";
 

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use crate::common::*;
 use dtn_aow::{
     Delay, Start, Trace,
     mutation::{Fields, Mutation},
@@ -21,6 +20,8 @@ use dtn_node::{ROUND_SECURITY, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::{StreamProtocol, swarm::dial_opts::DialOpts};
+
+use crate::common::*;
 
 const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
 const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/7");

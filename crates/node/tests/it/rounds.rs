@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use crate::common::*;
 use dtn_aow::{Delay, Start, attack::Claim};
 use dtn_api::{ApiClient, Verification};
 use dtn_node::ROUND_SECURITY;
 use dtn_primitives::*;
+
+use crate::common::*;
 
 /// Enough for a real proof.
 const STEPS: u64 = 6000;

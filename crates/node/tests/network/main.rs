@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use common::*;
 use dtn_api::ApiClient;
 use dtn_consensus::{Message, nakamoto};
 use dtn_node::{Multiaddr, Node, NodeConfig, NodeError, Role, peer_id};
@@ -30,6 +29,8 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+use common::*;
 
 const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
 

@@ -2,7 +2,6 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::proxy::{Fault, Proxy};
 use alloy::{
     node_bindings::AnvilInstance,
     primitives::{Address, B256, U256},
@@ -18,6 +17,8 @@ use dtn_settlement::{
 use hyper::StatusCode;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::proxy::{Fault, Proxy};
 
 const PAYEE: Address = Address::repeat_byte(0x71);
 

@@ -23,6 +23,7 @@ use dtn_consensus::{
     ViewChange, ViewChangeError, required,
 };
 use dtn_primitives::*;
-use network::*;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use network::*;

@@ -2,57 +2,56 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{home::Home, processes};
-use crate::output;
+use crate::{Result, TestbedError, home::Home, processes};
 
 /// A network of a command's own, from before its keys are made until after its processes are stopped.
-pub(crate) struct OwnNetwork {
+#[derive(Debug)]
+pub struct OwnNetwork {
     home: Home,
     temporary: Option<TempDir>,
 }
 
 impl OwnNetwork {
-    /// In a folder that stays, or in a temporary one that only this user can read.
-    pub(crate) fn at(folder: Option<&Path>) -> Result<Self> {
+    /// In a folder that stays, or in a temporary one that only this user can read; `note` is told where.
+    pub fn at(folder: Option<&Path>, note: impl Fn(&str)) -> Result<Self> {
         let Some(folder) = folder else {
-            let temporary =
-                tempfile::Builder::new().prefix("dtn-").tempdir().context("cannot make a temporary folder")?;
+            let temporary = tempfile::Builder::new().prefix("dtn-").tempdir();
+            let temporary = temporary.map_err(TestbedError::path("make a folder in", std::env::temp_dir()))?;
             // Should this process be killed, somebody has to know where the peers are.
-            output::note(format_args!("the network of this run is in {}", temporary.path().display()));
+            note(&format!("the network of this run is in {}", temporary.path().display()));
             return Ok(Self { home: Home::new(temporary.path()), temporary: Some(temporary) });
         };
         Ok(Self { home: Home::new(folder), temporary: None })
     }
 
-    pub(crate) fn home(&self) -> &Home {
+    /// Its folder.
+    pub fn home(&self) -> &Home {
         &self.home
     }
 
     /// Stops what runs. A temporary folder stays if the command failed, for its logs and without its keys, or if something
-    /// may still run there.
-    pub(crate) async fn end(self, failed: bool) -> Result<()> {
+    /// may still run there; `note` is told where.
+    pub async fn end(self, failed: bool, note: impl Fn(&str)) -> Result<()> {
         let Self { home, temporary } = self;
         let exists = home.client_file().exists();
         let stopped = if exists { processes::down(&home).await.map(|_| ()) } else { Ok(()) };
         if exists && (failed || stopped.is_err()) {
-            output::note(format_args!("the peers' logs are in {}", home.path().join("peers").display()));
+            note(&format!("the peers' logs are in {}", home.path().join("peers").display()));
             if temporary.map(TempDir::keep).is_some() && stopped.is_ok() {
-                let cannot = || format!("cannot remove the keys in {}", home.path().display());
                 fs::remove_dir_all(home.keys())
                     .and_then(|()| fs::remove_file(home.password_file()))
-                    .with_context(cannot)?;
+                    .map_err(TestbedError::path("remove the keys in", home.path()))?;
             }
         } else if let Some(temporary) = temporary {
-            temporary.close().with_context(|| format!("cannot remove {}", home.path().display()))?;
+            temporary.close().map_err(TestbedError::path("remove", home.path()))?;
         }
         stopped
     }
 
     /// Leaves it running.
-    pub(crate) fn leave(self) {
+    pub fn leave(self) {
         self.temporary.map(TempDir::keep);
     }
 }

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use dtn_peer::PeerHome;
+use dtn_peer::hold::{Holder, holder};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
@@ -18,11 +19,7 @@ use nix::{
 };
 use tokio::time::{Instant, sleep};
 
-use dtn_peer::PeerHome;
-
-use dtn_peer::hold::{Holder, holder};
-
-use super::home::Home;
+use crate::{Result, TestbedError, home::Home};
 
 /// How long a process may take to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +31,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A process of this program in a folder of its own, with its log there.
 #[derive(Debug, Clone)]
-pub(crate) struct Service {
+pub struct Service {
     folder: PathBuf,
     arguments: Vec<OsString>,
     /// Who holds one of these is this service.
@@ -43,7 +40,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// A peer. It holds its keystore too, which tells who it is where the file in its folder was removed.
-    pub(crate) fn peer(peer: &PeerHome) -> Self {
+    pub fn peer(peer: &PeerHome) -> Self {
         // The log file is named, so that the peer keeps its size within limits.
         let arguments = ["l1".into(), "node".into(), peer.path().into(), "--log-file".into(), peer.log().into()];
         let keystore = peer.config(&[]).ok().map(|config| config.keystore);
@@ -52,14 +49,15 @@ impl Service {
     }
 
     /// The development chain of a network.
-    pub(crate) fn chain(home: &Home, port: u16) -> Self {
+    pub fn chain(home: &Home, port: u16) -> Self {
         let (folder, pid_file) = (home.chain(), home.chain().join("pid"));
         let arguments =
             ["anvil".into(), "--port".into(), port.to_string().into(), "--pid-file".into(), pid_file.clone().into()];
         Self { folder, arguments: arguments.into(), held: vec![pid_file] }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -68,18 +66,18 @@ impl Service {
     }
 
     /// Who is this service now. A file that cannot be read tells nothing.
-    pub(crate) fn holder(&self) -> Holder {
+    pub fn holder(&self) -> Holder {
         let holders = self.held.iter().filter_map(|file| holder(file).ok());
         holders.into_iter().find(|holder| *holder != Holder::Nobody).unwrap_or(Holder::Nobody)
     }
 
     /// Whether it runs, here or where its process cannot be seen.
-    pub(crate) fn runs(&self) -> bool {
+    pub fn runs(&self) -> bool {
         self.holder() != Holder::Nobody
     }
 
     /// Its process, if it runs and can be seen.
-    pub(crate) fn process(&self) -> Option<Pid> {
+    pub fn process(&self) -> Option<Pid> {
         match self.holder() {
             Holder::Process(pid) => Some(pid),
             Holder::Nobody | Holder::Unseen => None,
@@ -87,39 +85,51 @@ impl Service {
     }
 
     /// Starts it in its own process group, so that Ctrl-C here does not reach it. Its output goes to its log.
-    pub(crate) fn spawn(&self) -> Result<Child> {
-        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make {}", self.folder.display()))?;
+    pub fn spawn(&self) -> Result<Child> {
+        fs::create_dir_all(&self.folder).map_err(TestbedError::path("make", &self.folder))?;
         let log = OpenOptions::new().create(true).append(true).open(self.log_file());
-        let log = log.with_context(|| format!("cannot write {}", self.log_file().display()))?;
-        let program = std::env::current_exe().context("cannot find this program")?;
-        Command::new(program)
+        let log = log.map_err(TestbedError::path("write", self.log_file()))?;
+        let failed = |source| TestbedError::Start { folder: self.folder.clone(), source };
+        Command::new(std::env::current_exe().map_err(failed)?)
             .args(&self.arguments)
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
+            .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
             .process_group(0)
             .spawn()
-            .with_context(|| format!("cannot start {:?}", self.arguments))
+            .map_err(failed)
     }
 
     /// Why a child that was started for it has ended, if it has: its status and the end of its log.
-    pub(crate) fn ended(&self, child: &mut Child) -> Result<Option<String>> {
-        let Some(status) = child.try_wait().context("cannot wait for a process")? else { return Ok(None) };
+    pub fn ended(&self, child: &mut Child) -> Result<Option<String>> {
+        let failed = |source| TestbedError::Start { folder: self.folder.clone(), source };
+        let Some(status) = child.try_wait().map_err(failed)? else { return Ok(None) };
         let folder = self.folder.display();
         Ok(Some(format!("the process in {folder} ended ({status}); the end of its log:\n{}", self.log_tail())))
     }
 
     /// Kills it the hard way (SIGKILL), as a crash would.
-    pub(crate) async fn crash(&self) -> Result<()> {
-        let Some(pid) = self.process() else { bail!("nothing is running in {}", self.folder.display()) };
+    pub async fn crash(&self) -> Result<()> {
+        let Some(pid) = self.process() else { return Err(TestbedError::NotRunning(self.folder.clone())) };
         self.kill(pid).await
     }
 
     async fn kill(&self, pid: Pid) -> Result<()> {
-        signal(pid, Signal::SIGKILL)?;
+        self.signal(pid, Signal::SIGKILL)?;
         let gone = gone_by(pid, Instant::now() + KILL_TIMEOUT).await || self.process() != Some(pid);
-        ensure!(gone, "process {pid} in {} does not end, even when it is killed", self.folder.display());
-        Ok(())
+        match gone {
+            true => Ok(()),
+            false => Err(TestbedError::Endless { pid: pid.as_raw(), folder: self.folder.clone() }),
+        }
+    }
+
+    fn signal(&self, pid: Pid, signal: Signal) -> Result<()> {
+        match kill(pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => {
+                Err(TestbedError::Signal { pid: pid.as_raw(), folder: self.folder.clone(), source: error.into() })
+            }
+        }
     }
 
     /// The last lines of the log.
@@ -129,21 +139,19 @@ impl Service {
     }
 
     /// The last error in the log, if there is one near its end.
-    pub(crate) fn last_error(&self) -> Option<String> {
+    pub fn last_error(&self) -> Option<String> {
         let tail = read_tail(&self.log_file(), 64 * 1024).ok()?;
         tail.lines().rev().find(|line| is_error(line)).map(|line| line.trim().to_string())
     }
 }
 
 /// Stops services, all at once; gives how many ran.
-pub(crate) async fn stop(services: &[Service]) -> Result<usize> {
+pub async fn stop(services: &[Service]) -> Result<usize> {
     let alive: Vec<_> = services.iter().filter_map(|service| Some((service, service.process()?))).collect();
     let mut outcome = Ok(());
     for (service, pid) in &alive {
         // That one cannot be stopped, as another user's, is no reason to leave the others.
-        let stopped = signal(*pid, Signal::SIGTERM);
-        outcome =
-            outcome.and(stopped.with_context(|| format!("cannot stop what runs in {}", service.folder.display())));
+        outcome = outcome.and(service.signal(*pid, Signal::SIGTERM));
     }
     let deadline = Instant::now() + STOP_TIMEOUT;
     for (service, pid) in &alive {
@@ -152,13 +160,6 @@ pub(crate) async fn stop(services: &[Service]) -> Result<usize> {
         }
     }
     outcome.map(|()| alive.len())
-}
-
-fn signal(pid: Pid, signal: Signal) -> Result<()> {
-    match kill(pid, signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot signal process {pid}")),
-    }
 }
 
 /// Waits for the end of a process; whether it came in time.

@@ -11,9 +11,11 @@
 //! HOME/chain/                  the same log and file of a development chain, if the network has its own
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, bail, ensure};
 use dtn_peer::{
     PeerHome,
     config::{ANY_PORT, absolute, read_genesis},
@@ -21,91 +23,100 @@ use dtn_peer::{
 };
 use dtn_primitives::Genesis;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+
+use crate::{Result, TestbedError};
 
 /// The folder of a local network.
 #[derive(Debug, Clone)]
-pub(crate) struct Home(PathBuf);
+pub struct Home(PathBuf);
 
 /// `client.toml`: who submits, and to whom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ClientConfig {
+pub struct ClientConfig {
     /// The encrypted keystore of the account that submits.
-    pub(crate) keystore: PathBuf,
+    pub keystore: PathBuf,
     /// The file whose first line opens it.
-    pub(crate) password_file: PathBuf,
+    pub password_file: PathBuf,
     /// Where each validator answers, by index.
-    pub(crate) peers: Vec<SocketAddr>,
+    pub peers: Vec<SocketAddr>,
 }
 
 impl Home {
-    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
+    /// That of a folder, whether it exists or not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(absolute(path.into()))
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The folder.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
-    pub(crate) fn genesis_file(&self) -> PathBuf {
+    /// What all peers agree on.
+    pub fn genesis_file(&self) -> PathBuf {
         self.0.join("genesis.json")
     }
 
-    pub(crate) fn keys(&self) -> PathBuf {
+    /// The folder of the encrypted keystores.
+    pub fn keys(&self) -> PathBuf {
         self.0.join("keys")
     }
 
-    pub(crate) fn password_file(&self) -> PathBuf {
+    /// What opens them, unless another file was given.
+    pub fn password_file(&self) -> PathBuf {
         self.0.join("password")
     }
 
-    pub(crate) fn client_file(&self) -> PathBuf {
+    /// Who submits, and to whom.
+    pub fn client_file(&self) -> PathBuf {
         self.0.join("client.toml")
     }
 
     /// The folder of a development chain that belongs to the network.
-    pub(crate) fn chain(&self) -> PathBuf {
+    pub fn chain(&self) -> PathBuf {
         self.0.join("chain")
     }
 
-    pub(crate) fn peer(&self, index: usize) -> PeerHome {
+    /// The folder of a peer, by index.
+    pub fn peer(&self, index: usize) -> PeerHome {
         PeerHome::new(self.0.join("peers").join(index.to_string()))
     }
 
     /// The peers' folders, by index.
-    pub(crate) fn peers(&self) -> Result<Vec<PeerHome>> {
+    pub fn peers(&self) -> Result<Vec<PeerHome>> {
         let count = self.client()?.peers.len();
         Ok((0..count).map(|index| self.peer(index)).collect())
     }
 
-    pub(crate) fn observer(&self, index: usize) -> PeerHome {
+    /// The folder of an observer, by number.
+    pub fn observer(&self, index: usize) -> PeerHome {
         PeerHome::new(self.0.join("observers").join(index.to_string()))
     }
 
     /// The folders of the observers that were made with the network.
-    pub(crate) fn observers(&self) -> Vec<PeerHome> {
+    pub fn observers(&self) -> Vec<PeerHome> {
         (0..).map(|index| self.observer(index)).take_while(|observer| observer.config_file().exists()).collect()
     }
 
-    pub(crate) fn genesis(&self) -> Result<Genesis> {
+    /// The genesis.
+    pub fn genesis(&self) -> Result<Genesis> {
         Ok(read_genesis(&self.genesis_file())?)
     }
 
-    pub(crate) fn client(&self) -> Result<ClientConfig> {
+    /// Who submits, and to whom.
+    pub fn client(&self) -> Result<ClientConfig> {
         let file = self.client_file();
         if !file.exists() {
-            bail!(
-                "there is no network in {}: make one with `dtn-cli l1 init --home {}`",
-                self.0.display(),
-                self.0.display()
-            );
+            return Err(TestbedError::NoNetwork(self.0.clone()));
         }
         let config: ClientConfig = read_toml(&file)?;
-        let shown = file.display();
-        ensure!(!config.peers.is_empty(), "peers in {shown} is not valid: it names no peer");
-        ensure!(config.peers.iter().all(|peer| peer.port() != 0), "peers in {shown} is not valid: {ANY_PORT}");
-        Ok(config)
+        let why = match &config.peers[..] {
+            [] => "it names no peer",
+            peers if peers.iter().any(|peer| peer.port() == 0) => ANY_PORT,
+            _ => return Ok(config),
+        };
+        Err(TestbedError::Peers { file, why })
     }
 }
 

@@ -2,20 +2,18 @@
 
 use std::{process::Child, time::Duration};
 
-use anyhow::{Result, bail, ensure};
 use dtn_api::Status;
+use dtn_peer::{ConfigError, PeerHome, hold::Holder};
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
-use dtn_peer::PeerHome;
-use dtn_peer::hold::Holder;
-
-use super::{
+use crate::{
+    Result, TestbedError,
+    error::reason,
     home::Home,
     service::{Service, stop},
     survey::{Found, Survey},
 };
-use crate::output::reason;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -23,16 +21,16 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A network that was started.
 #[derive(Debug)]
-pub(crate) struct Up {
+pub struct Up {
     /// How the validators are doing; `None` for those that are not up.
-    pub(crate) statuses: Vec<Option<Status>>,
+    pub statuses: Vec<Option<Status>>,
     /// Why those are not, and observers that are not, in words.
-    pub(crate) failures: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 /// Starts every peer that does not run and waits until all that can run are connected to each other, and are at least so
 /// many. Observers have to answer, and are needed in no number. `ready` is told how many are. When it fails, what it started is stopped; peers that ran before go on.
-pub(crate) async fn up(home: &Home, least: usize, ready: impl Fn(usize)) -> Result<Up> {
+pub async fn up(home: &Home, least: usize, ready: impl Fn(usize)) -> Result<Up> {
     let mut started = Started::default();
     let outcome = start_missing(home, least, ready, &mut started).await;
     if outcome.is_err() {
@@ -43,7 +41,7 @@ pub(crate) async fn up(home: &Home, least: usize, ready: impl Fn(usize)) -> Resu
 }
 
 /// All peers of a network that the command has made for itself.
-pub(crate) async fn up_all(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>> {
+pub async fn up_all(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>> {
     let n = home.peers()?.len();
     Ok(up(home, n, ready).await?.statuses.into_iter().flatten().collect())
 }
@@ -105,7 +103,7 @@ async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started
         let failed = failures[..n].iter().flatten().count();
         if n - failed < least {
             let why = failures.into_iter().take(n).flatten().collect::<Vec<_>>().join("\n");
-            bail!("{failed} of {n} peers cannot be started, and {least} are needed\n{why}");
+            return Err(TestbedError::TooFewStarted { failed, count: n, least, why });
         }
         // A new validator votes once the others have told it that they are new too.
         let begun =
@@ -135,11 +133,10 @@ async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started
                 failures[index].get_or_insert_with(why);
             }
             let failures: Vec<_> = failures.into_iter().flatten().collect();
-            ensure!(
-                connected >= least,
-                "{connected} of {n} peers are connected to all that run, and {least} are needed\n{}",
-                failures.join("\n")
-            );
+            if connected < least {
+                let why = failures.join("\n");
+                return Err(TestbedError::TooFewConnected { connected, count: n, least, why });
+            }
             statuses.truncate(n);
             return Ok(Up { statuses, failures });
         }
@@ -153,8 +150,10 @@ fn start(index: usize, peer: &PeerHome, answer: &Found, started: &mut Started) -
     if service.runs() || matches!(answer, Found::Peer(_)) {
         return Ok(());
     }
-    let (folder, file) = (peer.path().display(), peer.config_file());
-    ensure!(file.is_file(), "there is no peer in {folder}: {} is absent", file.display());
+    let file = peer.config_file();
+    if !file.is_file() {
+        return Err(ConfigError::NoPeer { folder: peer.path().into(), file }.into());
+    }
     let child = service.spawn()?;
     started.0.push(Starting { peer: index, service, child });
     Ok(())
@@ -180,13 +179,13 @@ impl Started {
 }
 
 /// Whether any peer of a network runs as a process of this machine.
-pub(crate) fn any_peer_runs(home: &Home) -> Result<bool> {
+pub fn any_peer_runs(home: &Home) -> Result<bool> {
     Ok(home.peers()?.iter().map(Service::peer).any(|peer| peer.runs()))
 }
 
 /// Stops all peers of a network, and the chain that it was left running with; gives how many peers were running. Fails if
 /// peers of the network go on on this machine.
-pub(crate) async fn down(home: &Home) -> Result<usize> {
+pub async fn down(home: &Home) -> Result<usize> {
     let peers: Vec<_> = home.peers()?.iter().map(Service::peer).collect();
     let observers = home.observers();
     let all: Vec<_> = peers.iter().cloned().chain(observers.iter().map(Service::peer)).collect();
@@ -210,6 +209,8 @@ pub(crate) async fn down(home: &Home) -> Result<usize> {
         };
         left.push(format!("peer {index} at {address} {who}"));
     }
-    ensure!(left.is_empty(), "{stopped} peers stopped, but\n{}", left.join("\n"));
-    Ok(stopped)
+    match left.is_empty() {
+        true => Ok(stopped),
+        false => Err(TestbedError::Left { stopped, left: left.join("\n") }),
+    }
 }

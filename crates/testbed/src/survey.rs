@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Result;
 use dtn_api::{ApiClient, Status};
+use dtn_peer::PeerHome;
 use dtn_primitives::B256;
 use dtn_report::units;
 use dtn_settlement::keystore::KeyInfo;
@@ -15,24 +15,24 @@ use futures::{
 };
 use jsonrpsee::http_client::HttpClient;
 
-use dtn_peer::PeerHome;
-
-use super::home::Home;
+use crate::{Result, home::Home};
 
 /// A peer that takes longer to say how it is doing counts as not answering.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the peers of a network should answer.
-pub(crate) struct Survey {
+#[derive(Debug)]
+pub struct Survey {
     network_id: B256,
     quorum: usize,
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// Where they should answer, by index.
+    pub addresses: Vec<SocketAddr>,
     clients: Vec<HttpClient>,
 }
 
 /// What answers there.
 #[derive(Debug, Clone)]
-pub(crate) enum Found {
+pub enum Found {
     /// Nobody in time.
     None,
     /// Somebody else, in words.
@@ -48,21 +48,24 @@ impl From<Option<Status>> for Found {
 }
 
 impl Found {
-    pub(crate) fn peer(self) -> Option<Status> {
+    /// The peer's answer.
+    pub fn peer(self) -> Option<Status> {
         match self {
             Self::Peer(status) => Some(*status),
             Self::None | Self::Other(_) => None,
         }
     }
 
-    pub(crate) fn as_peer(&self) -> Option<&Status> {
+    /// The peer's answer.
+    pub fn as_peer(&self) -> Option<&Status> {
         match self {
             Self::Peer(status) => Some(status),
             Self::None | Self::Other(_) => None,
         }
     }
 
-    pub(crate) fn other(&self) -> Option<&str> {
+    /// Who else answers, in words.
+    pub fn other(&self) -> Option<&str> {
         match self {
             Self::Other(who) => Some(who),
             Self::None | Self::Peer(_) => None,
@@ -71,7 +74,8 @@ impl Found {
 }
 
 impl Survey {
-    pub(crate) fn of(home: &Home) -> Result<Self> {
+    /// Of the network in a folder.
+    pub fn of(home: &Home) -> Result<Self> {
         // Where there is no network, it is the client's file whose absence says so.
         let (addresses, genesis) = (home.client()?.peers, home.genesis()?);
         let clients = addresses.iter().copied().map(dtn_client::connect).collect::<Result<_, _>>()?;
@@ -79,13 +83,13 @@ impl Survey {
     }
 
     /// Asks all peers, each for as long as it may take.
-    pub(crate) async fn ask(&self) -> Vec<Found> {
+    pub async fn ask(&self) -> Vec<Found> {
         join_all((0..self.clients.len()).map(|peer| self.ask_one(peer))).await
     }
 
     /// The clients of those that answer, the quickest first. A quorum of them is enough to ask: whoever hangs is not
     /// waited for.
-    pub(crate) async fn answering(&self, peers: impl IntoIterator<Item = usize>) -> Vec<HttpClient> {
+    pub async fn answering(&self, peers: impl IntoIterator<Item = usize>) -> Vec<HttpClient> {
         let asked: FuturesUnordered<_> = peers
             .into_iter()
             .map(async |peer| self.ask_one(peer).await.peer().map(|_| self.clients[peer].clone()))
@@ -94,7 +98,7 @@ impl Survey {
     }
 
     /// Asks an observer, where its configuration says that it answers.
-    pub(crate) async fn ask_observer(&self, observer: &PeerHome) -> Found {
+    pub async fn ask_observer(&self, observer: &PeerHome) -> Found {
         let Ok(config) = observer.config(&[]) else { return Found::None };
         let Ok(client) = dtn_client::connect(config.api) else { return Found::None };
         let found = ask(&client, self.network_id, None).await;

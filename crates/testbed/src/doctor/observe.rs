@@ -7,19 +7,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Result;
 use dtn_api::{ApiClient, Status};
 use dtn_node::Multiaddr;
+use dtn_peer::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
 use dtn_primitives::{B256, Genesis};
 use dtn_settlement::Chain;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::timeout;
 
-use dtn_peer::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
-
-use super::super::{home::Home, service::Service};
-use crate::output::reason;
+use crate::{Result, error::reason, home::Home, service::Service};
 
 /// How long a peer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -167,7 +164,7 @@ async fn local(home: PeerHome) -> Option<Local> {
     let running = service.runs();
     let config = match home.config(&[]) {
         Ok(config) => Ok(configured(home.config_file(), config, running).await),
-        Err(error) => Err(reason(&error.into())),
+        Err(error) => Err(reason(&error)),
     };
     Some(Local {
         folder: home.path().into(),
@@ -197,7 +194,7 @@ async fn configured(file: PathBuf, config: PeerConfig, running: bool) -> Configu
     }
     Configured {
         api,
-        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| reason(&error.into())),
+        network_id: read_genesis(&genesis).map(|genesis| genesis.network_id()).map_err(|error| reason(&error)),
         taken,
         keystore: secret(keystore),
         password: secret(password_file),
