@@ -77,9 +77,9 @@ impl std::ops::Deref for Context {
 }
 
 impl Context {
-    /// Commands without these options have no use for a context either; theirs is empty.
-    pub(crate) fn new(globals: Option<Globals>) -> Self {
-        Self { globals: globals.unwrap_or_default(), password: Arc::default() }
+    /// That of a command with these options.
+    pub(crate) fn new(globals: Globals) -> Self {
+        Self { globals, password: Arc::default() }
     }
 
     /// The chosen network, with its overrides.

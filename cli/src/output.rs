@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::Result;
 use dtn_report::{Table, text};
-use dtn_settlement::{SendError, deploy::DeployError, evidence::ReportError, sender::Quote};
 use serde::Serialize;
 
 /// Prints a line or several, for people.
@@ -60,25 +59,6 @@ pub(crate) fn warn(text: impl Display) {
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_pipe = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
-}
-
-/// What a dry run found, which ends a command like a failure where it would have gone on with what was sent.
-pub(crate) fn quote(error: &anyhow::Error) -> Option<&Quote> {
-    let sent = error.chain().find_map(|cause| {
-        let deploying = || match cause.downcast_ref()? {
-            DeployError::Send(error) => Some(error),
-            _ => None,
-        };
-        let reporting = || match cause.downcast_ref()? {
-            ReportError::Send(error) => Some(error),
-            _ => None,
-        };
-        cause.downcast_ref::<SendError>().or_else(deploying).or_else(reporting)
-    });
-    match sent {
-        Some(SendError::DryRun(quote)) => Some(quote),
-        _ => None,
-    }
 }
 
 /// What went wrong, with its causes. A cause that the message before it has told already is not told again.

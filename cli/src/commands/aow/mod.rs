@@ -16,8 +16,6 @@ mod sync;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::context::Context;
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a map: the delay function, or the prototype's over any prime field
@@ -50,7 +48,7 @@ pub(crate) enum Command {
 }
 
 /// Runs an `aow` command.
-pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::Iterate(iterate) => iterate::run(&iterate),
         Command::Prove(prove) => prove::prove(&prove),
@@ -59,7 +57,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Sync(sync) => sync::run(sync).await,
         Command::Round(round) => rounds::open(round).await,
         Command::Rounds(rounds) => rounds::list(rounds).await,
-        Command::Claims(command) => chain_claims::run(command, context).await,
+        Command::Claims(command) => chain_claims::run(command).await,
         Command::Attack(attack) => attack::run(&attack),
         Command::Fuzz(fuzz) => fuzz::run(&fuzz),
         Command::Bench(measure) => bench::run(&measure),

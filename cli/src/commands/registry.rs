@@ -14,9 +14,10 @@ use dtn_settlement::{
 use serde_json::json;
 
 use crate::{
+    commands::multisig::Desk,
+    commands::rewards,
     context::{Context, addresses},
-    multisig::Desk,
-    output, rewards,
+    output,
 };
 
 #[derive(Debug, Subcommand)]

@@ -37,7 +37,7 @@ pub(crate) struct VerifyCertificate {
     bls_keys: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: VerifyCertificate, context: &Context) -> Result<()> {
+pub(crate) async fn run(args: VerifyCertificate, context: &Context) -> Result<()> {
     let genesis = read_genesis(&args.genesis.unwrap_or_else(|| Home::new(&context.home).genesis_file()))?;
     let validators = genesis.validator_set()?;
     let name = args.file.display();

@@ -11,10 +11,10 @@ use dtn_settlement::{bls_keys::BlsKeys, message::bls_key};
 use serde_json::json;
 
 use crate::{
+    commands::multisig::{Desk, Owner},
+    commands::rewards::send,
     context::Context,
-    multisig::{Desk, Owner},
     output,
-    rewards::send,
 };
 
 #[derive(Debug, Subcommand)]

@@ -24,7 +24,7 @@ use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
 use super::prove::thread_count;
-use crate::{bench::peak_memory, output};
+use crate::{commands::bench::peak_memory, output};
 
 /// Steps of the proofs that are tampered with.
 const STEPS: [u64; 5] = [2049, 3000, 4096, 9000, 1 << 16];

@@ -16,8 +16,8 @@ use serde_json::json;
 
 use crate::{
     combine,
+    commands::multisig::{CallArgs, Owner, WalletCall, describe_parts},
     context::{Context, KeyChoice},
-    multisig::{CallArgs, Owner, WalletCall, describe_parts},
     output,
 };
 

@@ -33,10 +33,10 @@ use dtn_settlement::{
 use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
 use indicatif::ProgressBar;
 
-use crate::l1::engine::EngineOptions;
+use crate::commands::l1::engine::EngineOptions;
 use crate::{
-    aow::rounds::{self, Asked},
-    l1::orders,
+    commands::aow::rounds::{self, Asked},
+    commands::l1::orders,
     output,
 };
 

@@ -25,8 +25,8 @@ use serde_json::json;
 
 use crate::{
     combine,
+    commands::multisig::{Desk, Owner, new_salt, propose_transaction},
     context::{Context, addresses, allotment},
-    multisig::{Desk, Owner, new_salt, propose_transaction},
     output,
 };
 

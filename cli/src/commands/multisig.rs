@@ -25,8 +25,9 @@ use dtn_settlement::{
 use serde_json::json;
 
 use crate::{
+    commands::signatures,
     context::{Context, KeyChoice, addresses, amount},
-    output, signatures,
+    output,
 };
 
 /// The owner who acts.

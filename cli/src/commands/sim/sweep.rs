@@ -18,7 +18,7 @@ use dtn_report::{Table, left, right, units};
 use dtn_simulator::{Scenario, Verdict, shrink};
 use serde::{Deserialize, Serialize};
 
-use crate::l1::engine::Engine;
+use crate::commands::l1::engine::Engine;
 
 #[cfg(feature = "parquet")]
 use super::parquet;

@@ -26,7 +26,7 @@ use dtn_testbed::Home;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{context::Context, multisig::Desk, output};
+use crate::{commands::multisig::Desk, context::Context, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -20,7 +20,7 @@ use super::{
     primitives,
     workload::{Shape, Workload},
 };
-use crate::l1::engine::Transport;
+use crate::commands::l1::engine::Transport;
 use crate::output;
 
 /// Accounts that sign, for each peer.

@@ -20,8 +20,8 @@ use dtn_settlement::{
 use serde_json::{Value, json};
 
 use crate::{
-    OnChain,
-    context::{Context, Globals, KeyChoice, amount},
+    args::{OnChain, with},
+    context::{Context, KeyChoice, amount},
     output,
 };
 
@@ -37,18 +37,6 @@ pub(crate) enum Command {
     Release(OnChain<ById>),
     /// Have the contract take short work back as a whole, which makes its claim final
     Uphold(OnChain<ById>),
-}
-
-impl Command {
-    /// The shared options.
-    pub(crate) fn globals(&self) -> &Globals {
-        match self {
-            Self::Post(on) => &on.globals,
-            Self::Claims(on) => &on.globals,
-            Self::Challenge(on) => &on.globals,
-            Self::Release(on) | Self::Uphold(on) => &on.globals,
-        }
-    }
 }
 
 /// Who acts.
@@ -127,20 +115,22 @@ pub(crate) struct ById {
 }
 
 /// Runs one of the commands.
-pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Post(on) => post(on.command, context).await,
-        Command::Claims(on) => claims(on.command, context).await,
-        Command::Challenge(on) => challenge(on.command, context).await,
+        Command::Post(on) => with(on.parts(), post).await,
+        Command::Claims(on) => with(on.parts(), claims).await,
+        Command::Challenge(on) => with(on.parts(), challenge).await,
         Command::Release(on) => {
-            let (desk, account) = Desk::open_as(context, &on.command.signer).await?;
-            let record = desk.aow.release(&account, on.command.id).await?;
-            report(context, &desk, on.command.id, &record).await
+            let (ById { id, signer }, context) = on.parts();
+            let (desk, account) = Desk::open_as(&context, &signer).await?;
+            let record = desk.aow.release(&account, id).await?;
+            report(&context, &desk, id, &record).await
         }
         Command::Uphold(on) => {
-            let (desk, account) = Desk::open_as(context, &on.command.signer).await?;
-            let record = desk.aow.verify_whole(&account, on.command.id).await?;
-            report(context, &desk, on.command.id, &record).await
+            let (ById { id, signer }, context) = on.parts();
+            let (desk, account) = Desk::open_as(&context, &signer).await?;
+            let record = desk.aow.verify_whole(&account, id).await?;
+            report(&context, &desk, id, &record).await
         }
     }
 }

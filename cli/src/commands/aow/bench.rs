@@ -12,7 +12,7 @@ use winterfell::math::{FieldElement, fields::f128::BaseElement};
 
 use super::prove::{milliseconds, pool, time};
 use crate::{
-    bench::{Machine, peak_memory},
+    commands::bench::{Machine, peak_memory},
     output,
 };
 

@@ -1,0 +1,251 @@
+//! What the command line takes.
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::{
+    commands::{
+        anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, multisig, network, pow, registry,
+        rewards, settle, signatures, sim, verify_certificate,
+    },
+    context::{Context, Globals},
+    failure, help,
+};
+
+/// Work off chain, agree on it, get paid on chain.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dtn-cli",
+    version,
+    after_help = "Examples:
+  dtn-cli demo                                      (all of it, in a minute)
+  dtn-cli l1 init --nodes 4
+  dtn-cli anvil                                     (a chain, in another terminal)
+  dtn-cli deploy --fund-distributor 1ether
+  dtn-cli fund --to .dtn/keys --amount 1ether
+  dtn-cli l1 up
+  dtn-cli l1 submit examples/transactions.jsonl
+  dtn-cli show
+  dtn-cli gas
+
+Settlement networks are described in dtn.toml ([networks.NAME] with chain_id and rpc), in variables such as
+DTN_NETWORKS__TESTNET__RPC, and by --network and --rpc; the later wins.
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// A command with the options that those of the chain side share.
+#[derive(Debug, Args)]
+pub(crate) struct OnChain<T: Args> {
+    #[command(flatten)]
+    command: T,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+/// A family of such commands.
+#[derive(Debug, Args)]
+pub(crate) struct Family<C: Subcommand> {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: C,
+}
+
+impl<T: Args> OnChain<T> {
+    /// It, and what its shared options lead to.
+    pub(crate) fn parts(self) -> (T, Context) {
+        (self.command, Context::new(self.globals))
+    }
+}
+
+impl<C: Subcommand> Family<C> {
+    /// It, and what its shared options lead to.
+    pub(crate) fn parts(self) -> (C, Context) {
+        (self.command, Context::new(self.globals))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid
+    Demo(demo::Demo),
+    /// A network of peers that agree with PBFT
+    L1(Family<l1::Command>),
+    /// Make, list and import encrypted keys
+    Keys(Family<keys::Command>),
+    /// Compile the contracts into the artifacts that this program embeds
+    Compile(OnChain<compile::Compile>),
+    /// Deploy the contracts, or find them
+    Deploy(OnChain<deploy::Deploy>),
+    /// Spread native currency over accounts
+    Fund(OnChain<deploy::Fund>),
+    /// Propose a transaction of the multisig
+    Propose(OnChain<multisig::Propose>),
+    /// Confirm a proposal
+    Confirm(OnChain<multisig::ById>),
+    /// Take a confirmation back
+    Revoke(OnChain<multisig::ById>),
+    /// Take a proposal off the table
+    Cancel(OnChain<multisig::ById>),
+    /// Execute a proposal that enough owners confirm, or a call that enough have signed
+    Execute(OnChain<multisig::Execute>),
+    /// Sign a call of the multisig off chain, into a file
+    Sign(OnChain<signatures::Sign>),
+    /// Put the signatures of several files into one
+    Combine(OnChain<signatures::Combine>),
+    /// Show the contracts, the owners and the proposals
+    Show(OnChain<multisig::Show>),
+    /// How far the results of peers are on their way to the chain
+    Settle(Family<settle::Command>),
+    /// Distribute rewards to many accounts by one root
+    Rewards(Family<rewards::Command>),
+    /// The validator set of the registry, and the next one
+    Registry(Family<registry::Command>),
+    /// The validators' BLS keys, with which many sign for the price of one
+    Bls(Family<bls::Command>),
+    /// Verify a certificate as a light client: offline, against the genesis
+    VerifyCertificate(OnChain<verify_certificate::VerifyCertificate>),
+    /// List the proposals that are pending, with who is missing
+    List(OnChain<multisig::List>),
+    /// Report what transactions cost
+    Gas(OnChain<gas::Gas>),
+    /// Measure how fast it is
+    Bench {
+        #[command(subcommand)]
+        command: bench::Command,
+    },
+    /// Do sequential work that anyone can check
+    Aow {
+        #[command(subcommand)]
+        command: aow::Command,
+    },
+    /// Race for proofs of work, and keep the ledger of the races
+    Pow {
+        #[command(subcommand)]
+        command: pow::Command,
+    },
+    /// Simulate a network in virtual time
+    Sim {
+        #[command(subcommand)]
+        command: sim::Command,
+    },
+    /// The settlement networks that are known, and whether one can be relied on
+    Network(Family<network::Command>),
+    /// Run a development chain
+    Anvil(OnChain<anvil::Anvil>),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Completions),
+}
+
+/// How a command says what it has to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// As JSON.
+    pub(crate) json: bool,
+    /// How much of its log, from 0 on.
+    pub(crate) verbosity: u8,
+    /// It is a peer, which logs as its configuration says.
+    pub(crate) is_peer: bool,
+}
+
+impl Manner {
+    /// As the arguments of the command have it, whichever it is.
+    fn of(matches: &ArgMatches) -> Self {
+        let (mut path, mut deepest) = (Vec::new(), matches);
+        while let Some((name, inner)) = deepest.subcommand() {
+            path.push(name);
+            deepest = inner;
+        }
+        let flag = |name| deepest.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or_default();
+        Self {
+            json: flag("json"),
+            verbosity: deepest.try_get_one("verbose").ok().flatten().copied().unwrap_or_default(),
+            is_peer: path == ["l1", "node"],
+        }
+    }
+}
+
+/// What the arguments of this process ask for, and how it is to be said. Arguments that are wrong end the process.
+pub(crate) fn parse() -> (Command, Manner) {
+    let command = Cli::command();
+    let help = help::grouped(&command);
+    let mut command = command.override_help(help);
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli.command, Manner::of(&matches)))
+    });
+    parsed.unwrap_or_else(|error| {
+        let as_json = std::env::args_os().any(|argument| argument == "--json");
+        failure::of_arguments(&error.format(&mut command), as_json)
+    })
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::Bench { command } => bench::run(command).await,
+        Command::Aow { command } => aow::run(command).await,
+        Command::Pow { command } => pow::run(command).await,
+        Command::Sim { command } => sim::run(command),
+        Command::Completions(completions) => completions::run(&completions),
+        Command::L1(family) => with(family.parts(), l1::run).await,
+        Command::Keys(family) => with(family.parts(), keys::run).await,
+        Command::Settle(family) => with(family.parts(), settle::run).await,
+        Command::Rewards(family) => with(family.parts(), rewards::run).await,
+        Command::Registry(family) => with(family.parts(), registry::run).await,
+        Command::Bls(family) => with(family.parts(), bls::run).await,
+        Command::Network(family) => with(family.parts(), network::run).await,
+        Command::Compile(on) => with(on.parts(), compile::run).await,
+        Command::Deploy(on) => with(on.parts(), deploy::deploy).await,
+        Command::Fund(on) => with(on.parts(), deploy::fund).await,
+        Command::Propose(on) => with(on.parts(), multisig::propose).await,
+        Command::Confirm(on) => with(on.parts(), multisig::confirm).await,
+        Command::Revoke(on) => with(on.parts(), multisig::revoke).await,
+        Command::Cancel(on) => with(on.parts(), multisig::cancel).await,
+        Command::Execute(on) => with(on.parts(), multisig::execute).await,
+        Command::Sign(on) => with(on.parts(), signatures::sign).await,
+        Command::Combine(on) => with(on.parts(), signatures::combine).await,
+        Command::List(on) => with(on.parts(), multisig::list).await,
+        Command::Show(on) => with(on.parts(), multisig::show).await,
+        Command::VerifyCertificate(on) => with(on.parts(), verify_certificate::run).await,
+        Command::Gas(on) => with(on.parts(), gas::run).await,
+        Command::Anvil(on) => with(on.parts(), anvil::run).await,
+    }
+}
+
+/// Runs a command with what its shared options lead to.
+pub(crate) async fn with<T>(
+    (command, context): (T, Context),
+    run: impl AsyncFnOnce(T, &Context) -> Result<()>,
+) -> Result<()> {
+    run(command, &context).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_clash() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn whichever_command_it_is_its_own_flag_asks_for_json() {
+        let manner = |line: &str| Manner::of(&Cli::command().get_matches_from(line.split(' ')));
+        assert!(manner("dtn-cli l1 status --json").json);
+        assert_eq!(manner("dtn-cli l1 status"), Manner::default());
+        assert!(manner("dtn-cli pow ledger --json").json, "one without the shared options");
+        assert!(!manner("dtn-cli demo --json report.json").json, "where it names a file, people are told");
+        assert_eq!(manner("dtn-cli l1 status -vv").verbosity, 2);
+        assert!(manner("dtn-cli l1 node peers/0").is_peer);
+    }
+}
