@@ -39,7 +39,7 @@ mod wire;
 
 pub use api::{
     ApiClient, BEHIND, BUSY, BlockView, CertifiedHeader, MAX_RESULTS, MAX_SUBMITTED, MAX_WAIT_MS, MiningStatus,
-    NOT_ADMITTED, NotAdmitted, RefusalKind, Status, SubmitOutcome, UNAVAILABLE, Verification, Vitals,
+    NEEDS_WEBSOCKET, NOT_ADMITTED, NotAdmitted, RefusalKind, Status, SubmitOutcome, UNAVAILABLE, Verification, Vitals,
 };
 pub use feed::FinalizedBlock;
 pub use identity::peer_id;

@@ -3,6 +3,7 @@
 mod calls;
 mod connection;
 mod gate;
+mod ids;
 mod refusal;
 mod server;
 
@@ -55,6 +56,9 @@ pub const BUSY: i32 = -32003;
 
 /// JSON-RPC error code: the node has not reached the height from which it is to answer; the data has its `height`.
 pub const BEHIND: i32 = -32004;
+
+/// JSON-RPC error code: the call is a subscription, and came over HTTP; it has to come over a WebSocket.
+pub const NEEDS_WEBSOCKET: i32 = -32005;
 
 /// How a peer is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
