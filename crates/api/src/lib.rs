@@ -38,6 +38,9 @@ pub const BUSY: i32 = -32003;
 /// JSON-RPC error code: the node has not reached the height from which it is to answer; the data has its `height`.
 pub const BEHIND: i32 = -32004;
 
+/// JSON-RPC error code: the call is a subscription, and came over HTTP; it has to come over a WebSocket.
+pub const NEEDS_WEBSOCKET: i32 = -32005;
+
 /// The calls that a peer answers.
 #[rpc(server, client, namespace = "dtn")]
 pub trait Api {

@@ -45,8 +45,8 @@ pub(crate) fn build(key: &Keypair, handshakes: Handshakes) -> Result<Boxed<Authe
     let noise = noise::Config::new(key).map_err(|error| NodeError::Network(error.to_string()))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
-    // Votes are small and must not wait for one another.
     let places = handshakes.clone();
+    // Votes are small and must not wait for one another.
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .and_then(move |stream, point| hear(stream, point, places))
         .upgrade(Version::V1Lazy)
@@ -68,6 +68,7 @@ fn or_quic(key: &Keypair, other: Boxed<Authenticated>) -> Boxed<Authenticated> {
 
     let mut config = quic::Config::new(key);
     config.handshake_timeout = HANDSHAKE_TIMEOUT;
+    config.max_concurrent_stream_limit = MAX_STREAMS as u32;
     quic::tokio::Transport::new(config)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(Closing::new(muxer))))
         .or_transport(other)

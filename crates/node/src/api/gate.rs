@@ -16,6 +16,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     MAX_REQUEST,
     calls::{Budget, SMALL_REQUEST},
+    ids,
 };
 
 /// How long a request may take to come, and a long one to be answered.
@@ -87,7 +88,7 @@ impl Gate {
             Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(response::too_large(MAX_REQUEST as u32)),
             Ok(Err(_)) | Err(_) => return Err(response::malformed()),
         };
-        Ok(Admitted { request: HttpRequest::from_parts(head, HttpBody::from(body.to_vec())), long })
+        Ok(Admitted { request: HttpRequest::from_parts(head, HttpBody::from(ids::checked(&body))), long })
     }
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod connection;
 mod gate;
+mod ids;
 mod refusal;
 mod server;
 

@@ -12,12 +12,16 @@ use std::{
     time::Duration,
 };
 
-use dtn_api::ApiServer as _;
+use dtn_api::{ApiServer as _, NEEDS_WEBSOCKET};
 use hyper::{StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jsonrpsee::server::{
-    BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, Server, ServerConfig, ServerHandle, StopHandle,
-    TowerService, http::response, middleware::rpc::RpcServiceBuilder, stop_channel, ws,
+use jsonrpsee::{
+    Extensions, RpcModule,
+    server::{
+        BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, Server, ServerConfig, ServerHandle,
+        StopHandle, TowerService, http::response, middleware::rpc::RpcServiceBuilder, stop_channel, ws,
+    },
+    types::{ErrorObject, Params},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -123,8 +127,9 @@ impl ApiListener {
         let (stop, handle) = stop_channel();
         let budget = Budget::new();
         let max_block = node.reader().genesis().max_block_bytes;
-        let methods = Methods::from(node.clone().into_rpc());
-        let service = |max_request| {
+        let calls = node.clone().into_rpc();
+        let without_subscriptions = without_subscriptions(calls.clone());
+        let service = |max_request, methods: Methods| {
             let config = ServerConfig::builder()
                 .max_request_body_size(max_request)
                 .max_response_body_size(u32::try_from(max_block.saturating_mul(JSON_FACTOR)).unwrap_or(u32::MAX))
@@ -136,14 +141,29 @@ impl ApiListener {
                 .build();
             let calls = RpcServiceBuilder::new().layer(CallsLayer(budget.clone()));
             let server = Server::builder().set_config(config).set_rpc_middleware(calls).to_service_builder();
-            server.build(methods.clone(), stop.clone())
+            server.build(methods, stop.clone())
         };
-        let (http, ws) = (service(MAX_REQUEST as u32), service(MAX_MESSAGE));
+        let http = service(MAX_REQUEST as u32, without_subscriptions.into());
+        let ws = service(MAX_MESSAGE, calls.into());
         let gate = Gate::new(names, budget.clone());
         let seats = Seats::new(max_connections());
         runtime.spawn(accept(listener, Arc::new(Shared { node, gate, http, ws, stop, seats })));
         Ok(Serving { runtime: Some(runtime), handle })
     }
+}
+
+/// The calls for those who cannot be told anything later: instead of subscribing they learn what that takes.
+fn without_subscriptions(mut calls: RpcModule<NodeHandle>) -> RpcModule<NodeHandle> {
+    const REASON: &str = "subscriptions need a WebSocket: connect to ws:// at the same address";
+    let subscriptions: Vec<_> = calls.method_names().filter(|name| name.contains("ubscribe")).collect();
+    for name in subscriptions {
+        calls.remove_method(name);
+        let refuse = |_: Params<'_>, _: &NodeHandle, _: &Extensions| {
+            Err::<(), _>(ErrorObject::owned(NEEDS_WEBSOCKET, REASON, None::<()>))
+        };
+        calls.register_method(name, refuse).expect("its name was just freed");
+    }
+    calls
 }
 
 /// Lets the threads that vote and settle go first where processors are short. Only Linux has priorities of threads.

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use dtn_api::{ApiClient, BEHIND, BUSY, RefusalKind, SubmitOutcome};
+use dtn_api::{ApiClient, BEHIND, BUSY, NEEDS_WEBSOCKET, RefusalKind, SubmitOutcome};
 use dtn_node::Node;
 use dtn_primitives::*;
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
@@ -223,6 +223,39 @@ async fn pages_and_rebound_names_get_nothing() {
     assert!(raw(address, &get("/metrics", &format!("Host: {address}\r\n"))).await.starts_with("HTTP/1.1 200"));
     let own = format!("Host: {address}\r\nOrigin: http://{address}\r\n");
     assert!(raw(address, &get("/health", &own)).await.starts_with("HTTP/1.1 200"));
+    cluster.shutdown().await;
+}
+
+/// The answer to a JSON-RPC request over HTTP that is sent as it is.
+async fn posted(address: SocketAddr, request: &str) -> serde_json::Value {
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let answer = raw(address, &format!("{head}Content-Length: {}\r\n\r\n{request}", request.len())).await;
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_subscribes_over_http_is_told_to_use_a_websocket() {
+    let cluster = Cluster::start(4).await;
+    for method in ["dtn_subscribeFinalized", "dtn_unsubscribeFinalized"] {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[]}}"#);
+        let answer = posted(api(&cluster, 0), &call).await;
+        assert_eq!(answer["error"]["code"], NEEDS_WEBSOCKET, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("WebSocket"), "{answer}");
+    }
+    websocket(&cluster, 0, 1).await.subscribe_finalized(None).await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_id_is_none_is_an_invalid_request_and_no_notification() {
+    let cluster = Cluster::start(4).await;
+    let call = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"dtn_status"}}"#);
+    let is_invalid = |answer: &serde_json::Value| answer["error"]["code"] == -32600 && answer["id"].is_null();
+    let answer = posted(api(&cluster, 0), &call(r#"{"a":1}"#)).await;
+    assert!(is_invalid(&answer) && answer["error"]["message"] == "Invalid request", "{answer}");
+    let batch = posted(api(&cluster, 0), &format!("[{},{}]", call("[]"), call("7"))).await;
+    assert!(is_invalid(&batch[0]), "{batch}");
+    assert_eq!((&batch[1]["id"], batch[1]["result"]["nodes"].as_u64()), (&7.into(), Some(4)), "{batch}");
     cluster.shutdown().await;
 }
 
