@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dtn_consensus::Decision;
-use dtn_ledger::{Committed, Ledger, LedgerError};
+use dtn_ledger::{Committed, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS};
 use dtn_pow::{Puzzle, Races, Solution};
 use dtn_primitives::{Address, B256, Block, Claim, Payload, SecretKey, Transaction, ValidatorIndex};
 
@@ -34,9 +34,10 @@ pub(crate) struct Books {
 impl Books {
     /// Those of a replica, if hosts have a ledger in this network.
     pub(crate) fn open(members: &Members, me: ValidatorIndex) -> Option<Self> {
-        let (genesis, lengths) = members.ledger()?;
+        let (genesis, work) = members.ledger()?;
         let ledger = Ledger::in_memory(genesis.clone()).expect("the genesis is one of ours");
-        let (key, races) = (members.key(me).clone(), Races::new(*lengths));
+        let ledger = ledger.with_mempool_limits(work.limits());
+        let (key, races) = (members.key(me).clone(), Races::new(work.lengths(members.len())));
         Some(Self { ledger, key, now_ms: EPOCH_MS, races, interrupted: false })
     }
 
@@ -61,13 +62,13 @@ impl Books {
     }
 
     /// A block of what waits, or of nothing if races are over and have to end.
-    pub(crate) fn propose(&mut self, parent: B256, most: usize, empty: bool) -> Option<Arc<Block>> {
+    pub(crate) fn propose(&mut self, parent: B256, empty: bool) -> Option<Arc<Block>> {
         let ready = self.ledger.build_on(parent);
         let empty = empty || self.ledger.is_due(self.now_ms);
         if ready.transactions == 0 && !empty {
             return None;
         }
-        self.ledger.propose(parent, self.now_ms, self.key.address(), most, empty)
+        self.ledger.propose(parent, self.now_ms, self.key.address(), MAX_BLOCK_TRANSACTIONS, empty)
     }
 
     /// Whether a block may follow its parent; if so, others may follow it.

@@ -359,8 +359,7 @@ impl<P: Subject> Host<P> {
                     members.block_of(requests, (height, parent), self.me, number)
                 }
                 Source::Orders => {
-                    let most = self.proposing.most;
-                    let block = self.books.as_mut().and_then(|books| books.propose(parent, most, empty));
+                    let block = self.books.as_mut().and_then(|books| books.propose(parent, empty));
                     let Some(block) = block else { return };
                     block
                 }
