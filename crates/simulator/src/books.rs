@@ -9,6 +9,9 @@ use dtn_primitives::{Address, B256, Block, Claim, Payload, SecretKey, Transactio
 
 use crate::{Members, members::EPOCH_MS, pool::Request};
 
+/// How many transactions are sent to the primary again at a time.
+const MAX_RESENT: usize = 64;
+
 /// What a ledger has open after a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpenRaces {
@@ -26,6 +29,8 @@ pub(crate) struct Books {
     ledger: Ledger,
     key: SecretKey,
     now_ms: u64,
+    /// Something could be executed when it last looked.
+    was_waiting: bool,
     pub(crate) races: Races,
     /// The turn under way is to end now.
     pub(crate) interrupted: bool,
@@ -38,7 +43,7 @@ impl Books {
         let ledger = Ledger::in_memory(genesis.clone()).expect("the genesis is one of ours");
         let ledger = ledger.with_mempool_limits(work.limits());
         let (key, races) = (members.key(me).clone(), Races::new(work.lengths(members.len())));
-        Some(Self { ledger, key, now_ms: EPOCH_MS, races, interrupted: false })
+        Some(Self { ledger, key, now_ms: EPOCH_MS, was_waiting: false, races, interrupted: false })
     }
 
     pub(crate) fn tell_time(&mut self, now: Duration) {
@@ -59,6 +64,18 @@ impl Books {
     /// What has waited longest to be decided.
     pub(crate) fn oldest(&self) -> Option<B256> {
         self.ledger.oldest_executable()
+    }
+
+    /// What may not have reached the primary, because something has waited since the last look.
+    pub(crate) fn overdue(&mut self) -> Vec<Request> {
+        let is_waiting = self.oldest().is_some();
+        if !std::mem::replace(&mut self.was_waiting, is_waiting) || !is_waiting {
+            return Vec::new();
+        }
+        let domain = *self.ledger.domain();
+        let request =
+            |transaction: Transaction| Request { hash: transaction.hash(&domain), transaction: transaction.into() };
+        self.ledger.proposable(MAX_RESENT).into_iter().map(request).collect()
     }
 
     /// A block of what waits, or of nothing if races are over and have to end.
