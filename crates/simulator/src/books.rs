@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dtn_consensus::Decision;
-use dtn_ledger::{Committed, Ledger, LedgerError};
+use dtn_ledger::{Committed, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS};
 use dtn_pow::{Puzzle, Races, Solution};
 use dtn_primitives::{Address, B256, Block, Claim, Payload, SecretKey, Transaction, ValidatorIndex};
 
 use crate::{Members, members::EPOCH_MS, pool::Request};
+
+/// How many transactions are sent to the primary again at a time.
+const MAX_RESENT: usize = 64;
 
 /// What a ledger has open after a block.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,8 @@ pub(crate) struct Books {
     ledger: Ledger,
     key: SecretKey,
     now_ms: u64,
+    /// Something could be executed when it last looked.
+    was_waiting: bool,
     pub(crate) races: Races,
     /// The turn under way is to end now.
     pub(crate) interrupted: bool,
@@ -34,10 +39,11 @@ pub(crate) struct Books {
 impl Books {
     /// Those of a replica, if hosts have a ledger in this network.
     pub(crate) fn open(members: &Members, me: ValidatorIndex) -> Option<Self> {
-        let (genesis, lengths) = members.ledger()?;
+        let (genesis, work) = members.ledger()?;
         let ledger = Ledger::in_memory(genesis.clone()).expect("the genesis is one of ours");
-        let (key, races) = (members.key(me).clone(), Races::new(*lengths));
-        Some(Self { ledger, key, now_ms: EPOCH_MS, races, interrupted: false })
+        let ledger = ledger.with_mempool_limits(work.limits());
+        let (key, races) = (members.key(me).clone(), Races::new(work.lengths(members.len())));
+        Some(Self { ledger, key, now_ms: EPOCH_MS, was_waiting: false, races, interrupted: false })
     }
 
     pub(crate) fn tell_time(&mut self, now: Duration) {
@@ -60,14 +66,26 @@ impl Books {
         self.ledger.oldest_executable()
     }
 
+    /// What may not have reached the primary, because something has waited since the last look.
+    pub(crate) fn overdue(&mut self) -> Vec<Request> {
+        let is_waiting = self.oldest().is_some();
+        if !std::mem::replace(&mut self.was_waiting, is_waiting) || !is_waiting {
+            return Vec::new();
+        }
+        let domain = *self.ledger.domain();
+        let request =
+            |transaction: Transaction| Request { hash: transaction.hash(&domain), transaction: transaction.into() };
+        self.ledger.proposable(MAX_RESENT).into_iter().map(request).collect()
+    }
+
     /// A block of what waits, or of nothing if races are over and have to end.
-    pub(crate) fn propose(&mut self, parent: B256, most: usize, empty: bool) -> Option<Arc<Block>> {
+    pub(crate) fn propose(&mut self, parent: B256, empty: bool) -> Option<Arc<Block>> {
         let ready = self.ledger.build_on(parent);
         let empty = empty || self.ledger.is_due(self.now_ms);
         if ready.transactions == 0 && !empty {
             return None;
         }
-        self.ledger.propose(parent, self.now_ms, self.key.address(), most, empty)
+        self.ledger.propose(parent, self.now_ms, self.key.address(), MAX_BLOCK_TRANSACTIONS, empty)
     }
 
     /// Whether a block may follow its parent; if so, others may follow it.

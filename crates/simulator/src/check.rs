@@ -6,7 +6,7 @@ use dtn_consensus::{CHECKPOINT_INTERVAL, LOG_WINDOW};
 
 use crate::{
     Crash, DiskAfter, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, Source, Start, Strangers, When,
-    Work,
+    Work, pool::MAX_WAITING,
 };
 
 /// The fewest replicas that tolerate a liar.
@@ -248,7 +248,7 @@ impl Scenario {
         let ordered = self.load.source == Source::Orders;
         ensure(ordered || self.work.is_none(), "work", || "nobody orders any: load.source is not orders".into())?;
         ensure(!ordered || self.base == 0, "base", || "who orders work begins with a new network".into())?;
-        let Work { expected_hashes, hash_rate, requesters, hard_lines, easy_lines, hard_orders } =
+        let Work { expected_hashes, hash_rate, requesters, hard_lines, easy_lines, hard_orders, notes, room } =
             self.work.clone().unwrap_or_default();
         ensure((1..=MAX_HASHES).contains(&expected_hashes), "work.expected_hashes", || {
             format!("{expected_hashes}: an order takes 1 to {MAX_HASHES} hashes")
@@ -259,8 +259,11 @@ impl Scenario {
         ensure(!ordered || (self.load.clients < requesters && requesters <= MAX_CLIENTS), "work.requesters", || {
             format!("{requesters}: more than clients, and {MAX_CLIENTS} at most")
         })?;
-        let most = hard_lines.max(easy_lines).max(hard_orders);
-        ensure(most <= MAX_LINES, "work", || format!("{most}: {MAX_LINES} lines or orders for each block at most"))
+        let most = hard_lines.max(easy_lines).max(hard_orders).max(notes);
+        ensure(most <= MAX_LINES, "work", || {
+            format!("{most}: {MAX_LINES} lines, orders or notes for each block at most")
+        })?;
+        ensure((1..=MAX_WAITING).contains(&room), "work.room", || format!("{room}: 1 to {MAX_WAITING}"))
     }
 
     fn check_mining(&self) -> Result<(), Impossible> {

@@ -359,8 +359,7 @@ impl<P: Subject> Host<P> {
                     members.block_of(requests, (height, parent), self.me, number)
                 }
                 Source::Orders => {
-                    let most = self.proposing.most;
-                    let block = self.books.as_mut().and_then(|books| books.propose(parent, most, empty));
+                    let block = self.books.as_mut().and_then(|books| books.propose(parent, empty));
                     let Some(block) = block else { return };
                     block
                 }
@@ -407,7 +406,13 @@ impl<P: Subject> Host<P> {
     fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let (mut next, mut more) = (Some(input), VecDeque::new());
         while let Some(input) = next {
-            for effect in self.protocol.handle(input) {
+            let before = self.protocol.view();
+            let effects = self.protocol.handle(input);
+            if self.books.is_some() && self.protocol.view() != before {
+                // What it wished to propose on may not be what it builds on now; it wishes again for what it still wants.
+                self.wish = None;
+            }
+            for effect in effects {
                 more.extend(self.carry_out(effect, members, outcomes));
             }
             next = more.pop_front();
@@ -593,6 +598,12 @@ impl<P: Subject> Host<P> {
             self.send(To::One(peer), Packet::Request(height));
         }
         self.requests = requests.unwrap_or_default();
+        let primary = members.validators().primary(self.protocol.view(), height + 1);
+        for request in self.books.as_mut().map(Books::overdue).unwrap_or_default() {
+            if primary != self.me {
+                self.send(To::One(primary), Packet::Transaction(request));
+            }
+        }
         self.tell_waiting(members, outcomes);
     }
 

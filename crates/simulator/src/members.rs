@@ -3,7 +3,6 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use dtn_consensus::{Decision, PbftConfig};
-use dtn_pow::TurnLengths;
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Header, Mining, SecretKey, Transaction,
     VERSION, ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
@@ -37,8 +36,8 @@ pub struct Members {
     validators: ValidatorSet,
     view_timeout: Duration,
     mining: Option<Mining>,
-    /// Where hosts have the real ledger: what they begin with, and how long turns are.
-    ledger: Option<Arc<(Genesis, TurnLengths)>>,
+    /// Where hosts have the real ledger: what it begins with, and what it has to do.
+    ledger: Option<Arc<(Genesis, Work)>>,
     /// Signs transactions.
     client: SecretKey,
     filling: Arc<Filling>,
@@ -75,12 +74,12 @@ impl Members {
         };
         let domain = genesis.domain();
         let filling = Arc::new(Filling::new(Vec::new(), domain));
-        let ledger = Some(Arc::new((genesis, work.lengths(self.len()))));
+        let ledger = Some(Arc::new((genesis, work.clone())));
         Self { domain, filling, ledger, ..self }
     }
 
-    /// What the ledger of a host begins with, and how long the turns of its replica are.
-    pub(crate) fn ledger(&self) -> Option<&(Genesis, TurnLengths)> {
+    /// What the ledger of a host begins with, and what it has to do.
+    pub(crate) fn ledger(&self) -> Option<&(Genesis, Work)> {
         self.ledger.as_deref()
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dtn_ledger::MempoolLimits;
 use dtn_pow::TurnLengths;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,10 @@ pub struct Work {
     pub easy_lines: u64,
     /// Paid orders that nobody can solve, of a requester that is no client.
     pub hard_orders: u64,
+    /// Data that strangers hand in, each a new one.
+    pub notes: u64,
+    /// How many transactions of a class may wait at a replica.
+    pub room: usize,
 }
 
 impl Default for Work {
@@ -38,11 +43,18 @@ impl Default for Work {
             hard_lines: 0,
             easy_lines: 0,
             hard_orders: 0,
+            notes: 0,
+            room: MempoolLimits::default().transactions,
         }
     }
 }
 
 impl Work {
+    /// What may wait at a replica.
+    pub(crate) fn limits(&self) -> MempoolLimits {
+        MempoolLimits { transactions: self.room, ..MempoolLimits::default() }
+    }
+
     /// How long turns are at a replica of so many.
     pub(crate) fn lengths(&self, n: usize) -> TurnLengths {
         let TurnLengths { ranked, fair } = TurnLengths::default();

@@ -92,8 +92,8 @@ pub(crate) struct Setup {
     #[arg(long, help_heading = "Faults")]
     byzantine: Option<usize>,
     /// What liars do, silent without: equivocate, silent, slow, replayer, forger, wrong-view-spammer, memory-exhauster,
-    /// false-certifier, lying-state, permuter, censor, height-liar, amnesiac, slow-primary; among miners also withholder,
-    /// selfish-miner
+    /// false-certifier, lying-state, permuter, censor, height-liar, amnesiac, slow-primary, revoter; among miners also
+    /// withholder, selfish-miner
     #[arg(long, requires = "byzantine", help_heading = "Faults")]
     behaviour: Option<Kind>,
     /// More liars and crashes for good than are tolerated: no promise holds, and the run shows what comes of it

@@ -1,6 +1,6 @@
 //! As the primary has a replica that lost its disk vote again. It proposes one block to the last of the others and another
 //! one to the rest, and commits to that without telling the first; so whoever is in between decides alone. Once such a one
-//! has lost its disk, the liar offers it the other block as if nothing had been.
+//! has lost its disk, the liar offers it the other block as if nothing had been. When the view ends, it gives up.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -60,7 +60,6 @@ impl Adversary<Message> for Revoter {
             Message::Body(block) if self.proposed.contains_key(&block.header.hash()) => {
                 Message::Body(self.blocks.other(&block))
             }
-            Message::ViewChange(_) | Message::NewView(_) => return Vec::new(),
             // As if it had heard of nothing.
             Message::Greeting(greeting) => {
                 Message::Greeting(Box::new(Greeting { decided: None, vote: None, view_change: None, ..*greeting }))

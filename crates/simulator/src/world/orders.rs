@@ -15,6 +15,9 @@ use crate::{
     pool::Request,
 };
 
+/// The number of the first stranger, above those of clients.
+const STRANGERS: u64 = 1 << 32;
+
 /// A turn of a replica.
 struct Running {
     turn: Turn,
@@ -67,7 +70,13 @@ impl<P: Subject> World<'_, P> {
     /// What keeps replicas busy with each block of orders, the first of which is handed in as number `round`.
     pub(super) fn hand_in_chores(&mut self, round: u64) {
         let Load { blocks, every, clients, .. } = self.scenario.load;
-        let Work { expected_hashes, hard_lines, easy_lines, hard_orders, .. } = self.work_of_scenario();
+        let Work { expected_hashes, hard_lines, easy_lines, hard_orders, notes, .. } = self.work_of_scenario();
+        for number in 0..notes {
+            let key = Members::client_key(STRANGERS + round * notes + number);
+            let payload = Payload::Data { nonce: 0, items: vec![vec![1]].into() };
+            let request = Request::sign(payload, &key, self.members.domain());
+            self.give(request);
+        }
         let validator =
             |world: &Self, last: usize| world.members.key(ValidatorIndex((world.hosts.len() - last) as u16)).clone();
         let line = |hashes: u64| {

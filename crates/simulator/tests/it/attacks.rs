@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dtn_primitives::memo;
-use dtn_simulator::{Latency, Report, Scenario, Verdict, run_pbft, seed_or};
+use dtn_simulator::{Latency, Report, Scenario, Verdict, Work, run_pbft, seed_or};
 
 /// Seeds of each scenario in the normal tests.
 const SEEDS: u64 = 6;
@@ -113,7 +113,8 @@ fn who_fills_the_queues_makes_clients_wait_at_most_twice_as_long() {
 fn paid_orders_do_not_wait_for_other_work_and_nobody_keeps_more_of_it_open_than_its_share_or_for_ever() {
     let busy = scenario("hard-lines");
     let mut calm = busy.clone();
-    calm.work.iter_mut().for_each(|work| (work.hard_lines, work.easy_lines, work.hard_orders) = (0, 0, 0));
+    let chores = |work: &mut Work| (work.hard_lines, work.easy_lines, work.hard_orders, work.notes) = (0, 0, 0, 0);
+    calm.work.iter_mut().for_each(chores);
     let most = worst(&run_pbft(&calm)).expect("all have their winners") * 2;
     // Each takes an hour of block time.
     play_seeds(2, busy, |report| within(report, most));
