@@ -8,6 +8,7 @@ mod budgets;
 mod code;
 mod dependencies;
 mod docs;
+mod map;
 mod tree;
 
 /// Fails with all that is wrong, a line each.
