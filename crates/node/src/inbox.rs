@@ -233,7 +233,7 @@ mod tests {
     const QUIET: Remote = Remote::Validator(ValidatorIndex(2));
 
     fn height(from: Remote, height: u64) -> Event {
-        Event::Frame { from, frame: Frame::Height(height), charge: Charge::default() }
+        Event::Frame { from, frame: Frame::Height(height), _charge: Charge::default() }
     }
 
     fn said(event: &Event) -> (Remote, Option<u64>) {
@@ -264,7 +264,7 @@ mod tests {
         let (sender, mut inbox) = inbox();
         let observer = Remote::Observer(PeerId::random());
         let transactions =
-            |from| Event::Frame { from, frame: Frame::Transactions(Vec::new()), charge: Charge::default() };
+            |from| Event::Frame { from, frame: Frame::Transactions(Vec::new()), _charge: Charge::default() };
         for _ in 0..1000 {
             sender.push(transactions(LOUD));
             sender.push(transactions(observer));

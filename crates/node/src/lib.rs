@@ -21,7 +21,6 @@ mod identity;
 mod inbox;
 mod lines;
 mod link;
-#[allow(dead_code)] // its callers follow
 mod metrics;
 mod miner;
 mod monitoring;

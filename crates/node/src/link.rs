@@ -213,14 +213,16 @@ pub(crate) struct Reports {
 
 /// Room that a frame takes up until the core has dealt with all of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Charge(#[allow(dead_code)] Option<Arc<OwnedSemaphorePermit>>);
+pub(crate) struct Charge {
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 impl Charge {
     /// Waits until there is room for whatever so many bytes may become.
     async fn acquire(room: &Arc<Semaphore>, limits: &LinkLimits, bytes: usize) -> Self {
         let charge = bytes.saturating_mul(DECODED_PER_BYTE).max(FRAME_CHARGE).min(limits.unread_bytes);
         let permit = room.clone().acquire_many_owned(u32::try_from(charge).unwrap_or(u32::MAX)).await;
-        Self(permit.ok().map(Arc::new))
+        Self { _room: permit.ok().map(Arc::new) }
     }
 }
 
@@ -333,7 +335,7 @@ async fn run(
                 frame => frame,
             };
             for frame in pieces(frame) {
-                if !events.push(Event::Frame { from: peer, frame, charge: charge.clone() }) {
+                if !events.push(Event::Frame { from: peer, frame, _charge: charge.clone() }) {
                     return Ok(());
                 }
             }

@@ -18,7 +18,6 @@ use dtn_primitives::ValidatorIndex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
-        MetricType,
         counter::Counter,
         family::{Family, MetricConstructor},
         gauge::Gauge,
@@ -152,14 +151,24 @@ pub(crate) struct Watched {
 }
 
 /// One metric as the documentation lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Description {
+#[cfg(test)]
+#[derive(Debug)]
+struct Description {
     /// As Prometheus stores it.
-    pub(crate) name: String,
+    name: String,
     /// Counter, gauge or histogram.
-    pub(crate) kind: String,
+    kind: String,
     /// What it tells.
-    pub(crate) help: &'static str,
+    help: &'static str,
+}
+
+#[cfg(test)]
+impl Description {
+    fn new(name: &str, help: &'static str, metric: &impl Metric) -> Self {
+        let kind = metric.metric_type();
+        let suffix = if matches!(kind, prometheus_client::metrics::MetricType::Counter) { "_total" } else { "" };
+        Self { name: format!("dtn_{name}{suffix}"), kind: kind.as_str().into(), help }
+    }
 }
 
 /// The handles of one peer's link.
@@ -245,17 +254,17 @@ impl std::ops::Deref for Metrics {
     }
 }
 
-/// Registers metrics and remembers what they are.
+/// Registers metrics.
 struct Registrar {
     registry: Registry,
+    #[cfg(test)]
     descriptions: Vec<Description>,
 }
 
 impl Registrar {
     fn add<M: Metric + Clone>(&mut self, name: &'static str, help: &'static str, metric: M) -> M {
-        let kind = metric.metric_type();
-        let suffix = if matches!(kind, MetricType::Counter) { "_total" } else { "" };
-        self.descriptions.push(Description { name: format!("dtn_{name}{suffix}"), kind: kind.as_str().into(), help });
+        #[cfg(test)]
+        self.descriptions.push(Description::new(name, help, &metric));
         // The registry ends the help with a full stop of its own.
         self.registry.register(name, help.trim_end_matches('.'), metric.clone());
         metric
@@ -279,7 +288,12 @@ impl MetricConstructor<Histogram> for Buckets {
 impl Metrics {
     /// The metrics of a peer among so many validators.
     pub(crate) fn new(validators: usize, watched: Watched) -> Self {
-        let mut new = Registrar { registry: Registry::with_prefix("dtn"), descriptions: Vec::new() };
+        let registry = Registry::with_prefix("dtn");
+        let mut new = Registrar {
+            registry,
+            #[cfg(test)]
+            descriptions: Vec::new(),
+        };
         let build: Family<Build, Gauge> =
             new.metric("build_info", "Always 1; its label is the version of the program.");
         build.get_or_create(&Build { version: crate::VERSION }).set(1);
@@ -421,7 +435,7 @@ impl Metrics {
 
     /// What there is, for the documentation.
     #[cfg(test)]
-    pub(crate) fn descriptions(&self) -> &[Description] {
+    fn descriptions(&self) -> &[Description] {
         &self.descriptions
     }
 

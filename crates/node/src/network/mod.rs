@@ -135,8 +135,7 @@ pub(crate) enum Event {
         from: Remote,
         frame: Frame,
         /// Held until the frame was dealt with.
-        #[allow(dead_code)]
-        charge: Charge,
+        _charge: Charge,
     },
     /// A peer wants something.
     Requested { request: Vec<u8>, from: Requester },
