@@ -16,7 +16,6 @@ use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
-    connection::ConnectError,
     deploy::Deployment,
     dev_keys::dev_key,
     gas_ledger::GasLedger,
@@ -94,13 +93,7 @@ impl Context {
 
     /// Connects to the chosen network.
     pub(crate) async fn connect(&self) -> Result<Chain> {
-        let network = self.network()?;
-        match Chain::connect(&network).await {
-            Err(error @ ConnectError::Unreachable { .. }) if network.is_local() => {
-                bail!("{error}; `dtn-cli anvil` starts a development chain")
-            }
-            connected => Ok(connected?),
-        }
+        Ok(Chain::connect(&self.network()?).await?)
     }
 
     /// Connects to the chosen network; starts a development chain for this command where there is none and none was

@@ -222,7 +222,8 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
 /// What may help against an error, if anything is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        cause.downcast_ref().and_then(of_client).or_else(|| cause.downcast_ref().and_then(of_testbed))
+        let of_testbed = || cause.downcast_ref().and_then(of_testbed);
+        cause.downcast_ref().and_then(of_client).or_else(of_testbed).or_else(|| of_connection(cause.downcast_ref()?))
     })
 }
 
@@ -236,6 +237,15 @@ fn of_client(error: &ClientError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+fn of_connection(error: &ConnectError) -> Option<String> {
+    match error {
+        ConnectError::Unreachable { network, .. } if network == "local" => {
+            Some("`dtn-cli anvil` starts a development chain".into())
+        }
+        _ => None,
+    }
 }
 
 fn of_testbed(error: &TestbedError) -> Option<String> {
