@@ -71,7 +71,7 @@ fn quote(error: &anyhow::Error) -> Option<&Quote> {
     }
 }
 
-/// The code of a failure and what belongs to it. Codes stay what they are; docs/cli.md lists them.
+/// The code of a failure and what belongs to it. Codes stay what they are; docs/start/cli.md lists them.
 fn code(error: &anyhow::Error) -> (&'static str, Value) {
     error.chain().find_map(code_of).unwrap_or(("failed", Value::Null))
 }

@@ -16,7 +16,7 @@ fn commands(page: &str) -> Vec<String> {
 
 #[test]
 fn every_command_of_the_guide_to_sequential_work_runs_in_its_order() {
-    let blocks = commands("aow.md");
+    let blocks = commands("protocols/aow.md");
     assert!(blocks.len() >= 8, "{blocks:?}");
     let directory = tempfile::tempdir().expect("a directory");
     let binary = Path::new(env!("CARGO_BIN_EXE_dtn-cli"));

@@ -41,12 +41,12 @@ const CRATES: [(&str, usize); 16] = [
 /// What is over its budget: a crate, a file, or a file and a function in it, and its lines.
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
-    // crates
-    ("cli", 13554),
-    ("crates/ledger", 6330),
-    ("crates/node", 10984),
-    ("crates/settlement", 7618),
-    ("crates/simulator", 8622),
+    // crates, to the next hundred
+    ("cli", 13600),
+    ("crates/ledger", 6400),
+    ("crates/node", 11000),
+    ("crates/settlement", 7700),
+    ("crates/simulator", 8700),
     // files
     ("crates/consensus/tests/it/nakamoto.rs", 710),
     ("crates/node/src/core/mod.rs", 659),

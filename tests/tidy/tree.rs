@@ -5,8 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is made, fetched or private, and nobody's text.
-const SKIPPED: [&str; 7] = ["target", "node_modules", "out", "cache", "broadcast", "corpus", "keys"];
+/// What is made or fetched, wherever it is.
+const MADE: [&str; 2] = ["target", "node_modules"];
+
+/// The same, by its path from the root.
+const MADE_HERE: [&str; 5] = ["contracts/out", "contracts/cache", "broadcast", "fuzz/corpus", "fuzz/artifacts"];
 
 /// A file with its path from the root, by `/`.
 pub(crate) struct Text {
@@ -27,7 +30,8 @@ pub(crate) fn texts(extensions: &[&str]) -> Vec<Text> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            if name.starts_with('.') || SKIPPED.contains(&name) {
+            let made = MADE.contains(&name) || MADE_HERE.iter().any(|here| path == root.join(here));
+            if name.starts_with('.') || made {
                 continue;
             }
             if path.is_dir() {

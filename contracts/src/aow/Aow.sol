@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 /// @title The arithmetic of AOW: sequential work that is slow to do and cheap to check
 /// @notice The field is the integers modulo {P}. A step of the work is x' = (x - ALPHA)^(1/3); every element has exactly
 /// one cube root, since 3 does not divide P - 1. Going back, x = x'^3 + ALPHA, is two multiplications and an addition, and
-/// is what a contract does. docs/formats.md defines the start and the packing.
+/// is what a contract does. docs/reference/formats.md defines the start and the packing.
 library Aow {
     /// @notice The order of the field, a prime: 2^128 - 45 * 2^40 + 1.
     uint256 internal constant P = 0xffffffffffffffffffffd30000000001;

@@ -5,7 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {Distribution, Evidence, Header, Result, VoteKind} from "./Types.sol";
 
 /// @title Hashes of the structures that the L1 and the contracts share
-/// @notice docs/formats.md defines them; the golden vectors beside the Rust implementation pin them.
+/// @notice docs/reference/formats.md defines them; the golden vectors beside the Rust implementation pin them.
 library Formats {
     /// @notice Type of the network's EIP-712 domain. It names no contract, since votes exist before contracts do.
     bytes32 internal constant DOMAIN_TYPEHASH =

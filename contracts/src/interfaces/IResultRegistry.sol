@@ -29,7 +29,7 @@ interface IResultRegistry {
 
     /// @notice Registers the caller's key for good, as a validator of this or of a later epoch.
     /// @param key A point of G2.
-    /// @param proof A point of G1: the signature by the key of its account and itself, see docs/formats.md.
+    /// @param proof A point of G1: the signature by the key of its account and itself, see docs/reference/formats.md.
     function registerKey(bytes calldata key, bytes calldata proof) external;
 
     /// @notice Publishes the keys of current validators, with which they can sign together in this epoch.

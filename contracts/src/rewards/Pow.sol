@@ -6,8 +6,8 @@ import {Result, Solution} from "../formats/Types.sol";
 
 /// @title The check of a race's work
 /// @notice A result of a race says by hashes what it is for and how it was earned. The bytes behind the hashes say how
-/// much work was asked for and which nonce shows it; one SHA-256 then says whether that is so. docs/formats.md defines
-/// the encodings.
+/// much work was asked for and which nonce shows it; one SHA-256 then says whether that is so.
+/// docs/reference/formats.md defines the encodings.
 /// @dev Whoever signed the two payloads, that the race began with the order's block and that no claim beside this one had
 /// a lower hash is the validators' part: none of it is looked at here. Neither are the fields of the order before its
 /// reward: its hash covers them, and nothing here depends on them.

@@ -6,7 +6,7 @@ import {Council} from "../../src/wallet/Council.sol";
 import {Proposal, Proposals} from "../../src/wallet/Proposal.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
 
-/// @notice Properties of the packed words, for halmos, which tries all values at once. See docs/assurance.md.
+/// @notice Properties of the packed words, for halmos, which tries all values at once. See docs/concepts/assurance.md.
 contract PackingSymbolic {
     uint256 private constant MAX_OWNERS = 200;
 

@@ -41,5 +41,5 @@ pub use start::Start;
 
 /// The guide's code is compiled and run with the documentation's tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/aow.md")]
+#[doc = include_str!("../../../docs/protocols/aow.md")]
 struct Guide;

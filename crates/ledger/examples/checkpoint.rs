@@ -76,7 +76,7 @@ fn on_processor() -> Duration {
     Duration::from_nanos(times.split_whitespace().next().map_or(0, |nanos| nanos.parse().unwrap()))
 }
 
-/// A state of many accounts under a quorum's signatures, laid out as docs/formats.md says.
+/// A state of many accounts under a quorum's signatures, laid out as docs/reference/formats.md says.
 fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
     let mut buckets: BTreeMap<u16, BTreeMap<Address, (u64, u64)>> = BTreeMap::new();
     for number in 0..accounts {

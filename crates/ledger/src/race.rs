@@ -19,7 +19,7 @@ use crate::Refusal;
 ///
 /// What a liar can gain as the primary is twice [`TOLERANCE_MS`]: it may keep out what others find in that time, and is
 /// believed what it finds then itself. With the window fifteen times as long, a quarter of the hash rate wins no more than
-/// 26.3 % of the races, however short they are; see `docs/pow.md`.
+/// 26.3 % of the races, however short they are; see `docs/protocols/pow.md`.
 pub const CLAIM_WINDOW_MS: u64 = 1_500;
 
 /// By how much two validators may differ about how long after a race's first claim another came, in milliseconds: their

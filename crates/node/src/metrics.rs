@@ -700,7 +700,7 @@ mod tests {
     /// Set `UPDATE_DOCS=1` to write the table.
     #[test]
     fn the_documentation_lists_every_metric() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operation.md");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operate/operation.md");
         let text = std::fs::read_to_string(file).unwrap();
         let (begin, end) = ("<!-- metrics -->\n", "<!-- end of metrics -->");
         let (before, rest) = text.split_once(begin).unwrap();
@@ -712,7 +712,7 @@ mod tests {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(file, format!("{before}{begin}{table}{end}{after}")).unwrap();
         } else {
-            assert_eq!(listed, table, "docs/operation.md is out of date: UPDATE_DOCS=1 writes it");
+            assert_eq!(listed, table, "docs/operate/operation.md is out of date: UPDATE_DOCS=1 writes it");
         }
     }
 }

@@ -474,9 +474,9 @@ mod tests {
         }
         let mut all = Vec::new();
         keys("", &toml::Table::try_from(full()).unwrap(), &mut all);
-        let text = include_str!("../../../docs/operation.md");
+        let text = include_str!("../../../docs/operate/operation.md");
         for key in all {
-            assert!(text.contains(&format!("| `{key}` |")), "docs/operation.md does not list the key {key}");
+            assert!(text.contains(&format!("| `{key}` |")), "docs/operate/operation.md does not list the key {key}");
         }
     }
 }

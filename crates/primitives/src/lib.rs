@@ -5,7 +5,7 @@
 //! multisig's owners derive from it. Every signature is over an EIP-712 digest in the network's own [`Domain`], so a
 //! signature of one kind, network, view or height is never valid as another, and a PBFT commit vote is at the same
 //! time what the settlement contract checks. A BLS key beside it, which its account registers, lets a large validator
-//! set sign together at the price of one signature. The bytes are specified in `docs/formats.md`.
+//! set sign together at the price of one signature. The bytes are specified in `docs/reference/formats.md`.
 
 mod batch;
 mod block;

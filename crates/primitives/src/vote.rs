@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet, memo};
 
-/// The typed structs of EIP-712, named and ordered as in `docs/formats.md`.
+/// The typed structs of EIP-712, named and ordered as in `docs/reference/formats.md`.
 mod typed {
     alloy_sol_types::sol! {
         struct PrePrepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }

@@ -19,7 +19,8 @@ use crate::{
     sender::Call,
 };
 
-/// From how many signers on an aggregate costs less gas than signatures one by one: `docs/benchmarks.md` has the figures.
+/// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the
+/// figures.
 pub const BLS_BREAK_EVEN: usize = 32;
 
 /// The BLS key of a validator, which follows from its secret key: one secret is kept instead of two.

@@ -78,7 +78,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  dtn-cli l1 node .dtn/peers/0\n  \
         dtn-cli l1 node .dtn/peers/0 --log-format json --set view_timeout_ms=500\n\n\
         Every key of node.toml can be overridden: by a variable, as DTN_NODE_LOG__LEVEL=debug, and by --set, as\n\
-        --set log.level=debug; the later wins. docs/operation.md lists the keys.")]
+        --set log.level=debug; the later wins. docs/operate/operation.md lists the keys.")]
     Node(node::Options),
     /// Sign orders, hand them in and wait until they are final (a quorum of peers says so).
     #[command(after_help = "Examples:\n  dtn-cli l1 submit examples/transactions.jsonl\n  \
@@ -102,7 +102,9 @@ pub(crate) enum Command {
         from: Option<u64>,
     },
     /// Say what is wrong with the network or a peer, and what to do about it.
-    #[command(after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operation.md explains each check.")]
+    #[command(
+        after_help = "Exit codes: 0 healthy, 1 a problem was found. docs/operate/operation.md explains each check."
+    )]
     Doctor {
         /// Only what concerns this peer.
         #[arg(long, value_name = "N")]
@@ -134,7 +136,7 @@ pub(crate) enum Command {
     /// Say that a validator's key has never signed a vote, so that its peer votes from its first start on.
     #[command(after_help = "Example:\n  dtn-cli l1 never-voted .dtn/peers/0\n\n\
         Only for a key that was made by hand and never used. Without, a peer without a store takes it for lost and is\n\
-        silent until it cannot contradict what it may have said. docs/operation.md tells more.")]
+        silent until it cannot contradict what it may have said. docs/operate/operation.md tells more.")]
     NeverVoted {
         /// The peer's folder.
         peer: PathBuf,
@@ -158,7 +160,7 @@ pub(crate) enum Command {
     },
     /// Bring the store of a stopped peer to this version of the program.
     #[command(after_help = "Example:\n  dtn-cli l1 migrate .dtn/peers/0\n\n\
-        The store as it was stays beside it. docs/operation.md says what each version keeps.")]
+        The store as it was stays beside it. docs/operate/operation.md says what each version keeps.")]
     Migrate {
         /// The peer's folder.
         peer: PathBuf,

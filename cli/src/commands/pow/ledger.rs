@@ -49,7 +49,7 @@ enum Format {
 The entries are those of the network's final blocks, each verified against the genesis: from its peers, or from their stores if
 none runs. Each entry names the hash of the one before it, and has what it takes to check it: --check verifies the links, the
 signatures and the work, and with --genesis also that those who signed are the network's. It cannot see that the last entries
-are missing: compare the number of entries, which it prints. docs/formats.md defines the entries.
+are missing: compare the number of entries, which it prints. docs/reference/formats.md defines the entries.
 
 Exit codes: 0 right, 1 wrong; the first entry that is wrong is named by its number, and the file is left as it is.")]
 pub(crate) struct ShowLedger {

@@ -8,7 +8,7 @@ use crate::{
     Vote, VoteKind,
 };
 
-/// The typed structs of EIP-712, named and ordered as in `docs/formats.md`.
+/// The typed structs of EIP-712, named and ordered as in `docs/reference/formats.md`.
 mod typed {
     alloy_sol_types::sol! {
         struct Rotation { uint64 epoch; address[] validators; }

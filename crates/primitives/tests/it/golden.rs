@@ -1,5 +1,5 @@
-//! Golden vectors: the formats of `docs/formats.md` byte for byte. The forge tests check the same file, so Rust and
-//! Solidity cannot drift apart unnoticed. `UPDATE_VECTORS=1` rewrites the file after a deliberate change of format.
+//! Golden vectors: the formats of `docs/reference/formats.md` byte for byte. The forge tests check the same file, so Rust
+//! and Solidity cannot drift apart unnoticed. `UPDATE_VECTORS=1` rewrites the file after a deliberate change of format.
 
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "bls")]

@@ -36,7 +36,7 @@ const SAFE: &str = "node_modules/@safe-global/safe-smart-account";
 
 Every figure is a receipt's, on an anvil that ends with the command: 3 of 5 owners and 4 validators unless said. Safe is
 measured in the same run where npm has installed its contracts (scripts/setup does); the other wallets' figures are cited in
-docs/benchmarks.md.")]
+docs/concepts/benchmarks.md.")]
 pub(crate) struct Gas {
     /// The folder of the npm package @safe-global/safe-smart-account
     #[arg(long, value_name = "DIR", default_value = SAFE)]

@@ -120,7 +120,7 @@ pub(super) fn silent(seen: &Observation) -> Vec<Finding> {
         let what =
             format!("{voting} validators vote, and {} are needed: {} do not vote yet", seen.quorum, silent.len());
         let next = "start those that are down, with their stores. If more have lost their stores at one time than are \
-                    tolerated, nothing becomes final any more; docs/recovery.md says what is left";
+                    tolerated, nothing becomes final any more; docs/protocols/recovery.md says what is left";
         return vec![finding(Problem, None, what, next)];
     }
     let what = "it does not vote yet: it asks the others, catches up, or has lost its store";

@@ -51,7 +51,7 @@ pub(super) fn answers(seen: &Observation) -> Vec<Finding> {
 /// A `node.toml` that is not valid.
 pub(super) fn configuration(seen: &Observation) -> Vec<Finding> {
     let invalid = seen.peers.iter().filter_map(|peer| Some((peer, peer.local.as_ref()?.config.as_ref().err()?)));
-    let next = "correct it; docs/operation.md lists the keys";
+    let next = "correct it; docs/operate/operation.md lists the keys";
     invalid.map(|(peer, error)| finding(Problem, peer.index, error.clone(), next)).collect()
 }
 

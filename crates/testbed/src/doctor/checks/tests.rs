@@ -108,9 +108,9 @@ fn silence(seen: &mut Observation, index: usize) {
 
 #[test]
 fn the_documentation_explains_every_check() {
-    let text = include_str!("../../../../../docs/operation.md");
+    let text = include_str!("../../../../../docs/operate/operation.md");
     for (name, _) in ALL {
-        assert!(text.contains(&format!("| `{name}` |")), "docs/operation.md does not explain the check {name}");
+        assert!(text.contains(&format!("| `{name}` |")), "docs/operate/operation.md does not explain the check {name}");
     }
 }
 
