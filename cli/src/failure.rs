@@ -78,26 +78,8 @@ fn code(error: &anyhow::Error) -> (&'static str, Value) {
 
 fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     let none = |code| Some((code, Value::Null));
-    if let Some(error) = cause.downcast_ref::<ClientError>() {
-        return Some(match error {
-            ClientError::Refused { kind, .. } => ("refused", json!(kind)),
-            ClientError::TooFew { answers, peers, need } => {
-                ("too_few_answers", json!({ "answers": answers, "peers": peers, "need": need }))
-            }
-            ClientError::NoAccord { answers, peers, quorum } => {
-                ("no_accord", json!({ "answers": answers, "peers": peers, "quorum": quorum }))
-            }
-            ClientError::NotFinal { transaction, height, .. } => {
-                ("not_final", json!({ "transaction": transaction, "height": height }))
-            }
-            ClientError::NotYet(height) => ("not_yet", json!({ "height": height })),
-            ClientError::Gone(height) => ("gone", json!({ "height": height })),
-            ClientError::Silent(_) => ("no_answer", Value::Null),
-            ClientError::Wrong(_) | ClientError::OtherAnswer(_) => ("wrong_answer", Value::Null),
-            ClientError::Genesis(_) => ("genesis", Value::Null),
-            ClientError::Connect { address, .. } => ("bad_address", json!({ "address": address })),
-            ClientError::Store(_) => ("store", Value::Null),
-        });
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_network(error));
     }
     if let Some(error) = cause.downcast_ref::<TestbedError>() {
         return match error {
@@ -152,6 +134,29 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         return none("runs_already");
     }
     of_chain(cause)
+}
+
+/// The same for what a network answers.
+fn of_network(error: &ClientError) -> (&'static str, Value) {
+    match error {
+        ClientError::Refused { kind, .. } => ("refused", json!(kind)),
+        ClientError::TooFew { answers, peers, need } => {
+            ("too_few_answers", json!({ "answers": answers, "peers": peers, "need": need }))
+        }
+        ClientError::NoAccord { answers, peers, quorum } => {
+            ("no_accord", json!({ "answers": answers, "peers": peers, "quorum": quorum }))
+        }
+        ClientError::NotFinal { transaction, height, .. } => {
+            ("not_final", json!({ "transaction": transaction, "height": height }))
+        }
+        ClientError::NotYet(height) => ("not_yet", json!({ "height": height })),
+        ClientError::Gone(height) => ("gone", json!({ "height": height })),
+        ClientError::Silent(_) => ("no_answer", Value::Null),
+        ClientError::Wrong(_) | ClientError::OtherAnswer(_) => ("wrong_answer", Value::Null),
+        ClientError::Genesis(_) => ("genesis", Value::Null),
+        ClientError::Connect { address, .. } => ("bad_address", json!({ "address": address })),
+        ClientError::Store(_) => ("store", Value::Null),
+    }
 }
 
 /// The same for what has to do with a settlement chain.
