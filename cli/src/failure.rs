@@ -33,7 +33,8 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
         Some(hint) => output::note(format_args!("error: {reason}; {hint}")),
         None => output::note(format_args!("error: {reason}")),
     }
-    if as_json {
+    // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
+    if as_json && !output::has_printed_json() {
         let (code, data) = code(error);
         let failure = json!({ "error": { "code": code, "message": reason, "hint": hint, "data": data } });
         // Who does not read it has been told all the same.

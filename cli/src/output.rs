@@ -6,6 +6,7 @@
 use std::{
     fmt::Display,
     io::{self, ErrorKind, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -28,13 +29,23 @@ pub(crate) fn listed(table: &Table, nothing: impl Display) -> String {
     if table.is_empty() { nothing.to_string() } else { table.to_string() }
 }
 
+/// Whether this process has printed JSON: what it found stands there, and a failure is not added to it.
+static HAS_PRINTED_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether it has.
+pub(crate) fn has_printed_json() -> bool {
+    HAS_PRINTED_JSON.load(Relaxed)
+}
+
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    HAS_PRINTED_JSON.store(true, Relaxed);
     exact(format_args!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// Prints a value as JSON, on one line.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
+    HAS_PRINTED_JSON.store(true, Relaxed);
     exact(format_args!("{}\n", serde_json::to_string(value)?))
 }
 
