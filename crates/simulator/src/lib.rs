@@ -60,7 +60,7 @@ pub use scenario::{
     Sharing, Signatures, Source, Start, Stop, Strangers, Synchrony, When,
 };
 pub use shrink::shrink;
-pub use subject::{Statement, Subject};
+pub use subject::{Notice, Progress, Reply, Request, Statement, Subject};
 pub use work::Work;
 pub use world::{Offence, Report, Verdict, observe, run};
 

@@ -5,8 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Mining, ValidatorSet, codec};
 
-use super::{Fault, Sealed};
-use crate::Base;
+use super::{Base, Fault, Sealed};
 
 /// The most blocks that are remembered. Honest chains above the last final block are far shorter; beyond it, the least
 /// work has to go.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dtn_primitives::{B256, CheckpointCertificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Pbft, Record,
+    CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Output, Pbft, Record,
     votes::{Added, VoteSet},
 };
 use crate::protocol::Effect;
@@ -96,7 +96,7 @@ impl Pbft {
             Added::New => self.stabilize(height, state_root, effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence::new(&first, &vote))));
+                effects.push(Effect::Output(Output::Evidence(Box::new(Evidence::new(&first, &vote)))));
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl Pbft {
         if let Some(vote) = self.checkpoints.beyond.take() {
             self.checkpoints.keep(vote);
         }
-        effects.push(Effect::Stable(certificate));
+        effects.push(Effect::Output(Output::Stable(certificate)));
         // The window has moved.
         self.advance(effects);
     }

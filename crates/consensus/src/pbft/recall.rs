@@ -30,8 +30,8 @@ use std::{
 use dtn_primitives::{Certificate, ValidatorIndex, Vote, VoteKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Effects, Fault, LOOKS, Message, PIPELINE, Pbft, Record, ViewChange};
-use crate::protocol::{Effect, Memory, Notice};
+use super::{Effects, Fault, LOOKS, Message, Notice, Output, PIPELINE, Pbft, Record, ViewChange};
+use crate::protocol::{Effect, Memory};
 
 /// How far below the highest decided height of a `NEW-VIEW` those of its view changes may be.
 pub const STALE_WINDOW: u64 = 2 * PIPELINE;
@@ -246,7 +246,7 @@ impl Pbft {
         if self.is_lost() {
             self.view.vote_from = highest.saturating_add(SILENCE + 1);
             effects.push(Effect::Persist(Record::View(self.view.clone())));
-            effects.push(Effect::Notice(Notice::Silent { until: self.view.vote_from }));
+            effects.push(Effect::Output(Output::Notice(Notice::Silent { until: self.view.vote_from })));
             self.ask(effects);
         } else {
             self.recall.resume_at = highest;
@@ -257,7 +257,7 @@ impl Pbft {
 
     /// A peer shows what this replica said and does not remember.
     fn find_lost(&mut self, from: ValidatorIndex, effects: &mut Effects) {
-        effects.push(Effect::Notice(Notice::Forgot { from }));
+        effects.push(Effect::Output(Output::Notice(Notice::Forgot { from })));
         self.lose_memory(effects);
         self.ask(effects);
     }
