@@ -7,6 +7,8 @@ mod decision;
 pub mod nakamoto;
 pub mod pbft;
 mod protocol;
+pub mod quorum;
+pub mod tree;
 
 pub use decision::Decision;
 pub use dtn_primitives::Evidence;

@@ -6,9 +6,9 @@ use dtn_primitives::{B256, Block, Certificate, Evidence, ValidatorIndex, Vote, V
 
 use super::{
     Ask, Effects, Fault, Message, Output, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PreparedCertificate, Record, View,
-    slot::Validity, view_change::proposers, votes::Added,
+    slot::Validity, view_change::proposers, votes::certificate,
 };
-use crate::{Decision, protocol::Effect};
+use crate::{Decision, protocol::Effect, quorum::Added};
 
 impl Pbft {
     /// Takes the primary's word, with its block or without.
@@ -235,12 +235,12 @@ impl Pbft {
 
     /// *Prepared* is the pre-prepare and matching prepares of a quorum; then the replica commits. False if it has not.
     fn commit_if_prepared(&mut self, height: u64, effects: &mut Effects) -> bool {
-        let quorum = self.config.validators.quorum();
         let Some(slot) = self.slots.get(&height) else { return false };
         if slot.commits.of(self.config.me).is_some() {
             return true;
         }
-        let (Some(block_hash), Some((pre_prepare, block))) = (slot.prepared(quorum), slot.proposal()) else {
+        let (Some(block_hash), Some((pre_prepare, block))) = (slot.prepared(&self.config.validators), slot.proposal())
+        else {
             return false;
         };
         // Who commits has accepted: a replica that was silent when the block came has not.
@@ -264,7 +264,7 @@ impl Pbft {
     fn certified(&self, height: u64) -> Option<(Arc<Block>, Certificate)> {
         let slot = self.slots.get(&height)?;
         let (vote, block) = slot.proposal().filter(|_| slot.validity == Validity::Valid)?;
-        let certificate = slot.commits.certificate(vote.block_hash, self.config.validators.quorum())?;
+        let certificate = certificate(&slot.commits, vote.block_hash, &self.config.validators)?;
         Some((block, certificate))
     }
 

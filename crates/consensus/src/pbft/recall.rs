@@ -31,7 +31,10 @@ use dtn_primitives::{Certificate, ValidatorIndex, Vote, VoteKind};
 use serde::{Deserialize, Serialize};
 
 use super::{Effects, Fault, LOOKS, Message, Notice, Output, PIPELINE, Pbft, Record, ViewChange};
-use crate::protocol::{Effect, Memory};
+use crate::{
+    protocol::{Effect, Memory},
+    quorum::is_quorum,
+};
 
 /// How far below the highest decided height of a `NEW-VIEW` those of its view changes may be.
 pub const STALE_WINDOW: u64 = 2 * PIPELINE;
@@ -237,8 +240,9 @@ impl Pbft {
 
     /// Goes on once enough others have greeted it.
     fn resume(&mut self, effects: &mut Effects) {
-        let needed = self.config.validators.quorum() - usize::from(!self.is_lost());
-        if self.recall.greetings.len() < needed {
+        // Who remembers greets itself.
+        let greeted = self.recall.greetings.len() + usize::from(!self.is_lost());
+        if !is_quorum(greeted, &self.config.validators) {
             return;
         }
         let highest = self.recall.greetings.values().copied().max().unwrap_or_default().max(self.decided);
