@@ -7,20 +7,9 @@ use dtn_consensus::{
 use dtn_primitives::{Block, CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Chain, Members, Miners, Notice, Observer, Progress, Reply, Report, Request, Scenario, Statement, Subject,
+    Chain, Members, Miners, Notice, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
-    observe, run,
 };
-
-/// Plays a scenario of miners to its end.
-pub fn run_nakamoto(scenario: &Scenario) -> Report {
-    run::<Nakamoto>(scenario)
-}
-
-/// Plays a scenario of miners to its end and tells what happens.
-pub fn observe_nakamoto<'a>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
-    observe::<Nakamoto>(scenario, observer)
-}
 
 impl Subject for Nakamoto {
     const MINES: bool = true;

@@ -7,20 +7,9 @@ use dtn_consensus::{
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Chain, Members, Observer, Progress, Reply, Report, Request, Scenario, Statement, Subject,
+    Chain, Members, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
-    observe, run,
 };
-
-/// Plays a scenario of PBFT to its end.
-pub fn run_pbft(scenario: &Scenario) -> Report {
-    run::<Pbft>(scenario)
-}
-
-/// Plays a scenario of PBFT to its end and tells what happens.
-pub fn observe_pbft<'a>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
-    observe::<Pbft>(scenario, observer)
-}
 
 impl Subject for Pbft {
     fn create(
