@@ -247,7 +247,7 @@ impl Node {
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,
-            engine: engine::tag(config.genesis.mining).0,
+            engine: engine::tag(config.genesis.engine),
             max_block_bytes: config.genesis.max_block_bytes,
             listen: config.listen,
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),

@@ -2,19 +2,19 @@
 //! of what they say ([`Words`]), what reaches them ([`Input`]) and what they have the core do ([`Effect`]).
 //!
 //! An engine is a protocol that is [`Hosted`], an arm of [`Engine`], and a variant of [`Words`], whose place is its tag on
-//! the wire and in the journal.
+//! the wire.
 
 use std::{sync::Arc, time::Duration};
 
 use dtn_consensus::{
     self as consensus, Decision, Evidence, Memory, Nakamoto, Pbft, PbftConfig, Protocol,
-    nakamoto::{self, Base, NakamotoConfig},
+    nakamoto::{self, Base, NakamotoConfig, Sealed},
     pbft,
 };
 use dtn_ledger::{Ledger, StoreError};
 use dtn_pow::Puzzle;
 use dtn_primitives::{
-    B256, Block, Certificate, CheckpointCertificate, Mining, ValidatorIndex,
+    B256, Block, Certificate, CheckpointCertificate, Engine as Named, ValidatorIndex,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize};
@@ -37,18 +37,18 @@ pub(crate) enum Words {
     Nakamoto(nakamoto::Message),
 }
 
-/// What must survive a crash, with the engine's tag.
+/// What must survive a crash, as the journal has it. What makes blocks final is kept in one way, whoever makes them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Record {
-    Pbft(pbft::Record),
-    Nakamoto(nakamoto::Record),
+    Finality(pbft::Record),
+    Block(Sealed),
 }
 
-/// The tag and the name of the engine that a genesis names.
-pub(crate) fn tag(mining: Option<Mining>) -> (u8, &'static str) {
-    match mining {
-        None => (0, "pbft"),
-        Some(_) => (1, "nakamoto"),
+/// The tag of the engine that a genesis names: the place of its words in [`Words`].
+pub(crate) fn tag(named: Named) -> u8 {
+    match named {
+        Named::Pbft => 0,
+        Named::Nakamoto(_) => 1,
     }
 }
 
@@ -229,18 +229,18 @@ impl Engine {
     /// The engine for what a ledger holds, with the records that this replica made durable.
     pub(crate) fn new(
         pbft: PbftConfig,
-        mining: Option<Mining>,
+        named: Named,
         ledger: &Ledger,
         records: Vec<(u64, Vec<u8>)>,
     ) -> Result<Self, EngineError> {
         let certificate = ledger.certificate(ledger.tip().height)?;
         let stable = ledger.stable_checkpoint().cloned();
-        Ok(match mining {
-            Some(mining) => {
+        Ok(match named {
+            Named::Nakamoto(mining) => {
                 let (config, records) = (NakamotoConfig { pbft, mining }, recorded::<Nakamoto>(records)?);
                 Self::Nakamoto(Box::new(Nakamoto::new(config, base(ledger), certificate, stable, records)))
             }
-            None => Self::Pbft(Box::new(Pbft::new(pbft, certificate, stable, recorded::<Pbft>(records)?))),
+            Named::Pbft => Self::Pbft(Box::new(Pbft::new(pbft, certificate, stable, recorded::<Pbft>(records)?))),
         })
     }
 
@@ -376,11 +376,11 @@ impl Hosted for Pbft {
     }
 
     fn record(record: pbft::Record) -> (u64, Record) {
-        (record.height(), Record::Pbft(record))
+        (record.height(), Record::Finality(record))
     }
 
     fn recorded(record: Record) -> Option<pbft::Record> {
-        if let Record::Pbft(record) = record { Some(record) } else { None }
+        if let Record::Finality(record) = record { Some(record) } else { None }
     }
 
     fn timer(timer: pbft::Timer) -> Timer {
@@ -442,11 +442,19 @@ impl Hosted for Nakamoto {
     }
 
     fn record(record: nakamoto::Record) -> (u64, Record) {
-        (record.height(), Record::Nakamoto(record))
+        let height = record.height();
+        let record = match record {
+            nakamoto::Record::Pbft(record) => Record::Finality(record),
+            nakamoto::Record::Block(sealed) => Record::Block(sealed),
+        };
+        (height, record)
     }
 
     fn recorded(record: Record) -> Option<nakamoto::Record> {
-        if let Record::Nakamoto(record) = record { Some(record) } else { None }
+        Some(match record {
+            Record::Finality(record) => nakamoto::Record::Pbft(record),
+            Record::Block(sealed) => nakamoto::Record::Block(sealed),
+        })
     }
 
     fn timer(timer: nakamoto::Timer) -> Timer {

@@ -160,7 +160,7 @@ impl Core {
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
-        let engine = Engine::new(config, genesis.mining, &ledger, records).map_err(|error| match error {
+        let engine = Engine::new(config, genesis.engine, &ledger, records).map_err(|error| match error {
             EngineError::Store(error) => NodeError::Store(error),
             EngineError::Record { height, error } => NodeError::Journal { height, error },
         })?;
@@ -419,7 +419,7 @@ impl Core {
 
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
-        let mined = self.genesis.mining.is_some();
+        let mined = self.genesis.engine.mining().is_some();
         while let Some(Wish { height, parent, empty }) = self.wanted {
             // Only what is ready on top of this very parent counts.
             let ready = self.ledger.build_on(parent);

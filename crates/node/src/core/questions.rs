@@ -58,7 +58,7 @@ impl Core {
     }
 
     fn mining_status(&self) -> Option<MiningStatus> {
-        let (chain, mining) = (self.engine.mined()?, self.genesis.mining?);
+        let (chain, mining) = (self.engine.mined()?, self.genesis.engine.mining()?);
         let count = |gauge: i64| u64::try_from(gauge).unwrap_or_default();
         Some(MiningStatus {
             height: chain.height,

@@ -413,7 +413,7 @@ impl Core {
                 tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
             }
             // Where blocks are mined, the chain that is followed asks again by itself.
-            if error.is_for_now() && self.genesis.mining.is_none() {
+            if error.is_for_now() && self.genesis.engine.mining().is_none() {
                 return false;
             }
         }

@@ -109,7 +109,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use dtn_consensus::Memory;
-    use dtn_primitives::{Genesis, Mining, ValidatorIndex};
+    use dtn_primitives::{Engine, Genesis, Mining, ValidatorIndex};
 
     use super::{
         super::{GATHERING, testing},
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_validators_of_a_new_network_mine_once_all_are_there_or_enough_time_has_passed() {
         let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: u64::MAX };
-        let genesis = Genesis { mining: Some(mining), ..testing::genesis() };
+        let genesis = Genesis { engine: Engine::Nakamoto(mining), ..testing::genesis() };
         let gathered = [0, 2, 3].map(ValidatorIndex);
         for (connected, waited, mines) in [(&gathered[..2], false, false), (&gathered, false, true), (&[], true, true)]
         {

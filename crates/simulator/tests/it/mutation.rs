@@ -304,7 +304,7 @@ fn a_spoiled_genesis_is_an_error_or_another_network() {
         max_block_bytes: 1 << 20,
         validators: members.validators().iter().map(|(_, validator)| validator.public_key).collect(),
         requesters: vec![Address::repeat_byte(1)],
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     };
     let text = serde_json::to_vec_pretty(&genesis).expect("a genesis is JSON");
     for length in 0..text.len() {
