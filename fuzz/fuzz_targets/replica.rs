@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use dtn_consensus::{Effect, Input, Message, Pbft, Protocol};
+use dtn_consensus::{
+    Effect, Input, Message, Pbft, Protocol,
+    pbft::{Answer, Ask},
+};
 use dtn_primitives::{ValidatorIndex, codec};
 use dtn_simulator::{Chain, Members, Subject};
 
@@ -22,8 +25,8 @@ libfuzzer_sys::fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
         let mut inputs = vec![Input::Message { from: ValidatorIndex(u16::from(from) % 4), message }];
         while let Some(input) = inputs.pop() {
             for effect in replica.handle(input) {
-                if let Effect::Validate { block, .. } = effect {
-                    inputs.push(Input::Validated { block_hash: block.header.hash(), valid: from % 2 == 0 });
+                if let Effect::Ask(Ask::Validate { block, .. }) = effect {
+                    inputs.push(Input::Answer(Answer::Validated { block_hash: block.header.hash(), valid: from % 2 == 0 }));
                 }
             }
         }

@@ -104,7 +104,7 @@ pub(crate) fn genesis(validators: &[SecretKey], chain_id: u64) -> Genesis {
         max_block_bytes: 1 << 20,
         validators: validators.iter().map(SecretKey::public_key).collect(),
         requesters: Vec::new(),
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     }
 }
 

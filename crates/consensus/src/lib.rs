@@ -3,14 +3,18 @@
 //! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
 //! type runs in the simulator, in a model checker and over libp2p.
 
+mod decision;
 pub mod nakamoto;
 pub mod pbft;
 mod protocol;
+pub mod quorum;
+pub mod tree;
 
+pub use decision::Decision;
 pub use dtn_primitives::Evidence;
 pub use nakamoto::Nakamoto;
 pub use pbft::{
     CHECKPOINT_INTERVAL, Fault, Greeting, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
     PreparedCertificate, Record, SILENCE, STALE_WINDOW, STANDING, Timer, View, ViewChange, ViewChangeError, required,
 };
-pub use protocol::{Base, Decision, Effect, Input, Memory, Notice, Protocol};
+pub use protocol::{Effect, Input, Memory, Protocol};

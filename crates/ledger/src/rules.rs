@@ -531,7 +531,7 @@ mod tests {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![requester],
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let rules = Rules::new(&genesis, genesis.validator_set().unwrap());
         let (dataset, model, metric) = ("a".into(), "b".into(), "c".into());

@@ -90,7 +90,7 @@ mod tests {
             max_block_bytes: 1 << 20,
             validators: keys().iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         }
     }
 

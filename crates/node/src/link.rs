@@ -21,12 +21,14 @@ use crate::{
     metrics::Metrics,
     network::{Addresses, Event, Remote},
     queue::{Dropped, Queue},
-    wire::{Class, DECODED_PER_BYTE, EncodedFrame, Frame, Hello, MAX_BATCH_BYTES},
+    wire::{Class, DECODED_PER_BYTE, EncodedFrame, Frame, Hello, MAX_BATCH_BYTES, engine_tag},
 };
 
 /// The limits of one link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkLimits {
+    /// The tag of the engine of this network: nothing that another one says is read.
+    pub(crate) engine: u8,
     /// The longest frame; a longer one is refused before anything is allocated for it.
     pub(crate) max_frame: usize,
     /// Frames that may wait for a slow peer.
@@ -52,8 +54,9 @@ pub(crate) struct LinkLimits {
 
 impl LinkLimits {
     /// A validator under full load sends some 20 MB and two thousand frames a second; a link takes several times that.
-    pub(crate) fn of_validators(max_frame: usize) -> Self {
+    pub(crate) fn of_validators(engine: u8, max_frame: usize) -> Self {
         Self {
+            engine,
             max_frame,
             queued_frames: 4096,
             queued_bytes: 4 * max_frame.max(4 * 1024 * 1024),
@@ -68,14 +71,14 @@ impl LinkLimits {
     }
 
     /// Observers pass on a few transactions and tell their height.
-    pub(crate) fn of_observers() -> Self {
+    pub(crate) fn of_observers(engine: u8) -> Self {
         Self {
             queued_frames: 1024,
             queued_bytes: 2 * 1024 * 1024,
             unread_bytes: 16 * 1024 * 1024,
             bytes_per_second: 2 * 1024 * 1024,
             frames_per_second: 200,
-            ..Self::of_validators(MAX_BATCH_BYTES)
+            ..Self::of_validators(engine, MAX_BATCH_BYTES)
         }
     }
 }
@@ -95,6 +98,8 @@ pub(crate) enum Offence {
     Oversized,
     /// More than is read, for too long.
     Flood,
+    /// What another engine says than that of the genesis.
+    OtherEngine,
     /// A frame that is not an observer's to send.
     NotForObservers,
     /// Blocks that are not certified, or not what was asked for.
@@ -114,6 +119,7 @@ impl Offence {
             Self::Malformed => "malformed_frame",
             Self::Oversized => "oversized_frame",
             Self::Flood => "flood",
+            Self::OtherEngine => "other_engine",
             Self::NotForObservers => "not_for_observers",
             Self::BadBlocks => "bad_blocks",
             Self::BadEvidence => "bad_evidence",
@@ -310,6 +316,9 @@ async fn run(
             if bytes.is_empty() {
                 continue;
             }
+            if engine_tag(&bytes).is_some_and(|tag| tag != limits.engine) {
+                return Err(CloseReason::Offence(Offence::OtherEngine));
+            }
             // First the room, then the value.
             let charge = Charge::acquire(&unread, &limits, bytes.len()).await;
             let malformed = |_| CloseReason::Offence(Offence::Malformed);
@@ -379,12 +388,13 @@ mod tests {
 
     use super::*;
     use crate::{
+        core::engine::Words,
         inbox::{Inbox, inbox},
         metrics::Watched,
     };
 
     fn limits() -> LinkLimits {
-        LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(1024 * 1024) }
+        LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(0, 1024 * 1024) }
     }
 
     struct Test {
@@ -464,16 +474,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_observer_may_tell_its_height_but_not_take_part_in_consensus() {
-        let vote = Frame::Consensus(Box::new(dtn_consensus::nakamoto::Message::Pbft(dtn_consensus::Message::Vote(
-            std::sync::Arc::new(dtn_primitives::Vote::sign(
+        let vote = Frame::Consensus(Box::new(Words::Pbft(dtn_consensus::Message::Vote(std::sync::Arc::new(
+            dtn_primitives::Vote::sign(
                 dtn_primitives::VoteKind::Prepare,
                 (0, 0, 1),
                 dtn_primitives::B256::ZERO,
                 ValidatorIndex(0),
                 &dtn_primitives::SecretKey::from_bytes(&[1; 32]).unwrap(),
                 &dtn_primitives::Domain::new(dtn_primitives::B256::ZERO, 1),
-            )),
-        ))));
+            ),
+        )))));
         let vote = framed(&vote);
         let observer = Remote::Observer(libp2p::PeerId::random());
         for (peer, reason) in [(observer, "not_for_observers"), (VALIDATOR, "silent")] {
@@ -483,6 +493,20 @@ mod tests {
             far.write_all(&vote).await.unwrap();
             assert!(matches!(test.events.recv().await, Some(Event::Frame { frame: Frame::Height(7), .. })));
             assert_eq!(test.ends().await, reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_engine_says_is_not_read_and_ends_the_link_by_its_name() {
+        // A tip of a chain that is mined, in a network where blocks are not; and what no engine is known to say.
+        let tip = dtn_consensus::nakamoto::Message::Tip { height: 1, hash: dtn_primitives::B256::ZERO };
+        let tip = Frame::Consensus(Box::new(Words::Nakamoto(tip)));
+        assert_eq!(engine_tag(&tip.encode().bytes), Some(1));
+        for frame in [framed(&tip), vec![0, 0, 0, 3, 0, 9, 0xff]] {
+            let (near, mut far) = greeted(1 << 20).await;
+            let test = Test::new(VALIDATOR, limits(), near);
+            far.write_all(&frame).await.unwrap();
+            assert_eq!(test.ends().await, "other_engine", "{frame:?}");
         }
     }
 

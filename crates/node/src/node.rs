@@ -23,7 +23,7 @@ use crate::{
     api::{ApiListener, Serving},
     backfill::Backfill,
     board::Board,
-    core::{Core, CoreConfig},
+    core::{Core, CoreConfig, engine},
     feed::Feed,
     host::{Host, Query},
     inbox::inbox,
@@ -247,6 +247,7 @@ impl Node {
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,
+            engine: engine::tag(config.genesis.engine),
             max_block_bytes: config.genesis.max_block_bytes,
             listen: config.listen,
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),

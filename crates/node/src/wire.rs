@@ -1,12 +1,14 @@
 //! What peers say to each other, and how long it may be.
 
-use dtn_consensus::{PIPELINE, nakamoto::Message};
+use dtn_consensus::PIPELINE;
 use dtn_ledger::{CHUNK_BYTES, Manifest};
 use dtn_primitives::{
     B256, Block, Bytes, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, VERSION, ValidatorIndex, codec,
 };
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
+
+use crate::core::engine::Words;
 
 /// The stream on which a pair of peers exchanges [`Frame`]s, length-prefixed, for as long as they are connected. A frame
 /// of no bytes says only that the peer is there.
@@ -163,8 +165,8 @@ pub(crate) fn max_certified_block(max_block_bytes: u64) -> usize {
 /// One message on a link.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Frame {
-    /// Consensus.
-    Consensus(Box<Message>),
+    /// What an engine says: its tag, which is the second byte of the frame, and bytes that are the engine's own.
+    Consensus(Box<Words>),
     /// The height of the sender's last final block, so that a peer that is behind knows whom to ask.
     Height(u64),
     /// Transactions, at most [`MAX_BATCH_BYTES`] of them.
@@ -177,6 +179,14 @@ pub(crate) enum Frame {
     Hello(Box<Hello>),
     /// The other end runs twice: its processes, by the numbers of their starts, take turns at this one.
     Twins([u64; 2]),
+}
+
+/// The engine's tag of a frame about consensus. It is looked at before anything of such a frame is decoded.
+pub(crate) fn engine_tag(frame: &[u8]) -> Option<u8> {
+    match frame {
+        [0, tag, ..] => Some(*tag),
+        _ => None,
+    }
 }
 
 /// What a frame is about, which decides whom it concerns and what it may overtake.

@@ -4,7 +4,10 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, PublicKey, ValidatorSet};
+use crate::{
+    Domain, Engine, Mining, PublicKey, ValidatorSet,
+    engine::{EngineFile, KNOWN},
+};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -52,11 +55,10 @@ const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 32 * 1024..=16 * 1024 * 1024;
 
 /// Everything that peers of one network must agree on before the first block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "GenesisFile", into = "GenesisFile")]
 pub struct Genesis {
     /// The version of the program that made the network, [`VERSION`]; [`UNVERSIONED`] where the file names none. What a
     /// network of that version has decided can still be proven, so its store may be brought here.
-    #[serde(default = "unversioned", skip_serializing_if = "is_unversioned")]
     pub version: u32,
     /// The network's name.
     pub name: String,
@@ -71,9 +73,67 @@ pub struct Genesis {
     /// The accounts whose orders may ask for work and offer a reward for it. Otherwise whoever can submit could occupy
     /// every miner and empty the distributor.
     pub requesters: Vec<Address>,
-    /// How blocks are mined; absent where they are not, but proposed by the primaries of PBFT.
+    /// How the peers agree.
+    pub engine: Engine,
+}
+
+/// A genesis as files have it, which may name an engine that this program does not know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisFile {
+    #[serde(default = "unversioned", skip_serializing_if = "is_unversioned")]
+    version: u32,
+    name: String,
+    chain_id: u64,
+    timestamp: u64,
+    max_block_bytes: u64,
+    validators: Vec<PublicKey>,
+    requesters: Vec<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mining: Option<Mining>,
+    engine: Option<EngineFile>,
+    /// How blocks are mined, in files from before engines had names: where it is absent, too, the engine is PBFT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mining: Option<Mining>,
+}
+
+impl TryFrom<GenesisFile> for Genesis {
+    type Error = GenesisError;
+
+    fn try_from(file: GenesisFile) -> Result<Self, GenesisError> {
+        let engine = match (file.engine, file.mining) {
+            (Some(engine), None) => Engine::try_from(engine)?,
+            (None, Some(mining)) => Engine::Nakamoto(mining),
+            (None, None) => Engine::Pbft,
+            (Some(_), Some(_)) => return Err(GenesisError::TwoEngines),
+        };
+        Ok(Self {
+            version: file.version,
+            name: file.name,
+            chain_id: file.chain_id,
+            timestamp: file.timestamp,
+            max_block_bytes: file.max_block_bytes,
+            validators: file.validators,
+            requesters: file.requesters,
+            engine,
+        })
+    }
+}
+
+impl From<Genesis> for GenesisFile {
+    fn from(genesis: Genesis) -> Self {
+        let named = !is_unversioned(&genesis.version);
+        Self {
+            engine: named.then(|| genesis.engine.into()),
+            mining: genesis.engine.mining().filter(|_| !named),
+            version: genesis.version,
+            name: genesis.name,
+            chain_id: genesis.chain_id,
+            timestamp: genesis.timestamp,
+            max_block_bytes: genesis.max_block_bytes,
+            validators: genesis.validators,
+            requesters: genesis.requesters,
+        }
+    }
 }
 
 fn unversioned() -> u32 {
@@ -82,49 +142,6 @@ fn unversioned() -> u32 {
 
 fn is_unversioned(version: &u32) -> bool {
     *version == UNVERSIONED
-}
-
-/// How the blocks of a network are mined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mining {
-    /// The time between two blocks that the work is adjusted to, in milliseconds.
-    pub block_interval_ms: u64,
-    /// How many blocks have to be on top of one before validators make it final.
-    pub confirmations: u64,
-    /// The expected number of hashes for the first block.
-    pub expected_hashes: u64,
-}
-
-/// The adjustment of the work forgets in so many blocks.
-const ADJUSTMENT_BLOCKS: u128 = 16;
-
-/// A block that took longer than so many intervals counts as if it had not.
-const SLOWEST_INTERVALS: u64 = 10;
-
-/// How many blocks may be mined on top of confirmed ones that are not final, because a quorum of validators is missing:
-/// everybody has to remember all of them.
-pub const MAX_UNDECIDED: u64 = 64;
-
-impl Mining {
-    /// How far above the last final block a block is taken: twice as far as anybody mines beyond what is confirmed.
-    pub fn max_mined_ahead(&self) -> u64 {
-        self.confirmations.saturating_add(2 * MAX_UNDECIDED)
-    }
-
-    /// The expected number of hashes for the block after one that expected `work` and came `elapsed_ms` after its parent.
-    ///
-    /// An exponential average over [`ADJUSTMENT_BLOCKS`]: with blocks of interval T that take t each, the work goes by the
-    /// factor 16T / (15T + t). It depends on nothing but a block and its parent, rises by a fifteenth at most and falls by
-    /// two fifths at most.
-    pub fn next_work(&self, work: u64, elapsed_ms: u64) -> u64 {
-        let interval = u128::from(self.block_interval_ms);
-        let elapsed = u128::from(elapsed_ms.min(self.block_interval_ms.saturating_mul(SLOWEST_INTERVALS)));
-        let next = u128::from(work) * ADJUSTMENT_BLOCKS * interval / ((ADJUSTMENT_BLOCKS - 1) * interval + elapsed);
-        // Small numbers would not rise otherwise.
-        let least = if elapsed < interval { work.saturating_add(1) } else { 1 };
-        u64::try_from(next).unwrap_or(u64::MAX).max(least)
-    }
 }
 
 /// Why a genesis is unusable.
@@ -157,6 +174,23 @@ pub enum GenesisError {
     /// The confirmations are out of range.
     #[error("confirmations {0} is not in {min}..={max}", min = CONFIRMATIONS.start(), max = CONFIRMATIONS.end())]
     Confirmations(u64),
+    /// An engine that is none.
+    #[error(
+        "no engine is called {0:?}: this program knows {known}; run one that knows it, or make a network with one of these",
+        known = KNOWN.join(" and ")
+    )]
+    UnknownEngine(String),
+    /// An engine without what it needs to be told, or with what it does not know.
+    #[error("the engine {kind} {what}")]
+    EngineParameters {
+        /// The engine's name.
+        kind: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// Mining beside an engine.
+    #[error("the genesis names an engine, so how blocks are mined is part of that: leave out \"mining\" beside it")]
+    TwoEngines,
     /// Blocks without work.
     #[error("the first mined block must expect at least 1 hash")]
     NoWork,
@@ -178,7 +212,7 @@ impl Genesis {
         if !BLOCK_BYTES.contains(&self.max_block_bytes) {
             return Err(GenesisError::BlockLimit(self.max_block_bytes));
         }
-        if let Some(Mining { block_interval_ms, confirmations, expected_hashes }) = self.mining {
+        if let Some(Mining { block_interval_ms, confirmations, expected_hashes }) = self.engine.mining() {
             if !BLOCK_INTERVAL_MS.contains(&block_interval_ms) {
                 return Err(GenesisError::BlockInterval(block_interval_ms));
             }
@@ -200,10 +234,8 @@ impl Genesis {
         validators.sort();
         let mut requesters = self.requesters.clone();
         requesters.sort();
-        let mining = self.mining.map(|Mining { block_interval_ms, confirmations, expected_hashes }| abi::Mining {
-            blockIntervalMs: block_interval_ms,
-            confirmations,
-            expectedHashes: expected_hashes,
+        let mining = self.engine.mining().map(|Mining { block_interval_ms, confirmations, expected_hashes }| {
+            abi::Mining { blockIntervalMs: block_interval_ms, confirmations, expectedHashes: expected_hashes }
         });
         let unversioned = abi::UnversionedGenesis {
             name: self.name.clone(),

@@ -422,7 +422,7 @@ mod tests {
             max_block_bytes: 1 << 20,
             validators: (1..=4).map(key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dtn_simulator::{Latency, Scenario, Signatures, Verdict, run_pbft};
+use dtn_simulator::{Latency, Scenario, Signatures, Verdict, play};
 
 fn scenario(n: usize, signatures: Signatures) -> Scenario {
     let mut scenario = Scenario::client(n, 7, 1, 100, 310);
@@ -24,11 +24,11 @@ fn normal_case(criterion: &mut Criterion) {
     let real = [4, 32, 128].map(|n| (n, Signatures::Real));
     for (n, signatures) in counted.into_iter().chain(real) {
         let scenario = scenario(n, signatures);
-        let report = run_pbft(&scenario);
+        let report = play(&scenario);
         assert_eq!(report.verdict, Verdict::Pass);
         group.throughput(Throughput::Elements(report.events));
         group.bench_with_input(BenchmarkId::new(format!("{signatures:?}"), n), &scenario, |bencher, scenario| {
-            bencher.iter(|| run_pbft(scenario));
+            bencher.iter(|| play(scenario));
         });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dtn_consensus::{Base, Decision};
+use dtn_consensus::{Decision, nakamoto::Base};
 use dtn_primitives::{B256, Block, Header, Mining};
 
 use crate::{

@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::{Decision, Effect, Evidence, Input, Notice, Protocol};
+use dtn_consensus::{Decision, Effect, Evidence, Input, Protocol};
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, CheckpointCertificate, ValidatorIndex, keccak256};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DiskAfter, Members, Source, Subject, Survival, When,
+    DiskAfter, Members, Notice, Progress, Reply, Request, Source, Subject, Survival, When,
     books::{Books, OpenRaces},
     disk::{Disk, Write},
     following::Following,
@@ -37,7 +37,9 @@ pub enum Durability {
 
 /// What reaches a host.
 pub(crate) enum Arrival<P: Protocol> {
-    Input(Box<Input<P::Message, P::Timer>>),
+    Input(Box<Input<P>>),
+    /// What its replica is told of what the host has found.
+    Reply(Reply),
     Packet {
         from: ValidatorIndex,
         sent: Rc<Sent<P::Message>>,
@@ -49,7 +51,7 @@ pub(crate) enum Arrival<P: Protocol> {
 }
 
 impl<P: Protocol> Arrival<P> {
-    pub(crate) fn input(input: Input<P::Message, P::Timer>) -> Self {
+    pub(crate) fn input(input: Input<P>) -> Self {
         Self::Input(Box::new(input))
     }
 }
@@ -297,7 +299,7 @@ impl<P: Subject> Host<P> {
         let stable = self.disk.stable.as_ref().map_or(0, |stable| stable.height);
         let checkpoint = |decision: &Decision| self.at_checkpoint(decision.certificate.height);
         let checkpoints: Vec<_> = self.chain.above(stable, usize::MAX).iter().filter_map(checkpoint).collect();
-        self.inbox.extend(checkpoints.into_iter().map(Arrival::input));
+        self.inbox.extend(checkpoints.into_iter().map(Arrival::Reply));
     }
 
     /// Its replica begins.
@@ -329,6 +331,7 @@ impl<P: Subject> Host<P> {
                     }
                     self.input(*input, members, &mut outcomes);
                 }
+                Arrival::Reply(reply) => self.reply(reply, members, &mut outcomes),
                 Arrival::Packet { from, sent } => {
                     self.round = sent.round;
                     if let Packet::Order { .. } = sent.packet {
@@ -371,7 +374,7 @@ impl<P: Subject> Host<P> {
             };
             (self.wish, self.proposals, self.round) = (None, number, self.ordered_in);
             if self.judge(&block) {
-                self.input(Input::Proposal(block), members, outcomes);
+                self.reply(Reply::Proposal(block), members, outcomes);
             }
         }
     }
@@ -400,10 +403,17 @@ impl<P: Subject> Host<P> {
 
     fn tell_waiting(&mut self, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         self.waiting = self.waits();
-        self.input(Input::Waiting(self.waiting), members, outcomes);
+        self.reply(Reply::Waiting(self.waiting), members, outcomes);
     }
 
-    fn input(&mut self, input: Input<P::Message, P::Timer>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+    /// Tells its replica something, if that has any use for it.
+    fn reply(&mut self, reply: Reply, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
+        if let Some(answer) = P::answer(reply) {
+            self.input(Input::Answer(answer), members, outcomes);
+        }
+    }
+
+    fn input(&mut self, input: Input<P>, members: &Members, outcomes: &mut Vec<Outcome<P>>) {
         let (mut next, mut more) = (Some(input), VecDeque::new());
         while let Some(input) = next {
             let before = self.protocol.view();
@@ -413,19 +423,14 @@ impl<P: Subject> Host<P> {
                 self.wish = None;
             }
             for effect in effects {
-                more.extend(self.carry_out(effect, members, outcomes));
+                more.extend(self.carry_out(effect, members, outcomes).and_then(P::answer));
             }
-            next = more.pop_front();
+            next = more.pop_front().map(Input::Answer);
         }
     }
 
     /// Carries out one effect and gives the answer that it asks for, if any.
-    fn carry_out(
-        &mut self,
-        effect: Effect<P::Message, P::Record, P::Timer, P::Fault>,
-        members: &Members,
-        outcomes: &mut Vec<Outcome<P>>,
-    ) -> Option<Input<P::Message, P::Timer>> {
+    fn carry_out(&mut self, effect: Effect<P>, members: &Members, outcomes: &mut Vec<Outcome<P>>) -> Option<Reply> {
         match effect {
             Effect::Send { to, message } => self.send(To::One(to), Packet::Consensus(message)),
             Effect::Broadcast(message) => self.send(To::Others, Packet::Consensus(message)),
@@ -442,28 +447,38 @@ impl<P: Subject> Host<P> {
                 }
                 self.actions.push(Action::Write(Write::Record { height, record }));
             }
-            Effect::Propose { height, parent, .. } if P::MINES => {
+            Effect::Ask(ask) => return self.asked(P::asks(ask), members, outcomes),
+            Effect::Output(output) => match P::output(output) {
+                Progress::Decide(decision) => return self.commit(decision, outcomes),
+                Progress::Stable(certificate) => {
+                    self.actions.push(Action::Write(Write::Stable(certificate.clone())));
+                    outcomes.push(Outcome::Stable(certificate));
+                }
+                Progress::Notice(notice) => outcomes.push(Outcome::Notice(notice)),
+                Progress::Evidence(evidence) => outcomes.push(Outcome::Evidence(evidence)),
+            },
+            Effect::Fault { from, fault } => outcomes.push(Outcome::Fault { from, fault }),
+        }
+        None
+    }
+
+    /// What it answers its replica at once, if anything.
+    fn asked(&mut self, request: Request, members: &Members, outcomes: &mut Vec<Outcome<P>>) -> Option<Reply> {
+        match request {
+            Request::Template { height, parent } => {
                 let template = self.template(height, parent, members);
                 if template.is_none() {
                     outcomes.push(Outcome::Astray(height));
                 }
-                return template.map(Input::Proposal);
+                return template.map(Reply::Proposal);
             }
-            Effect::Propose { height, parent, empty } => self.wish = Some(Wish { height, parent, empty }),
-            Effect::Validate { block, .. } => {
+            Request::Propose { height, parent, empty } => self.wish = Some(Wish { height, parent, empty }),
+            Request::Validate(block) => {
                 let timely = !P::MINES || self.chain.is_timely(&block.header, self.now.as_millis() as u64);
                 let valid = timely && self.judge(&block);
-                return Some(Input::Validated { block_hash: block.header.hash(), valid });
+                return Some(Reply::Validated { block_hash: block.header.hash(), valid });
             }
-            Effect::Decide(decision) => return self.commit(decision, outcomes),
-            Effect::Stable(certificate) => {
-                self.actions.push(Action::Write(Write::Stable(certificate.clone())));
-                outcomes.push(Outcome::Stable(certificate));
-            }
-            Effect::Mine(puzzle) => outcomes.push(Outcome::Mine { puzzle, height: self.proposed }),
-            Effect::Notice(notice) => outcomes.push(Outcome::Notice(notice)),
-            Effect::Evidence(evidence) => outcomes.push(Outcome::Evidence(evidence)),
-            Effect::Fault { from, fault } => outcomes.push(Outcome::Fault { from, fault }),
+            Request::Mine(puzzle) => outcomes.push(Outcome::Mine { puzzle, height: self.proposed }),
         }
         None
     }
@@ -477,7 +492,7 @@ impl<P: Subject> Host<P> {
     }
 
     /// Appends a decided block; at a checkpoint the replica is told the state.
-    fn commit(&mut self, decision: Decision, outcomes: &mut Vec<Outcome<P>>) -> Option<Input<P::Message, P::Timer>> {
+    fn commit(&mut self, decision: Decision, outcomes: &mut Vec<Outcome<P>>) -> Option<Reply> {
         if !self.chain.append(decision.clone()) {
             outcomes.push(Outcome::Misordered(decision));
             return None;
@@ -506,10 +521,10 @@ impl<P: Subject> Host<P> {
     }
 
     /// What a replica is told of the state after a block, if it is a checkpoint.
-    fn at_checkpoint(&self, height: u64) -> Option<Input<P::Message, P::Timer>> {
+    fn at_checkpoint(&self, height: u64) -> Option<Reply> {
         let at_checkpoint = height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL);
         let state_root = self.chain.state_at(height).filter(|_| at_checkpoint)?;
-        Some(Input::Checkpoint { height, state_root })
+        Some(Reply::Checkpoint { height, state_root })
     }
 
     fn send(&mut self, to: To, packet: Packet<P::Message>) {
@@ -560,7 +575,7 @@ impl<P: Subject> Host<P> {
 
     /// Takes over what a peer says was decided, as far as it is certified and whole.
     fn take(&mut self, from: ValidatorIndex, blocks: &[Decision], members: &Members, outcomes: &mut Vec<Outcome<P>>) {
-        let mut inputs = Vec::new();
+        let mut replies = Vec::new();
         let (mut last, mut decided) = (None, Vec::new());
         for decision in blocks {
             let header = &decision.block.header;
@@ -573,7 +588,7 @@ impl<P: Subject> Host<P> {
             if !certified || header.height != self.chain.height() + 1 || !members.is_whole(&decision.block) {
                 break;
             }
-            inputs.extend(self.commit(decision.clone(), outcomes));
+            replies.extend(self.commit(decision.clone(), outcomes));
             decided.push(certificate.block_hash);
             last = Some(certificate);
         }
@@ -581,9 +596,9 @@ impl<P: Subject> Host<P> {
             self.following.helped(from);
         }
         let base = self.chain.foundation();
-        let caught_up = last.map(|certificate| Input::CaughtUp { certificate, base, decided });
-        for input in caught_up.into_iter().chain(inputs) {
-            self.input(input, members, outcomes);
+        let caught_up = last.map(|certificate| Reply::CaughtUp { certificate, base, decided });
+        for reply in caught_up.into_iter().chain(replies) {
+            self.reply(reply, members, outcomes);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A deterministic network for the protocols of the `consensus` crate: virtual time, faults and adversaries.
 //!
-//! [`run`] plays one [`Scenario`] of any protocol that is a [`Subject`], unchanged, and judges it: replicas with disks
+//! [`play`] plays one [`Scenario`] of the engine that it names, [`run`] of any protocol that is a [`Subject`], unchanged, and
+//! judges it: replicas with disks
 //! that lose power, links that delay, lose, repeat and part, and adversaries among the replicas. A run is a function of
 //! its scenario, and a scenario one of its seed, so a verdict is replayed by its seed and made smaller by [`shrink()`].
 //! [`twins`] is the same idea in rounds instead of time, thousands of times faster.
@@ -12,6 +13,7 @@ mod books;
 mod chain;
 mod check;
 mod disk;
+mod engines;
 mod file;
 mod filling;
 mod following;
@@ -43,6 +45,7 @@ mod world;
 pub use chain::Chain;
 pub use check::{Impossible, MAX_LATENCY, MAX_NODES, MIN_NODES};
 pub use disk::Survival;
+pub use engines::{Engine, play, watch};
 pub use file::FileError;
 pub use happening::{Happening, Observer, What};
 pub use host::Durability;
@@ -51,16 +54,14 @@ pub use measured::{Measured, Requested, Traffic};
 pub use members::Members;
 pub use mined::{Final, Found, Mined};
 pub use miners::{Miners, RateChange};
-pub use nakamoto::{observe_nakamoto, run_nakamoto};
 pub use oracle::Violation;
-pub use pbft::{observe_pbft, run_pbft};
 pub use regions::{REGIONS, round_trip};
 pub use scenario::{
     Crash, DiskAfter, Group, Links, Load, Model, Pace, Partition, Recorded, Region, Route, Scenario, Scheduler,
     Sharing, Signatures, Source, Start, Stop, Strangers, Synchrony, When,
 };
 pub use shrink::shrink;
-pub use subject::{Statement, Subject};
+pub use subject::{Notice, Progress, Reply, Request, Statement, Subject};
 pub use work::Work;
 pub use world::{Offence, Report, Verdict, observe, run};
 

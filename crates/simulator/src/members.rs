@@ -70,7 +70,7 @@ impl Members {
             max_block_bytes: MAX_BLOCK_BYTES,
             validators: self.keys.iter().map(SecretKey::public_key).collect(),
             requesters: (0..work.requesters).map(Self::client).collect(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let domain = genesis.domain();
         let filling = Arc::new(Filling::new(Vec::new(), domain));

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::Notice;
+use dtn_consensus::nakamoto::Notice;
 use dtn_primitives::B256;
 
 /// A block whose proof of work was found.
@@ -67,7 +67,7 @@ impl Mined {
                 self.deepest = self.deepest.max(*depth);
             }
             Notice::BelowCheckpoint { .. } => self.below_checkpoint += 1,
-            Notice::InvalidBlock { .. } | Notice::Forgot { .. } | Notice::Silent { .. } => {}
+            Notice::InvalidBlock { .. } => {}
         }
     }
 

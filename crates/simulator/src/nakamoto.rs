@@ -2,25 +2,14 @@
 
 use dtn_consensus::{
     Nakamoto, Pbft,
-    nakamoto::{Message, NakamotoConfig, Record, Sealed},
+    nakamoto::{Answer, Ask, Message, NakamotoConfig, Output, Record, Sealed},
 };
 use dtn_primitives::{Block, CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Chain, Members, Miners, Observer, Report, Scenario, Statement, Subject,
+    Chain, Members, Miners, Notice, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
-    observe, run,
 };
-
-/// Plays a scenario of miners to its end.
-pub fn run_nakamoto(scenario: &Scenario) -> Report {
-    run::<Nakamoto>(scenario)
-}
-
-/// Plays a scenario of miners to its end and tells what happens.
-pub fn observe_nakamoto<'a>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
-    observe::<Nakamoto>(scenario, observer)
-}
 
 impl Subject for Nakamoto {
     const MINES: bool = true;
@@ -36,6 +25,33 @@ impl Subject for Nakamoto {
         let config = NakamotoConfig { pbft: members.config(me), mining };
         let certificate = chain.last().map(|last| last.certificate.clone());
         Nakamoto::new(config, chain.foundation(), certificate, stable, records)
+    }
+
+    fn asks(ask: Ask) -> Request {
+        match ask {
+            Ask::Propose { height, parent } => Request::Template { height, parent },
+            Ask::Validate(block) => Request::Validate(block),
+            Ask::Mine(puzzle) => Request::Mine(puzzle),
+        }
+    }
+
+    fn answer(reply: Reply) -> Option<Answer> {
+        Some(match reply {
+            Reply::Proposal(block) => Answer::Proposal(block),
+            Reply::Validated { block_hash, valid } => Answer::Validated { block_hash, valid },
+            Reply::Mined { block_hash, nonce } => Answer::Mined { block_hash, nonce },
+            Reply::CaughtUp { certificate, base, decided } => Answer::CaughtUp { certificate, base, decided },
+            Reply::Checkpoint { height, state_root } => Answer::Checkpoint { height, state_root },
+            // Blocks are mined whether or not anything waits.
+            Reply::Waiting(_) => return None,
+        })
+    }
+
+    fn output(output: Output) -> Progress {
+        match output {
+            Output::Finality(output) => output.into(),
+            Output::Notice(notice) => Progress::Notice(Notice::Chain(notice)),
+        }
     }
 
     fn kind(message: &Message) -> &'static str {

@@ -1,23 +1,15 @@
 //! PBFT as a subject.
 
-use dtn_consensus::{Message, Pbft, PreparedCertificate, Record};
+use dtn_consensus::{
+    Message, Pbft, PreparedCertificate, Record,
+    pbft::{Answer, Ask, Output},
+};
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 
 use crate::{
-    Chain, Members, Observer, Report, Scenario, Statement, Subject,
+    Chain, Members, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
-    observe, run,
 };
-
-/// Plays a scenario of PBFT to its end.
-pub fn run_pbft(scenario: &Scenario) -> Report {
-    run::<Pbft>(scenario)
-}
-
-/// Plays a scenario of PBFT to its end and tells what happens.
-pub fn observe_pbft<'a>(scenario: &'a Scenario, observer: Observer<'a>) -> Report {
-    observe::<Pbft>(scenario, observer)
-}
 
 impl Subject for Pbft {
     fn create(
@@ -28,6 +20,29 @@ impl Subject for Pbft {
         records: Vec<Record>,
     ) -> Self {
         Pbft::new(members.config(me), chain.last().map(|last| last.certificate.clone()), stable, records)
+    }
+
+    fn asks(ask: Ask) -> Request {
+        match ask {
+            Ask::Propose { height, parent, empty } => Request::Propose { height, parent, empty },
+            Ask::Validate { block, .. } => Request::Validate(block),
+        }
+    }
+
+    fn answer(reply: Reply) -> Option<Answer> {
+        Some(match reply {
+            Reply::Proposal(block) => Answer::Proposal(block),
+            Reply::Validated { block_hash, valid } => Answer::Validated { block_hash, valid },
+            Reply::CaughtUp { certificate, .. } => Answer::CaughtUp(certificate),
+            Reply::Checkpoint { height, state_root } => Answer::Checkpoint { height, state_root },
+            Reply::Waiting(waiting) => Answer::Waiting(waiting),
+            // Its blocks need no work, so it asks for none.
+            Reply::Mined { .. } => return None,
+        })
+    }
+
+    fn output(output: Output) -> Progress {
+        output.into()
     }
 
     fn kind(message: &Message) -> &'static str {

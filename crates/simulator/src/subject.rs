@@ -2,7 +2,8 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use dtn_consensus::Protocol;
+use dtn_consensus::{Decision, Evidence, Protocol, nakamoto, nakamoto::Base, pbft};
+use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -34,6 +35,15 @@ pub trait Subject:
         records: Vec<Self::Record>,
     ) -> Self;
 
+    /// What it asks, in the words of its host here.
+    fn asks(ask: Self::Ask) -> Request;
+
+    /// What its host here answers or tells unasked, in its words; nothing if it has no use for it.
+    fn answer(reply: Reply) -> Option<Self::Answer>;
+
+    /// What it comes to, in the words of its host here.
+    fn output(output: Self::Output) -> Progress;
+
     /// What a message is, as counters name it.
     fn kind(message: &Self::Message) -> &'static str;
 
@@ -57,6 +67,103 @@ pub trait Subject:
     /// A measure of the memory that it takes: the length of everything that it holds, written out.
     fn size(&self) -> usize {
         format!("{self:?}").len()
+    }
+}
+
+/// What a replica may ask of its host here.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// To answer with [`Reply::Proposal`] once there is something to propose on top of this block.
+    Propose {
+        /// One above the parent's.
+        height: u64,
+        /// The block.
+        parent: B256,
+        /// Even if there is nothing to put into it.
+        empty: bool,
+    },
+    /// To answer with [`Reply::Proposal`] at once: there is always something to mine.
+    Template {
+        /// One above the parent's.
+        height: u64,
+        /// What the block is to be on top of.
+        parent: B256,
+    },
+    /// To answer with [`Reply::Validated`].
+    Validate(Arc<Block>),
+    /// To answer with [`Reply::Mined`], once the work is found.
+    Mine(Puzzle),
+}
+
+/// What its host here answers a replica, or tells it unasked.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A block.
+    Proposal(Arc<Block>),
+    /// Whether a block may follow its parent.
+    Validated {
+        /// The block's hash.
+        block_hash: B256,
+        /// Whether it may.
+        valid: bool,
+    },
+    /// A block has its proof of work.
+    Mined {
+        /// The block's hash.
+        block_hash: B256,
+        /// What shows its work.
+        nonce: u64,
+    },
+    /// It took over what others decided.
+    CaughtUp {
+        /// Of the last block.
+        certificate: Certificate,
+        /// What that leaves to those that follow.
+        base: Base,
+        /// The hashes of the blocks.
+        decided: Vec<B256>,
+    },
+    /// It has executed everything up to a checkpoint.
+    Checkpoint {
+        /// The checkpoint's height.
+        height: u64,
+        /// The root of the state after it.
+        state_root: B256,
+    },
+    /// The request that waits longest.
+    Waiting(Option<B256>),
+}
+
+/// What a replica comes to.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// A block is final.
+    Decide(Decision),
+    /// A checkpoint is stable.
+    Stable(CheckpointCertificate),
+    /// A validator contradicted itself.
+    Evidence(Box<Evidence>),
+    /// Something for the operator.
+    Notice(Notice),
+}
+
+/// What a replica tells its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// About what makes blocks final.
+    Finality(pbft::Notice),
+    /// About the chain that is mined.
+    Chain(nakamoto::Notice),
+}
+
+impl From<pbft::Output> for Progress {
+    fn from(output: pbft::Output) -> Self {
+        match output {
+            pbft::Output::Decide(decision) => Self::Decide(decision),
+            pbft::Output::Stable(certificate) => Self::Stable(certificate),
+            pbft::Output::Evidence(evidence) => Self::Evidence(evidence),
+            pbft::Output::Notice(notice) => Self::Notice(Notice::Finality(notice)),
+        }
     }
 }
 

@@ -8,7 +8,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_consensus::{Base, Effect, Input, Memory, Message, Pbft, Protocol, Timer};
+use dtn_consensus::{
+    Effect, Input, Memory, Message, Pbft, Protocol, Timer,
+    pbft::{Answer, Ask, Output},
+};
 use dtn_primitives::{B256, ValidatorIndex, VoteKind};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -186,7 +189,7 @@ impl<'a> Play<'a> {
 
     fn run(&mut self) -> Result<(), Outcome> {
         for instance in 0..INSTANCES {
-            self.input(instance, Input::Waiting(Some(B256::repeat_byte(1))))?;
+            self.input(instance, Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1)))))?;
             self.input(instance, Input::Start { memory: Memory::NeverVoted, boot: 0 })?;
         }
         for (number, round) in self.scenario.rounds.iter().enumerate() {
@@ -259,7 +262,6 @@ impl<'a> Play<'a> {
             if missing.is_empty() {
                 continue;
             }
-            let decided = missing.iter().map(|decision| decision.certificate.block_hash).collect();
             for decision in missing {
                 let (height, hash) = (decision.certificate.height, decision.certificate.block_hash);
                 let follows = self.instances[instance].chain.append(decision);
@@ -268,34 +270,32 @@ impl<'a> Play<'a> {
                     return if self.is_correct(instance) { Err(Outcome::Diverged) } else { Ok(()) };
                 }
             }
-            let base = Base::without_work(&last);
-            self.input(instance, Input::CaughtUp { certificate: last.clone(), base, decided })?;
+            self.input(instance, Input::Answer(Answer::CaughtUp(last.clone())))?;
         }
         Ok(())
     }
 
-    fn input(&mut self, instance: usize, input: Input<Message, Timer>) -> Result<(), Outcome> {
+    fn input(&mut self, instance: usize, input: Input<Pbft>) -> Result<(), Outcome> {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for effect in self.instances[instance].replica.handle(input) {
                 match effect {
-                    Effect::Mine(_) | Effect::Notice(_) => {}
                     Effect::Send { to, message } => self.send(instance, Some(to), message),
                     Effect::Broadcast(message) => self.send(instance, None, message),
                     Effect::SetTimer { timer, .. } => self.instances[instance].armed |= timer == Timer::ViewChange,
                     Effect::CancelTimer(_) => self.instances[instance].armed = false,
-                    Effect::Propose { height, parent, .. } if height <= HEIGHTS => {
+                    Effect::Ask(Ask::Propose { height, parent, .. }) if height <= HEIGHTS => {
                         // Twins propose different blocks, and everyone another one in another view.
                         let salt = self.instances[instance].replica.view() * INSTANCES as u64 + instance as u64;
                         let block = self.members.block(height, parent, self.validator(instance), salt);
                         self.instances[instance].chain.judge(&block);
-                        inputs.push(Input::Proposal(block));
+                        inputs.push(Input::Answer(Answer::Proposal(block)));
                     }
-                    Effect::Validate { block, .. } => {
+                    Effect::Ask(Ask::Validate { block, .. }) => {
                         let valid = self.instances[instance].chain.judge(&block);
-                        inputs.push(Input::Validated { block_hash: block.header.hash(), valid });
+                        inputs.push(Input::Answer(Answer::Validated { block_hash: block.header.hash(), valid }));
                     }
-                    Effect::Decide(decision) => {
+                    Effect::Output(Output::Decide(decision)) => {
                         let (height, hash) = (decision.certificate.height, decision.certificate.block_hash);
                         let follows = self.instances[instance].chain.append(decision.clone());
                         let proven =
@@ -307,16 +307,17 @@ impl<'a> Play<'a> {
                             return Err(Outcome::Diverged);
                         }
                         if height.is_multiple_of(dtn_consensus::CHECKPOINT_INTERVAL) {
-                            inputs.push(Input::Checkpoint { height, state_root });
+                            inputs.push(Input::Answer(Answer::Checkpoint { height, state_root }));
                         }
                     }
-                    Effect::Evidence(evidence) if evidence.first.validator != self.validator(REPLICAS) => {
+                    Effect::Output(Output::Evidence(evidence))
+                        if evidence.first.validator != self.validator(REPLICAS) =>
+                    {
                         return Err(Outcome::Accused);
                     }
-                    Effect::Propose { .. }
+                    Effect::Ask(Ask::Propose { .. })
                     | Effect::Persist(_)
-                    | Effect::Stable(_)
-                    | Effect::Evidence(_)
+                    | Effect::Output(_)
                     | Effect::Fault { .. } => {}
                 }
             }

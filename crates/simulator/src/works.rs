@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use dtn_consensus::Base;
+use dtn_consensus::nakamoto::Base;
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Mining};
 

@@ -206,7 +206,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         max_block_bytes: MAX_BLOCK_BYTES,
         validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
         requesters: vec![client.address()],
-        mining: plan.mining,
+        engine: plan.mining.map_or(dtn_primitives::Engine::Pbft, dtn_primitives::Engine::Nakamoto),
     };
     genesis.validator_set()?;
     write_json(&home.genesis_file(), &genesis)?;

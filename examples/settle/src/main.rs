@@ -11,8 +11,8 @@ use alloy::{
 };
 use anyhow::{Context, Result, ensure};
 use dtn_primitives::{
-    Batch, Certificate, Domain, FinalizedResult, Genesis, Header, Payout, SecretKey, U96, ValidatorSet, Vote, VoteKind,
-    WorkResult, merkle,
+    Batch, Certificate, Domain, Engine, FinalizedResult, Genesis, Header, Payout, SecretKey, U96, ValidatorSet, Vote,
+    VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
     Account, Call, Chain, Network, SendError,
@@ -45,7 +45,7 @@ impl Service {
             max_block_bytes: 1 << 20,
             validators: auditors.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: Engine::Pbft,
         };
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         Ok(Self { genesis, domain, auditors, validators })

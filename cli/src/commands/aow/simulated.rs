@@ -13,7 +13,7 @@ use dtn_aow::{Delay, Start, Trace};
 use dtn_node::ROUND_SECURITY;
 use dtn_primitives::{Completed, Completion, Domain, Round, keccak256, quorum};
 use dtn_report::{RoundEntry, VerificationEntry};
-use dtn_simulator::{Latency, Scenario, run_pbft};
+use dtn_simulator::{Latency, Scenario, play};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::rounds;
@@ -136,7 +136,7 @@ impl Simulation {
         scenario.links.latency = Some(self.delay);
         scenario.pace.view_timeout = None;
         scenario.pace.housekeeping = None;
-        let report = run_pbft(&scenario);
+        let report = play(&scenario);
         let decided = report.measured.decision_latencies().map(|(_, latency)| latency).max();
         ensure!(
             decided.is_some(),

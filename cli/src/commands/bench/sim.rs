@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_report::{Table, right, units};
-use dtn_simulator::{Latency, Scenario, Signatures, Verdict, run_pbft};
+use dtn_simulator::{Latency, Scenario, Signatures, Verdict, play};
 use nix::unistd::Pid;
 use serde::Serialize;
 
@@ -74,12 +74,12 @@ fn measure(nodes: usize, real: bool) -> Result<Row> {
     scenario.links.latency = Some(Latency::Normal { mean, deviation });
     scenario.signatures = if real { Signatures::Real } else { Signatures::Counted };
     scenario.check()?;
-    let report = run_pbft(&scenario);
+    let report = play(&scenario);
     ensure!(report.verdict == Verdict::Pass, "{nodes} replicas: {}", report.verdict);
     let (began, mut times) = (Instant::now(), Vec::new());
     while times.len() < RUNS || began.elapsed() < MEASURED_FOR {
         let began = Instant::now();
-        run_pbft(&scenario);
+        play(&scenario);
         times.push(began.elapsed());
     }
     times.sort();

@@ -343,7 +343,10 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
         };
         return make(home, &plan).map(|_| ());
     }
-    let has = if home.genesis()?.mining.is_some() { Engine::Nakamoto } else { Engine::Pbft };
+    let has = match home.genesis()?.engine {
+        dtn_primitives::Engine::Pbft => Engine::Pbft,
+        dtn_primitives::Engine::Nakamoto(_) => Engine::Nakamoto,
+    };
     ensure!(
         has == wanted,
         "the network in {} has the engine {has:?}, which is part of its genesis: choose another folder with --home",

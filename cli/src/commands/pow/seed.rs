@@ -160,7 +160,7 @@ pub(super) mod tests {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let domain = genesis.domain();
         let mut head = Head::default();

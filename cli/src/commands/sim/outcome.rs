@@ -7,10 +7,7 @@ use std::{
 
 use dtn_primitives::quorum;
 use dtn_report::{Table, left, right, units};
-use dtn_simulator::{
-    Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict, observe_nakamoto, observe_pbft,
-    run_nakamoto, run_pbft,
-};
+use dtn_simulator::{Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict};
 use serde::Serialize;
 
 use super::mining::Mining;
@@ -116,7 +113,7 @@ pub(crate) fn ms(duration: Duration) -> f64 {
 
 /// What comes of a scenario: of miners, if it says how they mine, and otherwise of a client and PBFT.
 pub(crate) fn report(scenario: &Scenario) -> Report {
-    if scenario.mining.is_some() { run_nakamoto(scenario) } else { run_pbft(scenario) }
+    dtn_simulator::play(scenario)
 }
 
 /// Plays a scenario.
@@ -126,9 +123,7 @@ pub(crate) fn play(scenario: &Scenario) -> (Outcome, Report) {
 
 /// Plays a scenario and tells what happens.
 pub(crate) fn watch(scenario: &Scenario, observer: &mut dyn FnMut(&Happening)) -> (Outcome, Report) {
-    timed(scenario, || {
-        if scenario.mining.is_some() { observe_nakamoto(scenario, observer) } else { observe_pbft(scenario, observer) }
-    })
+    timed(scenario, || dtn_simulator::watch(scenario, observer))
 }
 
 fn timed(scenario: &Scenario, run: impl FnOnce() -> Report) -> (Outcome, Report) {

@@ -64,7 +64,7 @@ impl Peers {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![key(200).address()],
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let mut peers = Self { genesis, keys, ports, folder: TempDir::new().unwrap(), nodes: Vec::new() };

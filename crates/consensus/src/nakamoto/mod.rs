@@ -29,6 +29,7 @@
 //! key it does not hold; for that it would have to have a quorum of the validators, too. Less than a third of the
 //! validators that lie without having most of the work can do what they can do to PBFT: cost it views.
 
+mod host;
 mod tree;
 
 use std::{
@@ -42,10 +43,12 @@ use dtn_primitives::{Address, B256, Block, Certificate, CheckpointCertificate, M
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Base, Notice, Pbft, PbftConfig, pbft,
+    Pbft, PbftConfig, pbft,
     protocol::{Effect, Input, Protocol},
 };
 use tree::Tree;
+
+pub use host::{Answer, Ask, Base, Notice, Output};
 
 /// How often in a block interval replicas tell which block they follow and take in what transactions came since.
 const TICKS: u32 = 2;
@@ -154,9 +157,6 @@ pub enum Fault {
     /// The block does not show its work.
     #[error("the block's work: {0}")]
     Work(PowError),
-    /// Blocks are not mined in this network.
-    #[error("a word about mined blocks, and blocks are not mined in this network")]
-    NotMined,
 }
 
 impl Fault {
@@ -170,7 +170,6 @@ impl Fault {
             Self::NotValidator(_) => "not_validator",
             Self::UnknownParent => "unknown_parent",
             Self::Work(_) => "no_work",
-            Self::NotMined => "not_mined",
         }
     }
 }
@@ -184,7 +183,7 @@ pub struct NakamotoConfig {
     pub mining: Mining,
 }
 
-type Effects = Vec<Effect<Message, Record, Timer, Fault>>;
+type Effects = Vec<Effect<Nakamoto>>;
 
 /// One replica.
 #[derive(Debug, Clone)]
@@ -220,8 +219,11 @@ impl Protocol for Nakamoto {
     type Record = Record;
     type Timer = Timer;
     type Fault = Fault;
+    type Ask = Ask;
+    type Answer = Answer;
+    type Output = Output;
 
-    fn handle(&mut self, input: Input<Message, Timer>) -> Effects {
+    fn handle(&mut self, input: Input<Self>) -> Effects {
         let mut effects = Vec::new();
         match input {
             Input::Start { memory, boot } => {
@@ -248,21 +250,19 @@ impl Protocol for Nakamoto {
                 self.proposing = None;
                 self.judged = None;
             }
-            Input::Proposal(block) => self.proposed(block, &mut effects),
-            Input::Mined { block_hash, nonce } => self.mined(block_hash, nonce, &mut effects),
-            Input::Validated { block_hash, valid } => self.judged(block_hash, valid, &mut effects),
-            Input::CaughtUp { certificate, base, decided } => {
+            Input::Answer(Answer::Proposal(block)) => self.proposed(block, &mut effects),
+            Input::Answer(Answer::Mined { block_hash, nonce }) => self.mined(block_hash, nonce, &mut effects),
+            Input::Answer(Answer::Validated { block_hash, valid }) => self.judged(block_hash, valid, &mut effects),
+            Input::Answer(Answer::CaughtUp { certificate, base, decided }) => {
                 if base.height > self.tree.base().height {
                     // PBFT may decide what it has waited with at once, which is above the new base.
                     self.rebase(base, &decided, &mut effects);
-                    self.pbft(Input::CaughtUp { certificate, base, decided }, &mut effects);
+                    self.pbft(Input::Answer(pbft::Answer::CaughtUp(certificate)), &mut effects);
                 }
             }
-            Input::Checkpoint { height, state_root } => {
-                self.pbft(Input::Checkpoint { height, state_root }, &mut effects);
+            Input::Answer(Answer::Checkpoint { height, state_root }) => {
+                self.pbft(Input::Answer(pbft::Answer::Checkpoint { height, state_root }), &mut effects);
             }
-            // Blocks are mined whether or not transactions wait, lest a longer chain be prepared in quiet times.
-            Input::Waiting(_) => {}
         }
         self.follow(&mut effects);
         self.confirm(&mut effects);
@@ -344,20 +344,33 @@ impl Nakamoto {
         Message::Tip { height, hash }
     }
 
-    /// Hands PBFT an input, and keeps what it asks of a host that this chain answers.
-    fn pbft(&mut self, input: Input<pbft::Message, pbft::Timer>, effects: &mut Effects) {
+    /// Hands PBFT an input. What it asks of a host, this chain answers.
+    fn pbft(&mut self, input: Input<Pbft>, effects: &mut Effects) {
         for effect in self.pbft.handle(input) {
-            match effect {
-                Effect::Propose { height, parent, .. } => self.wanted = Some((height, parent)),
-                Effect::Validate { block, .. } => _ = self.questions.insert(block.header.height, block),
-                effect => {
-                    if let Effect::Decide(decision) = &effect {
+            let effect = match effect {
+                Effect::Ask(pbft::Ask::Propose { height, parent, .. }) => {
+                    self.wanted = Some((height, parent));
+                    continue;
+                }
+                Effect::Ask(pbft::Ask::Validate { block, .. }) => {
+                    self.questions.insert(block.header.height, block);
+                    continue;
+                }
+                Effect::Output(output) => {
+                    if let pbft::Output::Decide(decision) = &output {
                         let base = self.tree.base_after(&decision.block);
                         self.rebase(base, &[base.hash], effects);
                     }
-                    effects.push(effect.map(Message::Pbft, Record::Pbft, Timer::Pbft, Fault::Pbft));
+                    Effect::Output(Output::Finality(output))
                 }
-            }
+                Effect::Send { to, message } => Effect::Send { to, message: Message::Pbft(message) },
+                Effect::Broadcast(message) => Effect::Broadcast(Message::Pbft(message)),
+                Effect::SetTimer { timer, after } => Effect::SetTimer { timer: Timer::Pbft(timer), after },
+                Effect::CancelTimer(timer) => Effect::CancelTimer(Timer::Pbft(timer)),
+                Effect::Persist(record) => Effect::Persist(Record::Pbft(record)),
+                Effect::Fault { from, fault } => Effect::Fault { from, fault: Fault::Pbft(fault) },
+            };
+            effects.push(effect);
         }
     }
 
@@ -379,7 +392,11 @@ impl Nakamoto {
         }
         if !self.tree.extends(header.parent_hash) {
             if height == base.height + 1 && self.noticed.insert(from) {
-                effects.push(Effect::Notice(Notice::BelowCheckpoint { from, height, block_hash: hash }));
+                effects.push(Effect::Output(Output::Notice(Notice::BelowCheckpoint {
+                    from,
+                    height,
+                    block_hash: hash,
+                })));
             } else {
                 self.hear_of(from, height, hash, effects);
             }
@@ -431,7 +448,7 @@ impl Nakamoto {
             // One at a time, since each decides on top of what the next one is.
             if let Some((_, block, hash)) = next.filter(|_| self.judged.is_none()) {
                 self.judged = Some(hash);
-                effects.push(Effect::Validate { block: block.clone(), fresh: true });
+                effects.push(Effect::Ask(Ask::Validate(block.clone())));
             }
             return;
         }
@@ -439,7 +456,8 @@ impl Nakamoto {
         let room = height < base.height + self.config.mining.confirmations + MAX_UNDECIDED;
         if room && self.proposing != Some(head) {
             self.proposing = Some(head);
-            effects.push(Effect::Propose { height: height + 1, parent: head, empty: true });
+            // Whether or not transactions wait, lest a longer chain be prepared in quiet times.
+            effects.push(Effect::Ask(Ask::Propose { height: height + 1, parent: head }));
         }
     }
 
@@ -450,7 +468,7 @@ impl Nakamoto {
         if !valid {
             // It may only be ahead of this host's clock: it is asked for again if its chain is still followed then.
             let height = block.header.height;
-            effects.push(Effect::Notice(Notice::InvalidBlock { height, block_hash: hash }));
+            effects.push(Effect::Output(Output::Notice(Notice::InvalidBlock { height, block_hash: hash })));
             self.tree.remove(hash);
             // Where the host stands is not certain any more; what it has executed it says again at once.
             return self.executed.clear();
@@ -460,7 +478,7 @@ impl Nakamoto {
         let depth = (self.executed.len() - kept) as u64;
         if depth > 0 {
             let to = self.tree.heaviest_above(hash);
-            effects.push(Effect::Notice(Notice::Reorganized { depth, from, to }));
+            effects.push(Effect::Output(Output::Notice(Notice::Reorganized { depth, from, to })));
         }
         self.executed.truncate(kept);
         self.executed.push(hash);
@@ -482,7 +500,7 @@ impl Nakamoto {
         self.executed.truncate(kept);
         if let Some(puzzle) = self.tree.puzzle(&block) {
             self.template = Some(block);
-            effects.push(Effect::Mine(puzzle));
+            effects.push(Effect::Ask(Ask::Mine(puzzle)));
         }
     }
 
@@ -507,7 +525,11 @@ impl Nakamoto {
     fn rebase(&mut self, base: Base, decided: &[B256], effects: &mut Effects) {
         let depth = self.left_by(&base, decided);
         if depth > 0 {
-            effects.push(Effect::Notice(Notice::Reorganized { depth, from: self.head_hash(), to: base.hash }));
+            effects.push(Effect::Output(Output::Notice(Notice::Reorganized {
+                depth,
+                from: self.head_hash(),
+                to: base.hash,
+            })));
         }
         let kept = self.executed.iter().position(|hash| *hash == base.hash).map(|place| place + 1);
         match kept {
@@ -541,13 +563,13 @@ impl Nakamoto {
             let waiting = self.executed.first().copied().filter(|_| confirmed);
             if waiting != self.waiting {
                 self.waiting = waiting;
-                self.pbft(Input::Waiting(waiting), effects);
+                self.pbft(Input::Answer(pbft::Answer::Waiting(waiting)), effects);
             } else if let Some((block_hash, valid)) = self.confirmed_question() {
                 self.questions.retain(|_, block| block.header.hash() != block_hash);
-                self.pbft(Input::Validated { block_hash, valid }, effects);
+                self.pbft(Input::Answer(pbft::Answer::Validated { block_hash, valid }), effects);
             } else if let Some(block) = self.confirmed_proposal() {
                 self.wanted = None;
-                self.pbft(Input::Proposal(block), effects);
+                self.pbft(Input::Answer(pbft::Answer::Proposal(block)), effects);
             } else {
                 break;
             }

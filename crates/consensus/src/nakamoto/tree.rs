@@ -1,12 +1,12 @@
-//! The mined blocks above the last final one.
+//! The mined blocks above the last final one, and the work in them.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, sync::Arc};
 
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Block, Mining, ValidatorSet, codec};
 
-use super::{Fault, Sealed};
-use crate::Base;
+use super::{Base, Fault, Sealed};
+use crate::tree;
 
 /// The most blocks that are remembered. Honest chains above the last final block are far shorter; beyond it, the least
 /// work has to go.
@@ -32,12 +32,9 @@ struct Node {
 }
 
 impl Node {
-    fn parent(&self) -> B256 {
-        self.sealed.block.header.parent_hash
-    }
-
-    fn height(&self) -> u64 {
-        self.sealed.block.header.height
+    /// By work, and among equals by who came first.
+    fn weight(&self) -> (u128, Reverse<u64>) {
+        (self.total_work, Reverse(self.arrival))
     }
 }
 
@@ -46,7 +43,7 @@ impl Node {
 pub(super) struct Tree {
     mining: Mining,
     base: Base,
-    nodes: BTreeMap<B256, Node>,
+    blocks: tree::Tree<Node>,
     arrivals: u64,
     /// The encoded size of all blocks.
     bytes: usize,
@@ -54,7 +51,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new(mining: Mining, base: Base) -> Self {
-        Self { mining, base, nodes: BTreeMap::new(), arrivals: 0, bytes: 0 }
+        Self { mining, base, blocks: tree::Tree::new(base.hash), arrivals: 0, bytes: 0 }
     }
 
     pub(super) fn base(&self) -> Base {
@@ -62,22 +59,22 @@ impl Tree {
     }
 
     pub(super) fn contains(&self, hash: B256) -> bool {
-        self.nodes.contains_key(&hash)
+        self.blocks.get(hash).is_some()
     }
 
     pub(super) fn block(&self, hash: B256) -> Option<&Arc<Block>> {
-        self.nodes.get(&hash).map(|node| &node.sealed.block)
+        self.blocks.get(hash).map(|node| &node.sealed.block)
     }
 
     /// Whether a block on top of this one could be taken.
     pub(super) fn extends(&self, parent: B256) -> bool {
-        parent == self.base.hash || self.nodes.contains_key(&parent)
+        self.blocks.extends(parent)
     }
 
     /// The puzzle of a block on top of one that is known: its race begins with its parent.
     pub(super) fn puzzle(&self, block: &Block) -> Option<Puzzle> {
         let header = &block.header;
-        let next_work = match self.nodes.get(&header.parent_hash) {
+        let next_work = match self.blocks.get(header.parent_hash) {
             Some(parent) => parent.next_work,
             None if header.parent_hash == self.base.hash => self.base.next_work,
             None => return None,
@@ -89,8 +86,10 @@ impl Tree {
     /// place, its time, who mined it, its work.
     pub(super) fn insert(&mut self, sealed: Sealed, validators: &ValidatorSet) -> Result<(), Fault> {
         let header = &sealed.block.header;
-        let (height, timestamp, total_work) = match self.nodes.get(&header.parent_hash) {
-            Some(parent) => (parent.height(), parent.sealed.block.header.timestamp, parent.total_work),
+        let (height, timestamp, total_work) = match self.blocks.get(header.parent_hash) {
+            Some(Node { sealed, total_work, .. }) => {
+                (sealed.block.header.height, sealed.block.header.timestamp, *total_work)
+            }
             None => (self.base.height, self.base.timestamp, 0),
         };
         if header.height != height + 1 {
@@ -103,7 +102,7 @@ impl Tree {
             return Err(Fault::NotValidator(header.proposer));
         }
         let puzzle = self.puzzle(&sealed.block).ok_or(Fault::UnknownParent)?;
-        let hash = puzzle.transaction();
+        let (hash, parent) = (puzzle.transaction(), header.parent_hash);
         puzzle.check(sealed.nonce, puzzle.hash(sealed.nonce)).map_err(Fault::Work)?;
         let work = puzzle.target().expected_hashes();
         let next_work = self.mining.next_work(work, header.timestamp - timestamp);
@@ -111,9 +110,9 @@ impl Tree {
         let total_work = total_work.saturating_add(u128::from(work));
         let bytes = codec::encode(sealed.block.as_ref()).len();
         self.bytes += bytes;
-        let arrival = self.arrivals;
-        self.nodes.insert(hash, Node { sealed, total_work, next_work, arrival, bytes, is_durable: false });
-        while self.nodes.len() > MAX_BLOCKS || self.bytes > MAX_BYTES {
+        let node = Node { sealed, total_work, next_work, arrival: self.arrivals, bytes, is_durable: false };
+        self.blocks.insert(hash, parent, node);
+        while self.blocks.len() > MAX_BLOCKS || self.bytes > MAX_BYTES {
             self.evict();
         }
         Ok(())
@@ -121,19 +120,13 @@ impl Tree {
 
     /// Drops the tip with the least work, the last one to come among equals.
     fn evict(&mut self) {
-        let is_tip = |hash: &B256| !self.nodes.values().any(|node| node.parent() == *hash);
-        let tips = self.nodes.iter().filter(|(hash, _)| is_tip(hash));
-        let least = tips.min_by_key(|(_, node)| (node.total_work, Reverse(node.arrival))).map(|(hash, _)| *hash);
-        least.into_iter().for_each(|hash| self.forget(hash));
-    }
-
-    fn forget(&mut self, hash: B256) {
-        self.bytes -= self.nodes.remove(&hash).map_or(0, |node| node.bytes);
+        let least = self.blocks.tips().min_by_key(|(_, node)| node.weight()).map(|(hash, _)| hash);
+        least.into_iter().for_each(|hash| self.remove(hash));
     }
 
     /// Gives a block that is to be made durable, if it was not given before.
     pub(super) fn keep(&mut self, hash: B256) -> Option<Sealed> {
-        let node = self.nodes.get_mut(&hash)?;
+        let node = self.blocks.get_mut(hash)?;
         let is_new = !std::mem::replace(&mut node.is_durable, true);
         is_new.then(|| node.sealed.clone())
     }
@@ -141,56 +134,37 @@ impl Tree {
     /// The tip with the most work among those that descend from a block, the first to come among equals; that block
     /// itself if it has none.
     pub(super) fn heaviest_above(&self, ancestor: B256) -> B256 {
-        let above = self.nodes.iter().filter(|(hash, _)| self.descends(**hash, ancestor));
-        let heaviest = above.max_by_key(|(_, node)| (node.total_work, Reverse(node.arrival)));
-        heaviest.map_or(ancestor, |(hash, _)| *hash)
+        let heaviest = self.blocks.above(ancestor).max_by_key(|(_, node)| node.weight());
+        heaviest.map_or(ancestor, |(hash, _)| hash)
     }
 
     /// Whether a block is another one or above it.
-    pub(super) fn descends(&self, mut hash: B256, ancestor: B256) -> bool {
-        loop {
-            if hash == ancestor {
-                return true;
-            }
-            let Some(node) = self.nodes.get(&hash) else { return false };
-            hash = node.parent();
-        }
+    pub(super) fn descends(&self, hash: B256, ancestor: B256) -> bool {
+        self.blocks.descends(hash, ancestor)
     }
 
     /// All work above the base up to a block.
     pub(super) fn total_work(&self, hash: B256) -> u128 {
-        self.nodes.get(&hash).map_or(0, |node| node.total_work)
+        self.blocks.get(hash).map_or(0, |node| node.total_work)
     }
 
     /// The blocks above the base up to one of them, in ascending order.
-    pub(super) fn path(&self, mut hash: B256) -> Vec<Sealed> {
-        let mut path = Vec::new();
-        while let Some(node) = self.nodes.get(&hash) {
-            path.push(node.sealed.clone());
-            hash = node.parent();
-        }
-        path.reverse();
-        path
+    pub(super) fn path(&self, hash: B256) -> Vec<Sealed> {
+        self.blocks.path(hash).into_iter().map(|node| node.sealed.clone()).collect()
     }
 
     /// Drops a block and everything above it.
     pub(super) fn remove(&mut self, hash: B256) {
-        let above: Vec<_> = self.nodes.keys().filter(|above| self.descends(**above, hash)).copied().collect();
-        above.into_iter().for_each(|hash| self.forget(hash));
+        let gone: usize = self.blocks.remove(hash).iter().map(|node| node.bytes).sum();
+        self.bytes -= gone;
     }
 
     /// Makes another block the base and drops what does not descend from it.
     pub(super) fn rebase(&mut self, base: Base) {
         let below = self.total_work(base.hash);
-        let kept: Vec<_> = self.nodes.keys().filter(|hash| self.descends(**hash, base.hash)).copied().collect();
-        let mut nodes = std::mem::take(&mut self.nodes);
-        for hash in kept.into_iter().filter(|hash| *hash != base.hash) {
-            if let Some(mut node) = nodes.remove(&hash) {
-                node.total_work -= below;
-                self.nodes.insert(hash, node);
-            }
-        }
-        self.bytes = self.nodes.values().map(|node| node.bytes).sum();
+        self.blocks.reroot(base.hash);
+        self.blocks.values_mut().for_each(|node| node.total_work -= below);
+        self.bytes = self.blocks.values().map(|node| node.bytes).sum();
         self.base = base;
     }
 

@@ -58,7 +58,8 @@ impl Pbft {
                 continue;
             }
             // Who has voted for it has it.
-            let voted = slot.prepares.votes_for(accepted.block_hash).chain(slot.commits.votes_for(accepted.block_hash));
+            let voted =
+                slot.prepares.ballots_for(accepted.block_hash).chain(slot.commits.ballots_for(accepted.block_hash));
             let holders: BTreeSet<_> =
                 voted.map(|vote| vote.validator).chain([accepted.validator]).filter(|holder| *holder != me).collect();
             let turn = slot.lacking.trailing_zeros() as usize + me.as_usize();

@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_primitives::{B256, CheckpointCertificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
-use super::{
-    CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Pbft, Record,
-    votes::{Added, VoteSet},
-};
-use crate::protocol::Effect;
+use super::{CHECKPOINT_INTERVAL, Effects, Fault, LOG_WINDOW, Message, Output, Pbft, Record, votes::VoteSet};
+use crate::{protocol::Effect, quorum::Added};
 
 /// The last stable checkpoint, and the votes for those above it.
 #[derive(Debug, Clone)]
@@ -96,7 +93,7 @@ impl Pbft {
             Added::New => self.stabilize(height, state_root, effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence::new(&first, &vote))));
+                effects.push(Effect::Output(Output::Evidence(Box::new(Evidence::new(&first, &vote)))));
             }
         }
         Ok(())
@@ -121,10 +118,10 @@ impl Pbft {
 
     /// §4.3: a checkpoint is stable once a quorum says the same about it.
     fn stabilize(&mut self, height: u64, state_root: B256, effects: &mut Effects) {
-        let quorum = self.config.validators.quorum();
-        let votes = self.checkpoints.votes.get(&height).filter(|votes| votes.count(state_root) >= quorum);
-        let votes = votes.map(|votes| votes.votes_for(state_root).take(quorum).map(Arc::as_ref));
-        if let Some(certificate) = votes.and_then(CheckpointCertificate::from_votes) {
+        let votes = self.checkpoints.votes.get(&height);
+        let quorum = votes.and_then(|votes| votes.quorum_for(state_root, &self.config.validators));
+        let certificate = quorum.and_then(|votes| CheckpointCertificate::from_votes(votes.map(Arc::as_ref)));
+        if let Some(certificate) = certificate {
             self.set_stable(certificate, effects);
         }
     }
@@ -135,7 +132,7 @@ impl Pbft {
         if let Some(vote) = self.checkpoints.beyond.take() {
             self.checkpoints.keep(vote);
         }
-        effects.push(Effect::Stable(certificate));
+        effects.push(Effect::Output(Output::Stable(certificate)));
         // The window has moved.
         self.advance(effects);
     }

@@ -50,6 +50,7 @@
 
 mod bodies;
 mod checkpoints;
+mod host;
 mod message;
 mod normal;
 mod patience;
@@ -76,6 +77,7 @@ use patience::{Awaited, Patience};
 use recall::Recall;
 use slot::{Slot, Validity};
 
+pub use host::{Answer, Ask, Notice, Output};
 pub use message::{Fault, Message, Record, Timer, View};
 pub use recall::{Greeting, SILENCE, STALE_WINDOW};
 pub use view_change::{NewView, PreparedCertificate, ViewChange, ViewChangeError, required};
@@ -122,7 +124,7 @@ impl PbftConfig {
     }
 }
 
-type Effects = Vec<Effect<Message, Record, Timer, Fault>>;
+type Effects = Vec<Effect<Pbft>>;
 
 /// One replica.
 #[derive(Debug, Clone)]
@@ -168,8 +170,11 @@ impl Protocol for Pbft {
     type Record = Record;
     type Timer = Timer;
     type Fault = Fault;
+    type Ask = Ask;
+    type Answer = Answer;
+    type Output = Output;
 
-    fn handle(&mut self, input: Input<Message, Timer>) -> Effects {
+    fn handle(&mut self, input: Input<Self>) -> Effects {
         let mut effects = Vec::new();
         match input {
             Input::Start { memory, boot } => {
@@ -195,13 +200,11 @@ impl Protocol for Pbft {
                     self.change_view(self.view.number.saturating_add(1), &mut effects);
                 }
             }
-            Input::Proposal(block) => self.propose(block, &mut effects),
-            Input::Validated { block_hash, valid } => self.validated(block_hash, valid, &mut effects),
-            Input::CaughtUp { certificate, .. } => self.caught_up(certificate, &mut effects),
-            // Blocks need no work here, so none is asked for.
-            Input::Mined { .. } => {}
-            Input::Checkpoint { height, state_root } => self.executed(height, state_root, &mut effects),
-            Input::Waiting(waiting) => self.waiting = waiting,
+            Input::Answer(Answer::Proposal(block)) => self.propose(block, &mut effects),
+            Input::Answer(Answer::Validated { block_hash, valid }) => self.validated(block_hash, valid, &mut effects),
+            Input::Answer(Answer::CaughtUp(certificate)) => self.caught_up(certificate, &mut effects),
+            Input::Answer(Answer::Checkpoint { height, state_root }) => self.executed(height, state_root, &mut effects),
+            Input::Answer(Answer::Waiting(waiting)) => self.waiting = waiting,
         }
         self.watch(&mut effects);
         effects

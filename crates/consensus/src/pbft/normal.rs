@@ -5,10 +5,10 @@ use std::sync::Arc;
 use dtn_primitives::{B256, Block, Certificate, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    Effects, Fault, Message, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PreparedCertificate, Record, View, slot::Validity,
-    view_change::proposers, votes::Added,
+    Ask, Effects, Fault, Message, Output, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PreparedCertificate, Record, View,
+    slot::Validity, view_change::proposers, votes::certificate,
 };
-use crate::protocol::{Decision, Effect};
+use crate::{Decision, protocol::Effect, quorum::Added};
 
 impl Pbft {
     /// Takes the primary's word, with its block or without.
@@ -57,7 +57,7 @@ impl Pbft {
             Some(first) if first.block_hash != vote.block_hash => {
                 // Of two that may propose here, each may have proposed.
                 if first.validator == vote.validator {
-                    effects.push(Effect::Evidence(Box::new(Evidence::new(first, &vote))));
+                    effects.push(Effect::Output(Output::Evidence(Box::new(Evidence::new(first, &vote)))));
                 }
                 return Ok(());
             }
@@ -102,7 +102,7 @@ impl Pbft {
             Added::New => self.advance(effects),
             Added::Duplicate => {}
             Added::Conflicting(first) => {
-                effects.push(Effect::Evidence(Box::new(Evidence::new(&first, &vote))));
+                effects.push(Effect::Output(Output::Evidence(Box::new(Evidence::new(&first, &vote)))));
             }
         }
         Ok(())
@@ -195,10 +195,10 @@ impl Pbft {
             self.extend_chain(effects);
             let Some((block, certificate)) = self.certified(self.decided + 1) else { break };
             self.decide(certificate.clone());
-            effects.push(Effect::Decide(Decision { block, certificate }));
+            effects.push(Effect::Output(Output::Decide(Decision { block, certificate })));
         }
         if let Some((height, parent)) = self.wanted() {
-            effects.push(Effect::Propose { height, parent, empty: self.heals() });
+            effects.push(Effect::Ask(Ask::Propose { height, parent, empty: self.heals() }));
         }
     }
 
@@ -221,7 +221,7 @@ impl Pbft {
                 Validity::Unknown => {
                     slot.validity = Validity::Asked;
                     let fresh = !slot.voted && !inherited;
-                    effects.push(Effect::Validate { block, fresh });
+                    effects.push(Effect::Ask(Ask::Validate { block, fresh }));
                     return;
                 }
                 Validity::Asked => return,
@@ -235,12 +235,12 @@ impl Pbft {
 
     /// *Prepared* is the pre-prepare and matching prepares of a quorum; then the replica commits. False if it has not.
     fn commit_if_prepared(&mut self, height: u64, effects: &mut Effects) -> bool {
-        let quorum = self.config.validators.quorum();
         let Some(slot) = self.slots.get(&height) else { return false };
         if slot.commits.of(self.config.me).is_some() {
             return true;
         }
-        let (Some(block_hash), Some((pre_prepare, block))) = (slot.prepared(quorum), slot.proposal()) else {
+        let (Some(block_hash), Some((pre_prepare, block))) = (slot.prepared(&self.config.validators), slot.proposal())
+        else {
             return false;
         };
         // Who commits has accepted: a replica that was silent when the block came has not.
@@ -264,7 +264,7 @@ impl Pbft {
     fn certified(&self, height: u64) -> Option<(Arc<Block>, Certificate)> {
         let slot = self.slots.get(&height)?;
         let (vote, block) = slot.proposal().filter(|_| slot.validity == Validity::Valid)?;
-        let certificate = slot.commits.certificate(vote.block_hash, self.config.validators.quorum())?;
+        let certificate = certificate(&slot.commits, vote.block_hash, &self.config.validators)?;
         Some((block, certificate))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dtn_primitives::{B256, TURN, ValidatorIndex};
 
 use super::{Effects, PIPELINE, Pbft, Timer, slot::Slot};
-use crate::protocol::Effect;
+use crate::{protocol::Effect, quorum::is_quorum};
 
 /// The timeout of a view doubles at most this many times while nothing is decided.
 const MAX_DOUBLINGS: u32 = 10;
@@ -85,7 +85,7 @@ impl Pbft {
         let wanted = match self.view.changing {
             _ if self.is_silent() => false,
             // A replica alone would run away from the others: the timer waits for a quorum to ask for the view.
-            true => asking >= self.config.validators.quorum(),
+            true => is_quorum(asking, &self.config.validators),
             false => self.waiting.is_some() || begun.is_some() || self.heals(),
         };
         let (view, changing, primary) = (self.view.number, self.view.changing, self.primary());

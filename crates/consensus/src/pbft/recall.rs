@@ -30,8 +30,11 @@ use std::{
 use dtn_primitives::{Certificate, ValidatorIndex, Vote, VoteKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Effects, Fault, LOOKS, Message, PIPELINE, Pbft, Record, ViewChange};
-use crate::protocol::{Effect, Memory, Notice};
+use super::{Effects, Fault, LOOKS, Message, Notice, Output, PIPELINE, Pbft, Record, ViewChange};
+use crate::{
+    protocol::{Effect, Memory},
+    quorum::is_quorum,
+};
 
 /// How far below the highest decided height of a `NEW-VIEW` those of its view changes may be.
 pub const STALE_WINDOW: u64 = 2 * PIPELINE;
@@ -237,8 +240,9 @@ impl Pbft {
 
     /// Goes on once enough others have greeted it.
     fn resume(&mut self, effects: &mut Effects) {
-        let needed = self.config.validators.quorum() - usize::from(!self.is_lost());
-        if self.recall.greetings.len() < needed {
+        // Who remembers greets itself.
+        let greeted = self.recall.greetings.len() + usize::from(!self.is_lost());
+        if !is_quorum(greeted, &self.config.validators) {
             return;
         }
         let highest = self.recall.greetings.values().copied().max().unwrap_or_default().max(self.decided);
@@ -246,7 +250,7 @@ impl Pbft {
         if self.is_lost() {
             self.view.vote_from = highest.saturating_add(SILENCE + 1);
             effects.push(Effect::Persist(Record::View(self.view.clone())));
-            effects.push(Effect::Notice(Notice::Silent { until: self.view.vote_from }));
+            effects.push(Effect::Output(Output::Notice(Notice::Silent { until: self.view.vote_from })));
             self.ask(effects);
         } else {
             self.recall.resume_at = highest;
@@ -257,7 +261,7 @@ impl Pbft {
 
     /// A peer shows what this replica said and does not remember.
     fn find_lost(&mut self, from: ValidatorIndex, effects: &mut Effects) {
-        effects.push(Effect::Notice(Notice::Forgot { from }));
+        effects.push(Effect::Output(Output::Notice(Notice::Forgot { from })));
         self.lose_memory(effects);
         self.ask(effects);
     }

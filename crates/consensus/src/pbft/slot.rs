@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use dtn_primitives::{B256, Block, Vote, VoteKind};
+use dtn_primitives::{B256, Block, ValidatorSet, Vote, VoteKind};
 
 use super::votes::VoteSet;
+use crate::quorum::is_quorum;
 
 /// Whether the host found the block valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,15 +75,15 @@ impl Slot {
     pub(super) fn matching_prepares(&self) -> impl Iterator<Item = &Arc<Vote>> {
         let accepted = self.accepted.as_ref();
         let proposer = accepted.map(|vote| vote.validator);
-        let votes = accepted.into_iter().flat_map(|vote| self.prepares.votes_for(vote.block_hash));
+        let votes = accepted.into_iter().flat_map(|vote| self.prepares.ballots_for(vote.block_hash));
         votes.filter(move |vote| Some(vote.validator) != proposer)
     }
 
     /// The block's hash if a quorum has prepared it.
-    pub(super) fn prepared(&self, quorum: usize) -> Option<B256> {
+    pub(super) fn prepared(&self, validators: &ValidatorSet) -> Option<B256> {
         let accepted = self.accepted.as_ref().filter(|_| self.validity == Validity::Valid)?;
         let own = self.prepares.of(accepted.validator).is_some_and(|vote| vote.block_hash == accepted.block_hash);
         let prepares = self.prepares.count(accepted.block_hash) - usize::from(own);
-        (1 + prepares >= quorum).then_some(accepted.block_hash)
+        is_quorum(1 + prepares, validators).then_some(accepted.block_hash)
     }
 }

@@ -12,6 +12,7 @@ use dtn_primitives::{
 use serde::{Deserialize, Serialize};
 
 use super::{PIPELINE, STALE_WINDOW};
+use crate::quorum::is_quorum;
 
 /// Proof that a quorum prepared a block in a view: the primary's `PRE-PREPARE` and the others' `PREPARE`s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +129,7 @@ impl PreparedCertificate {
             return Err(ViewChangeError::Prepared("a prepare does not match"));
         }
         let voters: BTreeSet<_> = prepares.iter().chain([pre_prepare]).map(|vote| vote.validator).collect();
-        if voters.len() != prepares.len() + 1 || voters.len() < validators.quorum() {
+        if voters.len() != prepares.len() + 1 || !is_quorum(voters.len(), validators) {
             return Err(ViewChangeError::Prepared("it is below the quorum"));
         }
         for vote in prepares.iter().chain([pre_prepare]) {
@@ -280,7 +281,7 @@ impl NewView {
         let changes = &self.view_changes;
         let ascending = changes.windows(2).all(|pair| pair[0].validator < pair[1].validator);
         let for_this_view = changes.iter().all(|change| change.view == self.view);
-        if changes.len() < validators.quorum() || !ascending || !for_this_view {
+        if !is_quorum(changes.len(), validators) || !ascending || !for_this_view {
             return Err(ViewChangeError::Quorum);
         }
         let (base, required) = required(changes, domain);

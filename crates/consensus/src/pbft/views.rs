@@ -5,7 +5,10 @@ use dtn_primitives::{ValidatorIndex, VoteKind};
 use super::{
     Effects, Fault, Message, NewView, Pbft, PbftConfig, Record, View, ViewChange, required, view_change::Proven,
 };
-use crate::protocol::Effect;
+use crate::{
+    protocol::Effect,
+    quorum::{has_correct, is_quorum},
+};
 
 impl Pbft {
     pub(super) fn enter(&mut self, view: View, effects: &mut Effects) {
@@ -85,7 +88,7 @@ impl Pbft {
         // f + 1 ask for higher views: one of them is correct, so it is time.
         let mut higher: Vec<_> = self.view_changes.values().map(|change| change.view).collect();
         higher.retain(|view| *view > self.view.number);
-        if higher.len() > self.config.validators.max_faulty() && !self.is_silent() {
+        if has_correct(higher.len(), &self.config.validators) && !self.is_silent() {
             let smallest = higher.into_iter().min().unwrap_or(self.view.number);
             self.change_view(smallest, effects);
         } else {
@@ -108,7 +111,7 @@ impl Pbft {
         let (base, _) = required(&changes, &self.config.domain);
         changes.retain(|change| !change.is_stale(base));
         let proposer = self.config.validators.primary(view, base.saturating_add(1));
-        if changes.len() < self.config.validators.quorum() || proposer != self.config.me {
+        if !is_quorum(changes.len(), &self.config.validators) || proposer != self.config.me {
             return;
         }
         let (base, required) = required(&changes, &self.config.domain);

@@ -4,8 +4,9 @@
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use dtn_consensus::{
-    Base, Decision, Effect, Input, Memory, Nakamoto, Notice, PbftConfig, Protocol,
-    nakamoto::{Fault, Message, NakamotoConfig, Record, Sealed, Timer},
+    Decision, Effect, Input, Memory, Nakamoto, PbftConfig, Protocol,
+    nakamoto::{Answer, Ask, Base, Fault, Message, NakamotoConfig, Notice, Output, Record, Sealed, Timer},
+    pbft,
 };
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
@@ -124,7 +125,7 @@ impl Network {
         Arc::new(Block { header, transactions: vec![] })
     }
 
-    fn input(&mut self, index: usize, input: Input<Message, Timer>) {
+    fn input(&mut self, index: usize, input: Input<Nakamoto>) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for effect in self.hosts[index].replica.handle(input) {
@@ -133,11 +134,7 @@ impl Network {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        index: usize,
-        effect: Effect<Message, Record, Timer, Fault>,
-    ) -> Option<Input<Message, Timer>> {
+    fn carry_out(&mut self, index: usize, effect: Effect<Nakamoto>) -> Option<Input<Nakamoto>> {
         match effect {
             Effect::Send { to, message } => self.in_flight.push_back((index, to.as_usize(), message)),
             Effect::Broadcast(message) => {
@@ -146,14 +143,14 @@ impl Network {
                 }
             }
             Effect::Persist(record) => self.hosts[index].records.push(record),
-            Effect::Propose { height, parent, .. } => {
+            Effect::Ask(Ask::Propose { height, parent, .. }) => {
                 let kept = self.place_above(index, parent)?;
                 let block = self.block(index, height, parent);
                 self.hosts[index].ledger.truncate(kept);
                 self.hosts[index].ledger.push(block.header.hash());
-                return Some(Input::Proposal(block));
+                return Some(Input::Answer(Answer::Proposal(block)));
             }
-            Effect::Validate { block, .. } => {
+            Effect::Ask(Ask::Validate(block)) => {
                 let (block_hash, parent) = (block.header.hash(), block.header.parent_hash);
                 let place = self.place_above(index, parent);
                 let host = &mut self.hosts[index];
@@ -162,10 +159,10 @@ impl Network {
                     host.ledger.truncate(kept);
                     host.ledger.push(block_hash);
                 }
-                return Some(Input::Validated { block_hash, valid });
+                return Some(Input::Answer(Answer::Validated { block_hash, valid }));
             }
-            Effect::Mine(puzzle) => self.hosts[index].puzzle = Some(puzzle),
-            Effect::Decide(decision) => {
+            Effect::Ask(Ask::Mine(puzzle)) => self.hosts[index].puzzle = Some(puzzle),
+            Effect::Output(Output::Finality(pbft::Output::Decide(decision))) => {
                 let follows = decision.block.header.parent_hash == self.tip(index);
                 assert!(follows, "blocks are decided in their order");
                 decision.certificate.verify(&self.domain, &self.validators).unwrap();
@@ -177,10 +174,10 @@ impl Network {
                 }
                 host.decisions.push(decision);
             }
-            Effect::Notice(notice) => self.hosts[index].notices.push(notice),
+            Effect::Output(Output::Notice(notice)) => self.hosts[index].notices.push(notice),
             Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
             Effect::SetTimer { .. } | Effect::CancelTimer(_) => {}
-            Effect::Stable(_) | Effect::Evidence(_) => unreachable!("{effect:?}"),
+            Effect::Output(Output::Finality(_)) => unreachable!("{effect:?}"),
         }
         None
     }
@@ -219,7 +216,7 @@ impl Network {
         let puzzle = self.hosts[index].puzzle.take().expect("it mines");
         let found = mine(&puzzle, 0..=u64::MAX, NonZeroUsize::MIN, &Cancel::new()).solution.unwrap();
         let block_hash = puzzle.transaction();
-        self.input(index, Input::Mined { block_hash, nonce: found.nonce });
+        self.input(index, Input::Answer(Answer::Mined { block_hash, nonce: found.nonce }));
         block_hash
     }
 
@@ -352,10 +349,11 @@ fn a_deep_reorganization_never_unwinds_a_final_block_and_is_shown() {
     let decided: Vec<_> = others.iter().map(|decision| decision.certificate.block_hash).collect();
     // It is told of the loss itself: of all of it if it takes over the blocks, of what it can know with a state.
     let (from, to) = (ahead.head().1, base.hash);
-    let of_state = ahead.handle(Input::CaughtUp { certificate: certificate.clone(), base, decided: vec![] });
+    let of_state =
+        ahead.handle(Input::Answer(Answer::CaughtUp { certificate: certificate.clone(), base, decided: vec![] }));
     let told = Notice::Reorganized { depth: 26, from, to };
-    assert!(matches!(of_state[0], Effect::Notice(notice) if notice == told), "{of_state:?}");
-    network.input(3, Input::CaughtUp { certificate, base, decided });
+    assert!(matches!(of_state[0], Effect::Output(Output::Notice(notice)) if notice == told), "{of_state:?}");
+    network.input(3, Input::Answer(Answer::CaughtUp { certificate, base, decided }));
     assert!(network.hosts[3].notices.contains(&Notice::Reorganized { depth: 30, from, to }));
     network.tick();
     network.extend(1, 2);
@@ -582,7 +580,8 @@ fn who_catches_up_with_a_block_below_one_that_it_can_decide_goes_on_from_that_on
     network.hosts[3].ledger.remove(0);
     network.hosts[3].decisions.push(first.clone());
     let base = network.base(&network.hosts[3].decisions);
-    network.input(3, Input::CaughtUp { certificate: first.certificate, base, decided: vec![base.hash] });
+    network
+        .input(3, Input::Answer(Answer::CaughtUp { certificate: first.certificate, base, decided: vec![base.hash] }));
     assert_eq!(network.hosts[3].notices, [], "nothing is left");
     assert_eq!(network.heights(), [(5, 2); 4]);
     network.settle();
@@ -674,7 +673,7 @@ fn catch_up(network: &mut Network) {
             }
             let (certificate, base) = (most.last().unwrap().certificate.clone(), network.base(&most));
             let decided = most[behind..].iter().map(|decision| decision.certificate.block_hash).collect();
-            network.input(index, Input::CaughtUp { certificate, base, decided });
+            network.input(index, Input::Answer(Answer::CaughtUp { certificate, base, decided }));
         }
     }
 }

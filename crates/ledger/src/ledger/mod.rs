@@ -175,7 +175,7 @@ impl Ledger {
         let store = open(rules.domain.network_id)?;
         let Loaded { mut state, tip, stable } = store.load()?;
         if tip.is_none() {
-            state.next_work = genesis.mining.map_or(0, |mining| mining.expected_hashes);
+            state.next_work = genesis.engine.mining().map_or(0, |mining| mining.expected_hashes);
         }
         let proofs = Proofs::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };

@@ -26,12 +26,12 @@ pub(super) struct Voting {
 impl Ledger {
     /// How many blocks on top of the tip are remembered.
     pub(super) fn max_speculative(&self) -> usize {
-        MAX_SPECULATIVE + self.genesis.mining.map_or(0, |mining| mining.max_mined_ahead() as usize)
+        MAX_SPECULATIVE + self.genesis.engine.mining().map_or(0, |mining| mining.max_mined_ahead() as usize)
     }
 
     /// The expected hashes for the block after one that comes so long after its parent.
     pub(super) fn next_work_after(&self, parent: &View<'_>, elapsed_ms: u64) -> u64 {
-        self.genesis.mining.map_or(0, |mining| mining.next_work(parent.next_work(), elapsed_ms))
+        self.genesis.engine.mining().map_or(0, |mining| mining.next_work(parent.next_work(), elapsed_ms))
     }
 
     /// How many blocks are below the one that follows `parent`, counted from the tip.
@@ -180,7 +180,7 @@ impl Ledger {
         check_header(&block.header, &parent, &self.validators)?;
         if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
             let clock = (now_ms, self.mempool.now_ms().max(now_ms));
-            check_time(&block.header, &parent, clock, self.genesis.mining.is_some())?;
+            check_time(&block.header, &parent, clock, self.genesis.engine.mining().is_some())?;
         }
         if block.transactions.len() > MAX_BLOCK_TRANSACTIONS {
             return Err(BlockError::TooManyTransactions(block.transactions.len()));
@@ -212,7 +212,9 @@ impl Ledger {
             let valid = self.verified.validate(transaction, *hash);
             valid.map_err(Refusal::Invalid).map_err(refused)?;
         }
-        if let Some(arrived_ms) = voting.and_then(|voting| voting.now_ms).filter(|_| self.genesis.mining.is_none()) {
+        if let Some(arrived_ms) =
+            voting.and_then(|voting| voting.now_ms).filter(|_| self.genesis.engine.mining().is_none())
+        {
             let max_bytes = (self.genesis.max_block_bytes as usize).saturating_sub(HEADER_BYTES);
             let count = MAX_BLOCK_TRANSACTIONS - block.transactions.len();
             let room = (count, max_bytes.saturating_sub(encoded.len()));

@@ -19,7 +19,7 @@ fn genesis() -> Genesis {
         max_block_bytes: 1 << 20,
         validators: (1..=4).map(|number| key(number).public_key()).collect(),
         requesters: Vec::new(),
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     }
 }
 

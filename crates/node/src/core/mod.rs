@@ -4,7 +4,7 @@
 //! must be durable is made so in one write, and only after that leaves what the step has to say. Under load a step takes
 //! in more, so a write serves many votes.
 
-mod engine;
+pub(crate) mod engine;
 mod lines;
 mod peers;
 mod questions;
@@ -20,15 +20,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use dtn_consensus::{
-    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Input, Memory, Notice, PIPELINE, PbftConfig,
-    nakamoto::{Fault, Message, Record, Timer},
-    pbft,
-};
+use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, Memory, PIPELINE, PbftConfig, nakamoto, pbft};
 use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, codec, memo,
+    ValidatorIndex, ValidatorSet, memo,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -38,7 +34,7 @@ use crate::{
     evidence::{EvidencePool, EvidenceRefusal},
     faults::FaultBudget,
     feed::Feed,
-    follow::{self, Answer, Follow},
+    follow::{self, Follow},
     host::{Host, Query},
     inbox::Inbox,
     link::Offence,
@@ -48,9 +44,8 @@ use crate::{
     prover::{Finished, Verdict},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
 };
-use engine::Engine;
+use engine::{Answer, Effect, Engine, EngineError, Input, Notice, Timer};
 use lines::OwnLines;
-use peers::is_the_senders;
 use rounds::Rounds;
 use work::ChainMiner;
 
@@ -108,7 +103,7 @@ pub(crate) struct Core {
     finished: mpsc::UnboundedReceiver<Finished>,
     verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
     commands: mpsc::Sender<Command>,
-    inputs: VecDeque<Input<Message, Timer>>,
+    inputs: VecDeque<Input>,
     outbox: Outbox,
     timers: BTreeMap<Timer, Instant>,
     /// What consensus wants a proposal for.
@@ -159,19 +154,18 @@ impl Core {
         let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed, board } =
             config;
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
-        let mut records = Vec::new();
-        for (height, bytes) in ledger.store().journal()? {
-            let record: Record =
-                codec::decode(&bytes, usize::MAX).map_err(|error| NodeError::Journal { height, error })?;
-            records.push(record);
-        }
+        let records = ledger.store().journal()?;
         let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
         let evidence = EvidencePool::open(ledger.store().clone(), domain, validators.clone())?;
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
+        let engine = Engine::new(config, genesis.engine, &ledger, records).map_err(|error| match error {
+            EngineError::Store(error) => NodeError::Store(error),
+            EngineError::Record { height, error } => NodeError::Journal { height, error },
+        })?;
         let mut core = Self {
-            engine: Engine::new(config, genesis.mining, &ledger, records)?,
+            engine,
             faults: vec![0; validators.len()],
             budget: FaultBudget::default(),
             last_height: ledger.tip().height,
@@ -292,7 +286,7 @@ impl Core {
 
     // Consensus.
 
-    fn input(&mut self, input: Input<Message, Timer>) -> Result<(), NodeError> {
+    fn input(&mut self, input: Input) -> Result<(), NodeError> {
         self.inputs.push_back(input);
         self.pump()
     }
@@ -300,18 +294,19 @@ impl Core {
     /// Hands consensus everything that is there for it.
     fn pump(&mut self) -> Result<(), NodeError> {
         while let Some(input) = self.inputs.pop_front() {
-            let before = self.engine.finality().view();
-            let timed_out = matches!(input, Input::Timer(Timer::Pbft(pbft::Timer::ViewChange)));
+            let before = self.engine.standing().view;
+            let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
             let engine = &mut self.engine;
             let effects = self.metrics.timed(Step::Consensus, || engine.handle(input));
-            if self.engine.finality().view() != before {
+            let standing = self.engine.standing();
+            if standing.view != before {
                 // Consensus asks again for what it still wants.
                 self.wanted = None;
                 self.forget_deferred();
-                if self.engine.finality().is_changing_view() {
+                if standing.is_changing_view {
                     let reason = if timed_out { ViewChangeReason::Timeout } else { ViewChangeReason::Joined };
                     self.metrics.view_change(reason);
-                    tracing::warn!(view = self.engine.finality().view(), ?reason, "asking for a new view");
+                    tracing::warn!(view = standing.view, ?reason, "asking for a new view");
                 }
             }
             for effect in effects {
@@ -322,15 +317,15 @@ impl Core {
     }
 
     /// Carries out one effect, or gathers it for the end of the step.
-    fn effect(&mut self, effect: Effect<Message, Record, Timer, Fault>) -> Result<(), NodeError> {
+    fn effect(&mut self, effect: Effect) -> Result<(), NodeError> {
         match effect {
-            Effect::Send { to, message } => {
-                self.metrics.vote_sent(message.kind());
-                self.send(to, &Frame::Consensus(Box::new(message)));
+            Effect::Send { to, words } => {
+                self.metrics.vote_sent(words.kind());
+                self.send(to, &Frame::Consensus(words));
             }
-            Effect::Broadcast(message) => {
-                self.metrics.vote_sent(message.kind());
-                self.broadcast(&Frame::Consensus(Box::new(message)));
+            Effect::Broadcast(words) => {
+                self.metrics.vote_sent(words.kind());
+                self.broadcast(&Frame::Consensus(words));
             }
             Effect::SetTimer { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);
@@ -338,7 +333,7 @@ impl Core {
             Effect::CancelTimer(timer) => {
                 self.timers.remove(&timer);
             }
-            Effect::Persist(record) => self.outbox.records.push((record.height(), codec::encode(&record))),
+            Effect::Persist { height, record } => self.outbox.records.push((height, record)),
             Effect::Propose { height, parent, empty } => self.wanted = Some(Wish { height, parent, empty }),
             Effect::Validate { block, fresh } => {
                 let (height, block_hash) = (block.header.height, block.header.hash());
@@ -356,7 +351,7 @@ impl Core {
                 tracing::warn!(peer = %from, %fault, "a faulty message");
                 self.metrics.peer_fault(from, fault.kind());
                 self.count_fault(from);
-                if from != self.me && is_the_senders(&fault) {
+                if from != self.me && fault.is_the_senders() {
                     self.charge_fault(Remote::Validator(from));
                 }
             }
@@ -377,30 +372,30 @@ impl Core {
         self.ledger.tip().height == 0 && alone && self.started.elapsed() < GATHERING
     }
 
-    /// Tells the operator what happened to the chain that is mined.
+    /// Tells the operator what happened.
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Reorganized { depth, from, to } => {
+            Notice::Chain(nakamoto::Notice::Reorganized { depth, from, to }) => {
                 tracing::warn!(depth, %from, %to, "reorganized: blocks that were not final are left");
                 self.metrics.reorganized(depth);
             }
-            Notice::InvalidBlock { height, block_hash } => {
+            Notice::Chain(nakamoto::Notice::InvalidBlock { height, block_hash }) => {
                 tracing::warn!(height, %block_hash, "a mined block is invalid; its chain is not followed");
             }
-            Notice::Forgot { from } => {
+            Notice::Finality(pbft::Notice::Forgot { from }) => {
                 tracing::error!(
                     peer = %from,
                     "a peer shows what this validator has said and does not remember: its store is older than its words, \
                      or another process signs with its key"
                 );
             }
-            Notice::Silent { until } => {
+            Notice::Finality(pbft::Notice::Silent { until }) => {
                 tracing::warn!(
                     until,
                     "this validator does not remember what it said: it votes again from this height on"
                 );
             }
-            Notice::BelowCheckpoint { from, height, block_hash } => {
+            Notice::Chain(nakamoto::Notice::BelowCheckpoint { from, height, block_hash }) => {
                 tracing::error!(peer = %from, height, %block_hash, "a chain that leaves out a final block is not followed");
                 self.metrics.chains_below_checkpoint.inc();
             }
@@ -412,14 +407,11 @@ impl Core {
         let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
-            if timer == Timer::Pbft(pbft::Timer::ViewChange) {
-                tracing::warn!(view = self.engine.finality().view(), primary = %self.engine.finality().primary(), "the view timed out");
+            if timer == Timer::ViewChange {
+                let standing = self.engine.standing();
+                tracing::warn!(view = standing.view, primary = %standing.primary, "the view timed out");
             }
-            self.metrics.timer(match timer {
-                Timer::Pbft(pbft::Timer::Retransmit) => "retransmit",
-                Timer::Pbft(pbft::Timer::ViewChange) => "view_change",
-                Timer::Tick => "tick",
-            });
+            self.metrics.timer(timer.name());
             self.input(Input::Timer(timer))?;
         }
         Ok(())
@@ -427,7 +419,7 @@ impl Core {
 
     /// Answers consensus's wish for a proposal once there is something to propose.
     fn propose(&mut self) -> Result<(), NodeError> {
-        let mined = self.genesis.mining.is_some();
+        let mined = self.genesis.engine.mining().is_some();
         while let Some(Wish { height, parent, empty }) = self.wanted {
             // Only what is ready on top of this very parent counts.
             let ready = self.ledger.build_on(parent);
@@ -449,7 +441,7 @@ impl Core {
             self.metrics.proposals.inc();
             self.wanted = None;
             self.began.insert(height, (block.header.hash(), Instant::now()));
-            self.input(Input::Proposal(block))?;
+            self.input(Input::Answer(Answer::Proposal(block)))?;
         }
         self.batching = None;
         Ok(())
@@ -481,7 +473,7 @@ impl Core {
         if self.awaited.is_some_and(is_awaited) {
             let oldest = self.ledger.oldest_executable();
             self.awaited = oldest;
-            self.inputs.push_back(Input::Waiting(oldest));
+            self.inputs.push_back(Input::Answer(Answer::Waiting(oldest)));
         }
         self.follow_races(&committed);
         self.lines_moved()?;
@@ -495,9 +487,9 @@ impl Core {
         let height = self.ledger.tip().height;
         if height > 0 && height.is_multiple_of(CHECKPOINT_INTERVAL) {
             let state_root = self.ledger.checkpoint()?;
-            self.inputs.push_back(Input::Checkpoint { height, state_root });
+            self.inputs.push_back(Input::Answer(Answer::Checkpoint { height, state_root }));
             // It may have been told that this is stable before it was there.
-            if let Some(stable) = self.engine.finality().stable().filter(|stable| stable.height == height) {
+            if let Some(stable) = self.engine.stable().filter(|stable| stable.height == height) {
                 self.ledger.stable(stable)?;
             }
         }
@@ -560,7 +552,7 @@ impl Core {
         // The oldest transactions that could be executed. If there were such at the last look too, they may not have
         // reached the primary.
         self.ledger.tell_time(now_ms());
-        let (is_waiting, primary) = (self.ledger.oldest_executable().is_some(), self.engine.finality().primary());
+        let (is_waiting, primary) = (self.ledger.oldest_executable().is_some(), self.engine.standing().primary);
         if self.was_waiting && is_waiting && primary != self.me {
             for frame in wire::batches(self.ledger.proposable(MAX_RESENT_TRANSACTIONS)) {
                 self.outbox.commands.push(Command::Send { to: primary, frame });
@@ -578,27 +570,27 @@ impl Core {
             backlog.bytes as u64 > self.genesis.max_block_bytes || backlog.transactions > MAX_BLOCK_TRANSACTIONS;
         let oldest = self.ledger.oldest_executable();
         self.awaited = oldest.map(|oldest| if crowded { self.ledger.tip().hash } else { oldest });
-        self.input(Input::Waiting(self.awaited))
+        self.input(Input::Answer(Answer::Waiting(self.awaited)))
     }
 }
 
 impl Core {
     /// Tells Prometheus where this peer stands.
     fn measure(&self) {
-        let metrics = &self.metrics;
-        metrics.view.set(self.engine.finality().view() as i64);
-        metrics.primary.set(i64::from(self.engine.finality().primary().0));
+        let (metrics, standing) = (&self.metrics, self.engine.standing());
+        metrics.view.set(standing.view as i64);
+        metrics.primary.set(i64::from(standing.primary.0));
         metrics.height.set(self.ledger.tip().height as i64);
-        metrics.stable_height.set(self.engine.finality().stable().map_or(0, |stable| stable.height as i64));
+        metrics.stable_height.set(standing.stable_height as i64);
         metrics.lowest_block.set(self.ledger.lowest_block().unwrap_or_default() as i64);
         metrics.mempool_transactions.set(self.ledger.pending_count() as i64);
         metrics.mempool_bytes.set(self.ledger.ready().bytes as i64);
         metrics.waiters.set(self.feed.waiters().len() as i64);
-        if let Some(chain) = self.engine.chain() {
-            metrics.mined_height.set(i64::try_from(chain.head().0).unwrap_or(i64::MAX));
-            metrics.next_work.set(chain.next_work().and_then(|work| i64::try_from(work).ok()).unwrap_or(i64::MAX));
+        if let Some(chain) = self.engine.mined() {
+            metrics.mined_height.set(i64::try_from(chain.height).unwrap_or(i64::MAX));
+            metrics.next_work.set(chain.next_work.and_then(|work| i64::try_from(work).ok()).unwrap_or(i64::MAX));
         }
-        metrics.silent.set(i64::from(self.engine.finality().is_silent()));
+        metrics.silent.set(i64::from(standing.is_silent));
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }

@@ -45,9 +45,9 @@ impl Core {
 
     fn frame(&mut self, from: ValidatorIndex, frame: Frame) -> Result<(), NodeError> {
         match frame {
-            Frame::Consensus(message) => {
-                self.metrics.vote_received(message.kind());
-                self.input(Input::Message { from, message: *message })?;
+            Frame::Consensus(words) => {
+                self.metrics.vote_received(words.kind());
+                self.input(Input::Heard { from, words: *words })?;
             }
             Frame::Height(height) => {
                 self.follow.heard(Remote::Validator(from), height);
@@ -101,22 +101,20 @@ impl Core {
     fn answered(&mut self, from: Remote, response: Option<Vec<u8>>) -> Result<(), NodeError> {
         let (before, mut decided) = (self.ledger.tip().height, Vec::new());
         match self.follow.answered(&mut self.ledger, from, response, Instant::now())? {
-            Answer::Nothing => {}
-            Answer::Offence(what) => self.cut_off(from, &what),
-            Answer::Installed => {
+            follow::Answer::Nothing => {}
+            follow::Answer::Offence(what) => self.cut_off(from, &what),
+            follow::Answer::Installed => {
                 self.metrics.sync_snapshots.inc();
                 self.enter_open_races();
                 self.lines_skipped();
                 self.rounds_moved();
                 // Consensus learns of the checkpoint as from anybody else, with its proof.
                 if let Some(stable) = self.ledger.stable_checkpoint().cloned() {
-                    self.input(Input::Message {
-                        from: self.me,
-                        message: Message::Pbft(pbft::Message::Stable(stable)),
-                    })?;
+                    let words = self.engine.stable_words(stable);
+                    self.input(Input::Heard { from: self.me, words })?;
                 }
             }
-            Answer::Blocks(blocks) => {
+            follow::Answer::Blocks(blocks) => {
                 let wrong = follow::commit_all(before, blocks, |block, certificate| {
                     let block_hash = certificate.block_hash;
                     self.commit(block, certificate)?;
@@ -135,7 +133,7 @@ impl Core {
             tracing::info!(peer = %from, from_height = before, height, "caught up");
             if let Some(certificate) = self.ledger.certificate(height)? {
                 let base = engine::base(&self.ledger);
-                self.input(Input::CaughtUp { certificate, base, decided })?;
+                self.input(Input::Answer(Answer::CaughtUp { certificate, base, decided }))?;
             }
         }
         self.fetch();
@@ -172,13 +170,4 @@ impl Core {
             self.outbox.commands.push(Command::CutOff { peer, offence: Offence::Faults });
         }
     }
-}
-
-/// Whether the sender of a message must have known that it is faulty. What its receiver's clock or ledger decides may look
-/// right to others.
-pub(super) fn is_the_senders(fault: &Fault) -> bool {
-    use pbft::Fault as Pbft;
-    let depends_on_the_receiver =
-        matches!(fault, Fault::Pbft(Pbft::InvalidBlock | Pbft::NotChained | Pbft::NotRequired) | Fault::UnknownParent);
-    !depends_on_the_receiver
 }

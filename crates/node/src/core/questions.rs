@@ -31,6 +31,7 @@ impl Core {
     }
 
     fn status(&self) -> Status {
+        let standing = self.engine.standing();
         Status {
             network: self.genesis.name.clone(),
             network_id: self.domain.network_id,
@@ -39,13 +40,13 @@ impl Core {
             address: self.key.address(),
             nodes: self.validators.len(),
             quorum: self.validators.quorum(),
-            view: self.engine.finality().view(),
-            primary: self.engine.finality().primary().0,
+            view: standing.view,
+            primary: standing.primary.0,
             height: self.ledger.tip().height,
             block_hash: self.ledger.tip().hash,
-            checkpoint: self.engine.finality().stable().map_or(0, |stable| stable.height),
+            checkpoint: standing.stable_height,
             mining: self.mining_status(),
-            silent: self.engine.finality().is_silent(),
+            silent: standing.is_silent,
             connected: self.connected.iter().map(|peer| peer.0).collect(),
             pending_transactions: self.ledger.pending_count(),
             open_orders: self.ledger.open_orders().count(),
@@ -57,14 +58,13 @@ impl Core {
     }
 
     fn mining_status(&self) -> Option<MiningStatus> {
-        let (chain, mining) = (self.engine.chain()?, self.genesis.mining?);
-        let (height, block_hash) = chain.head();
+        let (chain, mining) = (self.engine.mined()?, self.genesis.engine.mining()?);
         let count = |gauge: i64| u64::try_from(gauge).unwrap_or_default();
         Some(MiningStatus {
-            height,
-            block_hash,
+            height: chain.height,
+            block_hash: chain.head,
             confirmations: mining.confirmations,
-            next_work: chain.next_work(),
+            next_work: chain.next_work,
             mined_blocks: self.metrics.mined_blocks.get(),
             reorganizations: self.metrics.reorganizations.get(),
             deepest_reorganization: count(self.metrics.deepest_reorganization.get()),

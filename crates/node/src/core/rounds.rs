@@ -14,14 +14,17 @@ use std::{
 
 use dtn_aow::Start;
 use dtn_api::Verification;
-use dtn_consensus::Input;
 use dtn_ledger::Refusal;
 use dtn_primitives::{
     Address, B256, Block, Completion, MAX_PROOF_BYTES, Payload, Round, Transaction, ValidatorIndex, keccak256,
 };
 use tokio::sync::mpsc;
 
-use super::{Core, now_ms};
+use super::{
+    Core,
+    engine::{Answer, Input},
+    now_ms,
+};
 use crate::{
     NodeError,
     host::Host,
@@ -410,11 +413,11 @@ impl Core {
                 tracing::warn!(height, %block_hash, %error, "a block was proposed that this validator does not accept");
             }
             // Where blocks are mined, the chain that is followed asks again by itself.
-            if error.is_for_now() && self.genesis.mining.is_none() {
+            if error.is_for_now() && self.genesis.engine.mining().is_none() {
                 return false;
             }
         }
-        self.inputs.push_back(Input::Validated { block_hash, valid: checked.is_ok() });
+        self.inputs.push_back(Input::Answer(Answer::Validated { block_hash, valid: checked.is_ok() }));
         true
     }
 
@@ -627,7 +630,7 @@ mod tests {
             let block = Arc::new(Block { header: proposal.header.clone(), transactions });
             pair.core.validate(block, true);
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
-            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
+            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Answer(Answer::Validated { valid: false, .. }))));
         }
     }
 
@@ -638,9 +641,9 @@ mod tests {
         let blocked = pair.propose(completion);
         pair.core.validate(blocked, true);
         assert_eq!(pair.core.rounds.deferred.len(), 1);
-        pair.core.input(Input::Waiting(Some(B256::repeat_byte(1)))).unwrap();
-        pair.core.input(Input::Timer(Timer::Pbft(dtn_consensus::Timer::ViewChange))).unwrap();
-        assert!(pair.core.engine.finality().view() > 0 && pair.core.rounds.deferred.is_empty());
+        pair.core.input(Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1))))).unwrap();
+        pair.core.input(Input::Timer(Timer::ViewChange)).unwrap();
+        assert!(pair.core.engine.standing().view > 0 && pair.core.rounds.deferred.is_empty());
         // Nor does an answer that comes too late bring it back.
         pair.core.proof_arrived(validator(3), Some(proof));
         pair.next_verdict();
@@ -662,7 +665,7 @@ mod tests {
         for transaction in [old, far, forged] {
             pair.core
                 .validate(Arc::new(Block { header: proposal.header.clone(), transactions: vec![transaction] }), true);
-            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Validated { valid: false, .. })));
+            assert!(matches!(pair.core.inputs.pop_back(), Some(Input::Answer(Answer::Validated { valid: false, .. }))));
             assert!(pair.core.rounds.deferred.is_empty() && pair.core.rounds.wanted.is_empty());
         }
         assert_eq!((pair.asked(), &pair.core.faults[..]), (vec![], &[0; 4][..]));

@@ -2,14 +2,16 @@
 
 use std::num::NonZeroUsize;
 
-use dtn_consensus::Input;
 use dtn_ledger::Committed;
 use dtn_pow::Puzzle;
 use dtn_primitives::{B256, Claim, Payload, Transaction};
 
 use tokio::sync::mpsc;
 
-use super::{Core, claim_of};
+use super::{
+    Core, claim_of,
+    engine::{Answer, Input},
+};
 use crate::{
     NodeError,
     host::Host,
@@ -41,9 +43,9 @@ impl Core {
         let Some(Mined { puzzle, solution, .. }) = self.chain.miner.ended(turn) else { return Ok(()) };
         let block_hash = puzzle.transaction();
         self.chain.miner.leave(block_hash);
-        let before = self.engine.chain().map(|chain| chain.head());
-        self.input(Input::Mined { block_hash, nonce: solution.nonce })?;
-        if self.engine.chain().map(|chain| chain.head()) != before {
+        let before = self.engine.mined().map(|chain| chain.head);
+        self.input(Input::Answer(Answer::Mined { block_hash, nonce: solution.nonce }))?;
+        if self.engine.mined().map(|chain| chain.head) != before {
             self.metrics.mined_blocks.inc();
             tracing::info!(%block_hash, expected_hashes = puzzle.target().expected_hashes(), "mined a block");
         }
@@ -107,7 +109,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use dtn_consensus::Memory;
-    use dtn_primitives::{Genesis, Mining, ValidatorIndex};
+    use dtn_primitives::{Engine, Genesis, Mining, ValidatorIndex};
 
     use super::{
         super::{GATHERING, testing},
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn the_validators_of_a_new_network_mine_once_all_are_there_or_enough_time_has_passed() {
         let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: u64::MAX };
-        let genesis = Genesis { mining: Some(mining), ..testing::genesis() };
+        let genesis = Genesis { engine: Engine::Nakamoto(mining), ..testing::genesis() };
         let gathered = [0, 2, 3].map(ValidatorIndex);
         for (connected, waited, mines) in [(&gathered[..2], false, false), (&gathered, false, true), (&[], true, true)]
         {

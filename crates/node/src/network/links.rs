@@ -32,8 +32,8 @@ impl Network {
             return;
         }
         let limits = match remote {
-            Remote::Observer(_) if !dialed => LinkLimits::of_observers(),
-            _ => LinkLimits::of_validators(self.max_frame),
+            Remote::Observer(_) if !dialed => LinkLimits::of_observers(self.engine),
+            _ => LinkLimits::of_validators(self.engine, self.max_frame),
         };
         let reports = Reports {
             events: self.events.clone(),

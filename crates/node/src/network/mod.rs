@@ -176,6 +176,8 @@ pub(crate) struct Network {
     peers: HashMap<PeerId, Peer>,
     /// Whom this peer dials, in this order.
     dials: Vec<PeerId>,
+    /// The tag of the engine of this network.
+    engine: u8,
     max_frame: usize,
     archive: Archive,
     /// Who asks for results: as many are under way as it asks for.
@@ -208,6 +210,8 @@ type Due = (Requester, Vec<u8>, Option<Served>);
 pub(crate) struct NetworkConfig<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) validators: &'a ValidatorSet,
+    /// The tag of the engine of this network.
+    pub(crate) engine: u8,
     pub(crate) max_block_bytes: u64,
     pub(crate) listen: Multiaddr,
     /// By validator index.
@@ -299,6 +303,7 @@ impl Network {
             validators,
             peers,
             dials,
+            engine: config.engine,
             max_frame,
             archive: config.archive,
             results: config.results,

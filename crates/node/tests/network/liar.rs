@@ -140,15 +140,13 @@ async fn pass(
 
 /// What a frame says of consensus, if it is about that.
 fn consensus(frame: &[u8]) -> Option<Message> {
-    let frame: (u8, nakamoto::Message) = (frame[0] == CONSENSUS).then(|| codec::decode(frame, MAX_FRAME).ok())??;
-    match frame.1 {
-        nakamoto::Message::Pbft(message) => Some(message),
-        _ => None,
-    }
+    let (_, _, message): (u8, u8, Message) =
+        (frame[0] == CONSENSUS).then(|| codec::decode(frame, MAX_FRAME).ok())??;
+    Some(message)
 }
 
 fn frame(message: Message) -> Vec<u8> {
-    codec::encode(&(CONSENSUS, nakamoto::Message::Pbft(message)))
+    codec::encode(&(CONSENSUS, PBFT, message))
 }
 
 /// All others have one chain and one state in the end.

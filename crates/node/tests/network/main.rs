@@ -19,7 +19,7 @@ use std::{
 };
 
 use dtn_api::ApiClient;
-use dtn_consensus::{Message, nakamoto};
+use dtn_consensus::Message;
 use dtn_node::{Multiaddr, Node, NodeConfig, NodeError, Role, peer_id};
 use dtn_primitives::*;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
@@ -33,6 +33,9 @@ use tokio::{
 use common::*;
 
 const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
+
+/// The engine's tag, in a frame about consensus.
+const PBFT: u8 = 0;
 
 /// Submits an order to one peer and waits until f + 1 say that it is final.
 async fn finalizes(cluster: &Cluster, nonce: u64, at: [usize; 2]) {
@@ -125,7 +128,7 @@ fn vote_frame(cluster: &Cluster, key: &SecretKey, height: u64, block: u8) -> Vec
     let (kind, validator) = (VoteKind::Prepare, ValidatorIndex(3));
     let block_hash = B256::repeat_byte(block);
     let vote = Vote::sign(kind, (0, 0, height), block_hash, validator, key, &cluster.genesis.domain());
-    framed(&codec::encode(&(0u8, nakamoto::Message::Pbft(Message::Vote(vote.into())))))
+    framed(&codec::encode(&(0u8, PBFT, Message::Vote(vote.into()))))
 }
 
 /// What anybody says first.

@@ -26,7 +26,7 @@ fn genesis() -> Genesis {
         max_block_bytes: 1 << 20,
         validators: keys().iter().map(SecretKey::public_key).collect(),
         requesters: vec![Address::repeat_byte(0x22), Address::repeat_byte(0x11)],
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     }
 }
 
@@ -608,7 +608,9 @@ fn a_genesis_without_a_version_keeps_the_network_id_that_it_had() {
     let with = genesis();
     let mut value = serde_json::to_value(&with).unwrap();
     assert_eq!(value["version"], VERSION);
+    assert_eq!(value["engine"], json!({ "kind": "pbft" }));
     value.as_object_mut().unwrap().remove("version");
+    value.as_object_mut().unwrap().remove("engine");
     let without: Genesis = serde_json::from_value(value.clone()).unwrap();
     assert_eq!(without.version, UNVERSIONED);
     assert!(without.validator_set().is_ok(), "what its network owes can still be proven");
@@ -616,4 +618,48 @@ fn a_genesis_without_a_version_keeps_the_network_id_that_it_had() {
     assert_eq!(without.network_id(), before);
     assert_ne!(with.network_id(), before);
     assert_eq!(serde_json::to_value(&without).unwrap(), value);
+}
+
+#[test]
+fn a_genesis_names_its_engine_and_one_that_is_unknown_is_refused_by_name() {
+    let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: 20 };
+    let mined = Genesis { engine: Engine::Nakamoto(mining), ..genesis() };
+    let named = json!({ "kind": "nakamoto", "block_interval_ms": 1_000, "confirmations": 3, "expected_hashes": 20 });
+    let value = serde_json::to_value(&mined).unwrap();
+    assert_eq!(value["engine"], named);
+    assert_eq!(serde_json::from_value::<Genesis>(value.clone()).unwrap(), mined);
+    // Before engines had names, the presence of `mining` said which one it was. The id of the network is the same.
+    let mut old = value.clone();
+    old.as_object_mut().unwrap().remove("engine");
+    assert_eq!(serde_json::from_value::<Genesis>(old.clone()).unwrap(), genesis());
+    old["mining"] = serde_json::to_value(mining).unwrap();
+    assert_eq!(serde_json::from_value::<Genesis>(old).unwrap().network_id(), mined.network_id());
+    assert_ne!(mined.network_id(), genesis().network_id());
+
+    let read = |engine: Value, mining: Option<Mining>| {
+        let mut value = value.clone();
+        value["engine"] = engine;
+        if let Some(mining) = mining {
+            value["mining"] = serde_json::to_value(mining).unwrap();
+        }
+        Genesis::try_from(serde_json::from_value::<GenesisFile>(value).unwrap())
+    };
+    let unknown = read(json!({ "kind": "tower", "stake": { "of": "everybody" } }), None).unwrap_err();
+    assert_eq!(unknown, GenesisError::UnknownEngine("tower".into()));
+    assert_eq!(
+        unknown.to_string(),
+        "no engine is called \"tower\": this program knows pbft and nakamoto; run one that knows it, or make a network \
+         with one of these"
+    );
+    assert_eq!(read(named, Some(mining)), Err(GenesisError::TwoEngines));
+    for (engine, said) in [
+        (json!({ "kind": "pbft", "confirmations": 3 }), "the engine pbft has no \"confirmations\""),
+        (json!({ "kind": "nakamoto", "confirmations": 3 }), "the engine nakamoto needs \"block_interval_ms\""),
+        (
+            json!({ "kind": "nakamoto", "block_interval_ms": "soon" }),
+            "the engine nakamoto needs a number for \"block_interval_ms\"",
+        ),
+    ] {
+        assert_eq!(read(engine, None).unwrap_err().to_string(), said);
+    }
 }

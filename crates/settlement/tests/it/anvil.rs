@@ -176,7 +176,7 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
         max_block_bytes: 1 << 20,
         validators: keys.iter().map(SecretKey::public_key).collect(),
         requesters: Vec::new(),
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     };
     let plan = DeployPlan::new(&genesis, Some(vec![account.address()]), None).expect("valid");
     let addresses = deploy(&account, &plan, |_| ()).await.expect("deployed").addresses;

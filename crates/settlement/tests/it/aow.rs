@@ -100,7 +100,7 @@ impl World {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
         let deployer =

@@ -5,13 +5,13 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use dtn_consensus::{Input, Notice};
+use dtn_consensus::{nakamoto, pbft};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::ValidatorIndex;
 use rand::Rng;
 
 use super::{Event, World};
-use crate::{Found, Miners, Subject, Violation, What, host::Arrival};
+use crate::{Found, Miners, Notice, Reply, Subject, Violation, What, host::Arrival};
 
 /// The parts of a block interval in which searches are looked after.
 const STRETCHES: u32 = 4;
@@ -80,15 +80,20 @@ impl<P: Subject> World<'_, P> {
 
     /// A correct replica has something to tell its operator.
     pub(super) fn notice(&mut self, me: ValidatorIndex, notice: &Notice) -> Result<(), Violation> {
-        self.measured.mined.notices(notice);
+        use {nakamoto::Notice as OfChain, pbft::Notice as OfFinality};
         let replica = me.0;
+        if let Notice::Chain(notice) = notice {
+            self.measured.mined.notices(notice);
+        }
         let what = match *notice {
-            Notice::Reorganized { depth, .. } => What::Reorganized { replica, depth },
-            Notice::BelowCheckpoint { from, height, .. } => What::BelowCheckpoint { replica, from: from.0, height },
-            Notice::Silent { until } => What::Silent { replica, until },
-            Notice::Forgot { .. } => return self.oracle.doubts(me),
+            Notice::Finality(OfFinality::Silent { until }) => What::Silent { replica, until },
+            Notice::Finality(OfFinality::Forgot { .. }) => return self.oracle.doubts(me),
+            Notice::Chain(OfChain::Reorganized { depth, .. }) => What::Reorganized { replica, depth },
+            Notice::Chain(OfChain::BelowCheckpoint { from, height, .. }) => {
+                What::BelowCheckpoint { replica, from: from.0, height }
+            }
             // What is simulated is whole, or refused before it is executed.
-            Notice::InvalidBlock { .. } => return Ok(()),
+            Notice::Chain(OfChain::InvalidBlock { .. }) => return Ok(()),
         };
         self.tell(|| what);
         Ok(())
@@ -104,6 +109,6 @@ impl<P: Subject> World<'_, P> {
         self.trace.add("found", self.now, host, &hash[..]);
         self.tell(|| What::Found { replica: host as u16, height, block: hash.to_string()[2..10].into() });
         self.measured.mined.finds(Found { at: self.now, miner: host as u16, height, hash, work });
-        self.arrive(host, Arrival::input(Input::Mined { block_hash: hash, nonce }));
+        self.arrive(host, Arrival::Reply(Reply::Mined { block_hash: hash, nonce }));
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dtn_primitives::memo;
-use dtn_simulator::{Latency, Report, Scenario, Verdict, Work, run_pbft, seed_or};
+use dtn_simulator::{Latency, Report, Scenario, Verdict, Work, seed_or};
 
 /// Seeds of each scenario in the normal tests.
 const SEEDS: u64 = 6;
@@ -27,7 +27,7 @@ fn play_seeds(seeds: u64, mut scenario: Scenario, holds: impl Fn(&Report) -> Res
     let (first, seeds) = (seed_or(scenario.seed), if std::env::var("DTN_SEED").is_ok() { 1 } else { seeds });
     for seed in first..first + seeds {
         scenario.seed = seed;
-        let report = run_pbft(&scenario);
+        let report = dtn_simulator::play(&scenario);
         if let Err(wrong) = holds(&report) {
             panic!("DTN_SEED={seed}, event {}: {wrong}; {}; {:?}", report.events, report.verdict, report.offence);
         }
@@ -105,7 +105,7 @@ fn who_fills_the_queues_makes_clients_wait_at_most_twice_as_long() {
     let spammed = scenario("line-spammer");
     let mut calm = spammed.clone();
     calm.strangers.lines = 0;
-    let most = worst(&run_pbft(&calm)).expect("all are final") * 2;
+    let most = worst(&dtn_simulator::play(&calm)).expect("all are final") * 2;
     play(spammed, |report| within(report, most));
 }
 
@@ -115,7 +115,7 @@ fn paid_orders_do_not_wait_for_other_work_and_nobody_keeps_more_of_it_open_than_
     let mut calm = busy.clone();
     let chores = |work: &mut Work| (work.hard_lines, work.easy_lines, work.hard_orders, work.notes) = (0, 0, 0, 0);
     calm.work.iter_mut().for_each(chores);
-    let most = worst(&run_pbft(&calm)).expect("all have their winners") * 2;
+    let most = worst(&dtn_simulator::play(&calm)).expect("all have their winners") * 2;
     // Each takes an hour of block time.
     play_seeds(2, busy, |report| within(report, most));
 }
@@ -148,7 +148,7 @@ fn blocks_of_a_megabyte_are_sent_once_to_each_on_a_hundred_megabits() {
     let wide = scenario("wide-area");
     let load = wide.load.clone();
     let once = (wide.n as u64 - 1) * load.blocks * (load.transactions * load.transaction_bytes) as u64;
-    let report = run_pbft(&wide);
+    let report = dtn_simulator::play(&wide);
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.offence);
     let (took, bytes) = (report.elapsed, report.measured.total().bytes);
     assert!(took <= Duration::from_secs(15), "{took:?}");
@@ -167,5 +167,5 @@ fn links_that_are_held_back_for_ever_are_told_apart_from_a_network_that_is_slow(
     let mut held = scenario("connection-holder");
     held.strangers.holding = Duration::from_secs(3600);
     held.links.latency = Some(Latency::Constant(Duration::from_millis(5)));
-    assert_eq!(run_pbft(&held).verdict, Verdict::NoProgress, "two of four have no links");
+    assert_eq!(dtn_simulator::play(&held).verdict, Verdict::NoProgress, "two of four have no links");
 }

@@ -3,7 +3,10 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use dtn_consensus::{Effect, Input, Message, NewView, Pbft, PreparedCertificate, Protocol, Record, Timer, ViewChange};
+use dtn_consensus::{
+    Effect, Input, Message, NewView, Pbft, PreparedCertificate, Protocol, Record, Timer, ViewChange,
+    pbft::{Answer, Ask},
+};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Genesis, Header, Order, Payload, Transaction, U256,
     ValidatorIndex, Vote, VoteKind, Work, codec, memo,
@@ -32,7 +35,7 @@ fn roles(members: &Members) -> [ValidatorIndex; 4] {
 fn replica(members: &Members) -> Pbft {
     let [.., me] = roles(members);
     let mut replica = Pbft::create(members, me, &Chain::new(members, members.base(BASE)), None, vec![]);
-    replica.handle(Input::Waiting(Some(B256::repeat_byte(1)))).into_iter().for_each(drop);
+    replica.handle(Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1))))).into_iter().for_each(drop);
     replica
 }
 
@@ -83,10 +86,10 @@ fn hear(members: &Members, replica: &mut Pbft, from: ValidatorIndex, message: Me
     while let Some(input) = inputs.pop() {
         for effect in replica.handle(input) {
             match effect {
-                Effect::Validate { block, .. } => {
+                Effect::Ask(Ask::Validate { block, .. }) => {
                     let root = Block::transactions_root(&block.transactions, members.domain());
                     let valid = root == block.header.transactions_root;
-                    inputs.push(Input::Validated { block_hash: block.header.hash(), valid });
+                    inputs.push(Input::Answer(Answer::Validated { block_hash: block.header.hash(), valid }));
                 }
                 Effect::Fault { .. } => faults += 1,
                 other => done.push(format!("{other:?}")),
@@ -301,7 +304,7 @@ fn a_spoiled_genesis_is_an_error_or_another_network() {
         max_block_bytes: 1 << 20,
         validators: members.validators().iter().map(|(_, validator)| validator.public_key).collect(),
         requesters: vec![Address::repeat_byte(1)],
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     };
     let text = serde_json::to_vec_pretty(&genesis).expect("a genesis is JSON");
     for length in 0..text.len() {

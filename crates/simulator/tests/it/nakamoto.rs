@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dtn_primitives::memo;
 use dtn_simulator::{
     Crash, Durability, Group, Happening, Latency, Mined, Miners, Pace, Partition, RateChange, Report, Scenario,
-    Signatures, Stop, Survival, Verdict, What, When, adversary::Kind, observe_nakamoto, run_nakamoto, seed_or, shrink,
+    Signatures, Stop, Survival, Verdict, What, When, adversary::Kind, seed_or, shrink, watch,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ fn every_second(confirmations: u64) -> Miners {
 
 fn decided(scenario: &Scenario) -> Report {
     assert_eq!(scenario.check(), Ok(()));
-    let report = run_nakamoto(scenario);
+    let report = dtn_simulator::play(scenario);
     assert_eq!(report.verdict, Verdict::Pass, "{:?}\n{}", report.offence, scenario.to_toml());
     report
 }
@@ -223,11 +223,12 @@ fn a_liar_of_any_kind_stops_and_splits_no_miners() {
 /// Plays the scenario of a seed; if it does not pass, what is left of it that does not.
 fn play(seed: u64) -> Report {
     let scenario = Scenario::random_miners(seed);
-    let report = run_nakamoto(&scenario);
+    let report = dtn_simulator::play(&scenario);
     if report.verdict != Verdict::Pass {
         let kind = std::mem::discriminant(&report.verdict);
-        let smallest = shrink(scenario, |smaller| std::mem::discriminant(&run_nakamoto(smaller).verdict) == kind);
-        let again = run_nakamoto(&smallest);
+        let smallest =
+            shrink(scenario, |smaller| std::mem::discriminant(&dtn_simulator::play(smaller).verdict) == kind);
+        let again = dtn_simulator::play(&smallest);
         panic!(
             "DTN_SEED={seed}: {}: {:?}\nsmallest: {}\n{}: {:?}",
             report.verdict,
@@ -264,7 +265,7 @@ fn the_same_scenario_of_miners_gives_the_same_run() {
     for seed in 3..6 {
         let scenario = Scenario::random_miners(seed);
         assert_eq!(Scenario::from_toml(&scenario.to_toml()).as_ref(), Ok(&scenario));
-        let [first, second] = [(); 2].map(|()| run_nakamoto(&scenario));
+        let [first, second] = [(); 2].map(|()| dtn_simulator::play(&scenario));
         assert_eq!((first.digest, &first.measured), (second.digest, &second.measured), "seed {seed}");
     }
 }
@@ -280,7 +281,7 @@ fn a_power_cut_at_any_write_of_any_miner_splits_nobody() {
         scenario
     };
     for durability in [Durability::Together, Durability::Each] {
-        let writes = run_nakamoto(&small(durability, Survival::Nothing)).writes;
+        let writes = dtn_simulator::play(&small(durability, Survival::Nothing)).writes;
         for (replica, writes) in writes.into_iter().enumerate() {
             assert!(writes > 4, "replica {replica} writes only {writes} times");
             for number in 1..=writes.min(40) {
@@ -316,12 +317,12 @@ fn who_watches_miners_sees_what_is_counted() {
     let mut scenario = miners(4, 1, mining, Duration::from_millis(20));
     scenario.adversaries.insert(0, Kind::Withholder);
     let (mut found, mut reorganizations) = (0, 0);
-    let watched = observe_nakamoto(&scenario, &mut |Happening { what, .. }| match what {
+    let watched = watch(&scenario, &mut |Happening { what, .. }| match what {
         What::Found { .. } => found += 1,
         What::Reorganized { .. } => reorganizations += 1,
         _ => {}
     });
-    let plain = run_nakamoto(&scenario);
+    let plain = dtn_simulator::play(&scenario);
     assert_eq!((watched.digest, &watched.measured), (plain.digest, &plain.measured));
     assert_eq!((found, reorganizations), (plain.measured.mined.found.len(), plain.measured.mined.reorganizations));
 }

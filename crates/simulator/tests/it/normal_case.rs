@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use dtn_simulator::{
-    Happening, Latency, Measured, Rate, Region, Report, Scenario, Signatures, Traffic, Verdict, What, observe_pbft,
-    run_pbft,
+    Happening, Latency, Measured, Rate, Region, Report, Scenario, Signatures, Traffic, Verdict, What, play, watch,
 };
 
 /// Long enough that nobody says anything twice.
@@ -15,7 +14,7 @@ fn patient(mut scenario: Scenario) -> Scenario {
 }
 
 fn decided(scenario: &Scenario) -> Report {
-    let report = run_pbft(scenario);
+    let report = play(scenario);
     assert_eq!(report.verdict, Verdict::Pass);
     report
 }
@@ -104,7 +103,7 @@ fn what_is_lost_takes_its_time_on_the_uplink() {
     scenario.links.bandwidth = Rate::mbps(0.1);
     let from_primary = |scenario: &Scenario| {
         let mut arrived = Vec::new();
-        observe_pbft(scenario, &mut |Happening { at, what, .. }| {
+        watch(scenario, &mut |Happening { at, what, .. }| {
             if matches!(what, What::Delivered { from: 0, to: 3, kind: "pre_prepare", .. }) {
                 arrived.push(*at);
             }
@@ -130,7 +129,7 @@ fn a_replica_without_power_sends_nothing_and_each_power_cut_lasts_as_long_as_it_
     };
     scenario.crashes = vec![crash("1500ms", 3000), crash("write 9", 500)];
     let (mut down_since, mut outages) = (None, Vec::new());
-    observe_pbft(&scenario, &mut |Happening { at, what, .. }| match what {
+    watch(&scenario, &mut |Happening { at, what, .. }| match what {
         What::Crashed(0) => down_since = Some(*at),
         What::Restarted(0) => outages.extend(down_since.take().map(|since| (*at - since).as_millis())),
         // What has left before is under way for up to 40 ms, and a frame takes 12 ms.
@@ -179,7 +178,7 @@ fn who_watches_a_run_sees_every_message_that_it_counts_and_changes_nothing() {
     let scenario = patient(Scenario::client(7, 3, 2, 10, 310));
     let plain = decided(&scenario);
     let (mut delivered, mut decisions, mut last) = (0, 0, (0, Duration::ZERO));
-    let watched = observe_pbft(&scenario, &mut |Happening { at, event, what }| {
+    let watched = watch(&scenario, &mut |Happening { at, event, what }| {
         assert!((*event, *at) >= last, "in order");
         last = (*event, *at);
         match what {
@@ -221,11 +220,11 @@ fn replicas_that_never_come_back_are_not_waited_for_if_they_are_tolerated() {
     scenario.crashes.push(crash(2));
     assert!(scenario.check().is_err());
     scenario.stop.after = Some(Duration::from_secs(60));
-    let report = run_pbft(&scenario);
+    let report = play(&scenario);
     let offence = report.offence.expect("it does not pass");
     assert_eq!(report.verdict, Verdict::NoProgress);
     assert!(offence.what.contains("bound on time") && offence.what.contains("at height 0"), "{}", offence.what);
     scenario.stop.events = 100;
-    let offence = run_pbft(&scenario).offence.expect("it does not pass");
+    let offence = play(&scenario).offence.expect("it does not pass");
     assert!(offence.what.contains("bound on events"), "{}", offence.what);
 }

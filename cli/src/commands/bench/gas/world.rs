@@ -58,7 +58,7 @@ impl World {
             max_block_bytes: 1 << 20,
             validators: validators.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let accounts: Vec<_> = owners.iter().map(SecretKey::address).collect();
         let plan = DeployPlan::new(&genesis, Some(accounts), Some(3))?;

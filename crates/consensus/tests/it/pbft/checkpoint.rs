@@ -15,18 +15,18 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
     let stable = |replica: &Pbft| replica.stable().map(|stable| (stable.height, stable.state_root));
     let (k, root) = (CHECKPOINT_INTERVAL, B256::repeat_byte(1));
     let mut replica = Pbft::new(network.config(1), None, None, []);
-    let effects = replica.handle(Input::Checkpoint { height: k, state_root: root });
+    let effects = replica.handle(Input::Answer(Answer::Checkpoint { height: k, state_root: root }));
     let records: Vec<_> = effects
         .iter()
         .filter_map(|effect| if let Effect::Persist(record) = effect { Some(record.clone()) } else { None })
         .collect();
     assert!(matches!(&effects[..], [Effect::Persist(_), Effect::Broadcast(Message::Checkpoint(_)), ..]), "{effects:?}");
     for input in [vote(0, k, 2), vote(2, k, 1), vote(2, k, 1), vote(3, k, 2)] {
-        assert!(!replica.handle(input).iter().any(|effect| matches!(effect, Effect::Stable(_))));
+        assert!(!replica.handle(input).iter().any(|effect| matches!(effect, Effect::Output(Output::Stable(_)))));
         assert_eq!(stable(&replica), None, "f + 1 for one state and f + 1 for another are a quorum for none");
     }
     let effects = replica.handle(vote(0, k, 1));
-    assert!(matches!(&effects[..], [Effect::Evidence(_)]), "{effects:?}");
+    assert!(matches!(&effects[..], [Effect::Output(Output::Evidence(_))]), "{effects:?}");
 
     // A restart does not lose what it said; then a third vote for the same state makes it stable.
     let mut replica = Pbft::new(network.config(1), None, None, records);
@@ -57,7 +57,7 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
         assert_eq!(stable(&behind), None);
     }
     let effects = behind.handle(Input::Message { from, message: Message::Stable(certificate) });
-    assert!(matches!(&effects[..], [Effect::Stable(_)]), "{effects:?}");
+    assert!(matches!(&effects[..], [Effect::Output(Output::Stable(_))]), "{effects:?}");
     let effects = behind.handle(vote(3, k + 1, 1));
     assert!(matches!(&effects[..], [Effect::Fault { fault: Fault::NotCheckpoint(_), .. }]), "{effects:?}");
 
@@ -84,14 +84,14 @@ fn a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window(
 fn a_replica_beyond_its_window_asks_what_is_stable_until_it_is_told_also_after_a_restart() {
     let network = Network::new(4, 1, 0);
     let (height, root) = (8 * CHECKPOINT_INTERVAL, B256::repeat_byte(1));
-    let says = |effects: &[Effect<Message, Record, Timer, Fault>]| {
+    let says = |effects: &[Effect<Pbft>]| {
         effects
             .iter()
             .any(|effect| matches!(effect, Effect::Broadcast(Message::Checkpoint(vote)) if vote.height == height))
     };
     let look = |replica: &mut Pbft| replica.handle(Input::Timer(Timer::Retransmit));
     let mut replica = Pbft::new(network.config(1), None, None, []);
-    let effects = replica.handle(Input::Checkpoint { height, state_root: root });
+    let effects = replica.handle(Input::Answer(Answer::Checkpoint { height, state_root: root }));
     assert!(says(&effects));
     assert!(says(&look(&mut replica)), "what was said once may have been lost");
     let records = effects.into_iter().filter_map(|effect| match effect {

@@ -13,7 +13,7 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
     let mut replica = Pbft::new(network.config(1), None, None, []);
     let mut effects = replica
         .handle(Input::Message { from: ValidatorIndex(0), message: Message::PrePrepare { vote: pre_prepare, block } });
-    effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+    effects.extend(replica.handle(Input::Answer(Answer::Validated { block_hash: hash, valid: true })));
     effects.extend(replica.handle(Input::Message { from: ValidatorIndex(2), message: Message::Vote(prepare) }));
 
     let (mut records, mut sent) = (Vec::new(), Vec::new());
@@ -49,7 +49,10 @@ fn a_vote_is_durable_before_it_is_sent_and_the_same_after_a_restart() {
         from: ValidatorIndex(0),
         message: Message::PrePrepare { vote: conflicting, block: another },
     });
-    assert!(matches!(effects.as_slice(), [Effect::Evidence(_), Effect::SetTimer { .. }]), "{effects:?}");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Output(Output::Evidence(_)), Effect::SetTimer { .. }]),
+        "{effects:?}"
+    );
     network.crash(1);
 }
 
@@ -65,7 +68,7 @@ fn a_replica_that_asked_for_a_view_votes_in_no_lower_one_even_after_a_restart() 
         &network.domain,
     ));
     let mut replica = Pbft::new(network.config(1), None, None, []);
-    let mut effects = replica.handle(Input::Waiting(Some(B256::repeat_byte(1))));
+    let mut effects = replica.handle(Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1)))));
     effects.extend(replica.handle(Input::Timer(Timer::ViewChange)));
     let persisted = effects.iter().position(|effect| matches!(effect, Effect::Persist(Record::View(_))));
     let sent = effects.iter().position(|effect| matches!(effect, Effect::Broadcast(Message::ViewChange(_))));
@@ -109,7 +112,7 @@ fn a_certificate_whose_block_below_was_lost_in_the_crash_is_not_spoken_for() {
     };
     let commits = |records: Vec<Record>| {
         let said = Pbft::new(network.config(1), None, None, records).handle(Input::Connected(ValidatorIndex(0)));
-        let height = |effect: Effect<Message, Record, Timer, Fault>| match effect {
+        let height = |effect: Effect<Pbft>| match effect {
             Effect::Send { message: Message::Vote(vote), .. } => (vote.kind == VoteKind::Commit).then_some(vote.height),
             _ => None,
         };

@@ -18,9 +18,11 @@ use std::{
 };
 
 use dtn_consensus::{
-    Base, CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Greeting, Input, LOG_WINDOW, Memory, Message,
-    NewView, Notice, PIPELINE, Pbft, PbftConfig, PreparedCertificate, Protocol, Record, SILENCE, STALE_WINDOW, Timer,
-    ViewChange, ViewChangeError, required,
+    CHECKPOINT_INTERVAL, Decision, Effect, Evidence, Fault, Greeting, Input, LOG_WINDOW, Memory, Message, NewView,
+    PIPELINE, Pbft, PbftConfig, PreparedCertificate, Protocol, Record, SILENCE, STALE_WINDOW, Timer, ViewChange,
+    ViewChangeError,
+    pbft::{Answer, Ask, Notice, Output},
+    required,
 };
 use dtn_primitives::*;
 use proptest::prelude::*;

@@ -13,7 +13,7 @@ pub(crate) fn state_root(height: u64) -> B256 {
 }
 
 /// The first start of a replica.
-pub(crate) fn first_start() -> Input<Message, Timer> {
+pub(crate) fn first_start() -> Input<Pbft> {
     Input::Start { memory: Memory::NeverVoted, boot: 1 }
 }
 
@@ -114,7 +114,7 @@ impl Network {
         self.hosts[index].decisions.last().map_or(self.domain.network_id, |decision| decision.block.header.hash())
     }
 
-    pub(crate) fn input(&mut self, index: usize, input: Input<Message, Timer>) {
+    pub(crate) fn input(&mut self, index: usize, input: Input<Pbft>) {
         if !self.hosts[index].up {
             return;
         }
@@ -127,11 +127,7 @@ impl Network {
     }
 
     /// Carries out one effect and gives the answer that it asks for, if any.
-    pub(crate) fn carry_out(
-        &mut self,
-        index: usize,
-        effect: Effect<Message, Record, Timer, Fault>,
-    ) -> Option<Input<Message, Timer>> {
+    pub(crate) fn carry_out(&mut self, index: usize, effect: Effect<Pbft>) -> Option<Input<Pbft>> {
         let from = ValidatorIndex(index as u16);
         match effect {
             Effect::Send { to, message } => self.in_flight.push((from, to, message)),
@@ -150,39 +146,38 @@ impl Network {
                 self.hosts[index].expires = None;
             }
             Effect::Persist(record) => self.hosts[index].records.push(record),
-            Effect::Propose { height, parent, empty } => {
+            Effect::Ask(Ask::Propose { height, parent, empty }) => {
                 if height <= self.heights || (empty && self.heals) {
                     let block = self.block(height, parent, 0);
                     self.hosts[index].valid.insert(block.header.hash());
-                    return Some(Input::Proposal(block));
+                    return Some(Input::Answer(Answer::Proposal(block)));
                 }
             }
-            Effect::Validate { block, .. } => {
+            Effect::Ask(Ask::Validate { block, .. }) => {
                 let (parent, block_hash) = (block.header.parent_hash, block.header.hash());
                 let valid = parent == self.tip(index) || self.hosts[index].valid.contains(&parent);
                 if valid {
                     self.hosts[index].valid.insert(block_hash);
                 }
-                return Some(Input::Validated { block_hash, valid });
+                return Some(Input::Answer(Answer::Validated { block_hash, valid }));
             }
-            Effect::Decide(decision) => {
+            Effect::Output(Output::Decide(decision)) => {
                 assert_eq!(decision.block.header.parent_hash, self.tip(index), "decided out of order");
                 assert_eq!(decision.certificate.block_hash, decision.block.header.hash());
                 decision.certificate.verify(&self.domain, &self.validators).expect("a decision's certificate holds");
                 let height = decision.block.header.height;
                 self.hosts[index].decisions.push(decision);
                 if height.is_multiple_of(CHECKPOINT_INTERVAL) {
-                    return Some(Input::Checkpoint { height, state_root: state_root(height) });
+                    return Some(Input::Answer(Answer::Checkpoint { height, state_root: state_root(height) }));
                 }
             }
-            Effect::Stable(certificate) => {
+            Effect::Output(Output::Stable(certificate)) => {
                 certificate.verify(&self.domain, &self.validators).expect("a stable checkpoint holds");
                 self.hosts[index].stable = Some(certificate);
             }
-            Effect::Evidence(evidence) => self.hosts[index].evidence.push(*evidence),
+            Effect::Output(Output::Evidence(evidence)) => self.hosts[index].evidence.push(*evidence),
             Effect::Fault { from, fault } => self.hosts[index].faults.push((from, fault)),
-            Effect::Mine(_) => unreachable!("no block needs work"),
-            Effect::Notice(notice) => self.hosts[index].notices.push(notice),
+            Effect::Output(Output::Notice(notice)) => self.hosts[index].notices.push(notice),
         }
         None
     }
@@ -213,7 +208,7 @@ impl Network {
     pub(crate) fn wait(&mut self, index: usize) {
         let next = self.hosts[index].decisions.len() as u64 + 1;
         let waiting = (next <= self.heights).then(|| keccak256(next.to_be_bytes()));
-        self.input(index, Input::Waiting(waiting));
+        self.input(index, Input::Answer(Answer::Waiting(waiting)));
     }
 
     /// Takes the missing blocks from the host that has most, as a peer that fell behind does.
@@ -223,9 +218,7 @@ impl Network {
         if longest.len() > have {
             self.hosts[index].decisions.extend_from_slice(&longest[have..]);
             let certificate = longest[longest.len() - 1].certificate.clone();
-            let base = Base::without_work(&certificate);
-            let decided = longest[have..].iter().map(|decision| decision.certificate.block_hash).collect();
-            self.input(index, Input::CaughtUp { certificate, base, decided });
+            self.input(index, Input::Answer(Answer::CaughtUp(certificate)));
         }
     }
 

@@ -72,9 +72,9 @@ fn a_commit_rests_on_the_prepares_of_a_quorum() {
         let mut replica = Pbft::new(network.config(1), None, None, []);
         let pre_prepare = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block };
         let mut effects = replica.handle(Input::Message { from: ValidatorIndex(0), message: pre_prepare });
-        effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
-        let commits = |effects: &[Effect<_, _, _, _>]| {
-            let is_commit = |effect: &&Effect<Message, Record, Timer, Fault>| matches!(effect, Effect::Broadcast(Message::Vote(vote)) if vote.kind == VoteKind::Commit);
+        effects.extend(replica.handle(Input::Answer(Answer::Validated { block_hash: hash, valid: true })));
+        let commits = |effects: &[Effect<Pbft>]| {
+            let is_commit = |effect: &&Effect<Pbft>| matches!(effect, Effect::Broadcast(Message::Vote(vote)) if vote.kind == VoteKind::Commit);
             effects.iter().filter(is_commit).count()
         };
         // The pre-prepare and its own prepare are two; others follow one by one.
@@ -96,10 +96,10 @@ fn several_blocks_are_under_way_at_once_and_committed_in_order() {
     let mut primary = Pbft::new(network.config(0), None, None, []);
     let mut effects = primary.handle(first_start());
     let mut blocks = Vec::new();
-    while let Some(Effect::Propose { height, parent, .. }) = effects.last().cloned() {
+    while let Some(Effect::Ask(Ask::Propose { height, parent, .. })) = effects.last().cloned() {
         let block = network.block(height, parent, 0);
         blocks.push(block.clone());
-        effects = primary.handle(Input::Proposal(block));
+        effects = primary.handle(Input::Answer(Answer::Proposal(block)));
         effects.retain(|effect| !matches!(effect, Effect::SetTimer { .. }));
     }
     assert_eq!(blocks.len() as u64, PIPELINE);
@@ -113,18 +113,18 @@ fn several_blocks_are_under_way_at_once_and_committed_in_order() {
     for input in [1, 2].into_iter().flat_map(|by| [VoteKind::Prepare, VoteKind::Commit].map(|kind| vote(kind, 2, by))) {
         effects.extend(primary.handle(input));
     }
-    let said = |effect: &Effect<_, _, _, _>| !matches!(effect, Effect::SetTimer { .. } | Effect::Propose { .. });
+    let said = |effect: &Effect<Pbft>| !matches!(effect, Effect::SetTimer { .. } | Effect::Ask(Ask::Propose { .. }));
     assert!(!effects.iter().any(said), "{effects:?}");
     for input in [1, 2].into_iter().flat_map(|by| [VoteKind::Prepare, VoteKind::Commit].map(|kind| vote(kind, 1, by))) {
         effects.extend(primary.handle(input));
     }
-    let heights = |of: fn(&Effect<_, Record, _, _>) -> Option<u64>| effects.iter().filter_map(of).collect::<Vec<_>>();
+    let heights = |of: fn(&Effect<Pbft>) -> Option<u64>| effects.iter().filter_map(of).collect::<Vec<_>>();
     let prepared = heights(|effect| match effect {
         Effect::Persist(Record::Prepared(certificate)) => Some(certificate.header.height),
         _ => None,
     });
     let decided = heights(|effect| match effect {
-        Effect::Decide(Decision { block, .. }) => Some(block.header.height),
+        Effect::Output(Output::Decide(Decision { block, .. })) => Some(block.header.height),
         _ => None,
     });
     assert_eq!((prepared, decided), (vec![1, 2], vec![1, 2]));
@@ -139,7 +139,7 @@ fn a_request_that_the_primary_leaves_out_is_decided_after_a_view_change_whatever
     let left_out = B256::repeat_byte(0xcc);
     let timers: Vec<_> = (1..4)
         .map(|index| {
-            network.input(index, Input::Waiting(Some(left_out)));
+            network.input(index, Input::Answer(Answer::Waiting(Some(left_out))));
             network.hosts[index].expires
         })
         .collect();
@@ -153,10 +153,10 @@ fn a_request_that_the_primary_leaves_out_is_decided_after_a_view_change_whatever
     assert!(network.hosts.iter().all(|host| host.replica.view() == 1));
 
     // It is decided, and another waits: that one has its own time.
-    network.input(1, Input::Waiting(Some(left_out)));
+    network.input(1, Input::Answer(Answer::Waiting(Some(left_out))));
     let before = network.hosts[1].expires;
     network.round += 1;
-    network.input(1, Input::Waiting(Some(B256::repeat_byte(0xdd))));
+    network.input(1, Input::Answer(Answer::Waiting(Some(B256::repeat_byte(0xdd)))));
     assert!(network.hosts[1].expires > before);
 }
 
@@ -193,9 +193,12 @@ fn who_lacks_a_block_asks_for_it_and_gets_it_once() {
     let mut holder = Pbft::new(network.config(1), None, None, []);
     let message = Message::PrePrepare { vote: vote(VoteKind::PrePrepare, 0), block: block.clone() };
     holder.handle(Input::Message { from: ValidatorIndex(0), message }).into_iter().for_each(drop);
-    holder.handle(Input::Validated { block_hash: block.header.hash(), valid: true }).into_iter().for_each(drop);
+    holder
+        .handle(Input::Answer(Answer::Validated { block_hash: block.header.hash(), valid: true }))
+        .into_iter()
+        .for_each(drop);
     let ask = Input::Message { from: ValidatorIndex(3), message: Message::Want(block.header.hash()) };
-    let gives = |effects: Vec<Effect<_, _, _, _>>| {
+    let gives = |effects: Vec<Effect<Pbft>>| {
         effects.iter().filter(|effect| matches!(effect, Effect::Send { message: Message::Body(_), .. })).count()
     };
     assert_eq!(gives(holder.handle(ask.clone())), 1);
@@ -218,7 +221,10 @@ fn who_lacks_a_block_asks_for_it_and_gets_it_once() {
         "{effects:?}"
     );
     let effects = lacking.handle(Input::Message { from: ValidatorIndex(1), message: Message::Body(block) });
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Validate { fresh: true, .. })), "{effects:?}");
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::Ask(Ask::Validate { fresh: true, .. }))),
+        "{effects:?}"
+    );
 }
 
 #[test]

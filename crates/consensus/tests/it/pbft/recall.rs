@@ -21,14 +21,14 @@ impl Network {
         while self.deliver_one(0.0, 0.0) {}
     }
 
-    fn greeting(&self, from: usize, height: u64, boot: u64, remembers: bool) -> Input<Message, Timer> {
+    fn greeting(&self, from: usize, height: u64, boot: u64, remembers: bool) -> Input<Pbft> {
         let decided = self.hosts[from].decisions.get(height as usize - 1).map(|decision| decision.certificate.clone());
         let greeting = Greeting { boot, decided, remembers, vote: None, view_change: None };
         Input::Message { from: ValidatorIndex(from as u16), message: Message::Greeting(Box::new(greeting)) }
     }
 }
 
-fn said(effects: &[Effect<Message, Record, Timer, Fault>]) -> Vec<&Message> {
+fn said(effects: &[Effect<Pbft>]) -> Vec<&Message> {
     let said = effects.iter().filter_map(|effect| match effect {
         Effect::Broadcast(message) | Effect::Send { message, .. } => Some(message),
         _ => None,
@@ -36,7 +36,7 @@ fn said(effects: &[Effect<Message, Record, Timer, Fault>]) -> Vec<&Message> {
     said.collect()
 }
 
-fn votes(effects: &[Effect<Message, Record, Timer, Fault>]) -> usize {
+fn votes(effects: &[Effect<Pbft>]) -> usize {
     let is_vote =
         |message: &&&Message| matches!(message, Message::Vote(_) | Message::PrePrepare { .. } | Message::ViewChange(_));
     said(effects).iter().filter(is_vote).count()
@@ -83,7 +83,7 @@ fn what_it_must_hear_is_what_a_quorum_of_others_that_remember_prove_to_be_decide
         }
         assert!(replica.is_silent());
         effects.into_iter().find_map(|effect| match effect {
-            Effect::Notice(Notice::Silent { until }) => Some(until),
+            Effect::Output(Output::Notice(Notice::Silent { until })) => Some(until),
             _ => None,
         })
     };
@@ -228,7 +228,7 @@ fn a_replica_that_restarts_says_nothing_new_before_a_quorum_has_greeted_it() {
     ));
     let from = ValidatorIndex(0);
     let mut effects = replica.handle(Input::Message { from, message: Message::PrePrepare { vote, block: next } });
-    effects.extend(replica.handle(Input::Validated { block_hash: hash, valid: true }));
+    effects.extend(replica.handle(Input::Answer(Answer::Validated { block_hash: hash, valid: true })));
     effects.extend(replica.handle(network.greeting(0, 2, 5, true)));
     assert_eq!(votes(&effects), 0, "{effects:?}");
     let effects = replica.handle(network.greeting(2, 2, 5, true));
@@ -261,7 +261,7 @@ fn a_replica_that_is_shown_a_word_of_its_own_that_it_does_not_remember_takes_its
         let greeting = Greeting { boot: 0, decided: None, remembers: true, vote, view_change };
         let message = Message::Greeting(Box::new(greeting));
         let effects = replica.handle(Input::Message { from: ValidatorIndex(2), message });
-        let lost = effects.iter().any(|effect| matches!(effect, Effect::Notice(Notice::Forgot { .. })));
+        let lost = effects.iter().any(|effect| matches!(effect, Effect::Output(Output::Notice(Notice::Forgot { .. }))));
         assert_eq!(lost, replica.is_silent());
         if lost {
             let durable = effects

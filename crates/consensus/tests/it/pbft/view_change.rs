@@ -151,11 +151,13 @@ fn a_prepared_block_is_what_the_next_view_begins_with() {
     }
     // View changes name the block; who lacks it asks who begins the view, and takes it from anybody.
     let mut entered = backup.handle(Input::Message { from: ValidatorIndex(1), message: Message::NewView(new_view) });
-    let wants = |effect: &Effect<_, _, _, _>| matches!(effect, Effect::Send { to: ValidatorIndex(1), message: Message::Want(hash) } if *hash == block.header.hash());
+    let wants = |effect: &Effect<Pbft>| matches!(effect, Effect::Send { to: ValidatorIndex(1), message: Message::Want(hash) } if *hash == block.header.hash());
     assert!(entered.iter().any(wants), "{entered:?}");
     entered.extend(backup.handle(Input::Message { from: ValidatorIndex(2), message: Message::Body(block.clone()) }));
     assert!(
-        entered.iter().any(|effect| matches!(effect, Effect::Validate { block: found, .. } if *found == block)),
+        entered
+            .iter()
+            .any(|effect| matches!(effect, Effect::Ask(Ask::Validate { block: found, .. }) if *found == block)),
         "{entered:?}"
     );
 
@@ -333,12 +335,5 @@ fn a_view_does_not_begin_above_a_block_that_its_primary_cannot_get() {
     assert_eq!(base(primary.handle(ask(2, None))), Some(0), "a quorum asks without it");
 
     // What the primary has, the others can have from it.
-    assert_eq!(
-        base(other.handle(Input::CaughtUp {
-            base: Base::without_work(&decided),
-            decided: vec![decided.block_hash],
-            certificate: decided,
-        })),
-        Some(1)
-    );
+    assert_eq!(base(other.handle(Input::Answer(Answer::CaughtUp(decided)))), Some(1));
 }

@@ -24,7 +24,7 @@ pub fn genesis() -> Genesis {
         max_block_bytes: 64 * 1024,
         validators: (1..=4).map(|number| key(number).public_key()).collect(),
         requesters: vec![key(10).address()],
-        mining: None,
+        engine: dtn_primitives::Engine::Pbft,
     }
 }
 

@@ -106,7 +106,7 @@ impl Cluster {
             max_block_bytes: 1 << 20,
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![requester.address()],
-            mining: None,
+            engine: dtn_primitives::Engine::Pbft,
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let folder = TempDir::new().unwrap();

@@ -18,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_consensus::{Base, Decision, Effect, Greeting, Input, Memory, Message, Notice, Pbft, Protocol, SILENCE, Timer};
+use dtn_consensus::{
+    Decision, Effect, Greeting, Input, Memory, Message, Pbft, Protocol, SILENCE, Timer,
+    pbft::{Answer, Ask, Notice, Output},
+};
 use dtn_primitives::{B256, Block, ValidatorIndex, VoteKind, codec, keccak256};
 use dtn_simulator::Members;
 use stateright::{Checker, Model, Property};
@@ -222,7 +225,7 @@ impl Height {
         tables: &mut Tables,
         (me, height): (usize, u64),
         mut local: Local,
-        inputs: Vec<Input<Message, Timer>>,
+        inputs: Vec<Input<Pbft>>,
     ) -> (usize, Vec<usize>) {
         let mut said = Vec::new();
         let mut inputs = std::collections::VecDeque::from(inputs);
@@ -249,17 +252,20 @@ impl Height {
                             said.push(self.number(tables, me, message));
                         }
                     }
-                    Effect::Propose { height: at, .. } if at == height => {
-                        inputs.push_front(Input::Proposal(self.block(height, 2)));
+                    Effect::Ask(Ask::Propose { height: at, .. }) if at == height => {
+                        inputs.push_front(Input::Answer(Answer::Proposal(self.block(height, 2))));
                     }
-                    Effect::Validate { block, .. } => {
+                    Effect::Ask(Ask::Validate { block, .. }) => {
                         let block_hash = block.header.hash();
-                        inputs.push_front(Input::Validated { block_hash, valid: block.header.height == height });
+                        inputs.push_front(Input::Answer(Answer::Validated {
+                            block_hash,
+                            valid: block.header.height == height,
+                        }));
                     }
-                    Effect::Decide(Decision { certificate, .. }) => {
+                    Effect::Output(Output::Decide(Decision { certificate, .. })) => {
                         local.decided.insert((certificate.height, certificate.view, certificate.block_hash));
                     }
-                    Effect::Notice(Notice::Silent { until }) => local.votes_from = Some(until),
+                    Effect::Output(Output::Notice(Notice::Silent { until })) => local.votes_from = Some(until),
                     _ => {}
                 }
             }
@@ -273,7 +279,7 @@ impl Height {
         state: &mut State,
         me: usize,
         key: Vec<usize>,
-        begin: impl FnOnce(&Tables, Local) -> (Local, Vec<Input<Message, Timer>>),
+        begin: impl FnOnce(&Tables, Local) -> (Local, Vec<Input<Pbft>>),
     ) {
         let mut guard = self.tables.lock().expect("no panic");
         let tables = &mut *guard;
@@ -304,7 +310,7 @@ impl Height {
             let replica = Pbft::new(self.members.config(ValidatorIndex(FORGETFUL as u16)), None, None, []);
             let local = Local { decided: local.decided, lost: true, ..Local::new(replica) };
             let start = Input::Start { memory: Memory::Lost, boot: 1 };
-            (local, vec![Input::Waiting(Some(B256::repeat_byte(1))), start])
+            (local, vec![Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1)))), start])
         });
     }
 
@@ -369,8 +375,7 @@ impl Height {
         let Some(Decision { certificate, .. }) = self.base(height) else { return };
         for me in (0..REPLICAS).filter(|replica| self.is_correct(*replica)) {
             self.step(state, me, vec![PASSES, height as usize], |_, local| {
-                let base = Base::without_work(certificate);
-                let caught_up = Input::CaughtUp { certificate: certificate.clone(), base, decided: vec![] };
+                let caught_up = Input::Answer(Answer::CaughtUp(certificate.clone()));
                 (Local { lost: local.lost, ..Local::new(local.replica) }, vec![caught_up])
             });
         }
@@ -437,7 +442,10 @@ impl Model for Height {
                 tables,
                 (replica, 1),
                 local,
-                vec![Input::Waiting(Some(B256::repeat_byte(1))), Input::Start { memory: Memory::NeverVoted, boot: 0 }],
+                vec![
+                    Input::Answer(Answer::Waiting(Some(B256::repeat_byte(1)))),
+                    Input::Start { memory: Memory::NeverVoted, boot: 0 },
+                ],
             );
             state.replicas[replica] = number;
             said.into_iter().for_each(|message| state.sent.insert(message));

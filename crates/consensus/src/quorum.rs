@@ -1,0 +1,165 @@
+//! Counting: who has said what, and whether that is enough.
+//!
+//! Every protocol counts distinct validators against the same two thresholds of a [`ValidatorSet`]: any two quorums have a
+//! correct member in common, and of f + 1 at least one is correct.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dtn_primitives::{B256, ValidatorIndex, ValidatorSet, Vote};
+
+/// Something that a validator says once, for one of several things.
+pub trait Ballot {
+    /// What it may be for.
+    type Choice: Copy + Ord;
+
+    /// Who says it.
+    fn voter(&self) -> ValidatorIndex;
+
+    /// What for.
+    fn choice(&self) -> Self::Choice;
+}
+
+impl Ballot for Arc<Vote> {
+    type Choice = B256;
+
+    fn voter(&self) -> ValidatorIndex {
+        self.validator
+    }
+
+    fn choice(&self) -> B256 {
+        self.block_hash
+    }
+}
+
+/// The ballots on one question: at most one a validator.
+#[derive(Debug, Clone)]
+pub struct Tally<B: Ballot> {
+    /// By validator. Only ballots of members of the set get here, so it is no longer than the set.
+    ballots: Vec<Option<B>>,
+    /// How many are for each choice: counting costs the same in a network of a thousand.
+    counts: BTreeMap<B::Choice, usize>,
+}
+
+impl<B: Ballot> Default for Tally<B> {
+    fn default() -> Self {
+        Self { ballots: Vec::new(), counts: BTreeMap::new() }
+    }
+}
+
+/// What became of a ballot.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Added<B> {
+    /// It counts.
+    New,
+    /// It was there already.
+    Duplicate,
+    /// The validator has chosen otherwise; that ballot is returned and still the one that counts.
+    Conflicting(B),
+}
+
+impl<B: Ballot + Clone> Tally<B> {
+    /// Counts a ballot whose voter is certain: its signature was verified, or its channel is authenticated.
+    pub fn add(&mut self, ballot: B) -> Added<B> {
+        let index = ballot.voter().as_usize();
+        if self.ballots.len() <= index {
+            self.ballots.resize(index + 1, None);
+        }
+        match &mut self.ballots[index] {
+            Some(known) if known.choice() == ballot.choice() => Added::Duplicate,
+            Some(known) => Added::Conflicting(known.clone()),
+            free => {
+                *self.counts.entry(ballot.choice()).or_default() += 1;
+                *free = Some(ballot);
+                Added::New
+            }
+        }
+    }
+
+    /// Counts ballots that were verified before.
+    pub fn extend(&mut self, ballots: impl IntoIterator<Item = B>) {
+        ballots.into_iter().for_each(|ballot| _ = self.add(ballot));
+    }
+
+    /// The ballot of a validator, if it has cast one.
+    pub fn of(&self, voter: ValidatorIndex) -> Option<&B> {
+        self.ballots.get(voter.as_usize())?.as_ref()
+    }
+
+    /// The ballots for a choice, in ascending order of validator.
+    pub fn ballots_for(&self, choice: B::Choice) -> impl Iterator<Item = &B> {
+        self.ballots.iter().flatten().filter(move |ballot| ballot.choice() == choice)
+    }
+
+    /// How many distinct validators chose this.
+    pub fn count(&self, choice: B::Choice) -> usize {
+        self.counts.get(&choice).copied().unwrap_or_default()
+    }
+
+    /// The ballots of a quorum that chose this, once there is one: no more than it takes.
+    pub fn quorum_for(&self, choice: B::Choice, validators: &ValidatorSet) -> Option<impl Iterator<Item = &B>> {
+        let enough = is_quorum(self.count(choice), validators);
+        enough.then(|| self.ballots_for(choice).take(validators.quorum()))
+    }
+}
+
+/// Whether so many distinct validators are a quorum.
+pub fn is_quorum(distinct: usize, validators: &ValidatorSet) -> bool {
+    distinct >= validators.quorum()
+}
+
+/// Whether one of so many distinct validators must be correct.
+pub fn has_correct(distinct: usize, validators: &ValidatorSet) -> bool {
+    distinct > validators.max_faulty()
+}
+
+#[cfg(test)]
+mod tests {
+    use dtn_primitives::SecretKey;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Bit(u16, bool);
+
+    impl Ballot for Bit {
+        type Choice = bool;
+
+        fn voter(&self) -> ValidatorIndex {
+            ValidatorIndex(self.0)
+        }
+
+        fn choice(&self) -> bool {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_validator_counts_once_and_for_what_it_chose_first() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.add(Bit(3, true)), Added::New);
+        assert_eq!(tally.add(Bit(3, true)), Added::Duplicate);
+        assert_eq!(tally.add(Bit(3, false)), Added::Conflicting(Bit(3, true)));
+        tally.extend([Bit(0, true), Bit(1, false)]);
+        assert_eq!((tally.count(true), tally.count(false)), (2, 1));
+        assert!(tally.ballots_for(true).eq(&[Bit(0, true), Bit(3, true)]));
+        assert_eq!((tally.of(ValidatorIndex(1)), tally.of(ValidatorIndex(2))), (Some(&Bit(1, false)), None));
+    }
+
+    #[test]
+    fn a_quorum_is_as_many_as_it_takes_and_no_more() {
+        for (n, quorum, correct) in [(4, 3, 2), (5, 4, 2), (6, 4, 2), (7, 5, 3), (10, 7, 4)] {
+            let key = |seed: u8| SecretKey::from_bytes(&[seed; 32]).expect("small numbers are keys").public_key();
+            let validators = ValidatorSet::new(0, (1..=n).map(key));
+            let mut tally = Tally::default();
+            for voter in 0..u16::from(n) {
+                let have = usize::from(voter);
+                assert_eq!(
+                    tally.quorum_for(true, &validators).map(Iterator::count),
+                    (have >= quorum).then_some(quorum)
+                );
+                assert_eq!(has_correct(have, &validators), have >= correct);
+                tally.add(Bit(voter, true));
+            }
+        }
+    }
+}
