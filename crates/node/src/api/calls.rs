@@ -28,8 +28,49 @@ const KIB: usize = 1024;
 /// Calls whose answers are long.
 const LONG: [&str; 5] = ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis"];
 
+/// Calls that look one thing up in the store.
+const LOOKUPS: [&str; 5] = ["dtn_nonce", "dtn_read", "dtn_certificate", "dtn_rounds", "dtn_round"];
+
 /// Calls that the core answers.
 const SUBMISSIONS: [&str; 3] = ["dtn_submit", "dtn_submitMany", "dtn_submitEncoded"];
+
+/// What a call takes of what all connections share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Next to nothing.
+    Short,
+    /// A look at the store.
+    Lookup,
+    /// A look at the store, and a long answer.
+    Long,
+    /// A turn of the core.
+    Submission,
+    /// All of it: its calls may be any.
+    Batch,
+}
+
+impl Kind {
+    fn of(method: &str) -> Self {
+        match method {
+            method if LONG.contains(&method) => Self::Long,
+            method if LOOKUPS.contains(&method) => Self::Lookup,
+            method if SUBMISSIONS.contains(&method) => Self::Submission,
+            _ => Self::Short,
+        }
+    }
+
+    fn reads(self) -> bool {
+        matches!(self, Self::Lookup | Self::Long | Self::Batch)
+    }
+
+    fn submits(self) -> bool {
+        matches!(self, Self::Submission | Self::Batch)
+    }
+
+    fn is_long(self) -> bool {
+        matches!(self, Self::Long | Self::Batch)
+    }
+}
 
 /// What all connections share.
 #[derive(Debug, Clone)]
@@ -95,12 +136,11 @@ where
         let (inner, budget) = (self.inner.clone(), self.budget.clone());
         async move {
             let Some(connection) = connection(request.extensions()) else { return inner.call(request).await };
-            let (is_long, submits) =
-                (LONG.contains(&request.method_name()), SUBMISSIONS.contains(&request.method_name()));
+            let kind = Kind::of(request.method_name());
             let id = request.id().into_owned();
             let bytes = request.params.as_ref().map_or(0, |params| params.get().len());
             let work = || inner.call(request);
-            within(&connection, &budget, id, (bytes, is_long, submits), work).await
+            within(&connection, &budget, id, (bytes, kind), work).await
         }
     }
 
@@ -113,7 +153,7 @@ where
             let bytes = calls.iter().map(|call| call.params.as_ref().map_or(0, |params| params.get().len())).sum();
             let Some(connection) = found else { return inner.batch(batch).await };
             let work = || inner.batch(batch);
-            within(&connection, &budget, Id::Null, (bytes, true, true), work).await
+            within(&connection, &budget, Id::Null, (bytes, Kind::Batch), work).await
         }
     }
 
@@ -138,11 +178,11 @@ async fn within<F: Future<Output = MethodResponse>>(
     connection: &Arc<Connection>,
     budget: &Budget,
     id: Id<'static>,
-    (bytes, is_long, submits): (usize, bool, bool),
+    (bytes, kind): (usize, Kind),
     work: impl FnOnce() -> F,
 ) -> MethodResponse {
     let _busy = connection.busy();
-    let (response, lent) = perform(connection, budget, id, (bytes, is_long, submits), work).await;
+    let (response, lent) = perform(connection, budget, id, (bytes, kind), work).await;
     // The answer to a subscription is on its way already.
     if response.is_method_call() || response.is_batch() {
         connection.owes(response.as_ref().len(), lent);
@@ -155,7 +195,7 @@ async fn perform<F: Future<Output = MethodResponse>>(
     connection: &Connection,
     budget: &Budget,
     id: Id<'static>,
-    (bytes, is_long, submits): (usize, bool, bool),
+    (bytes, kind): (usize, Kind),
     work: impl FnOnce() -> F,
 ) -> (MethodResponse, Option<OwnedSemaphorePermit>) {
     let Ok(_call) = connection.calls.try_acquire() else {
@@ -169,12 +209,13 @@ async fn perform<F: Future<Output = MethodResponse>>(
         },
         false => None,
     };
-    let turn = if submits { connection.submissions.acquire().await.ok() } else { None };
-    let lent = if is_long { budget.answers.clone().acquire_owned().await.ok() } else { None };
+    let turn = if kind.submits() { connection.submissions.acquire().await.ok() } else { None };
+    let read = if kind.reads() { connection.reads.acquire().await.ok() } else { None };
+    let lent = if kind.is_long() { budget.answers.clone().acquire_owned().await.ok() } else { None };
     // A batch may wait for something, which no other may have to wait for.
-    let writing = if is_long && !submits { budget.writing.acquire().await.ok() } else { None };
+    let writing = if kind == Kind::Long { budget.writing.acquire().await.ok() } else { None };
     let response = work().await;
-    drop((long_request, turn, writing));
+    drop((long_request, turn, read, writing));
     (response, lent)
 }
 

@@ -30,6 +30,10 @@ const MAX_CALLS: usize = 64;
 /// Of them, calls that hand in transactions: the core takes from all connections in turn.
 const MAX_SUBMISSIONS: usize = 4;
 
+/// Of them, calls that look into the store: so few that whoever asks for thousands waits behind itself, and not everybody
+/// behind it.
+const MAX_READS: usize = 4;
+
 /// Calls that are under way or whose answers are not taken, before no further calls are read: more than may be under way,
 /// because who asks for too much is to hear of it.
 const MAX_UNTAKEN: usize = 4 * MAX_CALLS;
@@ -45,6 +49,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_
 pub(super) struct Connection {
     pub(super) calls: Semaphore,
     pub(super) submissions: Semaphore,
+    pub(super) reads: Semaphore,
     busy: AtomicUsize,
     closed: AtomicBool,
     /// Whether it is a WebSocket.
@@ -75,6 +80,7 @@ impl Connection {
         Self {
             calls: Semaphore::new(MAX_CALLS),
             submissions: Semaphore::new(MAX_SUBMISSIONS),
+            reads: Semaphore::new(MAX_READS),
             busy: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             session: AtomicBool::new(false),

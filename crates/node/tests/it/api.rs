@@ -141,6 +141,31 @@ async fn a_connection_has_so_many_calls_under_way_and_is_told_when_it_has_more()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_ask_as_much_as_they_may_take_no_place_from_one_that_asks_little() {
+    const MANY: usize = 40;
+    let cluster = Cluster::start(4).await;
+    let greedy = join_all((0..MANY).map(|_| websocket(&cluster, 0, 64))).await;
+    let account = key(200).address();
+    let ask_on = async |client: &WsClient| {
+        loop {
+            let calls = (0..60).map(|_| client.nonce(account));
+            join_all(calls).await.into_iter().for_each(|answer| _ = answer);
+        }
+    };
+    let modest = async {
+        let client = cluster.client(0);
+        for _ in 0..60 {
+            client.nonce(account).await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = join_all(greedy.iter().map(ask_on)) => unreachable!("they go on"),
+        () = modest => {}
+    }
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn batches_are_bounded() {
     let cluster = Cluster::start(4).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"dtn_rounds"}"#;
