@@ -1,7 +1,7 @@
 //! What the command line takes.
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, Error, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
@@ -142,13 +142,27 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
+/// Whether a command can hold back what it would send to a chain, or only reads. Another must not be thought to.
+fn dry_run_has_meaning(path: &[String]) -> bool {
+    let words: Vec<_> = path.iter().map(String::as_str).collect();
+    match words[..] {
+        ["l1", "evidence"] => true,
+        ["l1" | "keys", ..] | ["anvil" | "compile" | "sign" | "combine"] => false,
+        _ => true,
+    }
+}
+
 /// How a command says what it has to say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
     /// As JSON.
     pub(crate) json: bool,
     /// How much of its log, from 0 on.
     pub(crate) verbosity: u8,
+    /// Nothing is to be sent.
+    is_dry_run: bool,
+    /// The names of the command.
+    path: Vec<String>,
     /// It is a peer, which logs as its configuration says.
     pub(crate) is_peer: bool,
 }
@@ -158,14 +172,16 @@ impl Manner {
     fn of(matches: &ArgMatches) -> Self {
         let (mut path, mut deepest) = (Vec::new(), matches);
         while let Some((name, inner)) = deepest.subcommand() {
-            path.push(name);
+            path.push(name.to_string());
             deepest = inner;
         }
         let flag = |name| deepest.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or_default();
         Self {
             json: flag("json"),
             verbosity: deepest.try_get_one("verbose").ok().flatten().copied().unwrap_or_default(),
+            is_dry_run: flag("dry_run"),
             is_peer: path == ["l1", "node"],
+            path,
         }
     }
 }
@@ -177,7 +193,14 @@ pub(crate) fn parse() -> (Command, Manner) {
     let mut command = command.override_help(help);
     let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
-        Ok((cli.command, Manner::of(&matches)))
+        let manner = Manner::of(&matches);
+        match manner.is_dry_run && !dry_run_has_meaning(&manner.path) {
+            true => Err(Error::raw(
+                ErrorKind::ArgumentConflict,
+                format!("`{}` sends nothing to a chain that --dry-run could hold back\n", manner.path.join(" ")),
+            )),
+            false => Ok((cli.command, manner)),
+        }
     });
     parsed.unwrap_or_else(|error| {
         let as_json = std::env::args_os().any(|argument| argument == "--json");
@@ -242,10 +265,24 @@ mod tests {
     fn whichever_command_it_is_its_own_flag_asks_for_json() {
         let manner = |line: &str| Manner::of(&Cli::command().get_matches_from(line.split(' ')));
         assert!(manner("dtn-cli l1 status --json").json);
-        assert_eq!(manner("dtn-cli l1 status"), Manner::default());
+        assert!(!manner("dtn-cli l1 status").json);
         assert!(manner("dtn-cli pow ledger --json").json, "one without the shared options");
         assert!(!manner("dtn-cli demo --json report.json").json, "where it names a file, people are told");
         assert_eq!(manner("dtn-cli l1 status -vv").verbosity, 2);
         assert!(manner("dtn-cli l1 node peers/0").is_peer);
+    }
+
+    #[test]
+    fn what_would_be_done_all_the_same_takes_no_dry_run() {
+        let holds_back = |line: &str| {
+            let manner = Manner::of(&Cli::command().get_matches_from(line.split(' ')));
+            assert!(manner.is_dry_run, "{line}");
+            dry_run_has_meaning(&manner.path)
+        };
+        assert!(holds_back("dtn-cli deploy --dry-run") && holds_back("dtn-cli l1 evidence --dry-run"));
+        for line in ["l1 submit orders.jsonl", "l1 init", "l1 down", "keys generate --name a", "compile", "anvil"] {
+            let line = format!("dtn-cli {line} --dry-run");
+            assert!(!holds_back(&line), "{line}");
+        }
     }
 }

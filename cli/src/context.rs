@@ -60,6 +60,16 @@ pub(crate) struct Globals {
     pub(crate) verbose: u8,
 }
 
+/// There are no contracts of this folder's on a network.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was deployed on `{network}` from here ({} is absent)", file.display())]
+pub(crate) struct NotDeployed {
+    /// The settlement network.
+    pub(crate) network: String,
+    /// Where the deployment would be recorded.
+    pub(crate) file: PathBuf,
+}
+
 /// The shared options with what has been derived from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -214,12 +224,8 @@ impl Context {
     pub(crate) fn deployment(&self, chain: &Chain) -> Result<Deployment> {
         let network = &chain.network().name;
         let file = self.deployment_file(network);
-        let deployment = self.find_deployment(network)?.with_context(|| {
-            format!(
-                "nothing was deployed on `{network}` from here ({} is absent); run `dtn-cli deploy`",
-                file.display()
-            )
-        })?;
+        let absent = || NotDeployed { network: network.clone(), file: file.clone() };
+        let deployment = self.find_deployment(network)?.ok_or_else(absent)?;
         if deployment.chain_id != chain.chain_id() {
             bail!("{} is for chain {}, not {}", file.display(), deployment.chain_id, chain.chain_id());
         }

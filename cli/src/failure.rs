@@ -17,7 +17,7 @@ use dtn_settlement::{
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
-use crate::output;
+use crate::{context::NotDeployed, output};
 
 /// Says why a command failed, or what its dry run found, and gives the exit code.
 pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
@@ -47,8 +47,9 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     if as_json && error.use_stderr() {
         let message = error.to_string();
-        let first = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        output::json(&json!({ "error": { "code": "usage", "message": first, "hint": null, "data": null } })).ok();
+        let said = message.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        output::json(&json!({ "error": { "code": "usage", "message": said, "hint": null, "data": null } })).ok();
     }
     error.exit()
 }
@@ -163,6 +164,9 @@ fn of_network(error: &ClientError) -> (&'static str, Value) {
 /// The same for what has to do with a settlement chain.
 fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     let none = |code| Some((code, Value::Null));
+    if let Some(NotDeployed { network, .. }) = cause.downcast_ref() {
+        return Some(("not_deployed", json!({ "network": network })));
+    }
     if let Some(error) = cause.downcast_ref::<SendError>() {
         return Some(match error {
             SendError::WouldRevert { contract, function, revert } => {
@@ -229,7 +233,9 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let of_testbed = || cause.downcast_ref().and_then(of_testbed);
-        cause.downcast_ref().and_then(of_client).or_else(of_testbed).or_else(|| of_connection(cause.downcast_ref()?))
+        let of_deployment = || cause.downcast_ref::<NotDeployed>().map(|_| "run `dtn-cli deploy`".into());
+        let of_client = cause.downcast_ref().and_then(of_client);
+        of_client.or_else(of_testbed).or_else(|| of_connection(cause.downcast_ref()?)).or_else(of_deployment)
     })
 }
 

@@ -86,6 +86,11 @@ pub(crate) struct Demo {
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions)?;
+    if let Some(file) = &demo.json {
+        // Before a minute of work, not after it.
+        let opened = fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let network = OwnNetwork::at(demo.home.as_deref(), |what| output::note(what))?;
     // A network that is there already is not the demo's to stop.
     dtn_testbed::ensure_vacant(network.home())?;
@@ -200,12 +205,12 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let report = report(&finals, home, &chain, contracts, &deployer_gas, &awaited, round).await?;
     check(&report, &awaited, &finals.races, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
-    output::line(format_args!("\n{}", report.tables("ETH")))?;
     if let Some(file) = &demo.json {
         fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
         narrator.say(format_args!("report written to {}", file.display()));
     }
+    output::line(format_args!("\n{}", report.tables("ETH")))?;
     if demo.keep {
         left_running(home, &network, contracts)?;
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::U256;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dtn_report::{Bars, Page, Table, left, right, units};
 use dtn_settlement::{
@@ -67,7 +67,15 @@ pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
     let network = context.network()?;
     let files = match args.file.is_empty() {
         true => ledgers(&context.home, DEPTH),
-        false => args.file.clone(),
+        false => {
+            let absent = args.file.iter().find(|file| !file.is_file());
+            ensure!(
+                absent.is_none(),
+                "there is no gas ledger {}",
+                absent.map_or_else(String::new, |it| it.display().to_string())
+            );
+            args.file.clone()
+        }
     };
     let ledgers: Vec<_> = files.into_iter().map(GasLedger::new).collect();
     let of_network = |record: &GasRecord| record.chain_id == network.chain_id;

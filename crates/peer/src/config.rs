@@ -11,7 +11,7 @@ use std::{
 };
 
 use dtn_node::{LinesConfig, Multiaddr, Role};
-use dtn_primitives::{Address, Genesis, GenesisError};
+use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
 use dtn_settlement::{
     contracts::ContractAddresses,
     networks::{Network, OutOfRange},
@@ -283,6 +283,11 @@ impl PeerConfig {
         let numbers = [
             OutOfRange::check("threads", self.threads.get() as u64, THREADS),
             OutOfRange::check("view_timeout_ms", self.view_timeout_ms, VIEW_TIMEOUT_MS),
+            OutOfRange::check(
+                "lines.expected_hashes",
+                self.lines.as_ref().map_or(1, |lines| lines.expected_hashes.get()),
+                1..=MAX_LINE_HASHES,
+            ),
             OutOfRange::check("max_observers", self.max_observers as u64, OBSERVERS),
             OutOfRange::check("log.max_bytes", self.log.max_bytes, LOG_BYTES),
         ];
@@ -446,6 +451,7 @@ mod tests {
             ("view_timeout_ms=0", "10..=3600000"),
             ("view_timeout_ms=3600001", "10..=3600000"),
             ("max_observers=1000000", "0..=10000"),
+            ("lines.expected_hashes=9223372036854775807", "1..=1099511627776"),
             ("log.level=loud", "error, warn, info"),
             ("log.level=info,dtn_node=loud", "error, warn, info"),
             ("log.max_bytes=0", "1024..="),

@@ -10,7 +10,8 @@ use crate::{Result, TestbedError, home::Home, survey::Survey};
 
 /// A client of the network.
 pub fn client(home: &Home) -> Result<Client> {
-    Ok(Client::new(home.genesis()?, home.client()?.peers)?)
+    let peers = home.client()?.peers;
+    Ok(Client::new(home.genesis()?, peers)?)
 }
 
 /// The key that signs for the network's client.

@@ -101,7 +101,11 @@ impl Home {
 
     /// The genesis.
     pub fn genesis(&self) -> Result<Genesis> {
-        Ok(read_genesis(&self.genesis_file())?)
+        // Where there is no network, that is what is to be said.
+        match self.genesis_file().exists() || self.client_file().exists() {
+            true => Ok(read_genesis(&self.genesis_file())?),
+            false => Err(TestbedError::NoNetwork(self.0.clone())),
+        }
     }
 
     /// Who submits, and to whom.
