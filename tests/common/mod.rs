@@ -249,6 +249,21 @@ impl Scene {
         self.statuses().swap_remove(index).unwrap_or_else(|| panic!("peer {index} does not answer"))
     }
 
+    /// Waits until no block is on its way any more, where blocks come to an end: peers that are stopped one after the other
+    /// would have one more or less.
+    fn let_rest(&self) {
+        let heights = || -> Vec<_> { self.statuses().iter().flatten().map(|status| status.height).collect() };
+        let mut before = Vec::new();
+        for _ in 0..50 {
+            let now = heights();
+            if now == before && now.iter().all(|height| *height == now[0]) {
+                return;
+            }
+            before = now;
+            thread::sleep(POLL);
+        }
+    }
+
     /// Waits for what the statuses of all peers must tell.
     pub(crate) fn wait_for(&self, what: &str, condition: impl Fn(&[Option<Status>]) -> bool) {
         let mut last = Vec::new();
@@ -318,6 +333,7 @@ impl Scene {
     /// Stops the network and reads every peer's store: all hold the same chain, and each of these orders is in it exactly
     /// once and where the client was told, as far as blocks are kept. Gives those.
     pub(crate) fn assert_one_chain(&self, accepted: &[Accepted]) -> Vec<Block> {
+        self.let_rest();
         self.ok(&["l1", "down"]);
         let genesis = self.genesis();
         let domain = genesis.domain();
