@@ -3,32 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use dtn_peer::{
     PeerHome, Setting,
     hold::hold,
-    log::{self, LogConfig},
+    log::{self, Format, LogConfig},
 };
 
 use crate::output;
-
-/// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl From<Format> for log::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Text,
-            Format::Json => Self::Json,
-        }
-    }
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -39,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, env = "DTN_LOG", value_name = "LEVEL", value_parser = level)]
     log: Option<String>,
     /// How a line of the log is written.
-    #[arg(long, env = "DTN_LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(long, env = "DTN_LOG_FORMAT", value_name = "FORMAT", value_parser = PossibleValuesParser::new(["text", "json"]).map(format))]
     log_format: Option<Format>,
     /// Log to this file, whose size is limited, in place of standard error.
     #[arg(long, value_name = "FILE")]
@@ -47,6 +32,10 @@ pub(crate) struct Options {
     /// Override a key of node.toml.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Setting>,
+}
+
+fn format(name: String) -> Format {
+    if name == "json" { Format::Json } else { Format::Text }
 }
 
 fn level(text: &str) -> Result<String, String> {
@@ -60,7 +49,7 @@ impl Options {
         let asked = asked.or_else(|| (verbosity > 0).then(|| log::level(verbosity).into()));
         LogConfig {
             level: asked.unwrap_or_else(|| configured.level.clone()),
-            format: self.log_format.map_or(configured.format, Into::into),
+            format: self.log_format.unwrap_or(configured.format),
             file: self.log_file.clone().or_else(|| configured.file.clone()),
             ..configured.clone()
         }
@@ -75,7 +64,7 @@ pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let log_config = options.log(&config.log, verbosity);
     log::start(&log_config)?;
     let outcome = dtn_peer::run(&home, config).await.map_err(anyhow::Error::from);
-    if let (Err(error), log::Format::Json) = (&outcome, log_config.format) {
+    if let (Err(error), Format::Json) = (&outcome, log_config.format) {
         // What the command prints at its end is no JSON.
         tracing::error!(error = output::reason(error), "the peer failed");
     }
