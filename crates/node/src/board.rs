@@ -59,9 +59,9 @@ impl Board {
         self.when(|_| true).await
     }
 
-    /// The same once it has reached a height.
-    pub(crate) async fn at_height(&self, height: u64) -> Result<Arc<Status>, NodeError> {
-        self.when(|status| status.height >= height).await
+    /// The same once it has reached a height and knows what it may have said before: nobody takes its word until then.
+    pub(crate) async fn to_be_believed_at(&self, height: u64) -> Result<Arc<Status>, NodeError> {
+        self.when(|status| status.height >= height && !status.silent).await
     }
 
     async fn when(&self, condition: impl Fn(&Status) -> bool) -> Result<Arc<Status>, NodeError> {

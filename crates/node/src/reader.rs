@@ -144,14 +144,23 @@ impl Reader {
         self.scan(Store::evidence).await
     }
 
-    /// The signed answer to a question, from a state at or above a height.
+    /// The signed answer to a question, from a state at or above a height. It is on disk before it is given: a peer that
+    /// crashed and began again below what it had answered could be one of a quorum that answers less than an earlier one.
+    /// For the same reason a peer that has lost its memory gives none until it votes again.
     pub(crate) async fn read(&self, question: Question, at_least: u64) -> Result<SignedAnswer, NodeError> {
         let (me, key) = self.network.signer.as_ref().ok_or(NodeError::NoReplies)?;
-        match timeout(CATCH_UP, self.board.at_height(at_least)).await {
+        match timeout(CATCH_UP, self.board.to_be_believed_at(at_least)).await {
             Ok(reached) => drop(reached?),
             Err(_) => return Err(NodeError::Behind(self.board.status().await?.height)),
         }
-        let (answer, height) = self.look_up(move |reading| Ok((reading.answer(&question)?, reading.height()?))).await?;
+        let store = self.store.clone();
+        let look = move |store: Store| {
+            let reading = store.reading()?;
+            let found = (reading.answer(&question)?, reading.height()?);
+            store.sync().map(|()| found)
+        };
+        let read = move || store.upgrade().map(look).transpose();
+        let (answer, height) = self.lookups.run(read).await??.ok_or(NodeError::Stopped)?;
         Ok(SignedAnswer::sign(&question, answer, height, *me, (key, &self.network.domain)))
     }
 

@@ -144,9 +144,9 @@ impl Store {
         self.durable_writes.load(Ordering::Relaxed)
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything that can be read so far durable.
     pub fn sync(&self) -> Result<(), StoreError> {
-        if self.unsynced.load(Ordering::Relaxed) == 0 {
+        if self.unsynced.load(Ordering::SeqCst) == 0 {
             return Ok(());
         }
         self.write(Durability::Immediate, |_| Ok(()))
@@ -168,13 +168,15 @@ impl Store {
     ) -> Result<(), StoreError> {
         let written = guard(&self.name, || {
             let mut transaction = self.database.begin_write()?;
-            let late = self.unsynced.load(Ordering::Relaxed) >= MAX_UNSYNCED;
+            // Only who holds the transaction changes it, and before others see what it wrote.
+            let unsynced = self.unsynced.load(Ordering::SeqCst);
+            let late = unsynced >= MAX_UNSYNCED;
             let durable = late || matches!(durability, Durability::Immediate);
             transaction.set_durability(if durable { Durability::Immediate } else { durability })?;
             work(&transaction)?;
             if !durable {
+                self.unsynced.fetch_add(1, Ordering::SeqCst);
                 transaction.commit()?;
-                self.unsynced.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
             let mut meta = transaction.open_table(META)?;
@@ -183,7 +185,7 @@ impl Store {
             drop(meta);
             transaction.commit()?;
             self.durable_writes.fetch_add(1, Ordering::Relaxed);
-            self.unsynced.store(0, Ordering::Relaxed);
+            self.unsynced.fetch_sub(unsynced, Ordering::SeqCst);
             Ok(Some(writes))
         })?;
         match (&self.beside, written) {
