@@ -4,8 +4,7 @@ use dtn_primitives::{B256, CheckpointCertificate};
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
 use super::{
-    Store, StoreError, blocks::put_final_header, error::guard, results::skip_results, shelf::Cover,
-    state::replace_state, tables::*,
+    Store, StoreError, blocks::put_final_header, results::skip_results, shelf::Cover, state::replace_state, tables::*,
 };
 use crate::{Manifest, state::State};
 
@@ -22,8 +21,8 @@ impl Store {
                 put(&mut transaction.open_table(ROOTS)?, ROOTS, &height.to_be_bytes(), &root)
             })?;
         }
-        let reading = guard(&self.name, || Ok(self.database.begin_read()?))?;
-        self.shelf.write(&self.name, height, reading, cover)
+        let reading = self.label.guard(|| Ok(self.database.begin_read()?))?;
+        self.shelf.write(&self.label, height, reading, cover)
     }
 
     /// Writes a stable checkpoint, and drops the snapshots that nobody should need any more.
@@ -35,7 +34,7 @@ impl Store {
 
     /// What a peer that lags must know about the newest snapshot that a quorum vouches for, if there is one.
     pub fn snapshot_manifest(&self) -> Result<Option<Manifest>, StoreError> {
-        let checkpoints = guard(&self.name, || {
+        let checkpoints = self.label.guard(|| {
             let table = self.database.begin_read()?.open_table(CHECKPOINTS)?;
             let heights = table.iter()?.map(|record| height(record?.0.value()));
             heights.collect::<Result<Vec<_>, _>>()

@@ -2,10 +2,10 @@
 
 use std::{
     cell::Cell,
-    io,
+    fmt, io,
     panic::{self, AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Once,
+    sync::{Once, OnceLock},
 };
 
 use dtn_primitives::{Address, B256, VERSION};
@@ -125,19 +125,44 @@ impl StoreError {
     }
 }
 
-/// Does something with redb; errors and panics name the store and say what to do.
-pub(super) fn guard<T>(name: &str, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
-    let store = name.to_string();
-    let outcome = quietly(|| catch_unwind(AssertUnwindSafe(work)));
-    match outcome {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(StoreError::Locked { store }),
-        Ok(Err(redb::Error::Io(error))) => Err(StoreError::of_io(store, &error)),
-        Ok(Err(error @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed))) => {
-            Err(StoreError::Io { store, reason: error.to_string() })
+/// What messages call a store, and what broke it. redb says that once, to the thread that was there; whoever comes after
+/// is told that something had happened before.
+#[derive(Debug)]
+pub(super) struct Label {
+    name: String,
+    broken_by: OnceLock<StoreError>,
+}
+
+impl Label {
+    pub(super) fn new(name: impl fmt::Display) -> Self {
+        Self { name: name.to_string(), broken_by: OnceLock::new() }
+    }
+
+    /// Does something with redb; errors and panics name the store and say what to do.
+    pub(super) fn guard<T>(&self, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let store = self.name.clone();
+        let outcome = quietly(|| catch_unwind(AssertUnwindSafe(work)));
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(redb::Error::DatabaseAlreadyOpen)) => Err(StoreError::Locked { store }),
+            Ok(Err(redb::Error::Io(error))) => {
+                let error = StoreError::of_io(store, &error);
+                self.broken_by.get_or_init(|| error.clone());
+                Err(error)
+            }
+            Ok(Err(error @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed))) => {
+                let unknown = || StoreError::Io { store, reason: error.to_string() };
+                Err(self.broken_by.get().cloned().unwrap_or_else(unknown))
+            }
+            Ok(Err(error)) => Err(StoreError::Corrupt { store, reason: error.to_string() }),
+            Err(_) => Err(StoreError::Corrupt { store, reason: "its structure is broken".into() }),
         }
-        Ok(Err(error)) => Err(StoreError::Corrupt { store, reason: error.to_string() }),
-        Err(_) => Err(StoreError::Corrupt { store, reason: "its structure is broken".into() }),
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 
@@ -165,4 +190,20 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 pub(super) fn corrupt(reason: &str) -> redb::Error {
     redb::Error::Corrupted(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_after_the_one_whose_disk_was_full_is_told_that_it_is_full() {
+        let label = Label::new("ledger.redb");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let first = label.guard(|| Err::<(), _>(redb::Error::Io(full))).unwrap_err();
+        assert!(matches!(first, StoreError::Full { .. }), "{first}");
+        for later in [redb::Error::PreviousIo, redb::Error::DatabaseClosed] {
+            assert_eq!(label.guard(|| Err::<(), _>(later)), Err(first.clone()));
+        }
+    }
 }

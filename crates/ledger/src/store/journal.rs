@@ -2,7 +2,7 @@
 
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
-use super::{Memory, Store, StoreError, error::guard, tables::*};
+use super::{Memory, Store, StoreError, tables::*};
 
 impl Store {
     /// Appends records to the journal, in their order, in one durable transaction: what a replica must remember before
@@ -30,7 +30,7 @@ impl Store {
 
     /// The journal: by height, and of one height in the order in which it was appended.
     pub fn journal(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let table = self.database.begin_read()?.open_table(JOURNAL)?;
             let mut records = Vec::new();
             for record in table.iter()? {

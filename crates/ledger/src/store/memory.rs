@@ -20,7 +20,7 @@ use redb::{Durability, ReadableDatabase};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Store, StoreError, error::guard, tables::*};
+use super::{Store, StoreError, tables::*};
 
 /// The file beside a store that is not made yet which says that its peer has never voted.
 pub const NEVER_VOTED: &str = "never-voted";
@@ -172,7 +172,7 @@ impl Store {
     pub(super) fn bind(&self, peer: Address) -> Result<(), StoreError> {
         match self.read(META, PEER_KEY)? {
             Some(have) if have == peer => Ok(()),
-            Some(have) => Err(StoreError::OtherPeer { store: self.name.to_string(), have, need: peer }),
+            Some(have) => Err(StoreError::OtherPeer { store: self.label.to_string(), have, need: peer }),
             // It is new, or older than this rule.
             None => self.write(Durability::Immediate, |transaction| {
                 put(&mut transaction.open_table(META)?, META, PEER_KEY, &peer)
@@ -191,7 +191,7 @@ impl Store {
     }
 
     pub(super) fn age(&self) -> Result<Age, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let meta = self.database.begin_read()?.open_table(META)?;
             let run = get(&meta, META, RUN_KEY)?.unwrap_or_default();
             Ok(Age { run, writes: get(&meta, META, WRITES_KEY)?.unwrap_or_default() })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Memory, StoreError,
     backup::{copy, publish},
-    error::{corrupt, guard},
+    error::{Label, corrupt},
     tables::*,
 };
 use crate::{OpenOrder, accounts::Account};
@@ -26,9 +26,9 @@ const STEPS: [Step; 1] = [Step { from: 6, run: from_6 }];
 /// Brings the store of a stopped peer to this version, and gives the version that it had. The store as it was stays beside
 /// it, under its name with that version.
 pub(crate) fn migrate(store: &Path, network_id: B256) -> Result<u32, StoreError> {
-    let name = store.display().to_string();
+    let label = Label::new(store.display());
     fs::metadata(store).map_err(|error| StoreError::io(store, error))?;
-    let (have, network) = guard(&name, || {
+    let (have, network) = label.guard(|| {
         let mut database = Database::builder().open(store)?;
         if !database.check_integrity()? {
             return Err(corrupt("its pages fail their checksums"));
@@ -39,7 +39,7 @@ pub(crate) fn migrate(store: &Path, network_id: B256) -> Result<u32, StoreError>
     })?;
     match network {
         Some(network) if network == network_id => {}
-        Some(have) => return Err(StoreError::OtherNetwork { store: name, have, need: network_id }),
+        Some(have) => return Err(StoreError::OtherNetwork { store: label.to_string(), have, need: network_id }),
         None => return Err(StoreError::corrupt(store, "it names no network")),
     }
     let steps: Vec<_> = STEPS.iter().skip_while(|step| step.from != have).collect();
@@ -47,11 +47,11 @@ pub(crate) fn migrate(store: &Path, network_id: B256) -> Result<u32, StoreError>
         return Ok(have);
     }
     if steps.is_empty() {
-        return Err(StoreError::OtherVersion { store: name, have, need: VERSION });
+        return Err(StoreError::OtherVersion { store: label.to_string(), have, need: VERSION });
     }
     let draft = store.with_file_name("migrated.redb");
     copy(store, &draft).map_err(|error| StoreError::io(&draft, error))?;
-    guard(&name, || {
+    label.guard(|| {
         let database = Database::builder().open(&draft)?;
         let transaction = database.begin_write()?;
         for step in steps {

@@ -43,12 +43,12 @@ use std::{
 use redb::{Database, Durability, ReadableDatabase};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use self::{error::Label, memory::AgeFile, shelf::Shelf, tables::*};
 pub use self::{
     error::StoreError,
     memory::{Memory, NEVER_VOTED, mark_never_voted},
     reading::Reading,
 };
-use self::{error::guard, memory::AgeFile, shelf::Shelf, tables::*};
 pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};
 
 /// Writes that do not wait for the disk before one does: it bounds what a failing machine loses, and what redb holds
@@ -73,7 +73,7 @@ pub struct Store {
     /// Before the database, which is closed when nobody reads it any more.
     shelf: Arc<Shelf>,
     database: Arc<Database>,
-    name: Arc<str>,
+    label: Arc<Label>,
     durable_writes: Arc<AtomicU64>,
     unsynced: Arc<AtomicU64>,
     beside: Option<Arc<AgeFile>>,
@@ -83,7 +83,7 @@ pub struct Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Store({})", self.name)
+        write!(f, "Store({})", self.label)
     }
 }
 
@@ -92,7 +92,7 @@ impl fmt::Debug for Store {
 pub struct WeakStore {
     shelf: Weak<Shelf>,
     database: Weak<Database>,
-    name: Arc<str>,
+    label: Arc<Label>,
     durable_writes: Arc<AtomicU64>,
     unsynced: Arc<AtomicU64>,
     beside: Option<Arc<AgeFile>>,
@@ -105,7 +105,7 @@ impl WeakStore {
         Some(Store {
             shelf: self.shelf.upgrade()?,
             database: self.database.upgrade()?,
-            name: self.name.clone(),
+            label: self.label.clone(),
             durable_writes: self.durable_writes.clone(),
             unsynced: self.unsynced.clone(),
             beside: self.beside.clone(),
@@ -121,7 +121,7 @@ impl WeakStore {
 
 impl fmt::Debug for WeakStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WeakStore({})", self.name)
+        write!(f, "WeakStore({})", self.label)
     }
 }
 
@@ -131,7 +131,7 @@ impl Store {
         WeakStore {
             shelf: Arc::downgrade(&self.shelf),
             database: Arc::downgrade(&self.database),
-            name: self.name.clone(),
+            label: self.label.clone(),
             durable_writes: self.durable_writes.clone(),
             unsynced: self.unsynced.clone(),
             beside: self.beside.clone(),
@@ -154,11 +154,11 @@ impl Store {
 
     /// The error of a record that contradicts another.
     pub(crate) fn contradiction(&self, reason: &str) -> StoreError {
-        StoreError::Corrupt { store: self.name.to_string(), reason: reason.into() }
+        StoreError::Corrupt { store: self.label.to_string(), reason: reason.into() }
     }
 
     fn read<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
-        guard(&self.name, || get(&self.database.begin_read()?.open_table(table)?, table, key))
+        self.label.guard(|| get(&self.database.begin_read()?.open_table(table)?, table, key))
     }
 
     fn write(
@@ -166,7 +166,7 @@ impl Store {
         durability: Durability,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {
-        let written = guard(&self.name, || {
+        let written = self.label.guard(|| {
             let mut transaction = self.database.begin_write()?;
             // Only who holds the transaction changes it, and before others see what it wrote.
             let unsynced = self.unsynced.load(Ordering::SeqCst);

@@ -8,7 +8,7 @@ use redb::{Database, Durability, ReadableDatabase, backends::InMemoryBackend};
 use super::{
     Memory, Store, StoreError,
     backup::publish,
-    error::{corrupt, guard},
+    error::{Label, corrupt},
     memory::{self, Age, AgeFile},
     shelf::Shelf,
     tables::{MEMORY_KEY, META, NETWORK_KEY, SCHEMA_KEY, TABLES, get, put, version},
@@ -43,13 +43,13 @@ impl Store {
         if !path.try_exists().map_err(|error| StoreError::io(path, error))? {
             Self::make(path, network_id, memory)?;
         }
-        let name = name.display().to_string();
-        let database = guard(&name, || {
+        let label = Label::new(name.display());
+        let database = label.guard(|| {
             let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
             // "Repaired" may mean that the last commit was undone, and with it votes that others have seen.
             if database.check_integrity()? { Ok(database) } else { Err(corrupt("its pages fail their checksums")) }
         })?;
-        let mut store = Self::check(database, name, network_id)?;
+        let mut store = Self::check(database, label, network_id)?;
         store.shelf = Shelf::open(path)?.into();
         if let Some(age) = Age::read(path)? {
             let own = store.age()?;
@@ -63,10 +63,10 @@ impl Store {
 
     /// A store that is gone when it is dropped. Nobody can have lost it before.
     pub(crate) fn in_memory(network_id: B256) -> Result<Self, StoreError> {
-        let name = "in memory".to_string();
+        let label = Label::new("in memory");
         let backend = InMemoryBackend::new();
         let builder = || Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?);
-        let store = Self::of(guard(&name, builder)?, name);
+        let store = Self::of(label.guard(builder)?, label);
         store.make_tables(network_id, Memory::NeverVoted)?;
         Ok(store)
     }
@@ -74,22 +74,22 @@ impl Store {
     /// Makes a new store beside its place and moves it there once it is whole: what a full disk has cut short is in nobody's
     /// way.
     fn make(path: &Path, network_id: B256, memory: Memory) -> Result<(), StoreError> {
-        let (draft, name) = (path.with_extension("begun"), path.display().to_string());
+        let (draft, label) = (path.with_extension("begun"), Label::new(path.display()));
         let remove = || match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(&draft, error)),
             _ => Ok(()),
         };
         remove()?;
-        let database = guard(&name, || Ok(Database::builder().set_cache_size(CACHE_BYTES).create(&draft)?));
-        let made = database.and_then(|database| Self::of(database, name).make_tables(network_id, memory));
+        let database = label.guard(|| Ok(Database::builder().set_cache_size(CACHE_BYTES).create(&draft)?));
+        let made = database.and_then(|database| Self::of(database, label).make_tables(network_id, memory));
         made.and_then(|()| publish(&draft, path).map_err(|error| StoreError::io(path, error)))
             .inspect_err(|_| _ = remove())
     }
 
-    fn of(database: Database, name: String) -> Self {
+    fn of(database: Database, label: Label) -> Self {
         Self {
             database: Arc::new(database),
-            name: name.into(),
+            label: label.into(),
             durable_writes: Arc::default(),
             unsynced: Arc::default(),
             beside: None,
@@ -111,9 +111,9 @@ impl Store {
     }
 
     /// A store that is there must be of this version and network.
-    fn check(database: Database, name: String, network_id: B256) -> Result<Self, StoreError> {
-        let store = Self::of(database, name);
-        let known = guard(&store.name, || {
+    fn check(database: Database, label: Label, network_id: B256) -> Result<Self, StoreError> {
+        let store = Self::of(database, label);
+        let known = store.label.guard(|| {
             let reading = store.database.begin_read()?;
             let tables = reading.list_tables()?.count();
             if tables == 0 {
@@ -123,7 +123,7 @@ impl Store {
             let network: Option<B256> = get(&meta, META, NETWORK_KEY)?;
             Ok(Some((version(&meta)?, network)))
         })?;
-        let store_name = || store.name.to_string();
+        let store_name = || store.label.to_string();
         match known {
             None => return Err(store.contradiction("it is empty")),
             Some((have, _)) if have != VERSION => {

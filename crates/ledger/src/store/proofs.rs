@@ -3,17 +3,13 @@
 use dtn_primitives::{B256, Evidence};
 use redb::{Durability, ReadableDatabase, ReadableTable};
 
-use super::{
-    Store, StoreError,
-    error::{corrupt, guard},
-    tables::*,
-};
+use super::{Store, StoreError, error::corrupt, tables::*};
 use crate::proofs::Proven;
 
 impl Store {
     /// A proof of a completion, by its digest.
     pub fn proof(&self, digest: B256) -> Result<Option<Vec<u8>>, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let table = self.database.begin_read()?.open_table(PROOFS)?;
             let proof = table.get(digest.as_slice())?;
             proof.map(|proof| Ok(unsealed(PROOFS, digest.as_slice(), proof.value())?.to_vec())).transpose()
@@ -22,7 +18,7 @@ impl Store {
 
     /// What the proofs show.
     pub(crate) fn proven(&self) -> Result<Vec<Proven>, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let table = self.database.begin_read()?.open_table(PROVEN)?;
             let records = table.iter()?.map(|record| {
                 let (key, value) = record?;
@@ -65,7 +61,7 @@ impl Store {
 
     /// All evidence, in the order of its ids.
     pub fn evidence(&self) -> Result<Vec<Evidence>, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let table = self.database.begin_read()?.open_table(EVIDENCE)?;
             let records = table.iter()?.map(|record| {
                 let (key, value) = record?;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     EXPIRED, Location, Store, StoreError,
-    error::guard,
+    error::Label,
     tables::{
         CERTIFICATES, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS,
         TIP_KEY, TRANSACTIONS, Table, get, height,
@@ -22,24 +22,24 @@ use crate::{OpenOrder, accounts::Account};
 /// Everything that is final at one moment. It stays as it is while blocks are committed, and holds nobody up.
 pub struct Reading {
     transaction: ReadTransaction,
-    store: Arc<str>,
+    label: Arc<Label>,
 }
 
 impl Store {
     /// Begins to read.
     pub fn reading(&self) -> Result<Reading, StoreError> {
-        let transaction = guard(&self.name, || Ok(self.database.begin_read()?))?;
-        Ok(Reading { transaction, store: self.name.clone() })
+        let transaction = self.label.guard(|| Ok(self.database.begin_read()?))?;
+        Ok(Reading { transaction, label: self.label.clone() })
     }
 }
 
 impl Reading {
     fn get<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
-        guard(&self.store, || get(&self.transaction.open_table(table)?, table, key))
+        self.label.guard(|| get(&self.transaction.open_table(table)?, table, key))
     }
 
     fn contradiction(&self, reason: &str) -> StoreError {
-        StoreError::Corrupt { store: self.store.to_string(), reason: reason.into() }
+        StoreError::Corrupt { store: self.label.to_string(), reason: reason.into() }
     }
 
     /// The height of the last final block; 0 before the first.
@@ -134,7 +134,7 @@ impl Reading {
     }
 
     fn heights_with_results(&self, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        guard(&self.store, || {
+        self.label.guard(|| {
             let table = self.transaction.open_table(RESULTS)?;
             let records = table.range::<&[u8]>(from.to_be_bytes().as_slice()..)?.take(limit);
             records.map(|record| height(record?.0.value())).collect()

@@ -3,7 +3,7 @@
 use dtn_primitives::Certificate;
 use redb::{Durability, ReadableDatabase, WriteTransaction};
 
-use super::{Location, Store, StoreError, error::guard, tables::*};
+use super::{Location, Store, StoreError, tables::*};
 use crate::BlockResults;
 
 impl Store {
@@ -14,7 +14,7 @@ impl Store {
 
     /// The results of the blocks from a height on that have any, in order, until they are so many bytes long or more.
     pub fn block_results(&self, from: u64, bytes: usize) -> Result<Vec<BlockResults>, StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let reading = self.database.begin_read()?;
             let (headers, certificates) = (reading.open_table(HEADERS)?, reading.open_table(CERTIFICATES)?);
             let (all, solutions) = (reading.open_table(RESULTS)?, reading.open_table(SOLUTIONS)?);
@@ -41,7 +41,7 @@ impl Store {
     /// The heights from `from` to `to` whose blocks have results, at most `limit` of them, and up to which height these
     /// are all: below `from` if this store has skipped the block there itself, or knows of none.
     pub fn result_heights(&self, from: u64, to: u64, limit: usize) -> Result<(Vec<u64>, u64), StoreError> {
-        guard(&self.name, || {
+        self.label.guard(|| {
             let reading = self.database.begin_read()?;
             let meta = reading.open_table(META)?;
             let missing: Option<(u64, u64)> = get(&meta, META, MISSING_KEY)?;

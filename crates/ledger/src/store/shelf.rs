@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     StoreError,
-    error::{corrupt, guard},
+    error::{Label, corrupt},
     state::read_state,
 };
 use crate::{Rest, buckets::BUCKETS, snapshot::Chunk};
@@ -163,7 +163,7 @@ impl Shelf {
     /// Has one written from what the store is now, unless another is being written. Fails if that other one failed.
     pub(super) fn write(
         &self,
-        name: &Arc<str>,
+        label: &Arc<Label>,
         height: u64,
         reading: ReadTransaction,
         cover: Cover,
@@ -179,11 +179,11 @@ impl Shelf {
             }
             done => finish(done)?,
         }
-        let (name, snapshots, folder) = (name.clone(), self.snapshots.clone(), self.folder.clone());
+        let (label, snapshots, folder) = (label.clone(), self.snapshots.clone(), self.folder.clone());
         let work = move || {
             let chunks = cover.chunks.clone();
             let parts = chunks.iter().enumerate();
-            let parts = parts.map(|(index, hash)| guard(&name, || part(&reading, index, chunks.len(), *hash)));
+            let parts = parts.map(|(index, hash)| label.guard(|| part(&reading, index, chunks.len(), *hash)));
             keep(&snapshots, folder.as_deref(), height, cover, parts)
         };
         if self.folder.is_none() {

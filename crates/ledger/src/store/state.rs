@@ -6,11 +6,7 @@ use dtn_primitives::{Address, B256, CheckpointCertificate};
 use redb::{ReadTransaction, ReadableDatabase, TableHandle, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Store, StoreError,
-    error::{corrupt, guard},
-    tables::*,
-};
+use super::{Store, StoreError, error::corrupt, tables::*};
 use crate::{
     Tip,
     buckets::keys,
@@ -28,7 +24,7 @@ pub(crate) struct Loaded {
 impl Store {
     /// The state at the tip, the tip if there is a block, and the last stable checkpoint.
     pub(crate) fn load(&self) -> Result<Loaded, StoreError> {
-        let (state, tip, stable) = guard(&self.name, || {
+        let (state, tip, stable) = self.label.guard(|| {
             let reading = self.database.begin_read()?;
             let meta = reading.open_table(META)?;
             let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
