@@ -17,7 +17,7 @@ use dtn_settlement::{
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
-use crate::{context::NotDeployed, output};
+use crate::{commands::deploy::Replaced, context::NotDeployed, output};
 
 /// Says why a command failed, or what its dry run found, and gives the exit code.
 pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
@@ -167,6 +167,9 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     if let Some(NotDeployed { network, .. }) = cause.downcast_ref() {
         return Some(("not_deployed", json!({ "network": network })));
     }
+    if let Some(Replaced { network, distributor, .. }) = cause.downcast_ref() {
+        return Some(("would_replace", json!({ "network": network, "distributor": distributor })));
+    }
     if let Some(error) = cause.downcast_ref::<SendError>() {
         return Some(match error {
             SendError::WouldRevert { contract, function, revert } => {
@@ -233,9 +236,20 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let of_testbed = || cause.downcast_ref().and_then(of_testbed);
-        let of_deployment = || cause.downcast_ref::<NotDeployed>().map(|_| "run `dtn-cli deploy`".into());
+        let of_deployment = || of_deployment(cause);
         let of_client = cause.downcast_ref().and_then(of_client);
         of_client.or_else(of_testbed).or_else(|| of_connection(cause.downcast_ref()?)).or_else(of_deployment)
+    })
+}
+
+fn of_deployment(cause: &(dyn Error + 'static)) -> Option<String> {
+    if cause.is::<NotDeployed>() {
+        return Some("run `dtn-cli deploy`".into());
+    }
+    cause.is::<Replaced>().then(|| {
+        "deploy with the terms of before to go on there; to move, say with --first-height from which block on the new ones pay, \
+         above all that the old distributor has paid (`dtn-cli l1 status` tells the height)"
+            .into()
     })
 }
 

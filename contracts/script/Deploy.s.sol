@@ -85,7 +85,9 @@ contract Deploy is Script {
     function distributorArguments(string memory plan, Addresses memory all) private view returns (bytes memory) {
         uint256 delay = number(plan, ".rewards.delay", type(uint64).max);
         uint256 claimPeriod = number(plan, ".rewards.claim_period", type(uint64).max);
-        return abi.encode(all.registry, all.aow, all.multisig, delay, claimPeriod, capsOf(plan));
+        uint256 firstHeight = number(plan, ".rewards.first_height", type(uint64).max);
+        uint256[] memory kinds = vm.parseJsonUintArray(plan, ".rewards.kinds");
+        return abi.encode(all.registry, all.aow, firstHeight, kinds, all.multisig, delay, claimPeriod, capsOf(plan));
     }
 
     function capsOf(string memory plan) private view returns (Allotment[] memory caps) {

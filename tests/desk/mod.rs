@@ -105,6 +105,7 @@ pub(crate) fn genesis(validators: &[SecretKey], chain_id: u64) -> Genesis {
         validators: validators.iter().map(SecretKey::public_key).collect(),
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use dtn_pow::Puzzle;
 use dtn_primitives::{
-    Address, B256, Bytes, Claim, Domain, Order, Payload, Solution, Transaction, U256, Work, WorkResult, codec,
+    Address, B256, Bytes, Claim, Domain, Kind, Order, Payload, Solution, Transaction, U256, Work, WorkResult, codec,
 };
 
 /// The result of a race and its solution.
@@ -38,7 +38,10 @@ pub(crate) fn claimed(
     let claim = Claim { order: id, race, payee, nonce: number, hash, started_at_us, ended_at_us, duration_us: 499_998 };
     let claim = Bytes::from(codec::encode(&Payload::Claim(claim)));
     certified(
-        (WorkResult { id, worker, payee, amount, digest: B256::ZERO }, Solution { requester, order, claim }),
+        (
+            WorkResult { kind: Kind::RACE, id, worker, payee, amount, digest: B256::ZERO },
+            Solution { requester, order, claim },
+        ),
         domain,
     )
 }

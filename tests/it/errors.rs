@@ -143,7 +143,7 @@ fn tuple(header: &Header) -> String {
 }
 
 const HEADER: &str = "(bytes32,uint64,uint64,uint64,uint64,address,bytes32,bytes32,bytes32)";
-const RESULT: &str = "(bytes32,address,address,uint256,bytes32)";
+const RESULT: &str = "(uint32,bytes32,address,address,uint256,bytes32)";
 const SOLUTION: &str = "(address,bytes,bytes)";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,8 +325,9 @@ async fn the_distributor_says_why_it_refuses() {
     let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
     let header = network.header(1, &results);
     let shown = |result: &WorkResult| {
-        let WorkResult { id, worker, payee, amount, digest } = result;
-        format!("({id},{worker},{payee},{amount},{digest})")
+        let WorkResult { kind, id, worker, payee, amount, digest } = result;
+        let kind = kind.number();
+        format!("({kind},{id},{worker},{payee},{amount},{digest})")
     };
     let solved = |solution: &Solution| {
         let Solution { requester, order, claim } = solution;

@@ -57,6 +57,15 @@ async fn owners_deploy_fund_agree_and_pay() {
     }
     assert_eq!(first["from_block"], again["from_block"]);
 
+    // Other terms make another distributor, which knows nothing of what this one has paid.
+    let other = ["deploy", "--genesis", "genesis.json", "--reward-delay", "9s"];
+    let said = bench.failure(&other);
+    let distributor = text(&first["distributor"]);
+    assert!(said.contains(distributor) && said.contains("2 ether") && said.contains("--first-height"), "{said}");
+    let same_height = [&other[..], &["--first-height", "1"]].concat();
+    assert!(bench.failure(&same_height).contains("would pay the same once more"));
+    assert_eq!(bench.json(&["deploy", "--genesis", "genesis.json"])["deployment"]["distributor"], first["distributor"]);
+
     let wallet = text(&first["multisig"]);
     bench.json(&["fund", "--amount", "1ether"]);
     let funded = bench.json(&["fund", "--amount", "1ether"]);

@@ -13,10 +13,12 @@ use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::Allotment;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Network,
+    Chain, ContractAddresses, Network,
     amount::format_amount,
     aow::ClaimTerms,
+    connection::ReadError,
     deploy::{self, DeployPlan, Deployment},
+    rewards::Distributor,
 };
 use dtn_testbed::Home;
 use serde_json::json;
@@ -33,10 +35,13 @@ use crate::{
   dtn-cli deploy --network testnet --from treasurer
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
   dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
+  dtn-cli deploy --threshold 2 --first-height 70001        (other terms for a network that settles here already)
   dtn-cli deploy --plan plan.json                (for `forge script`, which deploys to the same addresses)
 
-Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses follow from the contracts and their arguments alone. A second run deploys what is missing and finds the
-rest. Without --owners the validators own the multisig, and without --threshold their quorum decides.")]
+Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses
+follow from the contracts and their arguments alone. A second run deploys what is missing and finds the rest. Other terms
+make other contracts, which know nothing of what these have paid: they need --first-height. Without --owners the
+validators own the multisig, and without --threshold their quorum decides.")]
 pub(crate) struct Deploy {
     /// The network's genesis: its id, its chain and its validators [default: genesis.json in --home]
     #[arg(long, value_name = "FILE")]
@@ -62,6 +67,10 @@ pub(crate) struct Deploy {
     /// What one distribution may allot at most, of the native currency or of a token [default: 10ether and no token]
     #[arg(long = "reward-cap", value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
     reward_caps: Vec<Allotment>,
+    /// The first block whose results are paid there: above all that another distributor of the network pays [default: 1, where
+    /// there is none]
+    #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+    first_height: Option<u64>,
     /// Write the plan to a file and deploy nothing
     #[arg(long, value_name = "FILE", conflicts_with = "fund_distributor")]
     plan: Option<PathBuf>,
@@ -91,6 +100,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let mut terms = plan.rewards.clone();
     terms.delay = args.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
     terms.claim_period = args.claim_period.map_or(terms.claim_period, |period| period.as_secs());
+    terms.first_height = args.first_height.unwrap_or(terms.first_height);
     let terms = args.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
     let plan = plan.with_rewards(terms)?;
     if let Some(file) = &args.plan {
@@ -98,6 +108,11 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     }
     let chain = context.connect_or_start().await?;
     let account = context.account(&chain, args.from.as_ref()).await?;
+    let before = context.find_deployment(&chain.network().name)?.filter(|before| before.network_id == plan.network_id);
+    let replaced = match before.as_ref().map(|before| before.addresses) {
+        Some(before) if before != plan.addresses() => replaces(&chain, before, &plan).await?,
+        _ => None,
+    };
 
     let bar = output::progress(4, "deploy");
     let mut deployment = deploy::deploy(&account, &plan, |contract| {
@@ -106,7 +121,6 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     })
     .await?;
     bar.finish_and_clear();
-    let before = context.find_deployment(&deployment.network)?;
     if let Some(before) = before.filter(|before| before.addresses == deployment.addresses) {
         keep_history(&mut deployment, before);
     }
@@ -143,11 +157,55 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
             false => format!("The peers in {shown} settle there once they are started: dtn-cli l1 up --home {shown}"),
         });
     }
+    if let Some(Replaced { distributor, holds, .. }) = replaced {
+        let first = plan.rewards.first_height;
+        table.note(format!("The distributor before, {distributor}, holds {holds} and pays the blocks below {first}."));
+    }
     if let Some(amount) = args.fund_distributor {
         let done = if funded.is_some() { "now" } else { "already" };
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
+}
+
+/// A deployment of the same network that another one is to stand beside.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the network settles on `{network}` already, by the distributor {distributor}, which holds {holds} and pays from block \
+     {first_height} on; with these terms there would be another {others}, which would pay the same once more"
+)]
+pub(crate) struct Replaced {
+    pub(crate) network: String,
+    pub(crate) distributor: Address,
+    holds: String,
+    first_height: u64,
+    others: String,
+}
+
+/// What is replaced by a plan, if it is still there. An error unless the plan says from which later height on it pays.
+async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -> Result<Option<Replaced>> {
+    let distributor = Distributor::new(chain.clone(), before.distributor);
+    let first_height = match distributor.first_height().await {
+        // A development chain that was begun anew.
+        Err(ReadError::NotTheContract { .. }) => return Ok(None),
+        first_height => first_height?,
+    };
+    let after = plan.addresses();
+    let pairs = [
+        ("registry", before.registry, after.registry),
+        ("contract for claims", before.aow, after.aow),
+        ("multisig", before.multisig, after.multisig),
+        ("distributor", before.distributor, after.distributor),
+    ];
+    let others: Vec<_> = pairs.iter().filter(|(_, one, other)| one != other).map(|(name, ..)| *name).collect();
+    let replaced = Replaced {
+        network: chain.network().name.clone(),
+        distributor: before.distributor,
+        holds: format_amount(distributor.holdings(Address::ZERO).await?.free),
+        first_height,
+        others: others.join(" and "),
+    };
+    if plan.rewards.first_height > first_height { Ok(Some(replaced)) } else { Err(replaced.into()) }
 }
 
 fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {

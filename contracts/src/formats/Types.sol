@@ -24,12 +24,14 @@ struct Header {
 }
 
 /// @notice One piece of finished work and what it is worth.
-/// @param id What is being paid for: the hash of the order. It is paid at most once.
-/// @param worker Account that did the work: the signer of the winning claim.
+/// @param kind Which kind of work it is, see {Kinds}.
+/// @param id What is being paid for: in a race the hash of the order. It is paid at most once.
+/// @param worker Account that did the work: in a race the signer of the winning claim.
 /// @param payee Account that receives the reward.
 /// @param amount Reward in wei.
-/// @param digest Hash of the winning claim.
+/// @param digest What came of it: in a race the hash of the winning claim.
 struct Result {
+    uint32 kind;
     bytes32 id;
     address worker;
     address payee;

@@ -8,11 +8,11 @@ import {IResultRegistry} from "./IResultRegistry.sol";
 /// @title The money of the rewards, behind two locks
 /// @notice See {RewardDistributor} for the ways through them.
 interface IRewardDistributor {
-    /// @notice Pays a result to the account that it names. If that is this contract, the result's batch is approved.
+    /// @notice Pays a result to the account that it names, or approves the batch that it stands for.
     /// @param header A header that the registry holds as final.
     /// @param result A result of that block.
     /// @param proof Siblings from the result's leaf up to the header's results root.
-    /// @param solution What shows the work of a race. It is not looked at for a round or a batch, and is empty there.
+    /// @param solution What shows the work of a race. It is not looked at for other kinds, and is empty there.
     function pay(Header calldata header, Result calldata result, bytes32[] calldata proof, Solution calldata solution)
         external;
 
@@ -104,6 +104,12 @@ interface IRewardDistributor {
 
     /// @notice The second lock: the only account that may pay, schedule, cancel and sweep.
     function multisig() external view returns (address);
+
+    /// @notice The first block whose results are paid here.
+    function firstHeight() external view returns (uint64);
+
+    /// @notice Whether results of a custom kind of work are paid, see {Kinds}. Fixed at deployment.
+    function takesKind(uint32 kind) external view returns (bool);
 
     /// @notice It knows which rounds of sequential work stand, and with which results.
     function aow() external view returns (IOutcomes);

@@ -7,8 +7,8 @@ import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 import {Locks} from "./Locks.sol";
 
 /// @title Lists of payouts that are approved as one
-/// @notice A result whose payee is this contract stands for a batch: its digest is the hash of a list of payouts. To pay
-/// it is to approve the list, which anyone may then {push}. No work is behind it that could be checked: for a batch, as
+/// @notice A result of kind {Kinds.BATCH} stands for a batch: its digest is the hash of a list of payouts, and its payee is
+/// this contract. To pay it is to approve the list, which anyone may then {push}. No work is behind it that could be checked: for a batch, as
 /// for a distribution, the word of the validators and the owners is all there is.
 abstract contract Batches is Locks {
     uint256 private constant AMOUNT_BITS = 96;

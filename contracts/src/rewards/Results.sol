@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Formats} from "../formats/Formats.sol";
+import {Kinds} from "../formats/Kinds.sol";
 import {Header, Result, Solution} from "../formats/Types.sol";
 import {IOutcomes} from "../interfaces/IOutcomes.sol";
 import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
@@ -11,15 +12,22 @@ import {Pow} from "./Pow.sol";
 
 /// @title Results of final blocks, paid one by one or several at once
 /// @notice The result of a race is paid only with the winner's solution, whose work is checked here. A completed round of
-/// sequential work, whose id begins with four zero bytes as the hash of no order does, is paid only for the very outcome
-/// that has stood on this chain against everybody's challenge. A result whose payee is this contract is no payment but
-/// the approval of a batch, see {Batches}.
+/// sequential work is paid only for the very outcome that has stood on this chain against everybody's challenge. A batch is
+/// no payment but the approval of a list, see {Batches}. Of custom kinds of work those are paid that were named at
+/// deployment, on the word of the validators and the owners alone.
+///
+/// Blocks below {firstHeight} pay nothing: another distributor has paid them, or may.
 abstract contract Results is Batches {
     using Formats for Header;
     using Formats for Result;
 
     /// @inheritdoc IRewardDistributor
     IOutcomes public immutable aow;
+    /// @inheritdoc IRewardDistributor
+    uint64 public immutable firstHeight;
+
+    /// @inheritdoc IRewardDistributor
+    mapping(uint32 kind => bool) public takesKind;
 
     /// @inheritdoc IRewardDistributor
     mapping(bytes32 id => bool) public isPaid;
@@ -33,6 +41,14 @@ abstract contract Results is Batches {
     error ZeroPayee(bytes32 id);
     /// @notice The result has been paid.
     error AlreadyPaid(bytes32 id);
+    /// @notice No program of this version makes results of this kind, or the network was deployed without it.
+    error UnknownKind(bytes32 id, uint32 kind);
+    /// @notice This is no custom kind: its work is checked here, or does not exist.
+    error ReservedKind(uint32 kind);
+    /// @notice The batch is of another distributor.
+    error ForeignBatch(bytes32 id, address distributor);
+    /// @notice The block is below the first that is paid here.
+    error BelowFirstHeight(uint64 height, uint64 firstHeight);
     /// @notice The registry does not hold this block.
     error NotFinalized(uint64 height, bytes32 blockHash);
     /// @notice The result is the work of a validator that is proven to have contradicted itself.
@@ -43,9 +59,14 @@ abstract contract Results is Batches {
     /// @notice The payee did not take the money. Nothing has changed, and the payment can be tried again.
     error PaymentFailed(address payee, bytes reason);
 
-    constructor(IOutcomes aow_) {
+    constructor(IOutcomes aow_, uint64 firstHeight_, uint32[] memory kinds) {
         _checkCode(address(aow_));
         aow = aow_;
+        firstHeight = firstHeight_;
+        for (uint256 i; i < kinds.length; ++i) {
+            if (kinds[i] < Kinds.FIRST_CUSTOM) revert ReservedKind(kinds[i]);
+            takesKind[kinds[i]] = true;
+        }
     }
 
     /// @inheritdoc IRewardDistributor
@@ -59,7 +80,7 @@ abstract contract Results is Batches {
         _checkResult(header, result, proof, solution);
         if (registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
         isPaid[result.id] = true;
-        if (result.payee == address(this)) return _approve(result);
+        if (result.kind == Kinds.BATCH) return _approve(result);
 
         _checkFree(NATIVE, result.amount);
         emit Paid(result.id, result.payee, result.amount, header.height);
@@ -87,7 +108,7 @@ abstract contract Results is Batches {
                 continue;
             }
             isPaid[result.id] = true;
-            if (result.payee == address(this)) {
+            if (result.kind == Kinds.BATCH) {
                 _approve(result);
                 continue;
             }
@@ -98,6 +119,7 @@ abstract contract Results is Batches {
     }
 
     function _checkFinal(Header calldata header) private view {
+        if (header.height < firstHeight) revert BelowFirstHeight(header.height, firstHeight);
         bytes32 blockHash = header.hash();
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
     }
@@ -113,10 +135,14 @@ abstract contract Results is Batches {
         if (isPaid[result.id]) revert AlreadyPaid(result.id);
         bytes32 leaf = result.leaf();
         if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
-        if (bytes4(result.id) == 0) {
-            if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
-        } else if (result.payee != address(this)) {
+        if (result.kind == Kinds.RACE) {
             Pow.check(solution, result, header.networkId, header.chainId);
+        } else if (result.kind == Kinds.ROUND) {
+            if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
+        } else if (result.kind == Kinds.BATCH) {
+            if (result.payee != address(this)) revert ForeignBatch(result.id, result.payee);
+        } else if (!takesKind[result.kind]) {
+            revert UnknownKind(result.id, result.kind);
         }
     }
 }

@@ -21,6 +21,9 @@ import {Results} from "./Results.sol";
 contract RewardDistributor is Results, Distributions {
     /// @param registry_ The registry of the network whose results are paid.
     /// @param aow_ Where the network's rounds of sequential work are claimed and challenged.
+    /// @param firstHeight_ The first block whose results are paid here. A distributor that takes over from another begins
+    /// where that one ends, so that nothing is paid by both.
+    /// @param kinds Custom kinds of work that the network does, see {Kinds}: they are paid without a further check.
     /// @param multisig_ The wallet whose owners approve payments.
     /// @param delay_ Seconds from scheduling a distribution until it can take effect.
     /// @param claimPeriod_ Seconds without a further distribution after which the unclaimed may be swept.
@@ -28,9 +31,11 @@ contract RewardDistributor is Results, Distributions {
     constructor(
         IResultRegistry registry_,
         IOutcomes aow_,
+        uint64 firstHeight_,
+        uint32[] memory kinds,
         address multisig_,
         uint64 delay_,
         uint64 claimPeriod_,
         Allotment[] memory caps
-    ) Locks(registry_, multisig_) Results(aow_) Distributions(delay_, claimPeriod_, caps) {}
+    ) Locks(registry_, multisig_) Results(aow_, firstHeight_, kinds) Distributions(delay_, claimPeriod_, caps) {}
 }

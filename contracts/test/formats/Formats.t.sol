@@ -89,7 +89,8 @@ contract FormatsTest is Test {
     function test_GoldenVectors_FromCertificateToPayout() public {
         ResultRegistry registry = deployRegistry(header.epoch);
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
-        RewardDistributor distributor = newDistributor(registry, none, address(this), 0, 0, new Allotment[](0));
+        RewardDistributor distributor =
+            newDistributor(registry, none, 1, new uint32[](0), address(this), 0, 0, new Allotment[](0));
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));
@@ -100,6 +101,7 @@ contract FormatsTest is Test {
         for (; json.keyExists(item(".results", count)); ++count) {
             string memory entry = item(".results", count);
             Result memory result = Result({
+                kind: uint32(json.readUint(string.concat(entry, ".kind"))),
                 id: json.readBytes32(string.concat(entry, ".id")),
                 worker: json.readAddress(string.concat(entry, ".worker")),
                 payee: json.readAddress(string.concat(entry, ".payee")),

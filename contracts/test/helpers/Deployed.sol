@@ -31,12 +31,14 @@ function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) ret
 function newDistributor(
     IResultRegistry registry,
     IOutcomes aow,
+    uint64 firstHeight,
+    uint32[] memory kinds,
     address multisig,
     uint64 delay,
     uint64 claimPeriod,
     Allotment[] memory caps
 ) returns (RewardDistributor) {
-    bytes memory arguments = abi.encode(registry, aow, multisig, delay, claimPeriod, caps);
+    bytes memory arguments = abi.encode(registry, aow, firstHeight, kinds, multisig, delay, claimPeriod, caps);
     return RewardDistributor(payable(deploy("RewardDistributor", arguments)));
 }
 

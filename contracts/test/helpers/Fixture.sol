@@ -17,6 +17,12 @@ abstract contract Fixture is Test {
     uint64 internal constant DELAY = 2 days;
     uint64 internal constant CLAIM_PERIOD = 365 days;
     uint128 internal constant CAP = 100 ether;
+    uint64 internal constant FIRST_HEIGHT = 1;
+    uint32 internal constant KIND_RACE = 1;
+    uint32 internal constant KIND_ROUND = 2;
+    uint32 internal constant KIND_BATCH = 3;
+    /// @dev A custom kind that the distributors here take.
+    uint32 internal constant KIND_CUSTOM = 0x80000007;
     /// @dev The order of secp256k1.
     uint256 internal constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
@@ -60,7 +66,19 @@ abstract contract Fixture is Test {
         for (uint256 i; i < tokens.length; ++i) {
             caps[i + 1] = Allotment(tokens[i], CAP);
         }
-        return newDistributor(registry, IOutcomes(outcomes), multisig, DELAY, CLAIM_PERIOD, caps);
+        return deployDistributor(registry, outcomes, multisig, FIRST_HEIGHT, caps);
+    }
+
+    function deployDistributor(
+        ResultRegistry registry,
+        address outcomes,
+        address multisig,
+        uint64 firstHeight,
+        Allotment[] memory caps
+    ) internal returns (RewardDistributor) {
+        uint32[] memory kinds = new uint32[](1);
+        kinds[0] = KIND_CUSTOM;
+        return newDistributor(registry, IOutcomes(outcomes), firstHeight, kinds, multisig, DELAY, CLAIM_PERIOD, caps);
     }
 
     /// @dev The result of a race that a worker has won, with its solution noted. Every hash wins.
@@ -79,6 +97,7 @@ abstract contract Fixture is Test {
         Order memory order = Order(uint64(number), "MNIST", "LeNet-5", "accuracy >= 0.99", amount, expectedHashes);
         bytes memory payload = encodeOrder(order);
         bytes32 domain = domainOf(NETWORK, block.chainid);
+        result.kind = KIND_RACE;
         (result.id, result.worker, result.payee) = (payloadHash(domain, REQUESTER, payload), worker, payee);
         result.amount = amount;
         Claim memory claim;

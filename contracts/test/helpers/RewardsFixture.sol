@@ -73,7 +73,14 @@ abstract contract RewardsFixture is Fixture {
 
     function batchResult(address token, bytes32[] memory payouts, uint64 height) internal view returns (Result memory) {
         bytes32 id = keccak256(abi.encode("batch", height));
-        return Result(id, address(0), address(distributor), totalOf(payouts), batchHashOf(token, payouts));
+        return Result({
+            kind: KIND_BATCH,
+            id: id,
+            worker: address(0),
+            payee: address(distributor),
+            amount: totalOf(payouts),
+            digest: batchHashOf(token, payouts)
+        });
     }
 
     /// @dev Through both locks.

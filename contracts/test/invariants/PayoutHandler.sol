@@ -119,7 +119,7 @@ contract PayoutHandler is Fixture {
             wallet.confirmTransaction(id);
         }
         bool open = confirmations >= 3 && finalHash[header.height] == hashOf(header) && !forged;
-        open = open && (bytes4(result.id) != 0 ? isWorked[result.digest] : outcomeAt[result.id] == result.digest);
+        open = open && (result.kind == KIND_RACE ? isWorked[result.digest] : outcomeAt[result.id] == result.digest);
         bool payable_ = payments[result.id] == 0 && result.amount <= address(distributor).balance;
         uint256 before = address(distributor).balance;
         vm.prank(owners[0]);
@@ -163,7 +163,9 @@ contract PayoutHandler is Fixture {
     /// @dev Half of the results are of rounds, half of races, some of which ask for more work than anybody has done.
     function resultOf(uint256 random) private returns (Result memory result) {
         (uint256 index, address worker, address payee) = (random % 12, validators[random % 5 % 4], payees[random % 4]);
-        if (index % 2 == 0) return Result(bytes32(index), worker, payee, random % 3 ether, bytes32(1 + random % 2));
+        if (index % 2 == 0) {
+            return Result(KIND_ROUND, bytes32(index), worker, payee, random % 3 ether, bytes32(1 + random % 2));
+        }
         bool isEasy = index < 9;
         result = makeRace(index, worker, payee, index * 0.25 ether, isEasy ? 1 : type(uint64).max);
         (solutionTo[result.digest], isWorked[result.digest]) = (solutionOf[result.id], isEasy);

@@ -279,6 +279,7 @@ contract PowTest is Fixture {
         for (; json.keyExists(string.concat(".cases[", vm.toString(count), "]")); ++count) {
             string memory entry = string.concat(".cases[", vm.toString(count), "]");
             Result memory result = Result({
+                kind: KIND_RACE,
                 id: json.readBytes32(string.concat(entry, ".id")),
                 worker: json.readAddress(string.concat(entry, ".worker")),
                 payee: json.readAddress(string.concat(entry, ".payee")),

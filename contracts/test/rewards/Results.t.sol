@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
+import {Allotment, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
 import {Batches} from "../../src/rewards/Batches.sol";
 import {Locks} from "../../src/rewards/Locks.sol";
 import {Pow} from "../../src/rewards/Pow.sol";
@@ -97,7 +97,8 @@ contract ResultsTest is RewardsFixture {
     function test_RevertWhen_IdIsPaidInAnotherBlock() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
         pay(header, result, proof);
-        Result memory again = Result(result.id, validators[0], address(0xD00D), 3 ether, keccak256("another claim"));
+        Result memory again =
+            Result(KIND_RACE, result.id, validators[0], address(0xD00D), 3 ether, keccak256("another claim"));
         bytes32[] memory leaves = new bytes32[](1);
         leaves[0] = leafOf(again);
         Header memory later = makeHeader(2, leaves[0]);
@@ -144,7 +145,7 @@ contract ResultsTest is RewardsFixture {
     function test_RevertWhen_BlockHasNoResults() public {
         Header memory header = makeHeader(1, 0);
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
-        Result memory result = Result(keccak256("order"), validators[0], PAYEE, 1, 0);
+        Result memory result = Result(KIND_RACE, keccak256("order"), validators[0], PAYEE, 1, 0);
         expectRefusal(
             header, result, new bytes32[](0), abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result))
         );
@@ -237,12 +238,11 @@ contract ResultsTest is RewardsFixture {
         assertEq(PAYEE.balance, uint256(amount) * size);
     }
 
-    /// @dev The ids of rounds begin with four zero bytes, up to the last round that there can be.
     function testFuzz_ARoundIsPaidOnceItsOutcomeStandsAndForThatAlone(uint64 round, bytes32 other) public {
         bytes32 id = bytes32(uint256(round) << 160 | uint160(validators[1]));
         bytes32 outcome = keccak256(abi.encode("outcome", round));
         vm.assume(other != outcome && other != 0);
-        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, outcome);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(KIND_ROUND, id, outcome);
         expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, id));
         outcomes.set(id, other);
         expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotUpheld.selector, id));
@@ -253,16 +253,65 @@ contract ResultsTest is RewardsFixture {
         expectRefusal(header, result, proof, abi.encodeWithSelector(Results.AlreadyPaid.selector, id));
     }
 
-    /// @dev The least id that is an order's, and the greatest that is a round's.
-    function test_AnOrderNeedsASolutionAndARoundAnOutcome() public {
-        bytes32 id = bytes32(uint256(1) << 224);
+    /// @dev What a result must show follows from its kind, whatever its id looks like.
+    function testFuzz_TheKindSaysWhatAResultMustShow(bytes32 id) public {
         bytes32 nothing = payloadHash(domainOf(NETWORK, block.chainid), address(0), "");
-        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("claim"));
-        expectRefusal(header, result, proof, abi.encodeWithSelector(Pow.WrongOrder.selector, id, nothing));
-        result.id = bytes32((uint256(1) << 224) - 1);
-        header = makeHeader(2, leafOf(result));
+        expectRefusalOfKind(KIND_RACE, id, abi.encodeWithSelector(Pow.WrongOrder.selector, id, nothing));
+        expectRefusalOfKind(KIND_ROUND, id, abi.encodeWithSelector(Outcomes.NotFinal.selector, id));
+        expectRefusalOfKind(KIND_BATCH, id, abi.encodeWithSelector(Results.ForeignBatch.selector, id, PAYEE));
+    }
+
+    /// @dev The certificate is all that shows custom work, and it is asked for no less.
+    function test_ACustomKindIsPaidByTheCertificateAloneAndOnce() public {
+        bytes32 id = keccak256("a product");
+        (Header memory header, Result memory result, bytes32[] memory proof) =
+            finalizedOnly(KIND_CUSTOM, id, keccak256("it"));
+        pay(header, result, proof);
+        assertEq(PAYEE.balance, 2 ether);
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.AlreadyPaid.selector, id));
+        result.digest = 0;
+        result.id = keccak256("another");
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result)));
+    }
+
+    function testFuzz_RevertWhen_TheKindIsNeitherOursNorTaken(uint32 kind) public {
+        vm.assume(kind != KIND_CUSTOM && (kind == 0 || kind > KIND_BATCH));
+        expectRefusalOfKind(kind, "id", abi.encodeWithSelector(Results.UnknownKind.selector, bytes32("id"), kind));
+    }
+
+    /// @dev A leaf that is certified as one kind is no leaf of another.
+    function test_RevertWhen_TheKindIsAnotherThanCertified() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        result.kind = KIND_CUSTOM;
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Locks.NotIncluded.selector, leafOf(result)));
+    }
+
+    /// @dev Another distributor has paid what is below the first height of this one.
+    function testFuzz_ADistributorPaysFromItsFirstHeightOn(uint64 firstHeight) public {
+        firstHeight = uint64(bound(firstHeight, 2, type(uint32).max));
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
+        distributor = deployDistributor(registry, address(outcomes), address(wallet), firstHeight, new Allotment[](0));
+        vm.deal(address(distributor), 2 ether);
+        bytes memory reason = abi.encodeWithSelector(Results.BelowFirstHeight.selector, 1, firstHeight);
+        expectRefusal(header, result, proof, reason);
+        vm.prank(address(wallet));
+        vm.expectRevert(reason);
+        distributor.payMany(header, new Result[](0), new bytes32[][](0), new Solution[](0));
+
+        header = makeHeader(firstHeight, leafOf(result));
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
-        expectRefusal(header, result, proof, abi.encodeWithSelector(Outcomes.NotFinal.selector, result.id));
+        pay(header, result, new bytes32[](0));
+        assertEq(PAYEE.balance, 2 ether);
+    }
+
+    /// @dev Its worker has named the distributor as the payee: that makes it no batch.
+    function test_ARaceThatPaysTheDistributorIsStillARace() public {
+        (Header memory header, Result memory result, bytes32[] memory proof) =
+            finalized(address(distributor), 2 ether, 5, 3);
+        uint256 before = address(distributor).balance;
+        pay(header, result, proof);
+        assertEq(distributor.batchOf(result.id), 0);
+        assertEq(address(distributor).balance, before);
     }
 
     /// @dev Two locks are open, and the work was not done: by nobody, by another worker, or too little of it.
@@ -290,7 +339,8 @@ contract ResultsTest is RewardsFixture {
 
     function test_RevertWhen_TheWorkerOfARoundIsBarred() public {
         bytes32 id = bytes32(uint256(7) << 160 | uint160(validators[1]));
-        (Header memory header, Result memory result, bytes32[] memory proof) = finalizedOnly(id, keccak256("outcome"));
+        (Header memory header, Result memory result, bytes32[] memory proof) =
+            finalizedOnly(KIND_ROUND, id, keccak256("outcome"));
         outcomes.set(id, keccak256("outcome"));
         registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 1));
         expectRefusal(header, result, proof, abi.encodeWithSelector(Results.WorkerBarred.selector, id, validators[1]));
@@ -397,14 +447,22 @@ contract ResultsTest is RewardsFixture {
     }
 
     /// @dev A final block with one result, of the second validator.
-    function finalizedOnly(bytes32 id, bytes32 digest)
+    function finalizedOnly(uint32 kind, bytes32 id, bytes32 digest)
         private
         returns (Header memory header, Result memory result, bytes32[] memory proof)
     {
-        result = Result(id, validators[1], PAYEE, 2 ether, digest);
+        result = Result(kind, id, validators[1], PAYEE, 2 ether, digest);
         header = makeHeader(1, leafOf(result));
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
         proof = new bytes32[](0);
+    }
+
+    uint64 private nextHeight = 100;
+
+    function expectRefusalOfKind(uint32 kind, bytes32 id, bytes memory reason) private {
+        Result memory result = Result(kind, id, validators[1], PAYEE, 2 ether, keccak256("digest"));
+        Header memory header = finalizeOnly(result, nextHeight++);
+        expectRefusal(header, result, new bytes32[](0), reason);
     }
 
     function resultAt(uint256 index, address payee, uint256 amount) private returns (Result memory) {

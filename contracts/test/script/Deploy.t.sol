@@ -48,6 +48,9 @@ contract DeployTest is Test {
         assertEq(address(distributor.registry()), all.registry);
         assertEq(address(distributor.aow()), all.aow);
         assertEq(distributor.multisig(), all.multisig);
+        assertEq(distributor.firstHeight(), 70_001);
+        assertTrue(distributor.takesKind(0x80000007));
+        assertTrue(distributor.takesKind(0xfedcba98));
         assertEq(distributor.delay(), 2 days);
         assertEq(distributor.claimPeriod(), 365 days);
         assertEq(distributor.capOf(address(0)), 100 ether);
@@ -125,7 +128,11 @@ contract DeployTest is Test {
         Allotment[] memory caps = new Allotment[](2);
         caps[0] = Allotment(address(0), 100 ether);
         caps[1] = Allotment(TOKEN, type(uint128).max);
-        arguments = abi.encode(all.registry, all.aow, all.multisig, uint64(2 days), uint64(365 days), caps);
+        uint32[] memory kinds = new uint32[](2);
+        (kinds[0], kinds[1]) = (0x80000007, 0xfedcba98);
+        arguments = abi.encode(
+            all.registry, all.aow, uint64(70_001), kinds, all.multisig, uint64(2 days), uint64(365 days), caps
+        );
         assertEq(all.distributor, addressOf(of_, "RewardDistributor", arguments));
     }
 

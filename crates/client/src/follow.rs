@@ -179,6 +179,7 @@ mod tests {
                 validators: keys.iter().map(SecretKey::public_key).collect(),
                 requesters: Vec::new(),
                 engine: dtn_primitives::Engine::Pbft,
+                kinds: Vec::new(),
             };
             Self { domain: genesis.domain(), validators: genesis.validator_set().unwrap(), keys, genesis }
         }

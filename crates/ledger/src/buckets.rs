@@ -10,10 +10,10 @@ use dtn_primitives::{Address, B256, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    OpenOrder,
     accounts::Account,
-    lines::Copies,
-    race::OpenOrder,
     state::{Changes, State},
+    work::{Record, line::Copies},
 };
 
 /// How many bits of a key name its bucket.
@@ -28,6 +28,7 @@ struct Records<'a> {
     nonces: Vec<(&'a Address, &'a Account)>,
     orders: Vec<(&'a B256, &'a OpenOrder)>,
     lines: Vec<(&'a B256, &'a Copies)>,
+    records: Vec<(&'a B256, &'a Record)>,
 }
 
 /// The same, as it is read.
@@ -36,6 +37,7 @@ struct OwnedRecords {
     nonces: Vec<(Address, Account)>,
     orders: Vec<(B256, OpenOrder)>,
     lines: Vec<(B256, Copies)>,
+    records: Vec<(B256, Record)>,
 }
 
 /// The bucket of a key.
@@ -65,38 +67,37 @@ impl State {
             nonces: part::<_, _, 20>(&*self.nonces, number),
             orders: part::<_, _, 32>(&*self.orders, number),
             lines: part::<_, _, 32>(&self.lines, number),
+            records: part::<_, _, 32>(&*self.records, number),
         };
-        let is_empty = records.nonces.is_empty() && records.orders.is_empty() && records.lines.is_empty();
+        let Records { nonces, orders, lines, records: others } = &records;
+        let is_empty = nonces.is_empty() && orders.is_empty() && lines.is_empty() && others.is_empty();
         (!is_empty).then(|| codec::encode(&records))
     }
 
     /// Takes in the records of a bucket, which is part of a state that a quorum signed.
     pub(crate) fn add_bucket(&mut self, encoded: &[u8]) -> Result<(), codec::CodecError> {
-        let OwnedRecords { nonces, orders, lines } = codec::decode(encoded, encoded.len())?;
+        let OwnedRecords { nonces, orders, lines, records } = codec::decode(encoded, encoded.len())?;
         nonces.into_iter().for_each(|(address, account)| self.nonces.insert(address, account));
         orders.into_iter().for_each(|(hash, open)| self.orders.insert(hash, open));
         self.lines.extend(lines);
+        records.into_iter().for_each(|(hash, record)| self.records.insert(hash, record));
         Ok(())
     }
 
     /// The buckets that hold something, in their order.
     pub(crate) fn buckets(&self) -> BTreeSet<u16> {
-        buckets(self.nonces.keys(), self.orders.keys(), self.lines.keys())
+        buckets(self.nonces.keys(), self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()))
     }
 }
 
 impl Changes {
     /// The buckets that it changes, in their order.
     pub(crate) fn buckets(&self) -> BTreeSet<u16> {
-        buckets(self.nonces.keys(), self.orders.keys(), self.lines.keys())
+        buckets(self.nonces.keys(), self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()))
     }
 }
 
-fn buckets<'a>(
-    nonces: impl Iterator<Item = &'a Address>,
-    orders: impl Iterator<Item = &'a B256>,
-    lines: impl Iterator<Item = &'a B256>,
-) -> BTreeSet<u16> {
+fn buckets<'a>(nonces: impl Iterator<Item = &'a Address>, hashes: impl Iterator<Item = &'a B256>) -> BTreeSet<u16> {
     let nonces = nonces.map(|account| bucket_of(account.into_array()));
-    nonces.chain(orders.chain(lines).map(|hash| bucket_of(hash.0))).collect()
+    nonces.chain(hashes.map(|hash| bucket_of(hash.0))).collect()
 }

@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use dtn_primitives::{B256, Block, Payload};
 
 use crate::{
-    BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, TOLERANCE_MS, mempool::Mempool, race::CLAIM_LIMIT_MS, rules::Execution,
+    BlockError, CLAIM_WINDOW_MS, DELIVERY_MS, TOLERANCE_MS,
+    mempool::Mempool,
+    work::{Execution, race::CLAIM_LIMIT_MS},
 };
 
 /// After which time since its arrival a block is voted for although it is not fair, in milliseconds: more than twice the

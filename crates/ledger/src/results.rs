@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use dtn_primitives::{
-    B256, Certificate, CertificateError, Domain, Header, Round, Solution, Transaction, ValidatorSet, WorkResult,
+    B256, Certificate, CertificateError, Domain, Header, Kind, Solution, Transaction, ValidatorSet, WorkResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct BlockResults {
     pub certificate: Certificate,
     /// Its results in their order.
     pub results: Vec<WorkResult>,
-    /// What shows the work of those that are not of rounds, by their ids.
+    /// What shows the work of those that are of races, by their ids.
     pub solutions: BTreeMap<B256, Solution>,
 }
 
@@ -60,7 +60,7 @@ impl BlockResults {
             return Err(ImportError::Results(header.height));
         }
         let mut unused: BTreeMap<_, _> = solutions.iter().collect();
-        for result in results.iter().filter(|result| Round::of_id(result.id).is_none()) {
+        for result in results.iter().filter(|result| result.kind == Kind::RACE) {
             let shown = unused.remove(&result.id).is_some_and(|Solution { requester, order, claim }| {
                 Transaction::hash_of(*requester, order.clone(), domain) == result.id
                     && Transaction::hash_of(result.worker, claim.clone(), domain) == result.digest

@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(root.to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "0x3d0276c1cbb23adb94f4da5801a8060e6fb6dfae88d6d1197a4e16b1d3056e82";
+    const GOLDEN: &str = "0x58881db7b23e164fd0c849a1c89efb64a9ea742cb371f14311557d249a8f3d4a";
 
     proptest! {
         #[test]

@@ -2,7 +2,7 @@
 
 use dtn_pow::{PowError, Puzzle, Target};
 use dtn_primitives::{
-    Address, B256, CertificateError, Claim, Domain, FinalizedResult, MAX_TRANSACTION_BYTES, Order, Payload, Round,
+    Address, B256, CertificateError, Claim, Domain, FinalizedResult, Kind, MAX_TRANSACTION_BYTES, Order, Payload,
     Solution, Transaction, U256, ValidatorSet, Work, WorkResult, codec, merkle,
 };
 
@@ -72,8 +72,16 @@ pub enum ResultError {
     /// The block does not have the result.
     #[error("the block does not have the result {0}")]
     NotIncluded(B256),
-    /// The result of a race has no solution, or the completion of a round has one.
-    #[error("{0} is the result of a race without a solution, or the completion of a round with one")]
+    /// No program of this version makes such results.
+    #[error("{id} is a result of kind {kind}, which this program does not know: ask a peer of its version")]
+    UnknownKind {
+        /// The result.
+        id: B256,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// The result of a race has no solution, or any other has one.
+    #[error("{0} is the result of a race without a solution, or that of other work with one")]
     SolutionOf(B256),
     /// The solution does not show the work.
     #[error("the solution of {id}: {error}")]
@@ -91,7 +99,7 @@ pub enum ResultError {
 /// the certificate. The contract does not look at an order's fields before the reward, which its hash covers; here, all
 /// of it must be an order.
 pub fn check_solution(result: &WorkResult, solution: &Solution, domain: &Domain) -> Result<(), SolutionError> {
-    let WorkResult { id, worker, payee, amount, digest } = *result;
+    let WorkResult { id, worker, payee, amount, digest, .. } = *result;
     let given = Transaction::hash_of(solution.requester, solution.order.clone(), domain);
     if given != id {
         return Err(SolutionError::WrongOrder { id, given });
@@ -140,9 +148,12 @@ pub fn verify_result(
     if !merkle::verify(header.results_root, result.leaf(), proof) {
         return Err(ResultError::NotIncluded(result.id));
     }
-    match (Round::of_id(result.id), solution) {
-        (Some(_), None) => Ok(()),
-        (None, Some(solution)) => {
+    if !result.kind.is_known() {
+        return Err(ResultError::UnknownKind { id: result.id, kind: result.kind });
+    }
+    match (result.kind == Kind::RACE, solution) {
+        (false, None) => Ok(()),
+        (true, Some(solution)) => {
             check_solution(result, solution, domain).map_err(|error| ResultError::Solution { id: result.id, error })
         }
         _ => Err(ResultError::SolutionOf(result.id)),

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Lead, OpenOrder,
     accounts::{Account, Accounts},
-    lines::Copies,
-    race::{MAX_ENDED, OpenOrders, races_over},
+    work::{
+        Record,
+        line::Copies,
+        open::{Layered, Open, OpenChanges},
+    },
 };
 
 /// What of the state a transaction without a nonce uses up: each takes one such transaction.
@@ -30,7 +33,9 @@ impl Slot {
             Payload::Claim(claim) => Some(Self::Claim(claim.order, transaction.sender)),
             Payload::Completion(completion) => Some(Self::Completion(completion.round, transaction.sender)),
             Payload::CloseRound { round } => Some(Self::Close(*round)),
-            Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) | Payload::Line(_) => None,
+            Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) | Payload::Line(_) | Payload::Custom(_) => {
+                None
+            }
         }
     }
 }
@@ -44,12 +49,14 @@ impl Slot {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) nonces: Accounts,
-    pub(crate) orders: OpenOrders,
+    pub(crate) orders: Open<OpenOrder>,
     pub(crate) rounds: Rounds,
     /// The expected hashes for the next block; 0 where blocks are not mined.
     pub(crate) next_work: u64,
     /// The lines that copies may still come of, by content.
     pub(crate) lines: BTreeMap<B256, Copies>,
+    /// What custom kinds of work remember.
+    pub(crate) records: Open<Record>,
 }
 
 impl State {
@@ -65,12 +72,8 @@ impl State {
             }
         }
         self.nonces.floor = changes.floor;
-        for (hash, order) in changes.orders {
-            match order {
-                Some(order) => self.orders.insert(hash, order),
-                None => self.orders.remove(&hash),
-            }
-        }
+        self.orders.apply(changes.orders);
+        self.records.apply(changes.records);
         if let Some(rounds) = changes.rounds {
             self.rounds = rounds;
         }
@@ -93,9 +96,10 @@ pub(crate) struct Changes {
     pub(crate) floor: u64,
     /// How many accounts are remembered after it.
     pub(crate) accounts: usize,
-    pub(crate) orders: BTreeMap<B256, Option<OpenOrder>>,
+    pub(crate) orders: OpenChanges<OpenOrder>,
     pub(crate) rounds: Option<Rounds>,
     pub(crate) lines: BTreeMap<B256, Option<Copies>>,
+    pub(crate) records: OpenChanges<Record>,
     /// The rounds that it closes, which are history from then on.
     pub(crate) closed_rounds: Vec<Round>,
     /// The expected hashes for the block after it; 0 where blocks are not mined.
@@ -173,10 +177,26 @@ impl<'a> View<'a> {
         unchanged.chain(std::iter::once_with(in_layers).flatten())
     }
 
+    fn orders(&self) -> Layered<'a, OpenOrder> {
+        Layered { tip: &self.state.orders, layers: self.layers.iter().map(|changes| &changes.orders).collect() }
+    }
+
+    fn records(&self) -> Layered<'a, Record> {
+        Layered { tip: &self.state.records, layers: self.layers.iter().map(|changes| &changes.records).collect() }
+    }
+
     pub(crate) fn order(&self, hash: B256) -> Option<&'a OpenOrder> {
         match self.layers.iter().rev().find_map(|changes| changes.orders.get(&hash)) {
             Some(changed) => changed.as_ref(),
             None => self.state.orders.get(&hash),
+        }
+    }
+
+    /// What a custom kind of work remembers under a hash.
+    pub(crate) fn record(&self, hash: B256) -> Option<&'a Record> {
+        match self.layers.iter().rev().find_map(|changes| changes.records.get(&hash)) {
+            Some(changed) => changed.as_ref(),
+            None => self.state.records.get(&hash),
         }
     }
 
@@ -187,19 +207,24 @@ impl<'a> View<'a> {
 
     /// The races that a block with this timestamp ends, the longest overdue first.
     pub(crate) fn races_over(&self, timestamp_ms: u64) -> Vec<B256> {
-        let changed: BTreeSet<_> = self.layers.iter().flat_map(|changes| changes.orders.keys()).copied().collect();
-        let unchanged = self.state.orders.over(timestamp_ms).filter(|hash| !changed.contains(hash)).take(MAX_ENDED);
-        let known = unchanged.chain(changed.iter().copied());
-        races_over(known.filter_map(|hash| Some((hash, self.order(hash)?))), timestamp_ms)
+        self.orders().over(timestamp_ms)
     }
 
-    /// How many orders of an account are open. Costs as much as the orders that blocks which are not final have changed.
+    /// The records that a block with this timestamp ends, the longest overdue first.
+    pub(crate) fn records_over(&self, timestamp_ms: u64) -> Vec<B256> {
+        self.records().over(timestamp_ms)
+    }
+
+    /// How many orders of an account are open.
     pub(crate) fn open_of(&self, requester: Address) -> usize {
-        let is_its = |open: Option<&OpenOrder>| open.is_some_and(|open| open.requester == requester);
-        let changed: BTreeSet<_> = self.layers.iter().flat_map(|changes| changes.orders.keys()).collect();
-        let before = changed.iter().filter(|hash| is_its(self.state.orders.get(**hash))).count();
-        let after = changed.iter().filter(|hash| is_its(self.order(***hash))).count();
-        self.state.orders.of(requester) + after - before
+        self.orders().of(requester)
+    }
+
+    /// How many records of an account are open, with what the block on top has changed so far.
+    pub(crate) fn records_of(&self, requester: Address, changes: &'a OpenChanges<Record>) -> usize {
+        let mut records = self.records();
+        records.layers.push(changes);
+        records.of(requester)
     }
 
     pub(crate) fn rounds(&self) -> &'a Rounds {

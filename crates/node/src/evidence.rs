@@ -91,6 +91,7 @@ mod tests {
             validators: keys().iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use dtn_api::{MAX_WAIT_MS, Status};
-use dtn_ledger::{Ledger, LedgerError, Memory, StoreError, WeakStore};
+use dtn_ledger::{Kinds, Ledger, LedgerError, Memory, Rulebook, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
@@ -67,6 +67,8 @@ pub enum Role {
 pub struct NodeConfig {
     /// The network that it belongs to.
     pub genesis: Genesis,
+    /// The rules of the custom kinds of work that the genesis names.
+    pub kinds: Kinds,
     /// Whether it votes.
     pub role: Role,
     /// Its key: a validator's signs its votes too, an observer's only proves who it is.
@@ -224,7 +226,8 @@ impl Node {
         if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
             return Err(NodeError::HalfWork(config.genesis.chain_id));
         }
-        let (ledger, is_older) = Ledger::start(&config.store, config.genesis.clone(), address)?;
+        let rules = Rulebook { genesis: config.genesis.clone(), kinds: config.kinds };
+        let (ledger, is_older) = Ledger::start(&config.store, rules, address)?;
         let ledger = ledger.with_retention(config.retain_blocks);
         if me.is_some() && ledger.memory()? == Memory::Lost {
             let run = ledger.run()?;

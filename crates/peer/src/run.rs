@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
+use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
 use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
 use dtn_settlement::{
@@ -84,10 +85,12 @@ impl RoundSource for OwnLedger {
 }
 
 /// Runs a peer until it is told to stop (SIGTERM, SIGHUP or Ctrl-C) or its store fails.
-pub async fn run(home: &PeerHome, config: PeerConfig) -> Result<(), RunError> {
+///
+/// `kinds` are the rules of custom kinds of work; those that the genesis names must be among them.
+pub async fn run(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<(), RunError> {
     let mut stop = StopSignals::new().map_err(RunError::Signals)?;
     let peer = tokio::select! {
-        peer = Peer::start(home, config) => peer?,
+        peer = Peer::start(home, config, kinds) => peer?,
         () = stop.next() => return Ok(()),
     };
     let Peer { mut node, _keystore, key, settlement } = peer;
@@ -125,7 +128,7 @@ struct Peer {
 }
 
 impl Peer {
-    async fn start(home: &PeerHome, config: PeerConfig) -> Result<Self, RunError> {
+    async fn start(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<Self, RunError> {
         let PeerConfig {
             genesis,
             role,
@@ -156,6 +159,7 @@ impl Peer {
         let (key, held) = tokio::task::spawn_blocking(unlock).await.map_err(RunError::Unlock)??;
         let config = NodeConfig {
             genesis,
+            kinds,
             role,
             key: key.clone(),
             listen,

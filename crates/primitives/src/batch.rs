@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, U256, aliases::U96};
 use alloy_sol_types::SolStruct;
 use serde::{Deserialize, Serialize};
 
-use crate::WorkResult;
+use crate::{Kind, WorkResult};
 
 mod typed {
     alloy_sol_types::sol! {
@@ -64,10 +64,9 @@ impl Batch {
 
     /// The result that stands for the batch: to pay it is to approve the payouts.
     ///
-    /// `id` is paid for at most once and must not begin with four zero bytes, as those of rounds do; `worker` is who is
-    /// to answer for the whole batch, or zero.
+    /// `id` is paid for at most once; `worker` is who is to answer for the whole batch, or zero.
     pub fn result(&self, id: B256, worker: Address, distributor: Address) -> WorkResult {
-        WorkResult { id, worker, payee: distributor, amount: self.total(), digest: self.hash() }
+        WorkResult { kind: Kind::BATCH, id, worker, payee: distributor, amount: self.total(), digest: self.hash() }
     }
 }
 

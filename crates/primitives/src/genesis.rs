@@ -1,11 +1,13 @@
 //! The genesis: who validates, who may offer rewards, where results settle. Its hash is the network id.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Domain, Engine, Mining, PublicKey, ValidatorSet,
+    Domain, Engine, Kind, KindError, Mining, PublicKey, ValidatorSet,
     engine::{EngineFile, KNOWN},
 };
 
@@ -34,7 +36,7 @@ mod abi {
 
 /// The version of everything that peers of a network must have in common: what a block means, what they store and how
 /// they speak.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The version of networks whose genesis names none.
 pub const UNVERSIONED: u32 = 6;
@@ -57,8 +59,8 @@ const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 32 * 1024..=16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "GenesisFile", into = "GenesisFile")]
 pub struct Genesis {
-    /// The version of the program that made the network, [`VERSION`]; [`UNVERSIONED`] where the file names none. What a
-    /// network of that version has decided can still be proven, so its store may be brought here.
+    /// The version of the program that made the network, at most [`VERSION`]; [`UNVERSIONED`] where the file names none. A
+    /// store of an earlier one can be brought here.
     pub version: u32,
     /// The network's name.
     pub name: String,
@@ -75,6 +77,8 @@ pub struct Genesis {
     pub requesters: Vec<Address>,
     /// How the peers agree.
     pub engine: Engine,
+    /// The names of the custom kinds of work that the network does, beside races and rounds.
+    pub kinds: Vec<String>,
 }
 
 /// A genesis as files have it, which may name an engine that this program does not know.
@@ -94,6 +98,8 @@ pub struct GenesisFile {
     /// How blocks are mined, in files from before engines had names: where it is absent, too, the engine is PBFT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mining: Option<Mining>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<String>,
 }
 
 impl TryFrom<GenesisFile> for Genesis {
@@ -115,6 +121,7 @@ impl TryFrom<GenesisFile> for Genesis {
             validators: file.validators,
             requesters: file.requesters,
             engine,
+            kinds: file.kinds,
         })
     }
 }
@@ -132,6 +139,7 @@ impl From<Genesis> for GenesisFile {
             max_block_bytes: genesis.max_block_bytes,
             validators: genesis.validators,
             requesters: genesis.requesters,
+            kinds: genesis.kinds,
         }
     }
 }
@@ -188,6 +196,12 @@ pub enum GenesisError {
         /// What is wrong.
         what: String,
     },
+    /// A custom kind of work that cannot be.
+    #[error("kinds: {0}")]
+    Kind(#[from] KindError),
+    /// A custom kind of work that is listed twice, or two whose names come to the same number.
+    #[error("the kind of work {0:?} is listed twice, or another name comes to its number: rename one")]
+    DuplicateKind(String),
     /// Mining beside an engine.
     #[error("the genesis names an engine, so how blocks are mined is part of that: leave out \"mining\" beside it")]
     TwoEngines,
@@ -199,7 +213,7 @@ pub enum GenesisError {
 impl Genesis {
     /// Checks the genesis and gives its validator set.
     pub fn validator_set(&self) -> Result<ValidatorSet, GenesisError> {
-        if ![VERSION, UNVERSIONED].contains(&self.version) {
+        if !(UNVERSIONED..=VERSION).contains(&self.version) {
             return Err(GenesisError::Version(self.version));
         }
         let count = self.validators.len();
@@ -223,12 +237,19 @@ impl Genesis {
                 return Err(GenesisError::NoWork);
             }
         }
+        let mut kinds = BTreeSet::new();
+        for name in &self.kinds {
+            if !kinds.insert(Kind::of_name(name)?) {
+                return Err(GenesisError::DuplicateKind(name.clone()));
+            }
+        }
         let set = ValidatorSet::new(0, self.validators.iter().copied());
         if set.len() == count { Ok(set) } else { Err(GenesisError::DuplicateValidator) }
     }
 
-    /// `keccak256(abi.encode(genesis))`, without a version where the genesis names none, with validators and requesters in ascending order of address; where blocks are
-    /// mined, `keccak256(abi.encode(genesis, mining))`.
+    /// `keccak256(abi.encode(genesis))`, without a version where the genesis names none, with validators and requesters in
+    /// ascending order of address. Where blocks are mined, `mining` follows the genesis in the arguments, and where there are
+    /// custom kinds of work, the ascending list of their numbers comes last.
     pub fn network_id(&self) -> B256 {
         let mut validators: Vec<_> = self.validators.iter().map(PublicKey::address).collect();
         validators.sort();
@@ -254,13 +275,21 @@ impl Genesis {
             validators: it.validators,
             requesters: it.requesters,
         };
+        let kinds: Vec<_> = self.custom_kinds().map(Kind::number).collect::<BTreeSet<_>>().into_iter().collect();
         let encoded = match (self.version, mining) {
             (UNVERSIONED, None) => unversioned.abi_encode(),
             (UNVERSIONED, Some(mining)) => (unversioned, mining).abi_encode_params(),
-            (_, None) => genesis(unversioned).abi_encode(),
-            (_, Some(mining)) => (genesis(unversioned), mining).abi_encode_params(),
+            (_, None) if kinds.is_empty() => genesis(unversioned).abi_encode(),
+            (_, None) => (genesis(unversioned), kinds).abi_encode_params(),
+            (_, Some(mining)) if kinds.is_empty() => (genesis(unversioned), mining).abi_encode_params(),
+            (_, Some(mining)) => (genesis(unversioned), mining, kinds).abi_encode_params(),
         };
         keccak256(encoded)
+    }
+
+    /// The custom kinds of work that the network does.
+    pub fn custom_kinds(&self) -> impl Iterator<Item = Kind> {
+        self.kinds.iter().filter_map(|name| Kind::of_name(name).ok())
     }
 
     /// The domain in which this network signs.

@@ -21,6 +21,7 @@ mod evidence;
 mod genesis;
 mod items;
 mod key;
+mod kind;
 pub mod memo;
 pub mod merkle;
 mod read;
@@ -45,6 +46,7 @@ pub use evidence::{Evidence, EvidenceError};
 pub use genesis::{Genesis, GenesisError, GenesisFile, MAX_VALIDATORS, MIN_VALIDATORS, UNVERSIONED, VERSION};
 pub use items::Items;
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
+pub use kind::{Kind, KindError, MAX_KIND_NAME_BYTES};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};
 pub use round::{
@@ -55,7 +57,7 @@ pub use round::{
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
 pub use transaction::{
-    Claim, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
+    Claim, Custom, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
     MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
 };
 pub use validators::{TURN, Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};

@@ -1,38 +1,49 @@
 //! Results: what finalized work is owed, in the form that the distributor contract pays.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Header, merkle};
+use crate::{Certificate, Header, Kind, merkle};
 
 mod abi {
     alloy_sol_types::sol! {
-        struct Result { bytes32 id; address worker; address payee; uint256 amount; bytes32 digest; }
+        struct Result { uint32 kind; bytes32 id; address worker; address payee; uint256 amount; bytes32 digest; }
     }
 }
 
 /// Work that the network accepted and what it earns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WorkResult {
-    /// What is being paid for, the order's transaction hash. It is paid at most once.
+    /// Which kind of work it is, which decides what shows that it was done.
+    pub kind: Kind,
+    /// What is being paid for; the order's transaction hash in a race. It is paid at most once.
     pub id: B256,
-    /// Who did the work: the signer of the winning claim. Not paid while the registry bars it.
+    /// Who did the work: the signer of the winning claim in a race. Not paid while the registry bars it.
     pub worker: Address,
     /// The only account that can receive it.
     pub payee: Address,
     /// The reward in wei.
     pub amount: U256,
-    /// The winning claim's transaction hash.
+    /// What came of it: the winning claim's transaction hash in a race.
     pub digest: B256,
 }
 
 impl WorkResult {
     /// The leaf of this result in a block's results tree.
     pub fn leaf(&self) -> B256 {
-        let Self { id, worker, payee, amount, digest } = *self;
-        let result = abi::Result { id, worker, payee, amount, digest };
+        let Self { kind, id, worker, payee, amount, digest } = *self;
+        let result = abi::Result { kind: kind.number(), id, worker, payee, amount, digest };
         merkle::leaf(&result.abi_encode())
+    }
+
+    /// What the shares of one order are paid under: the first one by the order's transaction hash, the others by
+    /// `keccak256("DTN/share" ‖ hash ‖ index in 4 bytes)`.
+    pub fn share_id(order: B256, index: u32) -> B256 {
+        match index {
+            0 => order,
+            _ => keccak256([b"DTN/share".as_slice(), order.as_slice(), &index.to_be_bytes()].concat()),
+        }
     }
 
     /// The root of a block's results in their order.
@@ -64,6 +75,6 @@ pub struct FinalizedResult {
     pub result: WorkResult,
     /// Its inclusion under `header.results_root`.
     pub proof: Vec<B256>,
-    /// What shows its work; `None` for the completion of a round, whose work is shown otherwise.
+    /// What shows its work; `None` for any but that of a race.
     pub solution: Option<Solution>,
 }

@@ -120,7 +120,8 @@ pub struct Closing {
 }
 
 impl Round {
-    /// What a validator's completion is paid under, once: the round in 8 bytes and the address, behind zeros.
+    /// What a validator's completion is paid under, once: the round in 8 bytes and the address, behind zeros. It says which
+    /// completion a result of [`Kind::ROUND`](crate::Kind::ROUND) is of, as the contract reads it.
     pub fn id(round: u64, node: Address) -> B256 {
         let mut id = B256::ZERO;
         id[4..12].copy_from_slice(&round.to_be_bytes());
@@ -128,8 +129,7 @@ impl Round {
         id
     }
 
-    /// The round and the node of such an id; `None` for the hash of an order: one that begins with four zero bytes
-    /// is refused if it asks for work.
+    /// The round and the node of such an id; `None` for bytes that are none.
     pub fn of_id(id: B256) -> Option<(u64, Address)> {
         let round = u64::from_be_bytes(*id[4..].first_chunk()?);
         (id[..4] == [0; 4]).then(|| (round, Address::from_slice(&id[12..])))

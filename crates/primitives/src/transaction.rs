@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Completion, Domain, Items, KeyError, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey,
+    Completion, Domain, Items, KeyError, Kind, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey,
     Signature, codec,
 };
 
@@ -115,6 +115,17 @@ pub struct Claim {
     pub duration_us: u64,
 }
 
+/// A call of a custom kind of work: an order, a claim, whatever its rules make of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Custom {
+    /// The sender's account nonce.
+    pub nonce: u64,
+    /// Which kind of work. The genesis names those that a network knows.
+    pub kind: Kind,
+    /// What it says, in the encoding of that kind; bounded by [`MAX_TRANSACTION_BYTES`].
+    pub body: Bytes,
+}
+
 /// What a transaction does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -141,6 +152,8 @@ pub enum Payload {
     },
     /// A line that a validator took in. Copies of one that came in by several validators' ports open one race.
     Line(Line),
+    /// A call of a custom kind of work.
+    Custom(Custom),
 }
 
 impl Payload {
@@ -150,7 +163,8 @@ impl Payload {
             Self::Order(Order { nonce, .. })
             | Self::Data { nonce, .. }
             | Self::Round(RoundOrder { nonce, .. })
-            | Self::Line(Line { nonce, .. }) => Some(*nonce),
+            | Self::Line(Line { nonce, .. })
+            | Self::Custom(Custom { nonce, .. }) => Some(*nonce),
             Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } => None,
         }
     }
@@ -176,7 +190,8 @@ impl Payload {
             Self::Round(round) => round.validate(),
             Self::Line(line) => line.validate(),
             Self::Completion(completion) if completion.payee.is_zero() => Err(TransactionError::NoPayee),
-            Self::Data { .. } | Self::Completion(_) | Self::CloseRound { .. } => Ok(()),
+            Self::Custom(custom) if !custom.kind.is_custom() => Err(TransactionError::NotCustom(custom.kind)),
+            Self::Data { .. } | Self::Completion(_) | Self::CloseRound { .. } | Self::Custom(_) => Ok(()),
         }
     }
 }
@@ -238,6 +253,9 @@ pub enum TransactionError {
     /// A line without a byte, or with too many.
     #[error("a line of {0} bytes; there must be 1 to {MAX_LINE_BYTES}")]
     LineLength(usize),
+    /// A call of one of the kinds that every network has.
+    #[error("{0} is no custom kind of work: it has payloads of its own")]
+    NotCustom(Kind),
     /// A round without work, or with too much.
     #[error("a round of {0} steps; there must be 1 to {MAX_ROUND_STEPS}")]
     RoundSteps(u64),

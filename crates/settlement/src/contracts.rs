@@ -86,8 +86,8 @@ header_for!(RewardDistributor);
 
 impl From<&WorkResult> for RewardDistributor::Result {
     fn from(result: &WorkResult) -> Self {
-        let WorkResult { id, worker, payee, amount, digest } = *result;
-        Self { id, worker, payee, amount, digest }
+        let WorkResult { kind, id, worker, payee, amount, digest } = *result;
+        Self { kind: kind.number(), id, worker, payee, amount, digest }
     }
 }
 

@@ -5,7 +5,7 @@ use alloy::{
     providers::Provider,
     sol_types::SolConstructor,
 };
-use dtn_primitives::{Genesis, GenesisError};
+use dtn_primitives::{Genesis, GenesisError, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -58,6 +58,9 @@ pub enum PlanError {
     /// The terms of distributions.
     #[error("the delay and the claim period of distributions are at most 100 years")]
     RewardTerms,
+    /// A kind that the contract refuses.
+    #[error("{0} is no custom kind of work, so the contract checks it or does not know it: leave it out")]
+    ReservedKind(Kind),
 }
 
 /// Why the contracts were not deployed.
@@ -162,7 +165,10 @@ impl DeployPlan {
             owners,
             threshold: u8::try_from(threshold).map_err(|_| invalid)?,
             claims: ClaimTerms::for_chain(genesis.chain_id),
-            rewards: RewardTerms::for_chain(genesis.chain_id),
+            rewards: RewardTerms {
+                kinds: genesis.custom_kinds().collect(),
+                ..RewardTerms::for_chain(genesis.chain_id)
+            },
         })
     }
 
@@ -177,6 +183,9 @@ impl DeployPlan {
     /// The same with other terms for distributions.
     pub fn with_rewards(self, rewards: RewardTerms) -> Result<Self, PlanError> {
         const CENTURY: u64 = 100 * 365 * 24 * 3600;
+        if let Some(reserved) = rewards.kinds.iter().find(|kind| !kind.is_custom()) {
+            return Err(PlanError::ReservedKind(*reserved));
+        }
         // The contract adds both to the time in 64 bits.
         match rewards.delay > CENTURY || rewards.claim_period > CENTURY {
             true => Err(PlanError::RewardTerms),
@@ -205,6 +214,8 @@ impl DeployPlan {
         let distributor = RewardDistributor::constructorCall {
             registry_: at_registry,
             aow_: at_aow,
+            firstHeight_: self.rewards.first_height,
+            kinds: self.rewards.kinds.iter().map(|kind| kind.number()).collect(),
             multisig_: at_multisig,
             delay_: self.rewards.delay,
             claimPeriod_: self.rewards.claim_period,
@@ -363,7 +374,9 @@ async fn check(chain: &Chain, plan: &DeployPlan) -> Result<(), DeployError> {
     let multisig = chain.read(at.distributor, &RewardDistributor::multisigCall {}).await?;
     expect(multisig == at.multisig, DISTRIBUTOR, at.distributor, "multisig")?;
     let delay = chain.read(at.distributor, &RewardDistributor::delayCall {}).await?;
-    expect(delay == plan.rewards.delay, DISTRIBUTOR, at.distributor, "delay of distributions")
+    expect(delay == plan.rewards.delay, DISTRIBUTOR, at.distributor, "delay of distributions")?;
+    let first_height = chain.read(at.distributor, &RewardDistributor::firstHeightCall {}).await?;
+    expect(first_height == plan.rewards.first_height, DISTRIBUTOR, at.distributor, "first height")
 }
 
 /// Brings an account's balance up to an amount. `None` if it has that much already.
@@ -423,6 +436,7 @@ mod tests {
             validators: (1..=4).map(key).collect(),
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         }
     }
 
@@ -462,6 +476,13 @@ mod tests {
         assert_ne!(other.distributor, default.distributor);
         let forever = RewardTerms { delay: u64::MAX, ..terms };
         assert_eq!(plan().with_rewards(forever), Err(PlanError::RewardTerms));
+        let terms = |kind, first_height| {
+            let default = RewardTerms::for_chain(LOCAL_CHAIN_ID);
+            plan().with_rewards(RewardTerms { first_height, kinds: vec![kind], ..default }).map(|plan| plan.addresses())
+        };
+        let other = Kind::of_name("other").expect("a name");
+        assert_ne!(terms(other, 1).expect("valid").distributor, terms(other, 2).expect("valid").distributor);
+        assert_eq!(terms(Kind::RACE, 1), Err(PlanError::ReservedKind(Kind::RACE)));
     }
 
     #[test]

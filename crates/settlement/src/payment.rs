@@ -6,7 +6,7 @@ use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
 };
-use dtn_primitives::{FinalizedResult, Round, WorkResult};
+use dtn_primitives::{FinalizedResult, Kind, WorkResult};
 use serde::Serialize;
 
 use crate::{
@@ -104,6 +104,11 @@ impl Payments {
         Self { chain, contracts, multisig, aow, claim_patience }
     }
 
+    /// The first height whose results are paid there.
+    pub(crate) async fn first_height(&self) -> Result<u64, ReadError> {
+        self.chain.read(self.contracts.distributor, &RewardDistributor::firstHeightCall {}).await
+    }
+
     /// The wallet that pays.
     pub fn multisig(&self) -> &Multisig {
         &self.multisig
@@ -170,7 +175,7 @@ impl Payments {
     }
 
     async fn fate(&self, result: &FinalizedResult, settled: BlockId, clock: BlockId) -> Result<Fate, ReadError> {
-        let WorkResult { id, worker, digest, .. } = result.result;
+        let WorkResult { kind, id, worker, digest, .. } = result.result;
         let (paid, barred) = (RewardDistributor::isPaidCall { id }, ResultRegistry::isBarredCall { validator: worker });
         let (paid, barred) = futures::try_join!(
             self.chain.read_at(self.contracts.distributor, &paid, settled),
@@ -179,7 +184,7 @@ impl Payments {
         if paid || barred {
             return Ok(if paid { Fate::Paid } else { Fate::Forfeited });
         }
-        if Round::of_id(id).is_none() {
+        if kind != Kind::ROUND {
             return Ok(Fate::Open);
         }
         if let Some(outcome) = self.aow.outcome_at(id, clock).await? {
@@ -198,7 +203,7 @@ impl Payments {
 
 fn batches(block: &[FinalizedResult]) -> Vec<Vec<FinalizedResult>> {
     let rewarded = block.iter().filter(|result| !result.result.amount.is_zero());
-    let is_order = |result: &WorkResult| Round::of_id(result.id).is_none() && !result.payee.is_zero();
+    let is_order = |result: &WorkResult| result.kind != Kind::ROUND && !result.payee.is_zero();
     let (orders, others): (Vec<_>, Vec<_>) = rewarded.cloned().partition(|result| is_order(&result.result));
     orders.chunks(BATCH).map(<[_]>::to_vec).chain(others.into_iter().map(|result| vec![result])).collect()
 }
@@ -210,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    fn result(id: B256, payee: u8, amount: u64) -> FinalizedResult {
+    fn result(kind: Kind, id: B256, payee: u8, amount: u64) -> FinalizedResult {
         let header = Header {
             network_id: B256::ZERO,
             chain_id: 1,
@@ -224,29 +229,27 @@ mod tests {
         };
         let certificate = Certificate { epoch: 0, view: 0, height: 1, block_hash: B256::ZERO, signatures: Vec::new() };
         let (payee, amount) = (Address::repeat_byte(payee), U256::from(amount));
-        let result = WorkResult { id, worker: Address::ZERO, payee, amount, digest: B256::ZERO };
+        let result = WorkResult { kind, id, worker: Address::ZERO, payee, amount, digest: B256::ZERO };
         FinalizedResult { header, certificate, result, proof: Vec::new(), solution: None }
     }
 
     #[test]
     fn orders_of_a_block_are_paid_together_and_what_may_have_to_wait_is_paid_alone() {
         let order = |byte| B256::repeat_byte(byte);
-        let mut round = order(9);
-        round.0[..4].fill(0);
-        assert!(Round::of_id(round).is_some());
+        let round = order(9);
         let block = [
-            result(order(1), 1, 5),
-            result(round, 1, 5),
-            result(order(2), 1, 0),
-            result(order(3), 0, 5),
-            result(order(4), 1, 5),
+            result(Kind::RACE, order(1), 1, 5),
+            result(Kind::ROUND, round, 1, 5),
+            result(Kind::RACE, order(2), 1, 0),
+            result(Kind::RACE, order(3), 0, 5),
+            result(Kind::RACE, order(4), 1, 5),
         ];
         let ids: Vec<Vec<_>> =
             batches(&block).iter().map(|batch| batch.iter().map(|result| result.result.id).collect()).collect();
         assert_eq!(ids, [vec![order(1), order(4)], vec![round], vec![order(3)]]);
-        assert!(batches(&[result(order(1), 1, 0)]).is_empty(), "nothing is owed");
+        assert!(batches(&[result(Kind::RACE, order(1), 1, 0)]).is_empty(), "nothing is owed");
 
-        let many: Vec<_> = (1..=120).map(|byte| result(order(byte), 1, 5)).collect();
+        let many: Vec<_> = (1..=120).map(|byte| result(Kind::RACE, order(byte), 1, 5)).collect();
         assert_eq!(batches(&many).iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 20]);
     }
 }

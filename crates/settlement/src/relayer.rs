@@ -241,8 +241,8 @@ pub struct Relayer<S> {
     jobs: BTreeMap<u64, Vec<Job>>,
     /// Heights whose results keep being refused and were put away to make room.
     shelf: BTreeMap<u64, Shelved>,
-    /// The first height that the ledger has not been asked about yet.
-    next: u64,
+    /// The first height that the ledger has not been asked about yet; `None` before the distributor has said where it begins.
+    next: Option<u64>,
     /// How many jobs there may be before reading stops.
     limit: usize,
     is_full: bool,
@@ -263,7 +263,7 @@ impl<S: ResultSource> Relayer<S> {
             source,
             jobs: BTreeMap::new(),
             shelf: BTreeMap::new(),
-            next: 1,
+            next: None,
             limit: OPEN_LIMIT,
             is_full: false,
             paid: 0,
@@ -349,13 +349,18 @@ impl<S: ResultSource> Relayer<S> {
             return Ok(());
         }
         self.take_from_shelf().await?;
-        let results = self.source.results(self.next).await?;
+        let mut next = match self.next {
+            Some(next) => next,
+            None => self.desk.payments.first_height().await?,
+        };
+        let results = self.source.results(next).await?;
         for block in results.chunk_by(|one, other| one.header.height == other.header.height) {
             let height = block[0].header.height;
-            self.next = self.next.max(height + 1);
+            next = next.max(height + 1);
             let payments = self.desk.payments.of_block(block);
             self.take_up(height, payments);
         }
+        self.next = Some(next);
         Ok(())
     }
 
@@ -414,7 +419,7 @@ impl<S: ResultSource> Relayer<S> {
     /// Everything below is settled, irrevocably.
     fn cursor(&self) -> u64 {
         let lowest = [self.jobs.keys().next(), self.shelf.keys().next()].into_iter().flatten().min();
-        lowest.copied().unwrap_or(self.next)
+        lowest.copied().or(self.next).unwrap_or(1)
     }
 
     fn publish(&self) {

@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, B256, U256},
     sol_types::SolCall,
 };
-use dtn_primitives::{Allotment, Distribution, Earning};
+use dtn_primitives::{Allotment, Distribution, Earning, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,9 +17,14 @@ use crate::{
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
-/// On which terms distributions of rewards take effect. They are fixed at deployment.
+/// On which terms rewards are paid. They are fixed at deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RewardTerms {
+    /// The first height whose results are paid: 1, or where the distributor before this one ends, so that nothing is paid by
+    /// both.
+    pub first_height: u64,
+    /// The custom kinds of work, which are paid by the certificate alone.
+    pub kinds: Vec<Kind>,
     /// Seconds from scheduling a distribution until it can take effect, in which people may look at it and the owners
     /// may cancel it.
     pub delay: u64,
@@ -35,7 +40,7 @@ impl RewardTerms {
     pub fn for_chain(chain_id: u64) -> Self {
         let delay = if chain_id == LOCAL_CHAIN_ID { 4 } else { 2 * 24 * 3600 };
         let caps = vec![Allotment { token: Address::ZERO, amount: 10 * ETHER }];
-        Self { delay, claim_period: 365 * 24 * 3600, caps }
+        Self { first_height: 1, kinds: Vec::new(), delay, claim_period: 365 * 24 * 3600, caps }
     }
 
     /// The same with another cap for one token.
@@ -97,6 +102,11 @@ impl Distributor {
 
     async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ReadError> {
         self.chain.read(self.address, call).await
+    }
+
+    /// The first height whose results it pays.
+    pub async fn first_height(&self) -> Result<u64, ReadError> {
+        self.read(&RewardDistributor::firstHeightCall {}).await
     }
 
     /// Where distributions stand.

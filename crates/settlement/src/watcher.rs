@@ -22,13 +22,13 @@ use alloy::{
     transports::TransportError,
 };
 use dtn_aow::{Delay, Element, Start};
-use dtn_primitives::{Certificate, Domain, Header, Round, WorkResult};
+use dtn_primitives::{Certificate, Domain, Header, Kind, Round, WorkResult};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     aow::{Aow, ClaimState, ClaimStatus, ClaimTerms, MAX_WHOLE_STEPS, NewClaim, PostedClaim, checkpoints_of},
     connection::{Chain, ReadError, retrying},
-    contracts::{ContractAddresses, ResultRegistry},
+    contracts::{ContractAddresses, ResultRegistry, RewardDistributor},
     gas_ledger::GasRecord,
     networks::Network,
     relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
@@ -128,6 +128,8 @@ struct Terms {
     validators: Vec<Address>,
     /// Signatures that the registry asks for.
     quorum: usize,
+    /// The first height whose results are paid: claims of work before it would earn nothing.
+    first_height: u64,
 }
 
 impl Terms {
@@ -307,7 +309,7 @@ impl<S: RoundSource> Watcher<S> {
 
     /// Puts up bonds for this peer's completions, and gets them back.
     async fn tend_own(&mut self, terms: &Terms) -> Result<(), WatchError> {
-        self.read_own().await.map_err(WatchError::Source)?;
+        self.read_own(terms.first_height).await.map_err(WatchError::Source)?;
         let mut settled = Vec::new();
         for (id, own) in self.own.iter_mut().filter(|(_, own)| own.pace.is_due()) {
             match self.desk.tend(*id, own, terms, &self.source, &self.status).await {
@@ -325,12 +327,14 @@ impl<S: RoundSource> Watcher<S> {
     }
 
     /// Takes up what this peer has completed since the last pass.
-    async fn read_own(&mut self) -> Result<(), SourceError> {
+    async fn read_own(&mut self, first_height: u64) -> Result<(), SourceError> {
         let me = self.desk.account.address();
+        self.next_height = self.next_height.max(first_height);
         for found in self.source.results(self.next_height).await? {
             self.next_height = self.next_height.max(found.header.height + 1);
-            let WorkResult { id, amount, digest, .. } = found.result;
-            if let Some((round, _)) = Round::of_id(id).filter(|(_, node)| *node == me && !amount.is_zero()) {
+            let WorkResult { kind, id, amount, digest, .. } = found.result;
+            let completes = (kind == Kind::ROUND && !amount.is_zero()).then(|| Round::of_id(id)).flatten();
+            if let Some((round, _)) = completes.filter(|(_, node)| *node == me) {
                 self.own.insert(id, Own { round, digest, pace: Pace::new() });
                 self.last_own = self.last_own.max(round);
             }
@@ -338,7 +342,7 @@ impl<S: RoundSource> Watcher<S> {
         // A peer that has skipped the block of its completion, by taking over a snapshot, finds it nowhere but here.
         let open = self.source.open_round().await?;
         if let Some(round) = open.filter(|round| round.number > self.last_own && !round.reward.is_zero())
-            && let Some(done) = round.completed.iter().find(|done| done.node == me)
+            && let Some(done) = round.completed.iter().find(|done| done.node == me && done.height >= first_height)
         {
             let digest = round.outcome(me, done.completion.result);
             self.own.insert(Round::id(round.number, me), Own { round: round.number, digest, pace: Pace::new() });
@@ -404,6 +408,7 @@ impl Desk {
             domain: self.aow.domain().await?,
             validators,
             quorum: quorum.saturating_to(),
+            first_height: self.chain().read(self.contracts.distributor, &RewardDistributor::firstHeightCall {}).await?,
         })
     }
 

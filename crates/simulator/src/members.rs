@@ -71,6 +71,7 @@ impl Members {
             validators: self.keys.iter().map(SecretKey::public_key).collect(),
             requesters: (0..work.requesters).map(Self::client).collect(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let domain = genesis.domain();
         let filling = Arc::new(Filling::new(Vec::new(), domain));

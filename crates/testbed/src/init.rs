@@ -207,6 +207,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
         requesters: vec![client.address()],
         engine: plan.mining.map_or(dtn_primitives::Engine::Pbft, dtn_primitives::Engine::Nakamoto),
+        kinds: Vec::new(),
     };
     genesis.validator_set()?;
     write_json(&home.genesis_file(), &genesis)?;

@@ -46,6 +46,7 @@ impl Service {
             validators: auditors.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
             engine: Engine::Pbft,
+            kinds: Vec::new(),
         };
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         Ok(Self { genesis, domain, auditors, validators })

@@ -443,6 +443,10 @@ fn block_table(view: &FinalBlock) -> String {
                 ),
             ),
             Payload::CloseRound { round } => ("close", format!("round {round}")),
+            Payload::Custom(custom) => {
+                let bytes = units::bytes(custom.body.len() as u64);
+                ("custom", format!("kind {}, {bytes}", custom.kind))
+            }
             Payload::Line(line) => {
                 ("line", format!("{}, {} expected hashes", units::bytes(line.data.len() as u64), line.expected_hashes))
             }

@@ -7,6 +7,7 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use dtn_ledger::Kinds;
 use dtn_peer::{
     PeerHome, Setting,
     hold::hold,
@@ -63,7 +64,7 @@ pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let _held = hold(&home.pid_file())?;
     let log_config = options.log(&config.log, verbosity);
     log::start(&log_config)?;
-    let outcome = dtn_peer::run(&home, config).await.map_err(anyhow::Error::from);
+    let outcome = dtn_peer::run(&home, config, Kinds::default()).await.map_err(anyhow::Error::from);
     if let (Err(error), Format::Json) = (&outcome, log_config.format) {
         // What the command prints at its end is no JSON.
         tracing::error!(error = output::reason(error), "the peer failed");

@@ -161,6 +161,7 @@ pub(super) mod tests {
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let domain = genesis.domain();
         let mut head = Head::default();

@@ -12,6 +12,7 @@ use std::{
 };
 
 use dtn_api::NOT_ADMITTED;
+use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, Role};
 use dtn_primitives::{Address, SignedAnswer, U256, ValidatorIndex};
 use jsonrpsee::{
@@ -65,6 +66,7 @@ impl Peers {
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![key(200).address()],
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let mut peers = Self { genesis, keys, ports, folder: TempDir::new().unwrap(), nodes: Vec::new() };
@@ -87,6 +89,7 @@ impl Peers {
         let peers: BTreeMap<_, _> = addresses.map(|(key, port)| (key.address(), address(*port))).collect();
         NodeConfig {
             genesis: self.genesis.clone(),
+            kinds: Kinds::default(),
             role: Role::Validator,
             bootstrap: Vec::new(),
             max_observers: 0,

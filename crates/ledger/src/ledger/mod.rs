@@ -14,7 +14,7 @@ use dtn_primitives::{
 };
 
 use crate::{
-    BlockError, Memory, MempoolLimits, SnapshotError, Store, StoreError,
+    BlockError, Kinds, Memory, MempoolLimits, SnapshotError, Store, StoreError,
     block::CheckedBlock,
     leniency::Leniency,
     mempool::Mempool,
@@ -46,6 +46,9 @@ pub enum LedgerError {
     /// The genesis is unusable.
     #[error("genesis: {0}")]
     Genesis(#[from] GenesisError),
+    /// The genesis names a kind of work that this program does not have.
+    #[error("this network does the work {0:?}, which this program does not know: run the program that does")]
+    MissingKind(String),
     /// The store failed. Nothing was committed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,6 +98,22 @@ pub struct Committed {
     pub ended: Vec<B256>,
 }
 
+/// What the blocks of a network may do: its genesis, and the rules of the custom kinds of work that this names.
+#[derive(Debug, Clone)]
+pub struct Rulebook {
+    /// The genesis.
+    pub genesis: Genesis,
+    /// Rules that a program has; all that the genesis names must be among them.
+    pub kinds: Kinds,
+}
+
+impl From<Genesis> for Rulebook {
+    /// Without custom kinds of work.
+    fn from(genesis: Genesis) -> Self {
+        Self { genesis, kinds: Kinds::default() }
+    }
+}
+
 /// Everything that a peer knows: the finalized blocks, what they lead to, and what waits for a block.
 #[derive(Debug)]
 pub struct Ledger {
@@ -117,18 +136,22 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the store in a file, or makes a new one. The directory must exist.
-    pub fn open(path: impl AsRef<Path>, genesis: Genesis) -> Result<Self, LedgerError> {
+    pub fn open(path: impl AsRef<Path>, rules: impl Into<Rulebook>) -> Result<Self, LedgerError> {
         let path = path.as_ref();
-        Self::load(genesis, |network_id| Store::open(path, network_id))
+        Self::load(rules.into(), |network_id| Store::open(path, network_id))
     }
 
     /// Opens the store in a file, or makes a new one, for a peer that is about to speak, and counts the start. The
     /// ledger's [`Ledger::memory`] then tells whether it holds everything that this peer has said. With it comes
     /// whether the file is an older copy of the store that this peer had. From then on the store is this peer's, and is
     /// refused to any other.
-    pub fn start(path: impl AsRef<Path>, genesis: Genesis, peer: Address) -> Result<(Self, bool), LedgerError> {
+    pub fn start(
+        path: impl AsRef<Path>,
+        rules: impl Into<Rulebook>,
+        peer: Address,
+    ) -> Result<(Self, bool), LedgerError> {
         let (path, mut is_older) = (path.as_ref(), false);
-        let ledger = Self::load(genesis, |network_id| {
+        let ledger = Self::load(rules.into(), |network_id| {
             let (store, older) = Store::start(path, network_id, peer)?;
             is_older = older;
             Ok(store)
@@ -165,13 +188,17 @@ impl Ledger {
     }
 
     /// A ledger that is gone when it is dropped.
-    pub fn in_memory(genesis: Genesis) -> Result<Self, LedgerError> {
-        Self::load(genesis, Store::in_memory)
+    pub fn in_memory(rules: impl Into<Rulebook>) -> Result<Self, LedgerError> {
+        Self::load(rules.into(), Store::in_memory)
     }
 
-    fn load(genesis: Genesis, open: impl FnOnce(B256) -> Result<Store, StoreError>) -> Result<Self, LedgerError> {
+    fn load(
+        Rulebook { genesis, kinds }: Rulebook,
+        open: impl FnOnce(B256) -> Result<Store, StoreError>,
+    ) -> Result<Self, LedgerError> {
         let validators = genesis.validator_set()?;
-        let rules = Rules::new(&genesis, validators.clone());
+        let kinds = kinds.of(&genesis).map_err(LedgerError::MissingKind)?;
+        let rules = Rules::new(&genesis, validators.clone(), kinds);
         let store = open(rules.domain.network_id)?;
         let Loaded { mut state, tip, stable } = store.load()?;
         if tip.is_none() {

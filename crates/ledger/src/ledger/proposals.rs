@@ -6,11 +6,11 @@ use dtn_primitives::{Address, B256, Block, Header, MAX_TRANSACTION_BYTES, WorkRe
 
 use super::{Ledger, Tip, view};
 use crate::{
-    BlockError, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Ready, Refusal,
+    BlockError, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE, Ready,
     block::{CheckedBlock, check_header, check_network, check_time},
     fairness::{self, Judgement},
-    rules::Execution,
     state::View,
+    work::Execution,
 };
 
 /// Left free in a block for everything but its transactions.
@@ -209,8 +209,8 @@ impl Ledger {
             }
             let refused = |refusal| BlockError::Execution { index, refusal };
             execution.apply(transaction, *hash).map_err(refused)?;
-            let valid = self.verified.validate(transaction, *hash);
-            valid.map_err(Refusal::Invalid).map_err(refused)?;
+            let valid = self.verified.validate(transaction, *hash, &self.rules);
+            valid.map_err(refused)?;
         }
         if let Some(arrived_ms) =
             voting.and_then(|voting| voting.now_ms).filter(|_| self.genesis.engine.mining().is_none())

@@ -4,7 +4,7 @@
 use dtn_primitives::{Certificate, Payload, SecretKey, Transaction, ValidatorIndex, Vote, VoteKind};
 
 use super::*;
-use crate::{Ready, Refusal, rules::Execution};
+use crate::{Ready, Refusal, work::Execution};
 
 fn key(number: u8) -> SecretKey {
     SecretKey::from_bytes(&[number; 32]).unwrap()
@@ -20,6 +20,7 @@ fn genesis() -> Genesis {
         validators: (1..=4).map(|number| key(number).public_key()).collect(),
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     }
 }
 

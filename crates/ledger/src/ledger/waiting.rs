@@ -3,7 +3,7 @@
 use dtn_primitives::{Address, B256, Transaction};
 
 use super::{Ledger, view};
-use crate::{AdmissionError, Ready, mempool::Grounds, rules::Execution};
+use crate::{AdmissionError, Ready, mempool::Grounds, work::Execution};
 
 impl Ledger {
     /// Admits a transaction to the mempool and gives its hash.
@@ -44,20 +44,22 @@ impl Ledger {
     }
 
     /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
-    /// contains it: until it is final, a decision is due. If there is none, the order whose race is over longest.
+    /// contains it: until it is final, a decision is due. If there is none, the order whose race or record is over longest.
     pub fn oldest_executable(&self) -> Option<B256> {
         let timestamp = self.mempool.now_ms().max(self.tip.timestamp + 1);
         let at_tip = view(&self.state, &self.speculative, 0);
         let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
         let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
         let oldest = oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok());
-        oldest.map(|(hash, _)| hash).or_else(|| self.state.orders.over(timestamp).next())
+        let over = || self.state.orders.over(timestamp).chain(self.state.records.over(timestamp)).next();
+        oldest.map(|(hash, _)| hash).or_else(over)
     }
 
-    /// Whether a race on top of the highest block known is over by this clock: a block is due that ends it, if need be an
-    /// empty one.
+    /// Whether a race or a record on top of the highest block known is over by this clock: a block is due that ends it, if need
+    /// be an empty one.
     pub fn is_due(&self, now_ms: u64) -> bool {
-        !view(&self.state, &self.speculative, usize::MAX).races_over(now_ms).is_empty()
+        let view = view(&self.state, &self.speculative, usize::MAX);
+        !view.races_over(now_ms).is_empty() || !view.records_over(now_ms).is_empty()
     }
 
     /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`

@@ -71,6 +71,7 @@ impl AdmissionError {
                         | Refusal::NotRequester(_)
                         | Refusal::NotValidator(_)
                         | Refusal::RoundQuorum { .. }
+                        | Refusal::UnknownKind(_)
                 )
         )
     }
@@ -161,12 +162,12 @@ impl Mempool {
         }
         match &transaction.payload {
             Payload::Order(order) => {
-                rules.allow_order(sender, order, hash)?;
+                rules.allow_order(sender, order)?;
                 if order.work.is_some() {
                     rules.allow_another(sender, &transaction.payload, state.orders.of(sender))?;
                 }
             }
-            Payload::Data { .. } => {}
+            Payload::Data { .. } | Payload::Custom(_) => {}
             Payload::Round(round) => {
                 rules.allow_round(sender, round)?;
                 // It would wait for as long as the open round lasts, and the sender's nonces with it.
@@ -179,7 +180,7 @@ impl Mempool {
             }
             Payload::CloseRound { round } => _ = rules.allow_close(sender, *round, &state.rounds)?,
             Payload::Line(_) => {
-                rules.allow_line(sender, hash)?;
+                rules.allow_line(sender)?;
                 rules.allow_another(sender, &transaction.payload, state.orders.of(sender))?;
             }
             Payload::Claim(claim) => match rules.allow_claim(sender, claim, state.orders.get(&claim.order)) {
@@ -197,7 +198,7 @@ impl Mempool {
         if self.accounts.get(&sender).is_some_and(|account| account.pending >= self.limits.per_sender) {
             return Err(AdmissionError::SenderFull(sender));
         }
-        verified.validate(&transaction, hash).map_err(Refusal::Invalid)?;
+        verified.validate(&transaction, hash, rules)?;
         if let Payload::Completion(completion) = &transaction.payload
             && !grounds.proofs.holds(sender, completion)
         {

@@ -21,7 +21,7 @@ struct Step {
     run: fn(&WriteTransaction) -> Result<(), redb::Error>,
 }
 
-const STEPS: [Step; 1] = [Step { from: 6, run: from_6 }];
+const STEPS: [Step; 2] = [Step { from: 6, run: from_6 }, Step { from: 7, run: from_7 }];
 
 /// Brings the store of a stopped peer to this version, and gives the version that it had. The store as it was stays beside
 /// it, under its name with that version.
@@ -80,19 +80,9 @@ struct OpenOrder6 {
 }
 
 /// From 7 on, a block's root binds the order of its transactions, the state's root is that of another tree, and peers
-/// speak otherwise. So the blocks, the checkpoint and the journal go. Headers and certificates are as they were, so what
-/// is owed stays provable.
+/// speak otherwise. So the blocks, the checkpoint and the journal go.
 fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    const GONE: [&str; 5] = ["blocks", "transactions", "snapshots", "chunks", "journal"];
-    for table in GONE {
-        transaction.delete_table(Table::new(table))?;
-    }
-    for table in TABLES {
-        transaction.open_table(table)?;
-    }
-    let mut meta = transaction.open_table(META)?;
-    let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
-    let tip = tip.map_or(0, |(height, _)| height);
+    let tip = forget(transaction, &["blocks", "transactions", "snapshots", "chunks", "journal"])?;
     let header: Option<Header> = get(&transaction.open_table(HEADERS)?, HEADERS, &tip.to_be_bytes())?;
     // Orders had no end, and accounts were used at any time: both count from the tip on, which all peers have in common.
     let opened_at_ms = header.map_or(0, |header| header.timestamp);
@@ -114,12 +104,39 @@ fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     for (key, OpenOrder6 { requester, payload, height, race }) in old.collect::<Result<Vec<_>, redb::Error>>()? {
         put(&mut orders, ORDERS, &key, &OpenOrder { requester, payload, height, opened_at_ms, race, lead: None })?;
     }
+    transaction.open_table(META)?.remove(b"fresh".as_slice())?;
+    keep_headers(transaction, tip)
+}
+
+/// From 8 on, a result names its kind, which is part of the leaf that a block's header commits to. No contract and no program
+/// of this version believes the results of before, and no peer executes their blocks to what their headers say. So all of
+/// them go; the store as it was proves them to the program and the contracts of its version.
+fn from_7(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    let tip = forget(transaction, &["blocks", "transactions", "results", "result-of", "solutions", "journal"])?;
+    transaction.open_table(META)?.remove(MISSING_KEY)?;
+    keep_headers(transaction, tip)
+}
+
+/// Empties tables and forgets the checkpoint, what was said, and that there were blocks below the tip. Gives the tip's height.
+fn forget(transaction: &WriteTransaction, gone: &[&'static str]) -> Result<u64, redb::Error> {
+    for table in gone {
+        transaction.delete_table(Table::new(table))?;
+    }
+    for table in TABLES {
+        transaction.open_table(table)?;
+    }
+    let mut meta = transaction.open_table(META)?;
+    let tip: Option<(u64, B256)> = get(&meta, META, TIP_KEY)?;
+    let tip = tip.map_or(0, |(height, _)| height);
     meta.remove(STABLE_KEY)?;
-    meta.remove(b"fresh".as_slice())?;
     put(&mut meta, META, LOWEST_KEY, &tip.saturating_add(1))?;
     put(&mut meta, META, MEMORY_KEY, &Memory::Lost)?;
+    Ok(tip)
+}
 
-    // Headers and certificates stay where they prove payouts.
+/// Keeps headers and certificates where they prove payouts, and those of the tip.
+fn keep_headers(transaction: &WriteTransaction, tip: u64) -> Result<(), redb::Error> {
+    let meta = transaction.open_table(META)?;
     let mut kept = BTreeSet::from([tip]);
     let rounds: Rounds = get(&meta, META, ROUNDS_KEY)?.unwrap_or_default();
     kept.extend(rounds.open.map(|round| round.height));

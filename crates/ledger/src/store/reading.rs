@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_primitives::{
-    Address, Answer, B256, Certificate, FinalizedResult, Header, Question, Round, Rounds, Solution, WorkResult, codec,
-    merkle,
+    Address, Answer, B256, Certificate, FinalizedResult, Header, Kind, Question, Round, Rounds, Solution, WorkResult,
+    codec, merkle,
 };
 use redb::{ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
@@ -13,11 +13,11 @@ use super::{
     EXPIRED, Location, Store, StoreError,
     error::Label,
     tables::{
-        CERTIFICATES, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS,
-        TIP_KEY, TRANSACTIONS, Table, get, height,
+        CERTIFICATES, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RECORDS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY,
+        SOLUTIONS, TIP_KEY, TRANSACTIONS, Table, get, height,
     },
 };
-use crate::{OpenOrder, accounts::Account};
+use crate::{OpenOrder, Record, accounts::Account};
 
 /// Everything that is final at one moment. It stays as it is while blocks are committed, and holds nobody up.
 pub struct Reading {
@@ -95,6 +95,10 @@ impl Reading {
         if let Some(open) = open {
             return Ok(Answer::OpenOrder { height: open.height });
         }
+        let record: Option<Record> = self.get(RECORDS, order.as_slice())?;
+        if let Some(record) = record {
+            return Ok(Answer::OpenOrder { height: record.height });
+        }
         let closed: Option<Location> = self.get(RESULT_OF, order.as_slice())?;
         if let Some(Location { height, index }) = closed {
             if index == EXPIRED {
@@ -156,7 +160,7 @@ impl Reading {
         Ok(results.into_iter().enumerate().skip(skip).map(move |(index, result)| {
             let proof = merkle::proof(&leaves, index).unwrap_or_default();
             let solution = solutions.remove(&result.id);
-            if solution.is_none() && Round::of_id(result.id).is_none() {
+            if solution.is_none() && result.kind == Kind::RACE {
                 return Err(self.contradiction("the result of a race has no solution"));
             }
             let (header, certificate) = (header.clone(), certificate.clone());

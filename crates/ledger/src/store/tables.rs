@@ -26,6 +26,8 @@ pub(super) const NONCES: Table = Table::new("nonces");
 pub(super) const ORDERS: Table = Table::new("orders");
 /// The lines that copies may come of, by content.
 pub(super) const LINES: Table = Table::new("lines");
+/// What custom kinds of work remember, by the hash of the order.
+pub(super) const RECORDS: Table = Table::new("records");
 pub(super) const JOURNAL: Table = Table::new("journal");
 /// The roots of the state at checkpoints, by height.
 pub(super) const ROOTS: Table = Table::new("roots");
@@ -41,7 +43,7 @@ pub(super) const PROVEN: Table = Table::new("proven");
 /// The proofs themselves, by digest.
 pub(super) const PROOFS: Table = Table::new("proofs");
 
-pub(super) const TABLES: [Table; 18] = [
+pub(super) const TABLES: [Table; 19] = [
     META,
     HEADERS,
     BLOCKS,
@@ -53,6 +55,7 @@ pub(super) const TABLES: [Table; 18] = [
     NONCES,
     ORDERS,
     LINES,
+    RECORDS,
     JOURNAL,
     ROOTS,
     CHECKPOINTS,

@@ -41,7 +41,14 @@ fn a_claim_of_an_open_order_gives_the_result_that_is_paid() {
     let block = end_races(&mut ledger);
     assert!(block.transactions.is_empty());
     let proven = ledger.finalized_result(hash(&ordered)).unwrap().expect("closed");
-    let result = WorkResult { id: hash(&ordered), worker, payee, amount: U256::from(7), digest: hash(&claimed) };
+    let result = WorkResult {
+        kind: Kind::RACE,
+        id: hash(&ordered),
+        worker,
+        payee,
+        amount: U256::from(7),
+        digest: hash(&claimed),
+    };
     assert_eq!(proven.result, result);
     assert_eq!(proven.header, block.header);
     assert!(merkle::verify(proven.header.results_root, result.leaf(), &proven.proof));
@@ -291,7 +298,8 @@ fn left_out_exchanged_or_invented_results_are_refused() {
     commit_all(&mut ledger, [ordered]);
     let claimed = claim(order, 2);
     let (worker, payee) = (key(2).address(), key(2).address());
-    let right = WorkResult { id: order, worker, payee, amount: U256::from(7), digest: hash(&claimed) };
+    let right =
+        WorkResult { kind: Kind::RACE, id: order, worker, payee, amount: U256::from(7), digest: hash(&claimed) };
     let wrong = [
         vec![],
         vec![right.clone(), right.clone()],
@@ -300,6 +308,7 @@ fn left_out_exchanged_or_invented_results_are_refused() {
         vec![WorkResult { amount: U256::from(8), ..right.clone() }],
         vec![WorkResult { digest: B256::ZERO, ..right.clone() }],
         vec![WorkResult { id: B256::ZERO, ..right.clone() }],
+        vec![WorkResult { kind: Kind::BATCH, ..right.clone() }],
     ];
     let early = forged(&ledger, vec![claimed.clone()], std::slice::from_ref(&right));
     assert!(matches!(error(&mut ledger, early), BlockError::ResultsRoot { .. }), "the race goes on");

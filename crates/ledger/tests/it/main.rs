@@ -5,6 +5,7 @@
 mod checkpoints;
 mod common;
 mod cost;
+mod custom;
 mod durability;
 mod execution;
 mod lines;

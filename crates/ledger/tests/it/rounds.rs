@@ -91,6 +91,7 @@ fn a_round_closes_at_its_quorum_and_tells_who_is_missing() {
     let results = ledger.results_in(3).unwrap();
     assert_eq!(results.len(), 2);
     let expected = WorkResult {
+        kind: Kind::ROUND,
         id: Round::id(1, second),
         worker: second,
         payee: Address::repeat_byte(0xa4),
@@ -141,6 +142,7 @@ fn nobody_votes_for_a_completion_whose_proof_it_has_not_verified() {
     let open = ledger.rounds().open.clone().unwrap();
     let node = key(2).address();
     let result = WorkResult {
+        kind: Kind::ROUND,
         id: Round::id(1, node),
         worker: node,
         payee: Address::repeat_byte(0xa2),

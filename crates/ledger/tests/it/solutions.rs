@@ -39,7 +39,7 @@ fn race(nonce: u64, expected_hashes: u64, reward: U256, time: u64) -> (Case, Cla
     let claim =
         Claim { order: id, race, payee, nonce, hash, started_at_us: time, ended_at_us: time, duration_us: time };
     let solution = Solution { requester, order, claim: claim_payload(claim.clone()) };
-    let result = WorkResult { id, worker, payee, amount: reward, digest: B256::ZERO };
+    let result = WorkResult { kind: Kind::RACE, id, worker, payee, amount: reward, digest: B256::ZERO };
     (certified((result, solution)), claim)
 }
 
@@ -162,7 +162,7 @@ fn vectors() -> Value {
     let domain = genesis().domain();
     let shown = |(result, solution): Case| {
         let error = name(check_solution(&result, &solution, &domain));
-        let WorkResult { id, worker, payee, amount, digest } = result;
+        let WorkResult { id, worker, payee, amount, digest, .. } = result;
         let Solution { requester, order, claim } = solution;
         json!({ "id": id, "worker": worker, "payee": payee, "amount": amount.to_string(), "digest": digest,
             "requester": requester, "order": order, "claim": claim, "error": error })

@@ -33,6 +33,7 @@ pub(crate) fn genesis() -> Genesis {
         validators: keys().iter().map(SecretKey::public_key).collect(),
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     }
 }
 

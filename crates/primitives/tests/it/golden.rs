@@ -27,6 +27,7 @@ fn genesis() -> Genesis {
         validators: keys().iter().map(SecretKey::public_key).collect(),
         requesters: vec![Address::repeat_byte(0x22), Address::repeat_byte(0x11)],
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     }
 }
 
@@ -184,7 +185,11 @@ fn race(i: u8, worker: Address, expected_hashes: u64) -> (WorkResult, Solution, 
     };
     let encoded = Bytes::from(codec::encode(&Payload::Claim(claim.clone())));
     let digest = Transaction::hash_of(worker, encoded.clone(), &domain);
-    (WorkResult { id, worker, payee, amount, digest }, Solution { requester, order, claim: encoded }, claim)
+    (
+        WorkResult { kind: Kind::RACE, id, worker, payee, amount, digest },
+        Solution { requester, order, claim: encoded },
+        claim,
+    )
 }
 
 fn vectors() -> Value {
@@ -219,6 +224,9 @@ fn vectors() -> Value {
     let data = Transaction::sign(Payload::Data { nonce: 8, items }, &keys[0], &domain);
     let line = Line { nonce: 10, data: Bytes::from_static(b"caf\xc3\xa9 \xff"), expected_hashes: 65_536 };
     let content = line.content();
+    let kind = Kind::of_name("matrix-product").unwrap();
+    let custom = Custom { nonce: 11, kind, body: Bytes::from_static(b"its own") };
+    let custom = Transaction::sign(Payload::Custom(custom), &keys[0], &domain);
     let line = Transaction::sign(Payload::Line(line), &keys[0], &domain);
     let completion = Completion {
         round: 3,
@@ -305,6 +313,7 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(&line)),
             "content": content,
         },
+        "custom": { "kind": kind.number(), "hash": custom.hash(&domain), "encoded": hex::encode_prefixed(codec::encode(&custom)) },
         "rounds": rounds.iter().map(|transaction| json!({
             "hash": transaction.hash(&domain),
             "encoded": hex::encode_prefixed(codec::encode(transaction)),
@@ -369,6 +378,7 @@ fn vectors() -> Value {
             "encoded": hex::encode_prefixed(codec::encode(&certificate)),
         },
         "results": results.iter().zip(&leaves).map(|(result, leaf)| json!({
+            "kind": result.kind.number(),
             "id": result.id,
             "worker": result.worker,
             "payee": result.payee,
@@ -545,12 +555,36 @@ fn a_genesis_that_cannot_work_is_refused() {
     let mut twice = good.clone();
     twice.validators[1] = twice.validators[0];
     assert_eq!(twice.validator_set().unwrap_err(), GenesisError::DuplicateValidator);
-    let other = Genesis { version: 8, ..good.clone() };
-    assert_eq!(other.validator_set().unwrap_err(), GenesisError::Version(8));
+    for version in [UNVERSIONED - 1, VERSION + 1] {
+        let other = Genesis { version, ..good.clone() };
+        assert_eq!(other.validator_set().unwrap_err(), GenesisError::Version(version));
+    }
     let nowhere = Genesis { chain_id: 0, ..good.clone() };
     assert_eq!(nowhere.validator_set().unwrap_err(), GenesisError::NoChain);
     let tiny = Genesis { max_block_bytes: 10, ..good };
     assert_eq!(tiny.validator_set().unwrap_err(), GenesisError::BlockLimit(10));
+}
+
+#[test]
+fn a_genesis_names_its_custom_kinds_of_work_in_any_order_and_each_once() {
+    let with = |kinds: &[&str]| Genesis { kinds: kinds.iter().map(ToString::to_string).collect(), ..genesis() };
+    let value = serde_json::to_value(with(&["sum", "product"])).unwrap();
+    assert_eq!(value["kinds"], json!(["sum", "product"]));
+    assert_eq!(serde_json::from_value::<Genesis>(value).unwrap(), with(&["sum", "product"]));
+    assert!(serde_json::to_value(genesis()).unwrap().get("kinds").is_none());
+
+    let ids: std::collections::BTreeSet<_> =
+        [&[][..], &["sum"], &["product"], &["sum", "product"]].map(|kinds| with(kinds).network_id()).into();
+    assert_eq!(ids.len(), 4, "they are part of the id");
+    assert_eq!(with(&["product", "sum"]).network_id(), with(&["sum", "product"]).network_id());
+    let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: 20 };
+    let mined = Genesis { engine: Engine::Nakamoto(mining), ..with(&["sum"]) };
+    assert!(!ids.contains(&mined.network_id()));
+
+    assert_eq!(with(&["sum", "sum"]).validator_set().unwrap_err(), GenesisError::DuplicateKind("sum".into()));
+    let reserved = GenesisError::Kind(KindError::Reserved(Kind::ROUND));
+    assert_eq!(with(&["round"]).validator_set().unwrap_err(), reserved);
+    assert!(matches!(with(&["A sum"]).validator_set().unwrap_err(), GenesisError::Kind(KindError::Name(_))));
 }
 
 #[test]

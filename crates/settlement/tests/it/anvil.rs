@@ -177,6 +177,7 @@ async fn a_payee_that_refuses_keeps_nobody_waiting() {
         validators: keys.iter().map(SecretKey::public_key).collect(),
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     };
     let plan = DeployPlan::new(&genesis, Some(vec![account.address()]), None).expect("valid");
     let addresses = deploy(&account, &plan, |_| ()).await.expect("deployed").addresses;

@@ -14,7 +14,7 @@ use alloy::{
 };
 use dtn_aow::{Delay, Element, Start};
 use dtn_primitives::{
-    Certificate, Completed, Completion, FinalizedResult, Genesis, Header, Round, SecretKey, ValidatorSet, Vote,
+    Certificate, Completed, Completion, FinalizedResult, Genesis, Header, Kind, Round, SecretKey, ValidatorSet, Vote,
     VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
@@ -101,6 +101,7 @@ impl World {
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
         let deployer =
@@ -205,6 +206,7 @@ impl World {
         let results: Vec<_> = completed
             .iter()
             .map(|Completed { node, completion, .. }| WorkResult {
+                kind: Kind::ROUND,
                 id: Round::id(round.number, *node),
                 worker: *node,
                 payee: completion.payee,

@@ -9,7 +9,7 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use dtn_primitives::{Allotment, Batch, Bytes, Distribution, Earning, Earnings, Payout, Round, U96, WorkResult};
+use dtn_primitives::{Allotment, Batch, Bytes, Distribution, Earning, Earnings, Kind, Payout, Round, U96, WorkResult};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     bls_keys::BlsKeys,
@@ -226,7 +226,8 @@ const COLD_CALL: u64 = 2_600;
 /// call that asks for it, which is taken off.
 async fn unworked(world: &World, payee: Address) -> Result<u64> {
     let (worker, digest) = (world.fresh(9), keccak256("outcome"));
-    let result = WorkResult { id: Round::id(1, worker), worker, payee, amount: U256::from(1), digest };
+    let result =
+        WorkResult { kind: Kind::ROUND, id: Round::id(1, worker), worker, payee, amount: U256::from(1), digest };
     // Puts the word into memory and returns it.
     let answer = [&[0x7f][..], digest.as_slice(), &[0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3]].concat();
     let aow = world.deployment.addresses.aow;

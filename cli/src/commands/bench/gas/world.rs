@@ -9,8 +9,8 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use anyhow::{Context as _, Result, ensure};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::{
-    Bytes, Certificate, Claim, FinalizedResult, Genesis, Header, Order, Payload, SecretKey, Solution, Transaction,
-    ValidatorSet, Vote, VoteKind, Work, WorkResult, codec, merkle,
+    Bytes, Certificate, Claim, FinalizedResult, Genesis, Header, Kind, Order, Payload, SecretKey, Solution,
+    Transaction, ValidatorSet, Vote, VoteKind, Work, WorkResult, codec, merkle,
 };
 use dtn_settlement::{
     Account, Call, Chain, Network,
@@ -59,6 +59,7 @@ impl World {
             validators: validators.iter().map(SecretKey::public_key).collect(),
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let accounts: Vec<_> = owners.iter().map(SecretKey::address).collect();
         let plan = DeployPlan::new(&genesis, Some(accounts), Some(3))?;
@@ -206,7 +207,7 @@ impl World {
         };
         let claim = Bytes::from(codec::encode(&Payload::Claim(claim)));
         let digest = Transaction::hash_of(worker, claim.clone(), &domain);
-        let result = WorkResult { id, worker, payee, amount, digest };
+        let result = WorkResult { kind: Kind::RACE, id, worker, payee, amount, digest };
         Ok((result, Some(Solution { requester, order, claim })))
     }
 

@@ -25,6 +25,7 @@ pub fn genesis() -> Genesis {
         validators: (1..=4).map(|number| key(number).public_key()).collect(),
         requesters: vec![key(10).address()],
         engine: dtn_primitives::Engine::Pbft,
+        kinds: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use dtn_api::{ApiClient, Status};
+use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, Role};
 use dtn_primitives::*;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
@@ -107,6 +108,7 @@ impl Cluster {
             validators: keys.iter().map(SecretKey::public_key).collect(),
             requesters: vec![requester.address()],
             engine: dtn_primitives::Engine::Pbft,
+            kinds: Vec::new(),
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let folder = TempDir::new().unwrap();
@@ -128,6 +130,7 @@ impl Cluster {
         let key = self.keys[index].clone();
         NodeConfig {
             genesis: self.genesis.clone(),
+            kinds: Kinds::default(),
             role: Role::Validator,
             bootstrap: Vec::new(),
             max_observers: 4,

@@ -5,15 +5,13 @@
 //! that keeps claims out has to do so for the whole window, and those who vote refuse its blocks for that, see
 //! `fairness.rs`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Deref,
+use dtn_primitives::{Address, B256, Claim, Kind, Payload, Solution, U256, WorkResult, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Refusal,
+    work::open::{Ends, over},
 };
-
-use dtn_primitives::{Address, B256, Claim, Payload, Solution, U256, WorkResult, codec};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::Refusal;
 
 /// How long after its first claim a race is searched on, in milliseconds. What is found later counts for nobody.
 ///
@@ -38,9 +36,6 @@ pub const ORDER_LIFETIME_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// How long after its block a line takes a first claim, in milliseconds: an hour.
 pub const LINE_LIFETIME_MS: u64 = 60 * 60 * 1_000;
-
-/// The most races that a block ends, the longest overdue first: what is left is ended by those after it.
-pub(crate) const MAX_ENDED: usize = 1_024;
 
 /// An order or a line that takes claims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +104,7 @@ impl OpenOrder {
     pub(crate) fn result(&self, order: B256) -> Option<(WorkResult, Solution)> {
         let Lead { worker, claim, transaction, .. } = self.lead.as_ref()?;
         let (payee, amount) = (claim.payee, self.reward());
-        let result = WorkResult { id: order, worker: *worker, payee, amount, digest: *transaction };
+        let result = WorkResult { kind: Kind::RACE, id: order, worker: *worker, payee, amount, digest: *transaction };
         let solution = Solution {
             requester: self.requester,
             order: codec::encode(&self.payload).into(),
@@ -121,85 +116,15 @@ impl OpenOrder {
 
 /// The orders whose races a block with this timestamp ends, of those that are open before it, the longest overdue first.
 pub fn races_over<'a>(open: impl IntoIterator<Item = (B256, &'a OpenOrder)>, timestamp_ms: u64) -> Vec<B256> {
-    let over =
-        open.into_iter().map(|(hash, open)| (open.ends_ms(), hash)).filter(|(ends_ms, _)| *ends_ms < timestamp_ms);
-    let mut over: Vec<_> = over.collect();
-    over.sort_unstable();
-    over.truncate(MAX_ENDED);
-    over.into_iter().map(|(_, hash)| hash).collect()
+    over(open, timestamp_ms)
 }
 
-/// The open orders by their hashes, and by when they end. Only the former is part of their encoding.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct OpenOrders {
-    by_hash: BTreeMap<B256, OpenOrder>,
-    by_end: BTreeSet<(u64, B256)>,
-    by_requester: BTreeMap<Address, usize>,
-}
-
-impl OpenOrders {
-    pub(crate) fn insert(&mut self, hash: B256, open: OpenOrder) {
-        self.remove(&hash);
-        self.by_end.insert((open.ends_ms(), hash));
-        *self.by_requester.entry(open.requester).or_default() += 1;
-        self.by_hash.insert(hash, open);
+impl Ends for OpenOrder {
+    fn ends_ms(&self) -> u64 {
+        Self::ends_ms(self)
     }
 
-    pub(crate) fn remove(&mut self, hash: &B256) {
-        let Some(open) = self.by_hash.remove(hash) else { return };
-        self.by_end.remove(&(open.ends_ms(), *hash));
-        if let Some(count) = self.by_requester.get_mut(&open.requester) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_requester.remove(&open.requester);
-            }
-        }
-    }
-
-    /// Those that a block with this timestamp would end, the longest overdue first.
-    pub(crate) fn over(&self, timestamp_ms: u64) -> impl Iterator<Item = B256> {
-        self.by_end.range(..(timestamp_ms, B256::ZERO)).map(|(_, hash)| *hash)
-    }
-
-    /// How many are of one account.
-    pub(crate) fn of(&self, requester: Address) -> usize {
-        self.by_requester.get(&requester).copied().unwrap_or_default()
-    }
-}
-
-impl Deref for OpenOrders {
-    type Target = BTreeMap<B256, OpenOrder>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.by_hash
-    }
-}
-
-impl<'a> IntoIterator for &'a OpenOrders {
-    type Item = (&'a B256, &'a OpenOrder);
-    type IntoIter = std::collections::btree_map::Iter<'a, B256, OpenOrder>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.by_hash.iter()
-    }
-}
-
-impl FromIterator<(B256, OpenOrder)> for OpenOrders {
-    fn from_iter<I: IntoIterator<Item = (B256, OpenOrder)>>(orders: I) -> Self {
-        let mut open = Self::default();
-        orders.into_iter().for_each(|(hash, order)| open.insert(hash, order));
-        open
-    }
-}
-
-impl Serialize for OpenOrders {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.by_hash.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for OpenOrders {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+    fn requester(&self) -> Address {
+        self.requester
     }
 }

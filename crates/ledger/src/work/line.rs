@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use dtn_primitives::Address;
+use dtn_primitives::{Address, B256, Line, Payload};
 use serde::{Deserialize, Serialize};
+
+use super::Execution;
+use crate::rules::{Refusal, Rules};
 
 /// How long copies of a line are matched from the first of them on, in milliseconds of the blocks' timestamps.
 pub const LINE_WINDOW_MS: u64 = 60_000;
@@ -39,5 +42,31 @@ impl Copies {
     /// Whether a copy in a block with this timestamp is another line.
     pub fn is_over(&self, timestamp_ms: u64) -> bool {
         timestamp_ms.saturating_sub(self.first_ms) > LINE_WINDOW_MS
+    }
+}
+
+impl Rules {
+    /// Whether the sender may take in a line.
+    pub(crate) fn allow_line(&self, sender: Address) -> Result<(), Refusal> {
+        self.validators.index_of(sender).map(|_| ()).ok_or(Refusal::NotValidator(sender))
+    }
+}
+
+impl Execution<'_> {
+    pub(super) fn apply_line(&mut self, sender: Address, line: &Line, hash: B256) -> Result<(), Refusal> {
+        self.rules.allow_line(sender)?;
+        let (content, timestamp_ms) = (line.content(), self.timestamp_ms);
+        let of_parent = || self.parent.line(content).filter(|copies| !copies.is_over(timestamp_ms)).cloned();
+        let known = self.changes.lines.get(&content).cloned().unwrap_or_else(of_parent);
+        let mut copies = known.unwrap_or_else(|| Copies::new(timestamp_ms));
+        if copies.add(sender) {
+            self.open(sender, Payload::Line(line.clone()), hash)?;
+        }
+        // The first line of a block has those forgotten that are over.
+        if self.changes.lines.is_empty() {
+            self.changes.lines.extend(self.parent.lines_over(timestamp_ms).into_iter().map(|over| (over, None)));
+        }
+        self.changes.lines.insert(content, Some(copies));
+        Ok(())
     }
 }
