@@ -129,17 +129,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
 
-    let plan = Plan {
-        name: "demo".into(),
-        nodes: demo.nodes,
-        chain_id: LOCAL_CHAIN_ID,
-        ports: Ports::Free,
-        threads: std::num::NonZeroUsize::MIN,
-        password_file: None,
-        transport: dtn_testbed::Transport::Tcp,
-        observers: 0,
-        mining: demo.engine.mining()?,
-    };
+    let plan = Plan { nodes: demo.nodes, mining: demo.engine.mining()?, ..Plan::new("demo", LOCAL_CHAIN_ID) };
     dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
     let client = dtn_testbed::client(home)?;
     let chain = start_chain(home).await?;

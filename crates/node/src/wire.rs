@@ -344,7 +344,10 @@ mod tests {
         let ours = Hello::new(B256::repeat_byte(1), 7);
         assert_eq!(ours.check(&Hello::new(B256::repeat_byte(1), 8)), Ok(()));
         let older = Hello { version: VERSION - 1, ..ours.clone() };
-        assert_eq!(ours.check(&older).unwrap_err().to_string(), "it speaks version 6, this is 7");
+        assert_eq!(
+            ours.check(&older).unwrap_err().to_string(),
+            format!("it speaks version {}, this is {VERSION}", VERSION - 1)
+        );
         let other = ours.check(&Hello::new(B256::repeat_byte(2), 7)).unwrap_err();
         assert!(other.to_string().starts_with("it belongs to network 0x0202"), "{other}");
         let long = Hello { software: "\u{1b}]0;1.2.3".to_string() + &"x".repeat(100), ..ours };

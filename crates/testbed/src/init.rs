@@ -93,6 +93,26 @@ pub struct Plan {
     pub observers: usize,
     /// How blocks are mined, if they are.
     pub mining: Option<Mining>,
+    /// The custom kinds of work that it does.
+    pub kinds: Vec<String>,
+}
+
+impl Plan {
+    /// Four validators without observers at ports that are free now, which talk over TCP and agree by PBFT.
+    pub fn new(name: impl Into<String>, chain_id: u64) -> Self {
+        Self {
+            name: name.into(),
+            nodes: MIN_VALIDATORS,
+            chain_id,
+            ports: Ports::Free,
+            threads: NonZeroUsize::MIN,
+            password_file: None,
+            transport: Transport::Tcp,
+            observers: 0,
+            mining: None,
+            kinds: Vec::new(),
+        }
+    }
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
@@ -207,7 +227,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
         requesters: vec![client.address()],
         engine: plan.mining.map_or(dtn_primitives::Engine::Pbft, dtn_primitives::Engine::Nakamoto),
-        kinds: Vec::new(),
+        kinds: plan.kinds.clone(),
     };
     genesis.validator_set()?;
     write_json(&home.genesis_file(), &genesis)?;
@@ -366,17 +386,7 @@ mod tests {
     #[test]
     fn an_init_that_is_interrupted_leaves_no_folder_that_was_not_there() {
         let root = tempfile::tempdir().unwrap();
-        let plan = Plan {
-            name: "dtn".into(),
-            nodes: MIN_VALIDATORS,
-            chain_id: 31_337,
-            ports: Ports::From(26_600),
-            threads: NonZeroUsize::MIN,
-            password_file: None,
-            transport: Transport::Tcp,
-            observers: 0,
-            mining: None,
-        };
+        let plan = Plan { ports: Ports::From(26_600), ..Plan::new("dtn", 31_337) };
         let interrupted = |folder: &Path| {
             let error = init(&Home::new(folder), &plan, || ControlFlow::Break(())).unwrap_err();
             assert!(matches!(error, TestbedError::Interrupted), "{error}");

@@ -6,8 +6,9 @@ use alloy_primitives::U256;
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_report::{RoundEntry, RoundTotals, round_table, round_totals_table};
+use dtn_settlement::networks::LOCAL_CHAIN_ID;
 use dtn_simulator::Latency;
-use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Transport};
+use dtn_testbed::{Home, OwnNetwork, Plan};
 use serde::Serialize;
 
 use super::{
@@ -122,17 +123,7 @@ fn simulate(sync: &Sync) -> Result<()> {
 }
 
 async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
-    let plan = Plan {
-        name: "aow".into(),
-        nodes: sync.peers,
-        chain_id: dtn_settlement::networks::LOCAL_CHAIN_ID,
-        ports: Ports::Free,
-        threads: std::num::NonZeroUsize::MIN,
-        password_file: None,
-        transport: Transport::Tcp,
-        observers: 0,
-        mining: None,
-    };
+    let plan = Plan { nodes: sync.peers, ..Plan::new("aow", LOCAL_CHAIN_ID) };
     let bar = output::progress(2 * sync.peers as u64 + 1, "keys");
     tokio::task::block_in_place(|| {
         dtn_testbed::init(home, &plan, || {

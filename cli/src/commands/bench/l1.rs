@@ -7,7 +7,8 @@ use clap::Args;
 use dtn_api::{ApiClient, Status};
 use dtn_client::{Follower, Verifier};
 use dtn_primitives::{Domain, Genesis, ValidatorSet};
-use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
+use dtn_settlement::networks::LOCAL_CHAIN_ID;
+use dtn_testbed::{Home, OwnNetwork, Plan, Service};
 use hdrhistogram::Histogram;
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -192,17 +193,7 @@ async fn measure(bench: &L1, shape: &Shape, mut rates: Vec<f64>, home: &Home) ->
 }
 
 async fn start(bench: &L1, home: &Home) -> Result<Network> {
-    let plan = Plan {
-        name: "bench".into(),
-        nodes: bench.nodes,
-        chain_id: dtn_settlement::networks::LOCAL_CHAIN_ID,
-        ports: Ports::Free,
-        threads: std::num::NonZeroUsize::MIN,
-        password_file: None,
-        transport: bench.transport.into(),
-        observers: 0,
-        mining: None,
-    };
+    let plan = Plan { nodes: bench.nodes, transport: bench.transport.into(), ..Plan::new("bench", LOCAL_CHAIN_ID) };
     let bar = output::progress(2 * bench.nodes as u64 + 1, "keys");
     let genesis = tokio::task::block_in_place(|| {
         dtn_testbed::init(home, &plan, || {

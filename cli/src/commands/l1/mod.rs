@@ -26,7 +26,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_client::{Client, Event, FinalBlock};
 use dtn_peer::StopSignals;
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
@@ -230,7 +230,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let (ports, mining) = (Ports::From(base_port), engine.mining()?);
             let transport = transport.into();
-            let plan = Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers, mining };
+            let kinds = Vec::new();
+            let plan =
+                Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers, mining, kinds };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
@@ -331,15 +333,10 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
     let Some(wanted) = engine.engine else { return Ok(()) };
     if !home.genesis_file().exists() {
         let plan = Plan {
-            name: "dtn".into(),
-            nodes: MIN_VALIDATORS,
-            chain_id: context.network()?.chain_id,
             ports: Ports::From(BASE_PORT),
-            threads: NonZeroUsize::MIN,
             password_file: context.password_file.clone(),
-            transport: Transport::default().into(),
-            observers: 0,
             mining,
+            ..Plan::new("dtn", context.network()?.chain_id)
         };
         return make(home, &plan).map(|_| ());
     }

@@ -17,7 +17,8 @@ use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
 use dtn_report::units;
-use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service, Transport};
+use dtn_settlement::networks::LOCAL_CHAIN_ID;
+use dtn_testbed::{Home, OwnNetwork, Plan, Service};
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
@@ -107,17 +108,7 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
     let ports = &serve.ports;
     if !exists {
         let nodes = ports.len().max(MIN_VALIDATORS);
-        let plan = Plan {
-            name: "pow".into(),
-            nodes,
-            chain_id: dtn_settlement::networks::LOCAL_CHAIN_ID,
-            ports: Ports::Free,
-            threads: NonZeroUsize::MIN,
-            password_file: None,
-            transport: Transport::Tcp,
-            observers: 0,
-            mining: None,
-        };
+        let plan = Plan { nodes, ..Plan::new("pow", LOCAL_CHAIN_ID) };
         let bar = output::progress(2 * nodes as u64 + 1, "keys");
         tokio::task::block_in_place(|| {
             dtn_testbed::init(home, &plan, || {

@@ -8,9 +8,10 @@ use crate::{AdmissionError, Ready, mempool::Grounds, work::Execution};
 impl Ledger {
     /// Admits a transaction to the mempool and gives its hash.
     pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let Self { rules, state, speculative, store, proofs, mempool, verified, .. } = self;
+        let Self { rules, state, speculative, store, proofs, mempool, verified, tip, .. } = self;
+        let next_height = tip.height + speculative.len() as u64 + 1;
         let view = view(state, speculative, usize::MAX);
-        mempool.admit(transaction, &Grounds { rules, state, view: &view, store, proofs }, verified)
+        mempool.admit(transaction, &Grounds { rules, state, view: &view, next_height, store, proofs }, verified)
     }
 
     /// How many transactions wait, those in blocks that are not final included.

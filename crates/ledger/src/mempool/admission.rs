@@ -9,6 +9,7 @@ use crate::{
     rules::{Rules, check_nonce},
     state::{Slot, State, View},
     verified::Verified,
+    work::Execution,
 };
 
 /// The most claims for one order that wait, those with the lowest hashes.
@@ -85,6 +86,8 @@ pub(crate) struct Grounds<'a> {
     pub(crate) state: &'a State,
     /// After all blocks known.
     pub(crate) view: &'a View<'a>,
+    /// The height of the block above those.
+    pub(crate) next_height: u64,
     pub(crate) store: &'a Store,
     pub(crate) proofs: &'a Proofs,
 }
@@ -199,6 +202,12 @@ impl Mempool {
             return Err(AdmissionError::SenderFull(sender));
         }
         verified.validate(&transaction, hash, rules)?;
+        if let Payload::Custom(custom) = &transaction.payload
+            && custom.nonce == view.next_nonce(sender)
+        {
+            // Only the rules can tell whether they take it, and whoever sends it wants to know.
+            Execution::new(rules, view.clone(), grounds.next_height, self.now_ms).apply(&transaction, hash)?;
+        }
         if let Payload::Completion(completion) = &transaction.payload
             && !grounds.proofs.holds(sender, completion)
         {

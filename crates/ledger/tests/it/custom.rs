@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use dtn_ledger::{
-    AdmissionError, Call, Kinds, Ledger, LedgerError, MAX_RECORD_BYTES, MAX_RECORD_MS, MAX_SHARES, Record, RecordError,
-    Records, Refusal, Rulebook, Share, WorkError, WorkKind, verify_result,
+    AdmissionError, BlockError, Call, Kinds, Ledger, LedgerError, MAX_RECORD_BYTES, MAX_RECORD_MS, MAX_SHARES, Record,
+    RecordError, Records, Refusal, Rulebook, Share, WorkError, WorkKind, verify_result,
 };
 use dtn_primitives::*;
 use serde::{Deserialize, Serialize};
@@ -111,12 +111,32 @@ fn admit(ledger: &mut Ledger, transaction: Transaction) -> B256 {
     ledger.admit(transaction).unwrap()
 }
 
-/// Why a call cannot be executed on top of the tip: it is not in the next block.
-fn is_left_out(ledger: &mut Ledger, transaction: Transaction) -> bool {
-    let hash = admit(ledger, transaction);
+/// Why a call cannot be executed on top of the tip, as whoever sends it is told. A block with it is refused for the same.
+fn refused(ledger: &mut Ledger, transaction: Transaction) -> String {
+    let told = refusal(ledger, transaction.clone());
+    let (parent, hashes) = (ledger.tip(), [transaction.hash(&genesis().domain())]);
+    let header = Header {
+        network_id: genesis().network_id(),
+        chain_id: 31337,
+        epoch: 0,
+        height: parent.height + 1,
+        timestamp: parent.timestamp + 1,
+        proposer: proposer(),
+        parent_hash: parent.hash,
+        transactions_root: Block::transactions_root_of(hashes.into_iter().zip([&transaction])),
+        results_root: B256::ZERO,
+    };
+    let block = Block { header, transactions: vec![transaction] };
+    let judged = ledger.check_proposal(Arc::new(block), NOW, false);
+    assert_eq!(judged, Err(BlockError::Execution { index: 0, refusal: told.clone() }));
+    told.to_string()
+}
+
+/// Commits a call.
+fn execute(ledger: &mut Ledger, transaction: Transaction) {
+    admit(ledger, transaction);
     let now = ledger.tip().timestamp + 1;
-    let block = commit(ledger, now);
-    !block.transactions.iter().any(|it| it.hash(&genesis().domain()) == hash)
+    assert_eq!(commit(ledger, now).transactions.len(), 1);
 }
 
 fn refusal(ledger: &mut Ledger, transaction: Transaction) -> Refusal {
@@ -138,7 +158,7 @@ fn work_of_a_custom_kind_is_ordered_claimed_and_provable() {
     // It is open after a restart, and its claim is executed by a peer that was not there when it came.
     drop(ledger);
     let mut ledger = Ledger::open(&store, rules()).unwrap();
-    assert!(is_left_out(&mut ledger, claim(20, 0, asked, (5, 6))), "another sum");
+    assert!(refused(&mut ledger, claim(20, 0, asked, (5, 6))).ends_with("another sum"));
     admit(&mut ledger, claim(21, 0, asked, (5, 7)));
     let block = commit(&mut ledger, NOW + 10);
     assert_eq!(block.transactions.len(), 1);
@@ -149,7 +169,8 @@ fn work_of_a_custom_kind_is_ordered_claimed_and_provable() {
     verify_result(&result, ledger.domain(), ledger.validators()).unwrap();
     let closed = ledger.store().reading().unwrap().answer(&Question::Order(asked)).unwrap();
     assert_eq!(closed, Answer::ClosedOrder { height: result.header.height, claim: result.result.digest });
-    assert!(is_left_out(&mut ledger, claim(22, 0, asked, (4, 8))), "it is closed");
+    let late = refused(&mut ledger, claim(22, 0, asked, (4, 8)));
+    assert!(late.contains(&RecordError::NotOpen(asked).to_string()), "{late}");
 }
 
 #[test]
@@ -186,15 +207,18 @@ fn a_record_whose_time_is_up_ends_as_its_kind_says_and_a_block_is_due_for_that()
 #[test]
 fn a_reward_is_offered_by_requesters_alone_and_no_more_than_it_is_paid() {
     let mut ledger = Ledger::in_memory(rules()).unwrap();
-    assert!(is_left_out(&mut ledger, sign(20, 0, &Ask::Order { sum: 1, lifetime_ms: 9, bytes: 0 })), "a stranger's");
+    let strange = refused(&mut ledger, sign(20, 0, &Ask::Order { sum: 1, lifetime_ms: 9, bytes: 0 }));
+    assert_eq!(strange, Refusal::NotRequester(key(20).address()).to_string());
     let asked = admit(&mut ledger, order(0, 12));
     commit(&mut ledger, NOW);
     let claim = |signer, shares, amount| sign(signer, 0, &Ask::Claim { order: asked, numbers: (5, 7), shares, amount });
-    assert!(is_left_out(&mut ledger, claim(21, 1, REWARD + 1)));
-    assert!(is_left_out(&mut ledger, claim(22, 3, REWARD / 2)));
-    assert!(is_left_out(&mut ledger, claim(23, MAX_SHARES + 1, 0)));
-    let two = claim(24, 2, REWARD / 2);
-    assert!(!is_left_out(&mut ledger, two));
+    for (shares, amount) in [(1, REWARD + 1), (3, REWARD / 2)] {
+        let told = refused(&mut ledger, claim(21, shares, amount));
+        assert!(told.ends_with("wei are shared of the 100 that were offered"), "{told}");
+    }
+    let told = refused(&mut ledger, claim(23, MAX_SHARES + 1, 0));
+    assert!(told.ends_with(&RecordError::TooManyShares(MAX_SHARES + 1).to_string()), "{told}");
+    execute(&mut ledger, claim(24, 2, REWARD / 2));
     let ids: Vec<_> = ledger.finalized_results(0, 9).unwrap().iter().map(|result| result.result.id).collect();
     assert_eq!(ids, [asked, WorkResult::share_id(asked, 1)]);
 }
@@ -204,33 +228,34 @@ fn records_have_a_length_and_a_lifetime_and_a_call_opens_one() {
     let mut ledger = Ledger::in_memory(rules()).unwrap();
     let order = |lifetime_ms, bytes| sign(10, 0, &Ask::Order { sum: 1, lifetime_ms, bytes });
     let longest = MAX_RECORD_BYTES - 8;
-    for wrong in [order(0, 0), order(MAX_RECORD_MS + 1, 0), order(9, longest + 1), sign(10, 0, &Ask::Both { sum: 1 })] {
-        assert!(is_left_out(&mut ledger, wrong));
+    let cases = [
+        (order(0, 0), RecordError::Lifetime(0)),
+        (order(MAX_RECORD_MS + 1, 0), RecordError::Lifetime(MAX_RECORD_MS + 1)),
+        (order(9, longest + 1), RecordError::TooLong(MAX_RECORD_BYTES + 1)),
+        (sign(10, 0, &Ask::Both { sum: 1 }), RecordError::Opened),
+    ];
+    for (wrong, error) in cases {
+        assert!(refused(&mut ledger, wrong).ends_with(&error.to_string()), "{error}");
     }
-    assert!(!is_left_out(&mut ledger, order(MAX_RECORD_MS, longest)));
-    let told = WorkError::from(RecordError::TooLong(longest + 9)).to_string();
-    assert!(told.contains(&MAX_RECORD_BYTES.to_string()), "{told}");
+    execute(&mut ledger, order(MAX_RECORD_MS, longest));
 }
 
 #[test]
 fn a_requester_has_no_more_records_open_than_its_share() {
     let mut ledger = Ledger::in_memory(rules()).unwrap();
-    let (mut nonce, mut included) = (0, 0);
-    while nonce < 4_097 {
-        for _ in 0..1_000.min(4_097 - nonce) {
-            admit(&mut ledger, order(nonce, 1));
-            nonce += 1;
-        }
-        let now = ledger.tip().timestamp + 1;
-        while ledger.ready().transactions > 0 {
-            let block = commit(&mut ledger, now);
-            included += block.transactions.len();
-            if block.transactions.is_empty() {
-                break;
+    let share = 4_096;
+    for nonce in 0..share {
+        admit(&mut ledger, order(nonce, 1));
+        if nonce % 500 == 499 || nonce + 1 == share {
+            while ledger.ready().transactions > 0 {
+                let now = ledger.tip().timestamp + 1;
+                commit(&mut ledger, now);
             }
         }
     }
-    assert_eq!(included, 4_096);
+    let one_more = refused(&mut ledger, order(share, 1));
+    let requester = key(10).address();
+    assert_eq!(one_more, Refusal::TooManyOpen { requester, open: share as usize }.to_string());
 }
 
 #[test]
