@@ -81,6 +81,32 @@ fn a_latecomer_and_a_crash_do_not_stop_a_network_of_four() {
 }
 
 #[test]
+fn what_a_quorum_has_replied_is_in_every_later_read_though_all_who_replied_were_killed_at_once() {
+    let scene = Scene::up(4);
+    let account = scene.json(&["keys", "list", "--keys", scene.home().join("keys").to_str().unwrap()]);
+    let client = account.as_array().unwrap().iter().find(|key| key["name"] == "client").unwrap();
+    let client = client["address"].as_str().unwrap().to_string();
+    // One that knows nothing of what the others are about to reply.
+    scene.kill(3);
+    for order in 1..=4 {
+        let accepted = scene.submit(1);
+        scene.kill_all(&[0, 1, 2]);
+        (0..4).for_each(|peer| drop(scene.start(peer, &[], &[])));
+        wait_until("a quorum answers", || {
+            let read = scene.run(&["l1", "read", "nonce", &client, "--json"]);
+            let Ok(read) = serde_json::from_slice::<serde_json::Value>(&read.stdout) else { return false };
+            let Some(nonce) = read["answer"]["nonce"].as_u64() else { return false };
+            assert!(nonce >= order, "order {order} is final: {accepted:?}, and a read says {read}");
+            true
+        });
+        scene.wait_for_links();
+        scene.kill(3);
+    }
+    scene.ok(&["l1", "up"]);
+    scene.assert_agreement(&[]);
+}
+
+#[test]
 fn a_rolling_restart_of_all_peers_loses_no_order() {
     let scene = Scene::up(4);
     let accepted = Load::while_doing(&scene, 20, |load| {

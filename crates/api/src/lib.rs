@@ -41,6 +41,9 @@ pub const BEHIND: i32 = -32004;
 /// JSON-RPC error code: the call is a subscription, and came over HTTP; it has to come over a WebSocket.
 pub const NEEDS_WEBSOCKET: i32 = -32005;
 
+/// JSON-RPC error code: the validator may have forgotten what it said, and answers again once it votes again.
+pub const SILENT: i32 = -32006;
+
 /// The calls that a peer answers.
 #[rpc(server, client, namespace = "dtn")]
 pub trait Api {

@@ -195,6 +195,11 @@ pub enum NodeError {
     /// It has not reached the height from which it is to answer.
     #[error("this peer is at height {0}, and does not get to the one that is asked for")]
     Behind(u64),
+    /// It may have forgotten what it said, so nobody takes its word before it votes again.
+    #[error(
+        "this validator may have forgotten what it said, and gives no answers that others rest on until it votes again"
+    )]
+    Silent,
     /// The peer is stopping.
     #[error("the node has stopped")]
     Stopped,

@@ -20,12 +20,12 @@ use crate::{
     waiters::{Place, Waiters},
 };
 
-/// Look-ups at a time, and how many may wait. Each takes some ten microseconds.
-const LOOKUPS: (usize, usize) = (2, 1024);
+/// Look-ups at a time, and how many may wait: all calls of all connections. Each takes some ten microseconds.
+const LOOKUPS: (usize, usize) = (2, 64 * 1024);
 
-/// Blocks and results that are read at a time, and how many may wait. Each takes up to some ten milliseconds of one
-/// processor, so that one at a time leaves the others to the votes.
-const SCANS: (usize, usize) = (1, 256);
+/// Blocks and results that are read at a time, and how many may wait: one of each connection. Each takes up to some ten
+/// milliseconds of one processor, so that one at a time leaves the others to the votes.
+const SCANS: (usize, usize) = (1, 4096);
 
 /// The most bytes of results in one answer, as they are stored; JSON doubles them.
 const MAX_RESULT_BYTES: usize = 512 * 1024;
@@ -151,7 +151,10 @@ impl Reader {
         let (me, key) = self.network.signer.as_ref().ok_or(NodeError::NoReplies)?;
         match timeout(CATCH_UP, self.board.to_be_believed_at(at_least)).await {
             Ok(reached) => drop(reached?),
-            Err(_) => return Err(NodeError::Behind(self.board.status().await?.height)),
+            Err(_) => {
+                let status = self.board.status().await?;
+                return Err(if status.silent { NodeError::Silent } else { NodeError::Behind(status.height) });
+            }
         }
         let store = self.store.clone();
         let look = move |store: Store| {
@@ -164,7 +167,8 @@ impl Reader {
         Ok(SignedAnswer::sign(&question, answer, height, *me, (key, &self.network.domain)))
     }
 
-    /// The signed reply to a transaction, once its block is final; none if that takes longer than `wait`.
+    /// The signed reply to a transaction, once its block is final; none if that takes longer than `wait`. As an answer, it
+    /// is on disk before it is given: what a quorum has replied, every later quorum must know.
     pub(crate) async fn reply(&self, transaction: B256, wait: Duration) -> Result<Option<Reply>, NodeError> {
         let (me, key) = self.network.signer.as_ref().ok_or(NodeError::NoReplies)?;
         let mut waiter = self.waiters.wait_for(transaction)?;
@@ -172,8 +176,13 @@ impl Reader {
             Some(place) => Some(place),
             None => timeout(wait, waiter.place()).await.unwrap_or_default(),
         };
-        let sign = |(height, hash)| Reply::sign(transaction, height, hash, *me, key, &self.network.domain);
-        Ok(place.map(sign))
+        let Some((height, hash)) = place else { return Ok(None) };
+        let store = self.store.clone();
+        self.lookups
+            .run(move || store.upgrade().map(|store| store.sync()).transpose())
+            .await??
+            .ok_or(NodeError::Stopped)?;
+        Ok(Some(Reply::sign(transaction, height, hash, *me, key, &self.network.domain)))
     }
 
     pub(crate) async fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {

@@ -5,10 +5,10 @@ use std::{future::Future, sync::Arc};
 use dtn_api::BUSY;
 use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Notification},
-    server::{MethodResponse, middleware::rpc::RpcServiceT},
+    server::{BatchResponseBuilder, MethodResponse, middleware::rpc::RpcServiceT},
     types::{ErrorObject, Id, Request},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tower::Layer;
 
 use super::{connection::Connection, server::THREADS};
@@ -29,7 +29,10 @@ const KIB: usize = 1024;
 const LONG: [&str; 5] = ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis"];
 
 /// Calls that look one thing up in the store.
-const LOOKUPS: [&str; 5] = ["dtn_nonce", "dtn_read", "dtn_certificate", "dtn_rounds", "dtn_round"];
+const LOOKUPS: [&str; 4] = ["dtn_nonce", "dtn_read", "dtn_rounds", "dtn_round"];
+
+/// Calls that read a whole block for a short answer.
+const SCANS: [&str; 1] = ["dtn_certificate"];
 
 /// Calls that the core answers.
 const SUBMISSIONS: [&str; 3] = ["dtn_submit", "dtn_submitMany", "dtn_submitEncoded"];
@@ -41,12 +44,12 @@ enum Kind {
     Short,
     /// A look at the store.
     Lookup,
-    /// A look at the store, and a long answer.
+    /// A look at a whole block in the store.
+    Scan,
+    /// The same, and a long answer.
     Long,
     /// A turn of the core.
     Submission,
-    /// All of it: its calls may be any.
-    Batch,
 }
 
 impl Kind {
@@ -54,27 +57,17 @@ impl Kind {
         match method {
             method if LONG.contains(&method) => Self::Long,
             method if LOOKUPS.contains(&method) => Self::Lookup,
+            method if SCANS.contains(&method) => Self::Scan,
             method if SUBMISSIONS.contains(&method) => Self::Submission,
             _ => Self::Short,
         }
-    }
-
-    fn reads(self) -> bool {
-        matches!(self, Self::Lookup | Self::Long | Self::Batch)
-    }
-
-    fn submits(self) -> bool {
-        matches!(self, Self::Submission | Self::Batch)
-    }
-
-    fn is_long(self) -> bool {
-        matches!(self, Self::Long | Self::Batch)
     }
 }
 
 /// What all connections share.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
+    max_answer: usize,
     /// Long requests, in KiB.
     pub(super) bytes: Arc<Semaphore>,
     answers: Arc<Semaphore>,
@@ -83,13 +76,32 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
+    /// `max_answer` is the most bytes of one answer.
+    pub(super) fn new(max_answer: usize) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         Self {
+            max_answer,
             bytes: semaphore(MAX_REQUEST_BYTES / KIB),
             answers: semaphore(MAX_LONG_ANSWERS),
             writing: semaphore(THREADS - 1),
         }
+    }
+
+    /// Whether nothing is left for a further long answer.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.answers.available_permits() == 0
+    }
+
+    /// Lends a long request of a session what it takes. Over HTTP, it was asked before the request was read.
+    fn lend_request(
+        &self,
+        connection: &Connection,
+        bytes: usize,
+    ) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        if !connection.is_session() || bytes <= SMALL_REQUEST {
+            return Ok(None);
+        }
+        self.bytes.clone().try_acquire_many_owned(Self::cost(bytes)).map(Some)
     }
 
     /// What a request of that many bytes takes.
@@ -138,22 +150,24 @@ where
             let Some(connection) = connection(request.extensions()) else { return inner.call(request).await };
             let kind = Kind::of(request.method_name());
             let id = request.id().into_owned();
-            let bytes = request.params.as_ref().map_or(0, |params| params.get().len());
-            let work = || inner.call(request);
-            within(&connection, &budget, id, (bytes, kind), work).await
+            let bytes = bytes_of(&request);
+            within(&connection, &budget, id, (bytes, kind), inner.call(request)).await
         }
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let (inner, budget) = (self.inner.clone(), self.budget.clone());
         async move {
-            // Its calls are made one after the other, and answered together.
-            let calls: Vec<_> = batch.iter().filter_map(|entry| entry.as_ref().ok().and_then(as_call)).collect();
-            let found = calls.iter().find_map(|call| connection(call.extensions()));
-            let bytes = calls.iter().map(|call| call.params.as_ref().map_or(0, |params| params.get().len())).sum();
+            let entries: Vec<_> = batch.iter().filter_map(|entry| entry.as_ref().ok()).collect();
+            let found = entries.iter().find_map(|entry| connection(entry.extensions()));
+            let bytes = entries.iter().filter_map(|entry| as_call(entry)).map(bytes_of).sum();
             let Some(connection) = found else { return inner.batch(batch).await };
-            let work = || inner.batch(batch);
-            within(&connection, &budget, Id::Null, (bytes, Kind::Batch), work).await
+            let _busy = connection.busy();
+            let Ok(_call) = connection.calls.try_acquire() else { return too_many_calls(Id::Null) };
+            let Ok(_long_request) = budget.lend_request(&connection, bytes) else { return too_long_requests(Id::Null) };
+            let (response, lent) = in_turn(&inner, &connection, &budget, batch).await;
+            connection.owes(response.as_ref().len(), lent);
+            response
         }
     }
 
@@ -169,8 +183,54 @@ fn as_call<'a, 'b>(entry: &'b BatchEntry<'a>) -> Option<&'b Request<'a>> {
     }
 }
 
+fn bytes_of(call: &Request<'_>) -> usize {
+    call.params.as_ref().map_or(0, |params| params.get().len())
+}
+
 fn connection(extensions: &jsonrpsee::Extensions) -> Option<Arc<Connection>> {
     extensions.get::<Arc<Connection>>().cloned()
+}
+
+/// Makes the calls of a batch one after the other. Those with long answers come last, in whatever place they are: what is
+/// lent to a long answer is lent until the batch is answered, and the others may wait for minutes.
+async fn in_turn<S: RpcServiceT<MethodResponse = MethodResponse, NotificationResponse = MethodResponse>>(
+    inner: &S,
+    connection: &Connection,
+    budget: &Budget,
+    batch: Batch<'_>,
+) -> (MethodResponse, Option<OwnedSemaphorePermit>) {
+    let is_long =
+        |entry: &BatchEntry<'_>| as_call(entry).is_some_and(|call| Kind::of(call.method_name()) == Kind::Long);
+    let (last, first): (Vec<_>, Vec<_>) = batch.into_iter().partition(|entry| entry.as_ref().is_ok_and(is_long));
+    let mut responses = BatchResponseBuilder::new_with_limit(budget.max_answer);
+    let mut lent = None;
+    for entry in first.into_iter().chain(last) {
+        let response = match entry {
+            Ok(BatchEntry::Call(call)) => {
+                let kind = Kind::of(call.method_name());
+                if kind == Kind::Long && lent.is_none() {
+                    lent = budget.answers.clone().acquire_owned().await.ok();
+                }
+                limited(connection, budget, kind, inner.call(call)).await
+            }
+            Ok(BatchEntry::Notification(notification)) => {
+                inner.notification(notification).await;
+                continue;
+            }
+            Err(error) => {
+                let (error, id) = error.into_parts();
+                MethodResponse::error(id, error)
+            }
+        };
+        if let Err(too_long) = responses.append(response) {
+            return (too_long, lent);
+        }
+    }
+    let response = match responses.is_empty() {
+        true => MethodResponse::notification(),
+        false => MethodResponse::from_batch(responses.finish()),
+    };
+    (response, lent)
 }
 
 /// Does the work of a call, unless its connection has too much under way.
@@ -179,44 +239,43 @@ async fn within<F: Future<Output = MethodResponse>>(
     budget: &Budget,
     id: Id<'static>,
     (bytes, kind): (usize, Kind),
-    work: impl FnOnce() -> F,
+    work: F,
 ) -> MethodResponse {
     let _busy = connection.busy();
-    let (response, lent) = perform(connection, budget, id, (bytes, kind), work).await;
+    let Ok(_call) = connection.calls.try_acquire() else { return too_many_calls(id) };
+    let Ok(_long_request) = budget.lend_request(connection, bytes) else { return too_long_requests(id) };
+    let lent = if kind == Kind::Long { budget.answers.clone().acquire_owned().await.ok() } else { None };
+    let response = limited(connection, budget, kind, work).await;
     // The answer to a subscription is on its way already.
-    if response.is_method_call() || response.is_batch() {
+    if response.is_method_call() {
         connection.owes(response.as_ref().len(), lent);
     }
     response
 }
 
-/// The answer to a call, and what is lent to it.
-async fn perform<F: Future<Output = MethodResponse>>(
+/// Does the work of a call when it is its turn.
+async fn limited<F: Future<Output = MethodResponse>>(
     connection: &Connection,
     budget: &Budget,
-    id: Id<'static>,
-    (bytes, kind): (usize, Kind),
-    work: impl FnOnce() -> F,
-) -> (MethodResponse, Option<OwnedSemaphorePermit>) {
-    let Ok(_call) = connection.calls.try_acquire() else {
-        return (busy(id, "too many calls are under way on this connection"), None);
+    kind: Kind,
+    work: F,
+) -> MethodResponse {
+    let _turn = if kind == Kind::Submission { connection.submissions.acquire().await.ok() } else { None };
+    let _read = match kind {
+        Kind::Lookup => connection.reads.acquire().await.ok(),
+        Kind::Scan | Kind::Long => connection.scans.acquire().await.ok(),
+        Kind::Short | Kind::Submission => None,
     };
-    // Over HTTP, it was asked before the request was read.
-    let long_request = match connection.is_session() && bytes > SMALL_REQUEST {
-        true => match budget.bytes.clone().try_acquire_many_owned(Budget::cost(bytes)) {
-            Ok(permit) => Some(permit),
-            Err(_) => return (busy(id, "too many long requests are under way"), None),
-        },
-        false => None,
-    };
-    let turn = if kind.submits() { connection.submissions.acquire().await.ok() } else { None };
-    let read = if kind.reads() { connection.reads.acquire().await.ok() } else { None };
-    let lent = if kind.is_long() { budget.answers.clone().acquire_owned().await.ok() } else { None };
-    // A batch may wait for something, which no other may have to wait for.
-    let writing = if kind == Kind::Long { budget.writing.acquire().await.ok() } else { None };
-    let response = work().await;
-    drop((long_request, turn, read, writing));
-    (response, lent)
+    let _writing = if kind == Kind::Long { budget.writing.acquire().await.ok() } else { None };
+    work.await
+}
+
+fn too_many_calls(id: Id<'static>) -> MethodResponse {
+    busy(id, "too many calls are under way on this connection")
+}
+
+fn too_long_requests(id: Id<'static>) -> MethodResponse {
+    busy(id, "too many long requests are under way")
 }
 
 fn busy(id: Id<'static>, reason: &str) -> MethodResponse {

@@ -31,7 +31,7 @@ const MAX_CALLS: usize = 64;
 const MAX_SUBMISSIONS: usize = 4;
 
 /// Of them, calls that look into the store: so few that whoever asks for thousands waits behind itself, and not everybody
-/// behind it.
+/// behind it. Whole blocks are read one at a time.
 const MAX_READS: usize = 4;
 
 /// Calls that are under way or whose answers are not taken, before no further calls are read: more than may be under way,
@@ -44,12 +44,16 @@ const MAX_OWED: u64 = 1024 * 1024;
 /// How long a client may take nothing while there is something for it, and how long it may take for an answer.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
 
+/// The same while others wait for what it holds.
+const CROWDED_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
 /// What is known of a connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) calls: Semaphore,
     pub(super) submissions: Semaphore,
     pub(super) reads: Semaphore,
+    pub(super) scans: Semaphore,
     busy: AtomicUsize,
     closed: AtomicBool,
     /// Whether it is a WebSocket.
@@ -81,6 +85,7 @@ impl Connection {
             calls: Semaphore::new(MAX_CALLS),
             submissions: Semaphore::new(MAX_SUBMISSIONS),
             reads: Semaphore::new(MAX_READS),
+            scans: Semaphore::new(1),
             busy: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             session: AtomicBool::new(false),
@@ -101,10 +106,11 @@ impl Connection {
         (self.busy.load(Relaxed) == 0).then(|| self.traffic().last)
     }
 
-    /// Whether its client takes nothing, or too slowly.
-    pub(super) fn is_stuck(&self) -> bool {
+    /// Whether its client takes nothing, or too slowly; what that is depends on whether others wait for what it holds.
+    pub(super) fn is_stuck(&self, is_crowded: bool) -> bool {
         let traffic = self.traffic();
-        let (nothing, slowly) = PATIENCE;
+        let is_crowded = is_crowded && traffic.answers.iter().any(|(_, _, lent)| lent.is_some());
+        let (nothing, slowly) = if is_crowded { CROWDED_PATIENCE } else { PATIENCE };
         let oldest = traffic.answers.front().map(|(_, since, _)| *since);
         traffic.stalled.is_some_and(|since| since.elapsed() > nothing)
             || oldest.is_some_and(|since| since.elapsed() > slowly)

@@ -47,6 +47,11 @@ impl Gate {
         Self { hosts, budget }
     }
 
+    /// Whether others wait for a long answer that is under way.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.budget.is_crowded()
+    }
+
     /// Why a request that came in at this address is none of a client of this peer.
     pub(super) fn refusal<B>(&self, request: &HttpRequest<B>, at: IpAddr) -> Option<HttpResponse> {
         let Some(authority) = Authority::from_http_request(request) else { return Some(response::malformed()) };
@@ -107,7 +112,7 @@ mod tests {
     use super::*;
 
     fn status(headers: &[(&str, &str)], at: &str) -> Option<u16> {
-        let gate = Gate::new(&["Peer.Example".to_string()], Budget::new());
+        let gate = Gate::new(&["Peer.Example".to_string()], Budget::new(1 << 20));
         let mut request = HttpRequest::builder().method("POST").uri("/");
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -10,7 +10,7 @@ mod server;
 use std::{convert::Infallible, sync::Arc};
 
 use dtn_api::{
-    ApiServer, BEHIND, BUSY, BlockView, CertifiedHeader, MAX_SUBMITTED, Status, SubmitOutcome, UNAVAILABLE,
+    ApiServer, BEHIND, BUSY, BlockView, CertifiedHeader, MAX_SUBMITTED, SILENT, Status, SubmitOutcome, UNAVAILABLE,
     Verification,
 };
 use dtn_primitives::{
@@ -40,6 +40,7 @@ pub(crate) fn unavailable(error: NodeError) -> ErrorObjectOwned {
         NodeError::Behind(height) => {
             ErrorObjectOwned::owned(BEHIND, error.to_string(), Some(serde_json::json!({ "height": height })))
         }
+        NodeError::Silent => ErrorObjectOwned::owned(SILENT, error.to_string(), None::<()>),
         error => ErrorObjectOwned::owned(UNAVAILABLE, error.to_string(), None::<()>),
     }
 }

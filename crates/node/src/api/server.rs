@@ -125,14 +125,15 @@ impl ApiListener {
             TcpListener::from_std(self.listener).map_err(failed)?
         };
         let (stop, handle) = stop_channel();
-        let budget = Budget::new();
         let max_block = node.reader().genesis().max_block_bytes;
+        let max_answer = u32::try_from(max_block.saturating_mul(JSON_FACTOR)).unwrap_or(u32::MAX);
+        let budget = Budget::new(max_answer as usize);
         let calls = node.clone().into_rpc();
         let without_subscriptions = without_subscriptions(calls.clone());
         let service = |max_request, methods: Methods| {
             let config = ServerConfig::builder()
                 .max_request_body_size(max_request)
-                .max_response_body_size(u32::try_from(max_block.saturating_mul(JSON_FACTOR)).unwrap_or(u32::MAX))
+                .max_response_body_size(max_answer)
                 .set_message_buffer_capacity(MAX_BUFFERED)
                 .max_subscriptions_per_connection(MAX_SUBSCRIPTIONS)
                 .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
@@ -227,7 +228,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = round.tick() => {
-                seats.close_stuck();
+                seats.close_stuck(shared.gate.is_crowded());
                 continue;
             }
             () = &mut stopped => return,
@@ -371,9 +372,9 @@ impl Seats {
     }
 
     /// Ends the connections whose clients do not take their answers.
-    fn close_stuck(&self) {
+    fn close_stuck(&self, is_crowded: bool) {
         let taken = lock(&self.taken);
-        taken.by_arrival.values().filter(|(_, it)| it.is_stuck()).for_each(|(_, it)| it.close());
+        taken.by_arrival.values().filter(|(_, it)| it.is_stuck(is_crowded)).for_each(|(_, it)| it.close());
     }
 }
 

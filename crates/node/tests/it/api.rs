@@ -166,6 +166,41 @@ async fn connections_that_ask_as_much_as_they_may_take_no_place_from_one_that_as
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn batches_that_wait_keep_no_long_answer_from_others_whatever_else_is_in_them() {
+    let cluster = Cluster::start(4).await;
+    finalize(&cluster, 0, data(&cluster, 50, 0, 10)).await;
+    let address = api(&cluster, 0);
+    let long = r#"{"jsonrpc":"2.0","id":1,"method":"dtn_block","params":[1]}"#;
+    let waits = |number: usize| {
+        let hash = B256::left_padding_from(&(number + 1).to_be_bytes());
+        format!(r#"{{"jsonrpc":"2.0","id":2,"method":"dtn_reply","params":["{hash}",60000]}}"#)
+    };
+    let post = |number: usize| {
+        let body = format!("[{long},{}]", waits(number));
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let posts: Vec<_> = (0..40).map(post).collect();
+    let greedy = posts.iter().map(|post| raw(address, post));
+    let modest = async {
+        // All of them have come and wait.
+        let metrics = "GET /metrics HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\n\r\n";
+        for nonce in 1.. {
+            finalize(&cluster, 0, data(&cluster, 50, nonce, 10)).await;
+            if raw(address, metrics).await.contains(&format!("dtn_pending_waiters {}\n", posts.len())) {
+                break;
+            }
+        }
+        assert!(cluster.client(0).block(1).await.unwrap().is_some());
+    };
+    tokio::select! {
+        _ = join_all(greedy) => panic!("they wait"),
+        () = async { timeout(PATIENCE, modest).await.unwrap() } => {}
+    }
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn batches_are_bounded() {
     let cluster = Cluster::start(4).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"dtn_rounds"}"#;
