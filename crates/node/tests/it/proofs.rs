@@ -23,8 +23,8 @@ use libp2p::{StreamProtocol, swarm::dial_opts::DialOpts};
 
 use crate::common::*;
 
-const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
-const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/7");
+const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/8");
+const PROOF: StreamProtocol = StreamProtocol::new("/dtn/proof/8");
 
 /// The least that is not undone by the verifier.
 const STEPS: u64 = 2_100;

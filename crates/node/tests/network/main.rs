@@ -32,7 +32,7 @@ use tokio::{
 
 use common::*;
 
-const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/7");
+const LINK: StreamProtocol = StreamProtocol::new("/dtn/link/8");
 
 /// The engine's tag, in a frame about consensus.
 const PBFT: u8 = 0;
