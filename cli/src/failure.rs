@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use dtn_client::ClientError;
 use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
+use dtn_report::text::reason;
 use dtn_settlement::{
     abi::CallError,
     connection::{AnvilError, ConnectError, ReadError},
@@ -28,15 +29,15 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
         let said = if as_json { output::json(quote) } else { output::line(quote) };
         return said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let (reason, hint) = (output::reason(error), hint(error));
+    let (told, hint) = (reason(error.as_ref()), hint(error));
     match &hint {
-        Some(hint) => output::note(format_args!("error: {reason}; {hint}")),
-        None => output::note(format_args!("error: {reason}")),
+        Some(hint) => output::note(format_args!("error: {told}; {hint}")),
+        None => output::note(format_args!("error: {told}")),
     }
     // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
     if as_json && !output::has_printed_json() {
         let (code, data) = code(error);
-        let failure = json!({ "error": { "code": code, "message": reason, "hint": hint, "data": data } });
+        let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": data } });
         // Who does not read it has been told all the same.
         output::json(&failure).ok();
     }

@@ -72,19 +72,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
 }
 
-/// What went wrong, with its causes. A cause that the message before it has told already is not told again.
-pub(crate) fn reason(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.ends_with(&cause) {
-            told += &format!(": {cause}");
-        }
-    }
-    told
-}
-
 /// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
 pub(crate) fn date(seconds: u64) -> String {
     const YEAR_10000: u64 = 253_402_300_800;
@@ -106,8 +93,6 @@ pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBa
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
 
     #[test]
@@ -125,16 +110,5 @@ mod tests {
         for late in [253_402_300_800, 1 << 40, u64::MAX] {
             assert!(date(late).contains(&late.to_string()));
         }
-    }
-
-    #[test]
-    fn an_error_whose_message_has_its_cause_is_told_once() {
-        use dtn_settlement::keystore::KeyInfo;
-
-        let absent = KeyInfo::at("/no/such/key".as_ref()).map_err(anyhow::Error::from);
-        let told = reason(&absent.context("no backup was made").expect_err("absent"));
-        assert_eq!(told.matches("No such file").count(), 1, "{told}");
-        assert!(told.starts_with("no backup was made: /no/such/key: "), "{told}");
-        assert_eq!(reason(&anyhow::anyhow!("cause").context("what")), "what: cause");
     }
 }

@@ -182,17 +182,3 @@ impl TestbedError {
         move |source| Self::Path { what, path, source }
     }
 }
-
-/// What went wrong, with its causes.
-pub(crate) fn reason(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_told = cause.to_string();
-        if !told.ends_with(&cause_told) {
-            told += &format!(": {cause_told}");
-        }
-        next = cause.source();
-    }
-    told
-}

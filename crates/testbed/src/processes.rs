@@ -4,12 +4,12 @@ use std::{process::Child, time::Duration};
 
 use dtn_api::Status;
 use dtn_peer::{ConfigError, PeerHome, hold::Holder};
+use dtn_report::text::reason;
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Result, TestbedError,
-    error::reason,
     home::Home,
     service::{Service, stop},
     survey::{Found, Survey},
