@@ -92,7 +92,6 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/settlement/tests/it/aow.rs every_refusal_is_told_by_its_name", 95),
     ("crates/simulator/src/world/mod.rs new", 103),
     ("crates/simulator/src/world/mod.rs work", 75),
-    ("crates/testbed/src/init.rs make", 106),
     ("crates/testbed/src/processes.rs start_missing", 75),
     ("tests/it/errors.rs the_distributor_says_why_it_refuses", 131),
     ("tests/it/errors.rs the_registry_says_why_it_refuses", 95),
