@@ -6,12 +6,16 @@
 use std::{
     fmt::Display,
     io::{self, ErrorKind, Write},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
-use dtn_report::{Table, text};
+use dtn_report::{Progress, Table, text};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a line or several, for people.
@@ -82,12 +86,27 @@ pub(crate) fn date(seconds: u64) -> String {
 }
 
 /// A bar on standard error, invisible where that is no terminal.
-pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
-    let bar = indicatif::ProgressBar::new(length).with_prefix(what);
+pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
+    let bar = ProgressBar::new(length).with_prefix(what);
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+/// Shows how far a measurement is, by a bar for each of its stages.
+pub(crate) fn bars() -> impl Fn(Progress) + Sync {
+    let current = Mutex::new(ProgressBar::hidden());
+    move |progress| {
+        let mut bar = current.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Stage { what, parts } => *bar = self::progress(parts, what),
+            Progress::Part => bar.inc(1),
+            Progress::Parts(done) => bar.set_position(done),
+            Progress::About(what) => bar.set_message(what),
+            Progress::Over => bar.finish_and_clear(),
+        }
     }
 }
 

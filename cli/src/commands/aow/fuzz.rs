@@ -18,13 +18,13 @@ use dtn_aow::{
     mutation::{Fields, Mutation},
     verify,
 };
+use dtn_bench::{peak_memory, threads};
 use dtn_peer::files;
 use dtn_primitives::B256;
 use dtn_report::{Table, left, right, units};
 use serde::{Deserialize, Serialize};
 
-use super::prove::thread_count;
-use crate::{commands::bench::peak_memory, output};
+use crate::output;
 
 /// Steps of the proofs that are tampered with.
 const STEPS: [u64; 5] = [2049, 3000, 4096, 9000, 1 << 16];
@@ -91,7 +91,7 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     ensure!(state.done == 0 || state.seed == fuzz.seed, "the file is of seed {}: give that one", state.seed);
     state.seed = fuzz.seed;
     let (statements, proofs) = originals()?;
-    let threads = thread_count(fuzz.threads);
+    let threads = threads(fuzz.threads);
     let bar = output::progress(fuzz.proofs, "proofs");
     bar.set_position(state.done);
     let (began, before) = (Instant::now(), state.done);

@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use anyhow::Result;
 use dtn_api::FinalizedBlock;
-use dtn_client::{Follower, News};
+use dtn_client::{FollowError, Follower, News};
 use tokio::time::Instant;
 
 use super::load::{Commit, Load};
+use crate::{BenchError, Result};
 
 /// Notes when the transactions of a load were done, as final blocks come. Runs until it is dropped.
 pub(crate) async fn follow(follower: Follower<'_>, load: &Load) -> Result<()> {
@@ -17,7 +17,10 @@ pub(crate) async fn follow(follower: Follower<'_>, load: &Load) -> Result<()> {
         }
         Ok::<_, Infallible>(())
     };
-    Ok(follower.run(tell).await?)
+    follower.run(tell).await.map_err(|error| match error {
+        FollowError::Gone(height) => BenchError::Gone(height),
+        FollowError::Told(never) => match never {},
+    })
 }
 
 fn note(FinalizedBlock { certificate, transactions, .. }: &FinalizedBlock, load: &Load) {

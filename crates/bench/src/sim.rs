@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use clap::Args;
-use dtn_report::{Table, right, units};
+use dtn_report::{Progress, Table, Tell, right, units};
 use dtn_simulator::{Latency, Scenario, Signatures, Verdict, play};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use super::machine;
-use crate::output;
+use crate::{BenchError, Result, machine};
 
 /// How long each size is repeated at least, and how often at least.
 const MEASURED_FOR: Duration = Duration::from_secs(1);
@@ -21,61 +18,49 @@ const RUNS: usize = 5;
 const TOOL_MS: [(usize, f64); 7] =
     [(4, 0.7), (16, 8.1), (32, 32.5), (50, 108.0), (64, 201.0), (128, 2304.0), (256, 45_687.0)];
 
-/// Measure the simulator.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  dtn-cli bench sim
-  dtn-cli bench sim --nodes 4,1000 --real-signatures --json
-
-The normal case of PBFT, one block of 100 transactions until all replicas have decided it, under a delay of N(250, 50) ms,
-on one thread. The keys of a size are derived before it is measured.")]
-pub(crate) struct Sim {
-    /// Networks of these sizes
-    #[arg(long, value_delimiter = ',', default_values_t = [4, 16, 32, 50, 64, 128, 256, 512, 1000])]
-    nodes: Vec<usize>,
-    /// Compute signatures instead of counting them
-    #[arg(long)]
-    real_signatures: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// A size and what it took.
 #[derive(Debug, Serialize)]
-struct Row {
-    nodes: usize,
-    messages: u64,
-    events: u64,
-    runs: usize,
+pub struct Row {
+    /// How many replicas.
+    pub nodes: usize,
+    /// What they sent.
+    pub messages: u64,
+    /// What happened in all.
+    pub events: u64,
+    /// How often it was run.
+    pub runs: usize,
     /// The median of the runs.
-    ms: f64,
-    events_per_second: f64,
+    pub ms: f64,
+    /// Events a second of such a run.
+    pub events_per_second: f64,
     /// What this process held after the last of them.
-    resident_bytes: Option<u64>,
+    pub resident_bytes: Option<u64>,
     /// What the other simulator takes.
-    tool_ms: Option<f64>,
+    pub tool_ms: Option<f64>,
 }
 
-pub(crate) fn run(bench: &Sim) -> Result<()> {
-    let bar = output::progress(bench.nodes.len() as u64, "sizes");
+/// Measures networks of these sizes, with signatures that are computed or counted.
+pub fn measure(sizes: &[usize], real: bool, tell: Tell<'_>) -> Result<Vec<Row>> {
+    tell(Progress::Stage { what: "sizes", parts: sizes.len() as u64 });
     let mut rows = Vec::new();
-    for nodes in &bench.nodes {
-        rows.push(measure(*nodes, bench.real_signatures)?);
-        bar.inc(1);
+    for nodes in sizes {
+        rows.push(one(*nodes, real)?);
+        tell(Progress::Part);
     }
-    bar.finish_and_clear();
-    if bench.json { output::json(&rows) } else { output::line(table(&rows, bench.real_signatures)) }
+    tell(Progress::Over);
+    Ok(rows)
 }
 
-fn measure(nodes: usize, real: bool) -> Result<Row> {
+fn one(nodes: usize, real: bool) -> Result<Row> {
     let mut scenario = Scenario { n: nodes, seed: 7, ..Scenario::default() };
     let (mean, deviation) = (Duration::from_millis(250), Duration::from_millis(50));
     scenario.links.latency = Some(Latency::Normal { mean, deviation });
     scenario.signatures = if real { Signatures::Real } else { Signatures::Counted };
     scenario.check()?;
     let report = play(&scenario);
-    ensure!(report.verdict == Verdict::Pass, "{nodes} replicas: {}", report.verdict);
+    if report.verdict != Verdict::Pass {
+        return Err(BenchError::Undecided { nodes, verdict: report.verdict.to_string() });
+    }
     let (began, mut times) = (Instant::now(), Vec::new());
     while times.len() < RUNS || began.elapsed() < MEASURED_FOR {
         let began = Instant::now();
@@ -96,7 +81,8 @@ fn measure(nodes: usize, real: bool) -> Result<Row> {
     })
 }
 
-fn table(rows: &[Row], real: bool) -> Table {
+/// As people read them.
+pub fn table(rows: &[Row], real: bool) -> Table {
     let columns = ["replicas", "messages", "events", "ms", "events a second", "memory", "Tool, ms", "times as fast"];
     let signatures = if real { "real" } else { "counted" };
     let mut table = Table::new(format!("PBFT's normal case, one thread, signatures {signatures}"), columns.map(right));

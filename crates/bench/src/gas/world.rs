@@ -6,7 +6,6 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anyhow::{Context as _, Result, ensure};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::{
     Bytes, Certificate, Claim, FinalizedResult, Genesis, Header, Order, Payload, SecretKey, Solution, Transaction,
@@ -21,6 +20,8 @@ use dtn_settlement::{
     gas_ledger::GasLedger,
     multisig::{Multisig, WalletTransaction},
 };
+
+use crate::{BenchError, Result};
 
 const ETHER: u64 = 1_000_000_000_000_000_000;
 
@@ -48,7 +49,9 @@ impl World {
         let chain = Chain::connect(&Network { poll_interval_ms: 10, ..Network::local(endpoint) }).await?;
         let key = |byte: u8| Ok(SecretKey::from_bytes(&[byte; 32])?);
         let validators = sorted((1..=validators).map(key).collect::<Result<_>>()?);
-        let owners = (1..=5).map(|index| dev_key(index).context("anvil has ten keys")).collect::<Result<_>>()?;
+        let owners = (1..=5)
+            .map(|index| dev_key(index).ok_or(BenchError::Missing("anvil has ten keys")))
+            .collect::<Result<_>>()?;
         let owners = sorted(owners);
         let genesis = Genesis {
             version: dtn_primitives::VERSION,
@@ -62,8 +65,11 @@ impl World {
         };
         let accounts: Vec<_> = owners.iter().map(SecretKey::address).collect();
         let plan = DeployPlan::new(&genesis, Some(accounts), Some(3))?;
-        let payer =
-            Account::new(chain.clone(), dev_key(0).context("anvil has ten keys")?, GasLedger::new(folder.join("gas")));
+        let payer = Account::new(
+            chain.clone(),
+            dev_key(0).ok_or(BenchError::Missing("anvil has ten keys"))?,
+            GasLedger::new(folder.join("gas")),
+        );
         let deployment = deploy(&payer, &plan, |_| ()).await?;
         let (at, ether) = (deployment.addresses, U256::from(ETHER));
         top_up(&payer, at.distributor, ether).await?;
@@ -89,8 +95,8 @@ impl World {
 
     /// Sends a call from an account that is no part of anything.
     pub(super) async fn send(&self, call: &Call) -> Result<u64> {
-        let stranger = self.account(&dev_key(9).context("anvil has ten keys")?);
-        stranger.send(call).await?.gas_used.context("there is no receipt")
+        let stranger = self.account(&dev_key(9).ok_or(BenchError::Missing("anvil has ten keys"))?);
+        stranger.send(call).await?.gas_used.ok_or(BenchError::Missing("there is no receipt"))
     }
 
     /// Creates a contract by the deployment proxy. Gives its address and the gas.
@@ -99,18 +105,20 @@ impl World {
         let data = [salt.as_slice(), init_code].concat().into();
         let call = Call { data, to: DEPLOYER, ..Call::transfer("constructor", DEPLOYER, U256::ZERO) };
         let gas = self.send(&call).await?;
-        ensure!(self.chain.has_code(address).await?, "nothing was created at {address}");
-        Ok((address, gas))
+        match self.chain.has_code(address).await? {
+            true => Ok((address, gas)),
+            false => Err(BenchError::NotCreated(address)),
+        }
     }
 
     /// What it costs to deploy a wallet of so many owners.
     pub(super) async fn deploy_wallet(&self, owners: u64) -> Result<u64> {
         let owners = (0..owners).map(|index| self.fresh(10_000 + index)).collect();
         let plan = DeployPlan::new(&self.genesis, Some(owners), Some(3))?;
-        let payer = self.account(&dev_key(9).context("anvil has ten keys")?);
+        let payer = self.account(&dev_key(9).ok_or(BenchError::Missing("anvil has ten keys"))?);
         let deployed = deploy(&payer, &plan, |_| ()).await?;
         let wallet = deployed.contracts.iter().find(|contract| contract.address == deployed.addresses.multisig);
-        wallet.and_then(|wallet| wallet.gas_used).context("the wallet was there")
+        wallet.and_then(|wallet| wallet.gas_used).ok_or(BenchError::Missing("the wallet was there"))
     }
 
     /// Proposes, confirms once, and executes with the third confirmation. Gives the gas of each.
@@ -137,8 +145,8 @@ impl World {
         for owner in &self.owners[..signatures] {
             signed.sign(owner);
         }
-        let sender = self.account(&dev_key(9).context("anvil has ten keys")?);
-        self.multisig.execute_signed(&sender, &signed).await?.gas_used.context("there is no receipt")
+        let sender = self.account(&dev_key(9).ok_or(BenchError::Missing("anvil has ten keys"))?);
+        self.multisig.execute_signed(&sender, &signed).await?.gas_used.ok_or(BenchError::Missing("there is no receipt"))
     }
 
     /// A block with these results that a quorum of the validators has made final.
@@ -162,14 +170,14 @@ impl World {
         };
         let voters = self.validators.iter().take(set.quorum());
         let vote = |key: &SecretKey| {
-            let index = set.index_of(key.address()).context("a validator")?;
+            let index = set.index_of(key.address()).ok_or(BenchError::Missing("a validator"))?;
             Ok(Vote::sign(VoteKind::Commit, (0, 0, height), header.hash(), index, key, &domain))
         };
         let votes = voters.map(vote).collect::<Result<Vec<_>>>()?;
-        let certificate = Certificate::from_votes(&votes).context("there are votes")?;
+        let certificate = Certificate::from_votes(&votes).ok_or(BenchError::Missing("there are votes"))?;
         let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
         let finalized = |(index, (result, solution))| {
-            let proof = merkle::proof(&leaves, index).context("it is in the tree")?;
+            let proof = merkle::proof(&leaves, index).ok_or(BenchError::Missing("it is in the tree"))?;
             let (header, certificate) = (header.clone(), certificate.clone());
             Ok(FinalizedResult { header, certificate, result, proof, solution })
         };
@@ -193,7 +201,7 @@ impl World {
         let puzzle = Puzzle::new(domain.network_id, race, id, worker, expected_hashes)?;
         // One thread finds the same nonce every time, so that the figures are the same.
         let found = mine(&puzzle, 0..=u64::MAX, NonZeroUsize::MIN, &Cancel::new()).solution;
-        let found = found.context("there are enough nonces")?;
+        let found = found.ok_or(BenchError::Missing("there are enough nonces"))?;
         let claim = Claim {
             order: id,
             race,
@@ -212,7 +220,8 @@ impl World {
 
     /// Posts a block to the registry.
     pub(super) async fn finalize(&self, block: &[FinalizedResult]) -> Result<u64> {
-        let FinalizedResult { header, certificate, .. } = block.first().context("the block has no results")?;
+        let FinalizedResult { header, certificate, .. } =
+            block.first().ok_or(BenchError::Missing("the block has no results"))?;
         let call = ResultRegistry::finalizeCall {
             header: header.into(),
             view_: certificate.view,
@@ -224,6 +233,6 @@ impl World {
     /// Pays the results of a block.
     pub(super) async fn pay(&self, block: &[FinalizedResult]) -> Result<[u64; 3]> {
         let transaction = WalletTransaction::payout(self.deployment.addresses.distributor, block);
-        self.settle(transaction.context("the block has no results")?).await
+        self.settle(transaction.ok_or(BenchError::Missing("the block has no results"))?).await
     }
 }

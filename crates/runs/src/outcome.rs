@@ -14,86 +14,114 @@ use super::mining::Mining;
 
 /// The figures of a run.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Outcome {
+pub struct Outcome {
+    /// What the scenario says of itself.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) about: String,
-    pub(crate) nodes: usize,
-    quorum: usize,
-    pub(crate) seed: u64,
-    pub(crate) verdict: String,
+    pub about: String,
+    /// How many replicas.
+    pub nodes: usize,
+    /// How many of them are a quorum.
+    pub quorum: usize,
+    /// What chance was decided by.
+    pub seed: u64,
+    /// How it ended.
+    pub verdict: String,
     /// Of a run that does not pass: where it went wrong.
-    pub(crate) offence: Option<Place>,
+    pub offence: Option<Place>,
     /// Of everything that happened.
-    pub(crate) digest: String,
-    pub(crate) events: u64,
+    pub digest: String,
+    /// How many things happened.
+    pub events: u64,
     /// What the simulation took on this machine.
-    pub(crate) wall_ms: f64,
-    pub(crate) view_timeout_ms: f64,
+    pub wall_ms: f64,
+    /// How long a view lasts without a decision.
+    pub view_timeout_ms: f64,
     /// The highest view in which something was decided.
-    pub(crate) view: u64,
+    pub view: u64,
     /// How often a correct replica left a view.
-    pub(crate) view_changes: u64,
-    /// From the client's request until the first and the last correct replica had decided the last block.
-    decided_first_ms: Option<f64>,
-    pub(crate) decided_all_ms: Option<f64>,
+    pub view_changes: u64,
+    /// From the client's request until the first correct replica had decided the last block.
+    pub decided_first_ms: Option<f64>,
+    /// Until the last had.
+    pub decided_all_ms: Option<f64>,
     /// Until the client was convinced of all blocks.
-    pub(crate) replied_ms: Option<f64>,
+    pub replied_ms: Option<f64>,
     /// From handing in or finding a block until a correct replica had decided it: over all blocks and correct replicas.
-    pub(crate) decision_ms: Option<Quantiles>,
+    pub decision_ms: Option<Quantiles>,
     /// From handing in a request until f + 1 correct replicas had decided it, where each is a transaction of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_ms: Option<Quantiles>,
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-    pub(crate) by_kind: BTreeMap<&'static str, Kinds>,
+    pub request_ms: Option<Quantiles>,
+    /// What was sent: how many messages.
+    pub messages: u64,
+    /// And how many bytes.
+    pub bytes: u64,
+    /// The same by the kind of message.
+    pub by_kind: BTreeMap<&'static str, Kinds>,
     /// Rounds of messages until the first block was decided: order, pre-prepare, prepare, commit, if all was well.
-    rounds: Option<u32>,
+    pub rounds: Option<u32>,
     /// The virtual time of the whole run.
-    elapsed_ms: f64,
-    replicas: Vec<Replica>,
+    pub elapsed_ms: f64,
+    /// The part of each.
+    pub replicas: Vec<Replica>,
     /// Bytes that left their senders in each 10 ms in which any did: when those begin, in ms, and how many.
-    bytes_over_time: Vec<(u64, u64)>,
-    faults_found: u64,
-    evidence: usize,
-    signatures: String,
+    pub bytes_over_time: Vec<(u64, u64)>,
+    /// How many faults the replicas found in what they were sent.
+    pub faults_found: u64,
+    /// How often they can show that somebody contradicted itself.
+    pub evidence: usize,
+    /// How signatures were made, and at which cost.
+    pub signatures: String,
     /// Where blocks are mined.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mining: Option<Mining>,
+    pub mining: Option<Mining>,
 }
 
 /// Messages of a kind.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Kinds {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
+pub struct Kinds {
+    /// What was sent: how many messages.
+    pub messages: u64,
+    /// And how many bytes.
+    pub bytes: u64,
 }
 
 /// A replica's part.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Replica {
+pub struct Replica {
     /// What it has decided.
-    height: u64,
-    sent_messages: u64,
-    sent_bytes: u64,
-    received_messages: u64,
-    received_bytes: u64,
+    pub height: u64,
+    /// What it sent.
+    pub sent_messages: u64,
+    /// In bytes.
+    pub sent_bytes: u64,
+    /// What it received.
+    pub received_messages: u64,
+    /// In bytes.
+    pub received_bytes: u64,
 }
 
 /// An event.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Place {
-    pub(crate) event: u64,
-    pub(crate) at_ms: f64,
-    pub(crate) what: String,
+pub struct Place {
+    /// Its number.
+    pub event: u64,
+    /// When.
+    pub at_ms: f64,
+    /// What happened.
+    pub what: String,
 }
 
 /// How values spread.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Quantiles {
-    pub(crate) p50: f64,
-    pub(crate) p90: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
+pub struct Quantiles {
+    /// Half are at most this.
+    pub p50: f64,
+    /// Nine in ten are.
+    pub p90: f64,
+    /// All but one in a hundred are.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
 }
 
 impl Quantiles {
@@ -107,22 +135,17 @@ impl Quantiles {
 }
 
 /// Milliseconds of a duration.
-pub(crate) fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// What comes of a scenario: of miners, if it says how they mine, and otherwise of a client and PBFT.
-pub(crate) fn report(scenario: &Scenario) -> Report {
-    dtn_simulator::play(scenario)
-}
-
 /// Plays a scenario.
-pub(crate) fn play(scenario: &Scenario) -> (Outcome, Report) {
-    timed(scenario, || report(scenario))
+pub fn play(scenario: &Scenario) -> (Outcome, Report) {
+    timed(scenario, || dtn_simulator::play(scenario))
 }
 
 /// Plays a scenario and tells what happens.
-pub(crate) fn watch(scenario: &Scenario, observer: &mut dyn FnMut(&Happening)) -> (Outcome, Report) {
+pub fn watch(scenario: &Scenario, observer: &mut dyn FnMut(&Happening)) -> (Outcome, Report) {
     timed(scenario, || dtn_simulator::watch(scenario, observer))
 }
 
@@ -194,22 +217,23 @@ impl Outcome {
     }
 
     /// What was played.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         let protocol = if self.mining.is_some() { "Mined blocks" } else { "PBFT" };
         format!("{protocol}, {} replicas, quorum {}", units::thousands(self.nodes), self.quorum)
     }
 
-    pub(crate) fn passes(&self) -> bool {
+    /// Whether all decided, and alike.
+    pub fn passes(&self) -> bool {
         self.verdict == Verdict::Pass.name()
     }
 
     /// What identifies the run.
-    pub(crate) fn recorded(&self) -> Recorded {
+    pub fn recorded(&self) -> Recorded {
         Recorded { verdict: self.verdict.clone(), events: self.events, digest: self.digest.clone() }
     }
 
     /// One line on how it ended.
-    pub(crate) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         match &self.offence {
             None => self.verdict.clone(),
             Some(Place { event, at_ms, what }) => {
@@ -218,7 +242,8 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn tables(&self) -> String {
+    /// As people read it.
+    pub fn tables(&self) -> String {
         let ms = |value: Option<f64>| value.map_or_else(|| units::NONE.into(), virtual_time);
         let columns = ["first decides", "all decide", "client knows", "p50", "p99", "view", "view changes"];
         let mut run = Table::new(self.title(), [left("verdict")].into_iter().chain(columns.map(right)));
@@ -259,6 +284,28 @@ impl Outcome {
 }
 
 /// A time in milliseconds as people write it.
-pub(crate) fn virtual_time(ms: f64) -> String {
+pub fn virtual_time(ms: f64) -> String {
     units::duration((ms * 1e3) as u64)
+}
+
+/// Several runs side by side.
+pub fn comparison(runs: &[(String, Outcome)]) -> Table {
+    let figures = ["nodes", "all decide", "p50", "p99", "view changes", "messages", "bytes"];
+    let columns = [left("scenario"), left("verdict")].into_iter().chain(figures.map(right));
+    let mut table = Table::new("Runs", columns);
+    for (name, outcome) in runs {
+        let time = |value: Option<f64>| value.map_or_else(|| units::NONE.into(), virtual_time);
+        table.row([
+            name.clone(),
+            outcome.verdict.clone(),
+            units::thousands(outcome.nodes),
+            time(outcome.decided_all_ms),
+            time(outcome.decision_ms.map(|of| of.p50)),
+            time(outcome.decision_ms.map(|of| of.p99)),
+            units::thousands(outcome.view_changes),
+            units::thousands(outcome.messages),
+            units::bytes(outcome.bytes),
+        ]);
+    }
+    table
 }

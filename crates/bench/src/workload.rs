@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, ensure};
 use dtn_primitives::{
     B256, Bytes, Domain, MAX_DATA_ITEMS, MAX_TRANSACTION_BYTES, Payload, SecretKey, Transaction, codec,
 };
 use rand::RngCore;
 
+use crate::{BenchError, Result, machine};
+
 /// What a transaction takes beside its items, at most.
-const OVERHEAD: usize = 128;
+pub(crate) const OVERHEAD: usize = 128;
 
 /// The most bytes of signed transactions that are held in memory.
-const MAX_BYTES: usize = 4 << 30;
+pub(crate) const MAX_BYTES: usize = 4 << 30;
 
 /// What each transaction is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +28,24 @@ pub(crate) struct Shape {
 impl Shape {
     /// Transactions of `size` bytes, each with its own signature.
     pub(crate) fn signed(size: usize) -> Result<Self> {
-        ensure!(
-            (OVERHEAD..=MAX_TRANSACTION_BYTES).contains(&size),
-            "a signed transaction has {OVERHEAD} to {MAX_TRANSACTION_BYTES} bytes, not {size}"
-        );
-        Ok(Self { items: 1, size, opaque: false })
+        match (OVERHEAD..=MAX_TRANSACTION_BYTES).contains(&size) {
+            true => Ok(Self { items: 1, size, opaque: false }),
+            false => Err(BenchError::Size(size)),
+        }
     }
 
     /// Items of `size` bytes that share a signature, as many as fit unless it is said how many.
     pub(crate) fn opaque(size: usize, items: Option<usize>) -> Result<Self> {
         let room = MAX_TRANSACTION_BYTES - OVERHEAD;
-        ensure!((1..=room - 3).contains(&size), "an item has 1 to {} bytes, not {size}", room - 3);
+        if !(1..=room - 3).contains(&size) {
+            return Err(BenchError::ItemSize { most: room - 3, size });
+        }
         let most = (room / (size + 3)).min(MAX_DATA_ITEMS);
         let items = items.unwrap_or(most);
-        ensure!((1..=most).contains(&items), "1 to {most} items of {size} bytes share a signature, not {items}");
-        Ok(Self { items, size, opaque: true })
+        match (1..=most).contains(&items) {
+            true => Ok(Self { items, size, opaque: true }),
+            false => Err(BenchError::Items { most, size, items }),
+        }
     }
 
     /// The encoded size of a transaction, nearly.
@@ -91,15 +95,12 @@ impl Workload {
         domain: &Domain,
         signed: impl Fn() + Sync,
     ) -> Result<Self> {
-        let bytes = count.saturating_mul(shape.transaction_bytes());
-        ensure!(
-            bytes <= MAX_BYTES && u32::try_from(count).is_ok(),
-            "the load would be {count} transactions of {} bytes; at most {MAX_BYTES} bytes are held in memory",
-            shape.transaction_bytes()
-        );
+        let bytes = shape.transaction_bytes();
+        if count.saturating_mul(bytes) > MAX_BYTES || u32::try_from(count).is_err() {
+            return Err(BenchError::TooMuch { count, bytes });
+        }
         let keys: Vec<_> = (0..accounts).map(|_| new_key()).collect();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = count.div_ceil(cores).max(1);
+        let share = count.div_ceil(machine::threads(None)).max(1);
         let sign = |place: usize| {
             let nonce = (place / accounts) as u64;
             let transaction = transaction(shape, nonce, &keys[place % accounts], domain);
@@ -117,8 +118,10 @@ impl Workload {
             places.insert(hash, transactions.len() as u32);
             transactions.push(encoded);
         }
-        ensure!(places.len() == count, "signing failed");
-        Ok(Self { transactions, places })
+        match places.len() == count {
+            true => Ok(Self { transactions, places }),
+            false => Err(BenchError::Missing("signing failed")),
+        }
     }
 
     /// Several transactions in the encoding of a list of them.

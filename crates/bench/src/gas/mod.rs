@@ -1,60 +1,51 @@
-//! `dtn-cli bench gas`: what each step costs on an anvil of its own, by receipts, beside other wallets.
+//! What each step costs on an anvil of its own, by receipts, beside another wallet.
 
 mod safe;
 mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anyhow::{Context as _, Result, ensure};
-use clap::Args;
 use dtn_primitives::{Allotment, Batch, Bytes, Distribution, Earning, Earnings, Payout, Round, U96, WorkResult};
-use dtn_report::{Table, left, right, units};
+use dtn_report::{Progress, Table, Tell, left, right, units};
 use dtn_settlement::{
     bls_keys::BlsKeys,
     connection::{AnvilOptions, start_anvil},
     contracts::{DISTRIBUTOR, RewardDistributor},
     message::{CertificateKind, Content, SignedMessage, bls_key},
-    preflight,
+    preflight::{self, Hardfork},
     rewards::Distributor,
     sender::Call,
 };
 use serde::Serialize;
 
-use crate::output;
+use crate::{BenchError, Result};
 use world::World;
-
-/// Where npm puts the wallet that is measured beside ours.
-const SAFE: &str = "node_modules/@safe-global/safe-smart-account";
-
-/// Measure what each step costs.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  dtn-cli bench gas
-  dtn-cli bench gas --json > gas.json
-
-Every figure is a receipt's, on an anvil that ends with the command: 3 of 5 owners and 4 validators unless said. Safe is
-measured in the same run where npm has installed its contracts (scripts/setup does); the other wallets' figures are cited in
-docs/concepts/benchmarks.md.")]
-pub(crate) struct Gas {
-    /// The folder of the npm package @safe-global/safe-smart-account
-    #[arg(long, value_name = "DIR", default_value = SAFE)]
-    safe: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 /// One figure.
 #[derive(Debug, Serialize)]
-struct Row {
-    what: String,
-    gas: u64,
+pub struct Row {
+    /// The step.
+    pub what: String,
+    /// What it took.
+    pub gas: u64,
     /// What it should cost at most.
-    goal: Option<u64>,
+    pub goal: Option<u64>,
     /// What Safe takes for the same, measured in this run.
-    safe: Option<u64>,
+    pub safe: Option<u64>,
+}
+
+/// What each step costs.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// By the rules of which fork.
+    pub hardfork: Hardfork,
+    /// The steps.
+    pub rows: Vec<Row>,
+    /// Whether Safe was measured too.
+    #[serde(skip)]
+    pub has_safe: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,15 +63,17 @@ impl Rows {
     }
 }
 
-pub(crate) async fn run(args: Gas) -> Result<()> {
-    let bar = output::progress(6, "gas");
+/// Measures every step on a development chain that ends with it, 3 of 5 owners and 4 validators unless the step says
+/// otherwise; beside Safe where `safe` has the npm package with its contracts.
+pub async fn measure(safe: &Path, tell: Tell<'_>) -> Result<Report> {
+    tell(Progress::Stage { what: "gas", parts: 6 });
     let step = |what: &'static str| {
-        bar.inc(1);
-        bar.set_message(what);
+        tell(Progress::Part);
+        tell(Progress::About(what));
     };
     let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
     // For a gas ledger that nobody keeps.
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::tempdir().map_err(BenchError::NoFolder)?;
     let world = World::new(&anvil.endpoint(), folder.path(), 4).await?;
     let mut rows = Rows::default();
 
@@ -95,31 +88,30 @@ pub(crate) async fn run(args: Gas) -> Result<()> {
     step("61 of 90 validators");
     aggregates(&anvil.endpoint(), folder.path(), &mut rows).await?;
     step("Safe");
-    let has_safe = args.safe.is_dir();
+    let has_safe = safe.is_dir();
     if has_safe {
-        safe::measure(&world, &args.safe, &mut rows).await?;
+        safe::measure(&world, safe, &mut rows).await?;
     }
-    bar.finish_and_clear();
+    tell(Progress::Over);
+    Ok(Report { hardfork: preflight::hardfork(&world.chain).await?, rows: rows.0, has_safe })
+}
 
-    let hardfork = preflight::hardfork(&world.chain).await?;
-    if args.json {
-        return output::json(&serde_json::json!({ "hardfork": hardfork, "rows": rows.0 }));
+impl Report {
+    /// As people read it.
+    pub fn table(&self) -> Table {
+        let heads = [left("step"), right("gas"), right("goal"), left(""), right("Safe 1.5")];
+        let mut table = Table::new(format!("Gas by receipts, {} rules", self.hardfork), heads);
+        for Row { what, gas, goal, safe } in &self.rows {
+            let verdict = match goal {
+                Some(goal) if gas > goal => "missed",
+                Some(_) => "kept",
+                None => "",
+            };
+            let shown = |figure: &Option<u64>| figure.map_or(units::NONE.to_string(), units::thousands);
+            table.row([what.clone(), units::thousands(*gas), shown(goal), verdict.to_string(), shown(safe)]);
+        }
+        table
     }
-    let heads = [left("step"), right("gas"), right("goal"), left(""), right("Safe 1.5")];
-    let mut table = Table::new(format!("Gas by receipts, {hardfork} rules"), heads);
-    for Row { what, gas, goal, safe } in &rows.0 {
-        let verdict = match goal {
-            Some(goal) if gas > goal => "missed",
-            Some(_) => "kept",
-            None => "",
-        };
-        let shown = |figure: &Option<u64>| figure.map_or(units::NONE.to_string(), units::thousands);
-        table.row([what.clone(), units::thousands(*gas), shown(goal), verdict.to_string(), shown(safe)]);
-    }
-    if !has_safe {
-        table.note(format!("Safe was not measured: {} is not there; scripts/setup installs it.", args.safe.display()));
-    }
-    output::line(table)
 }
 
 async fn deployments(world: &World, rows: &mut Rows) -> Result<()> {
@@ -210,8 +202,9 @@ async fn certificates(world: &World, rows: &mut Rows) -> Result<()> {
     rows.add("schedule a distribution (propose, confirm, execute)", scheduled.iter().sum(), None);
     let _: serde_json::Value = world.chain.provider().raw_request("evm_increaseTime".into(), (60,)).await?;
     rows.add("activate a distribution", world.send(&distributor.activate(distribution)).await?, None);
-    let earning = *earnings.as_slice().first().context("there are earnings")?;
-    let (earning, proof) = earnings.claim(earning.account, earning.token).context("there are earnings")?;
+    let earning = *earnings.as_slice().first().ok_or(BenchError::Missing("there are earnings"))?;
+    let (earning, proof) =
+        earnings.claim(earning.account, earning.token).ok_or(BenchError::Missing("there are earnings"))?;
     let gas = world.send(&distributor.claim(&earning, proof)).await?;
     rows.add(format!("claim, of {} accounts, to a new one", units::thousands(ACCOUNTS)), gas, None);
     Ok(())
@@ -287,8 +280,10 @@ async fn aggregates(endpoint: &str, folder: &Path, rows: &mut Rows) -> Result<()
         registered = world.account(key).send(&call).await?.gas_used.unwrap_or(0);
     }
     rows.add("register a BLS key", registered, None);
-    let (publish, count) = keys.publish().await?.context("there are keys to publish")?;
-    ensure!(count == world.validators.len(), "{count} keys were registered");
+    let (publish, count) = keys.publish().await?.ok_or(BenchError::Missing("there are keys to publish"))?;
+    if count != world.validators.len() {
+        return Err(BenchError::Registered(count));
+    }
     rows.add(format!("publish {count} BLS keys"), world.send(&publish).await?, None);
     let (mut first, _) = distribution(&world, 1, 1)?;
     certify(&world, &mut first, CertificateKind::Ecdsa).await?;

@@ -8,55 +8,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
-use clap::Args;
 use dtn_primitives::{B256, Domain, SecretKey, keccak256};
 use dtn_report::{Table, left, right};
 use serde::Serialize;
 
-use super::{
-    machine,
+use crate::{
+    BenchError, Result, machine,
     workload::{self, Shape},
 };
-use crate::output;
 
 /// How long each operation is repeated.
 const MEASURED_FOR: Duration = Duration::from_millis(300);
 
-/// Measure signatures, hashes and forced writes.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  dtn-cli bench primitives --size 512")]
-pub(crate) struct Measure {
-    /// The encoded size of a transaction, in bytes.
-    #[arg(long, default_value_t = 512)]
-    size: usize,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 /// Microseconds an operation, by one thread: processor time, but for the forced write.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Costs {
+pub struct Costs {
     /// Signing a digest.
-    pub(crate) sign_us: f64,
+    pub sign_us: f64,
     /// Recovering the signer of a digest, which is what checking any signature takes here.
-    pub(crate) recover_us: f64,
+    pub recover_us: f64,
     /// Hashing a transaction of the size that is measured, as its signature needs it.
-    pub(crate) hash_us: f64,
+    pub hash_us: f64,
     /// Encoding and decoding such a transaction.
-    pub(crate) recode_us: f64,
+    pub recode_us: f64,
     /// Appending so many bytes to a file and forcing them to disk.
-    pub(crate) sync_us: f64,
+    pub sync_us: f64,
 }
 
 impl Costs {
     /// The transactions a second at which `cores` cores do nothing but have each of `n` peers check every signature.
-    pub(crate) fn verified_ceiling(&self, cores: usize, n: usize) -> f64 {
+    pub fn verified_ceiling(&self, cores: usize, n: usize) -> f64 {
         cores as f64 * 1e6 / (n as f64 * (self.recover_us + self.hash_us))
     }
 
-    pub(crate) fn table(&self, size: usize) -> Table {
+    /// As people read them, of a transaction of that size.
+    pub fn table(&self, size: usize) -> Table {
         let mut table = Table::new("Primitives, one thread", [left("operation"), right("µs"), right("a second")]);
         let rows = [
             ("sign a digest".to_string(), self.sign_us),
@@ -73,13 +59,8 @@ impl Costs {
     }
 }
 
-pub(crate) fn run(measure: Measure) -> Result<()> {
-    let costs = costs(measure.size, &std::env::temp_dir())?;
-    if measure.json { output::json(&costs) } else { output::line(costs.table(measure.size)) }
-}
-
 /// Measures here and now; forced writes in `folder`.
-pub(crate) fn costs(size: usize, folder: &Path) -> Result<Costs> {
+pub fn costs(size: usize, folder: &Path) -> Result<Costs> {
     let domain = Domain::new(B256::repeat_byte(1), 1);
     let key = SecretKey::from_bytes(&[7; 32])?;
     let digest = keccak256("digest");
@@ -87,11 +68,10 @@ pub(crate) fn costs(size: usize, folder: &Path) -> Result<Costs> {
     let shape = Shape::signed(size)?;
     let transaction = workload::transaction(&shape, 0, &key, &domain);
     let file = folder.join(format!("dtn-sync-{}", std::process::id()));
-    let mut log = OpenOptions::new().create(true).append(true).open(&file);
-    let log = log.as_mut().map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+    let mut log = OpenOptions::new().create(true).append(true).open(&file).map_err(BenchError::path("write", &file))?;
     let bytes = vec![0xa5; size];
     let sync_us = wall_time(|| log.write_all(&bytes).and_then(|()| log.sync_data()));
-    std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    std::fs::remove_file(&file).map_err(BenchError::path("remove", &file))?;
     Ok(Costs {
         sign_us: time(|| key.sign(digest)),
         recover_us: time(|| signature.signer(digest)),

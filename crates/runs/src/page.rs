@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use dtn_report::{Bars, Distribution, NetworkMap, Page, Sequence, Sign, Steps, units};
 use dtn_simulator::{Happening, Measured, Report, Scenario, What, adversary::Kind};
 
-use super::{
-    outcome::{Outcome, ms, virtual_time, watch},
-    runs::comparison,
-};
+use super::outcome::{Outcome, comparison, ms, virtual_time, watch};
 
 /// The largest network whose messages are drawn one by one.
 const MAX_SEQUENCE: usize = 12;
@@ -20,9 +17,10 @@ const MAX_PAIRS: usize = 32;
 const STEPS: f64 = 160.0;
 
 /// A run and what is drawn of it.
-pub(crate) struct Picture {
+pub struct Picture {
     name: String,
-    pub(crate) outcome: Outcome,
+    /// What came of it.
+    pub outcome: Outcome,
     report: Report,
     scenario: Scenario,
     sequence: Option<Sequence>,
@@ -37,7 +35,7 @@ pub(crate) struct Picture {
 
 impl Picture {
     /// Plays a scenario and remembers what can be drawn.
-    pub(crate) fn of(name: &str, scenario: &Scenario) -> Self {
+    pub fn of(name: &str, scenario: &Scenario) -> Self {
         // Miners make their blocks of themselves.
         let client = scenario.mining.is_none().then(|| "client".to_string());
         let lanes = (0..scenario.n).map(|replica| replica.to_string()).chain(client);
@@ -103,7 +101,7 @@ fn draw(sequence: &mut Sequence, Happening { at, what, .. }: &Happening) {
 }
 
 /// The page of one run, or of several with their comparison.
-pub(crate) fn page(pictures: &[Picture]) -> Page {
+pub fn page(pictures: &[Picture]) -> Page {
     let title = match pictures {
         [one] => one.outcome.title(),
         several => format!("{} simulated networks", several.len()),

@@ -1,6 +1,6 @@
 //! What the machine is, and what its processes use of it.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use nix::unistd::Pid;
 use serde::Serialize;
@@ -18,17 +18,22 @@ const SCRAPE: Duration = Duration::from_secs(2);
 
 /// The machine that a report was made on.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) memory_bytes: u64,
-    pub(crate) kernel: String,
+pub struct Machine {
+    /// The name of its processor.
+    pub cpu: String,
+    /// How many cores this process may use.
+    pub cores: usize,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// The version of its kernel.
+    pub kernel: String,
     /// How many processes wanted a core in the minute before: above zero, the figures are those of a shared machine.
-    pub(crate) load_average: f64,
+    pub load_average: f64,
 }
 
 impl Machine {
-    pub(crate) fn this() -> Self {
+    /// This machine, as its system describes it.
+    pub fn this() -> Self {
         let line = |file: &str, name: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let found = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, value)| value));
@@ -37,7 +42,7 @@ impl Machine {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| "unknown".into());
         Self {
             cpu: line("/proc/cpuinfo", "model name"),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: threads(None),
             memory_bytes: kilobytes(&line("/proc/meminfo", "MemTotal")),
             kernel: kernel.trim().to_string(),
             load_average: load_average(),
@@ -45,14 +50,20 @@ impl Machine {
     }
 }
 
+/// How many threads to start: as many as asked for, else one for each core, and no more than 1,024.
+pub fn threads(asked: Option<NonZeroUsize>) -> usize {
+    const MOST: usize = 1024;
+    asked.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get).min(MOST)
+}
+
 /// The processes that ran or waited for a core over the last minute; 0 where the system does not say.
-pub(crate) fn load_average() -> f64 {
+fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 /// The most memory that this process has had at once, in bytes; 0 where the system does not say.
-pub(crate) fn peak_memory() -> u64 {
+pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     kilobytes(status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default())
 }

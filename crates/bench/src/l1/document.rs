@@ -4,75 +4,96 @@ use dtn_report::{Chart, Page, Table, left, right, units};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{machine::Machine, primitives::Costs};
+use crate::{machine::Machine, primitives::Costs};
 
 /// A benchmark of a network on this machine.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) version: &'static str,
-    pub(crate) machine: Machine,
-    pub(crate) parameters: Parameters,
-    pub(crate) primitives: Costs,
+pub struct Report {
+    /// Of the program.
+    pub version: &'static str,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What was asked for.
+    pub parameters: Parameters,
+    /// What one thread takes for what bounds the rest.
+    pub primitives: Costs,
     /// The items a second at which this machine would do nothing but have every peer check every signature.
-    pub(crate) verified_ceiling: f64,
-    pub(crate) runs: Vec<Run>,
+    pub verified_ceiling: f64,
+    /// Each load.
+    pub runs: Vec<Run>,
 }
 
 /// What was asked for.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Parameters {
-    pub(crate) nodes: usize,
+pub struct Parameters {
+    /// How many peers.
+    pub nodes: usize,
     /// Bytes of a transaction, or of an item of an opaque one.
-    pub(crate) size: usize,
+    pub size: usize,
     /// Many items share one signature, and every item counts.
-    pub(crate) opaque: bool,
-    pub(crate) items_per_transaction: usize,
-    pub(crate) seconds: f64,
+    pub opaque: bool,
+    /// Items in a transaction.
+    pub items_per_transaction: usize,
+    /// How long it was measured.
+    pub seconds: f64,
     /// Load before the measured time, which counts for nothing.
-    pub(crate) warm_up_seconds: f64,
-    pub(crate) accounts: usize,
+    pub warm_up_seconds: f64,
+    /// Accounts that sign.
+    pub accounts: usize,
     /// The most transactions under way at once.
-    pub(crate) window: usize,
-    pub(crate) view_timeout_ms: u64,
-    pub(crate) max_block_bytes: u64,
-    pub(crate) crash: usize,
-    pub(crate) crash_primary: bool,
+    pub window: usize,
+    /// How long a primary may take.
+    pub view_timeout_ms: u64,
+    /// The largest block.
+    pub max_block_bytes: u64,
+    /// How many peers are killed that are not the primary.
+    pub crash: usize,
+    /// Whether the primary is.
+    pub crash_primary: bool,
 }
 
 /// One load and what became of it. Rates and counts are of items where transactions are opaque.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Run {
+pub struct Run {
     /// Items a second.
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// What was due in the measured time.
-    pub(crate) due: u64,
+    pub due: u64,
     /// How much of that was verified to be final, then or later.
-    pub(crate) done: u64,
+    pub done: u64,
     /// Items a second that were verified to be final in the measured time.
-    pub(crate) throughput: f64,
-    pub(crate) commits_per_second: f64,
-    pub(crate) transactions_per_commit: f64,
+    pub throughput: f64,
+    /// Blocks a second that became final.
+    pub commits_per_second: f64,
+    /// Transactions in such a block.
+    pub transactions_per_commit: f64,
     /// From when an item is due until its finality is verified.
-    pub(crate) latency: Latency,
+    pub latency: Latency,
     /// The longest time without a commit in the measured time.
-    pub(crate) longest_gap_ms: f64,
+    pub longest_gap_ms: f64,
     /// How often a transaction was put off because a peer held enough.
-    pub(crate) put_off: usize,
+    pub put_off: usize,
     /// How many transactions were handed in again because they took too long.
-    pub(crate) retransmitted: usize,
-    pub(crate) peers: Vec<PeerUse>,
+    pub retransmitted: usize,
+    /// What each peer used.
+    pub peers: Vec<PeerUse>,
     /// Processor time of the program that makes the load and verifies what is final.
-    pub(crate) client_cpu_seconds: f64,
-    pub(crate) crash: Option<Crash>,
+    pub client_cpu_seconds: f64,
+    /// What killing peers did, if any were.
+    pub crash: Option<Crash>,
 }
 
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) p50: f64,
-    pub(crate) p90: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
+pub struct Latency {
+    /// Half took at most this.
+    pub p50: f64,
+    /// Nine in ten did.
+    pub p90: f64,
+    /// All but one in a hundred did.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 impl Latency {
@@ -84,34 +105,46 @@ impl Latency {
 
 /// What a peer used in the measured time. A killed one is missing what it used.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct PeerUse {
-    pub(crate) peer: usize,
-    pub(crate) killed: bool,
-    pub(crate) cpu_seconds: f64,
-    pub(crate) cpu_ms_per_commit: f64,
+pub struct PeerUse {
+    /// Its number.
+    pub peer: usize,
+    /// Whether it was killed.
+    pub killed: bool,
+    /// Processor time.
+    pub cpu_seconds: f64,
+    /// The same for each final block.
+    pub cpu_ms_per_commit: f64,
     /// Writes that were forced to disk; nothing if the peer does not tell.
-    pub(crate) forced_writes: Option<u64>,
-    pub(crate) forced_writes_per_commit: Option<f64>,
-    pub(crate) written_bytes: u64,
-    pub(crate) memory_start_bytes: u64,
-    pub(crate) memory_end_bytes: u64,
-    pub(crate) memory_peak_bytes: u64,
+    pub forced_writes: Option<u64>,
+    /// The same for each final block.
+    pub forced_writes_per_commit: Option<f64>,
+    /// What it wrote to disk.
+    pub written_bytes: u64,
+    /// Its memory at the beginning.
+    pub memory_start_bytes: u64,
+    /// And at the end.
+    pub memory_end_bytes: u64,
+    /// And at most.
+    pub memory_peak_bytes: u64,
 }
 
 /// What killing peers did.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Crash {
-    pub(crate) peers: Vec<usize>,
-    pub(crate) of_primary: bool,
+pub struct Crash {
+    /// Who was killed.
+    pub peers: Vec<usize>,
+    /// Whether it was the primary.
+    pub of_primary: bool,
     /// In seconds after the measured time began.
-    pub(crate) after_seconds: f64,
+    pub after_seconds: f64,
     /// Until the first commit in a later view, where the primary was killed, and otherwise the first commit.
-    pub(crate) outage_ms: Option<f64>,
+    pub outage_ms: Option<f64>,
     /// The same in view timeouts.
-    pub(crate) outage_per_view_timeout: Option<f64>,
-    /// Items a second before and after.
-    pub(crate) throughput_before: f64,
-    pub(crate) throughput_after: f64,
+    pub outage_per_view_timeout: Option<f64>,
+    /// Items a second before.
+    pub throughput_before: f64,
+    /// And after they had decided again.
+    pub throughput_after: f64,
 }
 
 impl Report {
@@ -120,7 +153,7 @@ impl Report {
     }
 
     /// What the figures mean, for those who read only them.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         let Parameters { nodes, size, items_per_transaction, .. } = self.parameters;
         let counted = if self.parameters.opaque {
             format!(
@@ -156,7 +189,8 @@ impl Report {
         format!("L1: {nodes} peers, {} of {size} B", self.what())
     }
 
-    pub(crate) fn tables(&self) -> Vec<Table> {
+    /// As people read it.
+    pub fn tables(&self) -> Vec<Table> {
         let mut tables = vec![self.loads(), self.costs()];
         if self.runs.iter().any(|run| run.crash.is_some()) {
             tables.push(self.crashes());
@@ -246,7 +280,7 @@ impl Report {
     }
 
     /// The same as a page of its own, with a picture of latency against load.
-    pub(crate) fn page(&self) -> Page {
+    pub fn page(&self) -> Page {
         let mut page = Page::new(self.title());
         page.paragraph(&self.machine());
         let mut chart = Chart::new(format!("{} a second, verified to be final", self.what()), "latency, ms");

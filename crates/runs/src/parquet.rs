@@ -1,8 +1,7 @@
 //! The runs of a sweep as a Parquet file.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{error::Error, fs::File, path::Path, sync::Arc};
 
-use anyhow::Result;
 use parquet::{
     data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type},
     file::{
@@ -13,6 +12,8 @@ use parquet::{
 };
 
 use super::sweep::Row;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The columns, in the order in which they are written. Numbers are below 2⁶³.
 const SCHEMA: &str = "message runs {

@@ -5,12 +5,12 @@ use std::path::Path;
 use alloy::sol_types::{SolCall, SolEvent};
 use alloy::{providers::Provider, rpc::types::Filter};
 use alloy_primitives::{Address, Bytes, U256};
-use anyhow::{Context as _, Result};
 use dtn_peer::files;
 use dtn_settlement::{Account, Call};
 use serde::Deserialize;
 
 use super::{CONFIRM, EXISTING, NEW, Rows, SIGNED_EXISTING, SIGNED_NEW, SIGNED_NO_VALUE, world::World};
+use crate::{BenchError, Result};
 
 mod abi {
     alloy::sol! {
@@ -41,8 +41,7 @@ struct Artifact {
 fn bytecode(package: &Path, path: &str) -> Result<Bytes> {
     let file = package.join("build/artifacts/contracts").join(path);
     let text = files::read_text(&file, files::MOST)?;
-    let artifact: Artifact =
-        serde_json::from_str(&text).with_context(|| format!("{} is no artifact", file.display()))?;
+    let artifact: Artifact = serde_json::from_str(&text).map_err(|source| BenchError::Artifact { file, source })?;
     Ok(artifact.bytecode)
 }
 
@@ -111,7 +110,11 @@ impl Safe<'_> {
     }
 
     async fn send<C: SolCall>(&self, account: &Account, call: &C) -> Result<u64> {
-        account.send(&Call::new("Safe", self.proxy, call)).await?.gas_used.context("there is no receipt")
+        account
+            .send(&Call::new("Safe", self.proxy, call))
+            .await?
+            .gas_used
+            .ok_or(BenchError::Missing("there is no receipt"))
     }
 }
 
@@ -140,7 +143,7 @@ pub(super) async fn measure(world: &World, package: &Path, rows: &mut Rows) -> R
         rows.beside(what, world.send(&Call::new("SafeProxyFactory", factory, &create)).await?);
         let made = Filter::new().address(factory).event_signature(abi::ProxyCreation::SIGNATURE_HASH).from_block(0);
         let logs = world.chain.provider().get_logs(&made).await?;
-        let last = logs.last().context("the factory logs what it makes")?;
+        let last = logs.last().ok_or(BenchError::Missing("the factory logs what it makes"))?;
         safe.proxy = abi::ProxyCreation::decode_log(&last.inner)?.proxy;
     }
     world.send(&Call::transfer("fund", safe.proxy, U256::from(1_000))).await?;

@@ -13,12 +13,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
 use dtn_api::{ApiClient, RefusalKind, SubmitOutcome};
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::workload::Workload;
+use crate::{BenchError, Result, workload::Workload};
 
 /// The most transactions in one call.
 const BATCH: usize = 512;
@@ -240,9 +239,7 @@ fn taken(outcome: SubmitOutcome) -> Result<bool> {
         | RefusalKind::Final { .. }
         | RefusalKind::NonceTooLow { .. } => Ok(true),
         RefusalKind::Full | RefusalKind::NonceTooHigh { .. } => Ok(false),
-        RefusalKind::NotNow | RefusalKind::Invalid | RefusalKind::Unknown => {
-            bail!("a peer refuses the load: {refused}")
-        }
+        RefusalKind::NotNow | RefusalKind::Invalid | RefusalKind::Unknown => Err(BenchError::Refused(refused)),
     }
 }
 
@@ -280,7 +277,7 @@ impl Link {
             Ok(Err(jsonrpsee::core::ClientError::Call(error)))
                 if ![dtn_api::UNAVAILABLE, dtn_api::BUSY].contains(&error.code()) =>
             {
-                Err(error).context("a peer refuses a call")
+                Err(BenchError::Call(error))
             }
             Ok(Err(_)) | Err(_) => {
                 self.give_up(load);
@@ -296,11 +293,11 @@ impl Link {
 }
 
 /// A WebSocket connection to a peer.
-pub(crate) async fn connect(peer: SocketAddr) -> Result<WsClient> {
+async fn connect(peer: SocketAddr) -> Result<WsClient> {
     WsClientBuilder::default()
         .max_request_size(MAX_MESSAGE)
         .max_response_size(MAX_MESSAGE)
         .build(format!("ws://{peer}"))
         .await
-        .with_context(|| format!("the peer at {peer} does not answer"))
+        .map_err(|source| BenchError::Unreachable { peer, source })
 }

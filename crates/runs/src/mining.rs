@@ -11,33 +11,38 @@ const SHOWN: usize = 12;
 
 /// The figures of miners.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Mining {
-    block_interval_ms: f64,
-    confirmations: u64,
+pub struct Mining {
+    /// The time between two blocks that the work is adjusted to.
+    pub block_interval_ms: f64,
+    /// How many blocks have to be on top of one before it becomes final.
+    pub confirmations: u64,
     /// The mean time from one final block to the next, from when they were found.
-    mean_interval_ms: Option<f64>,
-    /// Blocks that were found, and that became final.
-    found: usize,
-    finals: usize,
+    pub mean_interval_ms: Option<f64>,
+    /// How many blocks were found.
+    pub found: usize,
+    /// How many became final.
+    pub finals: usize,
     /// The share of the blocks that were found, at heights with a final block, that are not final.
-    fork_rate: Option<f64>,
-    /// How often a correct replica left blocks for a chain with more work, and the most that it left at a time.
-    reorganizations: u64,
-    deepest: u64,
+    pub fork_rate: Option<f64>,
+    /// How often a correct replica left blocks for a chain with more work.
+    pub reorganizations: u64,
+    /// The most that one left at a time.
+    pub deepest: u64,
     /// How often a correct replica was shown a chain that leaves out a final block.
-    below_checkpoint: u64,
+    pub below_checkpoint: u64,
     /// The expected hashes of the last final block.
-    last_work: Option<u64>,
-    miners: Vec<Miner>,
+    pub last_work: Option<u64>,
+    /// The part of each.
+    pub miners: Vec<Miner>,
 }
 
 /// A replica's part.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Miner {
+pub struct Miner {
     /// Of the work, in the beginning.
-    of_work: f64,
+    pub of_work: f64,
     /// Of the final blocks.
-    of_finals: f64,
+    pub of_finals: f64,
 }
 
 impl Mining {
