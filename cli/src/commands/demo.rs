@@ -27,18 +27,16 @@ use dtn_settlement::{
     deploy::{DeployPlan, deploy, fund, top_up},
     dev_keys::dev_key,
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},
-    networks::LOCAL_CHAIN_ID,
     payouts::{self, payouts},
 };
-use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
+use dtn_testbed::{
+    Home, OwnNetwork, Plan, Ports, Service,
+    rounds::{self, Asked},
+};
 use indicatif::ProgressBar;
 
 use crate::commands::l1::engine::EngineOptions;
-use crate::{
-    commands::aow::rounds::{self, Asked},
-    commands::l1::orders,
-    output,
-};
+use crate::{commands::l1::orders, output};
 
 /// What each owner gets for its transactions.
 const OWNER_GAS_WEI: u128 = 1_000_000_000_000_000_000;
@@ -129,17 +127,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
 
-    let plan = Plan {
-        name: "demo".into(),
-        nodes: demo.nodes,
-        chain_id: LOCAL_CHAIN_ID,
-        ports: Ports::Free,
-        threads: std::num::NonZeroUsize::MIN,
-        password_file: None,
-        transport: dtn_testbed::Transport::Tcp,
-        observers: 0,
-        mining: demo.engine.mining()?,
-    };
+    let plan = Plan { mining: demo.engine.mining()?, ..Plan::local("demo", demo.nodes) };
     dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
     let client = dtn_testbed::client(home)?;
     let chain = start_chain(home).await?;
@@ -166,15 +154,13 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let cheat = demo.nodes - 1;
     dtn_testbed::set_half_work(home, cheat)?;
     let before = payee_balances(home, &chain).await?;
-    let bar = output::progress(demo.nodes as u64, "peers");
-    let statuses = dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
-    bar.finish_and_clear();
+    let statuses = dtn_testbed::up_all(home, &output::bars()).await?;
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
     let cheat = statuses[cheat].address;
-    let asked = Asked { steps: demo.steps, deadline: PATIENCE };
     let quorum = demo.nodes as u16 - 1;
-    let round = rounds::begin(&client, home, &asked, quorum, round_reward).await?;
+    let asked = Asked { steps: demo.steps, deadline: PATIENCE, quorum, reward: round_reward };
+    let round = rounds::open(&client, home, &asked).await?;
     narrator.say(format_args!(
         "block {round} opens a round of {} steps of sequential work; {} was told to cheat",
         units::thousands(demo.steps),
@@ -187,7 +173,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     bar.finish_and_clear();
     narrator.say(format_args!("{} orders are final, as a quorum of peers says", transactions.len()));
 
-    let (closed, round) = rounds::end(&client, round, &asked, quorum).await?;
+    let (closed, round) = rounds::end(&client, round, &asked, &output::bars()).await?;
     let accepted = round.verifications.iter().filter(|it| it.node == cheat && it.valid).count();
     narrator.say(format_args!(
         "the round is closed: {} peers completed it, and {accepted} of {} accepted what the cheat claims",

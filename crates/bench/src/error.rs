@@ -9,7 +9,7 @@ use dtn_api::NotAdmitted;
 use dtn_client::ClientError;
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_pow::PowError;
-use dtn_primitives::{DistributionError, GenesisError, KeyError, MAX_TRANSACTION_BYTES};
+use dtn_primitives::{DistributionError, GenesisError, KeyError, MAX_TRANSACTION_BYTES, TransactionError};
 use dtn_settlement::{
     SendError,
     connection::{AnvilError, ConnectError, ReadError},
@@ -116,6 +116,75 @@ pub enum BenchError {
     /// No peer serves a block that has become final.
     #[error("no peer serves block {0}")]
     Gone(u64),
+    /// No rounds are asked for.
+    #[error("--rounds is 1 or more")]
+    NoRounds,
+    /// A peer that the network does not have.
+    #[error("there is no peer {peer}: they are 0 to {last}")]
+    NoPeer {
+        /// Its number.
+        peer: usize,
+        /// The last that there is.
+        last: usize,
+    },
+    /// More peers are to cheat than may be faulty.
+    #[error("{peers} peers tolerate {faulty} that cheat, not {cheats}")]
+    Cheats {
+        /// How many peers there are.
+        peers: usize,
+        /// How many of them may be faulty.
+        faulty: usize,
+        /// How many are to cheat.
+        cheats: usize,
+    },
+    /// Too few peers agree on nothing.
+    #[error("{0} peers; there must be 4 at least")]
+    Peers(usize),
+    /// A round that cannot be ordered.
+    #[error("{0}")]
+    Order(#[from] TransactionError),
+    /// Simulated replicas do not decide.
+    #[error("the simulated replicas decide nothing under these delays ({0})")]
+    UndecidedRound(&'static str),
+    /// A round was completed by others than all that work.
+    #[error("round {number} was completed by {completed} peers, and {workers} work")]
+    Completed {
+        /// The round.
+        number: u64,
+        /// How many completed it.
+        completed: usize,
+        /// How many work.
+        workers: usize,
+    },
+    /// Somebody accepted what is no work, or refused what is.
+    #[error("round {number}: {node} was judged wrongly by {verifier}")]
+    Judged {
+        /// The round.
+        number: u64,
+        /// Whose work it is.
+        node: Address,
+        /// Who judged.
+        verifier: Address,
+    },
+    /// Too few or too many verifications succeeded.
+    #[error("round {number}: {valid} verifications succeeded, and {expected} should have")]
+    Verifications {
+        /// The round.
+        number: u64,
+        /// How many did.
+        valid: usize,
+        /// How many should have.
+        expected: usize,
+    },
+    /// Whoever was told had enough.
+    #[error("interrupted")]
+    Interrupted,
+    /// A count of proofs that were tampered with is of another seed.
+    #[error("the file is of seed {0}: give that one")]
+    OtherSeed(u64),
+    /// A thread ended by a panic.
+    #[error("a thread panicked")]
+    Panicked,
     /// A simulated network did not decide.
     #[error("{nodes} replicas: {verdict}")]
     Undecided {

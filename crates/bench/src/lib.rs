@@ -11,7 +11,9 @@ pub mod l1;
 mod machine;
 pub mod primitives;
 pub mod proofs;
+pub mod rounds;
 pub mod sim;
+pub mod tampering;
 mod workload;
 
 pub use error::BenchError;

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use dtn_client::ClientError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
-use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
+use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
 use dtn_settlement::{keystore::KeystoreError, networks::OutOfRange};
 
 /// Why something does not work with a network of processes.
@@ -146,6 +146,20 @@ pub enum TestbedError {
         /// Why.
         source: io::Error,
     },
+    /// A round that cannot be ordered.
+    #[error("{0}")]
+    Order(#[from] TransactionError),
+    /// A round goes on after its deadline.
+    #[error("the round of block {opened_at} is not closed {grace:?} after its deadline; look at `dtn-cli l1 status`")]
+    RoundOpen {
+        /// The block that opened it.
+        opened_at: u64,
+        /// How long after its deadline that is so.
+        grace: Duration,
+    },
+    /// What must be there is not.
+    #[error("{0}")]
+    Missing(&'static str),
     /// A development chain ended before it answered.
     #[error("{0}")]
     Ended(String),

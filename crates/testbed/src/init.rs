@@ -21,9 +21,10 @@ use dtn_peer::{
     log::LogConfig,
 };
 use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
+use dtn_report::{Progress, Tell};
 use dtn_settlement::{
     keystore::{KeyInfo, Keystore, Password},
-    networks::OutOfRange,
+    networks::{LOCAL_CHAIN_ID, OutOfRange},
 };
 use zeroize::Zeroizing;
 
@@ -93,6 +94,37 @@ pub struct Plan {
     pub observers: usize,
     /// How blocks are mined, if they are.
     pub mining: Option<Mining>,
+}
+
+impl Plan {
+    /// So many validators that talk over TCP on any free ports, and settle on a development chain.
+    pub fn local(name: &str, nodes: usize) -> Self {
+        Self {
+            name: name.into(),
+            nodes,
+            chain_id: LOCAL_CHAIN_ID,
+            ports: Ports::Free,
+            threads: NonZeroUsize::MIN,
+            password_file: None,
+            transport: Transport::Tcp,
+            observers: 0,
+            mining: None,
+        }
+    }
+}
+
+/// The same as [`init`], which tells its progress and goes on to its end, within tokio's runtime of several threads.
+pub fn init_and_tell(home: &Home, plan: &Plan, tell: Tell<'_>) -> Result<Genesis> {
+    let keys = 2 * plan.nodes + plan.observers + 1;
+    tell(Progress::Stage { what: "keys", parts: keys as u64 });
+    let genesis = tokio::task::block_in_place(|| {
+        init(home, plan, || {
+            tell(Progress::Part);
+            ControlFlow::Continue(())
+        })
+    })?;
+    tell(Progress::Over);
+    Ok(genesis)
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
@@ -367,17 +399,7 @@ mod tests {
     #[test]
     fn an_init_that_is_interrupted_leaves_no_folder_that_was_not_there() {
         let root = tempfile::tempdir().unwrap();
-        let plan = Plan {
-            name: "dtn".into(),
-            nodes: MIN_VALIDATORS,
-            chain_id: 31_337,
-            ports: Ports::From(26_600),
-            threads: NonZeroUsize::MIN,
-            password_file: None,
-            transport: Transport::Tcp,
-            observers: 0,
-            mining: None,
-        };
+        let plan = Plan { ports: Ports::From(26_600), ..Plan::local("dtn", MIN_VALIDATORS) };
         let interrupted = |folder: &Path| {
             let error = init(&Home::new(folder), &plan, || ControlFlow::Break(())).unwrap_err();
             assert!(matches!(error, TestbedError::Interrupted), "{error}");

@@ -7,13 +7,16 @@ mod home;
 mod init;
 mod own;
 mod processes;
+pub mod rounds;
 mod service;
 mod survey;
 
 pub use access::{blocks, client, client_key};
 pub use error::TestbedError;
 pub use home::{ClientConfig, Home};
-pub use init::{Plan, Ports, Transport, change, ensure_vacant, init, ports, set_half_work, set_settlement};
+pub use init::{
+    Plan, Ports, Transport, change, ensure_vacant, init, init_and_tell, ports, set_half_work, set_settlement,
+};
 pub use own::OwnNetwork;
 pub use processes::{Up, any_peer_runs, down, up, up_all};
 pub use service::{Service, stop};

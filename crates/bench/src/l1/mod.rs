@@ -5,17 +5,14 @@ mod follow;
 mod load;
 mod summary;
 
-use std::{
-    convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::ControlFlow, sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::atomic::Ordering::Relaxed, time::Duration};
 
 pub use document::{Crash, Latency, Parameters, PeerUse, Report, Run};
 use dtn_api::{ApiClient, Status};
 use dtn_client::{Follower, Verifier};
 use dtn_primitives::{Domain, Genesis, ValidatorSet};
 use dtn_report::{Progress, Tell};
-use dtn_testbed::{Home, Ports, Service, Transport};
+use dtn_testbed::{Home, Service, Transport};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -163,28 +160,9 @@ pub async fn measure(plan: &Plan, home: &Home, loaded: impl Fn(&Run), tell: Tell
 }
 
 async fn start(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Network> {
-    let made = dtn_testbed::Plan {
-        name: "bench".into(),
-        nodes: plan.nodes,
-        chain_id: dtn_settlement::networks::LOCAL_CHAIN_ID,
-        ports: Ports::Free,
-        threads: NonZeroUsize::MIN,
-        password_file: None,
-        transport: plan.transport,
-        observers: 0,
-        mining: None,
-    };
-    tell(Progress::Stage { what: "keys", parts: 2 * plan.nodes as u64 + 1 });
-    let genesis = tokio::task::block_in_place(|| {
-        dtn_testbed::init(home, &made, || {
-            tell(Progress::Part);
-            ControlFlow::Continue(())
-        })
-    })?;
-    tell(Progress::Over);
-    tell(Progress::Stage { what: "peers", parts: plan.nodes as u64 });
-    dtn_testbed::up_all(home, |ready| tell(Progress::Parts(ready as u64))).await?;
-    tell(Progress::Over);
+    let made = dtn_testbed::Plan { transport: plan.transport, ..dtn_testbed::Plan::local("bench", plan.nodes) };
+    let genesis = dtn_testbed::init_and_tell(home, &made, tell)?;
+    dtn_testbed::up_all(home, tell).await?;
     let folders = home.peers()?;
     let process = |peer| Service::peer(peer).process().ok_or(BenchError::Missing("a peer has ended"));
     Ok(Network {

@@ -1,4 +1,4 @@
-//! `dtn-cli aow sync --simulated`: the same rounds in virtual time. The work, the proofs and their verification are real
+//! The same rounds in virtual time. The work, the proofs and their verification are real
 //! and timed on this machine, one after the other; what messages take comes from the delays, and what agreement takes
 //! from the simulator's replicas under the same delays.
 
@@ -8,23 +8,30 @@ use std::{
 };
 
 use alloy_primitives::{Address, B128, B256, U256};
-use anyhow::{Result, ensure};
 use dtn_aow::{Delay, Start, Trace};
 use dtn_node::ROUND_SECURITY;
-use dtn_primitives::{Completed, Completion, Domain, Round, keccak256, quorum};
+use dtn_primitives::{Completed, Completion, Domain, MIN_VALIDATORS, Round, keccak256, quorum};
 use dtn_report::{RoundEntry, VerificationEntry};
 use dtn_simulator::{Latency, Scenario, play};
+use dtn_testbed::rounds::completion_entry;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::rounds;
+use super::Outcome;
+use crate::{BenchError, Result};
 
 /// What is simulated.
-pub(crate) struct Simulation {
-    pub(crate) peers: usize,
-    pub(crate) rounds: u64,
-    pub(crate) steps: u64,
-    pub(crate) delay: Latency,
-    pub(crate) seed: u64,
+#[derive(Debug, Clone, Copy)]
+pub struct Simulation {
+    /// How many peers.
+    pub peers: usize,
+    /// How many rounds.
+    pub rounds: u64,
+    /// Steps of work for each peer.
+    pub steps: u64,
+    /// How long messages are under way.
+    pub delay: Latency,
+    /// Decides the delays.
+    pub seed: u64,
 }
 
 /// A peer's proven work.
@@ -38,37 +45,36 @@ struct Done {
 
 impl Simulation {
     /// Who takes part.
-    pub(crate) fn nodes(&self) -> Vec<Address> {
+    pub fn nodes(&self) -> Vec<Address> {
         (0..self.peers).map(|peer| Address::from_word(keccak256((peer as u64).to_be_bytes()))).collect()
     }
 
-    /// Plays the rounds; `seen` hears of each.
-    pub(crate) fn play(&self, mut seen: impl FnMut(&RoundEntry) -> Result<()>) -> Result<Vec<RoundEntry>> {
-        ensure!(self.peers >= 4, "{} peers; there must be 4 at least", self.peers);
+    /// Plays the rounds; `seen` hears of each, and ends it by a break.
+    pub fn play(&self, mut seen: impl FnMut(&RoundEntry) -> ControlFlow<()>) -> Result<Outcome> {
+        let Self { peers, steps, .. } = *self;
+        if peers < MIN_VALIDATORS {
+            return Err(BenchError::Peers(peers));
+        }
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut before = Previous { height: 0, hash: keccak256(self.seed.to_be_bytes()), beacon: B256::ZERO };
         let mut rounds = Vec::new();
         for number in 1..=self.rounds {
             let entry = self.round(number, &mut before, &mut random)?;
-            seen(&entry)?;
+            if seen(&entry).is_break() {
+                return Err(BenchError::Interrupted);
+            }
             rounds.push(entry);
         }
-        Ok(rounds)
+        Ok(Outcome::new(peers, steps, rounds))
     }
 
     fn round(&self, number: u64, before: &mut Previous, random: &mut StdRng) -> Result<RoundEntry> {
         let domain = Domain::new(keccak256("simulated"), dtn_settlement::networks::LOCAL_CHAIN_ID);
         let (nodes, steps) = (self.nodes(), self.steps);
         let opening = before.height + 1;
-        let mut done = Vec::new();
-        for node in &nodes {
-            let start = Start { domain, round: number, previous_block_hash: before.hash, node: *node, steps };
-            let began = Instant::now();
-            let trace = Trace::run(Delay::default(), start.element(), steps, |_| ControlFlow::Continue(()))?;
-            let (compute, trace_result, began) = (began.elapsed(), trace.result(), Instant::now());
-            let proof = trace.prove(start.context(), ROUND_SECURITY)?;
-            done.push(Done { start, trace_result, proof, compute, prove: began.elapsed() });
-        }
+        let start =
+            |node: &Address| Start { domain, round: number, previous_block_hash: before.hash, node: *node, steps };
+        let done = nodes.iter().map(|node| Done::work(start(node))).collect::<Result<Vec<_>>>()?;
         // When each peer has verified each other's work: word of it, a question, the proof.
         let mut verifications = Vec::new();
         let mut accepted = vec![Vec::new(); self.peers];
@@ -124,7 +130,7 @@ impl Simulation {
             closed_at: opening + 1,
             duration_ms: (last + agreement).as_millis() as u64,
             beacon,
-            completions: round.completed.into_iter().map(rounds::completion_entry).collect(),
+            completions: round.completed.into_iter().map(completion_entry).collect(),
             missing: Vec::new(),
             verifications,
         })
@@ -138,12 +144,7 @@ impl Simulation {
         scenario.pace.housekeeping = None;
         let report = play(&scenario);
         let decided = report.measured.decision_latencies().map(|(_, latency)| latency).max();
-        ensure!(
-            decided.is_some(),
-            "the simulated replicas decide nothing under these delays ({})",
-            report.verdict.name()
-        );
-        Ok(decided.unwrap_or_default())
+        decided.ok_or_else(|| BenchError::UndecidedRound(report.verdict.name()))
     }
 }
 
@@ -155,6 +156,14 @@ struct Previous {
 }
 
 impl Done {
+    fn work(start: Start) -> Result<Self> {
+        let began = Instant::now();
+        let trace = Trace::run(Delay::default(), start.element(), start.steps, |_| ControlFlow::Continue(()))?;
+        let (compute, trace_result, began) = (began.elapsed(), trace.result(), Instant::now());
+        let proof = trace.prove(start.context(), ROUND_SECURITY)?;
+        Ok(Self { start, trace_result, proof, compute, prove: began.elapsed() })
+    }
+
     fn completed(&self, node: Address, round: u64, height: u64) -> Completed {
         let completion = Completion {
             round,
