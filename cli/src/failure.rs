@@ -3,6 +3,7 @@
 use std::{error::Error, process::ExitCode};
 
 use dtn_client::ClientError;
+use dtn_keys::KeystoreError;
 use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
 use dtn_report::text::reason;
 use dtn_settlement::{
@@ -10,7 +11,6 @@ use dtn_settlement::{
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
-    keystore::KeystoreError,
     multisig::MultisigError,
     networks::NetworksError,
     sender::{Quote, SendError},
@@ -101,6 +101,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
             TestbedError::Config(error) => code_of(error),
             TestbedError::Keystore(error) => code_of(error),
             TestbedError::Client(error) => code_of(error),
+            TestbedError::Order(_) | TestbedError::RoundOpen { .. } | TestbedError::Missing(_) => None,
             _ => none("process"),
         };
     }
@@ -194,12 +195,15 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         };
     }
     if let Some(error) = cause.downcast_ref::<KeystoreError>() {
-        return Some(match error {
-            KeystoreError::WrongPassword(name) => ("wrong_password", json!({ "key": name })),
-            KeystoreError::NotFound { wanted, .. } => ("no_key", json!({ "key": wanted })),
-            KeystoreError::Exists(name) => ("key_exists", json!({ "key": name })),
-            _ => ("keystore", Value::Null),
-        });
+        return match error {
+            KeystoreError::WrongPassword(name) => Some(("wrong_password", json!({ "key": name }))),
+            KeystoreError::NotFound { wanted, .. } => Some(("no_key", json!({ "key": wanted }))),
+            KeystoreError::Exists(name) => Some(("key_exists", json!({ "key": name }))),
+            KeystoreError::NoFolder(folder) => Some(("keystore", json!({ "folder": folder }))),
+            KeystoreError::NoAccount { source, .. } => code_of(source.as_ref()),
+            KeystoreError::NoAddress(_) | KeystoreError::NoKeys(_) => None,
+            _ => none("keystore"),
+        };
     }
     match cause.downcast_ref::<MultisigError>() {
         Some(MultisigError::Send(error)) => return code_of(error),

@@ -11,12 +11,11 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
+use dtn_keys::{Keystore, Password, dev_key};
 use dtn_primitives::SecretKey;
 use dtn_settlement::{
     amount::parse_amount,
     connection::{AnvilOptions, start_anvil},
-    dev_keys::dev_key,
-    keystore::{Keystore, Password},
 };
 use serde_json::Value;
 
@@ -279,6 +278,10 @@ async fn keystores_are_those_of_cast() {
     let said = bench.failure(&["keys", "import", "theirs", "--file", "foreign/theirs"]);
     assert!(said.contains("there is a key theirs already"), "{said}");
     assert!(!fs::read_to_string(bench.path("keys/theirs.json")).expect("there").contains(&secret));
+    let said = bench.failure(&["keys", "list", "--keys", "nowhere"]);
+    assert!(said.contains("there is no folder nowhere") && said.contains("keys generate"), "{said}");
+    fs::create_dir(bench.path("nowhere")).expect("writable");
+    assert_eq!(bench.json(&["keys", "list", "--keys", "nowhere"]), serde_json::json!([]), "one that is empty is none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use alloy::{primitives::I256, providers::Provider};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_client::{Blocks, Client, Event, Part, Race, Races};
+use dtn_keys::dev_key;
 use dtn_peer::SettlementConfig;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{
@@ -25,7 +26,6 @@ use dtn_settlement::{
     connection::ConnectError,
     contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, fund, top_up},
-    dev_keys::dev_key,
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},
     payouts::{self, payouts},
 };

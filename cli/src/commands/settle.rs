@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use dtn_api::ApiClient;
 use dtn_client::Client;
+use dtn_keys::KeyInfo;
 use dtn_ledger::verify_result;
 use dtn_primitives::FinalizedResult;
 use dtn_report::{Table, left, right, units};
@@ -18,7 +19,6 @@ use dtn_settlement::{
     Chain,
     amount::format_amount,
     gas_ledger::{GasLedger, TransactionStatus, spent_in_a_day},
-    keystore::KeyInfo,
     payment::{Payments, Stage},
     relayer::CLAIM_PATIENCE,
 };

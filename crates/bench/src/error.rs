@@ -1,6 +1,6 @@
 //! Why something is not measured.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use alloy::transports::TransportError;
 use alloy_primitives::Address;
@@ -9,7 +9,7 @@ use dtn_api::NotAdmitted;
 use dtn_client::ClientError;
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_pow::PowError;
-use dtn_primitives::{DistributionError, GenesisError, KeyError, MAX_TRANSACTION_BYTES, TransactionError};
+use dtn_primitives::{DistributionError, GenesisError, KeyError, MAX_TRANSACTION_BYTES};
 use dtn_settlement::{
     SendError,
     connection::{AnvilError, ConnectError, ReadError},
@@ -39,14 +39,16 @@ pub enum BenchError {
     /// The time before is out of its range.
     #[error("--warm-up is 0 to 3,600")]
     WarmUp,
-    /// More peers are to be killed than may be faulty.
-    #[error("{nodes} peers tolerate {faulty} faults, not {asked}")]
+    /// More peers are to fail than may.
+    #[error("{peers} peers tolerate {faulty} {how}, not {asked}")]
     Faults {
         /// How many peers there are.
-        nodes: usize,
+        peers: usize,
         /// How many of them may be faulty.
         faulty: usize,
-        /// How many are to be killed.
+        /// In which way they are to.
+        how: &'static str,
+        /// How many.
         asked: usize,
     },
     /// Peers are to be killed under several rates.
@@ -105,20 +107,9 @@ pub enum BenchError {
     /// A peer does not answer.
     #[error("a peer does not answer")]
     Silent(#[source] jsonrpsee::core::ClientError),
-    /// A peer cannot be connected to.
-    #[error("the peer at {peer} does not answer")]
-    Unreachable {
-        /// Where it should answer.
-        peer: SocketAddr,
-        /// Why it does not.
-        source: jsonrpsee::core::ClientError,
-    },
     /// No peer serves a block that has become final.
     #[error("no peer serves block {0}")]
     Gone(u64),
-    /// No rounds are asked for.
-    #[error("--rounds is 1 or more")]
-    NoRounds,
     /// A peer that the network does not have.
     #[error("there is no peer {peer}: they are 0 to {last}")]
     NoPeer {
@@ -127,22 +118,9 @@ pub enum BenchError {
         /// The last that there is.
         last: usize,
     },
-    /// More peers are to cheat than may be faulty.
-    #[error("{peers} peers tolerate {faulty} that cheat, not {cheats}")]
-    Cheats {
-        /// How many peers there are.
-        peers: usize,
-        /// How many of them may be faulty.
-        faulty: usize,
-        /// How many are to cheat.
-        cheats: usize,
-    },
     /// Too few peers agree on nothing.
     #[error("{0} peers; there must be 4 at least")]
     Peers(usize),
-    /// A round that cannot be ordered.
-    #[error("{0}")]
-    Order(#[from] TransactionError),
     /// Simulated replicas do not decide.
     #[error("the simulated replicas decide nothing under these delays ({0})")]
     UndecidedRound(&'static str),
@@ -182,9 +160,6 @@ pub enum BenchError {
     /// A count of proofs that were tampered with is of another seed.
     #[error("the file is of seed {0}: give that one")]
     OtherSeed(u64),
-    /// A thread ended by a panic.
-    #[error("a thread panicked")]
-    Panicked,
     /// A simulated network did not decide.
     #[error("{nodes} replicas: {verdict}")]
     Undecided {
@@ -215,9 +190,6 @@ pub enum BenchError {
         /// Why it is not.
         source: serde_json::Error,
     },
-    /// A row of a table cannot have so many steps.
-    #[error("{0} steps in a row")]
-    Row(usize),
     /// Threads cannot be started.
     #[error("{0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),

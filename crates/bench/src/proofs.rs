@@ -167,7 +167,7 @@ impl Case {
     pub fn measure(self) -> Result<Measured> {
         let Self { steps, steps_in_a_row, security, threads } = self;
         if !(1..255).contains(&steps_in_a_row) {
-            return Err(BenchError::Row(steps_in_a_row));
+            return Err(BenchError::Missing("a row has 1 to 254 steps"));
         }
         let threads = machine::threads(NonZeroUsize::new(threads));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;

@@ -148,7 +148,7 @@ impl Originals {
             threads.into_iter().map(|thread| thread.join()).collect()
         });
         for counts in counted {
-            for (mutation, counts) in counts.map_err(|_| BenchError::Panicked)? {
+            for (mutation, counts) in counts.map_err(|_| BenchError::Missing("a thread panicked"))? {
                 let all = state.mutations.entry(mutation).or_default();
                 all.refused += counts.refused;
                 all.accepted += counts.accepted;

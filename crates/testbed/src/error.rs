@@ -3,10 +3,11 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use dtn_client::ClientError;
+use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
-use dtn_settlement::{keystore::KeystoreError, networks::OutOfRange};
+use dtn_settlement::networks::OutOfRange;
 
 /// Why something does not work with a network of processes.
 #[derive(Debug, thiserror::Error)]

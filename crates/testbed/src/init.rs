@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -11,7 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::hex;
+use dtn_keys::{KeyInfo, Keystore, Password};
 use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Protocol, Role};
 use dtn_peer::{
@@ -22,11 +21,7 @@ use dtn_peer::{
 };
 use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
 use dtn_report::{Progress, Tell};
-use dtn_settlement::{
-    keystore::{KeyInfo, Keystore, Password},
-    networks::{LOCAL_CHAIN_ID, OutOfRange},
-};
-use zeroize::Zeroizing;
+use dtn_settlement::networks::{LOCAL_CHAIN_ID, OutOfRange};
 
 use crate::{
     Result, TestbedError,
@@ -219,12 +214,10 @@ struct Keys {
 
 impl Keys {
     /// Makes them. `made` is told after each.
-    fn make(home: &Home, plan: &Plan, password_file: &Path, made: impl Fn() -> ControlFlow<()>) -> Result<Self> {
-        let password = Password::from_file(password_file);
-        let password = password.map_err(TestbedError::path("read the password file", password_file))?;
+    fn make(home: &Home, plan: &Plan, password: &Password, made: impl Fn() -> ControlFlow<()>) -> Result<Self> {
         let keystore = Keystore::new(home.keys());
         let generate = |name: String| -> Result<(KeyInfo, SecretKey)> {
-            let made_key = keystore.generate(&name, &password)?;
+            let made_key = keystore.generate(&name, password)?;
             match made() {
                 ControlFlow::Continue(()) => Ok(made_key),
                 ControlFlow::Break(()) => Err(TestbedError::Interrupted),
@@ -256,14 +249,23 @@ impl Keys {
     }
 }
 
+/// What the new keystores open with, and its file. The keys of a local network need no better than a random one beside them.
+fn password(home: &Home, plan: &Plan) -> Result<(PathBuf, Password)> {
+    let Some(file) = &plan.password_file else {
+        let file = home.password_file();
+        let made = Password::make_file(&file).map_err(TestbedError::path("make", &file))?;
+        return Ok((file, made));
+    };
+    let file = std::path::absolute(file).map_err(TestbedError::path("use", file))?;
+    let password = Password::from_file(&file).map_err(TestbedError::path("read the password file", &file))?;
+    Ok((file, password))
+}
+
 /// Makes all files of a network.
 fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<()>) -> Result<Genesis> {
     let n = plan.nodes;
-    let password_file = match &plan.password_file {
-        Some(file) => std::path::absolute(file).map_err(TestbedError::path("use", file))?,
-        None => write_password(home)?,
-    };
-    let keys = Keys::make(home, plan, &password_file, made)?;
+    let (password_file, password) = password(home, plan)?;
+    let keys = Keys::make(home, plan, &password, made)?;
     let genesis = keys.genesis(plan)?;
     write_json(&home.genesis_file(), &genesis)?;
 
@@ -348,19 +350,6 @@ fn now_ms() -> Result<u64> {
 
 fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {
     if password_file == home.password_file() { own.into() } else { password_file.into() }
-}
-
-/// A random password that only its owner can read: the keys of a local network need no better.
-fn write_password(home: &Home) -> Result<PathBuf> {
-    let file = home.password_file();
-    let secret = Zeroizing::new(hex::encode(rand::random::<[u8; 32]>()));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&file).map_err(TestbedError::path("make", &file))?;
-    writeln!(opened, "{}", *secret).map_err(TestbedError::path("write", &file))?;
-    Ok(file)
 }
 
 /// The ports for `count` listeners.

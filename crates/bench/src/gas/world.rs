@@ -6,6 +6,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, U256, keccak256};
+use dtn_keys::dev_key;
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::{
     Bytes, Certificate, Claim, FinalizedResult, Genesis, Header, Order, Payload, SecretKey, Solution, Transaction,
@@ -15,7 +16,6 @@ use dtn_settlement::{
     Account, Call, Chain, Network,
     contracts::{REGISTRY, ResultRegistry},
     deploy::{DEPLOYER, DeployPlan, Deployment, deploy, fund, top_up},
-    dev_keys::dev_key,
     execution::{Execution, SignedExecution},
     gas_ledger::GasLedger,
     multisig::{Multisig, WalletTransaction},

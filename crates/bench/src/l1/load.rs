@@ -293,11 +293,10 @@ impl Link {
 }
 
 /// A WebSocket connection to a peer.
-async fn connect(peer: SocketAddr) -> Result<WsClient> {
+async fn connect(peer: SocketAddr) -> Result<WsClient, jsonrpsee::core::ClientError> {
     WsClientBuilder::default()
         .max_request_size(MAX_MESSAGE)
         .max_response_size(MAX_MESSAGE)
         .build(format!("ws://{peer}"))
         .await
-        .map_err(|source| BenchError::Unreachable { peer, source })
 }

@@ -95,7 +95,7 @@ impl Plan {
             (!self.rates.iter().all(|rate| (1.0..=1e7).contains(rate)), BenchError::Rate),
             (!(0.1..=86_400.0).contains(&self.seconds), BenchError::Seconds),
             (!(0.0..=3_600.0).contains(&self.warm_up), BenchError::WarmUp),
-            (self.crash > faulty, BenchError::Faults { nodes: self.nodes, faulty, asked: self.crash }),
+            (self.crash > faulty, BenchError::Faults { peers: self.nodes, faulty, how: "faults", asked: self.crash }),
             (crashes && (self.rates.len() != 1 || self.saturate), BenchError::OneRate),
         ];
         if let Some((_, why)) = impossible.into_iter().find(|(is_so, _)| *is_so) {

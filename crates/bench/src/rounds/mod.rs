@@ -7,7 +7,7 @@ use std::{ops::ControlFlow, time::Duration};
 use alloy_primitives::{Address, U256};
 use dtn_report::{RoundEntry, RoundTotals, Tell, VerificationEntry};
 use dtn_testbed::{
-    Home,
+    Home, TestbedError,
     rounds::{self, Asked},
 };
 use serde::Serialize;
@@ -53,16 +53,16 @@ impl Plan {
     pub fn check(&self) -> Result<()> {
         let (faulty, cheats) = (dtn_primitives::max_faulty(self.peers), self.half_work.len());
         if self.rounds == 0 {
-            return Err(BenchError::NoRounds);
+            return Err(BenchError::Missing("--rounds is 1 or more"));
         }
         if let Some(peer) = self.half_work.iter().find(|peer| **peer >= self.peers) {
             return Err(BenchError::NoPeer { peer: *peer, last: self.peers.max(1) - 1 });
         }
         if cheats > faulty {
-            return Err(BenchError::Cheats { peers: self.peers, faulty, cheats });
+            return Err(BenchError::Faults { peers: self.peers, faulty, how: "that cheat", asked: cheats });
         }
         // What the peers would refuse is told before there are any.
-        Asked { quorum: 1, ..self.asked() }.order(0)?;
+        Asked { quorum: 1, ..self.asked() }.order(0).map_err(TestbedError::from)?;
         Ok(())
     }
 }

@@ -2,60 +2,21 @@
 
 use std::{
     fmt, fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use alloy::{
-    primitives::{Address, hex},
-    signers::{
-        k256::elliptic_curve::rand_core::OsRng,
-        local::{LocalSignerError, PrivateKeySigner},
-    },
-};
+use alloy_primitives::{Address, hex};
+use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
 use dtn_primitives::SecretKey;
+use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::password::{Password, read};
+
 /// More memory than this for one password check is refused: 1 GiB.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
-
-/// The longest file of a key or a password, in bytes. A device has no end.
-const MAX_FILE: usize = 64 << 10;
-
-/// A password. It is never printed, and its memory is cleared.
-#[derive(Clone)]
-pub struct Password(Zeroizing<String>);
-
-impl Password {
-    /// Takes a password as it is.
-    pub fn new(password: impl Into<String>) -> Self {
-        Self(Zeroizing::new(password.into()))
-    }
-
-    /// Reads the first line of a file.
-    pub fn from_file(path: &Path) -> io::Result<Self> {
-        let text = read(path)?;
-        Ok(Self::new(text.lines().next().unwrap_or_default()))
-    }
-
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl PartialEq for Password {
-    fn eq(&self, other: &Self) -> bool {
-        *self.0 == *other.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
 
 /// A key in the folder, as far as is known without its password.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +42,23 @@ pub enum KeystoreError {
         wanted: String,
         /// The folder.
         dir: String,
+    },
+    /// There is no folder where keys should be.
+    #[error("there is no folder {}; `dtn-cli keys generate` makes one with the first key", .0.display())]
+    NoFolder(PathBuf),
+    /// A key in the folder has no address that can be read without its password.
+    #[error("the key {} does not state its address; write the address instead", .0.display())]
+    NoAddress(PathBuf),
+    /// There are no keys in a folder.
+    #[error("there are no keys in {0}")]
+    NoKeys(String),
+    /// What should name an account does not.
+    #[error("`{word}` is no address, key or folder of keys")]
+    NoAccount {
+        /// What was written.
+        word: String,
+        /// Why it names no key.
+        source: Box<KeystoreError>,
     },
     /// A key of that name exists, and keys are never overwritten.
     #[error("there is a key {0} already")]
@@ -130,11 +108,13 @@ impl Keystore {
         &self.dir
     }
 
-    /// All keys, by name. Files that are no keystores are passed over.
+    /// All keys, by name. Files that are no keystores are passed over; that there is no folder is an error.
     pub fn list(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(KeystoreError::NoFolder(self.dir.clone()));
+            }
             Err(error) => return Err(io_error(&self.dir)(error)),
         };
         let mut keys = Vec::new();
@@ -149,11 +129,55 @@ impl Keystore {
         Ok(keys)
     }
 
+    /// The same, and none where there is no folder.
+    fn present(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
+        match self.list() {
+            Err(KeystoreError::NoFolder(_)) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// So many names that no key has yet: `prefix-01` and so on.
+    pub fn free_names(&self, prefix: &str, count: usize) -> Result<Vec<String>, KeystoreError> {
+        let taken: Vec<_> = self.present()?.into_iter().map(|key| key.name).collect();
+        let numbered = (1u32..).map(|number| format!("{prefix}-{number:02}")).filter(|name| !taken.contains(name));
+        Ok(numbered.take(count).collect())
+    }
+
+    /// The accounts that a list of words names: addresses, names of keys here, or folders of keys.
+    pub fn addresses(&self, words: &[String]) -> Result<Vec<Address>, KeystoreError> {
+        let address_of = |key: KeyInfo| key.address.ok_or(KeystoreError::NoAddress(key.path));
+        let mut found = Vec::new();
+        for word in words {
+            if let Ok(address) = word.parse::<Address>() {
+                found.push(address);
+            } else if Path::new(word).is_dir() {
+                let keys = Self::new(word).list()?;
+                if keys.is_empty() {
+                    return Err(KeystoreError::NoKeys(word.clone()));
+                }
+                found.extend(keys.into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
+            } else {
+                let absent = |source| KeystoreError::NoAccount { word: word.clone(), source: Box::new(source) };
+                found.push(address_of(self.find(word).map_err(absent)?)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The key of a name, an address, or a file elsewhere.
+    pub fn choose(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
+        match Path::new(wanted) {
+            path if wanted.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path),
+            _ => self.find(wanted),
+        }
+    }
+
     /// The key of a name or an address.
     pub fn find(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
         let address = wanted.parse::<Address>().ok();
         let matches = |key: &KeyInfo| key.name == wanted || (address.is_some() && key.address == address);
-        self.list()?
+        self.present()?
             .into_iter()
             .find(matches)
             .ok_or_else(|| KeystoreError::NotFound { wanted: wanted.to_string(), dir: self.dir.display().to_string() })
@@ -183,13 +207,8 @@ impl Keystore {
         // The library writes a file without the address, which one wants to know without the password.
         let draft = format!(".{name}.{}.draft", std::process::id());
         let bytes = Zeroizing::new(key.to_bytes());
-        let encrypted = PrivateKeySigner::encrypt_keystore(
-            &self.dir,
-            &mut OsRng,
-            bytes.as_slice(),
-            password.0.as_bytes(),
-            Some(&draft),
-        );
+        let encrypted =
+            PrivateKeySigner::encrypt_keystore(&self.dir, &mut OsRng, bytes.as_slice(), password.bytes(), Some(&draft));
         let draft = self.dir.join(draft);
         encrypted.map_err(|error| io_error(&draft)(io::Error::other(error)))?;
         let text = fs::read_to_string(&draft).map_err(io_error(&draft));
@@ -222,7 +241,7 @@ impl KeyInfo {
     /// Decrypts the key.
     pub fn unlock(&self, password: &Password) -> Result<SecretKey, KeystoreError> {
         info(&self.path)?; // the library trusts the file's numbers
-        match PrivateKeySigner::decrypt_keystore(&self.path, password.0.as_bytes()) {
+        match PrivateKeySigner::decrypt_keystore(&self.path, password.bytes()) {
             Ok(signer) => {
                 let bytes = Zeroizing::new(signer.to_bytes().0);
                 SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey)
@@ -273,17 +292,6 @@ struct KdfParams {
     p: Option<u64>,
 }
 
-/// Reads a file of a key or a password, into memory that is cleared and never moved.
-fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE + 1));
-    fs::File::open(path)?.take(MAX_FILE as u64 + 1).read_to_string(&mut text)?;
-    if text.len() > MAX_FILE {
-        let why = format!("it has more than the {MAX_FILE} bytes that such a file has at most");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(text)
-}
-
 /// Reads what is not secret, and refuses numbers that would make decryption fail badly or use up the memory.
 fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
     let text = read(path).map_err(io_error(path))?;
@@ -323,7 +331,9 @@ mod tests {
     fn a_key_survives_the_round_trip_and_only_its_password_opens_it() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = Keystore::new(dir.path().join("keys"));
-        assert_eq!(store.list().expect("an absent folder is empty"), []);
+        assert!(matches!(store.list(), Err(KeystoreError::NoFolder(_))), "it is not there yet");
+        assert!(matches!(store.find("owner-1"), Err(KeystoreError::NotFound { .. })));
+        assert_eq!(store.free_names("owner", 2).expect("all are free"), ["owner-01", "owner-02"]);
         let password = Password::new("correct horse");
         let (info, key) = store.generate("owner-1", &password).expect("writable");
         assert_eq!(info.address, Some(key.address()));

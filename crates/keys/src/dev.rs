@@ -1,9 +1,12 @@
 //! The keys of anvil's ten funded accounts. Everyone knows them, so they sign on a development chain only.
 
-use alloy::primitives::{B256, b256};
+use alloy_primitives::{B256, b256};
 use dtn_primitives::SecretKey;
 
-const KEYS: [B256; 10] = [
+/// How many there are.
+pub const DEV_KEYS: usize = 10;
+
+const KEYS: [B256; DEV_KEYS] = [
     b256!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
     b256!("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
     b256!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"),
