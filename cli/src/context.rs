@@ -16,11 +16,13 @@ use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
+    codes::Code,
     deploy::Deployment,
     gas_ledger::GasLedger,
     multisig::WalletTransaction,
     signer::{RemoteSigner, Signer},
 };
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::output;
@@ -66,6 +68,13 @@ pub(crate) struct NotDeployed {
     pub(crate) network: String,
     /// Where the deployment would be recorded.
     pub(crate) file: PathBuf,
+}
+
+impl NotDeployed {
+    /// Its code.
+    pub(crate) fn code(&self) -> Code {
+        ("not_deployed", json!({ "network": self.network }))
+    }
 }
 
 /// The shared options with what has been derived from them.

@@ -11,6 +11,7 @@ use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
 use dtn_primitives::SecretKey;
 use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::password::{Password, read};
@@ -85,6 +86,21 @@ pub enum KeystoreError {
         /// What went wrong.
         source: io::Error,
     },
+}
+
+impl KeystoreError {
+    /// Its stable code, for programs, and what belongs to it; nothing where it has none of its own.
+    pub fn code(&self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::WrongPassword(name) => Some(("wrong_password", json!({ "key": name }))),
+            Self::NotFound { wanted, .. } => Some(("no_key", json!({ "key": wanted }))),
+            Self::Exists(name) => Some(("key_exists", json!({ "key": name }))),
+            Self::NoFolder(folder) => Some(("keystore", json!({ "folder": folder }))),
+            Self::NoAccount { source, .. } => source.code(),
+            Self::NoAddress(_) | Self::NoKeys(_) => None,
+            _ => Some(("keystore", Value::Null)),
+        }
+    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeystoreError + '_ {
@@ -213,7 +229,7 @@ impl Keystore {
         encrypted.map_err(|error| io_error(&draft)(io::Error::other(error)))?;
         let text = fs::read_to_string(&draft).map_err(io_error(&draft));
         let _ = fs::remove_file(&draft);
-        let mut json: serde_json::Value = serde_json::from_str(&text?).map_err(|error| malformed(&path, error))?;
+        let mut json: Value = serde_json::from_str(&text?).map_err(|error| malformed(&path, error))?;
         json["address"] = hex::encode(key.address()).into();
 
         let mut options = fs::OpenOptions::new();
@@ -366,7 +382,7 @@ mod tests {
         let (good, _) = store.generate("good", &password).expect("writable");
         fs::write(dir.path().join("README.md"), "no key").expect("writable");
         let text = fs::read_to_string(&good.path).expect("readable");
-        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let json: Value = serde_json::from_str(&text).expect("JSON");
         let broken = [("/crypto/cipherparams/iv", "00".into()), ("/crypto/kdfparams/n", (1u64 << 31).into())];
         for (pointer, value) in broken {
             let mut json = json.clone();

@@ -8,6 +8,7 @@ pub mod abi;
 pub mod amount;
 pub mod aow;
 pub mod bls_keys;
+pub mod codes;
 pub mod compile;
 pub mod connection;
 pub mod contracts;

@@ -8,6 +8,7 @@ use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
 use dtn_settlement::networks::OutOfRange;
+use serde_json::{Value, json};
 
 /// Why something does not work with a network of processes.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +192,27 @@ pub enum TestbedError {
 }
 
 impl TestbedError {
+    /// Its stable code, for programs, and what belongs to it; nothing where it has none of its own.
+    pub fn code(&self) -> Option<(&'static str, Value)> {
+        Some(match self {
+            Self::NoNetwork(folder) => ("no_network", json!({ "folder": folder })),
+            Self::Occupied(path) | Self::InTheWay(path) => ("occupied", json!({ "path": path })),
+            Self::NoPeer { peer, count } => ("no_peer", json!({ "peer": peer, "count": count })),
+            Self::TooFewStarted { .. } | Self::TooFewConnected { .. } => ("peers_down", Value::Null),
+            Self::Left { .. } => ("peers_left", Value::Null),
+            Self::Interrupted => ("interrupted", Value::Null),
+            Self::NoName | Self::Nodes(_) | Self::OutOfRange(_) | Self::AnyPort | Self::NoSuchPorts { .. } => {
+                ("bad_argument", Value::Null)
+            }
+            Self::File(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Keystore(error) => return error.code(),
+            Self::Client(error) => error.code(),
+            Self::Order(_) | Self::RoundOpen { .. } | Self::Missing(_) => return None,
+            _ => ("process", Value::Null),
+        })
+    }
+
     /// For `map_err`: what cannot be done with a path.
     pub(crate) fn path(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
