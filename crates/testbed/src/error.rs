@@ -7,7 +7,7 @@ use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
-use dtn_settlement::networks::OutOfRange;
+use dtn_settlement::{connection::ConnectError, networks::OutOfRange};
 use serde_json::{Value, json};
 
 /// Why something does not work with a network of processes.
@@ -165,9 +165,9 @@ pub enum TestbedError {
     /// A development chain ended before it answered.
     #[error("{0}")]
     Ended(String),
-    /// A development chain does not answer.
-    #[error("the chain does not answer after {0:?}")]
-    Silent(Duration),
+    /// The way to a development chain.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -208,7 +208,8 @@ impl TestbedError {
             Self::Config(error) => error.code(),
             Self::Keystore(error) => return error.code(),
             Self::Client(error) => error.code(),
-            Self::Order(_) | Self::RoundOpen { .. } | Self::Missing(_) => return None,
+            Self::Connect(error) => error.code(),
+            Self::Order(_) | Self::RoundOpen { .. } | Self::Missing(_) | Self::Ended(_) => return None,
             _ => ("process", Value::Null),
         })
     }

@@ -1,6 +1,8 @@
 //! Networks of processes on one machine: what their folders hold, how they are made, started, stopped and examined.
 
 mod access;
+pub mod account;
+mod chain;
 pub mod doctor;
 mod error;
 mod home;
@@ -12,6 +14,7 @@ mod service;
 mod survey;
 
 pub use access::{blocks, client, client_key};
+pub use chain::start_chain;
 pub use error::TestbedError;
 pub use home::{ClientConfig, Home};
 pub use init::{

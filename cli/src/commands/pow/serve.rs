@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_client::ledger::{Entry, Writer, node_name};
+use dtn_client::ledger::{Entry, Writer, node_name, seed::timestamp};
 use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
@@ -20,7 +20,7 @@ use dtn_testbed::{Home, OwnNetwork, Plan, Service};
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
-use super::{ledger::shown, mine::MEASURED_FOR, timestamp};
+use super::{ledger::shown, mine::MEASURED_FOR};
 use crate::output;
 
 /// How often the peers are asked for the next block.

@@ -2,46 +2,92 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read},
-    path::Path,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use dtn_client::ledger::{Entry, Head};
 use dtn_primitives::Genesis;
+
+use super::{Entry, EntryError, Head};
 
 /// The longest entry, in bytes: a transaction of 16 KiB takes some four times as much as JSON.
 const MAX_ENTRY: u64 = 128 * 1024;
 
+/// Why a file is not a ledger that is right.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It cannot be read.
+    #[error("cannot read {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An entry is longer than any can be.
+    #[error("{}: entry {number} is wrong: it has more than {MAX_ENTRY} bytes", file.display())]
+    Long {
+        /// The file.
+        file: PathBuf,
+        /// Its number.
+        number: u64,
+    },
+    /// An entry is wrong.
+    #[error("{}: entry {number} is wrong", file.display())]
+    Wrong {
+        /// The file.
+        file: PathBuf,
+        /// Its number, which is its line.
+        number: u64,
+        /// Why.
+        source: LineError,
+    },
+}
+
+/// Why a line is not an entry that is right.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is no entry.
+    #[error("it is no entry")]
+    Malformed(#[source] serde_json::Error),
+    /// It is one that is written otherwise.
+    #[error("it is not written as an entry is: fields were added, moved or spelled otherwise")]
+    Spelled,
+    /// What it says does not hold.
+    #[error("{0}")]
+    Entry(#[from] EntryError),
+}
+
 /// Checks the links, the signatures and the work of every entry of a file of one a line. Names the first that is wrong
 /// by its number, which is its line.
-pub(super) fn check(file: &Path, genesis: Option<&Genesis>) -> Result<Head> {
-    let shown = file.display();
-    let mut reader = BufReader::new(File::open(file).with_context(|| format!("cannot read {shown}"))?);
+pub fn check(file: &Path, genesis: Option<&Genesis>) -> Result<Head, CheckError> {
+    let unread = |source| CheckError::Read { file: file.into(), source };
+    let mut reader = BufReader::new(File::open(file).map_err(unread)?);
     let mut head = Head::default();
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = reader.by_ref().take(MAX_ENTRY + 1).read_until(b'\n', &mut line);
-        if read.with_context(|| format!("cannot read {shown}"))? == 0 {
+        if reader.by_ref().take(MAX_ENTRY + 1).read_until(b'\n', &mut line).map_err(unread)? == 0 {
             return Ok(head);
         }
-        let wrong = || format!("{shown}: entry {} is wrong", head.entries + 1);
-        ensure!(line.len() as u64 <= MAX_ENTRY, "{}: it has more than {MAX_ENTRY} bytes", wrong());
+        let number = head.entries + 1;
+        if line.len() as u64 > MAX_ENTRY {
+            return Err(CheckError::Long { file: file.into(), number });
+        }
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let entry = parse(line).with_context(wrong)?;
         let mut next = head;
-        next.check(&entry, genesis).with_context(wrong)?;
+        let checked = parse(line).and_then(|entry| Ok(next.check(&entry, genesis)?));
+        checked.map_err(|source| CheckError::Wrong { file: file.into(), number, source })?;
         head = next;
     }
 }
 
-fn parse(line: &[u8]) -> Result<Entry> {
-    let entry: Entry = serde_json::from_slice(line).context("it is no entry")?;
-    if serde_json::to_vec(&entry)? != line {
-        bail!("it is not written as an entry is: fields were added, moved or spelled otherwise");
+fn parse(line: &[u8]) -> Result<Entry, LineError> {
+    let entry: Entry = serde_json::from_slice(line).map_err(LineError::Malformed)?;
+    match serde_json::to_vec(&entry).map_err(LineError::Malformed)? == line {
+        true => Ok(entry),
+        false => Err(LineError::Spelled),
     }
-    Ok(entry)
 }
 
 #[cfg(test)]
@@ -50,16 +96,23 @@ mod tests {
 
     use std::fs;
 
-    use dtn_client::ledger::Record;
-
-    use super::{super::seed::tests::entries, *};
+    use super::{
+        super::{Record, seed::tests::entries},
+        *,
+    };
 
     /// What is said of a file with these bytes.
     fn said(bytes: &[u8], genesis: Option<&Genesis>) -> Result<u64, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.jsonl");
         fs::write(&file, bytes).unwrap();
-        check(&file, genesis).map(|head| head.entries).map_err(|error| format!("{error:#}"))
+        check(&file, genesis).map(|head| head.entries).map_err(|error| told(&error))
+    }
+
+    /// An error with its causes.
+    fn told(error: &dyn std::error::Error) -> String {
+        let cause = error.source().map_or_else(String::new, |cause| format!(": {}", told(cause)));
+        format!("{error}{cause}")
     }
 
     fn written(entries: &[Entry]) -> Vec<u8> {

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use dtn_client::ledger::Entry;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use super::timestamp;
+use super::Entry;
 
 /// An entry of the seed's.
 #[derive(Debug, Serialize)]
@@ -35,8 +34,16 @@ impl From<&Entry> for SeedEntry {
     }
 }
 
+/// A time in microseconds since the Unix epoch as Python's `%Y-%m-%d %H:%M:%S.%f` has it, in UTC.
+pub fn timestamp(us: u64) -> String {
+    /// The last microsecond of the year 9999: the calendar that people use has an end.
+    const LAST: u64 = 253_402_300_799_999_999;
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(us.min(LAST));
+    humantime::format_rfc3339_micros(time).to_string().replace('T', " ").replace('Z', "")
+}
+
 /// Writes entries as the seed does. There is no newline at the end.
-pub(super) fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
+pub fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
     let entries: Vec<_> = entries.iter().map(SeedEntry::from).collect();
     entries.serialize(&mut Serializer::with_formatter(out, Python::default())).map_err(Into::into)
 }
@@ -121,15 +128,14 @@ pub(super) mod tests {
     use dtn_pow::{Cancel, Puzzle, mine};
     use dtn_primitives::{B256, Claim, Genesis, Line, Payload, SecretKey, Transaction};
 
-    use dtn_client::{
-        Part, Race,
-        ledger::{Head, node_name},
+    use super::{
+        super::{Head, node_name},
+        *,
     };
-
-    use super::*;
+    use crate::{Part, Race};
 
     /// What Python wrote for the entries below.
-    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/ledger.json");
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/ledger.json");
 
     /// Lines that JSON has to escape, and times in all the forms that Python has for them.
     fn cases() -> Vec<(Vec<u8>, u64, u64)> {
@@ -149,7 +155,7 @@ pub(super) mod tests {
     }
 
     /// Entries of those lines, with all the work and signatures, and their genesis.
-    pub(in super::super) fn entries() -> (Vec<Entry>, Genesis) {
+    pub(in crate::ledger) fn entries() -> (Vec<Entry>, Genesis) {
         let mut keys: Vec<_> = (1..=4).map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap()).collect();
         keys.sort_by_key(SecretKey::address);
         let genesis = Genesis {

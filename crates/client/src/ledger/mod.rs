@@ -1,13 +1,18 @@
 //! The ledger of races: an entry for each race that is over, with all that it takes to check it alone.
 
+mod check;
+pub mod seed;
+
+pub use check::{CheckError, LineError, check};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
     Address, B256, Bytes, Claim, Domain, Genesis, GenesisError, Payload, Signature, Transaction, TransactionError,
     ValidatorIndex, ValidatorSet, keccak256,
 };
+use futures::{StreamExt, pin_mut};
 use serde::{Deserialize, Serialize};
 
-use crate::{FinalBlock, Part, Race, RaceError, Races};
+use crate::{Blocks, ClientError, FinalBlock, Part, Race, RaceError, Races};
 
 /// What an entry's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +57,33 @@ pub struct Record {
     pub signature: Signature,
     /// The hash of the entry before; zeros for the first.
     pub previous: B256,
+}
+
+/// Why a ledger is not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The blocks.
+    #[error("{0}")]
+    Blocks(#[from] ClientError),
+    /// A race in them.
+    #[error("{0}")]
+    Race(#[from] RaceError),
+    /// The genesis.
+    #[error("{0}")]
+    Genesis(#[from] GenesisError),
+}
+
+/// The whole ledger of a network, from its blocks up to a height; `read` is told of each block.
+pub async fn read(blocks: &Blocks, tip: u64, read: impl Fn()) -> Result<Vec<Entry>, LedgerError> {
+    let mut writer = Writer::new(blocks.genesis().clone())?;
+    let mut entries = Vec::new();
+    let all = blocks.up_to(tip);
+    pin_mut!(all);
+    while let Some(block) = all.next().await {
+        entries.extend(writer.next(block?)?);
+        read();
+    }
+    Ok(entries)
 }
 
 /// An entry with its hash.
