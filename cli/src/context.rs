@@ -4,25 +4,25 @@ use std::{
     fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
 };
 
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
+use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
 use dtn_peer::files;
 use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
+    codes::Code,
     deploy::Deployment,
-    dev_keys::dev_key,
     gas_ledger::GasLedger,
-    keystore::{KeyInfo, Keystore, Password},
     multisig::WalletTransaction,
     signer::{RemoteSigner, Signer},
 };
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::output;
@@ -68,6 +68,13 @@ pub(crate) struct NotDeployed {
     pub(crate) network: String,
     /// Where the deployment would be recorded.
     pub(crate) file: PathBuf,
+}
+
+impl NotDeployed {
+    /// Its code.
+    pub(crate) fn code(&self) -> Code {
+        ("not_deployed", json!({ "network": self.network }))
+    }
 }
 
 /// The shared options with what has been derived from them.
@@ -170,10 +177,7 @@ impl Context {
             ),
             Some(KeyChoice::Dev(index)) => dev_key(*index).context("the development keys are dev:0 to dev:9"),
             Some(KeyChoice::Stored(name)) => {
-                let key = match Path::new(name) {
-                    path if name.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path)?,
-                    _ => self.keystore().find(name)?,
-                };
+                let key = self.keystore().choose(name)?;
                 self.unlock(key).await
             }
             Some(KeyChoice::Remote { address, .. }) => {
@@ -274,46 +278,6 @@ fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<()> {
     written().with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A key, as `--from` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KeyChoice {
-    /// One of the development chain's.
-    Dev(usize),
-    /// In the keystore: a name, an address or a file.
-    Stored(String),
-    /// Kept by a program that signs for us.
-    Remote {
-        /// Which of its accounts.
-        address: Address,
-        /// Where it answers.
-        url: String,
-    },
-}
-
-impl FromStr for KeyChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("dev:") {
-            Some(index) => match index.parse() {
-                Ok(index @ 0..=9) => Ok(Self::Dev(index)),
-                _ => Err("the development keys are dev:0 to dev:9".into()),
-            },
-            None if text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64) => {
-                Err("a private key does not belong on the command line; `dtn-cli keys import` encrypts it".into())
-            }
-            None => match text.strip_prefix("remote:") {
-                Some(remote) => {
-                    let (address, url) = remote.split_once('@').ok_or("a remote signer is remote:ADDRESS@URL")?;
-                    let address = address.parse().map_err(|error| format!("the account `{address}`: {error}"))?;
-                    Ok(Self::Remote { address, url: url.into() })
-                }
-                None => Ok(Self::Stored(text.to_string())),
-            },
-        }
-    }
-}
-
 /// Reads an amount such as `0.5ether`.
 pub(crate) fn amount(text: &str) -> Result<U256, String> {
     parse_amount(text).map_err(|error| error.to_string())
@@ -327,50 +291,4 @@ pub(crate) fn allotment(text: &str) -> Result<Allotment, String> {
     };
     let amount = amount(given)?.try_into().map_err(|_| format!("{given} is more than 128 bits hold"))?;
     Ok(Allotment { token, amount })
-}
-
-/// The accounts that a list of words names: addresses, names of keys, or folders of keys.
-pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Address>> {
-    let address_of = |key: KeyInfo| {
-        key.address.with_context(|| {
-            format!("the key {} does not state its address; write the address instead", key.path.display())
-        })
-    };
-    let mut found = Vec::new();
-    for word in words {
-        if let Ok(address) = word.parse::<Address>() {
-            found.push(address);
-        } else if Path::new(word).is_dir() {
-            let keys = Keystore::new(word).list()?;
-            if keys.is_empty() {
-                bail!("there are no keys in {word}");
-            }
-            for key in keys {
-                found.push(address_of(key)?);
-            }
-        } else {
-            let key = keystore.find(word).with_context(|| format!("`{word}` is no address, key or folder of keys"))?;
-            found.push(address_of(key)?);
-        }
-    }
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_private_key_is_refused_as_an_argument() {
-        assert_eq!("dev:3".parse(), Ok(KeyChoice::Dev(3)));
-        assert_eq!("owner-01".parse(), Ok(KeyChoice::Stored("owner-01".into())));
-        assert!("dev:10".parse::<KeyChoice>().is_err());
-        let remote = "remote:0x0000000000000000000000000000000000000007@http://127.0.0.1:9000";
-        let url = "http://127.0.0.1:9000".to_string();
-        assert_eq!(remote.parse(), Ok(KeyChoice::Remote { address: Address::with_last_byte(7), url }));
-        assert!("remote:http://127.0.0.1:9000".parse::<KeyChoice>().is_err());
-        let secret = format!("0x{}", "07".repeat(32));
-        let error = secret.parse::<KeyChoice>().expect_err("refused");
-        assert!(error.contains("keys import") && !error.contains("0707"));
-    }
 }

@@ -3,13 +3,14 @@
 use std::{error::Error, process::ExitCode};
 
 use dtn_client::ClientError;
+use dtn_keys::KeystoreError;
 use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
+use dtn_report::text::reason;
 use dtn_settlement::{
     abi::CallError,
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
-    keystore::KeystoreError,
     multisig::MultisigError,
     networks::NetworksError,
     sender::{Quote, SendError},
@@ -28,15 +29,15 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
         let said = if as_json { output::json(quote) } else { output::line(quote) };
         return said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let (reason, hint) = (output::reason(error), hint(error));
+    let (told, hint) = (reason(error.as_ref()), hint(error));
     match &hint {
-        Some(hint) => output::note(format_args!("error: {reason}; {hint}")),
-        None => output::note(format_args!("error: {reason}")),
+        Some(hint) => output::note(format_args!("error: {told}; {hint}")),
+        None => output::note(format_args!("error: {told}")),
     }
     // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
     if as_json && !output::has_printed_json() {
         let (code, data) = code(error);
-        let failure = json!({ "error": { "code": code, "message": reason, "hint": hint, "data": data } });
+        let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": data } });
         // Who does not read it has been told all the same.
         output::json(&failure).ok();
     }
@@ -78,158 +79,21 @@ fn code(error: &anyhow::Error) -> (&'static str, Value) {
     error.chain().find_map(code_of).unwrap_or(("failed", Value::Null))
 }
 
+/// That of a cause, where a library or this program gives it one.
 fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let none = |code| Some((code, Value::Null));
-    if let Some(error) = cause.downcast_ref() {
-        return Some(of_network(error));
-    }
-    if let Some(error) = cause.downcast_ref::<TestbedError>() {
-        return match error {
-            TestbedError::NoNetwork(folder) => Some(("no_network", json!({ "folder": folder }))),
-            TestbedError::Occupied(path) | TestbedError::InTheWay(path) => Some(("occupied", json!({ "path": path }))),
-            TestbedError::NoPeer { peer, count } => Some(("no_peer", json!({ "peer": peer, "count": count }))),
-            TestbedError::TooFewStarted { .. } | TestbedError::TooFewConnected { .. } => none("peers_down"),
-            TestbedError::Left { .. } => none("peers_left"),
-            TestbedError::Interrupted => none("interrupted"),
-            TestbedError::NoName
-            | TestbedError::Nodes(_)
-            | TestbedError::OutOfRange(_)
-            | TestbedError::AnyPort
-            | TestbedError::NoSuchPorts { .. } => none("bad_argument"),
-            TestbedError::File(error) => code_of(error),
-            TestbedError::Config(error) => code_of(error),
-            TestbedError::Keystore(error) => code_of(error),
-            TestbedError::Client(error) => code_of(error),
-            _ => none("process"),
+    macro_rules! of {
+        ($($error:ty),*) => {
+            None$(.or_else(|| Some(cause.downcast_ref::<$error>()?.code())))*
         };
     }
-    if let Some(error) = cause.downcast_ref::<RunError>() {
-        return match error {
-            RunError::Config(error) => code_of(error),
-            RunError::Keystore(error) => code_of(error),
-            RunError::Held(error) => code_of(error),
-            RunError::Chain(error) => code_of(error),
-            RunError::Node(_) => none("peer"),
-            RunError::Signals(_) | RunError::Password { .. } | RunError::Unlock(_) => none("file"),
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<ConfigError>() {
-        return match error {
-            ConfigError::NotValid(problems) => Some(("config", json!({ "problems": problems }))),
-            ConfigError::NoPeer { folder, .. } => Some(("no_peer", json!({ "folder": folder }))),
-            ConfigError::NoGenesis { file, .. } | ConfigError::Genesis { file, .. } => {
-                Some(("genesis", json!({ "file": file })))
-            }
-            ConfigError::File(error) => code_of(error),
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<FileError>() {
-        return Some(match error {
-            FileError::Read { file, .. } | FileError::Write { file, .. } | FileError::Unwritable { file, .. } => {
-                ("file", json!({ "file": file }))
-            }
-            FileError::Make { folder, .. } => ("file", json!({ "file": folder })),
-            FileError::Json { file, .. } | FileError::Toml { file, .. } => ("not_valid", json!({ "file": file })),
-        });
-    }
-    if cause.downcast_ref::<HoldError>().is_some() {
-        return none("runs_already");
-    }
-    of_chain(cause)
-}
-
-/// The same for what a network answers.
-fn of_network(error: &ClientError) -> (&'static str, Value) {
-    match error {
-        ClientError::Refused { kind, .. } => ("refused", json!(kind)),
-        ClientError::TooFew { answers, peers, need } => {
-            ("too_few_answers", json!({ "answers": answers, "peers": peers, "need": need }))
-        }
-        ClientError::NoAccord { answers, peers, quorum } => {
-            ("no_accord", json!({ "answers": answers, "peers": peers, "quorum": quorum }))
-        }
-        ClientError::NotFinal { transaction, height, .. } => {
-            ("not_final", json!({ "transaction": transaction, "height": height }))
-        }
-        ClientError::NotYet(height) => ("not_yet", json!({ "height": height })),
-        ClientError::Gone(height) => ("gone", json!({ "height": height })),
-        ClientError::Silent(_) => ("no_answer", Value::Null),
-        ClientError::Wrong(_) | ClientError::OtherAnswer(_) => ("wrong_answer", Value::Null),
-        ClientError::Genesis(_) => ("genesis", Value::Null),
-        ClientError::Connect { address, .. } => ("bad_address", json!({ "address": address })),
-        ClientError::Store(_) => ("store", Value::Null),
-    }
-}
-
-/// The same for what has to do with a settlement chain.
-fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let none = |code| Some((code, Value::Null));
-    if let Some(NotDeployed { network, .. }) = cause.downcast_ref() {
-        return Some(("not_deployed", json!({ "network": network })));
-    }
-    if let Some(Replaced { network, distributor, .. }) = cause.downcast_ref() {
-        return Some(("would_replace", json!({ "network": network, "distributor": distributor })));
-    }
-    if let Some(error) = cause.downcast_ref::<SendError>() {
-        return Some(match error {
-            SendError::WouldRevert { contract, function, revert } => {
-                ("would_revert", json!({ "contract": contract, "function": function, "revert": revert.to_string() }))
-            }
-            SendError::Reverted { tx, revert, .. } => ("reverted", json!({ "tx": tx, "revert": revert.to_string() })),
-            SendError::InsufficientFunds { account, .. } => ("insufficient_funds", json!({ "account": account })),
-            SendError::AboveCeiling { fee, ceiling, .. } => {
-                ("gas_too_dear", json!({ "fee": fee.to_string(), "ceiling": ceiling.to_string() }))
-            }
-            SendError::OverBudget { .. } => ("over_budget", Value::Null),
-            SendError::Signer { account, .. } => ("signer", json!({ "account": account })),
-            _ => ("send", Value::Null),
-        });
-    }
-    if let Some(error) = cause.downcast_ref::<ConnectError>() {
-        return match error {
-            ConnectError::BadEndpoint { rpc, .. } => Some(("bad_endpoint", json!({ "rpc": rpc }))),
-            ConnectError::Unreachable { network, .. } => Some(("chain_unreachable", json!({ "network": network }))),
-            ConnectError::WrongChain { expected, actual, .. } => {
-                Some(("wrong_chain", json!({ "expected": expected, "actual": actual })))
-            }
-            ConnectError::Anvil(error) => code_of(error),
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<KeystoreError>() {
-        return Some(match error {
-            KeystoreError::WrongPassword(name) => ("wrong_password", json!({ "key": name })),
-            KeystoreError::NotFound { wanted, .. } => ("no_key", json!({ "key": wanted })),
-            KeystoreError::Exists(name) => ("key_exists", json!({ "key": name })),
-            _ => ("keystore", Value::Null),
-        });
-    }
-    match cause.downcast_ref::<MultisigError>() {
-        Some(MultisigError::Send(error)) => return code_of(error),
-        Some(MultisigError::Read(error)) => return code_of(error),
-        Some(_) => return none("other_contract"),
-        None => {}
-    }
-    match cause.downcast_ref::<DeployError>() {
-        Some(DeployError::Send(error)) => return code_of(error),
-        Some(_) => return none("deploy"),
-        None => {}
-    }
-    match cause.downcast_ref::<NetworksError>() {
-        Some(NetworksError::Unknown { name, .. }) => return Some(("no_such_network", json!({ "network": name }))),
-        Some(_) => return none("config"),
-        None => {}
-    }
-    match cause.downcast_ref::<ReadError>() {
-        Some(ReadError::NotTheContract { contract, .. }) => {
-            return Some(("not_the_contract", json!({ "contract": contract })));
-        }
-        Some(_) => return none("chain_read"),
-        None => {}
-    }
-    if cause.downcast_ref::<CallError>().is_some() || cause.downcast_ref::<PlanError>().is_some() {
-        return none("bad_argument");
-    }
-    cause.downcast_ref::<AnvilError>().and_then(|_| none("anvil"))
+    let passing_on = || {
+        let of_keystore = || cause.downcast_ref::<KeystoreError>().and_then(KeystoreError::code);
+        let of_run = || cause.downcast_ref::<RunError>().and_then(RunError::code);
+        cause.downcast_ref::<TestbedError>().and_then(TestbedError::code).or_else(of_run).or_else(of_keystore)
+    };
+    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, SendError, ConnectError]
+        .or_else(|| of![MultisigError, DeployError, NetworksError, ReadError, CallError, PlanError, AnvilError])
+        .or_else(passing_on)
 }
 
 /// What may help against an error, if anything is known.

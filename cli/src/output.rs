@@ -6,12 +6,16 @@
 use std::{
     fmt::Display,
     io::{self, ErrorKind, Write},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
-use dtn_report::{Table, text};
+use dtn_report::{Progress, Table, text};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a line or several, for people.
@@ -72,19 +76,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
 }
 
-/// What went wrong, with its causes. A cause that the message before it has told already is not told again.
-pub(crate) fn reason(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.ends_with(&cause) {
-            told += &format!(": {cause}");
-        }
-    }
-    told
-}
-
 /// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
 pub(crate) fn date(seconds: u64) -> String {
     const YEAR_10000: u64 = 253_402_300_800;
@@ -95,19 +86,32 @@ pub(crate) fn date(seconds: u64) -> String {
 }
 
 /// A bar on standard error, invisible where that is no terminal.
-pub(crate) fn progress(length: u64, what: &'static str) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
-    let bar = indicatif::ProgressBar::new(length).with_prefix(what);
+pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
+    let bar = ProgressBar::new(length).with_prefix(what);
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
 }
 
+/// Shows how far a measurement is, by a bar for each of its stages.
+pub(crate) fn bars() -> impl Fn(Progress) + Sync {
+    let current = Mutex::new(ProgressBar::hidden());
+    move |progress| {
+        let mut bar = current.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Stage { what, parts } => *bar = self::progress(parts, what),
+            Progress::Part => bar.inc(1),
+            Progress::Parts(done) => bar.set_position(done),
+            Progress::About(what) => bar.set_message(what),
+            Progress::Over => bar.finish_and_clear(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
 
     #[test]
@@ -125,16 +129,5 @@ mod tests {
         for late in [253_402_300_800, 1 << 40, u64::MAX] {
             assert!(date(late).contains(&late.to_string()));
         }
-    }
-
-    #[test]
-    fn an_error_whose_message_has_its_cause_is_told_once() {
-        use dtn_settlement::keystore::KeyInfo;
-
-        let absent = KeyInfo::at("/no/such/key".as_ref()).map_err(anyhow::Error::from);
-        let told = reason(&absent.context("no backup was made").expect_err("absent"));
-        assert_eq!(told.matches("No such file").count(), 1, "{told}");
-        assert!(told.starts_with("no backup was made: /no/such/key: "), "{told}");
-        assert_eq!(reason(&anyhow::anyhow!("cause").context("what")), "what: cause");
     }
 }

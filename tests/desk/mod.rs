@@ -10,11 +10,11 @@ use std::{
 };
 
 use alloy::{network::TransactionResponse, node_bindings::AnvilInstance, primitives::Address, providers::Provider};
+use dtn_keys::{Keystore, Password};
 use dtn_primitives::{Genesis, SecretKey};
 use dtn_settlement::{
     Chain, Network,
     connection::{AnvilOptions, start_anvil},
-    keystore::{Keystore, Password},
 };
 use serde_json::Value;
 use tempfile::TempDir;

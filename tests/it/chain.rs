@@ -11,6 +11,7 @@ use alloy::{
     primitives::{Address, B256, U256, keccak256},
     providers::Provider,
 };
+use dtn_keys::{Keystore, Password, dev_key};
 use dtn_primitives::{
     Certificate, Evidence, FinalizedResult, Genesis, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
     WorkResult, merkle,
@@ -22,10 +23,8 @@ use dtn_settlement::{
     connection::AnvilOptions,
     contracts::{REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, Deployment, deploy, fund, top_up},
-    dev_keys::dev_key,
     evidence,
     gas_ledger::{GasLedger, TransactionStatus, summarize},
-    keystore::{Keystore, Password},
     multisig::{Multisig, ProposalStatus, WalletTransaction},
     networks::Finality,
     payouts::payouts,

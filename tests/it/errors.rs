@@ -10,13 +10,12 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
 };
+use dtn_keys::dev_key;
 use dtn_primitives::{
     Allotment, Distribution, EcdsaCertificate, Genesis, Header, SecretKey, SettlementMessage, Solution, ValidatorIndex,
     Vote, VoteKind, WorkResult, merkle,
 };
-use dtn_settlement::{
-    Account, Call, connection::AnvilOptions, contracts::ResultRegistry, dev_keys::dev_key, gas_ledger::GasLedger,
-};
+use dtn_settlement::{Account, Call, connection::AnvilOptions, contracts::ResultRegistry, gas_ledger::GasLedger};
 use serde_json::Value;
 
 use crate::desk::{Bench, genesis, race, text};
@@ -264,7 +263,7 @@ async fn the_registry_says_why_it_refuses() {
     for key in &network.keys[..3] {
         sender.send(&Call::transfer("fund", key.address(), U256::from(10u64.pow(18)))).await.expect("funded");
         let account = Account::new(chain.clone(), key.clone(), GasLedger::new(network.bench.path("keys.jsonl")));
-        let call = keys.register(&dtn_settlement::message::bls_key(key), key.address(), &domain);
+        let call = keys.register(&dtn_keys::bls::bls_key(key), key.address(), &domain);
         account.send(&call).await.expect("registered");
     }
     let (call, _) = keys.publish().await.expect("read").expect("there are keys");

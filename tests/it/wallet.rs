@@ -11,12 +11,11 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
+use dtn_keys::{Keystore, Password, dev_key};
 use dtn_primitives::SecretKey;
 use dtn_settlement::{
     amount::parse_amount,
     connection::{AnvilOptions, start_anvil},
-    dev_keys::dev_key,
-    keystore::{Keystore, Password},
 };
 use serde_json::Value;
 
@@ -61,7 +60,10 @@ async fn owners_deploy_fund_agree_and_pay() {
     let other = ["deploy", "--genesis", "genesis.json", "--reward-delay", "9s"];
     let said = bench.failure(&other);
     let distributor = text(&first["distributor"]);
-    assert!(said.to_lowercase().contains(distributor) && said.contains("2ether") && said.contains("--first-height"), "{said}");
+    assert!(
+        said.to_lowercase().contains(distributor) && said.contains("2ether") && said.contains("--first-height"),
+        "{said}"
+    );
     let same_height = [&other[..], &["--first-height", "1"]].concat();
     assert!(bench.failure(&same_height).contains("would pay the same once more"));
     assert_eq!(bench.json(&["deploy", "--genesis", "genesis.json"])["deployment"]["distributor"], first["distributor"]);
@@ -288,6 +290,10 @@ async fn keystores_are_those_of_cast() {
     let said = bench.failure(&["keys", "import", "theirs", "--file", "foreign/theirs"]);
     assert!(said.contains("there is a key theirs already"), "{said}");
     assert!(!fs::read_to_string(bench.path("keys/theirs.json")).expect("there").contains(&secret));
+    let said = bench.failure(&["keys", "list", "--keys", "nowhere"]);
+    assert!(said.contains("there is no folder nowhere") && said.contains("keys generate"), "{said}");
+    fs::create_dir(bench.path("nowhere")).expect("writable");
+    assert_eq!(bench.json(&["keys", "list", "--keys", "nowhere"]), serde_json::json!([]), "one that is empty is none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
+use dtn_keys::bls::bls_key;
 use dtn_peer::files;
 use dtn_primitives::Domain;
 use dtn_report::{Table, left};
-use dtn_settlement::{bls_keys::BlsKeys, message::bls_key};
+use dtn_settlement::bls_keys::BlsKeys;
 use serde_json::json;
 
 use crate::{

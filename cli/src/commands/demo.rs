@@ -8,40 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy::{primitives::I256, providers::Provider};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_client::{Blocks, Client, Event, Part, Race, Races};
-use dtn_peer::SettlementConfig;
+use dtn_client::{Client, Event, Race};
+use dtn_keys::dev_key;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
-use dtn_report::{
-    Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry,
-    WorkEntry, units,
-};
+use dtn_report::{RunReport, units};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     amount::format_amount,
     aow::{Aow, ClaimStatus},
-    connection::ConnectError,
     contracts::RewardDistributor,
-    deploy::{DeployPlan, deploy, fund, top_up},
-    dev_keys::dev_key,
-    gas_ledger::{GasLedger, GasRecord, TransactionStatus},
-    networks::LOCAL_CHAIN_ID,
-    payouts::{self, payouts},
+    gas_ledger::GasLedger,
 };
-use dtn_testbed::{Home, OwnNetwork, Plan, Ports, Service};
+use dtn_testbed::{
+    Home, OwnNetwork, Plan, Service,
+    account::{Finals, payee_balances, report},
+    rounds::{self, Asked},
+};
 use indicatif::ProgressBar;
 
 use crate::commands::l1::engine::EngineOptions;
-use crate::{
-    commands::aow::rounds::{self, Asked},
-    commands::l1::orders,
-    output,
-};
-
-/// What each owner gets for its transactions.
-const OWNER_GAS_WEI: u128 = 1_000_000_000_000_000_000;
+use crate::{commands::l1::orders, output};
 
 /// What each peer earns that completes the round, in wei.
 const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
@@ -129,20 +117,18 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
 
-    let plan = Plan { nodes: demo.nodes, mining: demo.engine.mining()?, ..Plan::new("demo", LOCAL_CHAIN_ID) };
+    let plan = Plan { mining: demo.engine.mining()?, ..Plan::local("demo", demo.nodes) };
     dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
     let client = dtn_testbed::client(home)?;
-    let chain = start_chain(home).await?;
+    let chain = dtn_testbed::start_chain(home, PATIENCE).await?;
     let network = chain.network().clone();
     narrator.say(format_args!("keys and genesis of {} peers; anvil at {}", demo.nodes, network.rpc));
 
     let deployer = dev_key(0).context("anvil's first development key")?;
     let deployer_gas = GasLedger::new(home.path().join("gas.jsonl"));
     let account = Account::new(chain.clone(), deployer, deployer_gas.clone());
-    let deployment = deploy(&account, &DeployPlan::new(&client.genesis, None, None)?, |_| ()).await?;
+    let deployment = dtn_testbed::settle_on(home, &account, promised).await?;
     let contracts = deployment.addresses;
-    fund(&account, &deployment.owners, U256::from(OWNER_GAS_WEI), |_, _| ()).await?;
-    top_up(&account, contracts.distributor, promised).await?;
     narrator.say(format_args!(
         "contracts deployed ({} of {} owners); the distributor holds {}",
         deployment.threshold,
@@ -150,21 +136,17 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
 
-    let settlement = SettlementConfig { name: network.name.clone(), contracts, chain: network.clone() };
-    dtn_testbed::set_settlement(home, &settlement)?;
     // One peer is told to cheat: it claims half of its work as all of it, to its peers and on chain.
     let cheat = demo.nodes - 1;
     dtn_testbed::set_half_work(home, cheat)?;
     let before = payee_balances(home, &chain).await?;
-    let bar = output::progress(demo.nodes as u64, "peers");
-    let statuses = dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
-    bar.finish_and_clear();
+    let statuses = dtn_testbed::up_all(home, &output::bars()).await?;
     narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
 
     let cheat = statuses[cheat].address;
-    let asked = Asked { steps: demo.steps, deadline: PATIENCE };
     let quorum = demo.nodes as u16 - 1;
-    let round = rounds::begin(&client, home, &asked, quorum, round_reward).await?;
+    let asked = Asked { steps: demo.steps, deadline: PATIENCE, quorum, reward: round_reward };
+    let round = rounds::open(&client, home, &asked).await?;
     narrator.say(format_args!(
         "block {round} opens a round of {} steps of sequential work; {} was told to cheat",
         units::thousands(demo.steps),
@@ -177,7 +159,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     bar.finish_and_clear();
     narrator.say(format_args!("{} orders are final, as a quorum of peers says", transactions.len()));
 
-    let (closed, round) = rounds::end(&client, round, &asked, quorum).await?;
+    let (closed, round) = rounds::end(&client, round, &asked, &output::bars()).await?;
     let accepted = round.verifications.iter().filter(|it| it.node == cheat && it.valid).count();
     narrator.say(format_args!(
         "the round is closed: {} peers completed it, and {accepted} of {} accepted what the cheat claims",
@@ -192,7 +174,8 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     settle(&awaited, &mut finals, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
 
     finals.read_on().await?;
-    let report = report(&finals, home, &chain, contracts, &deployer_gas, &awaited, round).await?;
+    let subjects = &awaited.subjects;
+    let report = report(&finals, home, &chain, contracts, &deployer_gas, subjects, vec![round]).await?;
     check(&report, &awaited, &finals.races, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
     if let Some(file) = &demo.json {
@@ -205,25 +188,6 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         left_running(home, &network, contracts)?;
     }
     Ok(())
-}
-
-/// Starts the network's own anvil as a process that can outlive this one.
-async fn start_chain(home: &Home) -> Result<Chain> {
-    let port = dtn_testbed::ports(Ports::Free, 1)?[0];
-    let service = Service::chain(home, port);
-    let mut child = service.spawn()?;
-    let network = Network::local(format!("http://127.0.0.1:{port}"));
-    let began = Instant::now();
-    loop {
-        match Chain::connect(&network).await {
-            Err(ConnectError::Unreachable { .. }) if began.elapsed() < PATIENCE => {
-                if let Some(why) = service.ended(&mut child)? {
-                    bail!(why);
-                }
-            }
-            connected => return Ok(connected?),
-        }
-    }
 }
 
 /// The orders whose work is to be done and paid.
@@ -256,44 +220,6 @@ impl Awaited {
         let completions = round.completed.iter().map(|completed| Round::id(round.number, completed.node));
         rewards.extend(completions.map(|id| (id, round.reward)));
         Self { rewards, races, subjects, false_claim: Round::id(round.number, cheat), cheat }
-    }
-}
-
-/// What became final since the network began, as far as it was read.
-struct Finals {
-    blocks: Blocks,
-    open: Races,
-    /// Those that are over.
-    races: Vec<Race>,
-    /// Of every block.
-    certificates: Vec<CertificateEntry>,
-}
-
-impl Finals {
-    async fn of(home: &Home) -> Result<Self> {
-        let (blocks, open) = (dtn_testbed::blocks(home, None).await?, Races::default());
-        Ok(Self { blocks, open, races: Vec::new(), certificates: Vec::new() })
-    }
-
-    fn height(&self) -> u64 {
-        self.certificates.len() as u64
-    }
-
-    /// Reads every block that became final in the meantime.
-    async fn read_on(&mut self) -> Result<()> {
-        while let Some(block) = self.blocks.at(self.height() + 1).await? {
-            let signers = block.certificate.signatures.iter();
-            let signers = signers.filter_map(|(index, _)| self.blocks.validators().get(*index));
-            self.certificates.push(CertificateEntry {
-                height: block.certificate.height,
-                block: block.hash,
-                transactions: block.transaction_hashes.len(),
-                latency_us: block.latency_us,
-                signers: signers.map(|validator| validator.address).collect(),
-            });
-            self.races.extend(self.open.next(block)?);
-        }
-        Ok(())
     }
 }
 
@@ -358,97 +284,6 @@ async fn settle(
         awaited.rewards.len()
     ));
     Ok(())
-}
-
-async fn payee_balances(home: &Home, chain: &Chain) -> Result<BTreeMap<Address, U256>> {
-    let mut balances = BTreeMap::new();
-    for peer in home.peers()? {
-        let payee = peer.config(&[])?.payee;
-        balances.insert(payee, chain.provider().get_balance(payee).await?);
-    }
-    Ok(balances)
-}
-
-/// Gathers what happened from the peers' blocks, the chain's events and everybody's gas ledgers.
-async fn report(
-    finals: &Finals,
-    home: &Home,
-    chain: &Chain,
-    contracts: ContractAddresses,
-    deployer_gas: &GasLedger,
-    awaited: &Awaited,
-    round: RoundEntry,
-) -> Result<RunReport> {
-    let mut work = Vec::new();
-    for race in &finals.races {
-        let Part { worker, claim, .. } = race.winner()?;
-        work.push(WorkEntry {
-            transaction: race.transaction,
-            subject: awaited.subjects.get(&race.transaction).cloned().unwrap_or_default(),
-            winner: *worker,
-            nonce: claim.nonce,
-            hash: claim.hash,
-            duration_us: claim.duration_us,
-        });
-    }
-    let (nodes, quorum) = (finals.blocks.validators().len(), finals.blocks.validators().quorum());
-    let height = finals.height();
-    let agreement = Agreement { nodes, quorum, height, certificates: finals.certificates.clone() };
-    let paid = payouts(chain, contracts.distributor, 0).await?;
-    let payouts = paid.into_iter().map(|payout| Payout {
-        result: payout.id,
-        payee: payout.payee,
-        amount_wei: payout.amount,
-        balance_delta_wei: own_delta(&payout),
-        tx: payout.tx,
-    });
-    let settlement = Settlement {
-        chain_id: chain.chain_id(),
-        registry: contracts.registry,
-        multisig: contracts.multisig,
-        distributor: contracts.distributor,
-        payouts: payouts.collect(),
-    };
-    let mut gas = Vec::new();
-    let ledgers = home.peers()?.into_iter().map(|peer| GasLedger::new(peer.gas_ledger()));
-    for ledger in std::iter::once(deployer_gas.clone()).chain(ledgers) {
-        // A peer that was killed may have left receipts out.
-        ledger.reconcile(chain).await?;
-        let records = ledger.read()?.records.into_iter();
-        gas.extend(records.filter(|record| record.status != TransactionStatus::Dropped).filter_map(|record| {
-            let GasRecord { contract, function, tx, gas_used, block, .. } = record;
-            let entry = GasEntry { contract, function, gas_used: gas_used?, tx };
-            Some((block, entry))
-        }));
-    }
-    gas.sort_by_key(|(block, _)| *block);
-    let gas = gas.into_iter().map(|(_, entry)| entry).collect();
-    let claims = claims(chain, contracts.aow).await?;
-    Ok(RunReport { work, rounds: vec![round], agreement, settlement, claims, gas })
-}
-
-/// The claims of sequential work on chain, and what became of them.
-async fn claims(chain: &Chain, address: Address) -> Result<Vec<ClaimEntry>> {
-    let aow = Aow::new(chain.clone(), address);
-    let head = chain.provider().get_block_number().await?;
-    let bond = aow.terms().await?.bond;
-    let slashed = aow.slashed(0..=head).await?;
-    let posted = aow.posted(0..=head).await?.into_iter().map(|claim| {
-        let slashed = slashed.iter().find(|slashing| slashing.id == claim.id).map(|slashing| SlashEntry {
-            challenger: slashing.challenger,
-            segment: slashing.segment,
-            reward_wei: slashing.reward,
-            burned_wei: slashing.burned,
-        });
-        ClaimEntry { round: claim.round, node: claim.node, bond_wei: bond, slashed, tx: claim.tx }
-    });
-    Ok(posted.collect())
-}
-
-/// What a payout did to the payee's balance. Others to the same payee may share its block.
-fn own_delta(payout: &payouts::Payout) -> U256 {
-    let others = I256::try_from(payout.rewards_in_block.saturating_sub(payout.amount)).unwrap_or(I256::MAX);
-    U256::try_from(payout.balance_delta().saturating_sub(others)).unwrap_or(U256::ZERO)
 }
 
 /// Holds the report against the orders, and the payees' balances against the report.

@@ -8,6 +8,7 @@ use std::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
 use clap::Args;
+use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::Allotment;
@@ -16,6 +17,7 @@ use dtn_settlement::{
     Chain, ContractAddresses, Network,
     amount::format_amount,
     aow::ClaimTerms,
+    codes::Code,
     connection::ReadError,
     deploy::{self, DeployPlan, Deployment},
     rewards::Distributor,
@@ -24,7 +26,7 @@ use dtn_testbed::Home;
 use serde_json::json;
 
 use crate::{
-    context::{Context, KeyChoice, addresses, allotment, amount},
+    context::{Context, allotment, amount},
     output,
 };
 
@@ -85,10 +87,9 @@ pub(crate) struct Deploy {
 pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let genesis = read_genesis(&args.genesis.unwrap_or_else(|| home.genesis_file()))?;
-    let keystore = context.keystore();
     let owners = match args.owners.as_slice() {
         [] => None,
-        words => Some(addresses(&keystore, words)?),
+        words => Some(context.keystore().addresses(words)?),
     };
     let plan = DeployPlan::new(&genesis, owners, args.threshold)?;
     let ClaimTerms { bond, window } = plan.claims;
@@ -175,11 +176,18 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
      {first_height} on; with these terms there would be another {others}, which would pay the same once more"
 )]
 pub(crate) struct Replaced {
-    pub(crate) network: String,
-    pub(crate) distributor: Address,
+    network: String,
+    distributor: Address,
     holds: String,
     first_height: u64,
     others: String,
+}
+
+impl Replaced {
+    /// Its code.
+    pub(crate) fn code(&self) -> Code {
+        ("would_replace", json!({ "network": self.network, "distributor": self.distributor }))
+    }
 }
 
 /// What is replaced by a plan, if it is still there. An error unless the plan says from which later height on it pays.
@@ -261,7 +269,7 @@ pub(crate) struct Fund {
 pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     let everyone = [context.keys.display().to_string()];
     let words = if args.to.is_empty() { &everyone[..] } else { &args.to };
-    let mut accounts = addresses(&context.keystore(), words)?;
+    let mut accounts = context.keystore().addresses(words)?;
     let mut seen = std::collections::HashSet::new();
     accounts.retain(|account| seen.insert(*account));
     let chain = context.connect_or_start().await?;

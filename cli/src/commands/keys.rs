@@ -8,9 +8,9 @@ use std::{
 use alloy_primitives::hex;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_keys::{KeyInfo, parse_secret_key};
 use dtn_peer::files;
 use dtn_report::{Table, left};
-use dtn_settlement::keystore::{KeyInfo, parse_secret_key};
 
 use crate::{context::Context, output};
 
@@ -83,11 +83,9 @@ async fn generate(args: Generate, context: &Context) -> Result<()> {
         bail!("--name is for a single key; use --prefix with --count");
     }
     let keystore = context.keystore();
-    let taken: Vec<_> = keystore.list()?.into_iter().map(|key| key.name).collect();
-    let numbered = (1u32..).map(|number| format!("{}-{number:02}", args.prefix)).filter(|name| !taken.contains(name));
-    let names: Vec<_> = match args.name {
+    let names = match args.name {
         Some(name) => vec![name],
-        None => numbered.take(args.count as usize).collect(),
+        None => keystore.free_names(&args.prefix, args.count as usize)?,
     };
     let password = context.new_password().await?.clone();
     let bar = output::progress(names.len() as u64, "keys");

@@ -12,6 +12,7 @@ use alloy::{
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_keys::KeyChoice;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     Account, Chain,
@@ -26,7 +27,7 @@ use serde_json::json;
 
 use crate::{
     commands::signatures,
-    context::{Context, KeyChoice, addresses, amount},
+    context::{Context, amount},
     output,
 };
 
@@ -91,7 +92,7 @@ impl CallArgs {
 
     pub(crate) fn read(self, context: &Context) -> Result<WalletCall> {
         let to = self.to.context("which account is called? Name it with --to")?;
-        let to = addresses(&context.keystore(), std::slice::from_ref(&to))?;
+        let to = context.keystore().addresses(std::slice::from_ref(&to))?;
         let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
         let expiry = match self.expires {
             Some(duration) => {

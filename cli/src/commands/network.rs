@@ -9,10 +9,7 @@ use dtn_settlement::{
 };
 use serde_json::json;
 
-use crate::{
-    context::{Context, addresses},
-    output,
-};
+use crate::{context::Context, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -65,7 +62,7 @@ fn list(context: &Context) -> Result<()> {
 
 async fn check(args: Check, context: &Context) -> Result<()> {
     let account = match &args.account {
-        Some(word) => addresses(&context.keystore(), std::slice::from_ref(word))?.first().copied(),
+        Some(word) => context.keystore().addresses(std::slice::from_ref(word))?.first().copied(),
         None => None,
     };
     let chain = context.connect().await?;

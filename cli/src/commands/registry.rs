@@ -13,12 +13,7 @@ use dtn_settlement::{
 };
 use serde_json::json;
 
-use crate::{
-    commands::multisig::Desk,
-    commands::rewards,
-    context::{Context, addresses},
-    output,
-};
+use crate::{commands::multisig::Desk, commands::rewards, context::Context, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -60,7 +55,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 async fn rotate(args: Rotate, context: &Context) -> Result<()> {
-    let mut validators = addresses(&context.keystore(), &args.validators)?;
+    let mut validators = context.keystore().addresses(&args.validators)?;
     validators.sort();
     let desk = Desk::open(context).await?;
     let epoch = desk.chain.read(desk.deployment.addresses.registry, &ResultRegistry::epochCall {}).await?;

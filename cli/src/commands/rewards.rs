@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::{
     combine,
     commands::multisig::{Desk, Owner, new_salt, propose_transaction},
-    context::{Context, addresses, allotment},
+    context::{Context, allotment},
     output,
 };
 
@@ -412,7 +412,7 @@ fn token_name(token: Address) -> String {
 }
 
 fn one_address(context: &Context, word: &str) -> Result<Address> {
-    match addresses(&context.keystore(), &[word.to_string()])?.as_slice() {
+    match context.keystore().addresses(&[word.to_string()])?.as_slice() {
         [address] => Ok(*address),
         several => bail!("`{word}` names {} accounts; one is needed", several.len()),
     }

@@ -1,24 +1,17 @@
 //! `dtn-cli settle`: how far the peers' results are on their way to the chain, and what that has cost.
 
-use std::{
-    collections::BTreeSet,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use dtn_api::ApiClient;
-use dtn_client::Client;
-use dtn_ledger::verify_result;
-use dtn_primitives::FinalizedResult;
+use dtn_keys::KeyInfo;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Chain,
     amount::format_amount,
     gas_ledger::{GasLedger, TransactionStatus, spent_in_a_day},
-    keystore::KeyInfo,
     payment::{Payments, Stage},
     relayer::CLAIM_PATIENCE,
 };
@@ -93,7 +86,7 @@ async fn status(args: Status, context: &Context) -> Result<()> {
             desk.deployment.network_id
         );
     }
-    let results = results(&client, args.from).await?;
+    let results = client.results(args.from).await.context("no peer answers; `dtn-cli l1 up` starts them")?;
     let payments = Payments::new(desk.chain.clone(), desk.deployment.addresses, CLAIM_PATIENCE);
     let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
 
@@ -205,41 +198,6 @@ async fn status(args: Status, context: &Context) -> Result<()> {
         ]);
     }
     output::line(table)
-}
-
-/// All results from a height on, of the first peer that answers, each with its certificate and its solution checked.
-async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
-    'peers: for peer in &client.peers {
-        let (mut found, mut known) = (Vec::<FinalizedResult>::new(), BTreeSet::new());
-        loop {
-            // A page may end within a block.
-            let next = found.last().map_or(from, |last| last.header.height);
-            let skip = found.iter().rev().take_while(|last| last.header.height == next).count();
-            match peer.results(next, Some(skip)).await {
-                Ok(more) if more.is_empty() => return Ok(found),
-                Ok(more) => {
-                    for result in &more {
-                        let height = result.header.height;
-                        // Who shows the same again and again would be asked for ever.
-                        if height < next || !known.insert(result.result.id) {
-                            tracing::warn!(height, "a peer shows a result that was not asked for");
-                            continue 'peers;
-                        }
-                        if let Err(error) = verify_result(result, &client.domain, &client.validators) {
-                            tracing::warn!(height, %error, "a peer shows a result that does not hold");
-                            continue 'peers;
-                        }
-                    }
-                    found.extend(more);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "a peer does not answer");
-                    continue 'peers;
-                }
-            }
-        }
-    }
-    bail!("no peer answers; `dtn-cli l1 up` starts them")
 }
 
 async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {

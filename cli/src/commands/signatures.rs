@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::U256;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_settlement::{
     Account,
@@ -17,7 +18,7 @@ use serde_json::json;
 use crate::{
     combine,
     commands::multisig::{CallArgs, Owner, WalletCall, describe_parts},
-    context::{Context, KeyChoice},
+    context::Context,
     output,
 };
 

@@ -1,14 +1,15 @@
 //! `dtn-cli verify-certificate`: what a light client does. It needs the genesis and no connection.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dtn_api::CertifiedHeader;
+use dtn_keys::bls::PublishedKeys;
 use dtn_peer::files;
 use dtn_peer::read_genesis;
-use dtn_primitives::{BlsPublicKey, Genesis, SettlementCertificate, ValidatorSet};
+use dtn_primitives::{Genesis, SettlementCertificate, ValidatorSet};
 use dtn_settlement::message::{CertificateKind, SignedMessage};
 use dtn_testbed::Home;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: VerifyCertificate, context: &Context) -> Result<()
     let validators = genesis.validator_set()?;
     let name = args.file.display();
     let found: Value = files::read_json(&args.file, MAX_FILE)?;
-    let keys: Option<BTreeMap<Address, BlsPublicKey>> =
+    let keys: Option<PublishedKeys> =
         args.bls_keys.as_deref().map(|file| files::read_json(file, MAX_FILE)).transpose()?;
     let verdict = match found.get("header").is_some() {
         true => block(
@@ -92,7 +93,7 @@ fn message(
     signed: &SignedMessage,
     genesis: &Genesis,
     validators: &ValidatorSet,
-    keys: Option<&BTreeMap<Address, BlsPublicKey>>,
+    keys: Option<&PublishedKeys>,
 ) -> Result<Value> {
     check_network((signed.network_id, signed.chain_id), genesis)?;
     let epoch = signed.message().epoch();
@@ -102,7 +103,7 @@ fn message(
         validators.epoch()
     );
     let addresses: Vec<_> = validators.iter().map(|(_, validator)| validator.address).collect();
-    let none = BTreeMap::new();
+    let none = PublishedKeys::new();
     let kind = if keys.is_some() { CertificateKind::Bls } else { CertificateKind::Ecdsa };
     let keys = keys.unwrap_or(&none);
     let certificate = signed.certificate(&addresses, keys, Some(kind))?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use dtn_api::RefusalKind;
 use dtn_ledger::StoreError;
 use dtn_primitives::{Answer, B256, GenesisError};
+use serde_json::{Value, json};
 
 use crate::VerifyError;
 
@@ -80,4 +81,29 @@ pub enum ClientError {
     /// A store that is read in place of a peer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl ClientError {
+    /// Its stable code, for programs, and what belongs to it.
+    pub fn code(&self) -> (&'static str, Value) {
+        match self {
+            Self::Refused { kind, .. } => ("refused", json!(kind)),
+            Self::TooFew { answers, peers, need } => {
+                ("too_few_answers", json!({ "answers": answers, "peers": peers, "need": need }))
+            }
+            Self::NoAccord { answers, peers, quorum } => {
+                ("no_accord", json!({ "answers": answers, "peers": peers, "quorum": quorum }))
+            }
+            Self::NotFinal { transaction, height, .. } => {
+                ("not_final", json!({ "transaction": transaction, "height": height }))
+            }
+            Self::NotYet(height) => ("not_yet", json!({ "height": height })),
+            Self::Gone(height) => ("gone", json!({ "height": height })),
+            Self::Silent(_) => ("no_answer", Value::Null),
+            Self::Wrong(_) | Self::OtherAnswer(_) => ("wrong_answer", Value::Null),
+            Self::Genesis(_) => ("genesis", Value::Null),
+            Self::Connect { address, .. } => ("bad_address", json!({ "address": address })),
+            Self::Store(_) => ("store", Value::Null),
+        }
+    }
 }

@@ -6,14 +6,17 @@
 
 mod blocks;
 mod client;
+mod compare;
 mod error;
 mod follow;
 pub mod ledger;
 mod races;
+mod results;
 mod verify;
 
 pub use blocks::{Blocks, FinalBlock};
 pub use client::{Accepted, Client, Event, Read, connect};
+pub use compare::{Comparison, NodeResult, compare};
 pub use error::ClientError;
 pub use follow::{FollowError, Follower, News};
 pub use races::{Part, Race, RaceError, Races};

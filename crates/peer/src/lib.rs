@@ -1,6 +1,7 @@
 //! One peer with its settlement, as a library: its folder and configuration, the files that tell who runs there, its log,
 //! and how it runs.
 
+mod codes;
 pub mod config;
 pub mod files;
 pub mod hold;

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
+use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
 use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
@@ -9,7 +10,6 @@ use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
     connection::ConnectError,
     gas_ledger::GasLedger,
-    keystore::{KeyInfo, KeystoreError, Password},
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
     watcher::{RoundSource, Watcher, WatcherOptions},
 };

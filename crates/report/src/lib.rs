@@ -13,6 +13,7 @@ mod map;
 mod page;
 mod palette;
 mod plot;
+mod progress;
 mod rounds;
 mod run;
 mod sequence;
@@ -30,6 +31,7 @@ pub use document::{
 pub use gas::gas_table;
 pub use map::{NetworkMap, Sign};
 pub use page::{Figure, Page};
+pub use progress::{Progress, Tell};
 pub use rounds::{CompletionEntry, RoundEntry, RoundTotals, VerificationEntry, round_table, round_totals_table};
 pub use run::{agreement_table, claims_table, settlement_table, work_table};
 pub use sequence::Sequence;

@@ -1,6 +1,6 @@
 //! Text of others, made safe to show: a terminal obeys control characters, and reorders what bidirectional marks say.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error};
 
 /// A text on one line, with what would move the cursor, colour the screen or change the order escaped as `\u{1b}`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
@@ -29,6 +29,20 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     shown.into()
 }
 
+/// What went wrong, with its causes. A cause that the message before it has told already is not told again.
+pub fn reason(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let why = cause.to_string();
+        if !told.ends_with(&why) {
+            told += &format!(": {why}");
+        }
+        next = cause.source();
+    }
+    told
+}
+
 /// Whether a character does something where it is shown in place of being shown: C0 and C1 controls, line and paragraph
 /// separators, bidirectional marks and overrides (Unicode TR 9), and tags, which no font shows.
 fn acts(character: char) -> bool {
@@ -42,7 +56,34 @@ fn acts(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use super::*;
+
+    /// A message, and the one below it.
+    #[derive(Debug)]
+    struct Said(&'static str, Option<Box<Said>>);
+
+    impl fmt::Display for Said {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Said {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn an_error_whose_message_has_its_cause_is_told_once() {
+        let said = |text, cause: Option<Said>| Said(text, cause.map(Box::new));
+        let absent = said("/no/such/key: no such file", Some(said("no such file", None)));
+        assert_eq!(reason(&said("no backup was made", Some(absent))), "no backup was made: /no/such/key: no such file");
+        assert_eq!(reason(&said("what", Some(said("cause", None)))), "what: cause");
+        assert_eq!(reason(&said("alone", None)), "alone");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped_and_all_else_is_as_it_was() {

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256};
+use dtn_keys::bls::bls_key;
 use dtn_primitives::{
-    BlsCertificate, BlsPublicKey, BlsSecretKey, BlsSignature, Distribution, DistributionError, Domain, Earning,
-    Earnings, EcdsaCertificate, Rotation, RotationError, SecretKey, SettlementCertificate, SettlementMessage,
-    Signature, ValidatorIndex, quorum,
+    BlsCertificate, BlsPublicKey, BlsSignature, Distribution, DistributionError, Domain, Earning, Earnings,
+    EcdsaCertificate, Rotation, RotationError, SecretKey, SettlementCertificate, SettlementMessage, Signature,
+    ValidatorIndex, quorum,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +23,6 @@ use crate::{
 /// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the
 /// figures.
 pub const BLS_BREAK_EVEN: usize = 32;
-
-/// The BLS key of a validator, which follows from its secret key: one secret is kept instead of two.
-pub fn bls_key(key: &SecretKey) -> BlsSecretKey {
-    let seed = keccak256([b"DTN/bls/1".as_slice(), key.to_bytes().as_slice()].concat());
-    BlsSecretKey::from_seed(&seed.0)
-}
 
 /// What is certified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

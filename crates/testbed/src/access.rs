@@ -1,10 +1,10 @@
 //! From a network's folder to its client, its client's key and its blocks.
 
 use dtn_client::{Blocks, Client};
+use dtn_keys::{KeyInfo, Password};
 use dtn_ledger::Ledger;
 use dtn_peer::PeerHome;
 use dtn_primitives::SecretKey;
-use dtn_settlement::keystore::{KeyInfo, Password};
 
 use crate::{Result, TestbedError, home::Home, survey::Survey};
 

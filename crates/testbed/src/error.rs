@@ -3,10 +3,17 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use dtn_client::ClientError;
+use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
-use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS};
-use dtn_settlement::{keystore::KeystoreError, networks::OutOfRange};
+use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
+use dtn_settlement::{
+    SendError,
+    connection::ConnectError,
+    deploy::{DeployError, PlanError},
+    networks::OutOfRange,
+};
+use serde_json::{Value, json};
 
 /// Why something does not work with a network of processes.
 #[derive(Debug, thiserror::Error)]
@@ -146,12 +153,35 @@ pub enum TestbedError {
         /// Why.
         source: io::Error,
     },
+    /// A round that cannot be ordered.
+    #[error("{0}")]
+    Order(#[from] TransactionError),
+    /// A round goes on after its deadline.
+    #[error("the round of block {opened_at} is not closed {grace:?} after its deadline; look at `dtn-cli l1 status`")]
+    RoundOpen {
+        /// The block that opened it.
+        opened_at: u64,
+        /// How long after its deadline that is so.
+        grace: Duration,
+    },
+    /// What must be there is not.
+    #[error("{0}")]
+    Missing(&'static str),
     /// A development chain ended before it answered.
     #[error("{0}")]
     Ended(String),
-    /// A development chain does not answer.
-    #[error("the chain does not answer after {0:?}")]
-    Silent(Duration),
+    /// Contracts that cannot be deployed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Contracts that were not deployed.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// A transaction of a settlement chain.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The way to a development chain.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -176,23 +206,34 @@ pub enum TestbedError {
 }
 
 impl TestbedError {
+    /// Its stable code, for programs, and what belongs to it; nothing where it has none of its own.
+    pub fn code(&self) -> Option<(&'static str, Value)> {
+        Some(match self {
+            Self::NoNetwork(folder) => ("no_network", json!({ "folder": folder })),
+            Self::Occupied(path) | Self::InTheWay(path) => ("occupied", json!({ "path": path })),
+            Self::NoPeer { peer, count } => ("no_peer", json!({ "peer": peer, "count": count })),
+            Self::TooFewStarted { .. } | Self::TooFewConnected { .. } => ("peers_down", Value::Null),
+            Self::Left { .. } => ("peers_left", Value::Null),
+            Self::Interrupted => ("interrupted", Value::Null),
+            Self::NoName | Self::Nodes(_) | Self::OutOfRange(_) | Self::AnyPort | Self::NoSuchPorts { .. } => {
+                ("bad_argument", Value::Null)
+            }
+            Self::File(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Keystore(error) => return error.code(),
+            Self::Client(error) => error.code(),
+            Self::Connect(error) => error.code(),
+            Self::Plan(error) => error.code(),
+            Self::Deploy(error) => error.code(),
+            Self::Send(error) => error.code(),
+            Self::Order(_) | Self::RoundOpen { .. } | Self::Missing(_) | Self::Ended(_) => return None,
+            _ => ("process", Value::Null),
+        })
+    }
+
     /// For `map_err`: what cannot be done with a path.
     pub(crate) fn path(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Path { what, path, source }
     }
-}
-
-/// What went wrong, with its causes.
-pub(crate) fn reason(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_told = cause.to_string();
-        if !told.ends_with(&cause_told) {
-            told += &format!(": {cause_told}");
-        }
-        next = cause.source();
-    }
-    told
 }

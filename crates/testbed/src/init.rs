@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -11,7 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::hex;
+use dtn_keys::{KeyInfo, Keystore, Password};
 use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Protocol, Role};
 use dtn_peer::{
@@ -20,12 +19,9 @@ use dtn_peer::{
     files::{make_private, read_toml, write_json, write_toml},
     log::LogConfig,
 };
-use dtn_primitives::{Address, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
-use dtn_settlement::{
-    keystore::{KeyInfo, Keystore, Password},
-    networks::OutOfRange,
-};
-use zeroize::Zeroizing;
+use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
+use dtn_report::{Progress, Tell};
+use dtn_settlement::networks::{LOCAL_CHAIN_ID, OutOfRange};
 
 use crate::{
     Result, TestbedError,
@@ -98,12 +94,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Four validators without observers at ports that are free now, which talk over TCP and agree by PBFT.
-    pub fn new(name: impl Into<String>, chain_id: u64) -> Self {
+    /// So many validators that talk over TCP on any free ports, and settle on a development chain.
+    pub fn local(name: &str, nodes: usize) -> Self {
         Self {
             name: name.into(),
-            nodes: MIN_VALIDATORS,
-            chain_id,
+            nodes,
+            chain_id: LOCAL_CHAIN_ID,
             ports: Ports::Free,
             threads: NonZeroUsize::MIN,
             password_file: None,
@@ -113,6 +109,20 @@ impl Plan {
             kinds: Vec::new(),
         }
     }
+}
+
+/// The same as [`init`], which tells its progress and goes on to its end, within tokio's runtime of several threads.
+pub fn init_and_tell(home: &Home, plan: &Plan, tell: Tell<'_>) -> Result<Genesis> {
+    let keys = 2 * plan.nodes + plan.observers + 1;
+    tell(Progress::Stage { what: "keys", parts: keys as u64 });
+    let genesis = tokio::task::block_in_place(|| {
+        init(home, plan, || {
+            tell(Progress::Part);
+            ControlFlow::Continue(())
+        })
+    })?;
+    tell(Progress::Over);
+    Ok(genesis)
 }
 
 /// Makes keys, genesis and configurations. Refuses a folder that holds a network already. `made` is told after each
@@ -195,74 +205,108 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// The keys of a network.
+struct Keys {
+    /// Sorted by address, as the genesis has them.
+    validators: Vec<(KeyInfo, SecretKey)>,
+    /// Whom each validator's rewards go to.
+    payees: Vec<Address>,
+    observers: Vec<(KeyInfo, SecretKey)>,
+    client: (KeyInfo, SecretKey),
+}
+
+impl Keys {
+    /// Makes them. `made` is told after each.
+    fn make(home: &Home, plan: &Plan, password: &Password, made: impl Fn() -> ControlFlow<()>) -> Result<Self> {
+        let keystore = Keystore::new(home.keys());
+        let generate = |name: String| -> Result<(KeyInfo, SecretKey)> {
+            let made_key = keystore.generate(&name, password)?;
+            match made() {
+                ControlFlow::Continue(()) => Ok(made_key),
+                ControlFlow::Break(()) => Err(TestbedError::Interrupted),
+            }
+        };
+        let several =
+            |count: usize, of: &str| (0..count).map(|i| generate(format!("{of}-{i}"))).collect::<Result<Vec<_>>>();
+        let mut validators = several(plan.nodes, "validator")?;
+        validators.sort_by_key(|(_, key)| key.address());
+        let payees = several(plan.nodes, "payee")?.iter().map(|(_, key)| key.address()).collect();
+        let observers = several(plan.observers, "observer")?;
+        Ok(Self { validators, payees, observers, client: generate("client".into())? })
+    }
+
+    /// What they agree on.
+    fn genesis(&self, plan: &Plan) -> Result<Genesis> {
+        let genesis = Genesis {
+            version: dtn_primitives::VERSION,
+            name: plan.name.clone(),
+            chain_id: plan.chain_id,
+            timestamp: now_ms()?,
+            max_block_bytes: MAX_BLOCK_BYTES,
+            validators: self.validators.iter().map(|(_, key)| key.public_key()).collect(),
+            requesters: vec![self.client.1.address()],
+            engine: plan.mining.map_or(Engine::Pbft, Engine::Nakamoto),
+            kinds: plan.kinds.clone(),
+        };
+        genesis.validator_set()?;
+        Ok(genesis)
+    }
+}
+
+/// What the new keystores open with, and its file. The keys of a local network need no better than a random one beside them.
+fn password(home: &Home, plan: &Plan) -> Result<(PathBuf, Password)> {
+    let Some(file) = &plan.password_file else {
+        let file = home.password_file();
+        let made = Password::make_file(&file).map_err(TestbedError::path("make", &file))?;
+        return Ok((file, made));
+    };
+    let file = std::path::absolute(file).map_err(TestbedError::path("use", file))?;
+    let password = Password::from_file(&file).map_err(TestbedError::path("read the password file", &file))?;
+    Ok((file, password))
+}
+
 /// Makes all files of a network.
 fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<()>) -> Result<Genesis> {
     let n = plan.nodes;
-    let password_file = match &plan.password_file {
-        Some(file) => std::path::absolute(file).map_err(TestbedError::path("use", file))?,
-        None => write_password(home)?,
-    };
-    let password =
-        Password::from_file(&password_file).map_err(TestbedError::path("read the password file", &password_file))?;
-    let keystore = Keystore::new(home.keys());
-    let generate = |name: String| -> Result<(KeyInfo, SecretKey)> {
-        let made_key = keystore.generate(&name, &password)?;
-        match made() {
-            ControlFlow::Continue(()) => Ok(made_key),
-            ControlFlow::Break(()) => Err(TestbedError::Interrupted),
-        }
-    };
-    let mut validators = (0..n).map(|i| generate(format!("validator-{i}"))).collect::<Result<Vec<_>>>()?;
-    validators.sort_by_key(|(_, key)| key.address());
-    let payees = (0..n).map(|i| generate(format!("payee-{i}"))).collect::<Result<Vec<_>>>()?;
-    let observers = (0..plan.observers).map(|i| generate(format!("observer-{i}"))).collect::<Result<Vec<_>>>()?;
-    let (client_info, client) = generate("client".into())?;
-
-    let genesis = Genesis {
-        version: dtn_primitives::VERSION,
-        name: plan.name.clone(),
-        chain_id: plan.chain_id,
-        timestamp: now_ms()?,
-        max_block_bytes: MAX_BLOCK_BYTES,
-        validators: validators.iter().map(|(_, key)| key.public_key()).collect(),
-        requesters: vec![client.address()],
-        engine: plan.mining.map_or(dtn_primitives::Engine::Pbft, dtn_primitives::Engine::Nakamoto),
-        kinds: plan.kinds.clone(),
-    };
-    genesis.validator_set()?;
+    let (password_file, password) = password(home, plan)?;
+    let keys = Keys::make(home, plan, &password, made)?;
+    let genesis = keys.genesis(plan)?;
     write_json(&home.genesis_file(), &genesis)?;
 
-    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let peers: BTreeMap<Address, Multiaddr> = validators
-        .iter()
-        .enumerate()
-        .map(|(i, (_, key))| (key.address(), plan.transport.address(ports[2 * i])))
-        .collect();
-    for (i, ((info, key), (_, payee))) in validators.iter().zip(&payees).enumerate() {
+    let Keys { validators, payees, observers, client } = keys;
+    let listens = |place: usize| plan.transport.address(ports[2 * place]);
+    let answers = |place: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[2 * place + 1]));
+    let keystore = |info: &KeyInfo| Path::new("keys").join(info.path.file_name().unwrap_or_default());
+    let peers: BTreeMap<Address, Multiaddr> =
+        validators.iter().enumerate().map(|(i, (_, key))| (key.address(), listens(i))).collect();
+    // What a validator and an observer have in common, each at its place among the ports.
+    let config = |place: usize, info: &KeyInfo, payee: Address| PeerConfig {
+        genesis: "../../genesis.json".into(),
+        role: Role::Validator,
+        keystore: Path::new("../..").join(keystore(info)),
+        password_file: relative(&password_file, home, "../../password"),
+        listen: listens(place),
+        api: answers(place),
+        api_hosts: Vec::new(),
+        payee,
+        threads: plan.threads,
+        mine: true,
+        half_work: false,
+        uphold: false,
+        view_timeout_ms: 2_000,
+        retain_blocks: dtn_ledger::RETAIN_BLOCKS,
+        max_observers: plan.observers,
+        bootstrap: Vec::new(),
+        log: LogConfig::default(),
+        lines: None,
+        peers: peers.clone(),
+        settlement: None,
+    };
+    for (i, ((info, key), payee)) in validators.iter().zip(payees).enumerate() {
         let peer = home.peer(i);
         make_private(peer.path())?;
-        let config = PeerConfig {
-            genesis: "../../genesis.json".into(),
-            role: Role::Validator,
-            keystore: Path::new("../../keys").join(info.path.file_name().unwrap_or_default()),
-            password_file: relative(&password_file, home, "../../password"),
-            listen: peers[&key.address()].clone(),
-            api: address(ports[2 * i + 1]),
-            api_hosts: Vec::new(),
-            payee: payee.address(),
-            threads: plan.threads,
-            mine: true,
-            half_work: false,
-            uphold: false,
-            view_timeout_ms: 2_000,
-            retain_blocks: dtn_ledger::RETAIN_BLOCKS,
-            max_observers: plan.observers,
-            bootstrap: Vec::new(),
-            log: LogConfig::default(),
-            lines: None,
-            peers: peers.iter().filter(|(peer, _)| **peer != key.address()).map(|(a, m)| (*a, m.clone())).collect(),
-            settlement: None,
-        };
+        let mut config = config(i, info, payee);
+        config.peers.remove(&key.address());
         write_toml(&peer.config_file(), &config)?;
         // The key is new, so nothing was ever signed with it: its peer may vote from the first block on.
         mark_never_voted(peer.store())?;
@@ -270,35 +314,15 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
     for (i, (info, key)) in observers.iter().enumerate() {
         let observer = home.observer(i);
         make_private(observer.path())?;
-        let config = PeerConfig {
-            genesis: "../../genesis.json".into(),
-            role: Role::Observer,
-            keystore: Path::new("../../keys").join(info.path.file_name().unwrap_or_default()),
-            password_file: relative(&password_file, home, "../../password"),
-            listen: plan.transport.address(ports[2 * (n + i)]),
-            api: address(ports[2 * (n + i) + 1]),
-            api_hosts: Vec::new(),
-            // It does no work and earns nothing.
-            payee: key.address(),
-            threads: NonZeroUsize::MIN,
-            mine: true,
-            half_work: false,
-            uphold: false,
-            view_timeout_ms: 2_000,
-            retain_blocks: dtn_ledger::RETAIN_BLOCKS,
-            max_observers: plan.observers,
-            bootstrap: Vec::new(),
-            log: LogConfig::default(),
-            lines: None,
-            peers: peers.clone(),
-            settlement: None,
-        };
+        // It does no work and earns nothing.
+        let idle = config(n + i, info, key.address());
+        let config = PeerConfig { role: Role::Observer, threads: NonZeroUsize::MIN, ..idle };
         write_toml(&observer.config_file(), &config)?;
     }
     let client = ClientConfig {
-        keystore: Path::new("keys").join(client_info.path.file_name().unwrap_or_default()),
+        keystore: keystore(&client.0),
         password_file: relative(&password_file, home, "password"),
-        peers: (0..n).map(|i| address(ports[2 * i + 1])).collect(),
+        peers: (0..n).map(answers).collect(),
     };
     write_toml(&home.client_file(), &client)?;
     Ok(genesis)
@@ -306,13 +330,8 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
 
 /// Tells every peer where it settles. Peers that are running read it when they start again.
 pub fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Result<()> {
-    for peer in home.peers()? {
-        let file = peer.config_file();
-        let mut config: PeerConfig = read_toml(&file)?;
-        config.settlement = Some(settlement.clone());
-        write_toml(&file, &config)?;
-    }
-    Ok(())
+    let peers = 0..home.peers()?.len();
+    peers.into_iter().try_for_each(|peer| change(home, peer, |config| config.settlement = Some(settlement.clone())))
 }
 
 /// Tells a peer to claim half of its work of rounds as all of it.
@@ -335,19 +354,6 @@ fn now_ms() -> Result<u64> {
 
 fn relative(password_file: &Path, home: &Home, own: &str) -> PathBuf {
     if password_file == home.password_file() { own.into() } else { password_file.into() }
-}
-
-/// A random password that only its owner can read: the keys of a local network need no better.
-fn write_password(home: &Home) -> Result<PathBuf> {
-    let file = home.password_file();
-    let secret = Zeroizing::new(hex::encode(rand::random::<[u8; 32]>()));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&file).map_err(TestbedError::path("make", &file))?;
-    writeln!(opened, "{}", *secret).map_err(TestbedError::path("write", &file))?;
-    Ok(file)
 }
 
 /// The ports for `count` listeners.
@@ -386,7 +392,7 @@ mod tests {
     #[test]
     fn an_init_that_is_interrupted_leaves_no_folder_that_was_not_there() {
         let root = tempfile::tempdir().unwrap();
-        let plan = Plan { ports: Ports::From(26_600), ..Plan::new("dtn", 31_337) };
+        let plan = Plan { ports: Ports::From(26_600), ..Plan::local("dtn", MIN_VALIDATORS) };
         let interrupted = |folder: &Path| {
             let error = init(&Home::new(folder), &plan, || ControlFlow::Break(())).unwrap_err();
             assert!(matches!(error, TestbedError::Interrupted), "{error}");

@@ -1,19 +1,25 @@
 //! Networks of processes on one machine: what their folders hold, how they are made, started, stopped and examined.
 
 mod access;
+pub mod account;
+mod chain;
 pub mod doctor;
 mod error;
 mod home;
 mod init;
 mod own;
 mod processes;
+pub mod rounds;
 mod service;
 mod survey;
 
 pub use access::{blocks, client, client_key};
+pub use chain::{settle_on, start_chain};
 pub use error::TestbedError;
 pub use home::{ClientConfig, Home};
-pub use init::{Plan, Ports, Transport, change, ensure_vacant, init, ports, set_half_work, set_settlement};
+pub use init::{
+    Plan, Ports, Transport, change, ensure_vacant, init, init_and_tell, ports, set_half_work, set_settlement,
+};
 pub use own::OwnNetwork;
 pub use processes::{Up, any_peer_runs, down, up, up_all};
 pub use service::{Service, stop};

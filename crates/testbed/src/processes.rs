@@ -4,12 +4,12 @@ use std::{process::Child, time::Duration};
 
 use dtn_api::Status;
 use dtn_peer::{ConfigError, PeerHome, hold::Holder};
+use dtn_report::{Progress, Tell, text::reason};
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Result, TestbedError,
-    error::reason,
     home::Home,
     service::{Service, stop},
     survey::{Found, Survey},
@@ -41,9 +41,12 @@ pub async fn up(home: &Home, least: usize, ready: impl Fn(usize)) -> Result<Up> 
 }
 
 /// All peers of a network that the command has made for itself.
-pub async fn up_all(home: &Home, ready: impl Fn(usize)) -> Result<Vec<Status>> {
+pub async fn up_all(home: &Home, tell: Tell<'_>) -> Result<Vec<Status>> {
     let n = home.peers()?.len();
-    Ok(up(home, n, ready).await?.statuses.into_iter().flatten().collect())
+    tell(Progress::Stage { what: "peers", parts: n as u64 });
+    let up = up(home, n, |ready| tell(Progress::Parts(ready as u64))).await?;
+    tell(Progress::Over);
+    Ok(up.statuses.into_iter().flatten().collect())
 }
 
 /// A process that was started for a peer. Observers are counted on from the validators.

@@ -4,10 +4,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use dtn_api::{ApiClient, Status};
+use dtn_keys::KeyInfo;
 use dtn_peer::PeerHome;
 use dtn_primitives::B256;
 use dtn_report::units;
-use dtn_settlement::keystore::KeyInfo;
 use futures::{
     StreamExt,
     future::join_all,

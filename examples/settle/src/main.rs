@@ -10,6 +10,7 @@ use alloy::{
     providers::Provider,
 };
 use anyhow::{Context, Result, ensure};
+use dtn_keys::dev_key;
 use dtn_primitives::{
     Batch, Certificate, Domain, Engine, FinalizedResult, Genesis, Header, Payout, SecretKey, U96, ValidatorSet, Vote,
     VoteKind, WorkResult, merkle,
@@ -19,7 +20,6 @@ use dtn_settlement::{
     connection::{AnvilOptions, start_anvil},
     contracts::{DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, deploy, fund, top_up},
-    dev_keys::dev_key,
     gas_ledger::GasLedger,
     multisig::{Multisig, WalletTransaction},
 };

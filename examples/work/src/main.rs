@@ -6,28 +6,35 @@
 
 mod rules;
 
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     primitives::{Address, U256, utils::format_ether},
     providers::Provider,
 };
 use anyhow::{Context, Result, bail, ensure};
-use dtn_client::{Client, ClientError};
+use dtn_client::Client;
+use dtn_keys::dev_key;
 use dtn_ledger::Kinds;
-use dtn_peer::{PeerHome, SettlementConfig, hold::hold};
+use dtn_peer::{PeerHome, hold::hold};
 use dtn_primitives::{B256, Custom, Kind, Payload, SecretKey, Transaction, codec};
 use dtn_settlement::{
     Account, Chain, Network,
     connection::{AnvilOptions, start_anvil},
-    deploy::{DeployPlan, deploy, fund, top_up},
-    dev_keys::dev_key,
     gas_ledger::GasLedger,
 };
 use dtn_testbed::{Home, OwnNetwork, Plan};
 use futures::TryStreamExt;
+use tokio::time::sleep;
 
 use crate::rules::{Ask, MatrixProduct, N, multiply};
+
+/// How long a payment may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -53,21 +60,15 @@ async fn peer(folder: &Path) -> Result<()> {
 }
 
 async fn perform(home: &Home) -> Result<()> {
-    let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
-    let local = Network { poll_interval_ms: 10, ..Network::local(anvil.endpoint()) };
-    let chain = Chain::connect(&local).await?;
-
     // A network whose genesis names the kind, with contracts that take it.
-    let plan = Plan { kinds: vec![MatrixProduct::NAME.into()], ..Plan::new("products", chain.chain_id()) };
-    let genesis = dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
-    let account =
-        Account::new(chain.clone(), dev_key(0).context("anvil's first key")?, GasLedger::new(home.path().join("gas")));
-    let deployed = deploy(&account, &DeployPlan::new(&genesis, None, None)?, |_| ()).await?;
-    fund(&account, &deployed.owners, ether(1), |_, _| ()).await?;
-    top_up(&account, deployed.addresses.distributor, ether(5)).await?;
-    let settlement = SettlementConfig { name: "local".into(), contracts: deployed.addresses, chain: local };
-    dtn_testbed::set_settlement(home, &settlement)?;
-    let peers = dtn_testbed::up_all(home, |_| ()).await?;
+    let anvil = start_anvil(Path::new("."), AnvilOptions::default()).await?;
+    let chain = Chain::connect(&Network { poll_interval_ms: 10, ..Network::local(anvil.endpoint()) }).await?;
+    let plan = Plan { kinds: vec![MatrixProduct::NAME.into()], ..Plan::local("products", 4) };
+    dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
+    let payer = dev_key(0).context("anvil's first key")?;
+    let payer = Account::new(chain.clone(), payer, GasLedger::new(home.path().join("gas.jsonl")));
+    dtn_testbed::settle_on(home, &payer, ether(5)).await?;
+    let peers = dtn_testbed::up_all(home, &|_| ()).await?;
     println!("{} peers do the work {:?}", peers.len(), MatrixProduct::NAME);
 
     // The requester of the genesis orders a product.
@@ -89,13 +90,13 @@ async fn perform(home: &Home) -> Result<()> {
     println!("the product {claim} is final: all peers have checked it");
 
     // The peers' relayers show the certificate to the chain, and agree to pay.
-    let paid = async {
-        while chain.provider().get_balance(payee).await?.is_zero() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    let paid = loop {
+        match chain.provider().get_balance(payee).await? {
+            nothing if nothing.is_zero() && began.elapsed() < PATIENCE => sleep(Duration::from_millis(50)).await,
+            paid => break paid,
         }
-        chain.provider().get_balance(payee).await
     };
-    let paid = tokio::time::timeout(Duration::from_secs(60), paid).await.context("nothing was paid")??;
     ensure!(paid == ether(1), "{paid} wei were paid");
     println!("{payee} is paid {} ether", format_ether(paid));
     Ok(())
@@ -113,13 +114,12 @@ async fn hand_in(client: &Client, key: &SecretKey, ask: &Ask) -> Result<B256> {
 /// Finds what a call said in the final blocks, each of which the client verifies.
 async fn find(home: &Home, hash: B256) -> Result<Ask> {
     let blocks = dtn_testbed::blocks(home, None).await?;
-    let all = blocks.up_to(blocks.tip().await?);
-    let found = all.try_filter_map(async |block| {
-        let at = block.transaction_hashes.iter().position(|it| *it == hash);
-        Ok::<_, ClientError>(at.and_then(|at| block.block.transactions.into_iter().nth(at)))
-    });
-    match std::pin::pin!(found).try_next().await?.map(|found| found.payload) {
-        Some(Payload::Custom(call)) => Ok(codec::decode(&call.body, call.body.len())?),
+    let all: Vec<_> = blocks.up_to(blocks.tip().await?).try_collect().await?;
+    let mut transactions = all.iter().flat_map(|it| it.transaction_hashes.iter().zip(&it.block.transactions));
+    match transactions.find(|(it, _)| **it == hash) {
+        Some((_, Transaction { payload: Payload::Custom(call), .. })) => {
+            Ok(codec::decode(&call.body, call.body.len())?)
+        }
         _ => bail!("{hash} is in no block"),
     }
 }

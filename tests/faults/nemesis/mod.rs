@@ -21,8 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dtn_keys::{Keystore, Password};
 use dtn_primitives::{Address, Block, Payload};
-use dtn_settlement::keystore::{Keystore, Password};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
 

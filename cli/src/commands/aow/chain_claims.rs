@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B128, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_aow::{Delay, Element, Start};
+use dtn_keys::KeyChoice;
 use dtn_primitives::{Domain, Round};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{OnChain, with},
-    context::{Context, KeyChoice, amount},
+    context::{Context, amount},
     output,
 };
 

@@ -10,7 +10,6 @@ mod iterate;
 mod params;
 mod prove;
 pub(crate) mod rounds;
-mod simulated;
 mod sync;
 
 use anyhow::Result;

@@ -114,7 +114,7 @@ pub(crate) fn prove(prove: &Prove) -> Result<()> {
             (delay, element(start, "--start")?, prove.context.unwrap_or_default())
         }
     };
-    let pool = pool(prove.threads)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(dtn_bench::threads(prove.threads)).build()?;
     let bar = output::progress(prove.steps, "steps");
     let began = Instant::now();
     let trace = Trace::run(delay, start, prove.steps, |done| {
@@ -265,25 +265,11 @@ impl Verified {
     }
 }
 
-/// Threads to prove with.
-pub(super) fn pool(threads: Option<NonZeroUsize>) -> Result<rayon::ThreadPool> {
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(thread_count(threads)).build()?)
-}
-
-/// As many as asked for, else one for each core.
-pub(super) fn thread_count(asked: Option<NonZeroUsize>) -> usize {
-    let threads = asked.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    threads.min(MAX_THREADS)
-}
-
-/// The most threads that are started.
-const MAX_THREADS: usize = 1024;
-
-pub(super) fn milliseconds(began: Instant) -> f64 {
+fn milliseconds(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
 }
 
 /// Milliseconds as people read them.
-pub(super) fn time(ms: f64) -> String {
+fn time(ms: f64) -> String {
     units::duration((ms * 1e3) as u64)
 }

@@ -2,34 +2,13 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
-use anyhow::{Context as _, Result, bail};
+use alloy_primitives::U256;
+use anyhow::Result;
 use clap::Args;
-use dtn_api::{ApiClient, Verification};
-use dtn_client::Client;
-use dtn_primitives::{Completed, Completion, Payload, Round, RoundOrder, Transaction};
-use dtn_report::{
-    CompletionEntry, RoundEntry, RoundTotals, Table, VerificationEntry, left, right, round_table, round_totals_table,
-    units,
-};
-use dtn_testbed::Home;
-use futures::future::join_all;
-use jsonrpsee::http_client::HttpClient;
-use tokio::time::{Instant, sleep, timeout};
+use dtn_report::{RoundTotals, Table, left, right, round_table, round_totals_table, units};
+use dtn_testbed::{Home, rounds};
 
 use crate::output;
-
-/// How often the peers are asked how far a round is.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// How long a peer may take to say what it found: one that hangs keeps nobody waiting for longer.
-const ANSWER: Duration = Duration::from_secs(2);
-
-/// How long after a round's deadline its end is waited for.
-const GRACE: Duration = Duration::from_secs(60);
-
-/// How long after a round's end the peers may still be verifying.
-const VERIFYING: Duration = Duration::from_secs(10);
 
 /// What a round asks for.
 #[derive(Debug, Clone, Args)]
@@ -43,12 +22,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The order of a round, if there can be one.
-    pub(crate) fn order(&self, nonce: u64, quorum: u16, reward: U256) -> Result<Payload> {
-        let duration_ms = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
-        let order = Payload::Round(RoundOrder { nonce, steps: self.steps, quorum, duration_ms, reward });
-        order.validate()?;
-        Ok(order)
+    /// A round that closes at so many completions, each of which earns a reward.
+    pub(crate) fn of(&self, quorum: u16, reward: U256) -> rounds::Asked {
+        rounds::Asked { steps: self.steps, deadline: self.deadline, quorum, reward }
     }
 }
 
@@ -99,12 +75,14 @@ pub(crate) async fn open(round: OpenRound) -> Result<()> {
     let home = Home::new(&round.home);
     let client = dtn_testbed::client(&home)?;
     let quorum = round.quorum.unwrap_or(client.validators.quorum() as u16);
-    let entry = perform(&client, &home, &round.asked, quorum, round.reward).await?;
+    let asked = round.asked.of(quorum, round.reward);
+    let opened_at = rounds::open(&client, &home, &asked).await?;
+    let (_, entry) = rounds::end(&client, opened_at, &asked, &output::bars()).await?;
     if round.json {
         return output::json(&entry);
     }
     let totals = RoundTotals::of(std::slice::from_ref(&entry));
-    output::line(format_args!("{}\n\n{}", round_table(&entry, &names(&client)), round_totals_table(&totals)))
+    output::line(format_args!("{}\n\n{}", round_table(&entry, &rounds::names(&client)), round_totals_table(&totals)))
 }
 
 pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
@@ -133,115 +111,4 @@ pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
     }
     let more = format!("no rounds yet: `dtn-cli aow round --home {}` opens one", rounds.home.display());
     output::list(&table, more)
-}
-
-/// Opens a round, waits until it is closed and gathers what the peers found.
-pub(crate) async fn perform(
-    client: &Client,
-    home: &Home,
-    asked: &Asked,
-    quorum: u16,
-    reward: U256,
-) -> Result<RoundEntry> {
-    let opened_at = begin(client, home, asked, quorum, reward).await?;
-    Ok(end(client, opened_at, asked, quorum).await?.1)
-}
-
-/// Opens a round, and gives the height of the block that did.
-pub(crate) async fn begin(client: &Client, home: &Home, asked: &Asked, quorum: u16, reward: U256) -> Result<u64> {
-    let key = dtn_testbed::client_key(home)?;
-    let nonce = client.next_nonce(&key).await?;
-    let transaction = Transaction::sign(asked.order(nonce, quorum, reward)?, &key, &client.domain);
-    let accepted = client.execute_all(std::slice::from_ref(&transaction), |_| ()).await?;
-    Ok(accepted.first().context("no answer")?.height)
-}
-
-/// Waits until the round is closed that a block has opened.
-async fn closed(client: &Client, opened_at: u64, asked: &Asked, quorum: u16) -> Result<Round> {
-    let bar = output::progress(u64::from(quorum), "completions");
-    let began = Instant::now();
-    loop {
-        let last = client.last_round().await?;
-        if let Some(round) = client.round(last).await?.filter(|round| round.height == opened_at) {
-            bar.set_position(round.completed.len() as u64);
-            if round.closing.is_some() {
-                bar.finish_and_clear();
-                return Ok(round);
-            }
-        }
-        if began.elapsed() > asked.deadline + GRACE {
-            bail!(
-                "the round of block {opened_at} is not closed {GRACE:?} after its deadline; look at `dtn-cli l1 status`"
-            );
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// Waits for the end of a round and gathers what the peers found.
-pub(crate) async fn end(client: &Client, opened_at: u64, asked: &Asked, quorum: u16) -> Result<(Round, RoundEntry)> {
-    let closed = closed(client, opened_at, asked, quorum).await?;
-    let verifications = verifications(client, &closed).await;
-    let entry = entry(closed.clone(), verifications).context("the round is not closed")?;
-    Ok((closed, entry))
-}
-
-/// What the peers found, once all that answer have looked at all completions.
-async fn verifications(client: &Client, round: &Round) -> Vec<VerificationEntry> {
-    let began = Instant::now();
-    loop {
-        let asked = join_all(client.peers.iter().map(|peer| timeout(ANSWER, of_peer(peer, round.number)))).await;
-        let answers: Vec<_> = asked.into_iter().flatten().flatten().collect();
-        let missing = |(verifier, found): &(Address, Vec<Verification>)| {
-            let others = round.completed.iter().filter(|completed| completed.node != *verifier);
-            others.filter(|completed| found.iter().all(|it| it.node != completed.node)).count()
-        };
-        if began.elapsed() > VERIFYING || answers.iter().all(|answer| missing(answer) == 0) {
-            let entries = answers.into_iter().flat_map(|(verifier, found)| {
-                found.into_iter().map(move |it| VerificationEntry {
-                    verifier,
-                    node: it.node,
-                    valid: it.valid,
-                    reason: it.reason,
-                    bytes: it.bytes,
-                    network_us: it.fetch_us,
-                    verify_us: it.verify_us,
-                })
-            });
-            return entries.collect();
-        }
-        sleep(LOOK).await;
-    }
-}
-
-async fn of_peer(peer: &HttpClient, round: u64) -> Option<(Address, Vec<Verification>)> {
-    let status = peer.status().await.ok()?;
-    Some((status.address, peer.verifications(round).await.ok()?))
-}
-
-fn entry(round: Round, verifications: Vec<VerificationEntry>) -> Option<RoundEntry> {
-    let closing = round.closing?;
-    Some(RoundEntry {
-        round: round.number,
-        steps: round.steps,
-        height: round.height,
-        closed_at: closing.height,
-        duration_ms: closing.timestamp_ms.saturating_sub(round.opened_at_ms),
-        beacon: closing.beacon,
-        completions: round.completed.into_iter().map(completion_entry).collect(),
-        missing: closing.missing,
-        verifications,
-    })
-}
-
-/// A completion as reports have it.
-pub(super) fn completion_entry(completed: Completed) -> CompletionEntry {
-    let Completed { node, height, completion: Completion { result, compute_us, prove_us, .. }, .. } = completed;
-    CompletionEntry { node, result, height, compute_us, prove_us }
-}
-
-/// The peers as tables name them.
-pub(crate) fn names(client: &Client) -> Vec<(Address, String)> {
-    let name = |address: Address, index| (address, format!("{index} {}", units::short(address)));
-    client.validators.iter().map(|(index, validator)| name(validator.address, index)).collect()
 }

@@ -2,19 +2,15 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use alloy_primitives::U256;
-use anyhow::{Result, ensure};
+use alloy_primitives::Address;
+use anyhow::{Error, Result, ensure};
 use clap::Args;
-use dtn_report::{RoundEntry, RoundTotals, round_table, round_totals_table};
-use dtn_settlement::networks::LOCAL_CHAIN_ID;
+use dtn_bench::rounds::{Outcome, Plan, Simulation, measure};
+use dtn_report::{RoundEntry, round_table, round_totals_table};
 use dtn_simulator::Latency;
-use dtn_testbed::{Home, OwnNetwork, Plan};
-use serde::Serialize;
+use dtn_testbed::OwnNetwork;
 
-use super::{
-    rounds::{self, Asked},
-    simulated::Simulation,
-};
+use super::rounds::Asked;
 use crate::output;
 
 /// Run rounds among real peers and print what each took.
@@ -60,41 +56,49 @@ pub(crate) struct Sync {
     json: bool,
 }
 
-/// All rounds, and what they took.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    peers: usize,
-    steps: u64,
-    rounds: Vec<RoundEntry>,
-    totals: RoundTotals,
+/// Prints rounds as they end, unless all are printed as JSON.
+struct Shown {
+    json: bool,
+    failed: Option<Error>,
+}
+
+impl Shown {
+    fn round(&mut self, round: &RoundEntry, names: &[(Address, String)]) -> ControlFlow<()> {
+        if !self.json {
+            self.failed = output::line(format_args!("{}\n", round_table(round, names))).err();
+        }
+        if self.failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// What came of the rounds; where a round could not be printed, that.
+    fn end(self, outcome: Result<Outcome, dtn_bench::BenchError>) -> Result<Outcome> {
+        self.failed.map_or_else(|| outcome.map_err(Error::from), Err)
+    }
 }
 
 pub(crate) async fn run(sync: Sync) -> Result<()> {
-    ensure!(sync.rounds > 0, "--rounds is 1 or more");
-    let unknown = sync.half_work.iter().find(|peer| **peer >= sync.peers);
-    ensure!(unknown.is_none(), "there is no peer {}: they are 0 to {}", unknown.unwrap_or(&0), sync.peers.max(1) - 1);
-    let faulty = dtn_primitives::max_faulty(sync.peers);
-    let cheats = sync.half_work.len();
-    ensure!(cheats <= faulty, "{} peers tolerate {faulty} that cheat, not {cheats}", sync.peers);
-    // What the peers would refuse is told before there are any.
-    sync.asked.order(0, 1, U256::ZERO)?;
+    let Sync { peers, rounds, ref asked, ref half_work, json, .. } = sync;
+    let plan = Plan { peers, rounds, steps: asked.steps, deadline: asked.deadline, half_work: half_work.clone() };
+    plan.check()?;
     if sync.simulated {
         return simulate(&sync);
     }
     let network = OwnNetwork::at(sync.home.as_deref(), |what| output::note(what))?;
     dtn_testbed::ensure_vacant(network.home())?;
+    let (mut shown, bars) = (Shown { json, failed: None }, output::bars());
     let outcome = tokio::select! {
-        outcome = perform(&sync, network.home()) => outcome,
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
+        outcome = measure(&plan, network.home(), |round, names| shown.round(round, names), &bars) => Some(outcome),
+        _ = crate::interrupted() => None,
     };
+    let outcome = outcome.map_or_else(|| Err(anyhow::anyhow!("interrupted")), |outcome| shown.end(outcome));
     network.end(outcome.is_err(), |what| output::note(what)).await?;
     let outcome = outcome?;
-    if sync.json {
+    if json {
         output::json(&outcome)?;
     } else {
         output::line(round_totals_table(&outcome.totals))?;
     }
-    check(&outcome, sync.peers - cheats)
+    Ok(outcome.check(peers - half_work.len())?)
 }
 
 fn simulate(sync: &Sync) -> Result<()> {
@@ -106,65 +110,15 @@ fn simulate(sync: &Sync) -> Result<()> {
     let simulation = Simulation { peers, rounds, steps, delay, seed };
     let names: Vec<_> =
         simulation.nodes().into_iter().enumerate().map(|(index, node)| (node, format!("{index} simulated"))).collect();
-    let show = |round: &RoundEntry| {
-        if sync.json { Ok(()) } else { output::line(format_args!("{}\n", round_table(round, &names))) }
-    };
-    let rounds = simulation.play(show)?;
-    let totals = RoundTotals::of(&rounds);
-    let outcome = Outcome { peers, steps, rounds, totals };
+    let mut shown = Shown { json: sync.json, failed: None };
+    let outcome = simulation.play(|round| shown.round(round, &names));
+    let outcome = shown.end(outcome)?;
     if sync.json {
         output::json(&outcome)?;
     } else {
-        let mut table = round_totals_table(&totals);
+        let mut table = round_totals_table(&outcome.totals);
         table.note(format!("messages were under way for {delay}, in virtual time"));
         output::line(table)?;
     }
-    check(&outcome, peers)
-}
-
-async fn perform(sync: &Sync, home: &Home) -> Result<Outcome> {
-    let plan = Plan { nodes: sync.peers, ..Plan::new("aow", LOCAL_CHAIN_ID) };
-    let bar = output::progress(2 * sync.peers as u64 + 1, "keys");
-    tokio::task::block_in_place(|| {
-        dtn_testbed::init(home, &plan, || {
-            bar.inc(1);
-            ControlFlow::Continue(())
-        })
-    })?;
-    bar.finish_and_clear();
-    for peer in &sync.half_work {
-        dtn_testbed::set_half_work(home, *peer)?;
-    }
-    let bar = output::progress(sync.peers as u64, "peers");
-    dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
-    bar.finish_and_clear();
-    let client = dtn_testbed::client(home)?;
-    let quorum = (sync.peers - sync.half_work.len()) as u16;
-    let mut rounds = Vec::new();
-    for _ in 0..sync.rounds {
-        let entry = rounds::perform(&client, home, &sync.asked, quorum, U256::ZERO).await?;
-        if !sync.json {
-            output::line(format_args!("{}\n", round_table(&entry, &rounds::names(&client))))?;
-        }
-        rounds.push(entry);
-    }
-    let totals = RoundTotals::of(&rounds);
-    Ok(Outcome { peers: sync.peers, steps: sync.asked.steps, rounds, totals })
-}
-
-/// Whether everyone who worked was accepted by everyone, and nobody else by anybody.
-fn check(outcome: &Outcome, workers: usize) -> Result<()> {
-    for round in &outcome.rounds {
-        let number = round.round;
-        let completed = round.completions.len();
-        ensure!(completed == workers, "round {number} was completed by {completed} peers, and {workers} work");
-        for it in &round.verifications {
-            let works = !round.missing.contains(&it.node);
-            ensure!(it.valid == works, "round {number}: {} was judged wrongly by {}", it.node, it.verifier);
-        }
-        let expected = workers * (outcome.peers - 1);
-        let valid = round.verifications.iter().filter(|it| it.valid).count();
-        ensure!(valid == expected, "round {number}: {valid} verifications succeeded, and {expected} should have");
-    }
-    Ok(())
+    Ok(outcome.check(peers)?)
 }

@@ -7,16 +7,14 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_api::ApiClient;
 use dtn_client::Client;
+use dtn_keys::KeyChoice;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};
 use dtn_testbed::Home;
 use serde::Serialize;
 
-use crate::{
-    context::{Context, KeyChoice},
-    output,
-};
+use crate::{context::Context, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

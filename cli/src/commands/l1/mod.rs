@@ -26,7 +26,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_client::{Client, Event, FinalBlock};
 use dtn_peer::StopSignals;
-use dtn_primitives::{Address, Answer, B256, Genesis, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
@@ -336,7 +336,8 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
             ports: Ports::From(BASE_PORT),
             password_file: context.password_file.clone(),
             mining,
-            ..Plan::new("dtn", context.network()?.chain_id)
+            chain_id: context.network()?.chain_id,
+            ..Plan::local("dtn", MIN_VALIDATORS)
         };
         return make(home, &plan).map(|_| ());
     }

@@ -13,8 +13,7 @@ use dtn_peer::{
     hold::hold,
     log::{self, Format, LogConfig},
 };
-
-use crate::output;
+use dtn_report::text::reason;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -67,7 +66,7 @@ pub(crate) async fn run(options: Options, verbosity: u8) -> Result<()> {
     let outcome = dtn_peer::run(&home, config, Kinds::default()).await.map_err(anyhow::Error::from);
     if let (Err(error), Format::Json) = (&outcome, log_config.format) {
         // What the command prints at its end is no JSON.
-        tracing::error!(error = output::reason(error), "the peer failed");
+        tracing::error!(error = reason(error.as_ref()), "the peer failed");
     }
     outcome
 }

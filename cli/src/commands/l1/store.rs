@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use dtn_keys::KeyInfo;
 use dtn_ledger::{Ledger, mark_never_voted};
 use dtn_peer::hold::Holder;
 use dtn_peer::{PeerHome, read_genesis};
 use dtn_primitives::{Address, Genesis};
-use dtn_settlement::keystore::KeyInfo;
 use dtn_testbed::Service;
 
 /// A peer that is stopped.

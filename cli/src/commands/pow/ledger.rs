@@ -8,14 +8,15 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use dtn_client::ledger::{Entry, Writer};
+use dtn_client::ledger::{
+    self, Entry,
+    seed::{self, timestamp},
+};
 use dtn_peer::read_genesis;
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::Home;
-use futures::{StreamExt, pin_mut};
 use serde_json::json;
 
-use super::{check, seed, timestamp};
 use crate::output;
 
 /// How much of a line a table shows, in characters.
@@ -79,7 +80,7 @@ pub(crate) struct ShowLedger {
 pub(super) async fn run(show: ShowLedger) -> Result<()> {
     if let Some(file) = &show.check {
         let genesis = show.genesis.as_deref().map(read_genesis).transpose()?;
-        let head = check::check(file, genesis.as_ref())?;
+        let head = ledger::check(file, genesis.as_ref())?;
         return match show.json {
             true => output::json(&json!({ "entries": head.entries, "head": head.entry_hash })),
             false => output::line(format_args!("{} entries are right; the last is {}", head.entries, head.entry_hash)),
@@ -105,14 +106,7 @@ async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
     let blocks = dtn_testbed::blocks(home, peer).await?;
     let tip = blocks.tip().await?;
     let bar = output::progress(tip, "blocks");
-    let mut writer = Writer::new(blocks.genesis().clone())?;
-    let mut entries = Vec::new();
-    let all = blocks.up_to(tip);
-    pin_mut!(all);
-    while let Some(block) = all.next().await {
-        entries.extend(writer.next(block?)?);
-        bar.inc(1);
-    }
+    let entries = ledger::read(&blocks, tip, || bar.inc(1)).await?;
     bar.finish_and_clear();
     Ok(entries)
 }

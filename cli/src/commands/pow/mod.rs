@@ -1,12 +1,10 @@
 //! `dtn-cli pow`: proofs of work, by hand and in races.
 
 mod bench;
-mod check;
 mod ledger;
 mod mine;
 mod puzzle;
 mod report;
-mod seed;
 mod serve;
 mod verify;
 
@@ -39,12 +37,4 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Verify(verify) => verify::run(&verify),
         Command::Bench(bench) => bench::run(&bench),
     }
-}
-
-/// A time in microseconds since the Unix epoch as Python's `%Y-%m-%d %H:%M:%S.%f` has it, in UTC.
-fn timestamp(us: u64) -> String {
-    /// The last microsecond of the year 9999: the calendar that people use has an end.
-    const LAST: u64 = 253_402_300_799_999_999;
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(us.min(LAST));
-    humantime::format_rfc3339_micros(time).to_string().replace('T', " ").replace('Z', "")
 }

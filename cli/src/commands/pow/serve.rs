@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     num::{NonZeroU64, NonZeroUsize},
-    ops::ControlFlow,
     path::PathBuf,
     thread,
     time::Duration,
@@ -12,17 +11,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_client::ledger::{Entry, Writer, node_name};
+use dtn_client::ledger::{Entry, Writer, node_name, seed::timestamp};
 use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
 use dtn_report::units;
-use dtn_settlement::networks::LOCAL_CHAIN_ID;
 use dtn_testbed::{Home, OwnNetwork, Plan, Service};
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
-use super::{ledger::shown, mine::MEASURED_FOR, timestamp};
+use super::{ledger::shown, mine::MEASURED_FOR};
 use crate::output;
 
 /// How often the peers are asked for the next block.
@@ -108,15 +106,7 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
     let ports = &serve.ports;
     if !exists {
         let nodes = ports.len().max(MIN_VALIDATORS);
-        let plan = Plan { nodes, ..Plan::new("pow", LOCAL_CHAIN_ID) };
-        let bar = output::progress(2 * nodes as u64 + 1, "keys");
-        tokio::task::block_in_place(|| {
-            dtn_testbed::init(home, &plan, || {
-                bar.inc(1);
-                ControlFlow::Continue(())
-            })
-        })?;
-        bar.finish_and_clear();
+        dtn_testbed::init_and_tell(home, &Plan::local("pow", nodes), &output::bars())?;
     }
     let peers = home.peers()?.len();
     ensure!(ports.len() <= peers, "the network in {} has {peers} peers, too few for the ports", home.path().display());
@@ -128,9 +118,7 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
             config.retain_blocks = 0;
         })?;
     }
-    let bar = output::progress(peers as u64, "peers");
-    dtn_testbed::up_all(home, |ready| bar.set_position(ready as u64)).await?;
-    bar.finish_and_clear();
+    dtn_testbed::up_all(home, &output::bars()).await?;
     for (peer, port) in ports.iter().enumerate() {
         output::note(format_args!("{} takes in lines on 127.0.0.1:{port}", node_name(peer)));
     }

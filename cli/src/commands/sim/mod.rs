@@ -1,12 +1,7 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time.
 
-mod mining;
 mod nakamoto;
 mod options;
-mod outcome;
-mod page;
-#[cfg(feature = "parquet")]
-mod parquet;
 mod pbft;
 mod pot_table;
 mod regions;

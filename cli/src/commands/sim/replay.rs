@@ -4,13 +4,11 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use dtn_runs::{ms, virtual_time, watch};
 use dtn_simulator::{Happening, What};
 use serde_json::{Value, json};
 
-use super::{
-    options,
-    outcome::{ms, virtual_time, watch},
-};
+use super::options;
 use crate::output;
 
 /// Show a recorded run.

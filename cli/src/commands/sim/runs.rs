@@ -4,14 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_report::{Table, left, right, units};
+use dtn_runs::{Outcome, Picture, comparison, page, play};
 use dtn_simulator::Scenario;
 
-use super::{
-    options::{self, Setup},
-    outcome::{Outcome, play, virtual_time},
-    page::{self, Picture},
-};
+use super::options::{self, Setup};
 use crate::output;
 
 // What to play, and what to write of it. No doc comment: it would become the command's description.
@@ -72,7 +68,7 @@ pub(crate) fn play_all(simulate: &Runs, change: Change<'_>) -> Result<()> {
     }
     bar.finish_and_clear();
     if let Some(path) = &simulate.html {
-        let page = page::page(&pictures).to_string();
+        let page = page(&pictures).to_string();
         std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let (Some(path), [(_, scenario)], [(_, outcome)]) = (&simulate.record, &scenarios[..], &outcomes[..]) {
@@ -115,26 +111,4 @@ impl Runs {
 
 fn told(name: &str, outcome: &Outcome) -> String {
     if name.is_empty() { outcome.summary() } else { format!("{name}: {}", outcome.summary()) }
-}
-
-/// Several runs side by side.
-pub(crate) fn comparison(runs: &[(String, Outcome)]) -> Table {
-    let figures = ["nodes", "all decide", "p50", "p99", "view changes", "messages", "bytes"];
-    let columns = [left("scenario"), left("verdict")].into_iter().chain(figures.map(right));
-    let mut table = Table::new("Runs", columns);
-    for (name, outcome) in runs {
-        let time = |value: Option<f64>| value.map_or_else(|| units::NONE.into(), virtual_time);
-        table.row([
-            name.clone(),
-            outcome.verdict.clone(),
-            units::thousands(outcome.nodes),
-            time(outcome.decided_all_ms),
-            time(outcome.decision_ms.map(|of| of.p50)),
-            time(outcome.decision_ms.map(|of| of.p99)),
-            units::thousands(outcome.view_changes),
-            units::thousands(outcome.messages),
-            units::bytes(outcome.bytes),
-        ]);
-    }
-    table
 }

@@ -14,6 +14,7 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
+use dtn_keys::dev_key;
 use dtn_primitives::{
     Certificate, FinalizedResult, Genesis, Header, SecretKey, ValidatorSet, Vote, VoteKind, WorkResult, merkle,
 };
@@ -22,7 +23,6 @@ use dtn_settlement::{
     connection::{AnvilOptions, start_anvil},
     contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, top_up},
-    dev_keys::dev_key,
     gas_ledger::{GasLedger, TransactionStatus},
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
     sender::{Call, SendError},

@@ -13,6 +13,7 @@ use alloy::{
     providers::Provider,
 };
 use dtn_aow::{Delay, Element, Start};
+use dtn_keys::dev_key;
 use dtn_primitives::{
     Certificate, Completed, Completion, FinalizedResult, Genesis, Header, Kind, Round, SecretKey, ValidatorSet, Vote,
     VoteKind, WorkResult, merkle,
@@ -23,7 +24,6 @@ use dtn_settlement::{
     connection::{AnvilOptions, start_anvil},
     contracts::{AOW, AowChallenge, REGISTRY, ResultRegistry},
     deploy::{DeployPlan, deploy, top_up},
-    dev_keys::dev_key,
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},
     multisig::{Multisig, WalletTransaction},
     payouts::payouts,

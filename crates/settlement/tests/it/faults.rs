@@ -7,10 +7,10 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
+use dtn_keys::dev_key;
 use dtn_settlement::{
     Account, Chain, Network,
     connection::{AnvilOptions, ConnectError, start_anvil},
-    dev_keys::dev_key,
     gas_ledger::{GasLedger, TransactionStatus},
     sender::{Call, SendError},
 };

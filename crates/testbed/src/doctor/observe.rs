@@ -11,12 +11,13 @@ use dtn_api::{ApiClient, Status};
 use dtn_node::Multiaddr;
 use dtn_peer::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
 use dtn_primitives::{B256, Genesis};
+use dtn_report::text::reason;
 use dtn_settlement::Chain;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::timeout;
 
-use crate::{Result, error::reason, home::Home, service::Service};
+use crate::{Result, home::Home, service::Service};
 
 /// How long a peer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);

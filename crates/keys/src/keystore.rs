@@ -1,0 +1,405 @@
+//! Encrypted keys in a folder, in the format that geth, `cast wallet` and others read (keystore version 3).
+
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use alloy_primitives::{Address, hex};
+use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
+use dtn_primitives::SecretKey;
+use k256::elliptic_curve::rand_core::OsRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::password::{Password, read};
+
+/// More memory than this for one password check is refused: 1 GiB.
+const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+
+/// A key in the folder, as far as is known without its password.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// The file's name without `.json`.
+    pub name: String,
+    /// The address, if the file states it; files of some other tools do not.
+    pub address: Option<Address>,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Why a key was not found, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum KeystoreError {
+    /// The password does not open the key.
+    #[error("wrong password for the key {0}")]
+    WrongPassword(String),
+    /// No such key.
+    #[error("there is no key {wanted} in {dir}; `dtn-cli keys list` shows what is there")]
+    NotFound {
+        /// The name or address.
+        wanted: String,
+        /// The folder.
+        dir: String,
+    },
+    /// There is no folder where keys should be.
+    #[error("there is no folder {}; `dtn-cli keys generate` makes one with the first key", .0.display())]
+    NoFolder(PathBuf),
+    /// A key in the folder has no address that can be read without its password.
+    #[error("the key {} does not state its address; write the address instead", .0.display())]
+    NoAddress(PathBuf),
+    /// There are no keys in a folder.
+    #[error("there are no keys in {0}")]
+    NoKeys(String),
+    /// What should name an account does not.
+    #[error("`{word}` is no address, key or folder of keys")]
+    NoAccount {
+        /// What was written.
+        word: String,
+        /// Why it names no key.
+        source: Box<KeystoreError>,
+    },
+    /// A key of that name exists, and keys are never overwritten.
+    #[error("there is a key {0} already")]
+    Exists(String),
+    /// Names are file names.
+    #[error("`{0}` cannot name a key: use letters, digits, - and _")]
+    BadName(String),
+    /// Not a keystore.
+    #[error("{path} is not a key of keystore version 3: {reason}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Not a private key.
+    #[error("not a private key: 32 bytes in hexadecimal are expected")]
+    NotAKey,
+    /// A file operation.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+impl KeystoreError {
+    /// Its stable code, for programs, and what belongs to it; nothing where it has none of its own.
+    pub fn code(&self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::WrongPassword(name) => Some(("wrong_password", json!({ "key": name }))),
+            Self::NotFound { wanted, .. } => Some(("no_key", json!({ "key": wanted }))),
+            Self::Exists(name) => Some(("key_exists", json!({ "key": name }))),
+            Self::NoFolder(folder) => Some(("keystore", json!({ "folder": folder }))),
+            Self::NoAccount { source, .. } => source.code(),
+            Self::NoAddress(_) | Self::NoKeys(_) => None,
+            _ => Some(("keystore", Value::Null)),
+        }
+    }
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeystoreError + '_ {
+    move |source| KeystoreError::Io { path: path.display().to_string(), source }
+}
+
+/// A folder of encrypted keys.
+#[derive(Debug, Clone)]
+pub struct Keystore {
+    dir: PathBuf,
+}
+
+impl Keystore {
+    /// The keys in a folder, which the first key creates.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All keys, by name. Files that are no keystores are passed over; that there is no folder is an error.
+    pub fn list(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(KeystoreError::NoFolder(self.dir.clone()));
+            }
+            Err(error) => return Err(io_error(&self.dir)(error)),
+        };
+        let mut keys = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io_error(&self.dir))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if let (false, true, Ok(info)) = (hidden, path.is_file(), info(&path)) {
+                keys.push(info);
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// The same, and none where there is no folder.
+    fn present(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
+        match self.list() {
+            Err(KeystoreError::NoFolder(_)) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    /// So many names that no key has yet: `prefix-01` and so on.
+    pub fn free_names(&self, prefix: &str, count: usize) -> Result<Vec<String>, KeystoreError> {
+        let taken: Vec<_> = self.present()?.into_iter().map(|key| key.name).collect();
+        let numbered = (1u32..).map(|number| format!("{prefix}-{number:02}")).filter(|name| !taken.contains(name));
+        Ok(numbered.take(count).collect())
+    }
+
+    /// The accounts that a list of words names: addresses, names of keys here, or folders of keys.
+    pub fn addresses(&self, words: &[String]) -> Result<Vec<Address>, KeystoreError> {
+        let address_of = |key: KeyInfo| key.address.ok_or(KeystoreError::NoAddress(key.path));
+        let mut found = Vec::new();
+        for word in words {
+            if let Ok(address) = word.parse::<Address>() {
+                found.push(address);
+            } else if Path::new(word).is_dir() {
+                let keys = Self::new(word).list()?;
+                if keys.is_empty() {
+                    return Err(KeystoreError::NoKeys(word.clone()));
+                }
+                found.extend(keys.into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
+            } else {
+                let absent = |source| KeystoreError::NoAccount { word: word.clone(), source: Box::new(source) };
+                found.push(address_of(self.find(word).map_err(absent)?)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The key of a name, an address, or a file elsewhere.
+    pub fn choose(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
+        match Path::new(wanted) {
+            path if wanted.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path),
+            _ => self.find(wanted),
+        }
+    }
+
+    /// The key of a name or an address.
+    pub fn find(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
+        let address = wanted.parse::<Address>().ok();
+        let matches = |key: &KeyInfo| key.name == wanted || (address.is_some() && key.address == address);
+        self.present()?
+            .into_iter()
+            .find(matches)
+            .ok_or_else(|| KeystoreError::NotFound { wanted: wanted.to_string(), dir: self.dir.display().to_string() })
+    }
+
+    /// Makes a key from the system's randomness.
+    pub fn generate(&self, name: &str, password: &Password) -> Result<(KeyInfo, SecretKey), KeystoreError> {
+        let mut bytes = PrivateKeySigner::random().to_bytes().0;
+        let key = SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey);
+        bytes.zeroize();
+        let key = key?;
+        Ok((self.store(name, &key, password)?, key))
+    }
+
+    /// Encrypts a key into the folder. Nothing is ever overwritten.
+    pub fn store(&self, name: &str, key: &SecretKey, password: &Password) -> Result<KeyInfo, KeystoreError> {
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) {
+            return Err(KeystoreError::BadName(name.to_string()));
+        }
+        fs::create_dir_all(&self.dir).map_err(io_error(&self.dir))?;
+        let path = self.dir.join(format!("{name}.json"));
+        if path.exists() {
+            return Err(KeystoreError::Exists(name.to_string()));
+        }
+
+        // The library writes a file without the address, which one wants to know without the password.
+        let draft = format!(".{name}.{}.draft", std::process::id());
+        let bytes = Zeroizing::new(key.to_bytes());
+        let encrypted =
+            PrivateKeySigner::encrypt_keystore(&self.dir, &mut OsRng, bytes.as_slice(), password.bytes(), Some(&draft));
+        let draft = self.dir.join(draft);
+        encrypted.map_err(|error| io_error(&draft)(io::Error::other(error)))?;
+        let text = fs::read_to_string(&draft).map_err(io_error(&draft));
+        let _ = fs::remove_file(&draft);
+        let mut json: Value = serde_json::from_str(&text?).map_err(|error| malformed(&path, error))?;
+        json["address"] = hex::encode(key.address()).into();
+
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(KeystoreError::Exists(name.to_string()));
+            }
+            opened => opened.map_err(io_error(&path))?,
+        };
+        let written = file.write_all(format!("{json:#}\n").as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(io_error(&path))?;
+        Ok(KeyInfo { name: name.to_string(), address: Some(key.address()), path })
+    }
+}
+
+impl KeyInfo {
+    /// A key file anywhere.
+    pub fn at(path: &Path) -> Result<Self, KeystoreError> {
+        info(path)
+    }
+
+    /// Decrypts the key.
+    pub fn unlock(&self, password: &Password) -> Result<SecretKey, KeystoreError> {
+        info(&self.path)?; // the library trusts the file's numbers
+        match PrivateKeySigner::decrypt_keystore(&self.path, password.bytes()) {
+            Ok(signer) => {
+                let bytes = Zeroizing::new(signer.to_bytes().0);
+                SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey)
+            }
+            Err(LocalSignerError::EthKeystoreError(error)) if error.to_string() == "Mac Mismatch" => {
+                Err(KeystoreError::WrongPassword(self.name.clone()))
+            }
+            Err(error) => Err(malformed(&self.path, error)),
+        }
+    }
+}
+
+/// Reads a private key in hexadecimal.
+pub fn parse_secret_key(text: &str) -> Result<SecretKey, KeystoreError> {
+    let mut bytes = hex::decode_to_array::<_, 32>(text.trim()).map_err(|_| KeystoreError::NotAKey)?;
+    let key = SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey);
+    bytes.zeroize();
+    key
+}
+
+fn malformed(path: &Path, reason: impl fmt::Display) -> KeystoreError {
+    KeystoreError::Malformed { path: path.display().to_string(), reason: reason.to_string() }
+}
+
+#[derive(Deserialize)]
+struct File {
+    address: Option<String>,
+    crypto: Crypto,
+    version: u8,
+}
+
+#[derive(Deserialize)]
+struct Crypto {
+    cipherparams: CipherParams,
+    kdfparams: KdfParams,
+}
+
+#[derive(Deserialize)]
+struct CipherParams {
+    iv: String,
+}
+
+#[derive(Deserialize)]
+struct KdfParams {
+    dklen: u64,
+    n: Option<u64>,
+    r: Option<u64>,
+    p: Option<u64>,
+}
+
+/// Reads what is not secret, and refuses numbers that would make decryption fail badly or use up the memory.
+fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
+    let text = read(path).map_err(io_error(path))?;
+    let file: File = serde_json::from_str(&text).map_err(|error| malformed(path, error))?;
+    let Crypto { cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
+    if file.version != 3 {
+        return Err(malformed(path, format!("version {}", file.version)));
+    }
+    if iv.len() != 32 || dklen != 32 {
+        return Err(malformed(path, "the initialization vector or the derived key has another length than usual"));
+    }
+    if let (Some(n), Some(r), Some(p)) = (n, r, p) {
+        let memory = n.checked_mul(r).and_then(|blocks| blocks.checked_mul(128));
+        if memory.is_none_or(|bytes| bytes > MAX_SCRYPT_BYTES) || n < 2 || !(1..=64).contains(&p) {
+            return Err(malformed(path, "the scrypt parameters are out of range"));
+        }
+    }
+    let address = file.address.map(|text| text.parse().map_err(|_| malformed(path, "the address"))).transpose()?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_suffix(".json").unwrap_or(&name).to_string();
+    Ok(KeyInfo { name, address, path: path.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_neither_a_password_nor_a_key() {
+        let endless = Path::new("/dev/zero");
+        assert_eq!(Password::from_file(endless).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
+        let error = KeyInfo::at(endless).expect_err("refused").to_string();
+        assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
+    }
+
+    #[test]
+    fn a_key_survives_the_round_trip_and_only_its_password_opens_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = Keystore::new(dir.path().join("keys"));
+        assert!(matches!(store.list(), Err(KeystoreError::NoFolder(_))), "it is not there yet");
+        assert!(matches!(store.find("owner-1"), Err(KeystoreError::NotFound { .. })));
+        assert_eq!(store.free_names("owner", 2).expect("all are free"), ["owner-01", "owner-02"]);
+        let password = Password::new("correct horse");
+        let (info, key) = store.generate("owner-1", &password).expect("writable");
+        assert_eq!(info.address, Some(key.address()));
+        assert_eq!(store.list().expect("readable"), std::slice::from_ref(&info));
+        for wanted in ["owner-1".to_string(), key.address().to_string()] {
+            assert_eq!(store.find(&wanted).expect("there").unlock(&password).expect("opens").address(), key.address());
+        }
+        let error = info.unlock(&Password::new("wrong")).expect_err("closed").to_string();
+        assert_eq!(error, "wrong password for the key owner-1");
+        let text = fs::read_to_string(&info.path).expect("readable");
+        assert!(!text.contains(&hex::encode(key.to_bytes())));
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_names_are_file_names() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, password) = (Keystore::new(dir.path()), Password::new("p"));
+        store.generate("a", &password).expect("writable");
+        assert!(matches!(store.generate("a", &password), Err(KeystoreError::Exists(_))));
+        for name in ["", "../a", "a/b", ".a", "a b"] {
+            assert!(matches!(store.generate(name, &password), Err(KeystoreError::BadName(_))), "{name}");
+        }
+        assert!(matches!(store.find("b"), Err(KeystoreError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_and_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, password) = (Keystore::new(dir.path()), Password::new("p"));
+        let (good, _) = store.generate("good", &password).expect("writable");
+        fs::write(dir.path().join("README.md"), "no key").expect("writable");
+        let text = fs::read_to_string(&good.path).expect("readable");
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let broken = [("/crypto/cipherparams/iv", "00".into()), ("/crypto/kdfparams/n", (1u64 << 31).into())];
+        for (pointer, value) in broken {
+            let mut json = json.clone();
+            *json.pointer_mut(pointer).expect("there") = value;
+            let path = dir.path().join("broken.json");
+            fs::write(&path, json.to_string()).expect("writable");
+            let info = KeyInfo { name: "broken".into(), address: None, path };
+            assert!(matches!(info.unlock(&password), Err(KeystoreError::Malformed { .. })), "{pointer}");
+        }
+        assert_eq!(store.list().expect("readable"), [good]);
+    }
+
+    #[test]
+    fn a_private_key_is_32_bytes_of_hexadecimal() {
+        assert!(parse_secret_key(&format!("0x{}\n", "07".repeat(32))).is_ok());
+        for text in ["", "0x07", "hello", &"00".repeat(32), &"ff".repeat(32)] {
+            assert!(parse_secret_key(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Runs of simulated networks: what came of one, in figures, tables and pictures, of several side by side, and of one network
+//! under thousands of seeds.
+//!
+//! The simulator plays; this says what there was to see. Nothing here prints.
+
+mod mining;
+mod outcome;
+mod page;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub mod pot_table;
+pub mod sweep;
+
+pub use mining::{Miner, Mining};
+pub use outcome::{Kinds, Outcome, Place, Quantiles, Replica, comparison, ms, play, virtual_time, watch};
+pub use page::{Picture, page};
