@@ -12,7 +12,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use dtn_peer::files;
-use dtn_primitives::{Allotment, SecretKey};
+use dtn_primitives::{Allotment, SecretKey, has_private_key, without_private_keys};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
     amount::parse_amount,
@@ -35,7 +35,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, env = "DTN_NETWORK", default_value = "local", value_name = "NAME")]
     pub(crate) network: String,
     /// The node to talk to, in place of the network's own; several, separated by commas, stand in for each other
-    #[arg(long, global = true, env = "DTN_RPC_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "DTN_RPC_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) rpc: Option<String>,
     /// The configuration file [default: dtn.toml, if it exists]
     #[arg(long, global = true, env = "DTN_CONFIG", value_name = "FILE")]
@@ -63,7 +63,7 @@ pub(crate) struct Globals {
 pub(crate) struct Sender {
     /// The key that signs and pays: a name, an address, a file, dev:N [default on a development chain: dev:0], or
     /// remote:ADDRESS@URL for a program that signs
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
     pub(crate) from: Option<KeyChoice>,
     /// Simulate, decode and price what would be sent first, and send nothing
     #[arg(long)]
@@ -313,7 +313,7 @@ impl FromStr for KeyChoice {
                 Ok(index @ 0..=9) => Ok(Self::Dev(index)),
                 _ => Err("the development keys are dev:0 to dev:9".into()),
             },
-            None if text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64) => {
+            None if has_private_key(text) && !text.contains(['/', std::path::MAIN_SEPARATOR]) => {
                 Err("a private key does not belong on the command line; `dtn-cli keys import` encrypts it".into())
             }
             None => match text.strip_prefix("remote:") {
@@ -363,7 +363,8 @@ pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Add
                 found.push(address_of(key)?);
             }
         } else {
-            let key = keystore.find(word).with_context(|| format!("`{word}` is no address, key or folder of keys"))?;
+            let what = || format!("`{}` is no address, key or folder of keys", without_private_keys(word));
+            let key = keystore.find(word).with_context(what)?;
             found.push(address_of(key)?);
         }
     }
@@ -383,8 +384,12 @@ mod tests {
         let url = "http://127.0.0.1:9000".to_string();
         assert_eq!(remote.parse(), Ok(KeyChoice::Remote { address: Address::with_last_byte(7), url }));
         assert!("remote:http://127.0.0.1:9000".parse::<KeyChoice>().is_err());
-        let secret = format!("0x{}", "07".repeat(32));
-        let error = secret.parse::<KeyChoice>().expect_err("refused");
-        assert!(error.contains("keys import") && !error.contains("0707"));
+        let secret = "07".repeat(32);
+        for given in [format!("0x{secret}"), secret.clone(), secret[2..].to_string()] {
+            let error = given.parse::<KeyChoice>().expect_err("refused");
+            assert!(error.contains("keys import") && !error.contains("0707"));
+        }
+        let named = addresses(&Keystore::new("nowhere"), &[secret]).map_err(|error| format!("{error:#}"));
+        assert!(named.is_err_and(|error| error.contains("looks like a private key") && !error.contains("0707")));
     }
 }

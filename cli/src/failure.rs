@@ -13,6 +13,7 @@ use dtn_settlement::{
     multisig::MultisigError,
     networks::NetworksError,
     sender::{Quote, SendError},
+    shown,
 };
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
@@ -46,12 +47,25 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     if as_json && error.use_stderr() {
-        let message = error.to_string();
-        let said = message.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        output::json(&json!({ "error": { "code": "usage", "message": said, "hint": null, "data": null } })).ok();
+        output::json(&json!({ "error": usage(&error.to_string()) })).ok();
     }
-    error.exit()
+    // What is wrong is shown, and may be a private key or a URL with a password.
+    let said = error.to_string();
+    match shown::text(&said) {
+        shown if error.use_stderr() && shown != said => {
+            output::note(shown.trim_end());
+            std::process::exit(error.exit_code())
+        }
+        _ => error.exit(),
+    }
+}
+
+/// What is wrong with the arguments, for programs: without the usage, which is for people.
+fn usage(message: &str) -> Value {
+    let end = |text: &str| message.find(text).unwrap_or(message.len());
+    let said = &message[..end("\n\nUsage:").min(end("\n\nFor more information"))];
+    let said = said.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    json!({ "code": "usage", "message": shown::text(&said), "hint": null, "data": null })
 }
 
 /// What a dry run found, which ends a command like a failure where it would have gone on with what was sent.

@@ -19,6 +19,7 @@ mod operators;
 mod pow;
 mod races;
 mod rewards;
+mod secrets;
 mod sim;
 mod survival;
 mod wallet;

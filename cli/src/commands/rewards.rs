@@ -102,7 +102,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The validator's key: a name, an address, a file, or dev:N
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
     from: Option<KeyChoice>,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
     from: Option<KeyChoice>,
 }
 

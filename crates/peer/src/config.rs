@@ -15,6 +15,7 @@ use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
 use dtn_settlement::{
     contracts::ContractAddresses,
     networks::{Network, OutOfRange},
+    shown,
 };
 use figment::{
     Figment,
@@ -249,7 +250,7 @@ fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> Config
         {
             key.push(name.clone());
         }
-        format!("{} is not valid: {}", whose(&key, file, settings), error.kind)
+        format!("{} is not valid: {}", whose(&key, file, settings), shown::text(&error.kind.to_string()))
     };
     ConfigError::NotValid(error.into_iter().map(what).collect())
 }

@@ -13,7 +13,7 @@ use alloy::{
         local::{LocalSignerError, PrivateKeySigner},
     },
 };
-use dtn_primitives::SecretKey;
+use dtn_primitives::{SecretKey, has_private_key, without_private_keys};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -153,10 +153,10 @@ impl Keystore {
     pub fn find(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
         let address = wanted.parse::<Address>().ok();
         let matches = |key: &KeyInfo| key.name == wanted || (address.is_some() && key.address == address);
-        self.list()?
-            .into_iter()
-            .find(matches)
-            .ok_or_else(|| KeystoreError::NotFound { wanted: wanted.to_string(), dir: self.dir.display().to_string() })
+        self.list()?.into_iter().find(matches).ok_or_else(|| KeystoreError::NotFound {
+            wanted: without_private_keys(wanted).into_owned(),
+            dir: self.dir.display().to_string(),
+        })
     }
 
     /// Makes a key from the system's randomness.
@@ -171,8 +171,8 @@ impl Keystore {
     /// Encrypts a key into the folder. Nothing is ever overwritten.
     pub fn store(&self, name: &str, key: &SecretKey, password: &Password) -> Result<KeyInfo, KeystoreError> {
         let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) {
-            return Err(KeystoreError::BadName(name.to_string()));
+        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) || has_private_key(name) {
+            return Err(KeystoreError::BadName(without_private_keys(name).into_owned()));
         }
         fs::create_dir_all(&self.dir).map_err(io_error(&self.dir))?;
         let path = self.dir.join(format!("{name}.json"));
@@ -287,7 +287,10 @@ fn read(path: &Path) -> io::Result<Zeroizing<String>> {
 /// Reads what is not secret, and refuses numbers that would make decryption fail badly or use up the memory.
 fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
     let text = read(path).map_err(io_error(path))?;
-    let file: File = serde_json::from_str(&text).map_err(|error| malformed(path, error))?;
+    // Where it is wrong, and not what is there: it may be a private key as it is.
+    let wrong =
+        |error: serde_json::Error| malformed(path, format!("see line {}, column {}", error.line(), error.column()));
+    let file: File = serde_json::from_str(&text).map_err(wrong)?;
     let Crypto { cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
     if file.version != 3 {
         return Err(malformed(path, format!("version {}", file.version)));
@@ -317,6 +320,24 @@ mod tests {
         assert_eq!(Password::from_file(endless).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
         let error = KeyInfo::at(endless).expect_err("refused").to_string();
         assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
+    }
+
+    #[test]
+    fn what_looks_like_a_private_key_is_in_no_error() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, secret) = (Keystore::new(dir.path()), "12".repeat(32));
+        let named = format!("0x{secret}");
+        let key = SecretKey::from_bytes(&[7; 32]).expect("a scalar");
+        let (found, stored) = (store.find(&named), store.store(&named, &key, &Password::new("x")));
+        let mut errors = vec![found.expect_err("absent"), stored.expect_err("no name")];
+        for text in [secret.clone(), format!("\"{secret}\""), format!("{{\"version\": {secret}}}")] {
+            let file = dir.path().join("file");
+            fs::write(&file, text).expect("writable");
+            errors.push(KeyInfo::at(&file).expect_err("no keystore"));
+        }
+        for error in errors {
+            assert!(!error.to_string().contains("1212"), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{amount::deserialize_wei, endpoints::Endpoints};
+use crate::{amount::deserialize_wei, endpoints::Endpoints, shown};
 
 /// The file that is read from the current directory when no other is named.
 pub const CONFIG_FILE: &str = "dtn.toml";
@@ -186,9 +186,9 @@ pub enum NetworksError {
     /// A named file that is not there.
     #[error("the configuration file {0} does not exist")]
     NoFile(String),
-    /// A mistake in the file or the environment, with its place.
+    /// A mistake in the file or the environment, with its place. A line of the file is shown with its URLs cut.
     #[error("configuration: {0}")]
-    Invalid(Box<figment::Error>),
+    Invalid(String),
     /// A number that makes no sense.
     #[error("configuration: networks.{name}.{} in {file} or its variable: {error}", error.key)]
     OutOfRange {
@@ -207,6 +207,10 @@ pub enum NetworksError {
         /// The names that exist.
         known: String,
     },
+}
+
+fn invalid(error: figment::Error) -> NetworksError {
+    NetworksError::Invalid(shown::text(&error.to_string()))
 }
 
 /// All networks that are known by name.
@@ -254,8 +258,7 @@ impl Networks {
         if path.is_file() {
             figment = figment.merge(Toml::file_exact(path));
         }
-        let file: File =
-            figment.merge(variables.split("__")).extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
+        let file: File = figment.merge(variables.split("__")).extract().map_err(invalid)?;
         let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
         let networks = Self(named.collect());
         for network in networks.iter() {
@@ -341,6 +344,24 @@ mod tests {
         assert!(key.contains("rcp"), "{key}");
         let missing = load("[networks.mine]\nchain_id = 5\n").expect_err("no rpc").to_string();
         assert!(missing.contains("rpc"), "{missing}");
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_shows_no_url_in_full_and_neither_does_a_network() {
+        for rpc in [
+            "= = \"https://u:secret@a.example/secret\"",
+            "= \"wss://a.example/secret\"\nrcp = 1",
+            "= \"https://a.example/?k=secret",
+        ] {
+            let error = load(&format!("[networks.testnet]\nrpc {rpc}\n")).expect_err("a mistake").to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let networks =
+            load("[networks.testnet]\nrpc = [\"https://u:secret@a.example/\", \"https://b.example/secret\"]\n");
+        let network = networks.expect("valid").get("testnet").expect("known").clone();
+        assert_eq!(network.rpc.to_string(), "https://a.example/…, https://b.example/…");
+        let written = serde_json::to_string(&network).expect("JSON");
+        assert!(!format!("{network:?}").contains("secret") && written.matches("secret").count() == 2);
     }
 
     #[test]
