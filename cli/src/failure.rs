@@ -18,7 +18,12 @@ use dtn_settlement::{
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
-use crate::{commands::deploy::Replaced, context::NotDeployed, output};
+use crate::{
+    commands::{deploy::Replaced, l1::Unfinished},
+    context::NotDeployed,
+    interruption::Interrupted,
+    output,
+};
 
 /// Says why a command failed, or what its dry run found, and gives the exit code.
 pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
@@ -89,7 +94,16 @@ fn quote(error: &anyhow::Error) -> Option<&Quote> {
 
 /// The code of a failure and what belongs to it. Codes stay what they are; docs/start/cli.md lists them.
 fn code(error: &anyhow::Error) -> (&'static str, Value) {
-    error.chain().find_map(code_of).unwrap_or(("failed", Value::Null))
+    let (code, data) = error.chain().find_map(code_of).unwrap_or(("failed", Value::Null));
+    let Some(Unfinished(orders)) = error.downcast_ref() else { return (code, data) };
+    // Whatever ended it, some orders may be final, and others may become so.
+    match data {
+        Value::Object(mut data) => {
+            data.insert("orders".into(), orders.clone());
+            (code, Value::Object(data))
+        }
+        _ => (code, json!({ "orders": orders })),
+    }
 }
 
 fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
@@ -116,6 +130,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
             TestbedError::Client(error) => code_of(error),
             _ => none("process"),
         };
+    }
+    if cause.is::<Interrupted>() {
+        return none("interrupted");
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return match error {

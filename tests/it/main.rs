@@ -12,6 +12,7 @@ mod bench;
 mod chain;
 mod errors;
 mod guide;
+mod interruption;
 mod l1;
 mod nakamoto;
 mod operation;

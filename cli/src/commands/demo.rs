@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    ops::ControlFlow,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -36,8 +35,8 @@ use indicatif::ProgressBar;
 use crate::commands::l1::engine::EngineOptions;
 use crate::{
     commands::aow::rounds::{self, Asked},
-    commands::l1::orders,
-    output,
+    commands::l1::{self, orders},
+    interruption, output,
 };
 
 /// What each owner gets for its transactions.
@@ -94,10 +93,7 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     let network = OwnNetwork::at(demo.home.as_deref(), |what| output::note(what))?;
     // A network that is there already is not the demo's to stop.
     dtn_testbed::ensure_vacant(network.home())?;
-    let outcome = tokio::select! {
-        outcome = perform(&demo, orders, network.home()) => outcome,
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = interruption::unless_asked(perform(&demo, orders, network.home())).await;
     if demo.keep && outcome.is_ok() {
         network.leave();
     } else {
@@ -130,7 +126,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     ));
 
     let plan = Plan { nodes: demo.nodes, mining: demo.engine.mining()?, ..Plan::new("demo", LOCAL_CHAIN_ID) };
-    dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
+    l1::make(home, &plan)?;
     let client = dtn_testbed::client(home)?;
     let chain = start_chain(home).await?;
     let network = chain.network().clone();

@@ -15,7 +15,7 @@ use super::{
     rounds::{self, Asked},
     simulated::Simulation,
 };
-use crate::output;
+use crate::{interruption, output};
 
 /// Run rounds among real peers and print what each took.
 #[derive(Debug, Args)]
@@ -83,10 +83,7 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     }
     let network = OwnNetwork::at(sync.home.as_deref(), |what| output::note(what))?;
     dtn_testbed::ensure_vacant(network.home())?;
-    let outcome = tokio::select! {
-        outcome = perform(&sync, network.home()) => outcome,
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = interruption::unless_asked(perform(&sync, network.home())).await;
     network.end(outcome.is_err(), |what| output::note(what)).await?;
     let outcome = outcome?;
     if sync.json {

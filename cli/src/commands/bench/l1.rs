@@ -135,10 +135,7 @@ pub(crate) async fn run(bench: L1) -> Result<()> {
     };
     let network = OwnNetwork::at(bench.home.as_deref(), |what| output::note(what))?;
     dtn_testbed::ensure_vacant(network.home())?;
-    let outcome = tokio::select! {
-        outcome = measure(&bench, &shape, rates, network.home()) => outcome,
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = crate::interruption::unless_asked(measure(&bench, &shape, rates, network.home())).await;
     network.end(outcome.is_err(), |what| output::note(what)).await?;
     outcome
 }

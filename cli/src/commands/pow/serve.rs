@@ -90,7 +90,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     };
     let outcome = tokio::select! {
         outcome = perform(&serve, home, exists, expected_hashes) => outcome,
-        interrupted = crate::interrupted() => Ok(interrupted?),
+        asked = crate::interruption::asked() => Ok(asked?),
         () = over => Ok(()),
     };
     network.end(outcome.is_err(), |what| output::note(what)).await?;
