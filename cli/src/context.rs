@@ -11,7 +11,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
-use dtn_peer::files;
+use dtn_peer::files::{self, FileError};
 use dtn_primitives::{Allotment, SecretKey, has_private_key, without_private_keys};
 use dtn_settlement::{
     Account, Chain, Network, Networks,
@@ -199,7 +199,7 @@ impl Context {
             Some(KeyChoice::Dev(index)) => dev_key(*index).context("the development keys are dev:0 to dev:9"),
             Some(KeyChoice::Stored(name)) => {
                 let key = match Path::new(name) {
-                    path if name.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path)?,
+                    path if name.contains(std::path::MAIN_SEPARATOR) && files::exists(path)? => KeyInfo::at(path)?,
                     _ => self.keystore().find(name)?,
                 };
                 self.unlock(key).await
@@ -343,6 +343,15 @@ pub(crate) fn allotment(text: &str) -> Result<Allotment, String> {
     Ok(Allotment { token, amount })
 }
 
+/// Whether a word names a folder. Where it can only be a path, one that cannot be looked at is an error.
+fn is_folder(word: &str) -> Result<bool, FileError> {
+    let path = Path::new(word);
+    if word.contains(std::path::MAIN_SEPARATOR) {
+        files::exists(path)?;
+    }
+    Ok(path.is_dir())
+}
+
 /// The accounts that a list of words names: addresses, names of keys, or folders of keys.
 pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Address>> {
     let address_of = |key: KeyInfo| {
@@ -354,7 +363,7 @@ pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Add
     for word in words {
         if let Ok(address) = word.parse::<Address>() {
             found.push(address);
-        } else if Path::new(word).is_dir() {
+        } else if is_folder(word)? {
             let keys = Keystore::new(word).list()?;
             if keys.is_empty() {
                 bail!("there are no keys in {word}");

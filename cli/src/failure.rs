@@ -247,6 +247,7 @@ fn of_chain(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     }
     match cause.downcast_ref::<NetworksError>() {
         Some(NetworksError::Unknown { name, .. }) => return Some(("no_such_network", json!({ "network": name }))),
+        Some(NetworksError::Unreadable { file, .. }) => return Some(("file", json!({ "file": file }))),
         Some(_) => return none("config"),
         None => {}
     }

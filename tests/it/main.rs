@@ -10,6 +10,7 @@ mod desk;
 mod aow;
 mod bench;
 mod chain;
+mod codes;
 mod errors;
 mod guide;
 mod interruption;

@@ -243,7 +243,7 @@ fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
 
 /// Tells the peers in the same folder where they settle, if it is their network that was deployed.
 fn settle_there(home: &Home, deployment: &Deployment, network: &Network) -> Result<bool> {
-    let theirs = home.genesis_file().exists() && home.genesis()?.network_id() == deployment.network_id;
+    let theirs = files::exists(&home.genesis_file())? && home.genesis()?.network_id() == deployment.network_id;
     if theirs {
         let (name, contracts) = (deployment.network.clone(), deployment.addresses);
         dtn_testbed::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use dtn_api::ApiClient;
 use dtn_client::Client;
 use dtn_ledger::verify_result;
+use dtn_peer::files::exists;
 use dtn_primitives::FinalizedResult;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
@@ -246,7 +247,10 @@ async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     let mut purses = Vec::new();
     // A client may be on another machine than its peers.
-    for peer in home.peers()?.into_iter().filter(|peer| peer.config_file().exists()) {
+    for peer in home.peers()? {
+        if !exists(&peer.config_file())? {
+            continue;
+        }
         let config = peer.config(&[])?;
         let account = KeyInfo::at(&config.keystore)?.address;
         let records = GasLedger::new(peer.gas_ledger()).records().await?.records;

@@ -173,10 +173,12 @@ impl PeerHome {
     /// Paths are made absolute.
     pub fn config(&self, settings: &[Setting]) -> Result<PeerConfig, ConfigError> {
         let file = self.config_file();
-        if !file.is_file() {
+        if !files::exists(&file)? {
             return Err(ConfigError::NoPeer { folder: self.0.clone(), file });
         }
-        let mut figment = Figment::from(Toml::file_exact(&file)).merge(Env::prefixed(NODE_VARIABLES).split("__"));
+        let text = files::read_text(&file, files::MOST)?;
+        let mut figment =
+            Figment::from(Toml::string(without_mark(&text))).merge(Env::prefixed(NODE_VARIABLES).split("__"));
         for Setting { key, value } in settings {
             figment = figment.merge((key, value));
         }

@@ -84,6 +84,11 @@ pub enum FileError {
     },
 }
 
+/// Whether there is a file or a folder. One that is somewhere where nobody may look is not taken for absent.
+pub fn exists(path: &Path) -> Result<bool, FileError> {
+    path.try_exists().map_err(|source| FileError::Read { file: path.into(), source })
+}
+
 /// Reads a text of at most `limit` bytes.
 pub fn read_text(file: &Path, limit: u64) -> Result<String, FileError> {
     read_to_string(file, limit).map_err(|source| FileError::Read { file: file.into(), source })
@@ -156,6 +161,8 @@ mod tests {
             assert!(named == file && source.to_string().contains(&limit.to_string()), "{source}");
         }
         assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(exists(&file).unwrap() && !exists(&folder.path().join("none")).unwrap());
+        assert!(matches!(exists(&file.join("below")), Err(FileError::Read { .. })), "a file is no folder");
         fs::write(&file, b"\xff").unwrap();
         assert_eq!(read_to_string(&file, 4).unwrap_err().kind(), ErrorKind::InvalidData);
     }

@@ -1,6 +1,6 @@
 //! The settlement chains that are known by name, from built-in defaults, a file and the environment.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, ops::RangeInclusive, path::Path, time::Duration};
 
 use figment::{
     Figment,
@@ -186,6 +186,14 @@ pub enum NetworksError {
     /// A named file that is not there.
     #[error("the configuration file {0} does not exist")]
     NoFile(String),
+    /// A file that cannot be read.
+    #[error("cannot read the configuration file {file}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A mistake in the file or the environment, with its place. A line of the file is shown with its URLs cut.
     #[error("configuration: {0}")]
     Invalid(String),
@@ -249,13 +257,16 @@ impl Networks {
     ///
     /// A named file must exist; the default one, [`CONFIG_FILE`] in the current directory, need not.
     pub fn load(file: Option<&Path>) -> Result<Self, NetworksError> {
-        if let Some(path) = file.filter(|path| !path.is_file()) {
-            return Err(NetworksError::NoFile(path.display().to_string()));
-        }
         let path = file.unwrap_or(Path::new(CONFIG_FILE));
+        let shown = || path.display().to_string();
+        let is_there = path.try_exists().map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
+        if file.is_some() && !is_there {
+            return Err(NetworksError::NoFile(shown()));
+        }
         let variables = Env::prefixed("DTN_").filter(|key| key.as_str().to_ascii_lowercase().starts_with("networks__"));
         let mut figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }));
-        if path.is_file() {
+        if is_there {
+            fs::File::open(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
             figment = figment.merge(Toml::file_exact(path));
         }
         let file: File = figment.merge(variables.split("__")).extract().map_err(invalid)?;
@@ -263,7 +274,7 @@ impl Networks {
         let networks = Self(named.collect());
         for network in networks.iter() {
             let out_of_range = |error| {
-                let (name, file) = (network.name.clone(), path.display().to_string());
+                let (name, file) = (network.name.clone(), shown());
                 NetworksError::OutOfRange { name, file, error }
             };
             network.check().map_err(out_of_range)?;
@@ -370,5 +381,7 @@ mod tests {
         assert!(error.contains("local, mainnet, testnet"), "{error}");
         let error = Networks::load(Some(Path::new("/nowhere/dtn.toml"))).expect_err("absent").to_string();
         assert!(error.contains("/nowhere/dtn.toml"), "{error}");
+        let unreadable = Networks::load(Some(Path::new("/dev/null/dtn.toml"))).expect_err("null is no folder");
+        assert!(matches!(unreadable, NetworksError::Unreadable { .. }), "{unreadable}");
     }
 }

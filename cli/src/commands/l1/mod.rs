@@ -25,6 +25,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_client::{Client, Event, FinalBlock};
+use dtn_peer::files::exists;
 use dtn_primitives::{Address, Answer, B256, Genesis, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
@@ -334,7 +335,7 @@ pub(crate) fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
 fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
     let mining = engine.mining()?;
     let Some(wanted) = engine.engine else { return Ok(()) };
-    if !home.genesis_file().exists() {
+    if !exists(&home.genesis_file())? {
         let plan = Plan {
             ports: Ports::From(BASE_PORT),
             password_file: context.password_file.clone(),
