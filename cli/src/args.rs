@@ -1,7 +1,7 @@
 //! What the command line takes.
 
 use anyhow::Result;
-use clap::{ArgMatches, Args, CommandFactory, Error, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     commands::{
@@ -142,16 +142,6 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
-/// Whether a command can hold back what it would send to a chain, or only reads. Another must not be thought to.
-fn dry_run_has_meaning(path: &[String]) -> bool {
-    let words: Vec<_> = path.iter().map(String::as_str).collect();
-    match words[..] {
-        ["l1", "evidence"] => true,
-        ["l1" | "keys", ..] | ["anvil" | "compile" | "sign" | "combine"] => false,
-        _ => true,
-    }
-}
-
 /// How a command says what it has to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
@@ -159,10 +149,6 @@ pub(crate) struct Manner {
     pub(crate) json: bool,
     /// How much of its log, from 0 on.
     pub(crate) verbosity: u8,
-    /// Nothing is to be sent.
-    is_dry_run: bool,
-    /// The names of the command.
-    path: Vec<String>,
     /// It is a peer, which logs as its configuration says.
     pub(crate) is_peer: bool,
 }
@@ -172,16 +158,14 @@ impl Manner {
     fn of(matches: &ArgMatches) -> Self {
         let (mut path, mut deepest) = (Vec::new(), matches);
         while let Some((name, inner)) = deepest.subcommand() {
-            path.push(name.to_string());
+            path.push(name);
             deepest = inner;
         }
         let flag = |name| deepest.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or_default();
         Self {
             json: flag("json"),
             verbosity: deepest.try_get_one("verbose").ok().flatten().copied().unwrap_or_default(),
-            is_dry_run: flag("dry_run"),
             is_peer: path == ["l1", "node"],
-            path,
         }
     }
 }
@@ -193,14 +177,7 @@ pub(crate) fn parse() -> (Command, Manner) {
     let mut command = command.override_help(help);
     let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
-        let manner = Manner::of(&matches);
-        match manner.is_dry_run && !dry_run_has_meaning(&manner.path) {
-            true => Err(Error::raw(
-                ErrorKind::ArgumentConflict,
-                format!("`{}` sends nothing to a chain that --dry-run could hold back\n", manner.path.join(" ")),
-            )),
-            false => Ok((cli.command, manner)),
-        }
+        Ok((cli.command, Manner::of(&matches)))
     });
     parsed.unwrap_or_else(|error| {
         let as_json = std::env::args_os().any(|argument| argument == "--json");
@@ -272,17 +249,51 @@ mod tests {
         assert!(manner("dtn-cli l1 node peers/0").is_peer);
     }
 
+    /// The names of all commands that have none below them, and whether each takes an option.
+    fn leaves(command: &clap::Command, above: &str, option: &str, found: &mut Vec<(String, bool)>) {
+        let path = format!("{above} {}", command.get_name());
+        if !command.has_subcommands() {
+            found.push((path.trim_start().into(), command.get_arguments().any(|argument| argument.get_id() == option)));
+        }
+        let below = command.get_subcommands().filter(|command| command.get_name() != "help");
+        below.for_each(|command| leaves(command, &path, option, found));
+    }
+
     #[test]
-    fn what_would_be_done_all_the_same_takes_no_dry_run() {
-        let holds_back = |line: &str| {
-            let manner = Manner::of(&Cli::command().get_matches_from(line.split(' ')));
-            assert!(manner.is_dry_run, "{line}");
-            dry_run_has_meaning(&manner.path)
-        };
-        assert!(holds_back("dtn-cli deploy --dry-run") && holds_back("dtn-cli l1 evidence --dry-run"));
-        for line in ["l1 submit orders.jsonl", "l1 init", "l1 down", "keys generate --name a", "compile", "anvil"] {
-            let line = format!("dtn-cli {line} --dry-run");
-            assert!(!holds_back(&line), "{line}");
+    fn a_dry_run_is_taken_by_what_sends_to_a_chain_and_by_nothing_else() {
+        let mut command = Cli::command().name("");
+        command.build();
+        let mut found = Vec::new();
+        leaves(&command, "", "dry_run", &mut found);
+        assert!(found.len() > 60, "{} commands", found.len());
+        let takers: Vec<_> = found.iter().filter(|(_, takes)| *takes).map(|(path, _)| path.as_str()).collect();
+        let senders = [
+            "l1 evidence",
+            "deploy",
+            "fund",
+            "propose",
+            "confirm",
+            "revoke",
+            "cancel",
+            "execute",
+            "rewards certify",
+            "rewards schedule",
+            "rewards activate",
+            "rewards claim",
+            "rewards withdraw",
+            "registry post",
+            "bls register",
+            "bls publish",
+            "aow post",
+            "aow challenge",
+            "aow release",
+            "aow uphold",
+        ];
+        assert_eq!(takers, senders);
+        let taken = |line: &str| Cli::command().try_get_matches_from(line.split(' ')).is_ok();
+        assert!(taken("dtn-cli registry post rotation.json --dry-run"));
+        for line in ["rewards sign a.json", "rewards combine a.json --out b.json", "deploy --plan p.json"] {
+            assert!(taken(&format!("dtn-cli {line}")) && !taken(&format!("dtn-cli {line} --dry-run")), "{line}");
         }
     }
 }

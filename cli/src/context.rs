@@ -35,7 +35,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, env = "DTN_NETWORK", default_value = "local", value_name = "NAME")]
     pub(crate) network: String,
     /// The node to talk to, in place of the network's own; several, separated by commas, stand in for each other
-    #[arg(long, global = true, env = "DTN_RPC_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "DTN_RPC_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) rpc: Option<String>,
     /// The configuration file [default: dtn.toml, if it exists]
     #[arg(long, global = true, env = "DTN_CONFIG", value_name = "FILE")]
@@ -49,15 +49,43 @@ pub(crate) struct Globals {
     /// A file whose first line is the keys' password, in place of a prompt
     #[arg(long, global = true, env = "DTN_PASSWORD_FILE", value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Simulate, decode and price what would be sent first, and send nothing
-    #[arg(long, global = true)]
-    pub(crate) dry_run: bool,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say more on standard error; twice for still more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+/// Who sends to a chain, or only tries to. A command without this option has nothing that could be held back, and takes no
+/// `--dry-run`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Sender {
+    /// The key that signs and pays: a name, an address, a file, dev:N [default on a development chain: dev:0], or
+    /// remote:ADDRESS@URL for a program that signs
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
+    pub(crate) from: Option<KeyChoice>,
+    /// Simulate, decode and price what would be sent first, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Sender {
+    /// A signer's account on a chain.
+    pub(crate) fn account_of(&self, chain: &Chain, signer: impl Into<Signer>, context: &Context) -> Account {
+        let new = if self.dry_run { Account::dry_run } else { Account::new };
+        new(chain.clone(), signer.into(), context.gas_ledger())
+    }
+
+    /// The account that `--from` names, on a chain.
+    pub(crate) async fn account(&self, chain: &Chain, context: &Context) -> Result<Account> {
+        Ok(match &self.from {
+            Some(KeyChoice::Remote { address, url }) => {
+                self.account_of(chain, RemoteSigner::new(url, *address)?, context)
+            }
+            from => self.account_of(chain, context.signer(from.as_ref(), chain.network()).await?, context),
+        })
+    }
 }
 
 /// There are no contracts of this folder's on a network.
@@ -194,20 +222,6 @@ impl Context {
     pub(crate) async fn unlock(&self, key: KeyInfo) -> Result<SecretKey> {
         let password = self.password().await?.clone();
         Ok(tokio::task::spawn_blocking(move || key.unlock(&password)).await??)
-    }
-
-    /// The account that `--from` names, on a chain.
-    pub(crate) async fn account(&self, chain: &Chain, from: Option<&KeyChoice>) -> Result<Account> {
-        Ok(match from {
-            Some(KeyChoice::Remote { address, url }) => self.account_of(chain, RemoteSigner::new(url, *address)?),
-            _ => self.account_of(chain, self.signer(from, chain.network()).await?),
-        })
-    }
-
-    /// A signer's account on a chain.
-    pub(crate) fn account_of(&self, chain: &Chain, signer: impl Into<Signer>) -> Account {
-        let new = if self.dry_run { Account::dry_run } else { Account::new };
-        new(chain.clone(), signer.into(), self.gas_ledger())
     }
 
     /// Where this command line's transactions are recorded.

@@ -14,11 +14,17 @@ use dtn_settlement::{
     multisig::MultisigError,
     networks::NetworksError,
     sender::{Quote, SendError},
+    shown,
 };
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
-use crate::{commands::deploy::Replaced, context::NotDeployed, output};
+use crate::{
+    commands::{deploy::Replaced, l1::Unfinished},
+    context::NotDeployed,
+    interruption::Interrupted,
+    output,
+};
 
 /// Says why a command failed, or what its dry run found, and gives the exit code.
 pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
@@ -47,12 +53,25 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     if as_json && error.use_stderr() {
-        let message = error.to_string();
-        let said = message.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        output::json(&json!({ "error": { "code": "usage", "message": said, "hint": null, "data": null } })).ok();
+        output::json(&json!({ "error": usage(&error.to_string()) })).ok();
     }
-    error.exit()
+    // What is wrong is shown, and may be a private key or a URL with a password.
+    let said = error.to_string();
+    match shown::text(&said) {
+        shown if error.use_stderr() && shown != said => {
+            output::note(shown.trim_end());
+            std::process::exit(error.exit_code())
+        }
+        _ => error.exit(),
+    }
+}
+
+/// What is wrong with the arguments, for programs: without the usage, which is for people.
+fn usage(message: &str) -> Value {
+    let end = |text: &str| message.find(text).unwrap_or(message.len());
+    let said = &message[..end("\n\nUsage:").min(end("\n\nFor more information"))];
+    let said = said.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    json!({ "code": "usage", "message": shown::text(&said), "hint": null, "data": null })
 }
 
 /// What a dry run found, which ends a command like a failure where it would have gone on with what was sent.
@@ -76,7 +95,16 @@ fn quote(error: &anyhow::Error) -> Option<&Quote> {
 
 /// The code of a failure and what belongs to it. Codes stay what they are; docs/start/cli.md lists them.
 fn code(error: &anyhow::Error) -> (&'static str, Value) {
-    error.chain().find_map(code_of).unwrap_or(("failed", Value::Null))
+    let (code, data) = error.chain().find_map(code_of).unwrap_or(("failed", Value::Null));
+    let Some(Unfinished(orders)) = error.downcast_ref() else { return (code, data) };
+    // Whatever ended it, some orders may be final, and others may become so.
+    match data {
+        Value::Object(mut data) => {
+            data.insert("orders".into(), orders.clone());
+            (code, Value::Object(data))
+        }
+        _ => (code, json!({ "orders": orders })),
+    }
 }
 
 /// That of a cause, where a library or this program gives it one.
@@ -91,7 +119,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         let of_run = || cause.downcast_ref::<RunError>().and_then(RunError::code);
         cause.downcast_ref::<TestbedError>().and_then(TestbedError::code).or_else(of_run).or_else(of_keystore)
     };
-    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, SendError, ConnectError]
+    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, SendError, ConnectError]
         .or_else(|| of![MultisigError, DeployError, NetworksError, ReadError, CallError, PlanError, AnvilError])
         .or_else(passing_on)
 }

@@ -8,24 +8,35 @@ mod commands;
 mod context;
 mod failure;
 mod help;
+mod interruption;
 mod output;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+use anyhow::Result;
+use tokio::runtime::Runtime;
+
+use crate::{args::Manner, interruption::Interrupted};
+
+fn main() -> ExitCode {
     let (command, manner) = args::parse();
-    if !manner.is_peer {
-        dtn_peer::log::start_for_command(manner.verbosity);
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::end(&error.into(), manner.json),
+    };
+    let Err(error) = runtime.block_on(perform(command, &manner)) else { return ExitCode::SUCCESS };
+    if error.is::<Interrupted>() {
+        // What still keeps a thread busy is of no use to anybody.
+        runtime.shutdown_background();
     }
-    match args::run(command).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::end(&error, manner.json),
-    }
+    failure::end(&error, manner.json)
 }
 
-/// Returns when the process is asked to end.
-async fn interrupted() -> io::Result<()> {
-    dtn_peer::StopSignals::new()?.next().await;
-    Ok(())
+async fn perform(command: args::Command, manner: &Manner) -> Result<()> {
+    if manner.is_peer {
+        // It has a log of its own, and an end.
+        return args::run(command).await;
+    }
+    dtn_peer::log::start_for_command(manner.verbosity);
+    interruption::run(args::run(command), manner.json).await
 }

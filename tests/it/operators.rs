@@ -229,12 +229,23 @@ fn who_interrupts_a_submission_is_told_which_orders_may_become_final_yet_and_how
     // No quorum is linked, so nothing becomes final; all answer.
     links.split(&[2, 3]);
     let waiting = scene.orders("waiting.jsonl", &[ORDER; 3]);
-    let mut submit = Ends(scene.command(&["l1", "submit", &waiting]).stderr(Stdio::piped()).spawn().unwrap());
+    let mut submit = scene.command(&["l1", "submit", &waiting, "--json"]);
+    let mut submit = Ends(submit.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     wait_until("the orders are handed in", || scene.status(0).pending_transactions == 3);
     signal("-INT", &[submit.0.id().to_string()]);
-    let mut said = String::new();
+    let (mut said, mut told) = (String::new(), String::new());
     submit.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    submit.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!(submit.0.wait().unwrap().code(), Some(1));
+    let error = &serde_json::from_str::<Value>(&told).unwrap()["error"];
+    let orders = &error["data"]["orders"];
+    assert_eq!(
+        (error["code"].as_str(), orders["unknown"].as_array().unwrap().len()),
+        (Some("interrupted"), 3),
+        "{told}"
+    );
+    let named = |order: &Value| said.contains(order["transaction"].as_str().unwrap());
+    assert!(orders["unknown"].as_array().unwrap().iter().all(named), "{told}{said}");
     assert!(said.contains("0 of 3 orders") && said.contains("l1 read order"), "{said}");
     let told =
         |nonce: usize| said.split(&format!("nonce {nonce}: ")).nth(1).unwrap().lines().next().unwrap().to_string();
@@ -249,7 +260,10 @@ fn who_interrupts_a_submission_is_told_which_orders_may_become_final_yet_and_how
 fn a_submission_that_fails_halfway_says_what_is_final_and_what_may_be() {
     let scene = Scene::up(4);
     let orders = scene.orders("orders.jsonl", &[ORDER; 1_000]);
-    let mut submit = Ends(scene.command(&["l1", "submit", &orders]).stderr(Stdio::piped()).spawn().unwrap());
+    let printed = scene.path("printed");
+    let mut submit = scene.command(&["l1", "submit", &orders, "--json"]);
+    let out = fs::File::create(&printed).unwrap();
+    let mut submit = Ends(submit.stdout(out).stderr(Stdio::piped()).spawn().unwrap());
     wait_until("some are final", || scene.status(0).height >= 2);
     scene.kill_all(&[0, 1, 2, 3]);
     let mut said = String::new();
@@ -262,6 +276,10 @@ fn a_submission_that_fails_halfway_says_what_is_final_and_what_may_be() {
     let (done, open) = (number("are final"), number("may become final yet"));
     assert_eq!(done + open + number("were not handed in"), 1_000, "{said}");
     assert!(done > 0 && open > 0, "{said}");
+    let error = &serde_json::from_str::<Value>(&fs::read_to_string(&printed).unwrap()).unwrap()["error"];
+    let count = |fate: &str| error["data"]["orders"][fate].as_array().unwrap().len();
+    assert_eq!((count("final"), count("unknown")), (done, open), "{error}");
+    assert_eq!((error["code"].as_str(), error["data"]["need"].as_u64()), (Some("too_few_answers"), Some(2)), "{error}");
     assert!(said.trim_end().lines().last().unwrap().starts_with("error: 0 of 4 peers answer"), "{said}");
     let told: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("nonce ")?.split_once(": ")).collect();
     assert_eq!(told.len(), done + open, "{said}");

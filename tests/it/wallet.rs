@@ -325,6 +325,16 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     assert!(refused.contains("nobody has proposed"), "{refused}");
     let deploy = ["deploy", "--genesis", "genesis.json", "--fund-distributor", "1ether", "--dry-run"];
     assert_eq!(text(&bench.json(&deploy)["function"]), "fund");
+    let (recorded, aside) = (bench.path(".dtn/deployments/local.json"), bench.path("local.json"));
+    fs::rename(&recorded, &aside).expect("it was deployed");
+    let found = bench.json(&["deploy", "--genesis", "genesis.json", "--threshold", "3", "--dry-run"]);
+    assert!(found["funded"].is_null() && !recorded.exists(), "what is found is not written down: {found}");
+    fs::rename(&aside, &recorded).expect("writable");
+    for held_back in [&["sign", "payment.json"][..], &["rewards", "sign", "a.json"], &["l1", "init"], &["show"]] {
+        let refused = bench.run(&[held_back, &["--dry-run"]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{held_back:?}");
+    }
+    assert!(!bench.path(".dtn/genesis.json").exists());
     assert_eq!(height().await, before);
     assert!(!bench.path(".dtn/proposals").exists());
     assert_eq!(bench.json(&["gas"])["without_receipt"], 0);

@@ -51,5 +51,5 @@ pub(crate) async fn run(args: Anvil, context: &Context) -> Result<()> {
         true => output::json(&serde_json::json!({ "rpc": anvil.endpoint(), "chain_id": args.chain_id }))?,
         false => output::line(format!("Chain {} at {}. Ctrl-C ends it.", args.chain_id, anvil.endpoint()))?,
     }
-    crate::interrupted().await.context("cannot wait for Ctrl-C")
+    crate::interruption::asked().await.context("cannot wait for Ctrl-C")
 }

@@ -181,12 +181,11 @@ async fn network(bench: L1) -> Result<()> {
         let (rate, throughput) = (run.rate, run.throughput);
         output::note(format_args!("{rate:>9.0}/s: {throughput:.0}/s final, p50 {p50:.1} ms, p99 {p99:.1} ms"));
     };
-    let outcome = tokio::select! {
-        report = l1::measure(&plan, network.home(), loaded, &bars) => {
-            report.map_err(Into::into).and_then(|report| show(&report, bench.json, bench.html))
-        }
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = crate::interruption::unless_asked(async {
+        let report = l1::measure(&plan, network.home(), loaded, &bars).await?;
+        show(&report, bench.json, bench.html)
+    });
+    let outcome = outcome.await;
     network.end(outcome.is_err(), |what| output::note(what)).await?;
     outcome
 }

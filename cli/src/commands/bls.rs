@@ -12,9 +12,9 @@ use dtn_settlement::bls_keys::BlsKeys;
 use serde_json::json;
 
 use crate::{
-    commands::multisig::{Desk, Owner},
+    commands::multisig::Desk,
     commands::rewards::send,
-    context::Context,
+    context::{Context, Sender},
     output,
 };
 
@@ -25,9 +25,9 @@ pub(crate) enum Command {
   dtn-cli bls register --from validator-01
 
 The BLS key follows from the validator's own key, so there is no other secret to keep.")]
-    Register(Owner),
+    Register(Sender),
     /// Publish the registered keys of the current validators, so that they can sign together; anybody may
-    Publish(Owner),
+    Publish(Sender),
     /// Show who has registered a key and whose is published
     #[command(after_help = "Example:
   dtn-cli bls keys --out keys.json          (for verify-certificate --bls-keys)")]
@@ -43,8 +43,8 @@ pub(crate) struct Keys {
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Register(from) => register(from, context).await,
-        Command::Publish(from) => publish(from, context).await,
+        Command::Register(sender) => register(sender, context).await,
+        Command::Publish(sender) => publish(sender, context).await,
         Command::Keys(args) => keys(args, context).await,
     }
 }
@@ -53,16 +53,16 @@ fn of(desk: &Desk) -> BlsKeys {
     BlsKeys::new(desk.chain.clone(), desk.deployment.addresses.registry, desk.deployment.from_block)
 }
 
-async fn register(from: Owner, context: &Context) -> Result<()> {
+async fn register(sender: Sender, context: &Context) -> Result<()> {
     let desk = Desk::open(context).await?;
-    let key = context.signer(from.from.as_ref(), desk.chain.network()).await?;
-    let account = context.account_of(&desk.chain, key.clone());
+    let key = context.signer(sender.from.as_ref(), desk.chain.network()).await?;
+    let account = sender.account_of(&desk.chain, key.clone(), context);
     let domain = Domain::new(desk.deployment.network_id, desk.deployment.chain_id);
     send(&account, &of(&desk).register(&bls_key(&key), account.address(), &domain), context).await
 }
 
-async fn publish(from: Owner, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &from).await?;
+async fn publish(sender: Sender, context: &Context) -> Result<()> {
+    let (desk, account) = Desk::open_as(context, &sender).await?;
     let (call, count) =
         of(&desk).publish().await?.context("all keys that validators have registered are published already")?;
     output::note(format_args!("Publishing {count} keys"));

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    ops::ControlFlow,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -29,7 +28,10 @@ use dtn_testbed::{
 use indicatif::ProgressBar;
 
 use crate::commands::l1::engine::EngineOptions;
-use crate::{commands::l1::orders, output};
+use crate::{
+    commands::l1::{self, orders},
+    interruption, output,
+};
 
 /// What each peer earns that completes the round, in wei.
 const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
@@ -82,10 +84,7 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     let network = OwnNetwork::at(demo.home.as_deref(), |what| output::note(what))?;
     // A network that is there already is not the demo's to stop.
     dtn_testbed::ensure_vacant(network.home())?;
-    let outcome = tokio::select! {
-        outcome = perform(&demo, orders, network.home()) => outcome,
-        _ = crate::interrupted() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let outcome = interruption::unless_asked(perform(&demo, orders, network.home())).await;
     if demo.keep && outcome.is_ok() {
         network.leave();
     } else {
@@ -118,7 +117,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     ));
 
     let plan = Plan { mining: demo.engine.mining()?, ..Plan::local("demo", demo.nodes) };
-    dtn_testbed::init(home, &plan, || ControlFlow::Continue(()))?;
+    l1::make(home, &plan)?;
     let client = dtn_testbed::client(home)?;
     let chain = dtn_testbed::start_chain(home, PATIENCE).await?;
     let network = chain.network().clone();

@@ -26,7 +26,7 @@ use dtn_testbed::Home;
 use serde_json::json;
 
 use crate::{
-    context::{Context, allotment, amount},
+    context::{Context, Sender, allotment, amount},
     output,
 };
 
@@ -74,41 +74,47 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
     first_height: Option<u64>,
     /// Write the plan to a file and deploy nothing
-    #[arg(long, value_name = "FILE", conflicts_with = "fund_distributor")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fund_distributor", "dry_run"])]
     plan: Option<PathBuf>,
     /// Bring the distributor's balance up to this, such as 1ether
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     fund_distributor: Option<U256>,
-    /// The key that pays: a name, an address, a file, or dev:N [default on a development chain: dev:0]
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    from: Option<KeyChoice>,
+    #[command(flatten)]
+    sender: Sender,
+}
+
+impl Deploy {
+    /// What is to be deployed, and on which terms.
+    fn plan(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
+        let genesis = read_genesis(self.genesis.as_ref().unwrap_or(&home.genesis_file()))?;
+        let owners = match self.owners.as_slice() {
+            [] => None,
+            words => Some(context.keystore().addresses(words)?),
+        };
+        let plan = DeployPlan::new(&genesis, owners, self.threshold)?;
+        let ClaimTerms { bond, window } = plan.claims;
+        let window = match self.claim_window {
+            Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,
+            None => window,
+        };
+        let plan = plan.with_claims(ClaimTerms { bond: self.claim_bond.unwrap_or(bond), window })?;
+        let mut terms = plan.rewards.clone();
+        terms.delay = self.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
+        terms.claim_period = self.claim_period.map_or(terms.claim_period, |period| period.as_secs());
+        terms.first_height = self.first_height.unwrap_or(terms.first_height);
+        let terms = self.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
+        Ok(plan.with_rewards(terms)?)
+    }
 }
 
 pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
-    let genesis = read_genesis(&args.genesis.unwrap_or_else(|| home.genesis_file()))?;
-    let owners = match args.owners.as_slice() {
-        [] => None,
-        words => Some(context.keystore().addresses(words)?),
-    };
-    let plan = DeployPlan::new(&genesis, owners, args.threshold)?;
-    let ClaimTerms { bond, window } = plan.claims;
-    let window = match args.claim_window {
-        Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,
-        None => window,
-    };
-    let plan = plan.with_claims(ClaimTerms { bond: args.claim_bond.unwrap_or(bond), window })?;
-    let mut terms = plan.rewards.clone();
-    terms.delay = args.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
-    terms.claim_period = args.claim_period.map_or(terms.claim_period, |period| period.as_secs());
-    terms.first_height = args.first_height.unwrap_or(terms.first_height);
-    let terms = args.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
-    let plan = plan.with_rewards(terms)?;
+    let plan = args.plan(&home, context)?;
     if let Some(file) = &args.plan {
         return write_plan(&plan, file, context);
     }
     let chain = context.connect_or_start().await?;
-    let account = context.account(&chain, args.from.as_ref()).await?;
+    let account = args.sender.account(&chain, context).await?;
     let before = context.find_deployment(&chain.network().name)?.filter(|before| before.network_id == plan.network_id);
     let replaced = match before.as_ref().map(|before| before.addresses) {
         Some(before) if before != plan.addresses() => replaces(&chain, before, &plan).await?,
@@ -122,6 +128,12 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     })
     .await?;
     bar.finish_and_clear();
+    if args.sender.dry_run {
+        if let Some(amount) = args.fund_distributor {
+            deploy::top_up(&account, deployment.addresses.distributor, amount).await?;
+        }
+        return nothing_to_send(&deployment, context);
+    }
     if let Some(before) = before.filter(|before| before.addresses == deployment.addresses) {
         keep_history(&mut deployment, before);
     }
@@ -216,6 +228,14 @@ async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -
     if plan.rewards.first_height > first_height { Ok(Some(replaced)) } else { Err(replaced.into()) }
 }
 
+/// What a dry run says that finds everything in its place. It writes nothing down, either.
+fn nothing_to_send(deployment: &Deployment, context: &Context) -> Result<()> {
+    match context.json {
+        true => output::json(&json!({ "deployment": deployment, "funded": null })),
+        false => output::line("All contracts are there already: nothing would be sent."),
+    }
+}
+
 fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
     files::write_json(file, plan)?;
     if context.json {
@@ -232,7 +252,7 @@ fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
 
 /// Tells the peers in the same folder where they settle, if it is their network that was deployed.
 fn settle_there(home: &Home, deployment: &Deployment, network: &Network) -> Result<bool> {
-    let theirs = home.genesis_file().exists() && home.genesis()?.network_id() == deployment.network_id;
+    let theirs = files::exists(&home.genesis_file())? && home.genesis()?.network_id() == deployment.network_id;
     if theirs {
         let (name, contracts) = (deployment.network.clone(), deployment.addresses);
         dtn_testbed::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;
@@ -261,9 +281,8 @@ pub(crate) struct Fund {
     /// Whom: addresses, names of keys, or folders of keys [default: all keys in --keys]
     #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1..)]
     to: Vec<String>,
-    /// The key that pays: a name, an address, a file, or dev:N [default on a development chain: dev:0]
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    from: Option<KeyChoice>,
+    #[command(flatten)]
+    sender: Sender,
 }
 
 pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
@@ -273,7 +292,7 @@ pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     let mut seen = std::collections::HashSet::new();
     accounts.retain(|account| seen.insert(*account));
     let chain = context.connect_or_start().await?;
-    let payer = context.account(&chain, args.from.as_ref()).await?;
+    let payer = args.sender.account(&chain, context).await?;
     accounts.retain(|account| *account != payer.address());
 
     let bar = output::progress(accounts.len() as u64, "fund");

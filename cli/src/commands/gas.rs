@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use alloy_primitives::U256;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use dtn_peer::files::{self, FileError};
 use dtn_report::{Bars, Page, Table, left, right, units};
 use dtn_settlement::{
     Chain,
@@ -66,14 +68,11 @@ fn price(text: &str) -> Result<f64, String> {
 pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
     let network = context.network()?;
     let files = match args.file.is_empty() {
-        true => ledgers(&context.home, DEPTH),
+        true => ledgers(&context.home, DEPTH)?,
         false => {
-            let absent = args.file.iter().find(|file| !file.is_file());
-            ensure!(
-                absent.is_none(),
-                "there is no gas ledger {}",
-                absent.map_or_else(String::new, |it| it.display().to_string())
-            );
+            for file in &args.file {
+                ensure!(files::exists(file)?, "there is no gas ledger {}", file.display());
+            }
             args.file.clone()
         }
     };
@@ -251,17 +250,22 @@ fn read(ledgers: &[GasLedger]) -> Result<GasRecords> {
     Ok(all)
 }
 
-fn ledgers(dir: &Path, depth: usize) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut entries: Vec<_> =
-        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+/// The gas ledgers in a folder and those below it; none if there is no such folder.
+fn ledgers(dir: &Path, depth: usize) -> Result<Vec<PathBuf>, FileError> {
+    let cannot = |source| FileError::Read { file: dir.into(), source };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(cannot)?,
+    };
+    let entries: Result<Vec<_>, _> = entries.map(|entry| Ok(entry.map_err(cannot)?.path())).collect();
+    let (mut found, mut entries) = (Vec::new(), entries?);
     entries.sort();
     for path in entries {
         if path.is_dir() && depth > 0 {
-            found.extend(ledgers(&path, depth - 1));
+            found.extend(ledgers(&path, depth - 1)?);
         } else if path.file_name().is_some_and(|name| name == "gas.jsonl") {
             found.push(path);
         }
     }
-    found
+    Ok(found)
 }

@@ -27,17 +27,9 @@ use serde_json::json;
 
 use crate::{
     commands::signatures,
-    context::{Context, amount},
+    context::{Context, Sender, amount},
     output,
 };
-
-/// The owner who acts.
-#[derive(Debug, Args)]
-pub(crate) struct Owner {
-    /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    pub(crate) from: Option<KeyChoice>,
-}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -53,7 +45,7 @@ pub(crate) struct Propose {
     #[arg(long)]
     salt: Option<B256>,
     #[command(flatten)]
-    owner: Owner,
+    owner: Sender,
 }
 
 /// What the wallet is to do.
@@ -114,7 +106,7 @@ pub(crate) struct ById {
     /// The proposal's id
     id: B256,
     #[command(flatten)]
-    owner: Owner,
+    owner: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +124,7 @@ pub(crate) struct Execute {
     #[arg(long, value_name = "FILE")]
     signatures: Option<PathBuf>,
     #[command(flatten)]
-    owner: Owner,
+    owner: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -177,9 +169,9 @@ impl Desk {
         Ok(Self { chain, deployment, multisig })
     }
 
-    pub(crate) async fn open_as(context: &Context, owner: &Owner) -> Result<(Self, Account)> {
+    pub(crate) async fn open_as(context: &Context, sender: &Sender) -> Result<(Self, Account)> {
         let desk = Self::open(context).await?;
-        let account = context.account(&desk.chain, owner.from.as_ref()).await?;
+        let account = sender.account(&desk.chain, context).await?;
         Ok((desk, account))
     }
 
@@ -215,8 +207,7 @@ pub(crate) fn describe_parts(to: &Address, value: U256, data: &Bytes, expiry: u6
 pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
     let WalletCall { to, value, data, expiry } = args.call.read(context)?;
     let transaction = WalletTransaction { to, value, data, expiry, salt: args.salt.unwrap_or_else(new_salt) };
-    let (desk, account) = Desk::open_as(context, &args.owner).await?;
-    propose_transaction(transaction, &desk, &account, context).await
+    propose_transaction(transaction, &Desk::open(context).await?, &args.owner, context).await
 }
 
 /// Tells apart proposals of the same call.
@@ -230,16 +221,17 @@ pub(crate) fn new_salt() -> B256 {
 pub(crate) async fn propose_transaction(
     transaction: WalletTransaction,
     desk: &Desk,
-    account: &Account,
+    sender: &Sender,
     context: &Context,
 ) -> Result<()> {
+    let account = sender.account(&desk.chain, context).await?;
     let id = desk.multisig.check_id(&transaction).await?;
     output::note(format_args!("Proposing {}", describe(&transaction)));
     output::note(desk.multisig.preview(&transaction));
-    if !context.dry_run {
+    if !sender.dry_run {
         context.save_proposal(id, &transaction)?;
     }
-    let record = desk.multisig.propose(account, &transaction).await?;
+    let record = desk.multisig.propose(&account, &transaction).await?;
     report(context, desk, id, &record).await
 }
 

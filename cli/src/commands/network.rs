@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Networks,
+    Network, Networks,
     preflight::{Finding, Preflight},
 };
 use serde_json::json;
@@ -43,7 +43,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 fn list(context: &Context) -> Result<()> {
     let networks = Networks::load(context.config.as_deref())?;
     if context.json {
-        let with_name = networks.iter().map(|network| (network.name.clone(), network));
+        let shown = |network: &Network| Network { rpc: network.rpc.shown(), ..network.clone() };
+        let with_name = networks.iter().map(|network| (network.name.clone(), shown(network)));
         return output::json(&with_name.collect::<std::collections::BTreeMap<_, _>>());
     }
     let mut table = Table::new("Networks", [left("name"), right("chain"), left("node"), left("final when")]);

@@ -25,8 +25,8 @@ use serde_json::json;
 
 use crate::{
     combine,
-    commands::multisig::{Desk, Owner, new_salt, propose_transaction},
-    context::{Context, allotment},
+    commands::multisig::{Desk, new_salt, propose_transaction},
+    context::{Context, Sender, allotment},
     output,
 };
 
@@ -101,8 +101,9 @@ pub(crate) struct Sign {
     /// Where to write [default: the same file]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    validator: Owner,
+    /// The validator's key: a name, an address, a file, or dev:N
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
+    from: Option<KeyChoice>,
 }
 
 #[derive(Debug, Args)]
@@ -131,7 +132,7 @@ pub(crate) struct Certify {
     #[arg(long, value_name = "KIND")]
     certificate: Option<Kind>,
     #[command(flatten)]
-    sender: Owner,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -139,7 +140,7 @@ pub(crate) struct ByFile {
     /// The distribution
     file: PathBuf,
     #[command(flatten)]
-    sender: Owner,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -153,7 +154,7 @@ pub(crate) struct Claim {
     #[arg(long, default_value_t = Address::ZERO)]
     token: Address,
     #[command(flatten)]
-    sender: Owner,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -165,7 +166,7 @@ pub(crate) struct Withdraw {
     #[arg(long)]
     to: Option<String>,
     #[command(flatten)]
-    account: Owner,
+    account: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -267,7 +268,7 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
-    signed.sign(&context.signer(args.validator.from.as_ref(), &network).await?);
+    signed.sign(&context.signer(args.from.as_ref(), &network).await?);
     write(&args.out.unwrap_or(args.file), &signed, context)
 }
 
@@ -307,10 +308,10 @@ pub(crate) async fn certify(args: Certify, context: &Context) -> Result<()> {
 
 async fn schedule(args: ByFile, context: &Context) -> Result<()> {
     let (signed, distribution, _) = read_distribution(&args.file)?;
-    let (desk, account) = Desk::open_as(context, &args.sender).await?;
+    let desk = Desk::open(context).await?;
     check_network(&signed, &desk, &args.file)?;
     let transaction = distributor(&desk).schedule(&distribution, new_salt());
-    propose_transaction(transaction, &desk, &account, context).await
+    propose_transaction(transaction, &desk, &args.sender, context).await
 }
 
 async fn activate(args: ByFile, context: &Context) -> Result<()> {

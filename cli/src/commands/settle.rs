@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use dtn_keys::KeyInfo;
+use dtn_peer::files::exists;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Chain,
@@ -204,7 +205,10 @@ async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     let mut purses = Vec::new();
     // A client may be on another machine than its peers.
-    for peer in home.peers()?.into_iter().filter(|peer| peer.config_file().exists()) {
+    for peer in home.peers()? {
+        if !exists(&peer.config_file())? {
+            continue;
+        }
         let config = peer.config(&[])?;
         let account = KeyInfo::at(&config.keystore)?.address;
         let records = GasLedger::new(peer.gas_ledger()).records().await?.records;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     combine,
-    commands::multisig::{CallArgs, Owner, WalletCall, describe_parts},
+    commands::multisig::{CallArgs, WalletCall, describe_parts},
     context::Context,
     output,
 };
@@ -48,8 +48,9 @@ pub(crate) struct Sign {
     /// Where to write [default: the file that was given]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    owner: Owner,
+    /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
+    from: Option<KeyChoice>,
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +75,7 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     };
     let out = args.out.or(args.file).context("where to? Name a file with --out")?;
     preview(&signed);
-    if let Some(KeyChoice::Remote { address, url }) = &args.owner.from {
+    if let Some(KeyChoice::Remote { address, url }) = &args.from {
         let signature = RemoteSigner::new(url, *address)?.sign_typed_data(&signed.typed_data()?).await;
         signed.add(*address, signature.with_context(|| format!("the signer of {address}"))?)?;
         return write(&out, &signed, context);
@@ -82,7 +83,7 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
-    signed.sign(&context.signer(args.owner.from.as_ref(), &network).await?);
+    signed.sign(&context.signer(args.from.as_ref(), &network).await?);
     write(&out, &signed, context)
 }
 

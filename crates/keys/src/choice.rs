@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use alloy_primitives::Address;
+use dtn_primitives::has_private_key;
 
 /// A key, as `--from` names it on a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl FromStr for KeyChoice {
                 Ok(index @ 0..=9) => Ok(Self::Dev(index)),
                 _ => Err("the development keys are dev:0 to dev:9".into()),
             },
-            None if text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64) => {
+            None if has_private_key(text) && !text.contains(['/', std::path::MAIN_SEPARATOR]) => {
                 Err("a private key does not belong on the command line; `dtn-cli keys import` encrypts it".into())
             }
             None => match text.strip_prefix("remote:") {
@@ -57,8 +58,10 @@ mod tests {
         let url = "http://127.0.0.1:9000".to_string();
         assert_eq!(remote.parse(), Ok(KeyChoice::Remote { address: Address::with_last_byte(7), url }));
         assert!("remote:http://127.0.0.1:9000".parse::<KeyChoice>().is_err());
-        let secret = format!("0x{}", "07".repeat(32));
-        let error = secret.parse::<KeyChoice>().expect_err("refused");
-        assert!(error.contains("keys import") && !error.contains("0707"));
+        let secret = "07".repeat(32);
+        for given in [format!("0x{secret}"), secret.clone(), secret[2..].to_string()] {
+            let error = given.parse::<KeyChoice>().expect_err("refused");
+            assert!(error.contains("keys import") && !error.contains("0707"));
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use alloy_primitives::{Address, hex};
 use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
-use dtn_primitives::SecretKey;
+use dtn_primitives::{SecretKey, has_private_key, without_private_keys};
 use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -167,14 +167,14 @@ impl Keystore {
         for word in words {
             if let Ok(address) = word.parse::<Address>() {
                 found.push(address);
-            } else if Path::new(word).is_dir() {
+            } else if is_there(word)? && Path::new(word).is_dir() {
                 let keys = Self::new(word).list()?;
                 if keys.is_empty() {
                     return Err(KeystoreError::NoKeys(word.clone()));
                 }
                 found.extend(keys.into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
             } else {
-                let absent = |source| KeystoreError::NoAccount { word: word.clone(), source: Box::new(source) };
+                let absent = |source| KeystoreError::NoAccount { word: without_private_keys(word).into_owned(), source: Box::new(source) };
                 found.push(address_of(self.find(word).map_err(absent)?)?);
             }
         }
@@ -184,7 +184,7 @@ impl Keystore {
     /// The key of a name, an address, or a file elsewhere.
     pub fn choose(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
         match Path::new(wanted) {
-            path if wanted.contains(std::path::MAIN_SEPARATOR) && path.is_file() => KeyInfo::at(path),
+            path if wanted.contains(std::path::MAIN_SEPARATOR) && is_there(wanted)? => KeyInfo::at(path),
             _ => self.find(wanted),
         }
     }
@@ -193,10 +193,10 @@ impl Keystore {
     pub fn find(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
         let address = wanted.parse::<Address>().ok();
         let matches = |key: &KeyInfo| key.name == wanted || (address.is_some() && key.address == address);
-        self.present()?
-            .into_iter()
-            .find(matches)
-            .ok_or_else(|| KeystoreError::NotFound { wanted: wanted.to_string(), dir: self.dir.display().to_string() })
+        self.present()?.into_iter().find(matches).ok_or_else(|| KeystoreError::NotFound {
+            wanted: without_private_keys(wanted).into_owned(),
+            dir: self.dir.display().to_string(),
+        })
     }
 
     /// Makes a key from the system's randomness.
@@ -211,8 +211,8 @@ impl Keystore {
     /// Encrypts a key into the folder. Nothing is ever overwritten.
     pub fn store(&self, name: &str, key: &SecretKey, password: &Password) -> Result<KeyInfo, KeystoreError> {
         let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) {
-            return Err(KeystoreError::BadName(name.to_string()));
+        if name.is_empty() || name.len() > 100 || !name.chars().all(valid) || has_private_key(name) {
+            return Err(KeystoreError::BadName(without_private_keys(name).into_owned()));
         }
         fs::create_dir_all(&self.dir).map_err(io_error(&self.dir))?;
         let path = self.dir.join(format!("{name}.json"));
@@ -308,10 +308,22 @@ struct KdfParams {
     p: Option<u64>,
 }
 
+/// Whether there is something at a word that may be a path. Where it can only be one, what cannot be looked at is an error.
+fn is_there(word: &str) -> Result<bool, KeystoreError> {
+    let path = Path::new(word);
+    match path.try_exists() {
+        Err(error) if word.contains(std::path::MAIN_SEPARATOR) => Err(io_error(path)(error)),
+        found => Ok(found.unwrap_or(false)),
+    }
+}
+
 /// Reads what is not secret, and refuses numbers that would make decryption fail badly or use up the memory.
 fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
     let text = read(path).map_err(io_error(path))?;
-    let file: File = serde_json::from_str(&text).map_err(|error| malformed(path, error))?;
+    // Where it is wrong, and not what is there: it may be a private key as it is.
+    let wrong =
+        |error: serde_json::Error| malformed(path, format!("see line {}, column {}", error.line(), error.column()));
+    let file: File = serde_json::from_str(&text).map_err(wrong)?;
     let Crypto { cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
     if file.version != 3 {
         return Err(malformed(path, format!("version {}", file.version)));
@@ -341,6 +353,24 @@ mod tests {
         assert_eq!(Password::from_file(endless).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
         let error = KeyInfo::at(endless).expect_err("refused").to_string();
         assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
+    }
+
+    #[test]
+    fn what_looks_like_a_private_key_is_in_no_error() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, secret) = (Keystore::new(dir.path()), "12".repeat(32));
+        let named = format!("0x{secret}");
+        let key = SecretKey::from_bytes(&[7; 32]).expect("a scalar");
+        let (found, stored) = (store.find(&named), store.store(&named, &key, &Password::new("x")));
+        let mut errors = vec![found.expect_err("absent"), stored.expect_err("no name")];
+        for text in [secret.clone(), format!("\"{secret}\""), format!("{{\"version\": {secret}}}")] {
+            let file = dir.path().join("file");
+            fs::write(&file, text).expect("writable");
+            errors.push(KeyInfo::at(&file).expect_err("no keystore"));
+        }
+        for error in errors {
+            assert!(!error.to_string().contains("1212"), "{error}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
 use dtn_settlement::{
     contracts::ContractAddresses,
     networks::{Network, OutOfRange},
+    shown,
 };
 use figment::{
     Figment,
@@ -172,10 +173,12 @@ impl PeerHome {
     /// Paths are made absolute.
     pub fn config(&self, settings: &[Setting]) -> Result<PeerConfig, ConfigError> {
         let file = self.config_file();
-        if !file.is_file() {
+        if !files::exists(&file)? {
             return Err(ConfigError::NoPeer { folder: self.0.clone(), file });
         }
-        let mut figment = Figment::from(Toml::file_exact(&file)).merge(Env::prefixed(NODE_VARIABLES).split("__"));
+        let text = files::read_text(&file, files::MOST)?;
+        let mut figment =
+            Figment::from(Toml::string(without_mark(&text))).merge(Env::prefixed(NODE_VARIABLES).split("__"));
         for Setting { key, value } in settings {
             figment = figment.merge((key, value));
         }
@@ -249,7 +252,7 @@ fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> Config
         {
             key.push(name.clone());
         }
-        format!("{} is not valid: {}", whose(&key, file, settings), error.kind)
+        format!("{} is not valid: {}", whose(&key, file, settings), shown::text(&error.kind.to_string()))
     };
     ConfigError::NotValid(error.into_iter().map(what).collect())
 }

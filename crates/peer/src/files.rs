@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dtn_settlement::shown;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The longest file, in bytes, where nothing shorter is long enough.
@@ -66,12 +67,12 @@ pub enum FileError {
         source: serde_json::Error,
     },
     /// It is no TOML of its kind.
-    #[error("{} is not valid", file.display())]
+    #[error("{} is not valid: {reason}", file.display())]
     Toml {
         /// The file.
         file: PathBuf,
-        /// Why.
-        source: Box<toml::de::Error>,
+        /// Why, with the line, in which URLs are cut.
+        reason: String,
     },
     /// TOML cannot express what is to be written.
     #[error("TOML cannot express what belongs into {}", file.display())]
@@ -81,6 +82,11 @@ pub enum FileError {
         /// Why.
         source: toml::ser::Error,
     },
+}
+
+/// Whether there is a file or a folder. One that is somewhere where nobody may look is not taken for absent.
+pub fn exists(path: &Path) -> Result<bool, FileError> {
+    path.try_exists().map_err(|source| FileError::Read { file: path.into(), source })
 }
 
 /// Reads a text of at most `limit` bytes.
@@ -103,7 +109,7 @@ pub fn read_json<T: DeserializeOwned>(file: &Path, limit: u64) -> Result<T, File
 pub fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, FileError> {
     let text = read_text(file, MOST)?;
     toml::from_str(without_mark(&text))
-        .map_err(|source| FileError::Toml { file: file.into(), source: Box::new(source) })
+        .map_err(|error| FileError::Toml { file: file.into(), reason: shown::text(error.to_string().trim_end()) })
 }
 
 /// Writes JSON that people can read.
@@ -155,6 +161,8 @@ mod tests {
             assert!(named == file && source.to_string().contains(&limit.to_string()), "{source}");
         }
         assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(exists(&file).unwrap() && !exists(&folder.path().join("none")).unwrap());
+        assert!(matches!(exists(&file.join("below")), Err(FileError::Read { .. })), "a file is no folder");
         fs::write(&file, b"\xff").unwrap();
         assert_eq!(read_to_string(&file, 4).unwrap_err().kind(), ErrorKind::InvalidData);
     }

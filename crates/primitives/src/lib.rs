@@ -27,6 +27,7 @@ pub mod merkle;
 mod read;
 mod result;
 mod round;
+mod secrets;
 mod settlement;
 pub mod signatures;
 mod transaction;
@@ -53,6 +54,7 @@ pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
     RoundOrder, Rounds, elect,
 };
+pub use secrets::{has_private_key, without_private_keys};
 #[cfg(feature = "bls")]
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};

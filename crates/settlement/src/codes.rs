@@ -84,6 +84,7 @@ impl NetworksError {
     pub fn code(&self) -> Code {
         match self {
             Self::Unknown { name, .. } => ("no_such_network", json!({ "network": name })),
+            Self::Unreadable { file, .. } => ("file", json!({ "file": file })),
             _ => bare("config"),
         }
     }

@@ -19,19 +19,20 @@ use alloy::{
         client::RpcClient,
         json_rpc::{Request, RequestPacket, ResponsePacket, ResponsePayload},
     },
-    transports::{RpcError, TransportError, TransportErrorKind, TransportFut, http::Http},
+    transports::{RpcError, TransportError, TransportErrorKind, TransportFut},
 };
-use reqwest::{Client, Url};
+use reqwest::{Client, Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
-use crate::connection::ConnectError;
+use crate::{connection::ConnectError, shown};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The URLs of a chain's nodes, the preferred one first. In files a text or a list of texts, in text separated by commas.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `Display` and `Debug` show them by [`shown::url`]; what they are in full is written to files alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "OneOrMany", into = "OneOrMany")]
 pub struct Endpoints(Vec<String>);
 
@@ -77,11 +78,22 @@ impl FromStr for Endpoints {
 
 impl fmt::Display for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
+        f.write_str(&self.shown().0.join(", "))
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoints({self})")
     }
 }
 
 impl Endpoints {
+    /// What may be shown of them.
+    pub fn shown(&self) -> Self {
+        Self(self.0.iter().map(|url| shown::url(url)).collect())
+    }
+
     /// A provider that asks these nodes. None is asked for anything but its chain id before it has stated this one.
     pub(crate) fn provider(&self, chain_id: u64) -> Result<DynProvider, ConnectError> {
         let nodes = self.0.iter().map(|url| Node::new(url)).collect::<Result<Vec<_>, _>>()?;
@@ -104,9 +116,8 @@ mod checked {
 
 #[derive(Debug)]
 struct Node {
-    url: String,
     is_loopback: bool,
-    http: Http<Client>,
+    http: Http,
     checked: AtomicU8,
 }
 
@@ -118,8 +129,8 @@ pub(crate) fn program(url: &str, timeout: Duration) -> Result<DynProvider, Conne
 }
 
 /// What asks a URL, and whether that is on this machine.
-fn http(text: &str, timeout: Duration) -> Result<(Http<Client>, bool), ConnectError> {
-    let bad = |reason: String| ConnectError::BadEndpoint { rpc: text.to_string(), reason };
+fn http(text: &str, timeout: Duration) -> Result<(Http, bool), ConnectError> {
+    let bad = |reason: String| ConnectError::BadEndpoint { rpc: shown::url(text), reason };
     let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(bad("it must begin with http:// or https://".into()));
@@ -132,19 +143,69 @@ fn http(text: &str, timeout: Duration) -> Result<(Http<Client>, bool), ConnectEr
     if is_loopback {
         client = client.no_proxy();
     }
-    let client = client.build().map_err(|error| bad(error.to_string()))?;
-    Ok((Http::with_client(client, url), is_loopback))
+    let client = client.build().map_err(|error| bad(error.without_url().to_string()))?;
+    Ok((Http { client, url }, is_loopback))
+}
+
+/// What asks one URL, which may open the node to whoever knows it: neither an error nor a line of a log has more of it than
+/// may be shown. alloy's own transport for HTTP has all of it in both.
+#[derive(Clone)]
+struct Http {
+    client: Client,
+    url: Url,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Http({})", self.shown())
+    }
+}
+
+impl Http {
+    fn shown(&self) -> String {
+        shown::url(self.url.as_str())
+    }
+
+    async fn ask(self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        let failed = |error: reqwest::Error| TransportErrorKind::custom(error.without_url());
+        let question = serde_json::to_vec(&request).map_err(TransportError::ser_err)?;
+        let post = self.client.post(self.url).headers(request.headers()).header(CONTENT_TYPE, "application/json");
+        let response = post.body(question).send().await.map_err(failed)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(failed)?;
+        let text = || String::from_utf8_lossy(&body).into_owned();
+        match serde_json::from_slice::<ResponsePacket>(&body) {
+            // That something is wrong is an answer, whatever the status is.
+            Ok(answer) if status.is_success() || answer.is_error() => Ok(answer),
+            Err(error) if status.is_success() => Err(TransportError::deser_err(error, text())),
+            _ => Err(TransportErrorKind::http_error(status.as_u16(), text())),
+        }
+    }
+}
+
+impl Service<RequestPacket> for Http {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RequestPacket) -> Self::Future {
+        Box::pin(self.clone().ask(request))
+    }
 }
 
 impl Node {
     fn new(text: &str) -> Result<Self, ConnectError> {
         let (http, is_loopback) = http(text, REQUEST_TIMEOUT)?;
         let checked = AtomicU8::new(checked::NOT_YET);
-        Ok(Self { url: text.into(), is_loopback, http, checked })
+        Ok(Self { is_loopback, http, checked })
     }
 
     async fn ask(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
-        self.http.clone().call(request).await
+        self.http.clone().ask(request).await
     }
 
     /// Whether it states this chain id, which it is asked for once.
@@ -156,7 +217,7 @@ impl Node {
         }
         let actual = self.chain_id().await?;
         if actual != expected {
-            tracing::warn!(node = self.url, actual, expected, "a node of another chain is not asked");
+            tracing::warn!(node = self.http.shown(), actual, expected, "a node of another chain is not asked");
         }
         self.checked.store(if actual == expected { checked::RIGHT } else { checked::WRONG }, Ordering::Relaxed);
         Ok(actual == expected)
@@ -207,12 +268,12 @@ impl Failover {
             match answer {
                 Ok(answer) => {
                     if current.swap(index, Ordering::Relaxed) != index {
-                        tracing::info!(node = node.url, "asking this node from now on");
+                        tracing::info!(node = node.http.shown(), "asking this node from now on");
                     }
                     return Ok(answer);
                 }
                 Err(error) => {
-                    tracing::debug!(node = node.url, %error, "no answer");
+                    tracing::debug!(node = node.http.shown(), %error, "no answer");
                     last = error;
                 }
             }

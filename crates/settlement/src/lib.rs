@@ -26,6 +26,7 @@ pub mod preflight;
 pub mod relayer;
 pub mod rewards;
 pub mod sender;
+pub mod shown;
 pub mod signer;
 pub mod watcher;
 

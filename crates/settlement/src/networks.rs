@@ -1,6 +1,6 @@
 //! The settlement chains that are known by name, from built-in defaults, a file and the environment.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, ops::RangeInclusive, path::Path, time::Duration};
 
 use figment::{
     Figment,
@@ -8,7 +8,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{amount::deserialize_wei, endpoints::Endpoints};
+use crate::{amount::deserialize_wei, endpoints::Endpoints, shown};
 
 /// The file that is read from the current directory when no other is named.
 pub const CONFIG_FILE: &str = "dtn.toml";
@@ -186,9 +186,17 @@ pub enum NetworksError {
     /// A named file that is not there.
     #[error("the configuration file {0} does not exist")]
     NoFile(String),
-    /// A mistake in the file or the environment, with its place.
+    /// A file that cannot be read.
+    #[error("cannot read the configuration file {file}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A mistake in the file or the environment, with its place. A line of the file is shown with its URLs cut.
     #[error("configuration: {0}")]
-    Invalid(Box<figment::Error>),
+    Invalid(String),
     /// A number that makes no sense.
     #[error("configuration: networks.{name}.{} in {file} or its variable: {error}", error.key)]
     OutOfRange {
@@ -207,6 +215,10 @@ pub enum NetworksError {
         /// The names that exist.
         known: String,
     },
+}
+
+fn invalid(error: figment::Error) -> NetworksError {
+    NetworksError::Invalid(shown::text(&error.to_string()))
 }
 
 /// All networks that are known by name.
@@ -245,22 +257,24 @@ impl Networks {
     ///
     /// A named file must exist; the default one, [`CONFIG_FILE`] in the current directory, need not.
     pub fn load(file: Option<&Path>) -> Result<Self, NetworksError> {
-        if let Some(path) = file.filter(|path| !path.is_file()) {
-            return Err(NetworksError::NoFile(path.display().to_string()));
-        }
         let path = file.unwrap_or(Path::new(CONFIG_FILE));
+        let shown = || path.display().to_string();
+        let is_there = path.try_exists().map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
+        if file.is_some() && !is_there {
+            return Err(NetworksError::NoFile(shown()));
+        }
         let variables = Env::prefixed("DTN_").filter(|key| key.as_str().to_ascii_lowercase().starts_with("networks__"));
         let mut figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }));
-        if path.is_file() {
+        if is_there {
+            fs::File::open(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        let file: File =
-            figment.merge(variables.split("__")).extract().map_err(|error| NetworksError::Invalid(Box::new(error)))?;
+        let file: File = figment.merge(variables.split("__")).extract().map_err(invalid)?;
         let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
         let networks = Self(named.collect());
         for network in networks.iter() {
             let out_of_range = |error| {
-                let (name, file) = (network.name.clone(), path.display().to_string());
+                let (name, file) = (network.name.clone(), shown());
                 NetworksError::OutOfRange { name, file, error }
             };
             network.check().map_err(out_of_range)?;
@@ -344,10 +358,30 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_in_a_file_shows_no_url_in_full_and_neither_does_a_network() {
+        for rpc in [
+            "= = \"https://u:secret@a.example/secret\"",
+            "= \"wss://a.example/secret\"\nrcp = 1",
+            "= \"https://a.example/?k=secret",
+        ] {
+            let error = load(&format!("[networks.testnet]\nrpc {rpc}\n")).expect_err("a mistake").to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let networks =
+            load("[networks.testnet]\nrpc = [\"https://u:secret@a.example/\", \"https://b.example/secret\"]\n");
+        let network = networks.expect("valid").get("testnet").expect("known").clone();
+        assert_eq!(network.rpc.to_string(), "https://a.example/…, https://b.example/…");
+        let written = serde_json::to_string(&network).expect("JSON");
+        assert!(!format!("{network:?}").contains("secret") && written.matches("secret").count() == 2);
+    }
+
+    #[test]
     fn an_unknown_name_and_an_absent_file_say_what_there_is() {
         let error = Networks::built_in().get("tesnet").expect_err("unknown").to_string();
         assert!(error.contains("local, mainnet, testnet"), "{error}");
         let error = Networks::load(Some(Path::new("/nowhere/dtn.toml"))).expect_err("absent").to_string();
         assert!(error.contains("/nowhere/dtn.toml"), "{error}");
+        let unreadable = Networks::load(Some(Path::new("/dev/null/dtn.toml"))).expect_err("null is no folder");
+        assert!(matches!(unreadable, NetworksError::Unreadable { .. }), "{unreadable}");
     }
 }

@@ -3,7 +3,7 @@
 use dtn_client::{Blocks, Client};
 use dtn_keys::{KeyInfo, Password};
 use dtn_ledger::Ledger;
-use dtn_peer::PeerHome;
+use dtn_peer::{PeerHome, files::exists};
 use dtn_primitives::SecretKey;
 
 use crate::{Result, TestbedError, home::Home, survey::Survey};
@@ -36,12 +36,15 @@ pub async fn blocks(home: &Home, peer: Option<usize>) -> Result<Blocks> {
     {
         return Ok(Blocks::of_peer(client, one));
     }
-    let stores = peers[asked].iter().map(PeerHome::store).filter(|store| store.is_file());
     if !answering.is_empty() {
         return Ok(Blocks::of_peers(client, answering));
     }
-    let opened = stores.map(|store| Ok(Ledger::open(store, client.genesis.clone())?));
-    let opened = opened.collect::<Result<Vec<_>>>()?;
+    let mut opened = Vec::new();
+    for store in peers[asked].iter().map(PeerHome::store) {
+        if exists(&store)? {
+            opened.push(Ledger::open(store, client.genesis.clone())?);
+        }
+    }
     match opened.into_iter().max_by_key(|ledger| ledger.tip().height) {
         Some(highest) => Ok(Blocks::of_store(client, highest)),
         None => Ok(Blocks::of_peers(client, answering)),

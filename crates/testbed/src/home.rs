@@ -19,7 +19,7 @@ use std::{
 use dtn_peer::{
     PeerHome,
     config::{ANY_PORT, absolute, read_genesis},
-    files::read_toml,
+    files::{exists, read_toml},
 };
 use dtn_primitives::Genesis;
 use serde::{Deserialize, Serialize};
@@ -95,14 +95,26 @@ impl Home {
     }
 
     /// The folders of the observers that were made with the network.
-    pub fn observers(&self) -> Vec<PeerHome> {
-        (0..).map(|index| self.observer(index)).take_while(|observer| observer.config_file().exists()).collect()
+    pub fn observers(&self) -> Result<Vec<PeerHome>> {
+        let mut found = Vec::new();
+        loop {
+            let next = self.observer(found.len());
+            if !exists(&next.config_file())? {
+                return Ok(found);
+            }
+            found.push(next);
+        }
+    }
+
+    /// Whether there is a network, or what is left of one.
+    pub fn is_taken(&self) -> Result<bool> {
+        Ok(exists(&self.genesis_file())? || exists(&self.client_file())?)
     }
 
     /// The genesis.
     pub fn genesis(&self) -> Result<Genesis> {
         // Where there is no network, that is what is to be said.
-        match self.genesis_file().exists() || self.client_file().exists() {
+        match self.is_taken()? {
             true => Ok(read_genesis(&self.genesis_file())?),
             false => Err(TestbedError::NoNetwork(self.0.clone())),
         }
@@ -111,7 +123,7 @@ impl Home {
     /// Who submits, and to whom.
     pub fn client(&self) -> Result<ClientConfig> {
         let file = self.client_file();
-        if !file.exists() {
+        if !exists(&file)? {
             return Err(TestbedError::NoNetwork(self.0.clone()));
         }
         let config: ClientConfig = read_toml(&file)?;
@@ -131,6 +143,19 @@ mod tests {
     use dtn_peer::files::write_toml;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_looked_into_is_not_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        assert!(matches!(home.client(), Err(TestbedError::NoNetwork(_))) && home.observers().unwrap().is_empty());
+        // One that leads to itself is as closed to the superuser as to anybody.
+        std::os::unix::fs::symlink(home.path(), home.path()).unwrap();
+        for error in [home.client().unwrap_err(), home.genesis().unwrap_err(), home.observers().unwrap_err()] {
+            assert!(matches!(error, TestbedError::File(_)), "{error}");
+        }
+        assert!(matches!(crate::ensure_vacant(&home), Err(TestbedError::File(_))));
+    }
 
     #[test]
     fn a_client_needs_peers_that_it_can_find() {

@@ -16,7 +16,7 @@ use dtn_node::{Multiaddr, Protocol, Role};
 use dtn_peer::{
     PeerConfig, SettlementConfig,
     config::THREADS,
-    files::{make_private, read_toml, write_json, write_toml},
+    files::{exists, make_private, read_toml, write_json, write_toml},
     log::LogConfig,
 };
 use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
@@ -158,12 +158,12 @@ pub fn init(home: &Home, plan: &Plan, made: impl Fn() -> ControlFlow<()>) -> Res
 
 /// Which folders have to be made for one to be there, from the innermost on.
 fn missing_folders(folder: &Path) -> Vec<PathBuf> {
-    folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_path_buf).collect()
+    folder.ancestors().take_while(|folder| matches!(folder.try_exists(), Ok(false))).map(Path::to_path_buf).collect()
 }
 
 /// Fails if a folder holds a network.
 pub fn ensure_vacant(home: &Home) -> Result<()> {
-    if home.genesis_file().exists() || home.client_file().exists() {
+    if home.is_taken()? {
         return Err(TestbedError::Occupied(home.path().into()));
     }
     Ok(())
@@ -177,7 +177,7 @@ fn publish(draft: &Home, home: &Home) -> Result<()> {
     let mut moves = Vec::new();
     for file in files {
         let target = home.path().join(file.strip_prefix(draft.path()).unwrap_or(&file));
-        if target.exists() {
+        if exists(&target)? {
             return Err(TestbedError::InTheWay(target));
         }
         moves.push((file, target));

@@ -35,7 +35,8 @@ impl OwnNetwork {
     /// may still run there; `note` is told where.
     pub async fn end(self, failed: bool, note: impl Fn(&str)) -> Result<()> {
         let Self { home, temporary } = self;
-        let exists = home.client_file().exists();
+        // What cannot be looked at may run.
+        let exists = !matches!(home.client_file().try_exists(), Ok(false));
         let stopped = if exists { processes::down(&home).await.map(|_| ()) } else { Ok(()) };
         if exists && (failed || stopped.is_err()) {
             note(&format!("the peers' logs are in {}", home.path().join("peers").display()));

@@ -3,7 +3,7 @@
 use std::{process::Child, time::Duration};
 
 use dtn_api::Status;
-use dtn_peer::{ConfigError, PeerHome, hold::Holder};
+use dtn_peer::{ConfigError, PeerHome, files::exists, hold::Holder};
 use dtn_report::{Progress, Tell, text::reason};
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep};
@@ -73,7 +73,7 @@ impl Drop for Started {
 
 async fn start_missing(home: &Home, least: usize, ready: impl Fn(usize), started: &mut Started) -> Result<Up> {
     let survey = Survey::of(home)?;
-    let (mut peers, observers) = (home.peers()?, home.observers());
+    let (mut peers, observers) = (home.peers()?, home.observers()?);
     let n = peers.len();
     let mut before = survey.ask().await;
     // Whether an observer runs, its files tell.
@@ -154,7 +154,7 @@ fn start(index: usize, peer: &PeerHome, answer: &Found, started: &mut Started) -
         return Ok(());
     }
     let file = peer.config_file();
-    if !file.is_file() {
+    if !exists(&file)? {
         return Err(ConfigError::NoPeer { folder: peer.path().into(), file }.into());
     }
     let child = service.spawn()?;
@@ -190,7 +190,7 @@ pub fn any_peer_runs(home: &Home) -> Result<bool> {
 /// peers of the network go on on this machine.
 pub async fn down(home: &Home) -> Result<usize> {
     let peers: Vec<_> = home.peers()?.iter().map(Service::peer).collect();
-    let observers = home.observers();
+    let observers = home.observers()?;
     let all: Vec<_> = peers.iter().cloned().chain(observers.iter().map(Service::peer)).collect();
     let stopped = stop(&all).await?;
     stop(&[Service::chain(home, 0)]).await?;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{OnChain, with},
-    context::{Context, amount},
+    context::{Context, Sender, amount},
     output,
 };
 
@@ -38,14 +38,6 @@ pub(crate) enum Command {
     Release(OnChain<ById>),
     /// Have the contract take short work back as a whole, which makes its claim final
     Uphold(OnChain<ById>),
-}
-
-/// Who acts.
-#[derive(Debug, Args)]
-struct Signer {
-    /// The key that signs and pays: a name, an address, a file, or dev:N [default on a development chain: dev:0]
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    from: Option<KeyChoice>,
 }
 
 #[derive(Debug, Args)]
@@ -77,7 +69,7 @@ pub(crate) struct Post {
     #[arg(long)]
     anyway: bool,
     #[command(flatten)]
-    signer: Signer,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -104,7 +96,7 @@ pub(crate) struct Challenge {
     #[arg(long)]
     segment: Option<usize>,
     #[command(flatten)]
-    signer: Signer,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +104,7 @@ pub(crate) struct ById {
     /// The claim's id
     id: B256,
     #[command(flatten)]
-    signer: Signer,
+    sender: Sender,
 }
 
 /// Runs one of the commands.
@@ -122,14 +114,14 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Claims(on) => with(on.parts(), claims).await,
         Command::Challenge(on) => with(on.parts(), challenge).await,
         Command::Release(on) => {
-            let (ById { id, signer }, context) = on.parts();
-            let (desk, account) = Desk::open_as(&context, &signer).await?;
+            let (ById { id, sender }, context) = on.parts();
+            let (desk, account) = Desk::open_as(&context, &sender).await?;
             let record = desk.aow.release(&account, id).await?;
             report(&context, &desk, id, &record).await
         }
         Command::Uphold(on) => {
-            let (ById { id, signer }, context) = on.parts();
-            let (desk, account) = Desk::open_as(&context, &signer).await?;
+            let (ById { id, sender }, context) = on.parts();
+            let (desk, account) = Desk::open_as(&context, &sender).await?;
             let record = desk.aow.verify_whole(&account, id).await?;
             report(&context, &desk, id, &record).await
         }
@@ -157,9 +149,9 @@ impl Desk {
         Ok(Self { chain, contracts, from_block, aow, domain })
     }
 
-    async fn open_as(context: &Context, signer: &Signer) -> Result<(Self, Account)> {
+    async fn open_as(context: &Context, sender: &Sender) -> Result<(Self, Account)> {
         let desk = Self::open(context).await?;
-        let account = context.account(&desk.chain, signer.from.as_ref()).await?;
+        let account = sender.account(&desk.chain, context).await?;
         Ok((desk, account))
     }
 
@@ -191,7 +183,7 @@ impl Desk {
 }
 
 async fn post(args: Post, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.signer).await?;
+    let (desk, account) = Desk::open_as(context, &args.sender).await?;
     let Post { round, height, steps, .. } = args;
     let length = segment_length(steps).with_context(|| {
         format!("{steps} steps cannot be claimed: they have no checkpoints at even distances that the contract takes")
@@ -224,7 +216,7 @@ async fn post(args: Post, context: &Context) -> Result<()> {
 }
 
 async fn challenge(args: Challenge, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.signer).await?;
+    let (desk, account) = Desk::open_as(context, &args.sender).await?;
     let posted = desk.posted().await?;
     let claim = posted.iter().rfind(|claim| claim.id == args.id);
     let claim = claim.with_context(|| format!("nobody has posted the claim {}", args.id))?;

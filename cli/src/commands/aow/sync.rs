@@ -11,7 +11,7 @@ use dtn_simulator::Latency;
 use dtn_testbed::OwnNetwork;
 
 use super::rounds::Asked;
-use crate::output;
+use crate::{interruption, output};
 
 /// Run rounds among real peers and print what each took.
 #[derive(Debug, Args)]
@@ -86,11 +86,11 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     let network = OwnNetwork::at(sync.home.as_deref(), |what| output::note(what))?;
     dtn_testbed::ensure_vacant(network.home())?;
     let (mut shown, bars) = (Shown { json, failed: None }, output::bars());
-    let outcome = tokio::select! {
-        outcome = measure(&plan, network.home(), |round, names| shown.round(round, names), &bars) => Some(outcome),
-        _ = crate::interrupted() => None,
+    let measured = async {
+        Ok(measure(&plan, network.home(), |round, names| shown.round(round, names), &bars).await)
     };
-    let outcome = outcome.map_or_else(|| Err(anyhow::anyhow!("interrupted")), |outcome| shown.end(outcome));
+    let outcome = interruption::unless_asked(measured).await;
+    let outcome = outcome.and_then(|outcome| shown.end(outcome));
     network.end(outcome.is_err(), |what| output::note(what)).await?;
     let outcome = outcome?;
     if json {

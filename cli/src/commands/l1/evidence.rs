@@ -14,7 +14,10 @@ use dtn_settlement::{evidence, gas_ledger::GasRecord};
 use dtn_testbed::Home;
 use serde::Serialize;
 
-use crate::{context::Context, output};
+use crate::{
+    context::{Context, Sender},
+    output,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -28,9 +31,8 @@ pub(crate) struct Command {
     /// Report each validator that the registry does not bar yet
     #[arg(long)]
     report: bool,
-    /// The key that pays for reports: a name, an address, a file, or dev:N [default on a development chain: dev:0]
-    #[arg(long, env = "DTN_FROM", value_name = "KEY")]
-    from: Option<KeyChoice>,
+    #[command(flatten)]
+    sender: Sender,
 }
 
 /// Evidence that holds.
@@ -60,7 +62,7 @@ struct Output {
 pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Result<()> {
     let client = dtn_testbed::client(home)?;
     let evidence = gather(&client).await?;
-    let reports = if command.report { report(&evidence, command.from.as_ref(), context).await? } else { Vec::new() };
+    let reports = if command.report { report(&evidence, &command.sender, context).await? } else { Vec::new() };
     let output = Output { evidence, reports };
     if context.json {
         return output::json(&output);
@@ -87,10 +89,10 @@ async fn gather(client: &Client) -> Result<Vec<Entry>> {
 }
 
 /// Reports each accused validator once: the registry bars it for good.
-async fn report(entries: &[Entry], from: Option<&KeyChoice>, context: &Context) -> Result<Vec<Report>> {
+async fn report(entries: &[Entry], sender: &Sender, context: &Context) -> Result<Vec<Report>> {
     let chain = context.connect().await?;
     let registry = context.deployment(&chain)?.addresses.registry;
-    let account = context.account(&chain, from).await?;
+    let account = sender.account(&chain, context).await?;
     let (mut reports, mut done) = (Vec::new(), BTreeSet::new());
     for Entry { address, evidence, .. } in entries {
         if done.insert(*address) {

@@ -7,6 +7,7 @@ use std::{
 
 use dtn_client::Event;
 use dtn_primitives::{Domain, Transaction};
+use serde_json::{Value, json};
 
 /// What is known of one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,36 @@ impl<'a> Fates<'a> {
             Event::Final(index, accepted) => (index, Fate::Final(accepted.height)),
         };
         self.fates.lock().unwrap_or_else(PoisonError::into_inner)[index] = fate;
+    }
+}
+
+/// What is known of several orders, for programs, where something kept them from becoming final all. People are told by
+/// [`Fates`], so it adds nothing to what is said of that.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Unfinished(pub(crate) Value);
+
+impl Fates<'_> {
+    /// What is known of each order, by its hash, as the end of a command says it to programs.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
+        let those = |wanted: fn(Fate) -> bool| -> Vec<Value> {
+            let of = self.transactions.iter().zip(&*fates).filter(|(_, fate)| wanted(**fate));
+            of.map(|(transaction, fate)| {
+                let (nonce, hash) = (transaction.payload.nonce(), transaction.hash(self.domain));
+                match fate {
+                    Fate::Final(height) => json!({ "transaction": hash, "nonce": nonce, "height": height }),
+                    _ => json!({ "transaction": hash, "nonce": nonce }),
+                }
+            })
+            .collect()
+        };
+        Unfinished(json!({
+            "final": those(|fate| matches!(fate, Fate::Final(_))),
+            "unknown": those(|fate| fate == Fate::HandedIn),
+            "refused": those(|fate| fate == Fate::Refused),
+            "not_handed_in": those(|fate| fate == Fate::NotHandedIn).len(),
+        }))
     }
 }
 
@@ -111,5 +142,12 @@ mod tests {
             lines[4..],
             ["1 of 5 refused", format!("nonce 7: {}", hash(2)).as_str(), "2 of 5 were not handed in: the last ones"]
         );
+        let told = json!({
+            "final": [{ "transaction": hash(1), "nonce": 6, "height": 4 }],
+            "unknown": [{ "transaction": hash(0), "nonce": 5 }],
+            "refused": [{ "transaction": hash(2), "nonce": 7 }],
+            "not_handed_in": 2,
+        });
+        assert_eq!(fates.unfinished().0, told);
     }
 }

@@ -22,18 +22,23 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_client::{Client, Event, FinalBlock};
-use dtn_peer::StopSignals;
+use dtn_peer::files::exists;
 use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
 
-use crate::{context::Context, output};
+use crate::{
+    context::Context,
+    interruption::{self, Interrupted},
+    output,
+};
 use engine::{Engine, EngineOptions, Transport};
 use fates::Fates;
+pub(crate) use fates::Unfinished;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -243,12 +248,14 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             prepare(&home, &engine, context)?;
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let quorum = home.genesis()?.validator_set()?.quorum();
-            let up = tokio::select! {
-                up = dtn_testbed::up(&home, quorum, |ready| bar.set_position(ready as u64)) => up?,
-                _ = crate::interrupted() => {
-                    bail!("interrupted; peers that were started go on: `dtn-cli l1 down --home {}`", home.path().display())
-                }
-            };
+            let up = async { Ok(dtn_testbed::up(&home, quorum, |ready| bar.set_position(ready as u64)).await?) };
+            let up = interruption::unless_asked(up).await.map_err(|error| match error.is::<Interrupted>() {
+                true => error.context(format!(
+                    "peers that were started go on, until `dtn-cli l1 down --home {}`",
+                    home.path().display()
+                )),
+                false => error,
+            })?;
             bar.finish_and_clear();
             up.failures.iter().for_each(output::warn);
             status::print(json, &home, up.statuses.into_iter().map(Found::from).collect())
@@ -256,7 +263,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
         Command::Status { watch } => status::run(&home, watch, json).await,
-        Command::Tail { from } => tail::run(&home, from, json).await,
+        Command::Tail { from } => interruption::until_asked(tail::run(&home, from, json)).await,
         Command::Doctor { peer, watch } => doctor::run(&home, peer, watch, json).await,
         Command::Block { height } => {
             let Some(block) = dtn_testbed::blocks(&home, None).await?.at(height).await? else {
@@ -306,15 +313,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 /// Makes the files of a network while a bar shows how far that is.
-fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
+pub(crate) fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
     let bar = output::progress((2 * plan.nodes + plan.observers) as u64 + 1, "keys");
-    let (mut stop, interrupted) = (StopSignals::new()?, Arc::new(AtomicBool::new(false)));
+    let (asked, interrupted) = (interruption::asked(), Arc::new(AtomicBool::new(false)));
     let waiting = tokio::spawn({
         let interrupted = interrupted.clone();
-        async move {
-            stop.next().await;
-            interrupted.store(true, Relaxed);
-        }
+        async move { interrupted.store(asked.await.is_ok(), Relaxed) }
     });
     let made = || {
         bar.inc(1);
@@ -331,7 +335,7 @@ fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
 fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
     let mining = engine.mining()?;
     let Some(wanted) = engine.engine else { return Ok(()) };
-    if !home.genesis_file().exists() {
+    if !exists(&home.genesis_file())? {
         let plan = Plan {
             ports: Ports::From(BASE_PORT),
             password_file: context.password_file.clone(),
@@ -380,12 +384,12 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
         bar.inc(u64::from(matches!(event, Event::Final(..))));
         fates.learn(event);
     };
-    let accepted = tokio::select! {
-        accepted = client.execute_all(&transactions, tell) => accepted.map_err(Into::into),
-        _ = crate::interrupted() => Err(anyhow!("interrupted")),
-    };
+    let accepted = interruption::unless_asked(async { Ok(client.execute_all(&transactions, tell).await?) }).await;
     bar.finish_and_clear();
-    let accepted = accepted.inspect_err(|_| output::note(&fates))?;
+    let accepted = accepted.map_err(|error| {
+        output::note(&fates);
+        error.context(fates.unfinished())
+    })?;
     print(json, &accepted, || {
         let mut table = Table::new(
             "Orders",

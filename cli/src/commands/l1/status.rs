@@ -12,7 +12,7 @@ use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Survey};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::output;
+use crate::{interruption, output};
 
 /// The shortest pause between two looks at a network.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -28,18 +28,21 @@ pub(super) async fn run(home: &Home, watch: Option<Duration>, json: bool) -> Res
     };
     let mut ticks = interval(pause.max(MIN_PAUSE));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let answers = survey.ask().await;
-        if json {
-            output::json_line(&answers.into_iter().map(Found::peer).collect::<Vec<_>>())?;
-        } else {
-            if io::stdout().is_terminal() {
-                output::exact(CLEAR)?;
+    let watching = async {
+        loop {
+            ticks.tick().await;
+            let answers = survey.ask().await;
+            if json {
+                output::json_line(&answers.into_iter().map(Found::peer).collect::<Vec<_>>())?;
+            } else {
+                if io::stdout().is_terminal() {
+                    output::exact(CLEAR)?;
+                }
+                output::line(table(home, &answers))?;
             }
-            output::line(table(home, &answers))?;
         }
-    }
+    };
+    interruption::until_asked(watching).await
 }
 
 /// Prints the statuses of all peers; fails if none answers.

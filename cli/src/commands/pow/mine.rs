@@ -16,7 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::puzzle::{Either, PuzzleOptions};
-use crate::output;
+use crate::{
+    interruption::{self, Interrupted},
+    output,
+};
 
 /// How often the rate is shown anew.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -86,7 +89,7 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
         }
     });
     let (bar, began, mut shows) = (bar(), Instant::now(), tokio::time::interval(SHOWN_EVERY));
-    let mut interrupted = std::pin::pin!(crate::interrupted());
+    let mut interrupted = std::pin::pin!(interruption::asked());
     let search = loop {
         tokio::select! {
             ended = &mut search => break ended??,
@@ -98,7 +101,10 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
     let tried = units::thousands(search.hashes_tried);
     let Some(solution) = search.solution else {
         match search.next_nonce {
-            Some(next) => bail!("stopped after {tried} hashes; --from {next} goes on there"),
+            Some(next) => {
+                let stopped = format!("stopped after {tried} hashes; --from {next} goes on there");
+                return Err(anyhow::Error::from(Interrupted).context(stopped));
+            }
             None => bail!("none of the {tried} nonces from {} on solves it", mine.from),
         }
     };

@@ -70,7 +70,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     let expected_hashes = expected_hashes(serve.difficulty, Backend::fastest().rate(MEASURED_FOR) * miners as f64)?;
     let network = OwnNetwork::at(serve.home.as_deref(), |what| output::note(what))?;
     let home = network.home();
-    let exists = home.client_file().exists();
+    let exists = dtn_peer::files::exists(&home.client_file())?;
     if exists {
         let folder = home.path().display();
         let again = format!("stop them with `dtn-cli l1 down --home {folder}`, then start this again");
@@ -88,7 +88,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     };
     let outcome = tokio::select! {
         outcome = perform(&serve, home, exists, expected_hashes) => outcome,
-        interrupted = crate::interrupted() => Ok(interrupted?),
+        asked = crate::interruption::asked() => Ok(asked?),
         () = over => Ok(()),
     };
     network.end(outcome.is_err(), |what| output::note(what)).await?;

@@ -158,7 +158,7 @@ fn now_ms() -> i64 {
 
 /// What a peer's folder tells; `None` if it is not on this machine.
 async fn local(home: PeerHome) -> Option<Local> {
-    if !home.path().is_dir() {
+    if matches!(home.path().try_exists(), Ok(false)) {
         return None;
     }
     let service = Service::peer(&home);
