@@ -8,7 +8,6 @@ use std::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
 use clap::Args;
-use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::Allotment;

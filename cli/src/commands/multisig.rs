@@ -12,7 +12,6 @@ use alloy::{
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use dtn_keys::KeyChoice;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     Account, Chain,

@@ -8,6 +8,7 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_primitives::{Allotment, Distribution, Earning, Earnings};
 use dtn_report::{Table, left, right};

@@ -174,7 +174,10 @@ impl Keystore {
                 }
                 found.extend(keys.into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
             } else {
-                let absent = |source| KeystoreError::NoAccount { word: without_private_keys(word).into_owned(), source: Box::new(source) };
+                let absent = |source| KeystoreError::NoAccount {
+                    word: without_private_keys(word).into_owned(),
+                    source: Box::new(source),
+                };
                 found.push(address_of(self.find(word).map_err(absent)?)?);
             }
         }

@@ -7,7 +7,6 @@ use alloy_primitives::{Address, B128, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_aow::{Delay, Element, Start};
-use dtn_keys::KeyChoice;
 use dtn_primitives::{Domain, Round};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{

@@ -86,9 +86,7 @@ pub(crate) async fn run(sync: Sync) -> Result<()> {
     let network = OwnNetwork::at(sync.home.as_deref(), |what| output::note(what))?;
     dtn_testbed::ensure_vacant(network.home())?;
     let (mut shown, bars) = (Shown { json, failed: None }, output::bars());
-    let measured = async {
-        Ok(measure(&plan, network.home(), |round, names| shown.round(round, names), &bars).await)
-    };
+    let measured = async { Ok(measure(&plan, network.home(), |round, names| shown.round(round, names), &bars).await) };
     let outcome = interruption::unless_asked(measured).await;
     let outcome = outcome.and_then(|outcome| shown.end(outcome));
     network.end(outcome.is_err(), |what| output::note(what)).await?;

@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_api::ApiClient;
 use dtn_client::Client;
-use dtn_keys::KeyChoice;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{evidence, gas_ledger::GasRecord};
