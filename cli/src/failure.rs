@@ -1,32 +1,79 @@
 //! How a command ends that failed: in words with a hint for people, as an object with a stable code for programs.
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, ErrorKind},
+    path::Path,
+    process::ExitCode,
+};
 
 use dtn_client::ClientError;
-use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
+use dtn_ledger::{LedgerError, StoreError};
+use dtn_peer::{
+    ConfigError, RunError,
+    files::{self, FileError},
+    hold::HoldError,
+};
+use dtn_primitives::{GenesisError, TransactionError};
 use dtn_settlement::{
     abi::CallError,
+    amount::AmountError,
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
     keystore::KeystoreError,
     multisig::MultisigError,
-    networks::NetworksError,
+    networks::{NetworksError, OutOfRange},
     sender::{Quote, SendError},
     shown,
 };
+use dtn_simulator::Impossible;
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
 use crate::{
+    args::Manner,
     commands::{deploy::Replaced, l1::Unfinished},
     context::NotDeployed,
     interruption::Interrupted,
     output,
 };
 
+/// A failure that the command line finds itself, with the code that programs know it by.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Coded {
+    code: &'static str,
+    data: Value,
+    what: String,
+}
+
+impl Coded {
+    /// What was asked for makes no sense.
+    pub(crate) fn argument(what: impl Display) -> Self {
+        Self { code: "bad_argument", data: Value::Null, what: what.to_string() }
+    }
+
+    /// A file is none of its kind, at a line if it is known.
+    pub(crate) fn not_valid(file: &Path, line: Option<usize>, what: impl Display) -> Self {
+        Self { code: "not_valid", data: json!({ "file": file, "line": line }), what: what.to_string() }
+    }
+
+    /// No peer answers.
+    pub(crate) fn no_answer(what: impl Display) -> Self {
+        Self { code: "no_answer", data: Value::Null, what: what.to_string() }
+    }
+
+    /// A peer runs that has to be stopped.
+    pub(crate) fn runs(what: impl Display) -> Self {
+        Self { code: "runs_already", data: Value::Null, what: what.to_string() }
+    }
+}
+
 /// Says why a command failed, or what its dry run found, and gives the exit code.
-pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
+pub(crate) fn end(error: &anyhow::Error, manner: &Manner) -> ExitCode {
+    let as_json = manner.json;
     if output::is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
@@ -40,11 +87,14 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
         None => output::note(format_args!("error: {reason}")),
     }
     // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
+    let (code, data) = code(error);
+    let failure = json!({ "error": { "code": code, "message": reason, "hint": hint, "data": data } });
+    // Who does not read it has been told all the same.
     if as_json && !output::has_printed_json() {
-        let (code, data) = code(error);
-        let failure = json!({ "error": { "code": code, "message": reason, "hint": hint, "data": data } });
-        // Who does not read it has been told all the same.
         output::json(&failure).ok();
+    }
+    if let Some(file) = &manner.json_file {
+        files::write_json(file, &failure).ok();
     }
     ExitCode::FAILURE
 }
@@ -94,7 +144,8 @@ fn quote(error: &anyhow::Error) -> Option<&Quote> {
 
 /// The code of a failure and what belongs to it. Codes stay what they are; docs/start/cli.md lists them.
 fn code(error: &anyhow::Error) -> (&'static str, Value) {
-    let (code, data) = error.chain().find_map(code_of).unwrap_or(("failed", Value::Null));
+    let found = error.chain().find_map(code_of).or_else(|| error.chain().find_map(of_file));
+    let (code, data) = found.unwrap_or(("failed", Value::Null));
     let Some(Unfinished(orders)) = error.downcast_ref() else { return (code, data) };
     // Whatever ended it, some orders may be final, and others may become so.
     match data {
@@ -111,25 +162,28 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     if let Some(error) = cause.downcast_ref() {
         return Some(of_network(error));
     }
+    if let Some(Coded { code, data, .. }) = cause.downcast_ref() {
+        return Some((code, data.clone()));
+    }
     if let Some(error) = cause.downcast_ref::<TestbedError>() {
+        return of_processes(error);
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return Some(("store", json!({ "reason": error.to_string() })));
+    }
+    if let Some(error) = cause.downcast_ref::<LedgerError>() {
         return match error {
-            TestbedError::NoNetwork(folder) => Some(("no_network", json!({ "folder": folder }))),
-            TestbedError::Occupied(path) | TestbedError::InTheWay(path) => Some(("occupied", json!({ "path": path }))),
-            TestbedError::NoPeer { peer, count } => Some(("no_peer", json!({ "peer": peer, "count": count }))),
-            TestbedError::TooFewStarted { .. } | TestbedError::TooFewConnected { .. } => none("peers_down"),
-            TestbedError::Left { .. } => none("peers_left"),
-            TestbedError::Interrupted => none("interrupted"),
-            TestbedError::NoName
-            | TestbedError::Nodes(_)
-            | TestbedError::OutOfRange(_)
-            | TestbedError::AnyPort
-            | TestbedError::NoSuchPorts { .. } => none("bad_argument"),
-            TestbedError::File(error) => code_of(error),
-            TestbedError::Config(error) => code_of(error),
-            TestbedError::Keystore(error) => code_of(error),
-            TestbedError::Client(error) => code_of(error),
-            _ => none("process"),
+            LedgerError::Genesis(_) | LedgerError::MissingKind(_) => none("genesis"),
+            LedgerError::Store(error) => code_of(error),
+            _ => none("store"),
         };
+    }
+    let is_argument = cause.is::<Impossible>() || cause.is::<AmountError>() || cause.is::<TransactionError>();
+    if is_argument || cause.is::<OutOfRange>() {
+        return none("bad_argument");
+    }
+    if cause.is::<GenesisError>() {
+        return none("genesis");
     }
     if cause.is::<Interrupted>() {
         return none("interrupted");
@@ -167,6 +221,56 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         return none("runs_already");
     }
     of_chain(cause)
+}
+
+/// The same for networks of processes.
+fn of_processes(error: &TestbedError) -> Option<(&'static str, Value)> {
+    let none = |code| Some((code, Value::Null));
+    match error {
+        TestbedError::NoNetwork(folder) => Some(("no_network", json!({ "folder": folder }))),
+        TestbedError::Occupied(path) | TestbedError::InTheWay(path) => Some(("occupied", json!({ "path": path }))),
+        TestbedError::NoPeer { peer, count } => Some(("no_peer", json!({ "peer": peer, "count": count }))),
+        TestbedError::Peers { file, .. } => Some(("not_valid", json!({ "file": file }))),
+        TestbedError::Path { path, .. } => Some(("file", json!({ "file": path }))),
+        TestbedError::TooFewStarted { .. } | TestbedError::TooFewConnected { .. } => none("peers_down"),
+        TestbedError::Left { .. } => none("peers_left"),
+        TestbedError::Interrupted => none("interrupted"),
+        TestbedError::NoName
+        | TestbedError::Nodes(_)
+        | TestbedError::OutOfRange(_)
+        | TestbedError::NoQuic
+        | TestbedError::AnyPort
+        | TestbedError::NoSuchPorts { .. } => none("bad_argument"),
+        TestbedError::File(error) => code_of(error),
+        TestbedError::Config(error) => code_of(error),
+        TestbedError::Genesis(error) => code_of(error),
+        TestbedError::Keystore(error) => code_of(error),
+        TestbedError::Store(error) => code_of(error),
+        TestbedError::Ledger(error) => code_of(error),
+        TestbedError::Client(error) => code_of(error),
+        TestbedError::PortsTaken { .. }
+        | TestbedError::Clock
+        | TestbedError::Start { .. }
+        | TestbedError::NotRunning(_)
+        | TestbedError::Endless { .. }
+        | TestbedError::Signal { .. }
+        | TestbedError::Ended(_)
+        | TestbedError::Silent(_) => none("process"),
+    }
+}
+
+/// The code of a failure that no error of ours tells: a file that cannot be read or written, or is none of its kind.
+fn of_file(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
+    let is_malformed = cause.is::<serde_json::Error>() || cause.is::<csv::Error>() || cause.is::<toml::de::Error>();
+    if is_malformed {
+        return Some(("not_valid", Value::Null));
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        // What a port or another program says is no file's.
+        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::ConnectionRefused | ErrorKind::TimedOut => None,
+        ErrorKind::ConnectionReset | ErrorKind::Interrupted | ErrorKind::Other => None,
+        _ => Some(("file", Value::Null)),
+    }
 }
 
 /// The same for what a network answers.

@@ -27,7 +27,7 @@ use dtn_testbed::Home;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{commands::multisig::Desk, context::Context, output};
+use crate::{commands::multisig::Desk, context::Context, failure::Coded, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -240,7 +240,7 @@ async fn results(client: &Client, from: u64) -> Result<Vec<FinalizedResult>> {
             }
         }
     }
-    bail!("no peer answers; `dtn-cli l1 up` starts them")
+    bail!(Coded::no_answer("no peer answers; `dtn-cli l1 up` starts them"))
 }
 
 async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {

@@ -26,7 +26,7 @@ use super::{
     options::{self, Setup},
     outcome::{Outcome, Quantiles, play, report, virtual_time},
 };
-use crate::output;
+use crate::{failure::Coded, output};
 
 /// The most runs of a sweep.
 const MAX_SEEDS: u64 = 10_000_000;
@@ -127,11 +127,17 @@ struct Summary {
     mean_bytes: f64,
 }
 
+fn check_seeds(seeds: u64) -> Result<()> {
+    let few = format_args!("--seeds {seeds}: give 1 to {MAX_SEEDS}");
+    ensure!((1..=MAX_SEEDS).contains(&seeds), Coded::argument(few));
+    Ok(())
+}
+
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
-    ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
+    check_seeds(sweep.seeds)?;
     ensure!(
         sweep.parquet.is_none() || cfg!(feature = "parquet"),
-        "this program was built without Parquet: build it with `--features parquet`, or take --csv"
+        Coded::argument("this program was built without Parquet: build it with `--features parquet`, or take --csv")
     );
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
     let network = sweep.network()?;
