@@ -134,3 +134,14 @@ fn what_is_wrong_with_arguments_is_a_usage_error_without_the_usage() {
         assert!(!said.contains("--help") && !said.contains("Usage"), "{said}");
     }
 }
+
+#[test]
+fn a_demo_says_what_it_lacks_to_people_and_in_its_file() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let output = run(folder.path(), &["demo", "--json", "report.json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("--transactions"), "{said}");
+    let report: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("report.json")).expect("written")).expect("JSON");
+    assert_eq!(report["error"]["code"], "file", "{report}");
+}
