@@ -98,6 +98,14 @@ pub(crate) struct NotDeployed {
     pub(crate) file: PathBuf,
 }
 
+/// Fails if there is a file where a new one is to be.
+pub(crate) fn ensure_new(file: &Path) -> Result<()> {
+    match files::exists(file)? {
+        true => Err(Coded::occupied(file, "is there already; move it away or name another file").into()),
+        false => Ok(()),
+    }
+}
+
 /// The shared options with what has been derived from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -354,6 +362,25 @@ fn is_folder(word: &str) -> Result<bool, FileError> {
 
 /// The accounts that a list of words names: addresses, names of keys, or folders of keys.
 pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Address>> {
+    addresses_of(keystore, words, |keys| keys)
+}
+
+/// The validators that a list of words names. The folder of a network has payees' and clients' keys as well, which are none.
+pub(crate) fn validators(keystore: &Keystore, words: &[String]) -> Result<Vec<Address>> {
+    addresses_of(keystore, words, |keys| {
+        let is_validator = |key: &KeyInfo| key.name.starts_with("validator-");
+        match keys.iter().any(is_validator) {
+            true => keys.into_iter().filter(is_validator).collect(),
+            false => keys,
+        }
+    })
+}
+
+fn addresses_of(
+    keystore: &Keystore,
+    words: &[String],
+    of_folder: impl Fn(Vec<KeyInfo>) -> Vec<KeyInfo>,
+) -> Result<Vec<Address>> {
     let address_of = |key: KeyInfo| {
         key.address.with_context(|| {
             format!("the key {} does not state its address; write the address instead", key.path.display())
@@ -368,7 +395,7 @@ pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Add
             if keys.is_empty() {
                 bail!("there are no keys in {word}");
             }
-            for key in keys {
+            for key in of_folder(keys) {
                 found.push(address_of(key)?);
             }
         } else {
@@ -383,6 +410,19 @@ pub(crate) fn addresses(keystore: &Keystore, words: &[String]) -> Result<Vec<Add
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_networks_keys_only_those_of_its_validators_are_taken_for_validators() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let (store, password) = (Keystore::new(folder.path()), Password::new("x"));
+        let word = [folder.path().display().to_string()];
+        let make = |name: &str| store.generate(name, &password).expect("writable").1.address();
+        let [payee, client] = ["payee-0", "client"].map(make);
+        assert_eq!(validators(&store, &word).expect("keys"), [client, payee], "where none is called one, all are");
+        let made = ["validator-0", "validator-1"].map(make);
+        assert_eq!(validators(&store, &word).expect("keys"), made);
+        assert_eq!(addresses(&store, &word).expect("keys").len(), 4);
+    }
 
     #[test]
     fn a_private_key_is_refused_as_an_argument() {

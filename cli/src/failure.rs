@@ -60,6 +60,11 @@ impl Coded {
         Self { code: "not_valid", data: json!({ "file": file, "line": line }), what: what.to_string() }
     }
 
+    /// Something is where a new file is to be.
+    pub(crate) fn occupied(file: &Path, what: impl Display) -> Self {
+        Self { code: "occupied", data: json!({ "path": file }), what: format!("{} {what}", file.display()) }
+    }
+
     /// No peer answers.
     pub(crate) fn no_answer(what: impl Display) -> Self {
         Self { code: "no_answer", data: Value::Null, what: what.to_string() }
@@ -78,8 +83,8 @@ pub(crate) fn end(error: &anyhow::Error, manner: &Manner) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(quote) = quote(error) {
-        let said = if as_json { output::json(quote) } else { output::line(quote) };
-        return said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        let others = error.downcast_ref().map_or(0, |Others(count)| *count);
+        return said(quote, others, as_json).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let (reason, hint) = (output::reason(error), hint(error));
     match &hint {
@@ -98,6 +103,26 @@ pub(crate) fn end(error: &anyhow::Error, manner: &Manner) -> ExitCode {
     }
     ExitCode::FAILURE
 }
+
+/// Says what a dry run found.
+fn said(quote: &Quote, others: usize, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let mut found = serde_json::to_value(quote)?;
+        found["not_priced"] = others.into();
+        return output::json(&found);
+    }
+    output::line(quote)?;
+    match others {
+        0 => Ok(()),
+        1 => output::line("One more transaction would follow, which is not priced here."),
+        _ => output::line(format_args!("{others} more transactions would follow, which are not priced here.")),
+    }
+}
+
+/// How many transactions would follow the one that a dry run has found.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Others(pub(crate) usize);
 
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {

@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::{
     combine,
     commands::multisig::{Desk, new_salt, propose_transaction},
-    context::{Context, KeyChoice, Sender, addresses, allotment},
+    context::{Context, KeyChoice, Sender, addresses, allotment, ensure_new},
     output,
 };
 
@@ -89,7 +89,7 @@ pub(crate) struct New {
     /// New money for the claims, in place of what the earnings add
     #[arg(long, value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
     allot: Vec<Allotment>,
-    /// Where to write
+    /// Where to write: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -194,6 +194,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 async fn new(args: New, context: &Context) -> Result<()> {
+    ensure_new(&args.out)?;
     let earnings = Earnings::new(read_earnings(&args.earnings)?)
         .with_context(|| format!("{} is unusable", args.earnings.display()))?;
     let previous = args.previous.as_deref().map(read_distribution).transpose()?;
