@@ -1,5 +1,7 @@
 //! What the command line takes.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -147,6 +149,8 @@ pub(crate) enum Command {
 pub(crate) struct Manner {
     /// As JSON.
     pub(crate) json: bool,
+    /// As JSON in this file, and to people besides.
+    pub(crate) json_file: Option<PathBuf>,
     /// How much of its log, from 0 on.
     pub(crate) verbosity: u8,
     /// It is a peer, which logs as its configuration says.
@@ -164,6 +168,7 @@ impl Manner {
         let flag = |name| deepest.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or_default();
         Self {
             json: flag("json"),
+            json_file: deepest.try_get_one("json").ok().flatten().cloned(),
             verbosity: deepest.try_get_one("verbose").ok().flatten().copied().unwrap_or_default(),
             is_peer: path == ["l1", "node"],
         }
@@ -244,7 +249,9 @@ mod tests {
         assert!(manner("dtn-cli l1 status --json").json);
         assert!(!manner("dtn-cli l1 status").json);
         assert!(manner("dtn-cli pow ledger --json").json, "one without the shared options");
-        assert!(!manner("dtn-cli demo --json report.json").json, "where it names a file, people are told");
+        let told = manner("dtn-cli demo --json report.json");
+        assert!(!told.json && told.json_file == Some("report.json".into()), "where it names a file, people are told");
+        assert_eq!(manner("dtn-cli l1 status --json").json_file, None);
         assert_eq!(manner("dtn-cli l1 status -vv").verbosity, 2);
         assert!(manner("dtn-cli l1 node peers/0").is_peer);
     }

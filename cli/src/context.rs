@@ -25,7 +25,7 @@ use dtn_settlement::{
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::output;
+use crate::{failure::Coded, output};
 
 /// Options that every command of the chain side accepts.
 #[derive(Debug, Clone, Default, Args)]
@@ -105,6 +105,14 @@ impl NotDeployed {
     }
 }
 
+/// Fails if there is a file where a new one is to be.
+pub(crate) fn ensure_new(file: &Path) -> Result<()> {
+    match files::exists(file)? {
+        true => Err(Coded::occupied(file, "is there already; move it away or name another file").into()),
+        false => Ok(()),
+    }
+}
+
 /// The shared options with what has been derived from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -173,7 +181,7 @@ impl Context {
         let read = || async {
             let password = self.read_password("Password for the new keys: ")?;
             if password.is_empty() {
-                bail!("the password is empty");
+                bail!(Coded::argument("the password is empty"));
             }
             if self.password_file.is_none() && self.read_password("Once more: ")? != password {
                 bail!("the passwords differ; nothing was written");
@@ -185,11 +193,12 @@ impl Context {
 
     fn read_password(&self, prompt: &str) -> Result<Password> {
         if let Some(file) = &self.password_file {
-            return Password::from_file(file)
-                .with_context(|| format!("cannot read the password file {}", file.display()));
+            let unreadable = |source| FileError::Read { file: file.clone(), source };
+            return Password::from_file(file).map_err(unreadable).context("there is no password");
         }
         if !io::stdin().is_terminal() {
-            bail!("a password is needed and there is no terminal to ask at; name a file with --password-file");
+            let nowhere = "a password is needed and there is no terminal to ask at; name a file with --password-file";
+            bail!(Coded::argument(nowhere));
         }
         Ok(Password::new(rpassword::prompt_password(prompt).context("cannot ask for the password")?))
     }
@@ -273,11 +282,10 @@ impl Context {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    let text = match files::read_to_string(file, files::MOST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(|| format!("cannot read {}", file.display()))?,
-    };
-    serde_json::from_str(&text).map(Some).with_context(|| format!("{} is damaged", file.display()))
+    match files::read_json(file, files::MOST) {
+        Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => Ok(Some(read?)),
+    }
 }
 
 /// Writes a file as a whole or not at all.

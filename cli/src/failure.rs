@@ -1,39 +1,96 @@
 //! How a command ends that failed: in words with a hint for people, as an object with a stable code for programs.
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, ErrorKind},
+    path::Path,
+    process::ExitCode,
+};
 
 use dtn_client::ClientError;
 use dtn_keys::KeystoreError;
-use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
+use dtn_ledger::{LedgerError, StoreError};
+use dtn_peer::{
+    ConfigError, RunError,
+    files::{self, FileError},
+    hold::HoldError,
+};
+use dtn_primitives::{GenesisError, TransactionError};
 use dtn_report::text::reason;
 use dtn_settlement::{
     abi::CallError,
+    amount::AmountError,
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
     multisig::MultisigError,
-    networks::NetworksError,
+    networks::{NetworksError, OutOfRange},
     sender::{Quote, SendError},
     shown,
 };
+use dtn_simulator::Impossible;
 use dtn_testbed::TestbedError;
 use serde_json::{Value, json};
 
 use crate::{
+    args::Manner,
     commands::{deploy::Replaced, l1::Unfinished},
     context::NotDeployed,
     interruption::Interrupted,
     output,
 };
 
+/// A failure that the command line finds itself, with the code that programs know it by.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Coded {
+    code: &'static str,
+    data: Value,
+    what: String,
+}
+
+impl Coded {
+    /// Its code.
+    fn code(&self) -> (&'static str, Value) {
+        (self.code, self.data.clone())
+    }
+
+    /// What was asked for makes no sense.
+    pub(crate) fn argument(what: impl Display) -> Self {
+        Self { code: "bad_argument", data: Value::Null, what: what.to_string() }
+    }
+
+    /// A file is none of its kind, at a line if it is known.
+    pub(crate) fn not_valid(file: &Path, line: Option<usize>, what: impl Display) -> Self {
+        Self { code: "not_valid", data: json!({ "file": file, "line": line }), what: what.to_string() }
+    }
+
+    /// Something is where a new file is to be.
+    pub(crate) fn occupied(file: &Path, what: impl Display) -> Self {
+        Self { code: "occupied", data: json!({ "path": file }), what: format!("{} {what}", file.display()) }
+    }
+
+    /// No peer answers.
+    pub(crate) fn no_answer(what: impl Display) -> Self {
+        Self { code: "no_answer", data: Value::Null, what: what.to_string() }
+    }
+
+    /// A peer runs that has to be stopped.
+    pub(crate) fn runs(what: impl Display) -> Self {
+        Self { code: "runs_already", data: Value::Null, what: what.to_string() }
+    }
+}
+
 /// Says why a command failed, or what its dry run found, and gives the exit code.
-pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
+pub(crate) fn end(error: &anyhow::Error, manner: &Manner) -> ExitCode {
+    let as_json = manner.json;
     if output::is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
     if let Some(quote) = quote(error) {
-        let said = if as_json { output::json(quote) } else { output::line(quote) };
-        return said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        let others = error.downcast_ref().map_or(0, |Others(count)| *count);
+        return said(quote, others, as_json).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let (told, hint) = (reason(error.as_ref()), hint(error));
     match &hint {
@@ -41,14 +98,37 @@ pub(crate) fn end(error: &anyhow::Error, as_json: bool) -> ExitCode {
         None => output::note(format_args!("error: {told}")),
     }
     // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
+    let (code, data) = code(error);
+    let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": data } });
+    // Who does not read it has been told all the same.
     if as_json && !output::has_printed_json() {
-        let (code, data) = code(error);
-        let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": data } });
-        // Who does not read it has been told all the same.
         output::json(&failure).ok();
+    }
+    if let Some(file) = &manner.json_file {
+        files::write_json(file, &failure).ok();
     }
     ExitCode::FAILURE
 }
+
+/// Says what a dry run found.
+fn said(quote: &Quote, others: usize, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let mut found = serde_json::to_value(quote)?;
+        found["not_priced"] = others.into();
+        return output::json(&found);
+    }
+    output::line(quote)?;
+    match others {
+        0 => Ok(()),
+        1 => output::line("One more transaction would follow, which is not priced here."),
+        _ => output::line(format_args!("{others} more transactions would follow, which are not priced here.")),
+    }
+}
+
+/// How many transactions would follow the one that a dry run has found.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Others(pub(crate) usize);
 
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
@@ -95,7 +175,8 @@ fn quote(error: &anyhow::Error) -> Option<&Quote> {
 
 /// The code of a failure and what belongs to it. Codes stay what they are; docs/start/cli.md lists them.
 fn code(error: &anyhow::Error) -> (&'static str, Value) {
-    let (code, data) = error.chain().find_map(code_of).unwrap_or(("failed", Value::Null));
+    let found = error.chain().find_map(code_of).or_else(|| error.chain().find_map(of_file));
+    let (code, data) = found.unwrap_or(("failed", Value::Null));
     let Some(Unfinished(orders)) = error.downcast_ref() else { return (code, data) };
     // Whatever ended it, some orders may be final, and others may become so.
     match data {
@@ -119,9 +200,45 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         let of_run = || cause.downcast_ref::<RunError>().and_then(RunError::code);
         cause.downcast_ref::<TestbedError>().and_then(TestbedError::code).or_else(of_run).or_else(of_keystore)
     };
-    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, SendError, ConnectError]
-        .or_else(|| of![MultisigError, DeployError, NetworksError, ReadError, CallError, PlanError, AnvilError])
+    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
+        .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
+        .or_else(|| of![CallError, PlanError, AnvilError])
         .or_else(passing_on)
+        .or_else(|| of_values(cause))
+        .or_else(|| of_file(cause))
+}
+
+/// That of what is wrong with a value, which says no more than its words do.
+fn of_values(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
+    let is_argument = cause.is::<Impossible>() || cause.is::<AmountError>() || cause.is::<TransactionError>();
+    if is_argument || cause.is::<OutOfRange>() {
+        return Some(("bad_argument", Value::Null));
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return Some(("store", json!({ "reason": error.to_string() })));
+    }
+    if let Some(error) = cause.downcast_ref::<LedgerError>() {
+        return Some(match error {
+            LedgerError::Genesis(_) | LedgerError::MissingKind(_) => ("genesis", Value::Null),
+            LedgerError::Store(error) => ("store", json!({ "reason": error.to_string() })),
+            _ => ("store", Value::Null),
+        });
+    }
+    cause.is::<GenesisError>().then_some(("genesis", Value::Null))
+}
+
+/// The code of a failure that no error of ours tells: a file that cannot be read or written, or is none of its kind.
+fn of_file(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
+    let is_malformed = cause.is::<serde_json::Error>() || cause.is::<csv::Error>() || cause.is::<toml::de::Error>();
+    if is_malformed {
+        return Some(("not_valid", Value::Null));
+    }
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        // What a port or another program says is no file's.
+        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::ConnectionRefused | ErrorKind::TimedOut => None,
+        ErrorKind::ConnectionReset | ErrorKind::Interrupted | ErrorKind::Other => None,
+        _ => Some(("file", Value::Null)),
+    }
 }
 
 /// What may help against an error, if anything is known.

@@ -13,7 +13,7 @@ use dtn_peer::StopSignals;
 use dtn_settlement::codes::Code;
 use serde_json::Value;
 
-use crate::failure;
+use crate::{args::Manner, failure};
 
 /// How long a command that keeps its thread busy is waited for.
 const GRACE: Duration = Duration::from_millis(500);
@@ -67,12 +67,13 @@ pub(crate) async fn until_asked(following: impl Future<Output = Result<()>>) -> 
 }
 
 /// Runs a command, which fails when the process is asked to end and it does not see to that itself.
-pub(crate) async fn run(command: impl Future<Output = Result<()>>, as_json: bool) -> Result<()> {
+pub(crate) async fn run(command: impl Future<Output = Result<()>>, manner: &Manner) -> Result<()> {
     // One that keeps its thread busy hears nothing of it.
+    let manner = manner.clone();
     let beside = tokio::spawn(async move {
         asked_of_nobody().await;
         tokio::time::sleep(GRACE).await;
-        failure::end(&Interrupted.into(), as_json);
+        failure::end(&Interrupted.into(), &manner);
         process::exit(1)
     });
     let ended = tokio::select! {

@@ -22,14 +22,14 @@ fn main() -> ExitCode {
     let (command, manner) = args::parse();
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failure::end(&error.into(), manner.json),
+        Err(error) => return failure::end(&error.into(), &manner),
     };
     let Err(error) = runtime.block_on(perform(command, &manner)) else { return ExitCode::SUCCESS };
     if error.is::<Interrupted>() {
         // What still keeps a thread busy is of no use to anybody.
         runtime.shutdown_background();
     }
-    failure::end(&error, manner.json)
+    failure::end(&error, &manner)
 }
 
 async fn perform(command: args::Command, manner: &Manner) -> Result<()> {
@@ -38,5 +38,5 @@ async fn perform(command: args::Command, manner: &Manner) -> Result<()> {
         return args::run(command).await;
     }
     dtn_peer::log::start_for_command(manner.verbosity);
-    interruption::run(args::run(command), manner.json).await
+    interruption::run(args::run(command), manner).await
 }

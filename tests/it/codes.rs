@@ -1,6 +1,7 @@
 //! The codes by which programs tell failures apart.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -58,4 +59,89 @@ fn a_folder_that_cannot_be_looked_into_is_not_taken_for_an_absent_one() {
     assert!(node.status.code() == Some(1) && said.contains("cannot read loop/0/node.toml"), "{said}");
     let none = run(folder.path(), &["gas", "--offline", "--home", "absent", "--json"]);
     assert!(none.status.success(), "an absent folder has no ledgers");
+}
+
+#[test]
+fn each_failure_has_the_code_that_is_documented_for_it() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("writable");
+    write("password", "x\n");
+    write("empty.jsonl", "\n");
+    write("bad.jsonl", "{}\n");
+    write("bad.toml", "nodes = 3\n");
+    write("other.json", "{\"header\": 1}");
+    let init = run(folder.path(), &["l1", "init", "--password-file", "password"]);
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+    let certificate = ["verify-certificate", "other.json"];
+    assert_codes(
+        &folder,
+        &[
+            (&["l1", "submit", "none.jsonl"], "file"),
+            (&["l1", "submit", "bad.jsonl"], "not_valid"),
+            (&["l1", "submit", "empty.jsonl"], "not_valid"),
+            (
+                &[
+                    "l1",
+                    "submit",
+                    "--dataset",
+                    "a",
+                    "--model",
+                    "b",
+                    "--metric",
+                    "c",
+                    "--reward",
+                    "much",
+                    "--expected-hashes",
+                    "1",
+                ],
+                "bad_argument",
+            ),
+            (&["l1", "submit", "--dataset", "", "--model", "b", "--metric", "c"], "bad_argument"),
+            (&["l1", "evidence"], "no_answer"),
+            (&["l1", "init", "--home", "other", "--transport", "quic"], "bad_argument"),
+            (&["l1", "init", "--home", "other", "--block-interval", "1s", "--engine", "pbft"], "bad_argument"),
+            (&["l1", "backup", ".dtn/peers/0", "copy"], "store"),
+            (&["l1", "migrate", ".dtn/peers/0"], "store"),
+            (&["l1", "restore", "password", ".dtn/peers/0"], "store"),
+            (&["keys", "generate", "--password-file", "none"], "file"),
+            (&["keys", "generate"], "bad_argument"),
+            (&certificate, "not_valid"),
+            (&["verify-certificate", "none.json"], "file"),
+            (&["aow", "verify", "none"], "file"),
+            (&["aow", "verify", "other.json"], "not_valid"),
+            (&["sim", "pbft", "bad.toml"], "not_valid"),
+            (&["sim", "pbft", "none.toml"], "file"),
+            (&["sim", "pbft", "--nodes", "2"], "bad_argument"),
+        ],
+    );
+    let (_, error) = failure(&folder, &["l1", "submit", "bad.jsonl"]);
+    assert_eq!(
+        (error["data"]["file"].as_str(), error["data"]["line"].as_u64()),
+        (Some("bad.jsonl"), Some(1)),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_arguments_is_a_usage_error_without_the_usage() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for arguments in
+        [&["l1", "submit"][..], &["show", "--dry-run"], &["l1", "nothing"], &["deploy", "--threshold", "x"]]
+    {
+        let (ended, error) = failure(&folder, arguments);
+        assert_eq!((error["code"].as_str(), ended), (Some("usage"), Some(2)), "{arguments:?}");
+        let said = error["message"].as_str().expect("text");
+        assert!(!said.contains("--help") && !said.contains("Usage"), "{said}");
+    }
+}
+
+#[test]
+fn a_demo_says_what_it_lacks_to_people_and_in_its_file() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let output = run(folder.path(), &["demo", "--json", "report.json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("--transactions"), "{said}");
+    let report: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("report.json")).expect("written")).expect("JSON");
+    assert_eq!(report["error"]["code"], "file", "{report}");
 }

@@ -82,6 +82,8 @@ async fn earnings_become_claims_through_a_certificate_the_owners_and_a_delay() {
     let offline = bench.failure(&["verify-certificate", "first.json", "--genesis", "genesis.json"]);
     assert!(offline.contains("2 of 4 validators have signed"), "{offline}");
 
+    let over = bench.failure(&["rewards", "new", "--earnings", "earned.csv", "--out", "first.json"]);
+    assert!(over.contains("first.json is there already"), "what was signed stays: {over}");
     bench.json(&["rewards", "new", "--earnings", "earned.csv", "--out", "third.json"]);
     bench.json(&["rewards", "sign", "third.json", "--from", "owner-03"]);
     let combined = bench.json(&["rewards", "combine", "first.json", "third.json", "--out", "first.json"]);

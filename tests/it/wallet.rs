@@ -324,7 +324,14 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let refused = bench.failure(&["confirm", &B256::ZERO.to_string(), "--from", "owner-01", "--dry-run"]);
     assert!(refused.contains("nobody has proposed"), "{refused}");
     let deploy = ["deploy", "--genesis", "genesis.json", "--fund-distributor", "1ether", "--dry-run"];
-    assert_eq!(text(&bench.json(&deploy)["function"]), "fund");
+    let quote = bench.json(&deploy);
+    assert_eq!((text(&quote["function"]), &quote["not_priced"]), ("fund", &0.into()));
+    let others = ["deploy", "--genesis", "genesis.json", "--threshold", "2", "--first-height", "9", "--dry-run"];
+    let quote = bench.json(&[&others[..], &["--fund-distributor", "1ether"]].concat());
+    // Another multisig and what depends on it, and the money.
+    assert_eq!(quote["not_priced"], 2, "{quote}");
+    let fund = bench.json(&["fund", "--amount", "2ether", "--dry-run"]);
+    assert_eq!(fund["not_priced"], 3, "four keys hold one ether each: {fund}");
     let (recorded, aside) = (bench.path(".dtn/deployments/local.json"), bench.path("local.json"));
     fs::rename(&recorded, &aside).expect("it was deployed");
     let found = bench.json(&["deploy", "--genesis", "genesis.json", "--threshold", "3", "--dry-run"]);

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// The orders of the repository.
+const EXAMPLE: &str = "examples/transactions.jsonl";
+
 /// The main job, end to end: orders are submitted, raced for, agreed on, certified and paid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  dtn-cli demo\n  dtn-cli demo --nodes 7 --json report.json\n  \
@@ -53,7 +56,7 @@ pub(crate) struct Demo {
     #[arg(long, default_value_t = 4)]
     nodes: usize,
     /// The orders, one JSON object a line.
-    #[arg(long, default_value = "examples/transactions.jsonl", value_name = "FILE")]
+    #[arg(long, default_value = EXAMPLE, value_name = "FILE")]
     transactions: PathBuf,
     /// Steps of sequential work for each peer, 1 to 4,096 or a multiple of that.
     #[arg(long, default_value_t = 1 << 20)]
@@ -75,7 +78,13 @@ pub(crate) struct Demo {
 }
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
-    let orders = orders::read(&demo.transactions)?;
+    let orders = orders::read(&demo.transactions).map_err(|error| match demo.transactions == Path::new(EXAMPLE) {
+        true => error.context(
+            "the demo takes its orders from the folder that this program was built from: run it there, or name a file of orders \
+             with --transactions",
+        ),
+        false => error,
+    })?;
     if let Some(file) = &demo.json {
         // Before a minute of work, not after it.
         let opened = fs::OpenOptions::new().create(true).append(true).open(file);

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use alloy::providers::Provider;
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -13,7 +14,7 @@ use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::Allotment;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Chain, ContractAddresses, Network,
+    Account, Chain, ContractAddresses, Network,
     amount::format_amount,
     aow::ClaimTerms,
     codes::Code,
@@ -26,6 +27,7 @@ use serde_json::json;
 
 use crate::{
     context::{Context, Sender, allotment, amount},
+    failure::Others,
     output,
 };
 
@@ -47,7 +49,7 @@ pub(crate) struct Deploy {
     /// The network's genesis: its id, its chain and its validators [default: genesis.json in --home]
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// The multisig's owners: addresses, names of keys, or folders of keys
+    /// The multisig's owners: addresses, names of keys, or folders of keys; of a network's folder, the keys of its validators
     #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1..)]
     owners: Vec<String>,
     /// Confirmations that the multisig asks for [default: the quorum of its owners]
@@ -88,7 +90,7 @@ impl Deploy {
         let genesis = read_genesis(self.genesis.as_ref().unwrap_or(&home.genesis_file()))?;
         let owners = match self.owners.as_slice() {
             [] => None,
-            words => Some(context.keystore().addresses(words)?),
+            words => Some(context.keystore().validators(words)?),
         };
         let plan = DeployPlan::new(&genesis, owners, self.threshold)?;
         let ClaimTerms { bond, window } = plan.claims;
@@ -120,6 +122,9 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         _ => None,
     };
 
+    if args.sender.dry_run {
+        return try_out(&account, &plan, args.fund_distributor, context).await;
+    }
     let bar = output::progress(4, "deploy");
     let mut deployment = deploy::deploy(&account, &plan, |contract| {
         bar.set_message(contract.contract.clone());
@@ -127,12 +132,6 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     })
     .await?;
     bar.finish_and_clear();
-    if args.sender.dry_run {
-        if let Some(amount) = args.fund_distributor {
-            deploy::top_up(&account, deployment.addresses.distributor, amount).await?;
-        }
-        return nothing_to_send(&deployment, context);
-    }
     if let Some(before) = before.filter(|before| before.addresses == deployment.addresses) {
         keep_history(&mut deployment, before);
     }
@@ -227,8 +226,18 @@ async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -
     if plan.rewards.first_height > first_height { Ok(Some(replaced)) } else { Err(replaced.into()) }
 }
 
-/// What a dry run says that finds everything in its place. It writes nothing down, either.
-fn nothing_to_send(deployment: &Deployment, context: &Context) -> Result<()> {
+/// What a run would do, which is an error with the first transaction that it would send. It writes nothing down, either.
+async fn try_out(account: &Account, plan: &DeployPlan, funding: Option<U256>, context: &Context) -> Result<()> {
+    let ContractAddresses { registry, multisig, distributor, aow } = plan.addresses();
+    let mut missing = 0;
+    for contract in [registry, multisig, distributor, aow] {
+        missing += usize::from(!account.chain().has_code(contract).await?);
+    }
+    let others = Others((missing + usize::from(funding.is_some())).saturating_sub(1));
+    let deployment = deploy::deploy(account, plan, |_| ()).await.context(others)?;
+    if let Some(amount) = funding {
+        deploy::top_up(account, distributor, amount).await?;
+    }
     match context.json {
         true => output::json(&json!({ "deployment": deployment, "funded": null })),
         false => output::line("All contracts are there already: nothing would be sent."),
@@ -284,6 +293,15 @@ pub(crate) struct Fund {
     sender: Sender,
 }
 
+/// How many accounts hold less than an amount.
+async fn lacking(chain: &Chain, accounts: &[Address], amount: U256) -> Result<usize> {
+    let mut lacking = 0;
+    for account in accounts {
+        lacking += usize::from(chain.provider().get_balance(*account).await? < amount);
+    }
+    Ok(lacking)
+}
+
 pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     let everyone = [context.keys.display().to_string()];
     let words = if args.to.is_empty() { &everyone[..] } else { &args.to };
@@ -295,7 +313,14 @@ pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     accounts.retain(|account| *account != payer.address());
 
     let bar = output::progress(accounts.len() as u64, "fund");
-    let records = deploy::fund(&payer, &accounts, args.amount, |_, _| bar.inc(1)).await?;
+    let records = deploy::fund(&payer, &accounts, args.amount, |_, _| bar.inc(1)).await;
+    let records = match (records, args.sender.dry_run) {
+        (Err(error), true) => {
+            let lacking = lacking(&chain, &accounts, args.amount).await?;
+            return Err(anyhow::Error::from(error).context(Others(lacking.saturating_sub(1))));
+        }
+        (records, _) => records?,
+    };
     bar.finish_and_clear();
     if context.json {
         let entry = |(account, record): (&Address, _)| json!({ "account": account, "transaction": record });

@@ -13,7 +13,12 @@ use dtn_settlement::{
 };
 use serde_json::json;
 
-use crate::{commands::multisig::Desk, commands::rewards, context::Context, output};
+use crate::{
+    commands::multisig::Desk,
+    commands::rewards,
+    context::{Context, ensure_new},
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -36,10 +41,10 @@ validators of its genesis: post what is to be final first, and rotate the regist
 
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
-    /// The next validators: addresses, names of keys, or folders of keys
+    /// The next validators: addresses, names of keys, or folders of keys; of a network's folder, the keys of its validators
     #[arg(long, value_name = "WHO", value_delimiter = ',', num_args = 1.., required = true)]
     validators: Vec<String>,
-    /// Where to write
+    /// Where to write: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -55,7 +60,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 async fn rotate(args: Rotate, context: &Context) -> Result<()> {
-    let mut validators = context.keystore().addresses(&args.validators)?;
+    ensure_new(&args.out)?;
+    let mut validators = context.keystore().validators(&args.validators)?;
     validators.sort();
     let desk = Desk::open(context).await?;
     let epoch = desk.chain.read(desk.deployment.addresses.registry, &ResultRegistry::epochCall {}).await?;

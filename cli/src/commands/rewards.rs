@@ -27,7 +27,7 @@ use serde_json::json;
 use crate::{
     combine,
     commands::multisig::{Desk, new_salt, propose_transaction},
-    context::{Context, Sender, allotment},
+    context::{Context, Sender, allotment, ensure_new},
     output,
 };
 
@@ -90,7 +90,7 @@ pub(crate) struct New {
     /// New money for the claims, in place of what the earnings add
     #[arg(long, value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
     allot: Vec<Allotment>,
-    /// Where to write
+    /// Where to write: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -195,6 +195,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 async fn new(args: New, context: &Context) -> Result<()> {
+    ensure_new(&args.out)?;
     let earnings = Earnings::new(read_earnings(&args.earnings)?)
         .with_context(|| format!("{} is unusable", args.earnings.display()))?;
     let previous = args.previous.as_deref().map(read_distribution).transpose()?;

@@ -20,7 +20,7 @@ use dtn_testbed::Home;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{commands::multisig::Desk, context::Context, output};
+use crate::{commands::multisig::Desk, context::Context, failure::Coded, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::{
     combine,
     commands::multisig::{CallArgs, WalletCall, describe_parts},
-    context::Context,
+    context::{Context, ensure_new},
     output,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct Sign {
     /// The wallet's nonce, which is asked for otherwise
     #[arg(long)]
     nonce: Option<U256>,
-    /// Where to write [default: the file that was given]
+    /// Where to write [default: the file that was given]; a new call needs a file that is not there yet
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
@@ -68,6 +68,9 @@ pub(crate) struct Combine {
 }
 
 pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
+    if let (None, Some(out)) = (&args.file, &args.out) {
+        ensure_new(out)?;
+    }
     let mut signed = match &args.file {
         Some(file) => read(file)?,
         None if args.call.is_given() => new(args.call, args.nonce, context).await?,

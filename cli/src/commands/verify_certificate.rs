@@ -14,7 +14,7 @@ use dtn_settlement::message::{CertificateKind, SignedMessage};
 use dtn_testbed::Home;
 use serde_json::{Value, json};
 
-use crate::{context::Context, output};
+use crate::{context::Context, failure::Coded, output};
 
 /// The largest file that is read.
 const MAX_FILE: u64 = 128 << 20;
@@ -45,15 +45,11 @@ pub(crate) async fn run(args: VerifyCertificate, context: &Context) -> Result<()
     let found: Value = files::read_json(&args.file, MAX_FILE)?;
     let keys: Option<PublishedKeys> =
         args.bls_keys.as_deref().map(|file| files::read_json(file, MAX_FILE)).transpose()?;
+    let wrong = |error| Coded::not_valid(&args.file, None, format_args!("{name} is no certificate: {error}"));
     let verdict = match found.get("header").is_some() {
-        true => block(
-            serde_json::from_value(found).with_context(|| format!("{name} is no certificate"))?,
-            &genesis,
-            &validators,
-        ),
+        true => block(serde_json::from_value(found).map_err(wrong)?, &genesis, &validators),
         false => {
-            let signed: SignedMessage =
-                serde_json::from_value(found).with_context(|| format!("{name} is no certificate"))?;
+            let signed: SignedMessage = serde_json::from_value(found).map_err(wrong)?;
             message(&signed, &genesis, &validators, keys.as_ref())
         }
     };

@@ -162,6 +162,25 @@ impl Keystore {
 
     /// The accounts that a list of words names: addresses, names of keys here, or folders of keys.
     pub fn addresses(&self, words: &[String]) -> Result<Vec<Address>, KeystoreError> {
+        self.accounts(words, |keys| keys)
+    }
+
+    /// The validators that a list of words names. The folder of a network has payees' and clients' keys as well, which are none.
+    pub fn validators(&self, words: &[String]) -> Result<Vec<Address>, KeystoreError> {
+        self.accounts(words, |keys| {
+            let is_validator = |key: &KeyInfo| key.name.starts_with("validator-");
+            match keys.iter().any(is_validator) {
+                true => keys.into_iter().filter(is_validator).collect(),
+                false => keys,
+            }
+        })
+    }
+
+    fn accounts(
+        &self,
+        words: &[String],
+        of_folder: impl Fn(Vec<KeyInfo>) -> Vec<KeyInfo>,
+    ) -> Result<Vec<Address>, KeystoreError> {
         let address_of = |key: KeyInfo| key.address.ok_or(KeystoreError::NoAddress(key.path));
         let mut found = Vec::new();
         for word in words {
@@ -172,7 +191,7 @@ impl Keystore {
                 if keys.is_empty() {
                     return Err(KeystoreError::NoKeys(word.clone()));
                 }
-                found.extend(keys.into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
+                found.extend(of_folder(keys).into_iter().map(address_of).collect::<Result<Vec<_>, _>>()?);
             } else {
                 let absent = |source| KeystoreError::NoAccount {
                     word: without_private_keys(word).into_owned(),
@@ -356,6 +375,19 @@ mod tests {
         assert_eq!(Password::from_file(endless).expect_err("refused").kind(), io::ErrorKind::FileTooLarge);
         let error = KeyInfo::at(endless).expect_err("refused").to_string();
         assert!(error.contains("/dev/zero") && error.contains("at most"), "{error}");
+    }
+
+    #[test]
+    fn of_a_networks_keys_only_those_of_its_validators_are_taken_for_validators() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let (store, password) = (Keystore::new(folder.path()), Password::new("x"));
+        let word = [folder.path().display().to_string()];
+        let make = |name: &str| store.generate(name, &password).expect("writable").1.address();
+        let [payee, client] = ["payee-0", "client"].map(make);
+        assert_eq!(store.validators(&word).expect("keys"), [client, payee], "where none is called one, all are");
+        let made = ["validator-0", "validator-1"].map(make);
+        assert_eq!(store.validators(&word).expect("keys"), made);
+        assert_eq!(store.addresses(&word).expect("keys").len(), 4);
     }
 
     #[test]

@@ -215,9 +215,21 @@ impl TestbedError {
             Self::TooFewStarted { .. } | Self::TooFewConnected { .. } => ("peers_down", Value::Null),
             Self::Left { .. } => ("peers_left", Value::Null),
             Self::Interrupted => ("interrupted", Value::Null),
-            Self::NoName | Self::Nodes(_) | Self::OutOfRange(_) | Self::AnyPort | Self::NoSuchPorts { .. } => {
-                ("bad_argument", Value::Null)
+            Self::Peers { file, .. } => ("not_valid", json!({ "file": file })),
+            Self::Path { path, .. } => ("file", json!({ "file": path })),
+            Self::NoName
+            | Self::Nodes(_)
+            | Self::OutOfRange(_)
+            | Self::NoQuic
+            | Self::AnyPort
+            | Self::NoSuchPorts { .. } => ("bad_argument", Value::Null),
+            Self::Genesis(_) | Self::Ledger(LedgerError::Genesis(_) | LedgerError::MissingKind(_)) => {
+                ("genesis", Value::Null)
             }
+            Self::Store(error) | Self::Ledger(LedgerError::Store(error)) => {
+                ("store", json!({ "reason": error.to_string() }))
+            }
+            Self::Ledger(_) => ("store", Value::Null),
             Self::File(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Keystore(error) => return error.code(),

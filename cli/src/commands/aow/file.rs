@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use alloy_primitives::{Address, Bytes};
 use anyhow::{Context, Result, bail, ensure};
 use dtn_aow::{Element, Security, Start, Statement};
-use dtn_peer::files;
+use dtn_peer::files::{self, FileError};
 use dtn_primitives::{B256, Domain};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl ProofFile {
     pub(super) fn read(path: &Path) -> Result<Self> {
         // Twice as many digits as bytes of the longest proof, and what it says.
         let most = 2 * dtn_aow::MAX_PROOF_BYTES as u64 + (1 << 16);
-        let text = files::read(path, most).with_context(|| format!("reading {}", path.display()))?;
+        let text = files::read(path, most).map_err(|source| FileError::Read { file: path.into(), source })?;
         let file: Self =
             serde_json::from_slice(&text).with_context(|| format!("{} is no proof file", path.display()))?;
         ensure!(file.version == VERSION, "{} has version {}, not {VERSION}", path.display(), file.version);

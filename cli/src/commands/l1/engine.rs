@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use dtn_primitives::Mining;
 
+use crate::failure::Coded;
+
 /// What decides which blocks become final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Engine {
@@ -42,7 +44,8 @@ impl EngineOptions {
         let Self { engine, block_interval, confirmations, block_work } = *self;
         if engine != Some(Engine::Nakamoto) {
             let unused = block_interval.is_none() && confirmations.is_none() && block_work.is_none();
-            ensure!(unused, "--block-interval, --confirmations and --block-work are for --engine nakamoto");
+            let for_miners = "--block-interval, --confirmations and --block-work are for --engine nakamoto";
+            ensure!(unused, Coded::argument(for_miners));
             return Ok(None);
         }
         let block_interval = block_interval.unwrap_or(BLOCK_INTERVAL);

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     context::{Context, Sender},
+    failure::Coded,
     output,
 };
 
@@ -72,7 +73,8 @@ pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Res
 /// What the peers show and holds against the genesis, each contradiction once, by validator. One honest peer is enough.
 async fn gather(client: &Client) -> Result<Vec<Entry>> {
     let answers = client.gather(client.validators.quorum(), async |peer| peer.evidence().await.ok()).await;
-    ensure!(!answers.is_empty(), "no peer answers; is the network up (`dtn-cli l1 status`)?");
+    let silence = "no peer answers; is the network up (`dtn-cli l1 status`)?";
+    ensure!(!answers.is_empty(), Coded::no_answer(silence));
     let mut entries = BTreeMap::new();
     for evidence in answers.into_iter().flatten() {
         if let Err(error) = evidence.verify(&client.domain, &client.validators) {

@@ -33,6 +33,7 @@ use serde_json::json;
 
 use crate::{
     context::Context,
+    failure::Coded,
     interruption::{self, Interrupted},
     output,
 };
@@ -192,7 +193,7 @@ pub(crate) enum Subject {
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
     /// A file with one order a line, as JSON.
-    #[arg(value_name = "FILE", conflicts_with_all = ["dataset", "model", "metric"])]
+    #[arg(value_name = "FILE", required_unless_present = "dataset", conflicts_with_all = ["dataset", "model", "metric"])]
     file: Option<PathBuf>,
     /// The public data set to train on.
     #[arg(long, requires_all = ["model", "metric"])]
@@ -221,7 +222,7 @@ impl Submit {
                 let work = expected_hashes.map(|expected_hashes| Work { expected_hashes });
                 Ok(vec![orders::order(dataset, model, metric, reward.as_deref(), work)?])
             }
-            _ => bail!("nothing to submit: name a file, or give --dataset, --model and --metric"),
+            _ => bail!(Coded::argument("nothing to submit: name a file, or give --dataset, --model and --metric")),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Orders as people write them: one JSON object a line.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
-use anyhow::{Context, Result, anyhow, bail};
-use dtn_peer::files::{self, without_mark};
+use anyhow::{Result, anyhow, bail};
+use dtn_peer::files::{self, FileError, without_mark};
 use dtn_primitives::{Order, U256, Work};
 use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
+
+use crate::failure::Coded;
 
 /// One line of a transactions file.
 #[derive(Debug, Deserialize)]
@@ -25,18 +27,21 @@ struct OrderLine {
 /// The orders come without nonces (all 0): they are numbered when they are signed.
 pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
     let shown = file.display();
-    let bytes = files::read(file, files::MOST).with_context(|| format!("cannot read the transactions file {shown}"))?;
+    let bytes = files::read(file, files::MOST).map_err(|source| FileError::Read { file: file.into(), source })?;
+    let refused = |line, reason: &dyn Display| {
+        Coded::not_valid(file, Some(line), format_args!("{shown}:{line}: {reason}; nothing was submitted"))
+    };
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        anyhow!("{shown}:{line}: not UTF-8 text; nothing was submitted")
+        refused(line, &"not UTF-8 text")
     })?;
     let mut orders = Vec::new();
     for (index, line) in without_mark(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let order = parse(line).map_err(|reason| anyhow!("{shown}:{}: {reason}; nothing was submitted", index + 1))?;
+        let order = parse(line).map_err(|reason| refused(index + 1, &reason))?;
         orders.push(order);
     }
     if orders.is_empty() {
-        bail!("{shown} holds no transactions");
+        bail!(Coded::not_valid(file, None, format_args!("{shown} holds no transactions")));
     }
     Ok(orders)
 }
@@ -55,7 +60,7 @@ pub(crate) fn order(
     work: Option<Work>,
 ) -> Result<Order> {
     let reward = match reward {
-        Some(text) => parse_amount(text).map_err(|error| anyhow!("reward: {error}"))?,
+        Some(text) => parse_amount(text).map_err(|error| Coded::argument(format_args!("reward: {error}")))?,
         None => U256::ZERO,
     };
     let order = Order { nonce: 0, dataset, model, metric, reward, work };

@@ -10,6 +10,8 @@ use dtn_peer::{PeerHome, read_genesis};
 use dtn_primitives::{Address, Genesis};
 use dtn_testbed::Service;
 
+use crate::failure::Coded;
+
 /// A peer that is stopped.
 #[derive(Debug)]
 pub(super) struct Stopped {
@@ -27,8 +29,14 @@ impl Stopped {
         let folder = home.path().display();
         match Service::peer(&home).holder() {
             Holder::Nobody => {}
-            Holder::Process(pid) => bail!("the peer in {folder} runs as process {pid}: stop it first"),
-            Holder::Unseen => bail!("the peer in {folder} runs where it cannot be seen from here: stop it first"),
+            Holder::Process(pid) => {
+                bail!(Coded::runs(format_args!("the peer in {folder} runs as process {pid}: stop it first")))
+            }
+            Holder::Unseen => {
+                bail!(Coded::runs(format_args!(
+                    "the peer in {folder} runs where it cannot be seen from here: stop it first"
+                )))
+            }
         }
         Ok(Self { genesis: read_genesis(&config.genesis)?, address: KeyInfo::at(&config.keystore)?.address, home })
     }

@@ -16,6 +16,7 @@ use dtn_simulator::{
 use serde::de::DeserializeOwned;
 
 use super::runs::Change;
+use crate::failure::Coded;
 
 /// The longest scenario file.
 const MAX_FILE: u64 = 1 << 20;
@@ -169,12 +170,16 @@ impl Setup {
         scenario.beyond_tolerance |= self.beyond_tolerance;
         if let Some(count) = self.byzantine {
             let (n, tolerated) = (scenario.n, scenario.max_faulty());
-            ensure!(n <= dtn_simulator::MAX_NODES, "--nodes {n}: {} at most", dtn_simulator::MAX_NODES);
-            ensure!(count <= n, "--byzantine {count}: there are {n} replicas");
+            let most = dtn_simulator::MAX_NODES;
+            ensure!(n <= most, Coded::argument(format_args!("--nodes {n}: {most} at most")));
+            ensure!(count <= n, Coded::argument(format_args!("--byzantine {count}: there are {n} replicas")));
             let shown = count <= tolerated || self.beyond_tolerance;
             ensure!(
                 shown,
-                "--byzantine {count}: {n} replicas tolerate {tolerated} liars at most (--beyond-tolerance shows what comes of more)"
+                Coded::argument(format_args!(
+                    "--byzantine {count}: {n} replicas tolerate {tolerated} liars at most (--beyond-tolerance shows what comes of \
+                     more)"
+                ))
             );
             scenario.adversaries = (0..count).map(|liar| (liar, self.behaviour.unwrap_or(Kind::Silent))).collect();
         }
@@ -189,8 +194,12 @@ pub(crate) fn read(path: &Path) -> Result<Scenario> {
     let name = path.display();
     let text = files::read_text(path, MAX_FILE)?;
     Scenario::from_toml(&text).map_err(|error| match error {
-        FileError::Impossible { line, impossible } => anyhow!("{name}, line {line}: {impossible}"),
-        FileError::Malformed(error) => anyhow!("{name} is no scenario\n{error}"),
+        FileError::Impossible { line, impossible } => {
+            Coded::not_valid(path, Some(line), format_args!("{name}, line {line}: {impossible}")).into()
+        }
+        FileError::Malformed(error) => {
+            Coded::not_valid(path, None, format_args!("{name} is no scenario\n{error}")).into()
+        }
     })
 }
 

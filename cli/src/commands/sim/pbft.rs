@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::runs::{Runs, play_all};
+use crate::failure::Coded;
 
 /// Have a client's transactions decided.
 #[derive(Debug, Args)]
@@ -26,7 +27,8 @@ pub(crate) struct Simulate {
 pub(crate) fn run(simulate: &Simulate) -> Result<()> {
     play_all(&simulate.runs, &|path, scenario| {
         let name = path.display();
-        ensure!(scenario.mining.is_none(), "{name} has a [mining] part: `dtn-cli sim nakamoto {name}` plays it");
+        let other = format_args!("{name} has a [mining] part: `dtn-cli sim nakamoto {name}` plays it");
+        ensure!(scenario.mining.is_none(), Coded::argument(other));
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use dtn_runs::{Outcome, Picture, comparison, page, play};
 use dtn_simulator::Scenario;
 
 use super::options::{self, Setup};
-use crate::output;
+use crate::{failure::Coded, output};
 
 // What to play, and what to write of it. No doc comment: it would become the command's description.
 #[derive(Debug, Args)]
@@ -44,7 +44,11 @@ pub(crate) fn play_all(simulate: &Runs, change: Change<'_>) -> Result<()> {
     if simulate.print_scenario {
         return scenarios.iter().try_for_each(|(_, scenario)| output::line(scenario.to_toml()));
     }
-    ensure!(simulate.record.is_none() || scenarios.len() == 1, "--record takes one scenario, not {}", scenarios.len());
+    let count = scenarios.len();
+    ensure!(
+        simulate.record.is_none() || count == 1,
+        Coded::argument(format_args!("--record takes one scenario, not {count}"))
+    );
     // What cannot be written is told before anything is played.
     let created = [&simulate.html, &simulate.record].into_iter().flatten();
     for path in created {

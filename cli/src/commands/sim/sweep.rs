@@ -8,7 +8,7 @@ use dtn_bench::threads;
 use dtn_runs::sweep::{self, Network, Summary};
 
 use super::options::{self, Setup};
-use crate::{commands::l1::engine::Engine, output};
+use crate::{commands::l1::engine::Engine, failure::Coded, output};
 
 /// The most runs of a sweep.
 const MAX_SEEDS: u64 = 10_000_000;
@@ -59,11 +59,17 @@ pub(crate) struct Sweep {
     json: bool,
 }
 
+fn check_seeds(seeds: u64) -> Result<()> {
+    let few = format_args!("--seeds {seeds}: give 1 to {MAX_SEEDS}");
+    ensure!((1..=MAX_SEEDS).contains(&seeds), Coded::argument(few));
+    Ok(())
+}
+
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
-    ensure!((1..=MAX_SEEDS).contains(&sweep.seeds), "--seeds {}: give 1 to {MAX_SEEDS}", sweep.seeds);
+    check_seeds(sweep.seeds)?;
     ensure!(
         sweep.parquet.is_none() || cfg!(feature = "parquet"),
-        "this program was built without Parquet: build it with `--features parquet`, or take --csv"
+        Coded::argument("this program was built without Parquet: build it with `--features parquet`, or take --csv")
     );
     let end = sweep.from.checked_add(sweep.seeds).context("--from and --seeds go beyond the last seed")?;
     let bars = output::bars();
