@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
-use dtn_peer::files;
+use dtn_peer::files::{self, FileError};
 use dtn_primitives::{Allotment, SecretKey};
 use dtn_settlement::{
     Account, Chain, Network, Networks,

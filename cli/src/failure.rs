@@ -229,7 +229,7 @@ fn of_values(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
 
 /// The code of a failure that no error of ours tells: a file that cannot be read or written, or is none of its kind.
 fn of_file(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let is_malformed = cause.is::<serde_json::Error>() || cause.is::<csv::Error>() || cause.is::<toml::de::Error>();
+    let is_malformed = cause.is::<serde_json::Error>() || cause.is::<csv::Error>();
     if is_malformed {
         return Some(("not_valid", Value::Null));
     }

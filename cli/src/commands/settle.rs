@@ -87,7 +87,8 @@ async fn status(args: Status, context: &Context) -> Result<()> {
             desk.deployment.network_id
         );
     }
-    let results = client.results(args.from).await.context("no peer answers; `dtn-cli l1 up` starts them")?;
+    let nobody = || Coded::no_answer("no peer answers; `dtn-cli l1 up` starts them");
+    let results = client.results(args.from).await.ok_or_else(nobody)?;
     let payments = Payments::new(desk.chain.clone(), desk.deployment.addresses, CLAIM_PATIENCE);
     let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
 
