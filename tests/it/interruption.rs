@@ -35,7 +35,7 @@ fn what_is_interrupted_fails_as_everything_else_does_and_following_is_done() {
     let scene = Scene::up(4);
     scene.submit(1);
     let busy = ["aow", "iterate", "--start", "1", "--steps", "4294967296", "--json"];
-    for arguments in [&["sim", "sweep", "--seeds", "100000000", "--json"][..], &busy] {
+    for arguments in [&["sim", "sweep", "--seeds", "10000000", "--json"][..], &busy] {
         let child = started(&mut scene.command(arguments));
         wait_until("it catches the signal", || catches(&child));
         let (ended, printed) = interrupted(child);

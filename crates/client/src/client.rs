@@ -48,6 +48,9 @@ const MOMENT: Duration = Duration::from_millis(50);
 /// How long it is looked whether an order that peers refuse is final already.
 const DOUBT: Duration = Duration::from_secs(1);
 
+/// By how much a peer on a machine that is busy may be late with the answer that it has nothing to say.
+const SLOWNESS: Duration = Duration::from_secs(1);
+
 /// How long a final order waits for a quorum to say so.
 const SPREAD: Duration = Duration::from_secs(10);
 
@@ -362,7 +365,7 @@ impl Client {
         let asked = self.peers.iter().map(async |peer| peer.reply(transaction, wait_ms).await);
         let (mut asked, mut answers): (FuturesUnordered<_>, _) = (asked.collect(), 0);
         // A peer that hangs is not waited for longer than one that has nothing to say.
-        let deadline = Instant::now() + wait + PAUSE;
+        let deadline = Instant::now() + wait + SLOWNESS;
         while let Ok(Some(answer)) = timeout_at(deadline, asked.next()).await {
             let Ok(reply) = answer else { continue };
             answers += 1;

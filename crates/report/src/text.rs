@@ -35,7 +35,9 @@ pub fn reason(error: &dyn Error) -> String {
     let mut next = error.source();
     while let Some(cause) = next {
         let why = cause.to_string();
-        if !told.ends_with(&why) {
+        if told.is_empty() {
+            told = why;
+        } else if !told.ends_with(&why) {
             told += &format!(": {why}");
         }
         next = cause.source();

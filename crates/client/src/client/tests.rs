@@ -7,7 +7,10 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU16, AtomicUsize,
+            Ordering::{self, Relaxed},
+        },
     },
 };
 
@@ -40,8 +43,16 @@ struct Peers {
     nodes: Vec<Option<Node>>,
 }
 
+/// A port below those that the system gives to outgoing connections, which would take it before its peer does.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id() as u16).wrapping_mul(64).wrapping_add(offset) % 22_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
