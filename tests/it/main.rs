@@ -18,6 +18,7 @@ mod operation;
 mod operators;
 mod pow;
 mod races;
+mod reference;
 mod rewards;
 mod sim;
 mod survival;
