@@ -20,6 +20,7 @@ mod operation;
 mod operators;
 mod pow;
 mod races;
+mod reference;
 mod rewards;
 mod secrets;
 mod sim;
