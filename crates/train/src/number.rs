@@ -172,15 +172,25 @@ pub(crate) fn divide(dividend: i128, divisor: i128) -> i128 {
 
 /// A number from 0 up in steps of 2⁻¹⁶, which is what hyperparameters are.
 ///
-/// Where people write and read it, it is a decimal number, with as many places as tell it from its neighbours.
+/// Where people write and read it, it is a decimal number, the shortest of those that are nearest to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fraction(pub u32);
 
 impl fmt::Display for Fraction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scaled = (u64::from(self.0) * 100_000 + (1 << 15)) >> 16;
-        let text = format!("{}.{:05}", scaled / 100_000, scaled % 100_000);
-        f.pad(text.trim_end_matches('0').trim_end_matches('.'))
+        let value = i128::from(self.0);
+        let shortest = (0..5).find(|places| {
+            let digits = divide(value * 10i128.pow(*places), 1 << 16);
+            Decimal { digits, places: *places }.fixed(16) == Some(self.0.into())
+        });
+        // Five are always enough: 10⁻⁵ is less than 2⁻¹⁶.
+        let places = shortest.unwrap_or(5);
+        let scale = 10i128.pow(places);
+        let digits = divide(value * scale, 1 << 16);
+        match places {
+            0 => f.pad(&digits.to_string()),
+            _ => f.pad(&format!("{}.{:0width$}", digits / scale, digits % scale, width = places as usize)),
+        }
     }
 }
 
@@ -302,6 +312,8 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
         assert_eq!(Fraction(3277).to_string(), "0.05");
+        assert_eq!(Fraction(58982).to_string(), "0.9");
+        assert_eq!(Fraction(1).to_string(), "0.00002");
         assert_eq!(Fraction(ONE as u32).to_string(), "1");
     }
 

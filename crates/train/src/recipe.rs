@@ -9,7 +9,7 @@ use dtn_primitives::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::{Outline, Task},
+    data::{MAX_CLASSES, MAX_FEATURES, MAX_ROWS, Outline, Task},
     number::{Fraction, ONE},
 };
 
@@ -339,6 +339,11 @@ impl Recipe {
 
     /// What it means for data, if it is valid and within all limits.
     pub fn plan(&self, data: Outline) -> Result<Plan, RecipeError> {
+        range("features", data.features.into(), 1, MAX_FEATURES as u64)?;
+        range("rows", data.rows.into(), 1, MAX_ROWS as u64)?;
+        if let Task::Classes(classes) = data.task {
+            range("classes", classes.into(), 2, MAX_CLASSES as u64)?;
+        }
         self.check_family(data)?;
         self.check_grid()?;
         range("epochs", self.epochs.into(), 1, u32::MAX.into())?;

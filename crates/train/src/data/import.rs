@@ -148,9 +148,8 @@ impl Import {
         let features: Vec<_> = (0..table.columns.len()).filter(|column| *column != label).collect();
         let too_few = || DataError::Count { what: "features", is: features.len(), least: 1, most: MAX_FEATURES };
         let width = u16::try_from(features.len()).ok().filter(|width| *width > 0).ok_or_else(too_few)?;
-        let too_many = DataError::Count { what: "rows", is: table.rows.len(), least: 1, most: MAX_ROWS };
-        if !(1..=MAX_ROWS).contains(&table.rows.len()) {
-            return Err(too_many.into());
+        if table.rows.is_empty() {
+            return Err(rows(0).into());
         }
         let mut clipped = 0;
         let (task, labels, classes) = if self.is_number {
@@ -211,6 +210,11 @@ impl Range {
     const LABELS: Self = Self { bits: 16, least: -(MAX_ACTIVATION as i64), most: MAX_ACTIVATION as i64, is_open: 0 };
 }
 
+/// There are none, or too many.
+fn rows(is: usize) -> DataError {
+    DataError::Count { what: "rows", is, least: 1, most: MAX_ROWS }
+}
+
 /// The fields of a file.
 struct Table {
     columns: Vec<String>,
@@ -234,6 +238,10 @@ impl Table {
                 }
                 table.columns = record.iter().map(|name| name.trim().to_owned()).collect();
             } else if record.len() == table.columns.len() {
+                // Before a file of many short lines takes more memory than all that is allowed.
+                if table.rows.len() == MAX_ROWS {
+                    return Err(rows(MAX_ROWS + 1).into());
+                }
                 table.rows.push((line, record));
             } else {
                 return Err(ImportError::Ragged { line, is: record.len(), expected: table.columns.len() });

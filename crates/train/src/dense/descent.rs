@@ -220,12 +220,8 @@ mod tests {
 
     #[test]
     fn a_change_is_that_of_the_definition() {
-        let point = Point {
-            learning_rate: Fraction(6554),
-            momentum: Fraction(58982),
-            l2: Fraction(66),
-            ..Point::default()
-        };
+        let point =
+            Point { learning_rate: Fraction(6554), momentum: Fraction(58982), l2: Fraction(66), ..Point::default() };
         let (mut weights, mut velocities) = (vec![1 << 24, -5], vec![1 << 32, -7]);
         Change::new(&point, 4).apply(&mut weights, &mut velocities, &[2 << 32, 3]);
         // 0.9 of 1, half of 1, and 0.001 of 1.
