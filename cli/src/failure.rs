@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use dtn_client::ClientError;
 use dtn_peer::{ConfigError, RunError, files::FileError, hold::HoldError};
+use dtn_primitives::codec::CodecError;
 use dtn_settlement::{
     abi::CallError,
     connection::{AnvilError, ConnectError, ReadError},
@@ -15,6 +16,10 @@ use dtn_settlement::{
     sender::{Quote, SendError},
 };
 use dtn_testbed::TestbedError;
+use dtn_train::{
+    Fault, JobError, OtherShape, RecipeError, WireError,
+    data::{DataError, ImportError},
+};
 use serde_json::{Value, json};
 
 use crate::{context::NotDeployed, output};
@@ -135,7 +140,31 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     if cause.downcast_ref::<HoldError>().is_some() {
         return none("runs_already");
     }
-    of_chain(cause)
+    of_training(cause).or_else(|| of_chain(cause))
+}
+
+/// The same for what has to do with training.
+fn of_training(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
+    let none = |code| Some((code, Value::Null));
+    if let Some(fault) = cause.downcast_ref() {
+        return match fault {
+            Fault::Job(_) => none("recipe"),
+            Fault::Segment(segment) | Fault::Checkpoint(segment) => {
+                Some(("other_trace", json!({ "segment": segment })))
+            }
+            Fault::Data { claimed, actual } => Some(("other_data", json!({ "claimed": claimed, "actual": actual }))),
+            Fault::NoSegment { segments, .. } => Some(("no_segment", json!({ "segments": segments }))),
+            _ => none("other_trace"),
+        };
+    }
+    if cause.is::<RecipeError>() || cause.is::<JobError>() {
+        return none("recipe");
+    }
+    if cause.is::<ImportError>() || cause.is::<DataError>() || cause.is::<OtherShape>() {
+        return none("data");
+    }
+    let is_malformed = cause.is::<WireError>() || cause.is::<CodecError>();
+    is_malformed.then_some(("not_valid", Value::Null))
 }
 
 /// The same for what a network answers.

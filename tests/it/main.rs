@@ -21,4 +21,5 @@ mod races;
 mod rewards;
 mod sim;
 mod survival;
+mod train;
 mod wallet;
