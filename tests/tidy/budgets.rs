@@ -43,7 +43,7 @@ const CRATES: [(&str, usize); 17] = [
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 13900),
+    ("cli", 14700),
     ("crates/ledger", 6400),
     ("crates/node", 11600),
     ("crates/settlement", 7700),
