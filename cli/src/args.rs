@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use crate::{
     commands::{
         anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, multisig, network, pow, registry,
-        rewards, settle, signatures, sim, verify_certificate,
+        rewards, settle, signatures, sim, train, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -126,6 +126,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: aow::Command,
     },
+    /// Train models that anyone can check, on this machine
+    Train {
+        #[command(subcommand)]
+        command: train::Command,
+    },
     /// Race for proofs of work, and keep the ledger of the races
     Pow {
         #[command(subcommand)]
@@ -198,6 +203,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Aow { command } => aow::run(command).await,
         Command::Pow { command } => pow::run(command).await,
         Command::Sim { command } => sim::run(command),
+        Command::Train { command } => train::run(&command),
         Command::Completions(completions) => completions::run(&completions),
         Command::L1(family) => with(family.parts(), l1::run).await,
         Command::Keys(family) => with(family.parts(), keys::run).await,

@@ -16,7 +16,7 @@ use dtn_peer::{
     files::{self, FileError},
     hold::HoldError,
 };
-use dtn_primitives::{GenesisError, TransactionError};
+use dtn_primitives::{GenesisError, TransactionError, codec::CodecError};
 use dtn_report::text::reason;
 use dtn_settlement::{
     abi::CallError,
@@ -31,6 +31,10 @@ use dtn_settlement::{
 };
 use dtn_simulator::Impossible;
 use dtn_testbed::TestbedError;
+use dtn_train::{
+    Fault, JobError, OtherShape, RecipeError, WireError,
+    data::{DataError, ImportError},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -205,7 +209,31 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         .or_else(|| of![CallError, PlanError, AnvilError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
-        .or_else(|| of_file(cause))
+        .or_else(|| of_training(cause))
+}
+
+/// The same for what has to do with training.
+fn of_training(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
+    let none = |code| Some((code, Value::Null));
+    if let Some(fault) = cause.downcast_ref() {
+        return match fault {
+            Fault::Job(_) => none("recipe"),
+            Fault::Segment(segment) | Fault::Checkpoint(segment) => {
+                Some(("other_trace", json!({ "segment": segment })))
+            }
+            Fault::Data { claimed, actual } => Some(("other_data", json!({ "claimed": claimed, "actual": actual }))),
+            Fault::NoSegment { segments, .. } => Some(("no_segment", json!({ "segments": segments }))),
+            _ => none("other_trace"),
+        };
+    }
+    if cause.is::<RecipeError>() || cause.is::<JobError>() {
+        return none("recipe");
+    }
+    if cause.is::<ImportError>() || cause.is::<DataError>() || cause.is::<OtherShape>() {
+        return none("data");
+    }
+    let is_malformed = cause.is::<WireError>() || cause.is::<CodecError>();
+    is_malformed.then_some(("not_valid", Value::Null))
 }
 
 /// That of what is wrong with a value, which says no more than its words do.

@@ -4,7 +4,7 @@ use clap::Command;
 
 /// The commands by what they are for.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Work", &["demo", "aow", "pow"]),
+    ("Work", &["demo", "train", "aow", "pow"]),
     ("Agreement", &["l1", "sim"]),
     (
         "Settlement",

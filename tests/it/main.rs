@@ -25,4 +25,5 @@ mod rewards;
 mod secrets;
 mod sim;
 mod survival;
+mod train;
 mod wallet;

@@ -37,12 +37,14 @@ const CRATES: [(&str, usize); 17] = [
     ("crates/settlement", 6000),
     ("crates/simulator", 6000),
     ("crates/testbed", 3500),
+    ("crates/train", 4000),
 ];
 
 /// What is over its budget: a crate, a file, or a file and a function in it, and its lines.
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
+    ("cli", 10000),
     ("crates/ledger", 6400),
     ("crates/node", 11600),
     ("crates/settlement", 7400),

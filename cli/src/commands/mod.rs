@@ -19,4 +19,5 @@ pub(crate) mod rewards;
 pub(crate) mod settle;
 pub(crate) mod signatures;
 pub(crate) mod sim;
+pub(crate) mod train;
 pub(crate) mod verify_certificate;

@@ -1,0 +1,168 @@
+//! `dtn-cli train check`: a training, repeated and compared.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use dtn_primitives::B256;
+use dtn_report::{Table, left, right, units};
+use dtn_train::{Fault, Job, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, Manifest, Run};
+use serde::Serialize;
+
+use super::{
+    data::{DataOptions, read},
+    run::checkpoint,
+};
+use crate::output;
+
+/// Train what a trace is of again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dtn-cli train check model.trace digits
+  dtn-cli train check model.trace digits --model model.dtm
+  dtn-cli train check model.trace digits --segment 3 --segment 17 --checkpoints states
+
+The data and its options have to be those of the training; the root in the trace says whether they are. A segment is trained
+from the state that it begins with: from a checkpoint, or without one by training up to there. Its witness is what only the
+work shows.
+
+Exit code 1 if anything differs, with the first segment that does; of segments that are asked for, with each that does.")]
+pub(crate) struct Check {
+    /// A trace that `train run` has written
+    trace: PathBuf,
+    #[command(flatten)]
+    data: DataOptions,
+    /// Only these segments, from 0
+    #[arg(long, value_name = "NUMBER")]
+    segment: Vec<u32>,
+    /// The folder in which `train run --checkpoints` has kept states
+    #[arg(long, value_name = "FOLDER", requires = "segment")]
+    checkpoints: Option<PathBuf>,
+    /// A model that has to be the one of the trace
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Checked {
+    holds: bool,
+    segments: u32,
+    model_root: B256,
+    trace_root: B256,
+    check_ms: f64,
+    /// Of segments that were asked for.
+    checked: Vec<Segment>,
+}
+
+#[derive(Debug, Serialize)]
+struct Segment {
+    segment: u32,
+    /// What only the work shows, if it holds.
+    witness: Option<B256>,
+    /// What is wrong with it otherwise.
+    fault: Option<String>,
+    check_ms: f64,
+}
+
+pub(super) fn run(check: &Check) -> Result<()> {
+    let bytes = read(&check.trace, MAX_MANIFEST_BYTES)?;
+    let manifest = Manifest::decode(&bytes).with_context(|| format!("{} is no trace", check.trace.display()))?;
+    let training = check.data.parts()?.training;
+    if let Some(file) = &check.model {
+        let model = dtn_train::Model::decode(&read(file, MAX_MODEL_BYTES)?);
+        let root = model.with_context(|| format!("{} is no model", file.display()))?.root();
+        ensure!(root == manifest.model, "{} is model {root}, the trace is of {}", file.display(), manifest.model);
+    }
+    let job = manifest.job(&training)?;
+    let segments = job.plan().segments;
+    let began = Instant::now();
+    let checked = if check.segment.is_empty() {
+        let bar = output::progress(segments.into(), "segments");
+        let model = manifest.check(&training, |progress| {
+            bar.set_position(progress.done.into());
+            ControlFlow::Continue(())
+        });
+        bar.finish_and_clear();
+        model?;
+        Vec::new()
+    } else {
+        let one = |segment: &u32| one(&manifest, &job, *segment, check.checkpoints.as_deref());
+        check.segment.iter().map(one).collect::<Result<Vec<_>>>()?
+    };
+    let checked = Checked {
+        holds: checked.iter().all(|segment| segment.fault.is_none()),
+        segments,
+        model_root: manifest.model,
+        trace_root: manifest.trace_root(),
+        check_ms: milliseconds(began),
+        checked,
+    };
+    if check.json {
+        output::json(&checked)?
+    } else {
+        output::line(checked.table())?
+    }
+    let wrong = checked.checked.iter().filter(|segment| segment.fault.is_some()).count();
+    let asked = checked.checked.len();
+    ensure!(wrong == 0, "{wrong} of {asked} segments do not lead to the states that the trace names");
+    Ok(())
+}
+
+fn one(manifest: &Manifest, job: &Job<'_>, segment: u32, checkpoints: Option<&Path>) -> Result<Segment> {
+    let segments = job.plan().segments;
+    if segment >= segments {
+        return Err(Fault::NoSegment { segment, segments }.into());
+    }
+    let state = match checkpoints {
+        Some(folder) => read(&checkpoint(folder, segment), MAX_CHECKPOINT_BYTES as usize)?,
+        None => {
+            let mut run = Run::start(job);
+            while run.segment() < segment {
+                run.advance();
+            }
+            run.state()
+        }
+    };
+    let began = Instant::now();
+    let witness = manifest.check_segment(job, segment, Some(&state));
+    let check_ms = milliseconds(began);
+    let (witness, fault) = match witness {
+        Ok(witness) => (Some(witness), None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
+    Ok(Segment { segment, witness, fault, check_ms })
+}
+
+fn milliseconds(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
+}
+
+impl Checked {
+    fn table(&self) -> Table {
+        if self.checked.is_empty() {
+            let mut table = Table::new("The trace holds", [left("figure"), left("value")]);
+            table.row(["segments".to_string(), format!("{}, each trained again", units::thousands(self.segments))]);
+            table.row(["took".to_string(), units::duration((self.check_ms * 1e3) as u64)]);
+            table.row(["model root".to_string(), self.model_root.to_string()]);
+            table.row(["trace root".to_string(), self.trace_root.to_string()]);
+            return table;
+        }
+        let columns = [right("segment"), left("holds"), right("took"), left("witness, or what is wrong")];
+        let mut table = Table::new(format!("{} segments", self.segments), columns);
+        for Segment { segment, witness, fault, check_ms } in &self.checked {
+            let holds = if fault.is_none() { "yes" } else { "no" };
+            let said = witness.map_or_else(|| fault.clone().unwrap_or_default(), |witness| witness.to_string());
+            let took = units::duration((check_ms * 1e3) as u64);
+            table.row([segment.to_string(), holds.to_string(), took, said]);
+        }
+        table
+    }
+}

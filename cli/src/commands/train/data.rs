@@ -1,0 +1,162 @@
+//! Which data a command works on: shipped with the program, a CSV file or an encoded data set, and which part of it.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use dtn_peer::files;
+use dtn_primitives::B256;
+use dtn_train::{
+    Dataset, Import, LabelColumn, Scaling,
+    data::{MAX_DATA_BYTES, SHIPPED},
+    shipped,
+};
+
+use crate::output;
+
+/// What data, read how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataOptions {
+    /// digits, breast-cancer, wine, iris or diabetes; or a file: CSV, or what --save-data has written
+    data: String,
+    /// The column of a CSV file that is the label; the last one without
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Labels of a CSV file are numbers, not classes
+    #[arg(long)]
+    number: bool,
+    /// How the features of a CSV file are scaled, each column by itself
+    #[arg(long, value_enum, default_value_t = Scale::Standard)]
+    scale: Scale,
+    /// What is beyond ±8 after scaling becomes that, instead of being refused
+    #[arg(long)]
+    clip: bool,
+    /// How many rows are kept from training: a number, or a part such as 20%
+    #[arg(long, default_value = "20%", value_name = "ROWS")]
+    holdout: HeldOut,
+    /// Which rows those are is drawn from this
+    #[arg(long, default_value_t = B256::ZERO, hide_default_value = true, value_name = "HASH")]
+    split: B256,
+}
+
+/// How columns are scaled.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Scale {
+    /// To a mean of 0 and a standard deviation of 1
+    Standard,
+    /// To 0 up to 1
+    Minmax,
+    /// Not at all
+    None,
+}
+
+/// How many rows are kept from training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldOut {
+    Rows(u32),
+    /// In hundredths.
+    Part(u32),
+}
+
+impl FromStr for HeldOut {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rows = |text: &str| text.parse().map_err(|_| "give a number of rows, or a part such as 20%".to_string());
+        match text.strip_suffix('%') {
+            Some(part) => rows(part).map(Self::Part),
+            None => rows(text).map(Self::Rows),
+        }
+    }
+}
+
+/// The rows to train on, and those to score on.
+pub(super) struct Parts {
+    pub(super) training: Dataset,
+    pub(super) holdout: Dataset,
+}
+
+impl DataOptions {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.data
+    }
+
+    /// All rows.
+    pub(super) fn all(&self) -> Result<Dataset> {
+        if SHIPPED.contains(&self.data.as_str()) {
+            return Ok(shipped(&self.data)?);
+        }
+        let path = PathBuf::from(&self.data);
+        let known = || format!("{}; what is in this program is called {}", path.display(), SHIPPED.join(", "));
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+            let file = File::open(&path).with_context(known)?;
+            return self.import(file).with_context(|| path.display().to_string());
+        }
+        let bytes = files::read(&path, MAX_DATA_BYTES as u64).with_context(known)?;
+        Dataset::decode(&bytes).with_context(|| path.display().to_string())
+    }
+
+    fn import(&self, file: File) -> Result<Dataset> {
+        let import = Import {
+            label: self.label.clone().map_or(LabelColumn::Last, LabelColumn::Named),
+            is_number: self.number,
+            scaling: match self.scale {
+                Scale::Standard => Scaling::Standard,
+                Scale::Minmax => Scaling::MinMax,
+                Scale::None => Scaling::None,
+            },
+            clip: self.clip,
+        };
+        let imported = import.read(file)?;
+        if imported.clipped > 0 {
+            output::warn(format_args!("{} values were beyond their limit, and were clipped", imported.clipped));
+        }
+        Ok(imported.data)
+    }
+
+    /// The two parts of it.
+    pub(super) fn parts(&self) -> Result<Parts> {
+        let data = self.all()?;
+        let rows = data.rows() as u32;
+        let held_out = match self.holdout {
+            HeldOut::Rows(rows) => rows,
+            HeldOut::Part(part) => (u64::from(rows) * u64::from(part) / 100).try_into().unwrap_or(rows),
+        };
+        ensure!(
+            (1..rows).contains(&held_out),
+            "--holdout is {held_out} rows of {rows}: keep at least one, and train on at least one"
+        );
+        let (training, holdout) = data.split(held_out, self.split)?;
+        Ok(Parts { training, holdout })
+    }
+}
+
+/// Reads a file of at most so many bytes.
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
+    files::read(path, most as u64).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Writes a file.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holdout_is_a_number_or_a_part() {
+        assert_eq!("20%".parse(), Ok(HeldOut::Part(20)));
+        assert_eq!("36".parse(), Ok(HeldOut::Rows(36)));
+        for wrong in ["", "%", "0.2", "-1", "20 %"] {
+            assert!(wrong.parse::<HeldOut>().is_err(), "{wrong}");
+        }
+    }
+}
