@@ -19,7 +19,7 @@ const FUNCTION: usize = 70;
 const FILE: usize = 600;
 
 /// Lines of the files in `src`, without those that hold nothing but tests. Every crate has one.
-const CRATES: [(&str, usize); 17] = [
+const CRATES: [(&str, usize); 18] = [
     ("cli", 9000),
     ("crates/aow", 4000),
     ("crates/api", 1000),
