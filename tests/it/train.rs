@@ -92,7 +92,7 @@ fn a_trace_that_was_changed_is_refused_with_the_segment() {
     fs::write(folder.path("forged.dtm"), [&fs::read(folder.path("model.dtm")).unwrap()[..], &[0]].concat()).unwrap();
     assert!(folder.refused("score forged.dtm wine", 1).contains("no model"));
     assert!(folder.refused("check model.trace iris", 1).contains("it is of data"));
-    assert!(folder.refused("score model.dtm iris", 1).contains("13 features"));
+    assert!(folder.refused("score model.dtm iris", 1).contains("13 features and 3 classes, the data has 4"));
 }
 
 #[test]

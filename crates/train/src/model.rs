@@ -99,7 +99,7 @@ fn read_tree(reader: &mut Reader<'_>, depth: u8, inputs: u16) -> Result<Tree, Wi
 
 /// A model and rows do not fit each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the model is for {expected_features} features and {expected:?}, the data has {features} and {task:?}")]
+#[error("the model is for {expected_features} features and {expected}, the data has {features} and {task}")]
 pub struct OtherShape {
     /// The model's features.
     pub expected_features: u16,

@@ -10,22 +10,9 @@ use dtn_train::{Family, Fraction, Grid, Recipe};
 /// A family of models and how it is trained. Of hyperparameters several values make a grid.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
-#[group(id = "family", required = true, multiple = false, args = ["linear", "mlp", "gbdt", "recipe"])]
 pub(super) struct RecipeOptions {
-    /// Softmax regression; of numbers, least squares
-    #[arg(long)]
-    linear: bool,
-    /// A network with so many units in each of one to three hidden layers
-    #[arg(long, value_delimiter = ',', value_name = "UNITS")]
-    mlp: Vec<u16>,
-    /// Boosted trees with so many levels
-    #[arg(long, value_name = "LEVELS")]
-    gbdt: Option<u8>,
-    /// A recipe in TOML
-    #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "epochs", "batch", "segment_steps", "bins", "learning_rate", "momentum", "l2", "sample", "min_weight",
-    ])]
-    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    family: FamilyOptions,
     /// How often each row is seen; of trees, the rounds
     #[arg(long, default_value_t = 40)]
     epochs: u32,
@@ -55,17 +42,38 @@ pub(super) struct RecipeOptions {
     min_weight: Vec<Fraction>,
 }
 
+/// One of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct FamilyOptions {
+    /// Softmax regression; of numbers, least squares
+    #[arg(long)]
+    linear: bool,
+    /// A network with so many units in each of one to three hidden layers
+    #[arg(long, value_delimiter = ',', value_name = "UNITS")]
+    mlp: Vec<u16>,
+    /// Boosted trees with so many levels
+    #[arg(long, value_name = "LEVELS")]
+    gbdt: Option<u8>,
+    /// A recipe in TOML
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "epochs", "batch", "segment_steps", "bins", "learning_rate", "momentum", "l2", "sample", "min_weight",
+    ])]
+    recipe: Option<PathBuf>,
+}
+
 impl RecipeOptions {
     /// What they say, not yet checked.
     pub(super) fn recipe(&self) -> Result<Recipe> {
-        if let Some(file) = &self.recipe {
+        let FamilyOptions { linear, mlp, gbdt, recipe } = &self.family;
+        if let Some(file) = recipe {
             return Ok(files::read_toml(file)?);
         }
-        let are_trees = self.gbdt.is_some();
-        let family = match self.gbdt {
-            Some(depth) => Family::Gbdt { depth, bins: self.bins },
-            None if self.linear => Family::Linear,
-            None => Family::Mlp { hidden: self.mlp.clone() },
+        let are_trees = gbdt.is_some();
+        let family = match gbdt {
+            Some(depth) => Family::Gbdt { depth: *depth, bins: self.bins },
+            None if *linear => Family::Linear,
+            None => Family::Mlp { hidden: mlp.clone() },
         };
         let or = |given: &Vec<Fraction>, default: Option<u32>| match default {
             Some(default) if given.is_empty() => vec![Fraction(default)],

@@ -4,6 +4,8 @@ mod import;
 mod scale;
 mod shipped;
 
+use std::fmt;
+
 use dtn_primitives::{B256, keccak256, merkle};
 
 pub use import::{Import, ImportError, Imported, LabelColumn};
@@ -60,6 +62,15 @@ impl Task {
             0 => Some(Self::Number),
             2..=MAX_CLASSES => Some(Self::Classes(code)),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Classes(classes) => write!(f, "{classes} classes"),
+            Self::Number => f.write_str("a number"),
         }
     }
 }
