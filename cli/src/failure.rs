@@ -8,6 +8,7 @@ use std::{
     process::ExitCode,
 };
 
+use dtn_bench::BenchError;
 use dtn_client::ClientError;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
@@ -251,6 +252,9 @@ fn of_values(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
             LedgerError::Store(error) => ("store", json!({ "reason": error.to_string() })),
             _ => ("store", Value::Null),
         });
+    }
+    if matches!(cause.downcast_ref(), Some(BenchError::Interrupted)) {
+        return Some(("interrupted", Value::Null));
     }
     cause.is::<GenesisError>().then_some(("genesis", Value::Null))
 }

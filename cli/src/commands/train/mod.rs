@@ -12,7 +12,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train a model, and write it with a trace that anybody can check
-    Run(run::Train),
+    Run(Box<run::Train>),
     /// Train what a trace is of again, all of it or some segments, and compare
     Check(check::Check),
     /// Evaluate a model

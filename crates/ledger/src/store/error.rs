@@ -200,7 +200,7 @@ mod tests {
     fn whoever_comes_after_the_one_whose_disk_was_full_is_told_that_it_is_full() {
         let label = Label::new("ledger.redb");
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        let first = label.guard(|| Err::<(), _>(redb::Error::Io(full))).unwrap_err();
+        let first = label.guard(|| Err::<(), _>(redb::Error::Io(full))).expect_err("it is full");
         assert!(matches!(first, StoreError::Full { .. }), "{first}");
         for later in [redb::Error::PreviousIo, redb::Error::DatabaseClosed] {
             assert_eq!(label.guard(|| Err::<(), _>(later)), Err(first.clone()));

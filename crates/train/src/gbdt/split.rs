@@ -109,8 +109,8 @@ impl<'a> Grower<'a> {
         for feature in 0..self.bins.features() {
             let range = self.bins.range(feature);
             let mut left = [0; 2];
-            for bin in range.start..range.end - 1 {
-                let sums = histogram[bin];
+            let bins = range.start..range.end - 1;
+            for (bin, sums) in bins.clone().zip(histogram[bins].iter().copied()) {
                 if sums == [0; 2] {
                     continue; // The same as at the bin before.
                 }
