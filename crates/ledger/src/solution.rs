@@ -3,7 +3,7 @@
 use dtn_pow::{PowError, Puzzle, Target};
 use dtn_primitives::{
     Address, B256, CertificateError, Claim, Domain, FinalizedResult, Kind, MAX_TRANSACTION_BYTES, Order, Payload,
-    Solution, Transaction, U256, ValidatorSet, Work, WorkResult, codec, merkle,
+    Solution, Transaction, U256, ValidatorSet, Work, WorkResult, codec,
 };
 
 /// Why a solution does not show that a result was earned. The distributor refuses the same, by errors of these names.
@@ -145,7 +145,7 @@ pub fn verify_result(
         return Err(ResultError::Mismatch);
     }
     certificate.verify(domain, validators)?;
-    if !merkle::verify(header.results_root, result.leaf(), proof) {
+    if !result.is_under(header.results_root, proof) {
         return Err(ResultError::NotIncluded(result.id));
     }
     if !result.kind.is_known() {

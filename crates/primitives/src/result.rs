@@ -4,10 +4,11 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Header, Kind, merkle};
+use crate::{Certificate, Header, Kind, Round, merkle};
 
 mod abi {
     alloy_sol_types::sol! {
+        struct ResultBefore8 { bytes32 id; address worker; address payee; uint256 amount; bytes32 digest; }
         struct Result { uint32 kind; bytes32 id; address worker; address payee; uint256 amount; bytes32 digest; }
     }
 }
@@ -35,6 +36,28 @@ impl WorkResult {
         let Self { kind, id, worker, payee, amount, digest } = *self;
         let result = abi::Result { kind: kind.number(), id, worker, payee, amount, digest };
         merkle::leaf(&result.abi_encode())
+    }
+
+    /// Its leaf in a block of a network before version 8, when results named no kind: a round was told by its id, and all else
+    /// were races. `None` if there was no such result.
+    fn leaf_before_8(&self) -> Option<B256> {
+        let Self { kind, id, worker, payee, amount, digest } = *self;
+        let told = if Round::of_id(id).is_some() { Kind::ROUND } else { Kind::RACE };
+        let encoded = abi::ResultBefore8 { id, worker, payee, amount, digest }.abi_encode();
+        (kind == told).then(|| merkle::leaf(&encoded))
+    }
+
+    /// Whether a block with this results root has this result, as a proof shows.
+    pub fn is_under(&self, root: B256, proof: &[B256]) -> bool {
+        let shows = |leaf| merkle::verify(root, leaf, proof);
+        shows(self.leaf()) || self.leaf_before_8().is_some_and(shows)
+    }
+
+    /// The leaves of results, if they are all those of a block with this results root, in their order.
+    pub fn leaves_under(root: B256, results: &[WorkResult]) -> Option<Vec<B256>> {
+        let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
+        let before: Option<Vec<_>> = results.iter().map(WorkResult::leaf_before_8).collect();
+        [Some(leaves), before].into_iter().flatten().find(|leaves| merkle::root(leaves) == root)
     }
 
     /// What the shares of one order are paid under: the first one by the order's transaction hash, the others by

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
-use dtn_primitives::{Address, B256, Header, Payload, Round, Rounds, VERSION};
+use dtn_primitives::{Address, B256, Header, Kind, Payload, Round, Rounds, U256, VERSION, WorkResult};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -108,12 +108,34 @@ fn from_6(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     keep_headers(transaction, tip)
 }
 
-/// From 8 on, a result names its kind, which is part of the leaf that a block's header commits to. No contract and no program
-/// of this version believes the results of before, and no peer executes their blocks to what their headers say. So all of
-/// them go; the store as it was proves them to the program and the contracts of its version.
+/// What a store of version 7 had of a result.
+#[derive(Serialize, Deserialize)]
+struct WorkResult7 {
+    id: B256,
+    worker: Address,
+    payee: Address,
+    amount: U256,
+    digest: B256,
+}
+
+/// From 8 on, a result names its kind, which is part of the leaf that a block's header commits to. No peer executes the blocks of
+/// before to what their headers say, so they go. Their results stay, and are proven by the leaves that they had.
 fn from_7(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    let tip = forget(transaction, &["blocks", "transactions", "results", "result-of", "solutions", "journal"])?;
-    transaction.open_table(META)?.remove(MISSING_KEY)?;
+    let tip = forget(transaction, &["blocks", "transactions", "journal"])?;
+    let mut results = transaction.open_table(RESULTS)?;
+    let old = results.iter()?.map(|record| {
+        let (key, value) = record?;
+        let old: Vec<WorkResult7> = unseal(RESULTS, key.value(), value.value())?;
+        Ok((key.value().to_vec(), old))
+    });
+    for (key, old) in old.collect::<Result<Vec<_>, redb::Error>>()? {
+        let named = old.into_iter().map(|WorkResult7 { id, worker, payee, amount, digest }| {
+            let kind = if Round::of_id(id).is_some() { Kind::ROUND } else { Kind::RACE };
+            WorkResult { kind, id, worker, payee, amount, digest }
+        });
+        put(&mut results, RESULTS, &key, &named.collect::<Vec<_>>())?;
+    }
+    drop(results);
     keep_headers(transaction, tip)
 }
 

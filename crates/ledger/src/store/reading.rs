@@ -156,7 +156,8 @@ impl Reading {
         let key = height.to_be_bytes();
         let results: Vec<WorkResult> = self.get(RESULTS, &key)?.unwrap_or_default();
         let mut solutions: BTreeMap<B256, Solution> = self.get(SOLUTIONS, &key)?.unwrap_or_default();
-        let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
+        let others = || self.contradiction("the results of a block are others than its header names");
+        let leaves = WorkResult::leaves_under(header.results_root, &results).ok_or_else(others)?;
         Ok(results.into_iter().enumerate().skip(skip).map(move |(index, result)| {
             let proof = merkle::proof(&leaves, index).unwrap_or_default();
             let solution = solutions.remove(&result.id);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use dtn_ledger::{Ledger, LedgerError, Memory, StoreError, mark_never_voted};
+use dtn_ledger::{Ledger, LedgerError, Memory, ResultError, StoreError, mark_never_voted, verify_result};
 use dtn_primitives::*;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ fn a_store_of_another_version_is_told_from_a_broken_one_whatever_else_it_has() {
 }
 
 #[test]
-fn a_store_of_version_6_goes_on_at_its_height_with_its_accounts_and_open_orders() {
+fn a_store_of_version_6_keeps_what_is_owed_provable() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("ledger.redb");
     let Fixture { genesis, tables } = fixture();
@@ -122,11 +122,23 @@ fn a_store_of_version_6_goes_on_at_its_height_with_its_accounts_and_open_orders(
     assert!(!is_older);
     assert_eq!(ledger.memory(), Ok(Memory::Lost), "what it said is of another version");
     assert_eq!(ledger.tip().height, 6);
-    assert_eq!(ledger.finalized_results(0, 100), Ok(vec![]), "they are none of this version's");
+    let results = ledger.finalized_results(0, 100).unwrap();
+    assert_eq!(results.len(), 2);
+    for result in &results {
+        verify_result(result, ledger.domain(), ledger.validators()).unwrap();
+        assert_eq!(ledger.finalized_result(result.result.id).unwrap().as_ref(), Some(result));
+        // The leaf that it had told its kind by its id, so no other can be claimed of it.
+        for kind in [Kind::ROUND, Kind::BATCH, Kind::of_name("other").unwrap()] {
+            let other = WorkResult { kind, ..result.result.clone() };
+            let other = FinalizedResult { result: other, solution: None, ..result.clone() };
+            let refused = verify_result(&other, ledger.domain(), ledger.validators());
+            assert_eq!(refused, Err(ResultError::NotIncluded(result.result.id)), "{kind}");
+        }
+    }
     assert_eq!(ledger.open_orders().len(), 1);
     assert_eq!((ledger.lowest_block(), ledger.block(6)), (Ok(7), Ok(None)));
     let kept: Vec<_> = (0..9).filter(|height| ledger.header(*height).unwrap().is_some()).collect();
-    assert_eq!(kept, [6], "the tip");
+    assert_eq!(kept, [2, 4, 6], "results and the tip");
     assert_eq!(ledger.store().journal(), Ok(vec![]));
     ledger.checkpoint().unwrap();
 }
