@@ -163,14 +163,17 @@ fn start(index: usize, peer: &PeerHome, answer: &Found, started: &mut Started) -
 }
 
 impl Started {
-    /// Those that have ended since this was asked, with their reasons.
+    /// Those that have ended since this was asked, with their reasons. A peer that somebody else has started in the same moment
+    /// is none of them: that one goes on, and is waited for.
     fn ended(&mut self) -> Result<Vec<(usize, String)>> {
         let mut ended = Vec::new();
         for it in &mut self.0 {
-            ended.extend(it.service.ended(&mut it.child)?.map(|why| (it.child.id(), it.peer, why)));
+            if let Some(why) = it.service.ended(&mut it.child)? {
+                ended.push((it.child.id(), it.peer, (!it.service.runs()).then_some(why)));
+            }
         }
         self.0.retain(|it| ended.iter().all(|(id, ..)| *id != it.child.id()));
-        Ok(ended.into_iter().map(|(_, peer, why)| (peer, why)).collect())
+        Ok(ended.into_iter().filter_map(|(_, peer, why)| Some((peer, why?))).collect())
     }
 
     /// What answers, if it is the peer: where a process was started for it, that process.
