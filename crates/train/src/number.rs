@@ -227,7 +227,7 @@ impl<'de> Deserialize<'de> for Fraction {
 /// Reads a fraction from a text or a number of JSON or TOML: from the shortest decimal that is this number.
 struct Written;
 
-impl de::Visitor<'_> for Written {
+impl<'de> de::Visitor<'de> for Written {
     type Value = Fraction;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,6 +248,12 @@ impl de::Visitor<'_> for Written {
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Fraction, E> {
         self.visit_str(&value.to_string())
+    }
+
+    /// `serde_json` hands a number over as a map of one entry where some crate of the build asks it to keep all digits.
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Fraction, A::Error> {
+        let number = map.next_entry::<String, String>()?;
+        self.visit_str(&number.ok_or_else(|| de::Error::custom("a number such as 0.05 is missing"))?.1)
     }
 }
 
