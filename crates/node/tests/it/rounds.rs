@@ -13,9 +13,16 @@ use crate::common::*;
 /// Enough for a real proof.
 const STEPS: u64 = 6000;
 
+/// So many that peers can be killed while they work.
+const LONG: u64 = 50 * STEPS;
+
 impl Cluster {
     fn round(&self, nonce: u64, quorum: u16, duration_ms: u64) -> Transaction {
-        let round = RoundOrder { nonce, steps: STEPS, quorum, duration_ms, reward: U256::ZERO };
+        self.round_of(STEPS, nonce, quorum, duration_ms)
+    }
+
+    fn round_of(&self, steps: u64, nonce: u64, quorum: u16, duration_ms: u64) -> Transaction {
+        let round = RoundOrder { nonce, steps, quorum, duration_ms, reward: U256::ZERO };
         Transaction::sign(Payload::Round(round), &self.requester, &self.genesis.domain())
     }
 
@@ -157,7 +164,7 @@ async fn a_completion_whose_proof_nobody_gives_is_voted_for_by_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_is_finished_by_peers_that_were_killed_in_the_middle_of_it() {
     let mut cluster = Cluster::start(4).await;
-    cluster.open(0, cluster.round(0, 4, 60_000)).await;
+    cluster.open(0, cluster.round_of(LONG, 0, 4, 60_000)).await;
     until("an open round", || async { cluster.client(1).rounds().await.unwrap().open }).await;
     for peer in [1, 2] {
         cluster.stop(peer).await;
