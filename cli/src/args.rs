@@ -80,7 +80,7 @@ pub(crate) enum Command {
     L1(Family<l1::Command>),
     /// Make, list and import encrypted keys
     Keys(Family<keys::Command>),
-    /// Compile the contracts into the artifacts that this program embeds
+    /// Compile the contracts into the artifacts that programs embed
     Compile(OnChain<compile::Compile>),
     /// Deploy the contracts, or find them
     Deploy(OnChain<deploy::Deploy>),

@@ -10,6 +10,7 @@ use std::{
 
 use dtn_bench::BenchError;
 use dtn_client::ClientError;
+use dtn_config::OutOfRange;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{
@@ -26,7 +27,7 @@ use dtn_settlement::{
     deploy::{DeployError, PlanError},
     evidence::ReportError,
     multisig::MultisigError,
-    networks::{NetworksError, OutOfRange},
+    networks::NetworksError,
     sender::{Quote, SendError},
     shown,
 };
@@ -74,6 +75,15 @@ impl Coded {
     /// Something is where a new file is to be.
     pub(crate) fn occupied(file: &Path, what: impl Display) -> Self {
         Self { code: "occupied", data: json!({ "path": file }), what: format!("{} {what}", file.display()) }
+    }
+
+    /// What compiles the contracts is not beside this program.
+    pub(crate) fn no_driver(driver: &Path) -> Self {
+        let what = format!(
+            "{} is not there: `cargo build --release --locked --workspace --bin dtn-compile` in the repository makes it",
+            driver.display()
+        );
+        Self { code: "no_compiler", data: json!({ "path": driver }), what }
     }
 
     /// No peer answers.

@@ -1,43 +1,46 @@
-//! `dtn-cli compile`: the contracts' artifacts.
+//! `dtn-cli compile`: the contracts' artifacts. What drives the compiler is a program of its own beside this one,
+//! `dtn-compile`, so that only those build it who change contracts.
 
-use std::path::Path;
+use std::process::{Command, Output};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
-use dtn_settlement::compile::{self, ARTIFACTS_DIR};
-use serde_json::json;
+use serde_json::Value;
 
-use crate::{context::Context, output};
+use crate::{context::Context, failure::Coded, output};
+
+/// Its name, beside this program.
+const DRIVER: &str = "dtn-compile";
 
 #[derive(Debug, Args)]
 pub(crate) struct Compile {
-    /// Write nothing, and fail if the artifacts or this program differ from what the compiler gives
+    /// Write nothing, and fail if the artifacts or what programs embed differ from what the compiler gives
     #[arg(long)]
     check: bool,
 }
 
 pub(crate) async fn run(args: Compile, context: &Context) -> Result<()> {
-    let root = compile::find_project(Path::new("."))?;
-    let project = root.clone();
-    let artifacts = tokio::task::spawn_blocking(move || compile::compile(&project)).await??;
-    let stale = compile::embedded_drift(&artifacts);
-    let changed = match args.check {
-        true => compile::drifted(&root, &artifacts),
-        false => compile::write(&root, &artifacts)?,
-    };
-    if args.check && !changed.is_empty() {
-        bail!("{ARTIFACTS_DIR} differs from the sources in {}; run `dtn-cli compile`", changed.join(", "));
+    let driver = std::env::current_exe()?.with_file_name(DRIVER);
+    if !driver.is_file() {
+        return Err(Coded::no_driver(&driver).into());
     }
-    if args.check && !stale.is_empty() {
-        bail!("this program embeds other versions of {}; build it again", stale.join(", "));
+    let mut command = Command::new(driver);
+    command.args(args.check.then_some("--check"));
+    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || command.output()).await??;
+    if !status.success() {
+        let said = String::from_utf8_lossy(&stderr);
+        return Err(anyhow!("{}", said.trim().trim_start_matches("Error: ")));
     }
+    let document: Value = serde_json::from_slice(&stdout)?;
     if context.json {
-        return output::json(&json!({ "contracts": artifacts.keys().collect::<Vec<_>>(), "changed": changed }));
+        return output::json(&document);
     }
-    match changed.is_empty() {
-        true => output::line(format!("{} artifacts are up to date", artifacts.len())),
-        false => {
-            output::line(format!("Wrote {} to {ARTIFACTS_DIR}; build dtn-cli again to use it", changed.join(", ")))
+    let names = |key: &str| document[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+    match (names("changed"), names("contracts").len()) {
+        (changed, count) if changed.is_empty() => output::line(format_args!("{count} artifacts are up to date")),
+        (changed, _) => {
+            let changed = changed.join(", ");
+            output::line(format_args!("Wrote {changed} to contracts/artifacts; build dtn-cli again to use it"))
         }
     }
 }

@@ -7,22 +7,13 @@ use std::{
     num::NonZeroUsize,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
+use dtn_config::{Layers, Mistake, OutOfRange};
+pub use dtn_config::Setting;
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
-use dtn_settlement::{
-    contracts::ContractAddresses,
-    networks::{Network, OutOfRange},
-    shown,
-};
-use figment::{
-    Figment,
-    error::Kind,
-    providers::{Env, Format, Toml},
-    value::Value,
-};
+use dtn_settlement::{contracts::ContractAddresses, networks::Network, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -177,15 +168,12 @@ impl PeerHome {
             return Err(ConfigError::NoPeer { folder: self.0.clone(), file });
         }
         let text = files::read_text(&file, files::MOST)?;
-        let mut figment =
-            Figment::from(Toml::string(without_mark(&text))).merge(Env::prefixed(NODE_VARIABLES).split("__"));
-        for Setting { key, value } in settings {
-            figment = figment.merge((key, value));
-        }
-        let mut config: PeerConfig = figment.extract().map_err(|error| not_valid(error, &file, settings))?;
+        let layers = Layers::default().file(&file, without_mark(&text))?;
+        let layers = layers.variables(NODE_VARIABLES, &[]).settings(settings);
+        let mut config: PeerConfig = layers.extract()?;
         let unfit = config.unfit().into_iter().map(|(key, why)| {
             let key: Vec<_> = key.split('.').map(str::to_string).collect();
-            format!("{} is not valid: {why}", whose(&key, &file, settings))
+            format!("{} is not valid: {why}", layers.who(&key))
         });
         let unfit: Vec<_> = unfit.collect();
         if !unfit.is_empty() {
@@ -243,32 +231,9 @@ pub fn read_genesis(file: &Path) -> Result<Genesis, ConfigError> {
     Ok(genesis)
 }
 
-/// What is wrong with a configuration, and who said it: the file, a variable or a setting.
-fn not_valid(error: figment::Error, file: &Path, settings: &[Setting]) -> ConfigError {
-    let what = |error: figment::Error| {
-        let mut key = error.path.clone();
-        if let Kind::UnknownField(name, _) = &error.kind
-            && key.last() != Some(name)
-        {
-            key.push(name.clone());
-        }
-        format!("{} is not valid: {}", whose(&key, file, settings), shown::text(&error.kind.to_string()))
-    };
-    ConfigError::NotValid(error.into_iter().map(what).collect())
-}
-
-/// Who says what a key is.
-fn whose(key: &[String], file: &Path, settings: &[Setting]) -> String {
-    let variable = format!("{NODE_VARIABLES}{}", key.join("__").to_ascii_uppercase());
-    let key = key.join(".");
-    if settings.iter().any(|setting| setting.key.eq_ignore_ascii_case(&key)) {
-        format!("--set {key}")
-    } else if std::env::var_os(&variable).is_some() {
-        format!("the variable {variable}")
-    } else if key.is_empty() {
-        file.display().to_string()
-    } else {
-        format!("{key} in {}", file.display())
+impl From<Mistake> for ConfigError {
+    fn from(mistake: Mistake) -> Self {
+        Self::NotValid(vec![shown::text(&mistake.to_string())])
     }
 }
 
@@ -310,26 +275,6 @@ fn listens_anywhere(address: &Multiaddr) -> bool {
     let text = address.to_string();
     let mut parts = text.split('/');
     parts.any(|part| matches!(part, "tcp" | "udp")) && parts.next() == Some("0")
-}
-
-/// A key of `node.toml` and its value for this run, as `KEY=VALUE`.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    key: String,
-    value: Value,
-}
-
-impl FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE, as log.level=debug")?;
-        // Keys are lower case in the file; only addresses under `peers` could be written otherwise.
-        Ok(Self {
-            key: key.trim().to_ascii_lowercase(),
-            value: Value::from_str(value.trim()).unwrap_or_else(|never| match never {}),
-        })
-    }
 }
 
 /// One spelling for each folder that exists, however it was named.

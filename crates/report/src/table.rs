@@ -1,8 +1,9 @@
 //! A table with a title and notes: thin over `comfy-table`.
 
-use std::fmt;
+use std::{fmt, io};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, presets};
+use rustix::termios::tcgetwinsize;
 
 use crate::{page::escape, text};
 
@@ -51,6 +52,12 @@ impl Table {
         table
             .load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()))
             .set_content_arrangement(ContentArrangement::Dynamic);
+        // There is none where the output is no terminal.
+        if let Ok(terminal) = tcgetwinsize(io::stdout())
+            && terminal.ws_col > 0
+        {
+            table.set_width(terminal.ws_col);
+        }
         table.set_header(columns.iter().map(|column| column.heading.as_str()));
         for (column, made) in columns.iter().zip(table.column_iter_mut()) {
             made.set_cell_alignment(match column.align {

@@ -9,7 +9,6 @@ pub mod amount;
 pub mod aow;
 pub mod bls_keys;
 pub mod codes;
-pub mod compile;
 pub mod connection;
 pub mod contracts;
 pub mod deploy;

@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, fs, io, ops::RangeInclusive, path::Path, time::Duration};
 
-use figment::{
-    Figment,
-    providers::{Env, Format, Serialized, Toml},
-};
+use dtn_config::{Layers, Mistake, OutOfRange};
 use serde::{Deserialize, Serialize};
 
 use crate::{amount::deserialize_wei, endpoints::Endpoints, shown};
 
 /// The file that is read from the current directory when no other is named.
 pub const CONFIG_FILE: &str = "dtn.toml";
+
+/// What every variable begins with that overrides a key of the file: `DTN_NETWORKS__TESTNET__RPC`.
+const VARIABLES: &str = "DTN_";
 
 /// The chain id of a development chain.
 pub const LOCAL_CHAIN_ID: u64 = 31337;
@@ -158,28 +158,6 @@ const CONFIRMATIONS: RangeInclusive<u64> = 0..=10_000;
 /// The chain ids that there are.
 const CHAIN_IDS: RangeInclusive<u64> = 1..=u64::MAX;
 
-/// A number of a configuration that is none of those that make sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value} is not in {least}..={most}")]
-pub struct OutOfRange {
-    /// Its key.
-    pub key: &'static str,
-    /// The number.
-    pub value: u64,
-    /// The least that is allowed.
-    pub least: u64,
-    /// The most that is.
-    pub most: u64,
-}
-
-impl OutOfRange {
-    /// Fails if a number is out of range.
-    pub fn check(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), Self> {
-        let (least, most) = range.into_inner();
-        if (least..=most).contains(&value) { Ok(()) } else { Err(Self { key, value, least, most }) }
-    }
-}
-
 /// Why the configuration was not used.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworksError {
@@ -217,8 +195,10 @@ pub enum NetworksError {
     },
 }
 
-fn invalid(error: figment::Error) -> NetworksError {
-    NetworksError::Invalid(shown::text(&error.to_string()))
+impl From<Mistake> for NetworksError {
+    fn from(mistake: Mistake) -> Self {
+        Self::Invalid(shown::text(&mistake.to_string()))
+    }
 }
 
 /// All networks that are known by name.
@@ -263,13 +243,13 @@ impl Networks {
         if file.is_some() && !is_there {
             return Err(NetworksError::NoFile(shown()));
         }
-        let variables = Env::prefixed("DTN_").filter(|key| key.as_str().to_ascii_lowercase().starts_with("networks__"));
-        let mut figment = Figment::from(Serialized::defaults(File { networks: Self::built_in().0 }));
+        let mut layers = Layers::built_in(&File { networks: Self::built_in().0 })
+            .expect("what is built in is tables, texts and numbers");
         if is_there {
-            fs::File::open(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
-            figment = figment.merge(Toml::file_exact(path));
+            let text = fs::read_to_string(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
+            layers = layers.file(path, &text)?;
         }
-        let file: File = figment.merge(variables.split("__")).extract().map_err(invalid)?;
+        let file: File = layers.variables(VARIABLES, &["networks"]).extract()?;
         let named = file.networks.into_iter().map(|(name, network)| (name.clone(), Network { name, ..network }));
         let networks = Self(named.collect());
         for network in networks.iter() {

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use dtn_client::ClientError;
+use dtn_config::OutOfRange;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
@@ -11,7 +12,6 @@ use dtn_settlement::{
     SendError,
     connection::ConnectError,
     deploy::{DeployError, PlanError},
-    networks::OutOfRange,
 };
 use serde_json::{Value, json};
 

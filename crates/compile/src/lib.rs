@@ -1,4 +1,4 @@
-//! Compiling the contracts into the artifacts that this crate embeds, with the settings of `foundry.toml`.
+//! Compiling the contracts into the artifacts that `dtn-settlement` embeds, with the settings of `foundry.toml`.
 
 use std::{
     collections::BTreeMap,
@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use figment::{
-    Figment,
-    providers::{Format, Toml},
-};
+use dtn_settlement::contracts::ARTIFACTS;
 use foundry_compilers::{
     ProjectBuilder, ProjectPathsConfig,
     artifacts::{
@@ -19,8 +16,6 @@ use foundry_compilers::{
     solc::{Solc, SolcCompiler, SolcSettings},
 };
 use serde::Deserialize;
-
-use crate::contracts::ARTIFACTS;
 
 /// Where the artifacts are, from the repository's root.
 pub const ARTIFACTS_DIR: &str = "contracts/artifacts";
@@ -58,7 +53,18 @@ pub enum CompileError {
     },
 }
 
-/// The settings in `foundry.toml` that change what the compiler produces.
+/// What of `foundry.toml` is read.
+#[derive(Debug, Deserialize)]
+struct Foundry {
+    profile: Profiles,
+}
+
+#[derive(Debug, Deserialize)]
+struct Profiles {
+    default: Profile,
+}
+
+/// The settings that change what the compiler produces.
 #[derive(Debug, Deserialize)]
 struct Profile {
     src: PathBuf,
@@ -87,8 +93,10 @@ fn settings_error(file: &Path) -> impl Fn(String) -> CompileError + '_ {
 
 fn read_profile(root: &Path) -> Result<Profile, CompileError> {
     let file = root.join("foundry.toml");
-    let figment = Figment::from(Toml::file_exact(&file));
-    figment.extract_inner("profile.default").map_err(|error| settings_error(&file)(error.to_string()))
+    let invalid = settings_error(&file);
+    let text = fs::read_to_string(&file).map_err(|error| invalid(error.to_string()))?;
+    let settings: Foundry = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+    Ok(settings.profile.default)
 }
 
 fn read_remappings(root: &Path) -> Result<Vec<Remapping>, CompileError> {
