@@ -35,7 +35,8 @@ pub(crate) async fn run(args: Compile, context: &Context) -> Result<()> {
     if context.json {
         return output::json(&document);
     }
-    let names = |key: &str| document[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+    let names =
+        |key: &str| document[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
     match (names("changed"), names("contracts").len()) {
         (changed, count) if changed.is_empty() => output::line(format_args!("{count} artifacts are up to date")),
         (changed, _) => {

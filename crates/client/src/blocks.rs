@@ -67,9 +67,9 @@ impl Blocks {
         &self.client.genesis
     }
 
-    /// Its validators.
+    /// Who validates now.
     pub fn validators(&self) -> &ValidatorSet {
-        &self.client.validators
+        self.client.validators()
     }
 
     /// The height of the highest block that is known to be final.

@@ -13,7 +13,8 @@ use std::{
 
 use dtn_api::{ApiClient, CertifiedHeader, RefusalKind};
 use dtn_primitives::{
-    Answer, B256, Domain, Genesis, Order, Payload, Question, Reply, Round, SecretKey, Transaction, ValidatorSet,
+    Answer, B256, Domain, Epochs, Genesis, Membership, Order, Payload, Question, Reply, Round, SecretKey, Transaction,
+    ValidatorSet,
 };
 use futures::{
     StreamExt, TryStreamExt,
@@ -76,8 +77,8 @@ pub struct Client {
     pub genesis: Genesis,
     /// What is signed for it.
     pub domain: Domain,
-    /// Its validators.
-    pub validators: ValidatorSet,
+    /// Who validates, epoch by epoch.
+    pub membership: Membership,
     /// Connections to its peers.
     pub peers: Vec<HttpClient>,
 }
@@ -123,7 +124,7 @@ impl Client {
     /// A client of a network whose peers answer at these addresses.
     pub fn new(genesis: Genesis, peers: impl IntoIterator<Item = SocketAddr>) -> Result<Self, ClientError> {
         let peers = peers.into_iter().map(connect).collect::<Result<_, _>>()?;
-        Ok(Self { domain: genesis.domain(), validators: genesis.validator_set()?, genesis, peers })
+        Ok(Self { domain: genesis.domain(), membership: genesis.membership()?, genesis, peers })
     }
 
     /// Numbers and signs orders, after those of the account that are final already.
@@ -136,14 +137,19 @@ impl Client {
         Ok(orders.into_iter().zip(next..).map(sign).collect())
     }
 
+    /// Who validates now.
+    pub fn validators(&self) -> &ValidatorSet {
+        self.membership.now()
+    }
+
     /// What final blocks of this network have to agree with.
     pub fn verifier(&self) -> Verifier<'_> {
-        Verifier { domain: &self.domain, validators: &self.validators }
+        Verifier { domain: &self.domain, membership: &self.membership }
     }
 
     /// How many peers must say the same to be believed: one of them is correct.
     fn convincing(&self) -> usize {
-        self.validators.max_faulty() + 1
+        self.validators().max_faulty() + 1
     }
 
     /// The answers of peers, until `enough` have come and a moment more. A peer that hangs costs that moment.
@@ -171,7 +177,7 @@ impl Client {
     where
         F: Future<Output = Option<u64>>,
     {
-        let answers = self.gather(self.validators.quorum(), ask).await;
+        let answers = self.gather(self.validators().quorum(), ask).await;
         self.reached(answers.iter().copied()).ok_or_else(|| self.too_few(answers.len()))
     }
 
@@ -193,7 +199,7 @@ impl Client {
     /// Asks all peers a read-only question until a quorum signs the same answer (OSDI '99, §5.1). Where they differ,
     /// because some are behind, those are asked anew for an answer from the height that a correct one has reached.
     pub async fn read(&self, question: Question) -> Result<Read, ClientError> {
-        let (quorum, (for_quorum, for_accord)) = (self.validators.quorum(), READ_PATIENCE);
+        let (quorum, (for_quorum, for_accord)) = (self.validators().quorum(), READ_PATIENCE);
         let (began, mut at_least) = (Instant::now(), None);
         loop {
             let mut asked: FuturesUnordered<_> = self.peers.iter().map(|peer| peer.read(question, at_least)).collect();
@@ -203,7 +209,7 @@ impl Client {
                 let Ok(Some(answer)) = timeout(patience, asked.next()).await else { break };
                 let Ok(signed) = answer else { continue };
                 let is_known = heights.contains_key(&signed.validator.0);
-                if is_known || signed.verify(&question, &self.domain, &self.validators).is_err() {
+                if is_known || signed.verify(&question, &self.domain, &self.membership).is_err() {
                     continue;
                 }
                 heights.insert(signed.validator.0, signed.height);
@@ -235,7 +241,7 @@ impl Client {
 
     /// A round as f + 1 peers know it; none while they differ, or if they have none.
     pub async fn round(&self, number: u64) -> Result<Option<Round>, ClientError> {
-        let answers = self.gather(self.validators.quorum(), async |peer| peer.round(number).await.ok()).await;
+        let answers = self.gather(self.validators().quorum(), async |peer| peer.round(number).await.ok()).await;
         if answers.len() < self.convincing() {
             return Err(self.too_few(answers.len()));
         }
@@ -292,7 +298,7 @@ impl Client {
             let most = replies.most();
             if let Some(accepted) = most.clone().filter(|most| most.replies >= self.convincing()) {
                 let since = *is_final.get_or_insert_with(Instant::now);
-                let by_quorum = accepted.replies >= self.validators.quorum();
+                let by_quorum = accepted.replies >= self.validators().quorum();
                 if by_quorum || since.elapsed() > SPREAD {
                     return Ok(Accepted { by_quorum, ..accepted });
                 }
@@ -348,7 +354,7 @@ impl Client {
     async fn submit_to_all(&self, transaction: &Transaction, hash: B256) -> Vec<Refusal> {
         let submit = async |peer| Some(submit_to(peer, transaction, hash).await);
         let mut refusals = Vec::new();
-        for outcome in self.gather(self.validators.quorum(), submit).await {
+        for outcome in self.gather(self.validators().quorum(), submit).await {
             match outcome {
                 Outcome::Taken => return Vec::new(),
                 Outcome::Refused(refusal) => refusals.push(refusal),
@@ -370,7 +376,8 @@ impl Client {
             let Ok(reply) = answer else { continue };
             answers += 1;
             let Some(reply) = reply.filter(|reply| reply.transaction == transaction) else { continue };
-            if reply.verify(&self.domain, &self.validators).is_ok() && replies.add(&reply) >= self.validators.quorum() {
+            if reply.verify(&self.domain, &self.membership).is_ok() && replies.add(&reply) >= self.validators().quorum()
+            {
                 break;
             }
         }
@@ -384,7 +391,7 @@ impl Client {
         let (mut answers, mut bad) = (0, None);
         // Once a quorum has nothing, the others have a moment left.
         while let Ok(Some(answer)) =
-            timeout(if answers < self.validators.quorum() { REQUEST_TIMEOUT } else { MOMENT }, asked.next()).await
+            timeout(if answers < self.validators().quorum() { REQUEST_TIMEOUT } else { MOMENT }, asked.next()).await
         {
             let Some(answer) = answer else { continue };
             answers += 1;

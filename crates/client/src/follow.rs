@@ -153,7 +153,7 @@ mod tests {
     use std::{cell::RefCell, collections::VecDeque};
 
     use dtn_primitives::{
-        Address, B256, Block, Certificate, Domain, Genesis, Header, SecretKey, Signature, ValidatorIndex, ValidatorSet,
+        Address, B256, Block, Certificate, Domain, Genesis, Header, Membership, SecretKey, Signature, ValidatorIndex,
         Vote, VoteKind,
     };
 
@@ -161,7 +161,7 @@ mod tests {
 
     struct Network {
         domain: Domain,
-        validators: ValidatorSet,
+        membership: Membership,
         keys: Vec<SecretKey>,
         genesis: Genesis,
     }
@@ -181,7 +181,7 @@ mod tests {
                 engine: dtn_primitives::Engine::Pbft,
                 kinds: Vec::new(),
             };
-            Self { domain: genesis.domain(), validators: genesis.validator_set().unwrap(), keys, genesis }
+            Self { domain: genesis.domain(), membership: genesis.membership().unwrap(), keys, genesis }
         }
 
         /// A final block that so many validators signed.
@@ -222,7 +222,7 @@ mod tests {
                 News::Outage => Err(()),
                 News::Back => unreachable!("the outage is the end"),
             };
-            let verifier = Verifier { domain: &self.domain, validators: &self.validators };
+            let verifier = Verifier { domain: &self.domain, membership: &self.membership };
             let follower = Follower { verifier, peers, next: from, pause: Duration::ZERO };
             assert!(matches!(follower.run_at(subscribe, tell).await, Err(FollowError::Told(()))));
             shown
@@ -276,7 +276,7 @@ mod tests {
             told.push(matches!(news, News::Outage));
             Ok::<_, ()>(())
         };
-        let verifier = Verifier { domain: &network.domain, validators: &network.validators };
+        let verifier = Verifier { domain: &network.domain, membership: &network.membership };
         let peers = vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
         let follower = Follower { verifier, peers, next: 5, pause: Duration::ZERO };
         assert!(matches!(follower.run_at(subscribe, tell).await, Err(FollowError::Gone(5))));

@@ -28,7 +28,7 @@ impl Client {
                                 tracing::warn!(height, "a peer shows a result that was not asked for");
                                 continue 'peers;
                             }
-                            if let Err(error) = verify_result(result, &self.domain, &self.validators) {
+                            if let Err(error) = verify_result(result, &self.domain, &self.membership) {
                                 tracing::warn!(height, %error, "a peer shows a result that does not hold");
                                 continue 'peers;
                             }

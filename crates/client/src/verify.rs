@@ -1,14 +1,14 @@
 //! What a light client checks: that a quorum of the genesis's validators signed what it is shown.
 
-use dtn_primitives::{B256, Certificate, CertificateError, Domain, Header, ValidatorSet};
+use dtn_primitives::{B256, Certificate, CertificateError, Domain, Header, Membership};
 
 /// What a final block has to agree with.
 #[derive(Debug, Clone, Copy)]
 pub struct Verifier<'a> {
     /// The network.
     pub domain: &'a Domain,
-    /// Its validators.
-    pub validators: &'a ValidatorSet,
+    /// Who validates, epoch by epoch.
+    pub membership: &'a Membership,
 }
 
 /// Why a block is not believed.
@@ -47,7 +47,7 @@ impl Verifier<'_> {
         if certificate.height != height || certificate.block_hash != header.hash() {
             return Err(VerifyError::OtherBlock(height));
         }
-        let verified = certificate.verify(self.domain, self.validators);
+        let verified = certificate.verify(self.domain, self.membership);
         verified.map_err(|source| VerifyError::Certificate { height, source })
     }
 

@@ -89,7 +89,11 @@ impl Layers {
     /// With the environment variables of a prefix on top, as far as the key that one stands for begins as given.
     #[must_use]
     pub fn variables(self, prefix: &str, under: &[&str]) -> Self {
-        self.variables_of(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))), prefix, under)
+        self.variables_of(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+            prefix,
+            under,
+        )
     }
 
     fn variables_of(mut self, all: impl Iterator<Item = (String, String)>, prefix: &str, under: &[&str]) -> Self {

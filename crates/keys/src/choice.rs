@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use alloy_primitives::Address;
-use dtn_primitives::has_private_key;
+
+use crate::secrets::has_private_key;
 
 /// A key, as `--from` names it on a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

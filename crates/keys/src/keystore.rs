@@ -8,13 +8,16 @@ use std::{
 
 use alloy_primitives::{Address, hex};
 use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
-use dtn_primitives::{SecretKey, has_private_key, without_private_keys};
+use dtn_primitives::SecretKey;
 use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::password::{Password, read};
+use crate::{
+    password::{Password, read},
+    secrets::{has_private_key, without_private_keys},
+};
 
 /// More memory than this for one password check is refused: 1 GiB.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;

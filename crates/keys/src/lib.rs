@@ -9,8 +9,10 @@ mod choice;
 mod dev;
 mod keystore;
 mod password;
+mod secrets;
 
 pub use choice::KeyChoice;
 pub use dev::{DEV_KEYS, dev_key};
 pub use keystore::{KeyInfo, Keystore, KeystoreError, parse_secret_key};
 pub use password::Password;
+pub use secrets::{has_private_key, without_private_keys};

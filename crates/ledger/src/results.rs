@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use dtn_primitives::{
-    B256, Certificate, CertificateError, Domain, Header, Kind, Solution, Transaction, ValidatorSet, WorkResult,
+    B256, Certificate, CertificateError, Domain, Epochs, Header, Kind, Membership, Solution, Transaction, WorkResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,10 +48,10 @@ pub enum ImportError {
 
 impl BlockResults {
     /// Checks everything: they are all results of a block that a quorum finalized, and what shows each is there.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), ImportError> {
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), ImportError> {
         let Self { header, certificate, results, solutions } = self;
         let belongs = (header.network_id, header.chain_id, header.epoch)
-            == (domain.network_id, domain.chain_id, validators.epoch())
+            == (domain.network_id, domain.chain_id, certificate.epoch)
             && (certificate.height, certificate.block_hash) == (header.height, header.hash());
         if !belongs {
             return Err(ImportError::Mismatch);
@@ -72,7 +72,7 @@ impl BlockResults {
         if let Some((id, _)) = unused.pop_first() {
             return Err(ImportError::Solution(*id));
         }
-        Ok(certificate.verify(domain, validators)?)
+        Ok(certificate.verify(domain, epochs)?)
     }
 }
 
@@ -81,12 +81,12 @@ impl BlockResults {
 pub struct Importer {
     store: Store,
     domain: Domain,
-    validators: ValidatorSet,
+    membership: Membership,
 }
 
 impl Importer {
-    pub(crate) fn new(store: Store, domain: Domain, validators: ValidatorSet) -> Self {
-        Self { store, domain, validators }
+    pub(crate) fn new(store: Store, domain: Domain, membership: Membership) -> Self {
+        Self { store, domain, membership }
     }
 
     /// The first and the last height of the blocks whose results may be missing.
@@ -103,7 +103,7 @@ impl Importer {
     /// changed. Gives how many blocks were news.
     pub fn import(&self, blocks: &[BlockResults]) -> Result<usize, ImportError> {
         for block in blocks {
-            block.verify(&self.domain, &self.validators)?;
+            block.verify(&self.domain, &self.membership)?;
         }
         let Some((first, last)) = self.missing()? else { return Ok(0) };
         let mut news = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dtn_pow::PowError;
-use dtn_primitives::{Address, B256, Domain, Genesis, Kind, TransactionError, ValidatorSet};
+use dtn_primitives::{Address, B256, Domain, Epochs, Genesis, Kind, Membership, TransactionError, ValidatorSet};
 
 use crate::{Kinds, WorkError, accounts::MAX_ACCOUNTS};
 
@@ -152,21 +152,26 @@ pub(crate) enum Standing {
 pub(crate) struct Rules {
     pub(crate) domain: Domain,
     pub(crate) requesters: BTreeSet<Address>,
-    pub(crate) validators: ValidatorSet,
+    pub(crate) membership: Membership,
     /// The custom kinds of work that the genesis names.
     pub(crate) kinds: Kinds,
     pub(crate) max_accounts: usize,
 }
 
 impl Rules {
-    pub(crate) fn new(genesis: &Genesis, validators: ValidatorSet, kinds: Kinds) -> Self {
+    pub(crate) fn new(genesis: &Genesis, membership: Membership, kinds: Kinds) -> Self {
         let requesters = genesis.requesters.iter().copied().collect();
-        Self { domain: genesis.domain(), requesters, validators, kinds, max_accounts: MAX_ACCOUNTS }
+        Self { domain: genesis.domain(), requesters, membership, kinds, max_accounts: MAX_ACCOUNTS }
+    }
+
+    /// Who validates now.
+    pub(crate) fn validators(&self) -> &ValidatorSet {
+        self.membership.now()
     }
 
     /// What an account is.
     pub(crate) fn standing(&self, account: Address) -> Standing {
-        match self.validators.index_of(account) {
+        match self.validators().index_of(account) {
             _ if self.requesters.contains(&account) => Standing::Requester,
             Some(_) => Standing::Validator,
             None => Standing::Stranger,

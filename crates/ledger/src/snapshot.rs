@@ -2,7 +2,7 @@
 //! a range of the state's buckets, and every peer cuts a state in the same way, so the parts may come from any of them.
 
 use dtn_primitives::{
-    B256, Bytes, Certificate, CertificateError, CheckpointCertificate, Domain, Header, ValidatorSet, codec,
+    B256, Bytes, Certificate, CertificateError, CheckpointCertificate, Domain, Epochs, Header, codec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -103,13 +103,13 @@ impl Chunk {
 
 impl Manifest {
     /// Checks everything that needs no part: a downloader does this first.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), SnapshotError> {
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), SnapshotError> {
         if !self.chunks.len().is_power_of_two() || self.chunks.len() > MAX_CHUNKS {
             return Err(SnapshotError::ChunkCount(self.chunks.len()));
         }
         let (header, tip) = (&self.header, self.tip());
         let belongs = (header.network_id, header.chain_id, header.epoch)
-            == (domain.network_id, domain.chain_id, validators.epoch())
+            == (domain.network_id, domain.chain_id, self.certificate.epoch)
             && (tip.height, tip.hash) == (self.certificate.height, self.certificate.block_hash)
             && tip.height == self.checkpoint.height;
         if !belongs {
@@ -120,8 +120,8 @@ impl Manifest {
         if have != need {
             return Err(SnapshotError::Root { have, need });
         }
-        self.checkpoint.verify(domain, validators).map_err(SnapshotError::Checkpoint)?;
-        self.certificate.verify(domain, validators).map_err(SnapshotError::Certificate)
+        self.checkpoint.verify(domain, epochs).map_err(SnapshotError::Checkpoint)?;
+        self.certificate.verify(domain, epochs).map_err(SnapshotError::Certificate)
     }
 
     /// The block that led to the state.

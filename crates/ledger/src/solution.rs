@@ -2,8 +2,8 @@
 
 use dtn_pow::{PowError, Puzzle, Target};
 use dtn_primitives::{
-    Address, B256, CertificateError, Claim, Domain, FinalizedResult, Kind, MAX_TRANSACTION_BYTES, Order, Payload,
-    Solution, Transaction, U256, ValidatorSet, Work, WorkResult, codec,
+    Address, B256, CertificateError, Claim, Domain, Epochs, FinalizedResult, Kind, MAX_TRANSACTION_BYTES, Order,
+    Payload, Solution, Transaction, U256, Work, WorkResult, codec,
 };
 
 /// Why a solution does not show that a result was earned. The distributor refuses the same, by errors of these names.
@@ -132,19 +132,15 @@ pub fn check_solution(result: &WorkResult, solution: &Solution, domain: &Domain)
 }
 
 /// Checks all that a peer shows for a result: the block's certificate, that the block has the result, and its solution.
-pub fn verify_result(
-    finalized: &FinalizedResult,
-    domain: &Domain,
-    validators: &ValidatorSet,
-) -> Result<(), ResultError> {
+pub fn verify_result(finalized: &FinalizedResult, domain: &Domain, epochs: &impl Epochs) -> Result<(), ResultError> {
     let FinalizedResult { header, certificate, result, proof, solution } = finalized;
     let belongs = (header.network_id, header.chain_id, header.epoch)
-        == (domain.network_id, domain.chain_id, validators.epoch())
+        == (domain.network_id, domain.chain_id, certificate.epoch)
         && (certificate.height, certificate.block_hash) == (header.height, header.hash());
     if !belongs {
         return Err(ResultError::Mismatch);
     }
-    certificate.verify(domain, validators)?;
+    certificate.verify(domain, epochs)?;
     if !result.is_under(header.results_root, proof) {
         return Err(ResultError::NotIncluded(result.id));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dtn_ledger::{Store, StoreError};
-use dtn_primitives::{Domain, Evidence, EvidenceError, ValidatorIndex, ValidatorSet, VoteKind};
+use dtn_primitives::{Domain, Evidence, EvidenceError, Membership, ValidatorIndex, VoteKind};
 
 /// Why evidence was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,16 +21,16 @@ pub(crate) enum EvidenceRefusal {
 #[derive(Debug)]
 pub(crate) struct EvidencePool {
     domain: Domain,
-    validators: ValidatorSet,
+    membership: Membership,
     store: Store,
     known: BTreeMap<(ValidatorIndex, VoteKind), Evidence>,
 }
 
 impl EvidencePool {
     /// Takes up what the store has.
-    pub(crate) fn open(store: Store, domain: Domain, validators: ValidatorSet) -> Result<Self, StoreError> {
+    pub(crate) fn open(store: Store, domain: Domain, membership: Membership) -> Result<Self, StoreError> {
         let known = store.evidence()?.into_iter().map(|evidence| (slot(&evidence), evidence)).collect();
-        Ok(Self { domain, validators, store, known })
+        Ok(Self { domain, membership, store, known })
     }
 
     /// Verifies and stores evidence. Whether it was news; it is durable when this returns.
@@ -40,7 +40,7 @@ impl EvidencePool {
         if known == Some(evidence) {
             return Ok(false);
         }
-        evidence.verify(&self.domain, &self.validators)?;
+        evidence.verify(&self.domain, &self.membership)?;
         if known.is_some() {
             return Ok(false);
         }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn pool(ledger: &Ledger) -> EvidencePool {
-        EvidencePool::open(ledger.store().clone(), *ledger.domain(), ledger.validators().clone()).unwrap()
+        EvidencePool::open(ledger.store().clone(), *ledger.domain(), ledger.membership().clone()).unwrap()
     }
 
     fn evidence(validator: u16, kind: VoteKind, height: u64) -> Evidence {

@@ -5,7 +5,7 @@ use dtn_api::SubmitOutcome;
 use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
 
-use crate::{api::outcome, lines::LineRefusal};
+use crate::{api::outcome, work::line::LineRefusal};
 
 /// A question, run between two steps.
 pub(crate) type Query = Box<dyn FnOnce(&mut dyn Host) + Send>;

@@ -19,15 +19,12 @@ mod handshakes;
 mod host;
 mod identity;
 mod inbox;
-mod lines;
 mod link;
 mod metrics;
-mod miner;
 mod monitoring;
 mod network;
 mod node;
 mod observer;
-mod prover;
 mod queue;
 mod reader;
 mod serve;
@@ -35,12 +32,12 @@ mod sync;
 mod transport;
 mod waiters;
 mod wire;
+mod work;
 
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-pub use lines::LinesConfig;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
-pub use prover::ROUND_SECURITY;
+pub use work::{line::port::LinesConfig, round::prover::ROUND_SECURITY};
 
 /// The version of this program, as peers tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

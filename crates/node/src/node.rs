@@ -27,13 +27,13 @@ use crate::{
     feed::Feed,
     host::{Host, Query},
     inbox::inbox,
-    lines::{LinePort, LineRefusal, LinesConfig},
     metrics::{Metrics, Watched, WatchedQueue},
     network::{Network, NetworkConfig},
     observer::Observer,
     reader::Reader,
     serve::Archive,
     wire::Hello,
+    work::line::port::{LinePort, LineRefusal, LinesConfig},
 };
 
 /// Messages that may wait between the core and the network.

@@ -50,8 +50,8 @@ impl Observer {
         (feed, board): (Feed, Board),
     ) -> Result<Self, NodeError> {
         metrics.height.set(ledger.tip().height as i64);
-        let (store, domain, validators) = (ledger.store().clone(), *ledger.domain(), ledger.validators().clone());
-        let evidence = EvidencePool::open(store, domain, validators)?;
+        let (store, domain, membership) = (ledger.store().clone(), *ledger.domain(), ledger.membership().clone());
+        let evidence = EvidencePool::open(store, domain, membership)?;
         Ok(Self {
             address,
             ledger,

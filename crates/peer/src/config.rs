@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dtn_config::{Layers, Mistake, OutOfRange};
 pub use dtn_config::Setting;
+use dtn_config::{Layers, Mistake, OutOfRange};
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network, shown};

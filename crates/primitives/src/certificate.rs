@@ -6,7 +6,7 @@
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, EcdsaCertificate, KeyError, Signature, ValidatorIndex, ValidatorSet, Vote, VoteKind};
+use crate::{Domain, EcdsaCertificate, Epochs, KeyError, Signature, ValidatorIndex, ValidatorSet, Vote, VoteKind};
 
 /// A quorum of commit votes for one block in one view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,9 +102,9 @@ impl Certificate {
     }
 
     /// Succeeds only if a quorum of distinct validators signed exactly this, as the registry contract checks it.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), CertificateError> {
         let digest = Vote::digest(domain, VoteKind::Commit, (self.epoch, self.view, self.height), self.block_hash);
-        verify_quorum(self.epoch, &self.signatures, digest, validators)
+        verify_quorum(self.epoch, &self.signatures, digest, epochs)
     }
 
     /// The signatures as the registry takes them.
@@ -142,9 +142,9 @@ impl CheckpointCertificate {
     }
 
     /// Succeeds only if a quorum of distinct validators signed exactly this.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), CertificateError> {
         let digest = Vote::digest(domain, VoteKind::Checkpoint, (self.epoch, 0, self.height), self.state_root);
-        verify_quorum(self.epoch, &self.signatures, digest, validators)
+        verify_quorum(self.epoch, &self.signatures, digest, epochs)
     }
 }
 
@@ -152,11 +152,10 @@ fn verify_quorum(
     epoch: u64,
     signatures: &[(ValidatorIndex, Signature)],
     digest: B256,
-    validators: &ValidatorSet,
+    epochs: &impl Epochs,
 ) -> Result<(), CertificateError> {
-    if epoch != validators.epoch() {
-        return Err(CertificateError::WrongEpoch { have: epoch, need: validators.epoch() });
-    }
+    let unknown = || CertificateError::WrongEpoch { have: epoch, need: epochs.now().epoch() };
+    let validators = epochs.of_epoch(epoch).ok_or_else(unknown)?;
     require_quorum(signatures.len(), validators)?;
     require_ascending(signatures.iter().map(|(validator, _)| *validator))?;
     for (index, signature) in signatures {

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, ValidatorIndex, ValidatorSet, Vote, VoteKind};
+use crate::{Domain, Epochs, KeyError, ValidatorIndex, Vote, VoteKind};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -86,7 +86,7 @@ impl Evidence {
     }
 
     /// Succeeds only if the validator signed both votes, in this set and domain, and they contradict each other.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), EvidenceError> {
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), EvidenceError> {
         let slot = |vote: &Vote| (vote.kind, vote.epoch, vote.view, vote.height, vote.validator);
         if slot(&self.first) != slot(&self.second) {
             return Err(EvidenceError::DifferentSlots);
@@ -96,7 +96,7 @@ impl Evidence {
         }
         for vote in [&self.first, &self.second] {
             let hash = vote.block_hash;
-            vote.verify(domain, validators).map_err(|error| EvidenceError::Signature { hash, error })?;
+            vote.verify(domain, epochs).map_err(|error| EvidenceError::Signature { hash, error })?;
         }
         Ok(())
     }

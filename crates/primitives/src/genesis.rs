@@ -7,7 +7,7 @@ use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Domain, Engine, Kind, KindError, Mining, PublicKey, ValidatorSet,
+    Domain, Engine, Kind, KindError, Membership, Mining, PublicKey, ValidatorSet,
     engine::{EngineFile, KNOWN},
 };
 
@@ -245,6 +245,11 @@ impl Genesis {
         }
         let set = ValidatorSet::new(0, self.validators.iter().copied());
         if set.len() == count { Ok(set) } else { Err(GenesisError::DuplicateValidator) }
+    }
+
+    /// Checks the genesis and gives who validates, epoch by epoch.
+    pub fn membership(&self) -> Result<Membership, GenesisError> {
+        Ok(Membership::new(self.validator_set()?))
     }
 
     /// `keccak256(abi.encode(genesis))`, without a version where the genesis names none, with validators and requesters in

@@ -22,12 +22,12 @@ mod genesis;
 mod items;
 mod key;
 mod kind;
+mod membership;
 pub mod memo;
 pub mod merkle;
 mod read;
 mod result;
 mod round;
-mod secrets;
 mod settlement;
 pub mod signatures;
 mod transaction;
@@ -48,13 +48,13 @@ pub use genesis::{Genesis, GenesisError, GenesisFile, MAX_VALIDATORS, MIN_VALIDA
 pub use items::Items;
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use kind::{Kind, KindError, MAX_KIND_NAME_BYTES};
+pub use membership::{Epochs, Membership};
 pub use read::{Answer, Question, SignedAnswer};
 pub use result::{FinalizedResult, Solution, WorkResult};
 pub use round::{
     Closing, Completed, Completion, MAX_PROOF_BYTES, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, Round,
     RoundOrder, Rounds, elect,
 };
-pub use secrets::{has_private_key, without_private_keys};
 #[cfg(feature = "bls")]
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet, codec};
+use crate::{Domain, Epochs, KeyError, SecretKey, Signature, ValidatorIndex, codec};
 
 mod typed {
     alloy_sol_types::sol! {
@@ -87,8 +87,8 @@ impl SignedAnswer {
     }
 
     /// Succeeds only if the validator that it names signed it as an answer to this question.
-    pub fn verify(&self, question: &Question, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
-        let validator = validators.signer(validators.epoch(), self.validator)?;
+    pub fn verify(&self, question: &Question, domain: &Domain, epochs: &impl Epochs) -> Result<(), KeyError> {
+        let validator = epochs.signer(epochs.now().epoch(), self.validator)?;
         self.signature.verify(Self::digest(domain, question, &self.answer, self.height), validator.address)
     }
 }
@@ -98,6 +98,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::ValidatorSet;
 
     #[test]
     fn an_answer_is_to_one_question_by_one_validator_in_one_network() {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyError, PublicKey};
+use crate::PublicKey;
 
 /// The largest number of Byzantine validators that `n` tolerate: ⌊(n − 1) / 3⌋.
 pub const fn max_faulty(n: usize) -> usize {
@@ -112,12 +112,6 @@ impl ValidatorSet {
     /// The validator at an index, if there is one.
     pub fn get(&self, index: ValidatorIndex) -> Option<&Validator> {
         self.validators.get(index.as_usize())
-    }
-
-    /// The validator whose signature a message of `epoch` claims to carry.
-    pub(crate) fn signer(&self, epoch: u64, index: ValidatorIndex) -> Result<&Validator, KeyError> {
-        let found = self.get(index).filter(|_| epoch == self.epoch);
-        found.ok_or(KeyError::UnknownValidator { index: index.0, epoch })
     }
 
     /// The index of an address, if it belongs to a validator.

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, KeyError, SecretKey, Signature, ValidatorIndex, ValidatorSet, memo};
+use crate::{Domain, Epochs, KeyError, SecretKey, Signature, ValidatorIndex, memo};
 
 /// The typed structs of EIP-712, named and ordered as in `docs/reference/formats.md`.
 mod typed {
@@ -97,8 +97,8 @@ impl Vote {
     }
 
     /// Succeeds only if the vote is signed by the validator that it names, in this set and domain.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
-        let validator = validators.signer(self.epoch, self.validator)?;
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), KeyError> {
+        let validator = epochs.signer(self.epoch, self.validator)?;
         if self.kind == VoteKind::Checkpoint && self.view != 0 {
             return Err(KeyError::MalformedSignature);
         }
@@ -169,8 +169,8 @@ impl Reply {
     }
 
     /// Succeeds only if the reply is signed by the validator that it names.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), KeyError> {
-        let validator = validators.signer(validators.epoch(), self.validator)?;
+    pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), KeyError> {
+        let validator = epochs.signer(epochs.now().epoch(), self.validator)?;
         let digest = Self::digest(domain, self.transaction, self.height, self.block_hash);
         self.signature.verify(digest, validator.address)
     }

@@ -246,7 +246,8 @@ impl Networks {
         let mut layers = Layers::built_in(&File { networks: Self::built_in().0 })
             .expect("what is built in is tables, texts and numbers");
         if is_there {
-            let text = fs::read_to_string(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
+            let text =
+                fs::read_to_string(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
             layers = layers.file(path, &text)?;
         }
         let file: File = layers.variables(VARIABLES, &["networks"]).extract()?;

@@ -1,6 +1,6 @@
 //! How the address of a chain's node is shown: user, password, path and query of a URL may be what opens it.
 
-use dtn_primitives::without_private_keys;
+use dtn_keys::without_private_keys;
 use reqwest::Url;
 
 /// A URL with its scheme, host and port alone. `/…` stands for what is left out. What is no URL is cut alike.

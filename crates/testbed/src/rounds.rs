@@ -142,5 +142,5 @@ pub fn completion_entry(completed: Completed) -> CompletionEntry {
 /// The peers as tables name them.
 pub fn names(client: &Client) -> Vec<(Address, String)> {
     let name = |address: Address, index| (address, format!("{index} {}", units::short(address)));
-    client.validators.iter().map(|(index, validator)| name(validator.address, index)).collect()
+    client.validators().iter().map(|(index, validator)| name(validator.address, index)).collect()
 }

@@ -74,7 +74,7 @@ pub(crate) struct ListRounds {
 pub(crate) async fn open(round: OpenRound) -> Result<()> {
     let home = Home::new(&round.home);
     let client = dtn_testbed::client(&home)?;
-    let quorum = round.quorum.unwrap_or(client.validators.quorum() as u16);
+    let quorum = round.quorum.unwrap_or(client.validators().quorum() as u16);
     let asked = round.asked.of(quorum, round.reward);
     let opened_at = rounds::open(&client, &home, &asked).await?;
     let (_, entry) = rounds::end(&client, opened_at, &asked, &output::bars()).await?;
@@ -103,7 +103,7 @@ pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
             units::thousands(round.number),
             units::thousands(round.height),
             units::thousands(round.steps),
-            format!("{} of {}", round.completed.len(), client.validators.len()),
+            format!("{} of {}", round.completed.len(), client.validators().len()),
             closing.map_or_else(|| "open".into(), |closing| units::thousands(closing.height)),
             closing.map_or_else(|| units::NONE.into(), |closing| closing.missing.len().to_string()),
             closing.map_or_else(|| units::NONE.into(), |closing| units::short(closing.beacon)),

@@ -72,16 +72,16 @@ pub(crate) async fn run(command: Command, home: &Home, context: &Context) -> Res
 
 /// What the peers show and holds against the genesis, each contradiction once, by validator. One honest peer is enough.
 async fn gather(client: &Client) -> Result<Vec<Entry>> {
-    let answers = client.gather(client.validators.quorum(), async |peer| peer.evidence().await.ok()).await;
+    let answers = client.gather(client.validators().quorum(), async |peer| peer.evidence().await.ok()).await;
     let silence = "no peer answers; is the network up (`dtn-cli l1 status`)?";
     ensure!(!answers.is_empty(), Coded::no_answer(silence));
     let mut entries = BTreeMap::new();
     for evidence in answers.into_iter().flatten() {
-        if let Err(error) = evidence.verify(&client.domain, &client.validators) {
+        if let Err(error) = evidence.verify(&client.domain, &client.membership) {
             output::warn(format_args!("a peer shows evidence that does not hold: {error}"));
             continue;
         }
-        if let Some(validator) = client.validators.get(evidence.validator()) {
+        if let Some(validator) = client.validators().get(evidence.validator()) {
             let (id, address) = (evidence.id(), validator.address);
             entries.insert((evidence.validator(), evidence.kind(), id), Entry { id, address, evidence });
         }

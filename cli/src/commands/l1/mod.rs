@@ -468,12 +468,13 @@ fn certificate_table(client: &Client, certified: &dtn_api::CertifiedHeader) -> S
         certificate.epoch,
         certificate.view,
         certificate.signatures.len(),
-        client.validators.len(),
-        client.validators.quorum(),
+        client.validators().len(),
+        client.validators().quorum(),
     );
     let mut table = Table::new(title, [right("validator"), left("address"), left("signature")]);
     for (index, signature) in &certificate.signatures {
-        let address = client.validators.get(*index).map(|validator| validator.address.to_string()).unwrap_or_default();
+        let address =
+            client.validators().get(*index).map(|validator| validator.address.to_string()).unwrap_or_default();
         table.row([index.to_string(), address, units::short(alloy_primitives::hex::encode_prefixed(signature.0))]);
     }
     table.to_string()

@@ -10,7 +10,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::atomic::Ordering::Relaxed,
 pub use document::{Crash, Latency, Parameters, PeerUse, Report, Run};
 use dtn_api::{ApiClient, Status};
 use dtn_client::{Follower, Verifier};
-use dtn_primitives::{Domain, Genesis, ValidatorSet};
+use dtn_primitives::{Domain, Genesis, Membership};
 use dtn_report::{Progress, Tell};
 use dtn_testbed::{Home, Service, Transport};
 use nix::unistd::Pid;
@@ -113,7 +113,7 @@ struct Network {
     home: Home,
     genesis: Genesis,
     domain: Domain,
-    validators: ValidatorSet,
+    membership: Membership,
     peers: Vec<SocketAddr>,
     pids: Vec<Pid>,
     view_timeout: Duration,
@@ -168,7 +168,7 @@ async fn start(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Network> {
     Ok(Network {
         home: home.clone(),
         domain: genesis.domain(),
-        validators: genesis.validator_set()?,
+        membership: genesis.membership()?,
         peers: home.client()?.peers,
         pids: folders.iter().map(process).collect::<Result<_>>()?,
         view_timeout: Duration::from_millis(folders[0].config(&[])?.view_timeout_ms),
@@ -208,7 +208,7 @@ async fn load(
     let mut peers = network.peers.clone();
     peers.rotate_left(followed);
     let follower = Follower {
-        verifier: Verifier { domain: &network.domain, validators: &network.validators },
+        verifier: Verifier { domain: &network.domain, membership: &network.membership },
         peers,
         next: statuses[followed].height + 1,
         pause: PAUSE,

@@ -149,8 +149,8 @@ impl Peers {
         let peer = |address| {
             HttpClientBuilder::default().request_timeout(10 * LONG).build(format!("http://{address}")).unwrap()
         };
-        let (domain, validators) = (self.genesis.domain(), self.genesis.validator_set().unwrap());
-        Client { genesis: self.genesis.clone(), domain, validators, peers: peers.into_iter().map(peer).collect() }
+        let (domain, membership) = (self.genesis.domain(), self.genesis.membership().unwrap());
+        Client { genesis: self.genesis.clone(), domain, membership, peers: peers.into_iter().map(peer).collect() }
     }
 
     fn order(&self, nonce: u64) -> Transaction {

@@ -6,8 +6,8 @@ pub mod seed;
 pub use check::{CheckError, LineError, check};
 use dtn_pow::{PowError, Puzzle};
 use dtn_primitives::{
-    Address, B256, Bytes, Claim, Domain, Genesis, GenesisError, Payload, Signature, Transaction, TransactionError,
-    ValidatorIndex, ValidatorSet, keccak256,
+    Address, B256, Bytes, Claim, Domain, Epochs, Genesis, GenesisError, Membership, Payload, Signature, Transaction,
+    TransactionError, ValidatorIndex, ValidatorSet, keccak256,
 };
 use futures::{StreamExt, pin_mut};
 use serde::{Deserialize, Serialize};
@@ -246,7 +246,7 @@ impl Entry {
 pub struct Writer {
     genesis: Genesis,
     races: Races,
-    validators: ValidatorSet,
+    membership: Membership,
     /// The end of what was written.
     pub head: Head,
 }
@@ -254,8 +254,8 @@ pub struct Writer {
 impl Writer {
     /// The ledger of a network before its first block.
     pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
-        let validators = genesis.validator_set()?;
-        Ok(Self { genesis, races: Races::default(), validators, head: Head::default() })
+        let membership = genesis.membership()?;
+        Ok(Self { genesis, races: Races::default(), membership, head: Head::default() })
     }
 
     /// The entries of the races that the next block closes.
@@ -264,7 +264,7 @@ impl Writer {
         for race in self.races.next(block)? {
             let won = race.winner()?;
             // Whoever shows the work may claim, so the winner may be nobody of the genesis.
-            let index = self.validators.index_of(won.worker).map(|index| index.as_usize());
+            let index = self.membership.now().index_of(won.worker).map(|index| index.as_usize());
             let node = winner_name(won.worker, index);
             entries.push(self.head.enter(&race, won, &self.genesis, node));
         }

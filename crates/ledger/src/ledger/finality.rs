@@ -24,7 +24,7 @@ impl Ledger {
             let (have, height, need) = (certificate.block_hash, certificate.height, hash);
             return Err(LedgerError::CertificateMismatch { have, height, need });
         }
-        certificate.verify(&self.rules.domain, &self.validators)?;
+        certificate.verify(&self.rules.domain, &self.rules.membership)?;
         let remembered = self.speculative.front().is_some_and(|known| known.hash == hash);
         let checked = if remembered { None } else { Some(self.check(block, hash, 0, None)?) };
         let Some(checked) = checked.as_ref().or_else(|| self.speculative.front()) else {
@@ -85,7 +85,7 @@ impl Ledger {
         if checkpoint.height > self.tip.height || checkpoint.height <= before {
             return Ok(());
         }
-        checkpoint.verify(&self.rules.domain, &self.validators)?;
+        checkpoint.verify(&self.rules.domain, &self.rules.membership)?;
         let (height, need) = (checkpoint.height, checkpoint.state_root);
         let have = self.store.state_root(height)?;
         if let Some(have) = have.filter(|have| *have != need) {
@@ -118,7 +118,7 @@ impl Ledger {
         if have <= tip {
             return Err(SnapshotError::NotAhead { have, tip }.into());
         }
-        manifest.verify(&self.rules.domain, &self.validators)?;
+        manifest.verify(&self.rules.domain, &self.rules.membership)?;
         let state = manifest.assemble(chunks)?;
         self.store.install(manifest, chunks, &state)?;
         self.tip = manifest.tip();
@@ -138,6 +138,6 @@ impl Ledger {
 
     /// What takes over the results of blocks that this peer has skipped, beside whoever owns the ledger.
     pub fn importer(&self) -> Importer {
-        Importer::new(self.store.clone(), *self.domain(), self.validators.clone())
+        Importer::new(self.store.clone(), *self.domain(), self.rules.membership.clone())
     }
 }

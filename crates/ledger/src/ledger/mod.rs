@@ -10,7 +10,8 @@ mod waiting;
 use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use dtn_primitives::{
-    Address, B256, Block, CertificateError, CheckpointCertificate, Domain, Genesis, GenesisError, ValidatorSet,
+    Address, B256, Block, CertificateError, CheckpointCertificate, Domain, Genesis, GenesisError, Membership,
+    ValidatorSet,
 };
 
 use crate::{
@@ -118,7 +119,6 @@ impl From<Genesis> for Rulebook {
 #[derive(Debug)]
 pub struct Ledger {
     genesis: Genesis,
-    validators: ValidatorSet,
     rules: Rules,
     store: Store,
     state: State,
@@ -196,9 +196,9 @@ impl Ledger {
         Rulebook { genesis, kinds }: Rulebook,
         open: impl FnOnce(B256) -> Result<Store, StoreError>,
     ) -> Result<Self, LedgerError> {
-        let validators = genesis.validator_set()?;
+        let membership = genesis.membership()?;
         let kinds = kinds.of(&genesis).map_err(LedgerError::MissingKind)?;
-        let rules = Rules::new(&genesis, validators.clone(), kinds);
+        let rules = Rules::new(&genesis, membership, kinds);
         let store = open(rules.domain.network_id)?;
         let Loaded { mut state, tip, stable } = store.load()?;
         if tip.is_none() {
@@ -214,7 +214,6 @@ impl Ledger {
         }
         Ok(Self {
             genesis,
-            validators,
             rules,
             store,
             state,
@@ -247,9 +246,14 @@ impl Ledger {
         &self.genesis
     }
 
-    /// The validators that sign certificates.
+    /// Who validates, epoch by epoch.
+    pub fn membership(&self) -> &Membership {
+        &self.rules.membership
+    }
+
+    /// The validators that sign certificates now.
     pub fn validators(&self) -> &ValidatorSet {
-        &self.validators
+        self.rules.validators()
     }
 
     /// The domain in which the network signs.

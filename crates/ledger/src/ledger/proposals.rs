@@ -120,7 +120,7 @@ impl Ledger {
         let header = Header {
             network_id: self.rules.domain.network_id,
             chain_id: self.genesis.chain_id,
-            epoch: self.validators.epoch(),
+            epoch: self.validators().epoch(),
             height,
             timestamp,
             proposer,
@@ -152,7 +152,7 @@ impl Ledger {
     ///
     /// An error that [is for now](BlockError::is_for_now) may be none later.
     pub fn check_proposal(&mut self, block: Arc<Block>, arrived_ms: u64, fresh: bool) -> Result<(), BlockError> {
-        check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
+        check_network(&block.header, &self.genesis, self.validators(), self.rules.domain.network_id)?;
         let parent = block.header.parent_hash;
         let depth = self.depth_above(parent).ok_or(BlockError::UnknownParent(parent))?;
         let limit = self.max_speculative();
@@ -175,9 +175,9 @@ impl Ledger {
         depth: usize,
         voting: Option<Voting>,
     ) -> Result<CheckedBlock, BlockError> {
-        check_network(&block.header, &self.genesis, &self.validators, self.rules.domain.network_id)?;
+        check_network(&block.header, &self.genesis, self.validators(), self.rules.domain.network_id)?;
         let parent = self.parent_at(depth).ok_or(BlockError::UnknownParent(block.header.parent_hash))?;
-        check_header(&block.header, &parent, &self.validators)?;
+        check_header(&block.header, &parent, self.validators())?;
         if let Some(now_ms) = voting.and_then(|voting| voting.now_ms) {
             let clock = (now_ms, self.mempool.now_ms().max(now_ms));
             check_time(&block.header, &parent, clock, self.genesis.engine.mining().is_some())?;
@@ -223,7 +223,7 @@ impl Ledger {
             let judgement = Judgement { arrived_ms, now_ms, lenient_ms, room };
             fairness::check(&block, &mut execution, &self.mempool, &transaction_hashes, judgement).inspect_err(
                 |_| {
-                    self.leniency.looked_unfair(proposer, now_ms, self.validators.max_faulty());
+                    self.leniency.looked_unfair(proposer, now_ms, self.rules.validators().max_faulty());
                 },
             )?;
         }

@@ -48,7 +48,7 @@ impl Copies {
 impl Rules {
     /// Whether the sender may take in a line.
     pub(crate) fn allow_line(&self, sender: Address) -> Result<(), Refusal> {
-        self.validators.index_of(sender).map(|_| ()).ok_or(Refusal::NotValidator(sender))
+        self.validators().index_of(sender).map(|_| ()).ok_or(Refusal::NotValidator(sender))
     }
 }
 

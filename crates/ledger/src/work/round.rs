@@ -11,7 +11,7 @@ impl Rules {
         if !self.requesters.contains(&sender) {
             return Err(Refusal::NotRequester(sender));
         }
-        let (quorum, validators) = (round.quorum, self.validators.len());
+        let (quorum, validators) = (round.quorum, self.validators().len());
         if usize::from(quorum) > validators { Err(Refusal::RoundQuorum { quorum, validators }) } else { Ok(()) }
     }
 
@@ -29,7 +29,7 @@ impl Rules {
 
     /// Whether a validator may say that the open round is over, as far as that does not depend on the time.
     pub(crate) fn allow_close<'a>(&self, node: Address, round: u64, rounds: &'a Rounds) -> Result<&'a Round, Refusal> {
-        if self.validators.index_of(node).is_none() {
+        if self.validators().index_of(node).is_none() {
             return Err(Refusal::NotValidator(node));
         }
         rounds.open(round).ok_or(Refusal::RoundNotOpen(round))
@@ -107,7 +107,7 @@ impl Execution<'_> {
     fn close(&mut self, mut round: Round) {
         let rounds = self.rounds();
         let (last, beacon) = (rounds.last, round.beacon(rounds.beacon));
-        let validators = self.rules.validators.iter().map(|(_, validator)| validator.address);
+        let validators = self.rules.validators().iter().map(|(_, validator)| validator.address);
         let missing = validators.filter(|node| round.takes(*node)).collect();
         round.closing = Some(Closing { height: self.height, timestamp_ms: self.timestamp_ms, missing, beacon });
         self.changes.rounds = Some(Rounds { last, beacon, open: None });

@@ -5,13 +5,12 @@
 //! in more, so a write serves many votes.
 
 pub(crate) mod engine;
-mod lines;
+mod mining;
 mod peers;
+mod proposals;
 mod questions;
-mod rounds;
 #[cfg(test)]
 pub(crate) mod testing;
-mod work;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,10 +20,10 @@ use std::{
 };
 
 use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, Memory, PIPELINE, PbftConfig, nakamoto, pbft};
-use dtn_ledger::{AdmissionError, Ledger, LedgerError, MAX_BLOCK_TRANSACTIONS};
+use dtn_ledger::{AdmissionError, Ledger, LedgerError};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Claim, Domain, Genesis, Payload, SecretKey, Transaction,
-    ValidatorIndex, ValidatorSet, memo,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, SecretKey, Transaction,
+    ValidatorIndex, memo,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -39,15 +38,23 @@ use crate::{
     inbox::Inbox,
     link::Offence,
     metrics::{Metrics, Step, ViewChangeReason},
-    miner::{Miner, Turn},
     network::{Command, Event, Exchange, Remote},
-    prover::{Finished, Verdict},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
+    work::{
+        line::OwnLines,
+        race::{
+            claim_of,
+            miner::{Miner, Turn},
+        },
+        round::{
+            Rounds,
+            prover::{Finished, Verdict},
+        },
+    },
 };
 use engine::{Answer, Effect, Engine, EngineError, Input, Notice, Timer};
-use lines::OwnLines;
-use rounds::Rounds;
-use work::ChainMiner;
+use mining::ChainMiner;
+use proposals::{BATCH_DELAY, Deferred, Wish};
 
 /// How often a peer tells its height, looks whether it fell behind and resends what waits too long.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -57,13 +64,6 @@ const STEP: usize = 512;
 
 /// No further question of a client begins in a step after this long: what the step has to say does not wait for them.
 const QUESTIONS: Duration = Duration::from_millis(2);
-
-/// While blocks are under way, the next one is proposed this long after there is something for it, or once it is half
-/// full: small blocks cost as many votes and writes as large ones.
-const BATCH_DELAY: Duration = Duration::from_millis(4);
-
-/// How long the validators of a new network wait for all of them before they mine.
-const GATHERING: Duration = Duration::from_secs(10);
 
 /// How many checked signatures are remembered: a certificate is made of votes that were checked one by one just before.
 const REMEMBERED_SIGNATURES: usize = 8 * 1024;
@@ -86,25 +86,25 @@ pub(crate) struct CoreConfig {
 /// Everything that a peer knows.
 pub(crate) struct Core {
     genesis: Genesis,
-    domain: Domain,
-    validators: ValidatorSet,
-    key: SecretKey,
-    me: ValidatorIndex,
-    payee: Address,
-    engine: Engine,
-    ledger: Ledger,
+    pub(crate) domain: Domain,
+    pub(crate) key: SecretKey,
+    pub(crate) me: ValidatorIndex,
+    pub(crate) payee: Address,
+    pub(crate) engine: Engine,
+    pub(crate) ledger: Ledger,
     /// Whether this peer races for proofs of work.
-    mine: bool,
-    miner: Miner,
-    lines: OwnLines,
+    pub(crate) mine: bool,
+    pub(crate) miner: Miner,
+    pub(crate) lines: OwnLines,
     turns: mpsc::UnboundedReceiver<Turn>,
     chain: ChainMiner,
-    rounds: Rounds,
+    pub(crate) rounds: Rounds,
+    pub(crate) deferred: Deferred,
     finished: mpsc::UnboundedReceiver<Finished>,
-    verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
+    pub(crate) verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
     commands: mpsc::Sender<Command>,
-    inputs: VecDeque<Input>,
-    outbox: Outbox,
+    pub(crate) inputs: VecDeque<Input>,
+    pub(crate) outbox: Outbox,
     timers: BTreeMap<Timer, Instant>,
     /// What consensus wants a proposal for.
     wanted: Option<Wish>,
@@ -112,51 +112,42 @@ pub(crate) struct Core {
     awaited: Option<B256>,
     /// Since when there has been something to propose.
     batching: Option<Instant>,
-    connected: BTreeSet<ValidatorIndex>,
+    pub(crate) connected: BTreeSet<ValidatorIndex>,
     follow: Follow,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     /// The height at the last housekeeping.
     last_height: u64,
     /// Transactions could be executed at the last housekeeping.
     was_waiting: bool,
     evidence: EvidencePool,
-    faults: Vec<u64>,
+    pub(crate) faults: Vec<u64>,
     budget: FaultBudget,
     /// The proposals under way by height, and when this peer first held them.
     began: BTreeMap<u64, (B256, Instant)>,
     feed: Feed,
-    board: Board,
+    pub(crate) board: Board,
     started: Instant,
     stopping: bool,
 }
 
-/// A proposal that consensus wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wish {
-    height: u64,
-    parent: B256,
-    /// Even if there is nothing to put into the block.
-    empty: bool,
-}
-
 /// What a step gathers to be let out at its end.
 #[derive(Default)]
-struct Outbox {
+pub(crate) struct Outbox {
     /// What must be durable before anything else here leaves, by height.
     records: Vec<(u64, Vec<u8>)>,
-    commands: Vec<Command>,
+    pub(crate) commands: Vec<Command>,
     /// Transactions that are new here, to be passed on.
-    transactions: Vec<Transaction>,
+    pub(crate) transactions: Vec<Transaction>,
 }
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
         let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed, board } =
             config;
-        let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
+        let (domain, validators) = (*ledger.domain(), ledger.validators().clone());
         let records = ledger.store().journal()?;
-        let config = PbftConfig { me, key: key.clone(), domain, validators: validators.clone(), view_timeout };
-        let evidence = EvidencePool::open(ledger.store().clone(), domain, validators.clone())?;
+        let config = PbftConfig { me, key: key.clone(), domain, validators, view_timeout };
+        let evidence = EvidencePool::open(ledger.store().clone(), domain, ledger.membership().clone())?;
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
@@ -166,7 +157,7 @@ impl Core {
         })?;
         let mut core = Self {
             engine,
-            faults: vec![0; validators.len()],
+            faults: vec![0; ledger.validators().len()],
             budget: FaultBudget::default(),
             last_height: ledger.tip().height,
             was_waiting: false,
@@ -176,13 +167,13 @@ impl Core {
             lines: OwnLines::default(),
             genesis,
             domain,
-            validators,
             key,
             me,
             payee,
             ledger,
             turns,
             rounds: Rounds::new(half_work, threads, report_work, report_verdict),
+            deferred: Deferred::new(),
             finished,
             verdicts,
             commands,
@@ -286,7 +277,7 @@ impl Core {
 
     // Consensus.
 
-    fn input(&mut self, input: Input) -> Result<(), NodeError> {
+    pub(crate) fn input(&mut self, input: Input) -> Result<(), NodeError> {
         self.inputs.push_back(input);
         self.pump()
     }
@@ -359,19 +350,6 @@ impl Core {
         Ok(())
     }
 
-    /// Whether a correct peer says that more is final than here: what would be mined now would leave that out.
-    fn is_behind(&self) -> bool {
-        let height = self.ledger.tip().height;
-        let ahead = self.follow.heights().filter(|theirs| *theirs > height.saturating_add(1)).count();
-        ahead > self.validators.len() - self.validators.quorum()
-    }
-
-    /// Whether the network is new and some of its validators are still to come: who mines alone wastes his work.
-    fn is_gathering(&self) -> bool {
-        let alone = self.connected.len() + 1 < self.validators.len();
-        self.ledger.tip().height == 0 && alone && self.started.elapsed() < GATHERING
-    }
-
     /// Tells the operator what happened.
     fn notice(&mut self, notice: Notice) {
         match notice {
@@ -417,41 +395,11 @@ impl Core {
         Ok(())
     }
 
-    /// Answers consensus's wish for a proposal once there is something to propose.
-    fn propose(&mut self) -> Result<(), NodeError> {
-        let mined = self.genesis.engine.mining().is_some();
-        while let Some(Wish { height, parent, empty }) = self.wanted {
-            // Only what is ready on top of this very parent counts.
-            let ready = self.ledger.build_on(parent);
-            let empty = empty || self.ledger.is_due(now_ms());
-            if ready.transactions == 0 && !empty {
-                break;
-            }
-            let under_way = height > self.ledger.tip().height + 1 && !mined;
-            let since = *self.batching.get_or_insert_with(Instant::now);
-            let half_full = 2 * self.ledger.ready().bytes as u64 > self.genesis.max_block_bytes;
-            if under_way && !half_full && since.elapsed() < BATCH_DELAY {
-                return Ok(());
-            }
-            self.batching = None;
-            let proposer = self.key.address();
-            let ledger = &mut self.ledger;
-            let propose = || ledger.propose(parent, now_ms(), proposer, MAX_BLOCK_TRANSACTIONS, empty);
-            let Some(block) = self.metrics.timed(Step::Propose, propose) else { return Ok(()) };
-            self.metrics.proposals.inc();
-            self.wanted = None;
-            self.began.insert(height, (block.header.hash(), Instant::now()));
-            self.input(Input::Answer(Answer::Proposal(block)))?;
-        }
-        self.batching = None;
-        Ok(())
-    }
-
     // The ledger.
 
     /// Makes a block final. It need not be durable before something is said that rests on it: the quorum's prepared
     /// certificates are.
-    fn commit(&mut self, block: Arc<Block>, certificate: Certificate) -> Result<(), LedgerError> {
+    pub(crate) fn commit(&mut self, block: Arc<Block>, certificate: Certificate) -> Result<(), LedgerError> {
         let (height, block_hash) = (block.header.height, certificate.block_hash);
         let ledger = &mut self.ledger;
         let committed = self.metrics.timed(Step::Commit, || ledger.commit(block.clone(), &certificate))?;
@@ -511,7 +459,7 @@ impl Core {
 
     // Transactions.
 
-    fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
+    pub(crate) fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         self.check_time(&transaction)?;
         let claimed = claim_of(&transaction).map(|claim| (claim.order, claim.hash));
         let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
@@ -561,17 +509,6 @@ impl Core {
         self.was_waiting = is_waiting;
         self.tell_what_waits()
     }
-
-    /// Tells consensus which transaction waits longest. Where more waits than a block takes, only that something is decided
-    /// at all: then nobody can tell from here in which order the primary got it.
-    fn tell_what_waits(&mut self) -> Result<(), NodeError> {
-        let backlog = self.ledger.ready();
-        let crowded =
-            backlog.bytes as u64 > self.genesis.max_block_bytes || backlog.transactions > MAX_BLOCK_TRANSACTIONS;
-        let oldest = self.ledger.oldest_executable();
-        self.awaited = oldest.map(|oldest| if crowded { self.ledger.tip().hash } else { oldest });
-        self.input(Input::Answer(Answer::Waiting(self.awaited)))
-    }
 }
 
 impl Core {
@@ -596,14 +533,6 @@ impl Core {
     }
 }
 
-/// What a transaction claims, if it is a claim.
-fn claim_of(transaction: &Transaction) -> Option<&Claim> {
-    match &transaction.payload {
-        Payload::Claim(claim) => Some(claim),
-        _ => None,
-    }
-}
-
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -617,35 +546,7 @@ fn boot() -> u64 {
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn a_wish_for_a_proposal_is_answered_although_a_block_that_was_dropped_held_all_that_waits() {
-        let genesis = testing::genesis();
-        let (mut core, _commands) = testing::core(genesis.clone(), false);
-        let stranger = SecretKey::from_bytes(&[9; 32]).unwrap();
-        for nonce in 0..2 {
-            let data = Payload::Data { nonce, items: vec![[1]].into() };
-            core.admit(Transaction::sign(data, &stranger, &core.domain)).unwrap();
-        }
-        let primary = testing::keys()[0].address();
-        let propose = |core: &mut Core, parent| core.ledger.propose(parent, now_ms(), primary, 1, false).unwrap();
-        let parent = core.ledger.tip().hash;
-        let first = propose(&mut core, parent);
-        let parent = first.header.hash();
-        propose(&mut core, parent);
-        core.commit(first.clone(), testing::certificate(&first, &genesis)).unwrap();
-        core.wanted = Some(Wish { height: 2, parent, empty: false });
-        core.propose().unwrap();
-        assert_eq!((core.wanted, core.metrics.proposals.get()), (None, 1));
-    }
 }

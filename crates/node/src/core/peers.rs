@@ -157,7 +157,7 @@ impl Core {
         }
     }
 
-    pub(super) fn count_fault(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn count_fault(&mut self, peer: ValidatorIndex) {
         if let Some(count) = self.faults.get_mut(peer.as_usize()) {
             *count += 1;
         }

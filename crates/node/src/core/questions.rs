@@ -5,7 +5,7 @@ use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
 
 use super::Core;
-use crate::{host::Host, lines::LineRefusal};
+use crate::{host::Host, work::line::LineRefusal};
 
 impl Host for Core {
     fn stop(&mut self) {
@@ -38,8 +38,8 @@ impl Core {
             chain_id: self.domain.chain_id,
             validator: Some(self.me.0),
             address: self.key.address(),
-            nodes: self.validators.len(),
-            quorum: self.validators.quorum(),
+            nodes: self.ledger.validators().len(),
+            quorum: self.ledger.validators().quorum(),
             view: standing.view,
             primary: standing.primary.0,
             height: self.ledger.tip().height,

@@ -38,7 +38,7 @@ pub(crate) fn genesis() -> Genesis {
 }
 
 /// The validator with index 1, and what it asks the network for.
-pub(super) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Command>) {
+pub(crate) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Command>) {
     let (commands, received) = mpsc::channel(64);
     let config = CoreConfig {
         genesis: genesis.clone(),

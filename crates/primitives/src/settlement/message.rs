@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Distribution, Domain, KeyError, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey, Signature, ValidatorIndex, ValidatorSet,
-    Vote, VoteKind,
+    Distribution, Domain, Epochs, KeyError, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey, Signature, ValidatorIndex, Vote,
+    VoteKind,
 };
 
 /// The typed structs of EIP-712, named and ordered as in `docs/reference/formats.md`.
@@ -118,9 +118,9 @@ impl SettlementMessage {
         signature: &Signature,
         validator: ValidatorIndex,
         domain: &Domain,
-        validators: &ValidatorSet,
+        epochs: &impl Epochs,
     ) -> Result<(), KeyError> {
-        let validator = validators.signer(self.epoch(), validator)?;
+        let validator = epochs.signer(self.epoch(), validator)?;
         signature.verify(self.digest(domain), validator.address)
     }
 }
@@ -130,6 +130,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::ValidatorSet;
 
     fn addresses(bytes: impl IntoIterator<Item = u8>) -> Vec<Address> {
         bytes.into_iter().map(Address::repeat_byte).collect()

@@ -33,7 +33,7 @@ impl Rules {
     /// Whether an account that has so many open races may open another by what it asks for.
     pub(crate) fn allow_another(&self, requester: Address, payload: &Payload, open: usize) -> Result<(), Refusal> {
         let quota = match payload {
-            Payload::Line(_) => MAX_OPEN_LINES / self.validators.len(),
+            Payload::Line(_) => MAX_OPEN_LINES / self.validators().len(),
             _ => MAX_OPEN_ORDERS / self.requesters.len().max(1),
         };
         if open < quota { Ok(()) } else { Err(Refusal::TooManyOpen { requester, open }) }

@@ -1,19 +1,21 @@
 //! The lines that this peer takes in: it signs them by its own account and sees to it that each becomes final.
 
+pub(crate) mod port;
+
 use std::collections::VecDeque;
 
 use dtn_ledger::{AdmissionError, StoreError};
 use dtn_primitives::{B256, Bytes, Line, Payload, Transaction};
 
-use super::Core;
-use crate::{host::Host, lines::LineRefusal};
+use crate::{core::Core, host::Host};
+pub(crate) use port::LineRefusal;
 
 /// The most lines of this peer that are not final: half of what a mempool lets an account run ahead.
 const MAX_UNDER_WAY: usize = dtn_ledger::NONCE_WINDOW as usize / 2;
 
 /// The lines that this peer took in and has not seen final.
 #[derive(Default)]
-pub(super) struct OwnLines {
+pub(crate) struct OwnLines {
     /// Those that wait, by transaction hash.
     signed: Vec<(B256, Line)>,
     /// Those that wait no longer, because another transaction of this account was executed with their nonce: one that was
@@ -23,7 +25,7 @@ pub(super) struct OwnLines {
 
 impl Core {
     /// Signs a line for whoever sent it, and tells the others.
-    pub(super) fn take_line(&mut self, data: Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
+    pub(crate) fn take_line(&mut self, data: Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
         if self.lines.signed.len() + self.lines.displaced.len() >= MAX_UNDER_WAY {
             return Err(LineRefusal::Busy);
         }
@@ -38,7 +40,7 @@ impl Core {
     }
 
     /// Forgets what is final, and signs anew what was displaced.
-    pub(super) fn lines_moved(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn lines_moved(&mut self) -> Result<(), StoreError> {
         let next = self.ledger.next_nonce(self.key.address());
         let over = self.lines.signed.extract_if(.., |(hash, _)| self.ledger.pending(*hash).is_none());
         for (hash, line) in over.collect::<Vec<_>>() {
@@ -63,7 +65,7 @@ impl Core {
     }
 
     /// Blocks were skipped, and this peer does not know what was in them: what may be final is not signed again.
-    pub(super) fn lines_skipped(&mut self) {
+    pub(crate) fn lines_skipped(&mut self) {
         let next = self.ledger.next_nonce(self.key.address());
         self.lines.signed.retain(|(hash, line)| {
             if line.nonce < next {
@@ -83,10 +85,8 @@ mod tests {
     use dtn_ledger::Ledger;
     use dtn_primitives::{Block, Certificate};
 
-    use super::{
-        super::testing::{self, certificate, genesis, keys},
-        *,
-    };
+    use super::*;
+    use crate::core::testing::{self, certificate, genesis, keys};
 
     fn core() -> Core {
         testing::core(genesis(), false).0
