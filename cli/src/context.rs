@@ -1,7 +1,6 @@
 //! The options that all commands share, and what they lead to: networks, connections, keys, folders.
 
 use std::{
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -262,7 +261,7 @@ impl Context {
     /// Remembers what was deployed. The file.
     pub(crate) fn save_deployment(&self, deployment: &Deployment) -> Result<PathBuf> {
         let file = self.deployment_file(&deployment.network);
-        write_json(&file, deployment)?;
+        files::write_json(&file, deployment)?;
         Ok(file)
     }
 
@@ -277,7 +276,7 @@ impl Context {
 
     /// Remembers a proposed transaction, which is needed to execute it.
     pub(crate) fn save_proposal(&self, id: B256, transaction: &WalletTransaction) -> Result<()> {
-        write_json(&self.proposal_file(id), transaction)
+        Ok(files::write_json(&self.proposal_file(id), transaction)?)
     }
 }
 
@@ -286,18 +285,6 @@ fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
         Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         read => Ok(Some(read?)),
     }
-}
-
-/// Writes a file as a whole or not at all.
-fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let written = || -> Result<()> {
-        let dir = file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let draft = file.with_extension(format!("{}.draft", std::process::id()));
-        fs::write(&draft, format!("{}\n", serde_json::to_string_pretty(value)?))?;
-        Ok(fs::rename(&draft, file)?)
-    };
-    written().with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Reads an amount such as `0.5ether`.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use dtn_client::{Client, Event, Race};
 use dtn_keys::dev_key;
+use dtn_peer::files;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{RunReport, units};
 use dtn_settlement::{
@@ -187,8 +188,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     check(&report, &awaited, &finals.races, &before, &payee_balances(home, &chain).await?)?;
     narrator.say("every payee's balance, read back from the chain, grew by its rewards");
     if let Some(file) = &demo.json {
-        fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        files::write_json(file, &report)?;
         narrator.say(format_args!("report written to {}", file.display()));
     }
     output::line(format_args!("\n{}", report.tables("ETH")))?;

@@ -9,7 +9,7 @@ use std::{
 use alloy_primitives::U256;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use dtn_peer::files::{self, FileError};
+use dtn_peer::files::{self, Access, FileError};
 use dtn_report::{Bars, Page, Table, left, right, units};
 use dtn_settlement::{
     Chain,
@@ -110,7 +110,7 @@ pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
         torn_lines,
     };
     if let Some(file) = &args.html {
-        fs::write(file, report.page().to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        files::write(file, report.page().to_string().as_bytes(), Access::Shared)?;
     }
     if context.json { output::json(&report.json(&records)) } else { output::line(report.table()) }
 }

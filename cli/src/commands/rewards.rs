@@ -271,7 +271,10 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
     signed.sign(&context.signer(args.from.as_ref(), &network).await?);
-    write(&args.out.unwrap_or(args.file), &signed, context)
+    match args.out {
+        Some(out) => write(&out, &signed, context),
+        None => written(&args.file, &combine::add_to(&args.file, MAX_FILE, signed, SignedMessage::combine)?, context),
+    }
 }
 
 pub(crate) fn combine(args: Combine, context: &Context) -> Result<()> {
@@ -492,6 +495,10 @@ fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Ea
 
 pub(crate) fn write(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
     files::write_json(file, signed)?;
+    written(file, signed, context)
+}
+
+fn written(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
     let signers: Vec<_> = signed.signers().collect();
     if context.json {
         return output::json(&json!({ "file": file, "digest": signed.digest(), "signers": signers }));

@@ -76,18 +76,22 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
         None if args.call.is_given() => new(args.call, args.nonce, context).await?,
         None => bail!("name a file to sign, or the account to call with --to"),
     };
-    let out = args.out.or(args.file).context("where to? Name a file with --out")?;
+    let target = match (args.out, args.file) {
+        (Some(out), _) => Target::Other(out),
+        (None, Some(file)) => Target::Same(file),
+        (None, None) => bail!("where to? Name a file with --out"),
+    };
     preview(&signed);
     if let Some(KeyChoice::Remote { address, url }) = &args.from {
         let signature = RemoteSigner::new(url, *address)?.sign_typed_data(&signed.typed_data()?).await;
         signed.add(*address, signature.with_context(|| format!("the signer of {address}"))?)?;
-        return write(&out, &signed, context);
+        return target.write(signed, context);
     }
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
     signed.sign(&context.signer(args.from.as_ref(), &network).await?);
-    write(&out, &signed, context)
+    target.write(signed, context)
 }
 
 async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<SignedExecution> {
@@ -112,7 +116,7 @@ async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<S
 pub(crate) async fn combine(args: Combine, context: &Context) -> Result<()> {
     let signed = combine::combined(&args.files, MAX_FILE, SignedExecution::combine)?;
     preview(&signed);
-    write(&args.out, &signed, context)
+    Target::Other(args.out).write(signed, context)
 }
 
 /// Sends the signatures of a file.
@@ -161,8 +165,30 @@ fn read(file: &Path) -> Result<SignedExecution> {
     Ok(files::read_json(file, MAX_FILE)?)
 }
 
-fn write(file: &Path, signed: &SignedExecution, context: &Context) -> Result<()> {
-    files::write_json(file, signed)?;
+/// Where signatures are written.
+enum Target {
+    /// The file that they were read from, in which there may be more by now.
+    Same(PathBuf),
+    /// Another one.
+    Other(PathBuf),
+}
+
+impl Target {
+    fn write(self, signed: SignedExecution, context: &Context) -> Result<()> {
+        match self {
+            Self::Same(file) => {
+                let all = combine::add_to(&file, MAX_FILE, signed, SignedExecution::combine)?;
+                written(&file, &all, context)
+            }
+            Self::Other(file) => {
+                files::write_json(&file, &signed)?;
+                written(&file, &signed, context)
+            }
+        }
+    }
+}
+
+fn written(file: &Path, signed: &SignedExecution, context: &Context) -> Result<()> {
     let signers: Vec<_> = signed.signers().collect();
     if context.json {
         return output::json(&json!({ "file": file, "preview": signed.preview(), "signers": signers }));

@@ -70,5 +70,9 @@ pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
         let why = format!("it has more than the {MAX_FILE} bytes that such a file has at most");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
+    if let Some(unmarked) = text.strip_prefix('\u{feff}') {
+        // The mark of some editors is part of no password and no key.
+        text = Zeroizing::new(unmarked.to_owned());
+    }
     Ok(text)
 }

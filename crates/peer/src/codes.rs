@@ -3,20 +3,7 @@
 use dtn_settlement::codes::Code;
 use serde_json::{Value, json};
 
-use crate::{config::ConfigError, files::FileError, hold::HoldError, run::RunError};
-
-impl FileError {
-    /// Its code.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Read { file, .. } | Self::Write { file, .. } | Self::Unwritable { file, .. } => {
-                ("file", json!({ "file": file }))
-            }
-            Self::Make { folder, .. } => ("file", json!({ "file": folder })),
-            Self::Json { file, .. } | Self::Toml { file, .. } => ("not_valid", json!({ "file": file })),
-        }
-    }
-}
+use crate::{config::ConfigError, hold::HoldError, run::RunError};
 
 impl ConfigError {
     /// Its code.

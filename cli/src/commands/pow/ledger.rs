@@ -1,17 +1,17 @@
 //! `dtn-cli pow ledger`: one entry for each race that is over, from final blocks; and checking a file of them.
 
 use std::{
-    fs,
     io::{self, Write},
     path::PathBuf,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use dtn_client::ledger::{
     self, Entry,
     seed::{self, timestamp},
 };
+use dtn_peer::files::{self, Access};
 use dtn_peer::read_genesis;
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::Home;
@@ -94,9 +94,9 @@ pub(super) async fn run(show: ShowLedger) -> Result<()> {
             write(&entries, format, &mut out).and_then(|()| Ok(out.flush()?))
         }
         Some(file) => {
-            let cannot = || format!("cannot write {}", file.display());
-            let mut out = io::BufWriter::new(fs::File::create(file).with_context(cannot)?);
-            write(&entries, format, &mut out).and_then(|()| Ok(out.flush()?)).with_context(cannot)
+            let mut out = Vec::new();
+            write(&entries, format, &mut out)?;
+            Ok(files::write(file, &out, Access::Shared)?)
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `dtn-cli pow report`: how the nodes of a network compare in their races.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use dtn_client::Comparison;
+use dtn_peer::files::{self, Access};
 use dtn_report::{Bars, Distribution, Page, Table, left, right, units};
 use dtn_testbed::Home;
 
@@ -38,7 +39,7 @@ pub(super) async fn run(compare: Compare) -> Result<()> {
     let comparison = dtn_client::compare(&blocks, tip, || bar.inc(1)).await?;
     bar.finish_and_clear();
     if let Some(file) = &compare.html {
-        fs::write(file, page(&comparison).to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        files::write(file, page(&comparison).to_string().as_bytes(), Access::Shared)?;
     }
     if compare.json { output::json(&comparison) } else { output::line(table(&comparison)) }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
-use dtn_peer::files;
+use dtn_peer::files::{self, Access};
 use dtn_simulator::{
     Crash, FileError, Group, Latency, Model, Partition, Rate, Region, Scenario, Scheduler, Sharing, Signatures, When,
     adversary::Kind,
@@ -205,7 +205,7 @@ pub(crate) fn read(path: &Path) -> Result<Scenario> {
 
 /// Writes a scenario file.
 pub(crate) fn write(path: &PathBuf, scenario: &Scenario) -> Result<()> {
-    std::fs::write(path, scenario.to_toml()).with_context(|| format!("cannot write {}", path.display()))
+    Ok(files::write(path, scenario.to_toml().as_bytes(), Access::Shared)?)
 }
 
 fn parse_region(text: &str) -> Result<Region> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use dtn_peer::files::{self, Access};
 use dtn_runs::{Outcome, Picture, comparison, page, play};
 use dtn_simulator::Scenario;
 
@@ -73,7 +74,7 @@ pub(crate) fn play_all(simulate: &Runs, change: Change<'_>) -> Result<()> {
     bar.finish_and_clear();
     if let Some(path) = &simulate.html {
         let page = page(&pictures).to_string();
-        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        files::write(path, page.as_bytes(), Access::Shared)?;
     }
     if let (Some(path), [(_, scenario)], [(_, outcome)]) = (&simulate.record, &scenarios[..], &outcomes[..]) {
         options::write(path, &Scenario { recorded: Some(outcome.recorded()), ..scenario.clone() })?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use dtn_peer::files;
+use dtn_peer::files::{self, Access};
 use dtn_primitives::B256;
 use dtn_train::{
     Dataset, Import, LabelColumn, Scaling,
@@ -144,7 +144,7 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
 
 /// Writes a file.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+    Ok(files::write(path, bytes, Access::Shared)?)
 }
 
 #[cfg(test)]
