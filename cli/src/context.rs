@@ -145,7 +145,7 @@ impl Context {
 
     /// Connects to the chosen network.
     pub(crate) async fn connect(&self) -> Result<Chain> {
-        Ok(Chain::connect(&self.network()?).await?)
+        Ok(Chain::connect(&self.network()?).await?.remembering(self.home.join("logs")))
     }
 
     /// Connects to the chosen network; starts a development chain for this command where there is none and none was
@@ -155,6 +155,7 @@ impl Context {
             return self.connect().await;
         }
         let chain = Chain::connect_or_start(&self.network()?, Path::new(".")).await?;
+        let chain = chain.remembering(self.home.join("logs"));
         if chain.owns_chain() {
             output::note(format_args!(
                 "No node answers, so this command runs its own development chain at {}. It ends with the command; \

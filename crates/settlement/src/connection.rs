@@ -3,7 +3,6 @@
 use std::{
     fmt, io,
     net::TcpListener,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,21 +12,19 @@ use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
     node_bindings::{Anvil, AnvilInstance, NodeError},
-    primitives::{Address, B256},
+    primitives::Address,
     providers::{DynProvider, Provider},
-    rpc::types::{Filter, TransactionRequest},
-    sol_types::{SolCall, SolEvent},
+    rpc::types::TransactionRequest,
+    sol_types::SolCall,
     transports::{RpcError, TransportError, TransportErrorKind},
 };
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::{
     abi::Revert,
+    logs::LogReader,
     networks::{Finality, Network},
 };
-
-/// For how many blocks a node is asked for events at once. Public ones refuse to look through many more.
-const LOG_RANGE: u64 = 5_000;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +121,7 @@ pub struct Chain {
     network: Arc<Network>,
     provider: DynProvider,
     anvil: Option<Arc<AnvilInstance>>,
+    logs: Arc<LogReader>,
 }
 
 impl fmt::Debug for Chain {
@@ -172,7 +170,7 @@ impl Chain {
             });
         }
         provider.client().set_poll_interval(network.poll_interval());
-        Ok(Self { network: Arc::new(network.clone()), provider, anvil })
+        Ok(Self { network: Arc::new(network.clone()), provider, anvil, logs: Arc::default() })
     }
 
     /// The network, with the endpoint that is really used.
@@ -188,6 +186,18 @@ impl Chain {
     /// The provider for reading. Transactions go through [`crate::Account`].
     pub fn provider(&self) -> &DynProvider {
         &self.provider
+    }
+
+    /// The same, which remembers in a folder what contracts have logged. A chain of this process alone is not worth it.
+    pub fn remembering(mut self, folder: PathBuf) -> Self {
+        if !self.owns_chain() {
+            self.logs = Arc::new(LogReader::remembering(folder));
+        }
+        self
+    }
+
+    pub(crate) fn log_reader(&self) -> &LogReader {
+        &self.logs
     }
 
     /// Whether this connection owns the chain, which then ends with it.
@@ -222,36 +232,6 @@ impl Chain {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// What a contract has logged in these blocks, in its order; with `topic`, only of that first indexed argument. `read`
-    /// takes an event with its block and its transaction, and gives `None` for what the contract cannot have logged.
-    pub async fn events<E: SolEvent, T>(
-        &self,
-        contract: Address,
-        blocks: RangeInclusive<u64>,
-        topic: Option<B256>,
-        read: impl Fn(E, u64, B256) -> Option<T>,
-    ) -> Result<Vec<T>, ReadError> {
-        let mut found = Vec::new();
-        for from in blocks.clone().step_by(LOG_RANGE as usize) {
-            let to = from.saturating_add(LOG_RANGE - 1).min(*blocks.end());
-            let mut filter = Filter::new().address(contract).event_signature(E::SIGNATURE_HASH);
-            filter = filter.from_block(from).to_block(to);
-            if let Some(topic) = topic {
-                filter = filter.topic1(topic);
-            }
-            for log in retrying(|| self.provider.get_logs(&filter)).await? {
-                let event = E::decode_log(&log.inner).ok().zip(log.block_number).zip(log.transaction_hash);
-                let event = event.and_then(|((event, block), tx)| read(event.data, block, tx));
-                found.push(event.ok_or_else(|| ReadError::NotTheContract {
-                    contract,
-                    network: self.network.name.clone(),
-                    function: "events",
-                })?);
-            }
-        }
-        Ok(found)
     }
 
     /// Whether an account is a contract.

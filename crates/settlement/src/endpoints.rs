@@ -257,7 +257,7 @@ impl Failover {
             return node.ask(request).await;
         }
         let first = current.load(Ordering::Relaxed);
-        let mut last = TransportErrorKind::custom_str("every node that answers is of another chain");
+        let mut last = Err(TransportErrorKind::custom_str("every node that answers is of another chain"));
         for index in (0..nodes.len()).map(|turn| (first + turn) % nodes.len()) {
             let node = &nodes[index];
             let answer = match node.is_of_chain(*chain_id).await {
@@ -266,6 +266,11 @@ impl Failover {
                 Err(error) => Err(error),
             };
             match answer {
+                // One that cannot do this is passed over for this question, and asked the next one all the same.
+                Ok(answer) if is_unable(&request, &answer) => {
+                    tracing::debug!(node = node.http.shown(), "refuses; asking another");
+                    last = Ok(answer);
+                }
                 Ok(answer) => {
                     if current.swap(index, Ordering::Relaxed) != index {
                         tracing::info!(node = node.http.shown(), "asking this node from now on");
@@ -274,11 +279,29 @@ impl Failover {
                 }
                 Err(error) => {
                     tracing::debug!(node = node.http.shown(), %error, "no answer");
-                    last = error;
+                    if last.is_err() {
+                        last = Err(error);
+                    }
                 }
             }
         }
-        Err(last)
+        last
+    }
+}
+
+/// The codes by which nodes say that they cannot do something now, or never do: no such method (JSON-RPC 2.0), not supported,
+/// over a limit (EIP-1474), and too many requests.
+const UNABLE: [i64; 4] = [-32601, -32004, -32005, 429];
+
+/// Whether another node may answer what this one does not. Through how many blocks a node looks is its own affair. What was
+/// sent as a transaction is answered for good: a node that has passed it on refuses it the second time.
+fn is_unable(request: &RequestPacket, answer: &ResponsePacket) -> bool {
+    let (RequestPacket::Single(request), ResponsePacket::Single(answer)) = (request, answer) else { return false };
+    let ResponsePayload::Failure(error) = &answer.payload else { return false };
+    match request.method() {
+        "eth_sendRawTransaction" => false,
+        "eth_getLogs" => true,
+        _ => UNABLE.contains(&error.code) || error.is_retry_err(),
     }
 }
 

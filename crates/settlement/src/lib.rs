@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod evidence;
 pub mod execution;
 pub mod gas_ledger;
+mod logs;
 pub mod message;
 pub mod multisig;
 pub mod networks;

@@ -6,7 +6,6 @@ use alloy::{
     consensus::Transaction as _,
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
-    rpc::types::Filter,
     sol_types::{SolCall, SolEvent},
 };
 use dtn_primitives::FinalizedResult;
@@ -238,16 +237,9 @@ impl Multisig {
         id: Option<B256>,
         from_block: u64,
     ) -> Result<Vec<(B256, Option<WalletTransaction>)>, MultisigError> {
-        let mut filter = Filter::new()
-            .address(self.address)
-            .event_signature(MultiSigWallet::Proposed::SIGNATURE_HASH)
-            .from_block(from_block);
-        if let Some(id) = id {
-            filter = filter.topic1(id);
-        }
         let provider = self.chain.provider();
         let mut proposals: Vec<(B256, Option<WalletTransaction>)> = Vec::new();
-        for log in retrying(|| provider.get_logs(&filter)).await? {
+        for log in self.chain.logs_since::<MultiSigWallet::Proposed>(self.address, from_block, id).await? {
             let (Ok(event), Some(tx)) = (MultiSigWallet::Proposed::decode_log(&log.inner), log.transaction_hash) else {
                 continue;
             };

@@ -9,7 +9,6 @@ use alloy::{
     network::TransactionResponse,
     primitives::{Address, B256, I256, U256},
     providers::Provider,
-    rpc::types::Filter,
     sol_types::SolEvent,
     transports::TransportError,
 };
@@ -72,11 +71,7 @@ pub enum PayoutsError {
 /// All payouts of a distributor from a block on, in the order in which they were made.
 pub async fn payouts(chain: &Chain, distributor: Address, from_block: u64) -> Result<Vec<Payout>, PayoutsError> {
     let provider = chain.provider();
-    let filter = Filter::new()
-        .address(distributor)
-        .event_signature(RewardDistributor::Paid::SIGNATURE_HASH)
-        .from_block(from_block);
-    let logs = retrying(|| provider.get_logs(&filter)).await?;
+    let logs = chain.logs_since::<RewardDistributor::Paid>(distributor, from_block, None).await?;
 
     let mut payouts = Vec::new();
     for log in logs {

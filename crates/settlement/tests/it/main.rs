@@ -5,4 +5,5 @@
 mod anvil;
 mod aow;
 mod faults;
+mod logs;
 mod proxy;

@@ -32,12 +32,31 @@ pub(crate) enum Fault {
 /// Which faults come, by method.
 type Faults = Arc<Mutex<VecDeque<(&'static str, Fault)>>>;
 
+/// What a node never does, whenever it is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Habit {
+    /// It refuses a method.
+    Refuses(&'static str, i64),
+    /// It looks for logs through so many blocks at most.
+    LooksThrough(u64),
+}
+
 /// A faulty node. It stands before anvil until it is dropped.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     faults: Faults,
+    habit: Arc<Mutex<Option<Habit>>>,
     asked: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
+}
+
+/// What all connections of a node share.
+#[derive(Clone)]
+struct Shared {
+    anvil: String,
+    faults: Faults,
+    habit: Arc<Mutex<Option<Habit>>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -45,8 +64,8 @@ impl Proxy {
     pub(crate) async fn before(anvil: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("bound");
-        let (faults, asked) = (Faults::default(), Arc::<Mutex<Vec<String>>>::default());
-        let shared = (anvil, faults.clone(), asked.clone());
+        let shared = Shared { anvil, faults: Faults::default(), habit: Arc::default(), asked: Arc::default() };
+        let Shared { faults, habit, asked, .. } = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
@@ -57,12 +76,18 @@ impl Proxy {
                 });
             }
         });
-        Self { url: format!("http://{address}"), faults, asked, task }
+        Self { url: format!("http://{address}"), faults, habit, asked, task }
     }
 
     /// What happens to the next request of this method, after what was said before.
     pub(crate) fn next(&self, method: &'static str, fault: Fault) -> &Self {
         self.faults.lock().expect("not poisoned").push_back((method, fault));
+        self
+    }
+
+    /// What it never does from now on.
+    pub(crate) fn never(&self, habit: Habit) -> &Self {
+        *self.habit.lock().expect("not poisoned") = Some(habit);
         self
     }
 
@@ -74,6 +99,22 @@ impl Proxy {
     /// How many faults have not come yet.
     pub(crate) fn left(&self) -> usize {
         self.faults.lock().expect("not poisoned").len()
+    }
+}
+
+impl Habit {
+    fn fault(&self, question: &Value) -> Option<Fault> {
+        let method = question["method"].as_str().unwrap_or_default();
+        match self {
+            Self::Refuses(refused, code) => (method == *refused).then_some(Fault::Refuse(*code, "not here")),
+            Self::LooksThrough(most) => {
+                let filter = &question["params"][0];
+                let block = |name: &str| u64::from_str_radix(filter[name].as_str()?.trim_start_matches("0x"), 16).ok();
+                let blocks = block("toBlock").zip(block("fromBlock")).map(|(to, from)| to - from + 1);
+                let is_too_wide = method == "eth_getLogs" && blocks.is_none_or(|blocks| blocks > *most);
+                is_too_wide.then_some(Fault::Refuse(-32005, "exceed maximum block range"))
+            }
+        }
     }
 }
 
@@ -96,7 +137,7 @@ impl std::error::Error for Closed {}
 
 async fn answer(
     request: Request<Incoming>,
-    (anvil, faults, asked): (String, Faults, Arc<Mutex<Vec<String>>>),
+    Shared { anvil, faults, habit, asked }: Shared,
 ) -> Result<Response<Full<Bytes>>, Closed> {
     let body = request.into_body().collect().await.map_err(|_| Closed)?.to_bytes();
     let question: Value = serde_json::from_slice(&body).expect("clients send JSON");
@@ -107,6 +148,7 @@ async fn answer(
         let place = faults.iter().position(|(of, _)| *of == method);
         place.and_then(|place| faults.remove(place)).map(|(_, fault)| fault)
     };
+    let fault = fault.or_else(|| habit.lock().expect("not poisoned").as_ref()?.fault(&question));
     let forward = async || {
         let client = alloy::transports::http::reqwest::Client::builder().no_proxy().build().expect("a client");
         let sent = client.post(&anvil).header("content-type", "application/json").body(body.to_vec()).send().await;
