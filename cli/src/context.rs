@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
 use dtn_peer::files::{self, FileError};
-use dtn_primitives::{Allotment, SecretKey};
+use dtn_primitives::{Allotment, SecretKey, parse_address};
 use dtn_settlement::{
-    Account, Chain, Network, Networks,
+    Account, Chain, ContractAddresses, Network, Networks,
     amount::parse_amount,
     codes::Code,
     deploy::Deployment,
@@ -288,6 +288,48 @@ fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     }
 }
 
+/// The names by which people call the contracts of the chosen network.
+const CONTRACTS: [&str; 4] = ["multisig", "registry", "distributor", "aow"];
+
+impl Context {
+    /// The accounts that words name: addresses, keys, folders of keys, or contracts that were deployed from here.
+    pub(crate) fn accounts(&self, words: &[String]) -> Result<Vec<Address>> {
+        let mut found = Vec::new();
+        for word in words {
+            match CONTRACTS.contains(&word.as_str()) {
+                true => found.push(self.contract(word)?),
+                false => found.extend(self.keystore().addresses(std::slice::from_ref(word))?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The one account that a word names.
+    pub(crate) fn account(&self, word: &str) -> Result<Address> {
+        match self.accounts(&[word.to_owned()])?.as_slice() {
+            [address] => Ok(*address),
+            several => bail!(Coded::argument(format!("`{word}` names {} accounts; one is needed", several.len()))),
+        }
+    }
+
+    fn contract(&self, name: &str) -> Result<Address> {
+        if self.keystore().find(name).is_ok() {
+            let both = format!("`{name}` is a contract and a key in {}; write its address", self.keys.display());
+            bail!(Coded::argument(both));
+        }
+        let network = self.network()?.name;
+        let file = self.deployment_file(&network);
+        let deployment = self.find_deployment(&network)?.ok_or(NotDeployed { network, file })?;
+        let ContractAddresses { registry, aow, multisig, distributor } = deployment.addresses;
+        Ok(match name {
+            "multisig" => multisig,
+            "registry" => registry,
+            "distributor" => distributor,
+            _ => aow,
+        })
+    }
+}
+
 /// Reads an amount such as `0.5ether`.
 pub(crate) fn amount(text: &str) -> Result<U256, String> {
     parse_amount(text).map_err(|error| error.to_string())
@@ -296,7 +338,7 @@ pub(crate) fn amount(text: &str) -> Result<U256, String> {
 /// Reads an amount of the native currency such as `50ether`, or of a token as `0x…=1000`.
 pub(crate) fn allotment(text: &str) -> Result<Allotment, String> {
     let (token, given) = match text.split_once('=') {
-        Some((token, given)) => (token.parse().map_err(|error| format!("the token `{token}`: {error}"))?, given),
+        Some((token, given)) => (parse_address(token).map_err(|error| format!("the token: {error}"))?, given),
         None => (Address::ZERO, text),
     };
     let amount = amount(given)?.try_into().map_err(|_| format!("{given} is more than 128 bits hold"))?;

@@ -305,7 +305,7 @@ async fn lacking(chain: &Chain, accounts: &[Address], amount: U256) -> Result<us
 pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     let everyone = [context.keys.display().to_string()];
     let words = if args.to.is_empty() { &everyone[..] } else { &args.to };
-    let mut accounts = context.keystore().addresses(words)?;
+    let mut accounts = context.accounts(words)?;
     let mut seen = std::collections::HashSet::new();
     accounts.retain(|account| seen.insert(*account));
     let chain = context.connect_or_start().await?;

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use dtn_keys::{KeyInfo, parse_secret_key};
 use dtn_peer::files;
 use dtn_report::{Table, left};
+use serde_json::json;
 
 use crate::{context::Context, output};
 
@@ -72,7 +73,7 @@ pub(crate) struct ExportAddress {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Generate(args) => generate(args, context).await,
-        Command::List => show(context, &context.keystore().list()?),
+        Command::List => list(context),
         Command::Import(args) => import(args, context).await,
         Command::ExportAddress(args) => export_address(args, context).await,
     }
@@ -101,6 +102,15 @@ async fn generate(args: Generate, context: &Context) -> Result<()> {
     show(context, &made.await??)
 }
 
+fn list(context: &Context) -> Result<()> {
+    let keystore = context.keystore();
+    show(context, &keystore.list()?)?;
+    for error in keystore.unusable()? {
+        output::note(format_args!("passed over: {error}"));
+    }
+    Ok(())
+}
+
 fn show(context: &Context, keys: &[KeyInfo]) -> Result<()> {
     if context.json {
         return output::json(&keys);
@@ -121,7 +131,10 @@ async fn import(args: Import, context: &Context) -> Result<()> {
     let key = match (foreign, &args.file) {
         (Some(keystore), _) => context.unlock(keystore).await?,
         (None, Some(file)) => {
-            let text = files::read_text(file, 1024)?;
+            let text = files::read_text(file, 64 << 10)?;
+            if text.trim_start().starts_with('{') {
+                KeyInfo::at(file)?;
+            }
             parse_secret_key(&text)?
         }
         (None, None) if io::stdin().is_terminal() => {
@@ -140,12 +153,20 @@ async fn import(args: Import, context: &Context) -> Result<()> {
 
 async fn export_address(args: ExportAddress, context: &Context) -> Result<()> {
     let key = context.keystore().find(&args.key)?;
+    let name = key.name.clone();
     if args.public_key {
-        let public = context.unlock(key).await?.public_key();
-        return output::line(hex::encode_prefixed(public.to_bytes()));
+        let public = hex::encode_prefixed(context.unlock(key).await?.public_key().to_bytes());
+        return match context.json {
+            true => output::json(&json!({ "key": name, "public_key": public })),
+            false => output::line(public),
+        };
     }
-    match key.address {
-        Some(address) => output::line(address),
-        None => output::line(context.unlock(key).await?.address()),
+    let address = match key.address {
+        Some(address) => address,
+        None => context.unlock(key).await?.address(),
+    };
+    match context.json {
+        true => output::json(&json!({ "key": name, "address": address })),
+        false => output::line(address),
     }
 }

@@ -83,8 +83,7 @@ impl CallArgs {
 
     pub(crate) fn read(self, context: &Context) -> Result<WalletCall> {
         let to = self.to.context("which account is called? Name it with --to")?;
-        let to = context.keystore().addresses(std::slice::from_ref(&to))?;
-        let [to] = to.as_slice() else { bail!("--to names {} accounts; one is needed", to.len()) };
+        let to = context.account(&to)?;
         let expiry = match self.expires {
             Some(duration) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -96,7 +95,7 @@ impl CallArgs {
             Some((signature, arguments)) => encode_call(signature, arguments)?,
             None => self.data,
         };
-        Ok(WalletCall { to: *to, value: self.value, data, expiry })
+        Ok(WalletCall { to, value: self.value, data, expiry })
     }
 }
 

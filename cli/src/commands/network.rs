@@ -63,7 +63,7 @@ fn list(context: &Context) -> Result<()> {
 
 async fn check(args: Check, context: &Context) -> Result<()> {
     let account = match &args.account {
-        Some(word) => context.keystore().addresses(std::slice::from_ref(word))?.first().copied(),
+        Some(word) => Some(context.account(word)?),
         None => None,
     };
     let chain = context.connect().await?;

@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use dtn_keys::KeyChoice;
 use dtn_peer::files;
-use dtn_primitives::{Allotment, Distribution, Earning, Earnings};
+use dtn_primitives::{Allotment, Distribution, Earning, Earnings, deserialize_address, parse_address};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     Account, Call,
+    amount::deserialize_amount,
     amount::format_amount,
     bls_keys::BlsKeys,
     contracts::ResultRegistry,
@@ -152,7 +153,7 @@ pub(crate) struct Claim {
     #[arg(long)]
     account: String,
     /// In which token
-    #[arg(long, default_value_t = Address::ZERO)]
+    #[arg(long, default_value_t = Address::ZERO, value_parser = parse_address)]
     token: Address,
     #[command(flatten)]
     sender: Sender,
@@ -161,7 +162,7 @@ pub(crate) struct Claim {
 #[derive(Debug, Args)]
 pub(crate) struct Withdraw {
     /// Of which token
-    #[arg(long, default_value_t = Address::ZERO)]
+    #[arg(long, default_value_t = Address::ZERO, value_parser = parse_address)]
     token: Address,
     /// To whom [default: the account that withdraws]
     #[arg(long)]
@@ -173,7 +174,7 @@ pub(crate) struct Withdraw {
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// A token to show besides the native currency
-    #[arg(long = "token", value_name = "ADDRESS")]
+    #[arg(long = "token", value_name = "ADDRESS", value_parser = parse_address)]
     tokens: Vec<Address>,
     /// What this account has claimed and may withdraw, too
     #[arg(long)]
@@ -245,8 +246,11 @@ fn added(earnings: &Earnings, before: &[Earning]) -> Result<Vec<Allotment>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
+    #[serde(deserialize_with = "deserialize_address")]
     account: Address,
+    #[serde(deserialize_with = "deserialize_address")]
     token: Address,
+    #[serde(deserialize_with = "deserialize_amount")]
     cumulative: U256,
 }
 
@@ -330,7 +334,7 @@ async fn claim(args: Claim, context: &Context) -> Result<()> {
     let (signed, _, earnings) = read_distribution(&args.file)?;
     let (desk, account) = Desk::open_as(context, &args.sender).await?;
     check_network(&signed, &desk, &args.file)?;
-    let payee = one_address(context, &args.account)?;
+    let payee = context.account(&args.account)?;
     let (earning, proof) = Earnings::new(earnings)?.claim(payee, args.token).with_context(|| {
         format!("{} states nothing that {payee} has earned of {}", args.file.display(), token_name(args.token))
     })?;
@@ -340,7 +344,7 @@ async fn claim(args: Claim, context: &Context) -> Result<()> {
 async fn withdraw(args: Withdraw, context: &Context) -> Result<()> {
     let (desk, account) = Desk::open_as(context, &args.account).await?;
     let to = match &args.to {
-        Some(word) => one_address(context, word)?,
+        Some(word) => context.account(word)?,
         None => account.address(),
     };
     send(&account, &distributor(&desk).withdraw(args.token, to), context).await
@@ -358,7 +362,7 @@ async fn show(args: Show, context: &Context) -> Result<()> {
     for token in &tokens {
         held.push(distributor.holdings(*token).await?);
     }
-    let account = args.account.map(|word| one_address(context, &word)).transpose()?;
+    let account = args.account.map(|word| context.account(&word)).transpose()?;
     let mut balances = Vec::new();
     if let Some(account) = account {
         for token in tokens {
@@ -415,13 +419,6 @@ fn distributor(desk: &Desk) -> Distributor {
 
 fn token_name(token: Address) -> String {
     if token.is_zero() { "native".into() } else { token.to_string() }
-}
-
-fn one_address(context: &Context, word: &str) -> Result<Address> {
-    match context.keystore().addresses(&[word.to_string()])?.as_slice() {
-        [address] => Ok(*address),
-        several => bail!("`{word}` names {} accounts; one is needed", several.len()),
-    }
 }
 
 fn check_network(signed: &SignedMessage, desk: &Desk, file: &Path) -> Result<()> {

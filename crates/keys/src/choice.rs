@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use alloy_primitives::Address;
+use dtn_primitives::parse_address;
 
 use crate::secrets::has_private_key;
 
@@ -37,7 +38,7 @@ impl FromStr for KeyChoice {
             None => match text.strip_prefix("remote:") {
                 Some(remote) => {
                     let (address, url) = remote.split_once('@').ok_or("a remote signer is remote:ADDRESS@URL")?;
-                    let address = address.parse().map_err(|error| format!("the account `{address}`: {error}"))?;
+                    let address = parse_address(address).map_err(|error| format!("the account: {error}"))?;
                     Ok(Self::Remote { address, url: url.into() })
                 }
                 None => Ok(Self::Stored(text.to_string())),

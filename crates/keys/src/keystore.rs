@@ -1,6 +1,7 @@
 //! Encrypted keys in a folder, in the format that geth, `cast wallet` and others read (keystore version 3).
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
 
 use alloy_primitives::{Address, hex};
 use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
-use dtn_primitives::SecretKey;
+use dtn_primitives::{AddressError, SecretKey, parse_address};
 use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -70,6 +71,19 @@ pub enum KeystoreError {
     /// Names are file names.
     #[error("`{0}` cannot name a key: use letters, digits, - and _")]
     BadName(String),
+    /// What should be an address is a typing error.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The file states another address than its key has.
+    #[error("{} states {stated}, and its key is that of {real}: nothing was done with it", path.display())]
+    OtherAddress {
+        /// The file.
+        path: PathBuf,
+        /// What it states.
+        stated: Address,
+        /// Whose key it is.
+        real: Address,
+    },
     /// Not a keystore.
     #[error("{path} is not a key of keystore version 3: {reason}")]
     Malformed {
@@ -101,6 +115,8 @@ impl KeystoreError {
             Self::NoFolder(folder) => Some(("keystore", json!({ "folder": folder }))),
             Self::NoAccount { source, .. } => source.code(),
             Self::NoAddress(_) | Self::NoKeys(_) => None,
+            Self::Address(_) => Some(("bad_argument", Value::Null)),
+            Self::OtherAddress { path, .. } => Some(("keystore", json!({ "file": path }))),
             _ => Some(("keystore", Value::Null)),
         }
     }
@@ -129,6 +145,15 @@ impl Keystore {
 
     /// All keys, by name. Files that are no keystores are passed over; that there is no folder is an error.
     pub fn list(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
+        Ok(self.look()?.0)
+    }
+
+    /// Why files that are called like keys are none, by name.
+    pub fn unusable(&self) -> Result<Vec<KeystoreError>, KeystoreError> {
+        Ok(self.look()?.1)
+    }
+
+    fn look(&self) -> Result<(Vec<KeyInfo>, Vec<KeystoreError>), KeystoreError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -136,16 +161,21 @@ impl Keystore {
             }
             Err(error) => return Err(io_error(&self.dir)(error)),
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut unusable) = (Vec::new(), BTreeMap::new());
         for entry in entries {
             let path = entry.map_err(io_error(&self.dir))?.path();
             let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if let (false, true, Ok(info)) = (hidden, path.is_file(), info(&path)) {
-                keys.push(info);
+            if hidden || !path.is_file() {
+                continue;
+            }
+            match info(&path) {
+                Ok(info) => keys.push(info),
+                Err(error) if path.extension().is_some_and(|kind| kind == "json") => _ = unusable.insert(path, error),
+                Err(_) => {}
             }
         }
         keys.sort();
-        Ok(keys)
+        Ok((keys, unusable.into_values().collect()))
     }
 
     /// The same, and none where there is no folder.
@@ -187,7 +217,7 @@ impl Keystore {
         let address_of = |key: KeyInfo| key.address.ok_or(KeystoreError::NoAddress(key.path));
         let mut found = Vec::new();
         for word in words {
-            if let Ok(address) = word.parse::<Address>() {
+            if let Some(address) = address_in(word)? {
                 found.push(address);
             } else if is_there(word)? && Path::new(word).is_dir() {
                 let keys = Self::new(word).list()?;
@@ -216,9 +246,17 @@ impl Keystore {
 
     /// The key of a name or an address.
     pub fn find(&self, wanted: &str) -> Result<KeyInfo, KeystoreError> {
-        let address = wanted.parse::<Address>().ok();
+        let address = address_in(wanted)?;
         let matches = |key: &KeyInfo| key.name == wanted || (address.is_some() && key.address == address);
-        self.present()?.into_iter().find(matches).ok_or_else(|| KeystoreError::NotFound {
+        if let Some(found) = self.present()?.into_iter().find(matches) {
+            return Ok(found);
+        }
+        // There may be a file of this name, and a reason why it is no key.
+        let file = self.dir.join(format!("{wanted}.json"));
+        if file.parent() == Some(&self.dir) && file.is_file() {
+            return info(&file);
+        }
+        Err(KeystoreError::NotFound {
             wanted: without_private_keys(wanted).into_owned(),
             dir: self.dir.display().to_string(),
         })
@@ -279,8 +317,18 @@ impl KeyInfo {
         info(path)
     }
 
-    /// Decrypts the key.
+    /// Decrypts the key. That it has the address which the file states is checked, as the file may be wrong or forged.
     pub fn unlock(&self, password: &Password) -> Result<SecretKey, KeystoreError> {
+        let key = self.decrypt(password)?;
+        match self.address {
+            Some(stated) if stated != key.address() => {
+                Err(KeystoreError::OtherAddress { path: self.path.clone(), stated, real: key.address() })
+            }
+            _ => Ok(key),
+        }
+    }
+
+    fn decrypt(&self, password: &Password) -> Result<SecretKey, KeystoreError> {
         info(&self.path)?; // the library trusts the file's numbers
         match PrivateKeySigner::decrypt_keystore(&self.path, password.bytes()) {
             Ok(signer) => {
@@ -292,6 +340,15 @@ impl KeyInfo {
             }
             Err(error) => Err(malformed(&self.path, error)),
         }
+    }
+}
+
+/// The address that a word is, if it is meant as one. A typing error in one is none in a key's name.
+fn address_in(word: &str) -> Result<Option<Address>, KeystoreError> {
+    match parse_address(word) {
+        Ok(address) => Ok(Some(address)),
+        Err(AddressError::Malformed(_)) if !word.trim().starts_with("0x") || has_private_key(word) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -316,6 +373,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct Crypto {
+    cipher: String,
     cipherparams: CipherParams,
     kdfparams: KdfParams,
 }
@@ -346,12 +404,17 @@ fn is_there(word: &str) -> Result<bool, KeystoreError> {
 fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
     let text = read(path).map_err(io_error(path))?;
     // Where it is wrong, and not what is there: it may be a private key as it is.
-    let wrong =
-        |error: serde_json::Error| malformed(path, format!("see line {}, column {}", error.line(), error.column()));
+    let wrong = |error: serde_json::Error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        malformed(path, if error.is_eof() { format!("it ends early, in {place}") } else { format!("see {place}") })
+    };
     let file: File = serde_json::from_str(&text).map_err(wrong)?;
-    let Crypto { cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
+    let Crypto { cipher, cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
     if file.version != 3 {
         return Err(malformed(path, format!("version {}", file.version)));
+    }
+    if cipher != "aes-128-ctr" {
+        return Err(malformed(path, format!("its cipher is {cipher:.20}, and aes-128-ctr is the one that is known")));
     }
     if iv.len() != 32 || dklen != 32 {
         return Err(malformed(path, "the initialization vector or the derived key has another length than usual"));
@@ -362,7 +425,9 @@ fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
             return Err(malformed(path, "the scrypt parameters are out of range"));
         }
     }
-    let address = file.address.map(|text| text.parse().map_err(|_| malformed(path, "the address"))).transpose()?;
+    // Some tools leave it empty, to say less of whose key it is.
+    let stated = file.address.filter(|text| !text.is_empty());
+    let address = stated.map(|text| parse_address(&text).map_err(|error| malformed(path, error))).transpose()?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_suffix(".json").unwrap_or(&name).to_string();
     Ok(KeyInfo { name, address, path: path.to_path_buf() })

@@ -12,7 +12,7 @@ use std::{
 pub use dtn_config::Setting;
 use dtn_config::{Layers, Mistake, OutOfRange};
 use dtn_node::{LinesConfig, Multiaddr, Role};
-use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES};
+use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES, deserialize_address};
 use dtn_settlement::{contracts::ContractAddresses, networks::Network, shown};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,7 @@ pub struct PeerConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub api_hosts: Vec<String>,
     /// Who receives the rewards that it earns.
+    #[serde(deserialize_with = "deserialize_address")]
     pub payee: Address,
     /// How many threads search for proofs of work and prove rounds.
     pub threads: NonZeroUsize,

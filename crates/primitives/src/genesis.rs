@@ -7,7 +7,7 @@ use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Domain, Engine, Kind, KindError, Membership, Mining, PublicKey, ValidatorSet,
+    Domain, Engine, Kind, KindError, Membership, Mining, PublicKey, ValidatorSet, deserialize_addresses,
     engine::{EngineFile, KNOWN},
 };
 
@@ -92,6 +92,7 @@ pub struct GenesisFile {
     timestamp: u64,
     max_block_bytes: u64,
     validators: Vec<PublicKey>,
+    #[serde(deserialize_with = "deserialize_addresses")]
     requesters: Vec<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     engine: Option<EngineFile>,

@@ -7,6 +7,7 @@
 //! time what the settlement contract checks. A BLS key beside it, which its account registers, lets a large validator
 //! set sign together at the price of one signature. The bytes are specified in `docs/reference/formats.md`.
 
+mod address;
 mod batch;
 mod block;
 #[cfg(feature = "bls")]
@@ -34,6 +35,7 @@ mod transaction;
 mod validators;
 mod vote;
 
+pub use address::{AddressError, deserialize_address, deserialize_addresses, parse_address};
 pub use alloy_primitives::{Address, B128, B256, Bytes, U256, aliases::U96, keccak256};
 pub use batch::{Batch, Payout};
 pub use block::{Block, Header};

@@ -8,6 +8,7 @@ use alloy::{
     primitives::{Bytes, Selector, hex},
     sol_types::{Panic, SolError},
 };
+use dtn_primitives::parse_address;
 use serde::Deserialize;
 
 use crate::contracts::ARTIFACTS;
@@ -196,6 +197,12 @@ pub enum CallError {
     },
 }
 
+/// What looks like addresses in an argument, which may be a list or a tuple. A wrong checksum in one is a typing error.
+fn addresses_in(argument: &str) -> impl Iterator<Item = &str> {
+    let words = argument.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| word.len() == 42 && word.starts_with("0x") && word[2..].bytes().all(|c| c.is_ascii_hexdigit()))
+}
+
 /// Calldata from a signature such as `transfer(address,uint256)` and its arguments as text, as `cast calldata` takes them.
 ///
 /// # Errors
@@ -211,13 +218,20 @@ pub fn encode_call(signature: &str, arguments: &[String]) -> Result<Bytes, CallE
     let mut values = Vec::new();
     for (index, (parameter, argument)) in function.inputs.iter().zip(arguments).enumerate() {
         let kind = parameter.resolve().map_err(|error| bad(error.to_string()))?;
-        values.push(kind.coerce_str(argument).map_err(|error| CallError::Argument {
+        let wrong = |reason: String| CallError::Argument {
             signature: function.signature(),
             position: index + 1,
             argument: argument.clone(),
             expected: kind.to_string(),
-            reason: error.to_string(),
-        })?);
+            reason,
+        };
+        if kind.to_string().contains("address") {
+            addresses_in(argument)
+                .map(parse_address)
+                .try_for_each(|read| read.map(drop))
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        values.push(kind.coerce_str(argument).map_err(|error| wrong(error.to_string()))?);
     }
     Ok(function.abi_encode_input(&values).map_err(|error| bad(error.to_string()))?.into())
 }

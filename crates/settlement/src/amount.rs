@@ -1,7 +1,12 @@
 //! Amounts of native currency as people write them: `0.5ether`, `10gwei`, `21000wei`, `21000`.
 
+use std::fmt;
+
 use alloy::primitives::U256;
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
 
 /// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,8 +42,7 @@ pub fn parse_amount(text: &str) -> Result<U256, AmountError> {
     let places = decimals(unit).ok_or_else(|| AmountError::UnknownUnit(unit.to_string()))?;
 
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    if whole.is_empty() || !digits_only(whole) || !digits_only(fraction) || number.ends_with('.') {
+    if !is_digits(whole) || (number.contains('.') && !is_digits(fraction)) {
         return Err(AmountError::Malformed(text.to_string()));
     }
     let fraction = fraction.replace('_', "");
@@ -48,6 +52,11 @@ pub fn parse_amount(text: &str) -> Result<U256, AmountError> {
     }
     let digits = format!("{}{fraction:0<places$}", whole.replace('_', ""));
     U256::from_str_radix(&digits, 10).map_err(|_| AmountError::TooLarge(text.to_string()))
+}
+
+/// Digits, with underscores between digits only.
+fn is_digits(part: &str) -> bool {
+    part.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Shows an amount in the largest unit that keeps it short, exactly.
@@ -67,19 +76,38 @@ pub fn format_amount(wei: U256) -> String {
     }
 }
 
-/// Reads an amount from a configuration file: a text with a unit, or a number of wei.
+/// For serde: an amount in a text, as in a table, in which a large number must not become one with a fraction.
+pub fn deserialize_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
+    deserializer.deserialize_str(Written)
+}
+
+/// Reads an amount from a configuration file that has to fit into 64 bits.
 pub(crate) fn deserialize_wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(u64),
-        Text(String),
+    let amount = deserializer.deserialize_any(Written)?;
+    amount.try_into().map_err(|_| D::Error::custom(format!("{amount} wei are more than 18.4ether")))
+}
+
+/// What an amount may be written as.
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = U256;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an amount, as \"0.5ether\", \"10gwei\" or a whole number of wei")
     }
-    let amount = match Written::deserialize(deserializer)? {
-        Written::Number(wei) => U256::from(wei),
-        Written::Text(text) => parse_amount(&text).map_err(serde::de::Error::custom)?,
-    };
-    amount.try_into().map_err(|_| serde::de::Error::custom("the amount is too large"))
+
+    fn visit_u64<E: Error>(self, wei: u64) -> Result<U256, E> {
+        Ok(U256::from(wei))
+    }
+
+    fn visit_i64<E: Error>(self, wei: i64) -> Result<U256, E> {
+        u64::try_from(wei).map(U256::from).map_err(|_| E::invalid_value(Unexpected::Signed(wei), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<U256, E> {
+        parse_amount(text).map_err(E::custom)
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +134,24 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused_with_its_reason() {
-        for text in ["", "ether", ".5ether", "1.ether", "-1", "+1", "1e3gwei", "0x10", "1..2ether", "1 2"] {
+        for text in [
+            "",
+            "ether",
+            ".5ether",
+            "1.ether",
+            "-1",
+            "+1",
+            "1e3gwei",
+            "0x10",
+            "_",
+            "_ether",
+            "1_",
+            "1__0",
+            "1._5ether",
+            "１２",
+            "1..2ether",
+            "1 2",
+        ] {
             assert!(parse_amount(text).is_err(), "{text}");
         }
         assert_eq!(parse_amount("1.5wei"), Err(AmountError::TooFine("1.5wei".into())));

@@ -2,7 +2,7 @@
 //! `dtn-cli compile` puts them. Users of the command line need no compiler.
 
 use alloy::primitives::{Address, Bytes};
-use dtn_primitives::{Allotment, Distribution, Evidence, Header, Solution, WorkResult};
+use dtn_primitives::{Allotment, Distribution, Evidence, Header, Solution, WorkResult, deserialize_address};
 use serde::{Deserialize, Serialize};
 
 /// The generated bindings, one module a contract, because each brings its own copy of the shared structs.
@@ -51,13 +51,17 @@ pub const ARTIFACTS: [(&str, &str); 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContractAddresses {
     /// The `ResultRegistry`.
+    #[serde(deserialize_with = "deserialize_address")]
     pub registry: Address,
     /// The `AowChallenge`; zero where a deployment is older than that contract.
     #[serde(default)]
+    #[serde(deserialize_with = "deserialize_address")]
     pub aow: Address,
     /// The `MultiSigWallet`.
+    #[serde(deserialize_with = "deserialize_address")]
     pub multisig: Address,
     /// The `RewardDistributor`.
+    #[serde(deserialize_with = "deserialize_address")]
     pub distributor: Address,
 }
 

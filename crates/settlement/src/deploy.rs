@@ -5,7 +5,7 @@ use alloy::{
     providers::Provider,
     sol_types::SolConstructor,
 };
-use dtn_primitives::{Genesis, GenesisError, Kind};
+use dtn_primitives::{Genesis, GenesisError, Kind, deserialize_addresses};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -124,8 +124,10 @@ pub struct DeployPlan {
     /// The number of the validator set.
     pub epoch: u64,
     /// In ascending order of address.
+    #[serde(deserialize_with = "deserialize_addresses")]
     pub validators: Vec<Address>,
     /// The multisig's owners, in ascending order of address.
+    #[serde(deserialize_with = "deserialize_addresses")]
     pub owners: Vec<Address>,
     /// Confirmations that the multisig asks for.
     pub threshold: u8,

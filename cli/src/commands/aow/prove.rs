@@ -61,7 +61,7 @@ pub(super) struct BoundOptions {
     #[arg(long, requires_all = ["node", "network_id", "chain_id", "block_hash"], conflicts_with = "start")]
     round: Option<u64>,
     /// Who works in the round
-    #[arg(long, requires = "round")]
+    #[arg(value_parser = dtn_primitives::parse_address, long, requires = "round")]
     node: Option<Address>,
     /// The network of the round
     #[arg(long, requires = "round")]

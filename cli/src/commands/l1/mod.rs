@@ -181,6 +181,7 @@ pub(crate) enum Subject {
     /// The nonce of an account's next transaction.
     Nonce {
         /// The account's address.
+        #[arg(value_parser = dtn_primitives::parse_address)]
         account: Address,
     },
     /// What became of an order.

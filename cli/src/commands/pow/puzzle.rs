@@ -30,7 +30,7 @@ pub(crate) struct PuzzleOptions {
     #[arg(long, value_name = "HASH", requires = "transaction")]
     network_id: Option<B256>,
     /// Who works
-    #[arg(long, value_name = "ADDRESS", requires = "transaction")]
+    #[arg(value_parser = dtn_primitives::parse_address, long, value_name = "ADDRESS", requires = "transaction")]
     miner: Option<Address>,
     /// The expected number of hashes
     #[arg(long, value_name = "HASHES", requires = "transaction")]

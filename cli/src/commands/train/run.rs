@@ -82,7 +82,7 @@ struct OriginOptions {
     #[arg(long, default_value_t, hide_default_value = true, value_name = "HASH")]
     order: B256,
     /// Who trains
-    #[arg(long, default_value_t, hide_default_value = true, value_name = "ADDRESS")]
+    #[arg(value_parser = dtn_primitives::parse_address, long, default_value_t, hide_default_value = true, value_name = "ADDRESS")]
     worker: Address,
     /// Which of the worker's tries it is
     #[arg(long, default_value_t = 0)]
