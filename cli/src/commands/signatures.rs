@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_keys::KeyChoice;
@@ -85,12 +85,15 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     if let Some(KeyChoice::Remote { address, url }) = &args.from {
         let signature = RemoteSigner::new(url, *address)?.sign_typed_data(&signed.typed_data()?).await;
         signed.add(*address, signature.with_context(|| format!("the signer of {address}"))?)?;
+        note_owner(*address, &signed, context)?;
         return target.write(signed, context);
     }
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
-    signed.sign(&context.signer(args.from.as_ref(), &network).await?);
+    let key = context.signer(args.from.as_ref(), &network).await?;
+    signed.sign(&key);
+    note_owner(key.address(), &signed, context)?;
     target.write(signed, context)
 }
 
@@ -140,6 +143,8 @@ pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig,
             }
         );
     }
+    let (owners, threshold) = (multisig.owners().await?, multisig.threshold().await?);
+    let signed = signed.chosen(&owners, threshold).with_context(|| format!("{}", file.display()))?;
     preview(&signed);
     let record = multisig.execute_signed(account, &signed).await?;
     if context.json {
@@ -148,6 +153,25 @@ pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig,
     output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
     if let Some(url) = account.chain().network().transaction_url(record.tx) {
         output::line(url)?;
+    }
+    Ok(())
+}
+
+/// Says what is odd about who signs for which wallet, as far as is known here without a connection.
+fn note_owner(signer: Address, signed: &SignedExecution, context: &Context) -> Result<()> {
+    match context.find_deployment(&context.network)? {
+        Some(deployment) if deployment.addresses.multisig == signed.wallet => {
+            if !deployment.owners.contains(&signer) {
+                output::note(format_args!(
+                    "note: {signer} was no owner of the wallet {} when it was deployed; its signature counts only if it is now",
+                    signed.wallet
+                ));
+            }
+        }
+        _ => output::note(format_args!(
+            "note: the wallet {} on chain {} was not deployed from here",
+            signed.wallet, signed.chain_id
+        )),
     }
     Ok(())
 }

@@ -98,6 +98,16 @@ pub enum SignatureError {
         /// How long it is.
         length: usize,
     },
+    /// Too few owners have signed.
+    #[error("{have} of the owners have signed, and the wallet asks for {need}; missing: {}", list(missing))]
+    BelowThreshold {
+        /// How many owners have.
+        have: usize,
+        /// How many have to.
+        need: usize,
+        /// Who has not.
+        missing: Vec<Address>,
+    },
     /// Files of different calls.
     #[error("the files are about different calls: {ours} and {theirs}")]
     OtherCall {
@@ -106,6 +116,10 @@ pub enum SignatureError {
         /// What the other signs.
         theirs: B256,
     },
+}
+
+fn list(accounts: &[Address]) -> String {
+    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A call of a wallet with the signatures that it has so far.
@@ -155,25 +169,40 @@ impl SignedExecution {
     }
 
     /// Takes up a signature: an account's, which is checked, or what a contract checks by ERC-1271, which only the chain
-    /// can check.
+    /// can check. Of an account's, the last byte says which of two points it is in several ways (0 and 1, 27 and 28, or
+    /// with the chain in it by EIP-155): the one that the wallet takes is kept.
     ///
     /// # Errors
     ///
     /// If it is not the account's signature of this call.
     pub fn add(&mut self, signer: Address, signature: Bytes) -> Result<(), SignatureError> {
-        match signature.len() {
+        let kept = match signature.len() {
             SIGNATURE_LENGTH => {
                 let parsed = Signature::try_from(&signature[..]).ok().filter(|parsed| parsed.normalize_s().is_none());
-                let found = parsed.and_then(|parsed| parsed.recover_address_from_prehash(&self.preview().digest).ok());
-                if found != Some(signer) {
-                    return Err(SignatureError::NotBy { signer });
-                }
+                let digest = self.preview().digest;
+                let of = |parsed: &Signature| parsed.recover_address_from_prehash(&digest).ok();
+                let parsed = parsed.filter(|parsed| of(parsed) == Some(signer));
+                Bytes::from(parsed.ok_or(SignatureError::NotBy { signer })?.as_bytes())
             }
-            1..=MAX_CONTRACT_SIGNATURE => {}
+            1..=MAX_CONTRACT_SIGNATURE => signature,
             length => return Err(SignatureError::Length { signer, length }),
-        }
-        self.signatures.insert(signer, signature);
+        };
+        self.signatures.insert(signer, kept);
         Ok(())
+    }
+
+    /// The same with as many signatures of owners as the wallet asks for, the cheapest to check; there may be others in a
+    /// file, which the wallet would refuse or be paid for in vain.
+    pub fn chosen(mut self, owners: &[Address], threshold: usize) -> Result<Self, SignatureError> {
+        let mut counting: Vec<_> = self.signatures.iter().filter(|(signer, _)| owners.contains(signer)).collect();
+        if counting.len() < threshold {
+            let missing = owners.iter().filter(|owner| !self.signatures.contains_key(*owner)).copied().collect();
+            return Err(SignatureError::BelowThreshold { have: counting.len(), need: threshold, missing });
+        }
+        counting.sort_by_key(|(_, signature)| signature.len());
+        let chosen = counting.into_iter().take(threshold).map(|(signer, signature)| (*signer, signature.clone()));
+        self.signatures = chosen.collect();
+        Ok(self)
     }
 
     /// Takes up the signatures of another file.
@@ -368,6 +397,42 @@ mod tests {
         let mut other = call();
         other.execution.nonce += U256::from(1);
         assert!(matches!(all.combine(other), Err(SignatureError::OtherCall { .. })));
+    }
+
+    #[test]
+    fn an_accounts_signature_is_kept_in_the_form_that_the_wallet_takes() {
+        let mut signed = call();
+        signed.sign(&key(1));
+        let signer = key(1).address();
+        let ours = signed.signatures[&signer].clone();
+        let parity = u64::from(ours[64] - 27);
+        for v in [parity, 27 + parity, 35 + 2 * 97 + parity] {
+            let form = [&ours[..64], &[v as u8]].concat();
+            let mut other = call();
+            other.add(signer, form.into()).unwrap();
+            assert_eq!(other, signed, "v = {v}");
+        }
+        for v in (2..=26).chain(29..=34) {
+            let form = [&ours[..64], &[v]].concat();
+            assert_eq!(call().add(signer, form.into()), Err(SignatureError::NotBy { signer }), "v = {v}");
+        }
+    }
+
+    #[test]
+    fn as_many_signatures_as_count_are_chosen_and_the_cheapest() {
+        let contract = Address::repeat_byte(0x01);
+        let mut signed = call();
+        (1..=4).for_each(|seed| signed.sign(&key(seed)));
+        signed.add(contract, Bytes::from_static(&[7; 96])).unwrap();
+        let [first, second, third, stranger] = [1, 2, 3, 4].map(|seed| key(seed).address());
+        let owners = [contract, first, second, third];
+        let of = |signed: SignedExecution| signed.signers().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(of(signed.clone().chosen(&owners, 3).unwrap()), [first, second, third].into());
+        assert_eq!(of(signed.clone().chosen(&owners, 4).unwrap()), owners.into(), "a contract's where it is needed");
+        let absent = Address::repeat_byte(0x02);
+        let below = signed.chosen(&[first, absent], 2).unwrap_err();
+        assert_eq!(below, SignatureError::BelowThreshold { have: 1, need: 2, missing: vec![absent] });
+        assert!(!below.to_string().contains(&stranger.to_string()));
     }
 
     #[test]
