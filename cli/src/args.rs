@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use crate::{
     commands::{
         anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, multisig, network, pow, registry,
-        rewards, settle, signatures, sim, train, verify_certificate,
+        rewards, settle, signatures, sim, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -114,6 +114,8 @@ pub(crate) enum Command {
     VerifyCertificate(OnChain<verify_certificate::VerifyCertificate>),
     /// List the proposals that are pending, with who is missing
     List(OnChain<multisig::List>),
+    /// Transactions that are in no block yet: list them, offer more for them, take their place
+    Tx(Family<tx::Command>),
     /// Report what transactions cost
     Gas(OnChain<gas::Gas>),
     /// Measure how fast it is
@@ -225,6 +227,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::List(on) => with(on.parts(), multisig::list).await,
         Command::Show(on) => with(on.parts(), multisig::show).await,
         Command::VerifyCertificate(on) => with(on.parts(), verify_certificate::run).await,
+        Command::Tx(family) => with(family.parts(), tx::run).await,
         Command::Gas(on) => with(on.parts(), gas::run).await,
         Command::Anvil(on) => with(on.parts(), anvil::run).await,
     }

@@ -1,23 +1,24 @@
 //! The options that all commands share, and what they lead to: networks, connections, keys, folders.
 
 use std::{
+    fs::{File, TryLockError},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
-use dtn_peer::files::{self, FileError};
+use dtn_peer::files::{self, Access, FileError};
 use dtn_primitives::{Allotment, SecretKey, parse_address};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network, Networks,
     amount::parse_amount,
     codes::Code,
     deploy::Deployment,
-    gas_ledger::GasLedger,
+    gas_ledger::{GasLedger, GasRecord},
     multisig::WalletTransaction,
     signer::{RemoteSigner, Signer},
 };
@@ -71,13 +72,51 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// A signer's account on a chain.
-    pub(crate) fn account_of(&self, chain: &Chain, signer: impl Into<Signer>, context: &Context) -> Account {
+    fn account_of(&self, chain: &Chain, signer: impl Into<Signer>, context: &Context) -> Account {
         let new = if self.dry_run { Account::dry_run } else { Account::new };
         new(chain.clone(), signer.into(), context.gas_ledger())
     }
 
-    /// The account that `--from` names, on a chain.
+    /// The account that `--from` names, on a chain. What it has under way is brought to an end first, and until this command
+    /// ends no other one sends from it: what is decided from the chain's state holds when it is sent.
     pub(crate) async fn account(&self, chain: &Chain, context: &Context) -> Result<Account> {
+        let account = self.account_as_it_is(chain, context).await?;
+        if !self.dry_run {
+            account.take_up().await?;
+        }
+        Ok(account)
+    }
+
+    /// The same, whatever it has under way.
+    pub(crate) async fn account_as_it_is(&self, chain: &Chain, context: &Context) -> Result<Account> {
+        let account = self.chosen(chain, context).await?;
+        self.prepare(&account, context).await?;
+        Ok(account)
+    }
+
+    /// The account of a key that is known already, on a chain.
+    pub(crate) async fn account_with(&self, key: SecretKey, chain: &Chain, context: &Context) -> Result<Account> {
+        let account = self.account_of(chain, key, context);
+        self.prepare(&account, context).await?;
+        if !self.dry_run {
+            account.take_up().await?;
+        }
+        Ok(account)
+    }
+
+    async fn prepare(&self, account: &Account, context: &Context) -> Result<()> {
+        if !self.dry_run {
+            context.hold(account).await?;
+        }
+        let patience = account.chain().network().receipt_timeout().as_secs();
+        account.on_sent(move |record| {
+            let GasRecord { tx, nonce, .. } = record;
+            output::note(format_args!("sent {}: {tx}, nonce {nonce}; waiting up to {patience} s", record.what()));
+        });
+        Ok(())
+    }
+
+    async fn chosen(&self, chain: &Chain, context: &Context) -> Result<Account> {
         Ok(match &self.from {
             Some(KeyChoice::Remote { address, url }) => {
                 self.account_of(chain, RemoteSigner::new(url, *address)?, context)
@@ -117,6 +156,8 @@ pub(crate) fn ensure_new(file: &Path) -> Result<()> {
 pub(crate) struct Context {
     globals: Globals,
     password: Arc<OnceCell<Password>>,
+    /// Locks of accounts, which end with this command.
+    held: Arc<Mutex<Vec<File>>>,
 }
 
 impl std::ops::Deref for Context {
@@ -130,7 +171,7 @@ impl std::ops::Deref for Context {
 impl Context {
     /// That of a command with these options.
     pub(crate) fn new(globals: Globals) -> Self {
-        Self { globals, password: Arc::default() }
+        Self { globals, password: Arc::default(), held: Arc::default() }
     }
 
     /// The chosen network, with its overrides.
@@ -264,6 +305,22 @@ impl Context {
         let file = self.deployment_file(&deployment.network);
         files::write_json(&file, deployment)?;
         Ok(file)
+    }
+
+    /// Keeps other commands from sending from an account until this one ends.
+    async fn hold(&self, account: &Account) -> Result<()> {
+        let name = format!("{}-{}.lock", account.chain().chain_id(), account.address());
+        let path = self.home.join("locks").join(name);
+        files::write_new(&path, b"", Access::Shared)?;
+        let unreadable = |source| FileError::Read { file: path.clone(), source };
+        let file = File::open(&path).map_err(unreadable)?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            output::note(format_args!("another command sends from {}; waiting for it", account.address()));
+        }
+        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?;
+        let file = locked.map_err(unreadable)?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        Ok(())
     }
 
     fn proposal_file(&self, id: B256) -> PathBuf {

@@ -16,6 +16,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "revoke",
             "cancel",
             "execute",
+            "tx",
             "sign",
             "combine",
             "list",

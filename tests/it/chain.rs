@@ -137,7 +137,7 @@ impl Council {
         let plan = plan.with_claims(claims).expect("valid");
         let deployment = deploy(&deployer, &plan, |_| ()).await.expect("deployed");
         let owners: Vec<_> = keys.iter().map(SecretKey::address).collect();
-        fund(&deployer, &owners, parse_amount("1ether").expect("fine"), |_, _| ()).await.expect("funded");
+        fund(&deployer, &owners, parse_amount("1ether").expect("fine")).await.expect("funded");
         Self { bench, chain, keys, genesis, deployer, deployment, ledger: Ledger::default() }
     }
 

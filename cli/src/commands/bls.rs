@@ -56,7 +56,7 @@ fn of(desk: &Desk) -> BlsKeys {
 async fn register(sender: Sender, context: &Context) -> Result<()> {
     let desk = Desk::open(context).await?;
     let key = context.signer(sender.from.as_ref(), desk.chain.network()).await?;
-    let account = sender.account_of(&desk.chain, key.clone(), context);
+    let account = sender.account_with(key.clone(), &desk.chain, context).await?;
     let domain = Domain::new(desk.deployment.network_id, desk.deployment.chain_id);
     send(&account, &of(&desk).register(&bls_key(&key), account.address(), &domain), context).await
 }

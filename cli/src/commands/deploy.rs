@@ -20,7 +20,9 @@ use dtn_settlement::{
     codes::Code,
     connection::ReadError,
     deploy::{self, DeployPlan, Deployment},
+    gas_ledger::GasRecord,
     rewards::Distributor,
+    sender::SendError,
 };
 use dtn_testbed::Home;
 use serde_json::json;
@@ -313,23 +315,42 @@ pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
     accounts.retain(|account| *account != payer.address());
 
     let bar = output::progress(accounts.len() as u64, "fund");
-    let records = deploy::fund(&payer, &accounts, args.amount, |_, _| bar.inc(1)).await;
-    let records = match (records, args.sender.dry_run) {
-        (Err(error), true) => {
-            let lacking = lacking(&chain, &accounts, args.amount).await?;
-            return Err(anyhow::Error::from(error).context(Others(lacking.saturating_sub(1))));
-        }
-        (records, _) => records?,
-    };
+    let mut ends = deploy::fund_each(&payer, &accounts, args.amount, |_| bar.inc(1)).await;
     bar.finish_and_clear();
+    if args.sender.dry_run
+        && let Some(place) = ends.iter().position(Result::is_err)
+        && let Err(error) = ends.swap_remove(place)
+    {
+        let lacking = lacking(&chain, &accounts, args.amount).await?;
+        return Err(anyhow::Error::from(error).context(Others(lacking.saturating_sub(1))));
+    }
+    funded(&accounts, &ends, context)
+}
+
+/// What became of each account, and a failure if one was not funded.
+fn funded(accounts: &[Address], ends: &[Result<Option<GasRecord>, SendError>], context: &Context) -> Result<()> {
+    let told = |end: Option<&Result<Option<GasRecord>, SendError>>| match end {
+        Some(Ok(Some(record))) => format!("funded by {}", record.tx),
+        Some(Ok(None)) => "had enough".to_string(),
+        Some(Err(error)) if error.revert().is_some() => format!("refuses native currency: {error}"),
+        Some(Err(error)) => error.to_string(),
+        None => "left out".to_string(),
+    };
     if context.json {
-        let entry = |(account, record): (&Address, _)| json!({ "account": account, "transaction": record });
-        return output::json(&accounts.iter().zip(&records).map(entry).collect::<Vec<_>>());
+        let entry = |(place, account): (usize, &Address)| match ends.get(place) {
+            Some(Ok(record)) => json!({ "account": account, "transaction": record }),
+            failed => json!({ "account": account, "error": told(failed) }),
+        };
+        output::json(&accounts.iter().enumerate().map(entry).collect::<Vec<_>>())?;
+    } else {
+        let mut table = Table::new("", [left("account"), left("")]);
+        for (place, account) in accounts.iter().enumerate() {
+            table.row([account.to_string(), told(ends.get(place))]);
+        }
+        output::line(table)?;
     }
-    let mut table = Table::new("", [left("account"), left("")]);
-    for (account, record) in accounts.iter().zip(&records) {
-        let state = record.as_ref().map_or("had enough".to_string(), |record| format!("funded by {}", record.tx));
-        table.row([account.to_string(), state]);
+    match accounts.len() - ends.iter().filter(|end| end.is_ok()).count() {
+        0 => Ok(()),
+        failed => anyhow::bail!("{failed} of {} accounts were not funded", accounts.len()),
     }
-    output::line(table)
 }

@@ -20,4 +20,5 @@ pub(crate) mod settle;
 pub(crate) mod signatures;
 pub(crate) mod sim;
 pub(crate) mod train;
+pub(crate) mod tx;
 pub(crate) mod verify_certificate;

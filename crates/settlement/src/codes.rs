@@ -31,6 +31,11 @@ impl SendError {
                 ("gas_too_dear", json!({ "fee": fee.to_string(), "ceiling": ceiling.to_string() }))
             }
             Self::OverBudget { .. } => bare("over_budget"),
+            Self::NoReceipt { tx, .. } => ("no_receipt", json!({ "tx": tx })),
+            Self::UnderWay(record) => {
+                ("under_way", json!({ "tx": record.tx, "account": record.from, "nonce": record.nonce }))
+            }
+            Self::NotUnderWay { tx, .. } | Self::NotKept(tx) => ("not_under_way", json!({ "tx": tx })),
             Self::Signer { account, .. } => ("signer", json!({ "account": account })),
             _ => bare("send"),
         }

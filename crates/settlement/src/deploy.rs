@@ -390,34 +390,47 @@ pub async fn top_up(account: &Account, to: Address, amount: U256) -> Result<Opti
     }
 }
 
+/// Brings several accounts' balances up to an amount each, in the order of `accounts`; `None` for those that had enough.
+pub async fn fund(account: &Account, accounts: &[Address], amount: U256) -> Result<Vec<Option<GasRecord>>, SendError> {
+    fund_each(account, accounts, amount, |_| ()).await.into_iter().collect()
+}
+
 /// Brings several accounts' balances up to an amount each, with all transfers on their way at once. In the order of
-/// `accounts`; `None` for those that had enough. `progress` hears of each as it is done.
-pub async fn fund(
+/// `accounts`; `None` for those that had enough. One that refuses does not stop the others; after a failure that is not one
+/// account's the rest is left out. `progress` hears of each as it is done.
+pub async fn fund_each(
     account: &Account,
     accounts: &[Address],
     amount: U256,
-    mut progress: impl FnMut(Address, Option<&GasRecord>),
-) -> Result<Vec<Option<GasRecord>>, SendError> {
+    mut progress: impl FnMut(Address),
+) -> Vec<Result<Option<GasRecord>, SendError>> {
     let provider = account.chain().provider();
     let mut submitted = Vec::new();
     for to in accounts {
-        let balance = retrying(|| async { provider.get_balance(*to).await }).await?;
-        let missing = amount.saturating_sub(balance);
-        submitted.push(match missing.is_zero() {
-            true => None,
-            false => Some(account.submit(&Call::transfer("fund", *to, missing)).await?),
-        });
-    }
-    let mut records = Vec::new();
-    for (to, submitted) in accounts.iter().zip(submitted) {
-        let record = match submitted {
-            Some(submitted) => Some(submitted.wait().await?),
-            None => None,
+        let submit = async || {
+            let balance = retrying(|| async { provider.get_balance(*to).await }).await?;
+            let missing = amount.saturating_sub(balance);
+            match missing.is_zero() {
+                true => Ok(None),
+                false => account.submit(&Call::transfer("fund", *to, missing)).await.map(Some),
+            }
         };
-        progress(*to, record.as_ref());
-        records.push(record);
+        submitted.push(submit().await);
+        // One that refuses is no reason to leave out the next; what holds for all is.
+        if submitted.last().is_some_and(|last| last.as_ref().is_err_and(|error| error.revert().is_none())) {
+            break;
+        }
     }
-    Ok(records)
+    let mut ends = Vec::new();
+    for (to, submitted) in accounts.iter().zip(submitted) {
+        ends.push(match submitted {
+            Ok(Some(submitted)) => submitted.wait().await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        });
+        progress(*to);
+    }
+    ends
 }
 
 #[cfg(test)]

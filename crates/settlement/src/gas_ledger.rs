@@ -12,7 +12,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Bytes, U256},
     providers::Provider,
     transports::TransportError,
 };
@@ -66,9 +66,27 @@ pub struct GasRecord {
     pub chain_id: u64,
     /// When it was signed, in milliseconds since the Unix epoch.
     pub at: u64,
+    /// Wei that it carries.
+    #[serde(default)]
+    pub value: U256,
+    /// What was signed, until its receipt is known, so that it can be sent again.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub raw: Bytes,
+}
+
+fn is_nothing(bytes: &Bytes) -> bool {
+    bytes.is_empty()
 }
 
 impl GasRecord {
+    /// What it does, in short.
+    pub fn what(&self) -> String {
+        match self.contract.is_empty() {
+            true => self.function.clone(),
+            false => format!("{}.{}", self.contract, self.function),
+        }
+    }
+
     /// What the transaction cost, in wei; zero while no receipt is known.
     pub fn fee(&self) -> U256 {
         U256::from(self.gas_used.unwrap_or(0)) * U256::from(self.effective_gas_price.unwrap_or(0))
@@ -129,7 +147,10 @@ impl GasLedger {
 
     /// Adds a record; `durable` returns only when it would survive a power failure.
     pub async fn append(&self, record: &GasRecord, durable: bool) -> Result<(), GasLedgerError> {
-        let (ledger, record) = (self.clone(), record.clone());
+        let (ledger, mut record) = (self.clone(), record.clone());
+        if record.status != TransactionStatus::Pending {
+            record.raw = Bytes::new();
+        }
         let written = tokio::task::spawn_blocking(move || ledger.append_now(&record, durable)).await;
         written.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| self.error(error))
     }
@@ -313,6 +334,8 @@ mod tests {
             network: "local".into(),
             chain_id: 31337,
             at: 0,
+            value: U256::ZERO,
+            raw: Bytes::new(),
         }
     }
 

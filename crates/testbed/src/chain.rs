@@ -39,7 +39,7 @@ pub async fn start_chain(home: &Home, patience: Duration) -> Result<Chain> {
 /// the peers that they settle there once they start.
 pub async fn settle_on(home: &Home, payer: &Account, holds: U256) -> Result<Deployment> {
     let deployment = deploy(payer, &DeployPlan::new(&home.genesis()?, None, None)?, |_| ()).await?;
-    fund(payer, &deployment.owners, U256::from(OWNER_GAS_WEI), |_, _| ()).await?;
+    fund(payer, &deployment.owners, U256::from(OWNER_GAS_WEI)).await?;
     top_up(payer, deployment.addresses.distributor, holds).await?;
     let chain = payer.chain().network().clone();
     set_settlement(home, &SettlementConfig { name: chain.name.clone(), contracts: deployment.addresses, chain })?;

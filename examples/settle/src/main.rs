@@ -93,7 +93,7 @@ async fn main() -> Result<()> {
     let at = deploy(&payer, &plan, |_| ()).await?.addresses;
     top_up(&payer, at.distributor, U256::from(10).pow(U256::from(18))).await?;
     let wallets: Vec<_> = owners.iter().map(Account::address).collect();
-    fund(&payer, &wallets, U256::from(10).pow(U256::from(17)), |_, _| ()).await?;
+    fund(&payer, &wallets, U256::from(10).pow(U256::from(17))).await?;
     println!("distributor {} holds {} ether", at.distributor, balance(&chain, at.distributor).await?);
 
     // Every day: what is owed, certified by the auditors and posted by anyone.

@@ -76,7 +76,7 @@ impl World {
         top_up(&payer, at.distributor, ether).await?;
         top_up(&payer, at.multisig, ether).await?;
         let accounts: Vec<_> = validators.iter().map(SecretKey::address).collect();
-        fund(&payer, &accounts, ether, |_, _| ()).await?;
+        fund(&payer, &accounts, ether).await?;
         let (multisig, existing) = (Multisig::new(chain.clone(), at.multisig), payer.address());
         Ok(Self { chain, genesis, validators, owners, deployment, multisig, existing, folder: folder.to_path_buf() })
     }

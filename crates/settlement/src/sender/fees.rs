@@ -1,0 +1,69 @@
+//! What a transaction offers for gas.
+
+/// The fee cap and the tip, in wei a unit of gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fees {
+    pub(super) max: u128,
+    pub(super) tip: u128,
+}
+
+impl Fees {
+    /// With a tip of at least `floor`.
+    pub(super) fn with_tip_floor(self, floor: u128) -> Self {
+        let missing = floor.saturating_sub(self.tip);
+        Self { max: self.max + missing, tip: self.tip + missing }
+    }
+
+    /// With a fee cap of at most `ceiling`, if that is enough for the base fee and the tip. A ceiling of 0 is none.
+    pub(super) fn below(self, ceiling: u128) -> Result<Self, u128> {
+        // Twice the base fee and the tip is what is usually offered.
+        let least = self.max.saturating_sub(self.tip).div_ceil(2).saturating_add(self.tip);
+        match ceiling {
+            0 => Ok(self),
+            _ if least > ceiling => Err(least),
+            _ => Ok(Self { max: self.max.min(ceiling), ..self }),
+        }
+    }
+
+    /// The more of both.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { max: self.max.max(other.max), tip: self.tip.max(other.tip) }
+    }
+
+    /// What a node takes in place of a transaction with these fees: an eighth more, or what the market asks for now.
+    pub(super) fn raised(self, market: Self) -> Self {
+        let raise = |fee: u128| fee + fee.div_ceil(8).max(1);
+        Self { max: raise(self.max).max(market.max), tip: raise(self.tip).max(market.tip) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tip_is_at_least_the_floor_and_the_cap_grows_with_it() {
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(1, 1).with_tip_floor(100_000_000), fees(100_000_000, 100_000_000));
+        assert_eq!(fees(50, 10).with_tip_floor(4), fees(50, 10));
+        assert_eq!(fees(2_000_000_001, 1).with_tip_floor(100), fees(2_000_000_100, 100));
+    }
+
+    #[test]
+    fn a_ceiling_caps_what_is_offered_and_refuses_what_does_not_suffice() {
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(1_010, 10).below(0), Ok(fees(1_010, 10)));
+        assert_eq!(fees(1_010, 10).below(2_000), Ok(fees(1_010, 10)));
+        assert_eq!(fees(1_010, 10).below(510), Ok(fees(510, 10)), "enough for the base fee of 500 and the tip");
+        assert_eq!(fees(1_010, 10).below(509), Err(510));
+        assert_eq!(fees(1, u128::MAX).below(5), Err(u128::MAX), "whatever a node answers");
+    }
+
+    #[test]
+    fn a_replacement_pays_an_eighth_more_at_least() {
+        let fees = |max, tip| Fees { max, tip };
+        assert_eq!(fees(800, 0).raised(fees(1, 1)), fees(900, 1));
+        assert_eq!(fees(801, 9).raised(fees(1, 1)), fees(902, 11));
+        assert_eq!(fees(800, 80).raised(fees(5_000, 1)), fees(5_000, 90));
+    }
+}
