@@ -47,6 +47,7 @@ impl ConnectError {
     pub fn code(&self) -> Code {
         match self {
             Self::BadEndpoint { rpc, .. } => ("bad_endpoint", json!({ "rpc": rpc })),
+            Self::NotANode { network, .. } => ("not_a_node", json!({ "network": network })),
             Self::Unreachable { network, .. } => ("chain_unreachable", json!({ "network": network })),
             Self::WrongChain { expected, actual, .. } => {
                 ("wrong_chain", json!({ "expected": expected, "actual": actual }))

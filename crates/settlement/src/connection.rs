@@ -22,8 +22,10 @@ use backon::{ExponentialBuilder, Retryable};
 
 use crate::{
     abi::Revert,
+    endpoints::NotANode,
     logs::LogReader,
     networks::{Finality, Network},
+    shown,
 };
 
 /// Why there is no connection.
@@ -45,6 +47,16 @@ pub enum ConnectError {
         /// Its endpoint.
         rpc: String,
         /// What went wrong.
+        reason: String,
+    },
+    /// Something else than a node answers.
+    #[error("{rpc}, the node of network `{network}`: {reason}. Is that its address? Name another with --rpc")]
+    NotANode {
+        /// The network's name.
+        network: String,
+        /// Its endpoint.
+        rpc: String,
+        /// What it answers.
         reason: String,
     },
     /// Another chain than the one configured.
@@ -255,7 +267,16 @@ impl Chain {
 }
 
 fn unreachable(network: &Network, error: &TransportError) -> ConnectError {
-    ConnectError::Unreachable { network: network.name.clone(), rpc: network.rpc.to_string(), reason: root_cause(error) }
+    let (network, rpc, reason) = (network.name.clone(), network.rpc.to_string(), root_cause(error));
+    match error {
+        RpcError::Transport(TransportErrorKind::Custom(other)) if other.is::<NotANode>() => {
+            ConnectError::NotANode { network, rpc, reason }
+        }
+        RpcError::ErrorResp(payload) => {
+            ConnectError::NotANode { network, rpc, reason: format!("it refuses: {}", shown::text(&payload.message)) }
+        }
+        _ => ConnectError::Unreachable { network, rpc, reason },
+    }
 }
 
 /// The innermost message of an error, where a refused connection says so.

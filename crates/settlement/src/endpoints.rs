@@ -172,15 +172,47 @@ impl Http {
         let post = self.client.post(self.url).headers(request.headers()).header(CONTENT_TYPE, "application/json");
         let response = post.body(question).send().await.map_err(failed)?;
         let status = response.status();
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(in_short);
         let body = response.bytes().await.map_err(failed)?;
-        let text = || String::from_utf8_lossy(&body).into_owned();
         match serde_json::from_slice::<ResponsePacket>(&body) {
             // That something is wrong is an answer, whatever the status is.
             Ok(answer) if status.is_success() || answer.is_error() => Ok(answer),
-            Err(error) if status.is_success() => Err(TransportError::deser_err(error, text())),
-            _ => Err(TransportErrorKind::http_error(status.as_u16(), text())),
+            _ => {
+                let said = in_short(&String::from_utf8_lossy(&body));
+                Err(TransportErrorKind::custom(NotANode { status: status.as_u16(), kind, said }))
+            }
         }
     }
+}
+
+/// Something answers, and not as a node does: a proxy, a page to log in, a wrong path.
+#[derive(Debug, thiserror::Error)]
+#[error("it answers, but not as a node: HTTP {status}{}, `{said}`", kind.as_ref().map(|kind| format!(", {kind}")).unwrap_or_default())]
+pub(crate) struct NotANode {
+    /// The status of HTTP.
+    pub(crate) status: u16,
+    kind: Option<String>,
+    said: String,
+}
+
+/// The beginning of what somebody else has said: one line without tags and control characters, of at most 100 characters.
+fn in_short(text: &str) -> String {
+    let mut is_tag = false;
+    let shown = text.chars().take(10_000).filter_map(|c| match c {
+        '<' => {
+            is_tag = true;
+            Some(' ')
+        }
+        '>' if is_tag => {
+            is_tag = false;
+            None
+        }
+        _ if is_tag => None,
+        c if c.is_control() => Some(' '),
+        c => Some(c),
+    });
+    let words = shown.collect::<String>();
+    shown::text(&words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(100).collect::<String>())
 }
 
 impl Service<RequestPacket> for Http {

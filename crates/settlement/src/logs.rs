@@ -20,7 +20,10 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{Chain, ReadError, retrying};
+use crate::{
+    connection::{Chain, ReadError, retrying},
+    endpoints::NotANode,
+};
 
 /// For how many blocks a node is asked at first. Public ones refuse to look through many more.
 const WIDEST: u64 = 5_000;
@@ -94,6 +97,14 @@ impl Chain {
     ) -> Result<Vec<Log>, TransportError> {
         let head = retrying(|| async { self.provider().get_block_number().await }).await?;
         self.logs::<E>(contract, from..=head.max(from), topic).await
+    }
+
+    /// Through how many blocks a node looks at once, tried on the last of them.
+    pub(crate) async fn log_range(&self) -> Result<u64, TransportError> {
+        let head = retrying(|| async { self.provider().get_block_number().await }).await?;
+        let filter = Filter::new().address(Address::ZERO);
+        self.read_logs(&filter, head.saturating_sub(WIDEST - 1), head, &mut Vec::new()).await.1?;
+        Ok(self.log_reader().width.load(Ordering::Relaxed))
     }
 
     async fn logs<E: SolEvent>(
@@ -207,7 +218,10 @@ where
 fn is_refusal(error: &TransportError) -> bool {
     match error {
         RpcError::ErrorResp(_) => true,
-        RpcError::Transport(TransportErrorKind::HttpError(http)) => (400..500).contains(&http.status),
+        // Some say it by a status of HTTP: too large, bad request.
+        RpcError::Transport(TransportErrorKind::Custom(other)) => {
+            other.downcast_ref::<NotANode>().is_some_and(|other| (400..500).contains(&other.status))
+        }
         _ => false,
     }
 }

@@ -7,9 +7,9 @@ use std::fmt;
 
 use alloy::{
     eips::BlockNumberOrTag,
-    primitives::{Address, Bytes, TxKind, U256, hex},
+    primitives::{Address, B256, Bytes, TxKind, U256, hex},
     providers::Provider,
-    rpc::types::{TransactionInput, TransactionRequest},
+    rpc::types::{Filter, TransactionInput, TransactionRequest},
     transports::{RpcError, TransportError},
 };
 use serde::Serialize;
@@ -18,7 +18,11 @@ use crate::{
     amount::format_amount,
     connection::{Chain, retrying},
     networks::Finality,
+    shown,
 };
+
+/// So few blocks at once are worth a remark.
+const FEW_BLOCKS: u64 = 500;
 
 /// A set of rules of the Ethereum machine, by its name on the execution layer, in the order in which they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -128,6 +132,10 @@ pub struct Preflight {
     pub min_priority_fee: u64,
     /// What an account holds that was asked about, in wei.
     pub balance: Option<(Address, U256)>,
+    /// The methods that commands need and that no node answers, each with the refusal.
+    pub refused: Vec<(&'static str, String)>,
+    /// Through how many blocks a node looks for logs at once, as far as it was tried.
+    pub log_range: Option<u64>,
 }
 
 /// Something about a chain that will go wrong, or may.
@@ -156,6 +164,19 @@ impl Preflight {
         if finality == Finality::Finalized && self.finalized.is_none() {
             let instead = "set finality = \"latest\" and the confirmations that you trust";
             find(true, format!("it calls no block finalized; {instead}"));
+        }
+        for (method, reason) in &self.refused {
+            let instead = "name a node with --rpc that has it, beside this one or in its place";
+            find(true, format!("{method}, which commands need, is refused ({reason}); {instead}"));
+        }
+        if self.base_fee.is_none() {
+            find(true, "its blocks have no base fee (EIP-1559), and all transactions are of that kind".into());
+        }
+        if let Some(blocks) = self.log_range.filter(|blocks| *blocks < FEW_BLOCKS) {
+            find(
+                false,
+                format!("it looks through {blocks} blocks for logs at once, so the history takes long to read"),
+            );
         }
         let tip = self.suggested_tip.unwrap_or(0).max(self.min_priority_fee.into());
         if self.base_fee == Some(0) && tip < 10_000_000 {
@@ -207,8 +228,45 @@ impl Preflight {
             suggested_tip: provider.get_max_priority_fee_per_gas().await.ok(),
             min_priority_fee: network.min_priority_fee,
             balance,
+            refused: refused(chain).await?,
+            log_range: chain.log_range().await.ok(),
         })
     }
+}
+
+/// What commands ask of a node besides calls and balances, of which a node may lack some.
+const METHODS: [&str; 6] = [
+    "eth_feeHistory",
+    "eth_estimateGas",
+    "eth_getLogs",
+    "eth_getTransactionCount",
+    "eth_getTransactionReceipt",
+    "eth_getTransactionByHash",
+];
+
+/// The methods that no node answers, tried as commands use them.
+async fn refused(chain: &Chain) -> Result<Vec<(&'static str, String)>, TransportError> {
+    let provider = chain.provider();
+    let zero = TransactionRequest { to: Some(TxKind::Call(Address::ZERO)), ..TransactionRequest::default() };
+    let mut refused = Vec::new();
+    for method in METHODS {
+        let tried = retrying(|| async {
+            match method {
+                "eth_feeHistory" => provider.get_fee_history(10, BlockNumberOrTag::Latest, &[20.0]).await.map(drop),
+                "eth_estimateGas" => provider.estimate_gas(zero.clone()).await.map(drop),
+                "eth_getLogs" => provider.get_logs(&Filter::new().address(Address::ZERO)).await.map(drop),
+                "eth_getTransactionCount" => provider.get_transaction_count(Address::ZERO).pending().await.map(drop),
+                "eth_getTransactionReceipt" => provider.get_transaction_receipt(B256::ZERO).await.map(drop),
+                _ => provider.get_transaction_by_hash(B256::ZERO).await.map(drop),
+            }
+        });
+        match tried.await {
+            Ok(()) => {}
+            Err(RpcError::ErrorResp(payload)) => refused.push((method, shown::text(&payload.message))),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(refused)
 }
 
 /// The newest rules of which every part that is probed works.

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use alloy::{
     node_bindings::AnvilInstance,
     primitives::{Address, B256, U256},
-    providers::Provider,
+    providers::{Provider, ext::AnvilApi},
 };
 use dtn_keys::dev_key;
 use dtn_settlement::{
@@ -176,4 +176,74 @@ async fn the_receipt_of_another_transaction_is_none() {
     assert_eq!(record.status, TransactionStatus::Success);
     assert!(record.tx == tx || record.nonce == 1);
     assert_eq!(bench.paid().await, U256::from(14));
+}
+
+/// No block is made until it is asked for.
+async fn stopped(bench: &Bench) -> Chain {
+    let honest = Chain::connect(&network(&bench.anvil.endpoint())).await.expect("answers");
+    honest.provider().anvil_set_auto_mine(false).await.expect("set");
+    honest
+}
+
+/// A payment that this account has signed and no block holds.
+async fn stuck(bench: &Bench) -> B256 {
+    match bench.account().send(&payment()).await.expect_err("no block comes") {
+        SendError::NoReceipt { tx, .. } => tx,
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_got_no_receipt_is_taken_up_by_the_next_process_and_paid_once() {
+    let bench = Bench::with_nodes(1).await;
+    let honest = stopped(&bench).await;
+    let tx = stuck(&bench).await;
+    // Another process has the same ledger, and nothing in memory.
+    let later = bench.account();
+    let SendError::UnderWay(open) = later.take_up().await.expect_err("still no block") else { panic!() };
+    assert_eq!((open.nonce, open.value), (0, U256::from(7)));
+    // The node has forgotten all of it.
+    for open in later.open().await.expect("asked") {
+        honest.provider().anvil_drop_transaction(open.tx).await.expect("dropped");
+    }
+    honest.provider().anvil_set_auto_mine(true).await.expect("set");
+    bench.account().take_up().await.expect("sent again");
+    assert_eq!(bench.paid().await, U256::from(7));
+    let records = later.ledger().read().expect("readable").records;
+    assert!(records.iter().any(|record| record.tx == tx), "{records:?}");
+    let done: Vec<_> = records.iter().filter(|record| record.status == TransactionStatus::Success).collect();
+    assert!(done.len() == 1 && records.iter().all(|record| record.nonce == 0 && record.raw.is_empty()), "{records:?}");
+    assert_eq!(bench.account().send(&payment()).await.expect("paid").nonce, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_is_offered_for_what_is_stuck_or_its_place_is_taken() {
+    for cancels in [false, true] {
+        let bench = Bench::with_nodes(1).await;
+        let honest = stopped(&bench).await;
+        let tx = stuck(&bench).await;
+        let (later, miner) = (bench.account(), honest.clone());
+        let mined = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            miner.provider().anvil_mine(Some(1), None).await.expect("mined");
+        });
+        let ended = if cancels { later.cancel(tx).await } else { later.raise(tx).await }.expect("a block came");
+        mined.await.expect("no panic");
+        assert!(ended.tx != tx && ended.nonce == 0, "{ended:?}");
+        assert_eq!(bench.paid().await, U256::from(if cancels { 0 } else { 7 }));
+        assert!(later.open().await.expect("asked").is_empty());
+        let unknown = later.raise(tx).await.expect_err("it is over");
+        assert!(matches!(unknown, SendError::NotUnderWay { .. }), "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_that_the_account_cannot_pay() {
+    let bench = Bench::with_nodes(1).await;
+    let poor = dtn_primitives::SecretKey::from_bytes(&[5; 32]).expect("a scalar");
+    let ledger = GasLedger::new(bench.dir.path().join("gas.jsonl"));
+    bench.account().send(&Call::transfer("fund", poor.address(), U256::from(100_000u64))).await.expect("funded");
+    let dry = Account::dry_run(bench.chain.clone(), poor, ledger);
+    let error = dry.submit(&payment()).await.expect_err("only tried");
+    assert!(matches!(error, SendError::InsufficientFunds { .. }), "{error}");
 }

@@ -13,6 +13,8 @@ use dtn_keys::dev_key;
 use dtn_settlement::{
     Chain, Network,
     connection::{AnvilOptions, start_anvil},
+    networks::Finality,
+    preflight::Preflight,
 };
 use tempfile::TempDir;
 
@@ -118,4 +120,24 @@ async fn what_was_read_is_not_asked_for_again_unless_the_chain_is_another() {
         std::fs::write(entry.expect("there").path(), "{ torn").expect("writable");
     }
     assert_eq!(logged(&fresh().await).await, [1, 2, 4], "a memory that is none is made anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_the_network_finds_what_commands_would_miss() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let fatal = async || {
+        let chain = connect(&[&node]).await;
+        let found = Preflight::run(&chain, None).await.expect("it answers").findings(Finality::Latest);
+        found.into_iter().filter(|finding| finding.fatal).map(|finding| finding.what).collect::<Vec<_>>()
+    };
+    assert_eq!(fatal().await, [""; 0]);
+    for method in ["eth_feeHistory", "eth_estimateGas", "eth_getLogs", "eth_getTransactionReceipt"] {
+        node.never(Habit::Refuses(method, -32601));
+        let found = fatal().await;
+        assert!(found.len() == 1 && found[0].starts_with(method), "{found:?}");
+    }
+    node.never(Habit::LooksThrough(300));
+    let narrow = Preflight::run(&connect(&[&node]).await, None).await.expect("it answers");
+    assert_eq!(narrow.log_range, Some(251), "2,002 blocks, halved until they were not refused");
 }
