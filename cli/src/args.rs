@@ -1,6 +1,6 @@
 //! What the command line takes.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -187,7 +187,7 @@ pub(crate) fn parse() -> (Command, Manner) {
     let command = Cli::command();
     let help = help::grouped(&command);
     let mut command = command.override_help(help);
-    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| {
+    let parsed = command.try_get_matches_from_mut(shared_last(std::env::args_os())).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
         Ok((cli.command, Manner::of(&matches)))
     });
@@ -195,6 +195,36 @@ pub(crate) fn parse() -> (Command, Manner) {
         let as_json = std::env::args_os().any(|argument| argument == "--json");
         failure::of_arguments(&error.format(&mut command), as_json)
     })
+}
+
+/// The shared options that take no value, and those that do.
+const SHARED: ([&str; 5], [&str; 6]) = (
+    ["--json", "-v", "-vv", "-vvv", "--verbose"],
+    ["--network", "--rpc", "--config", "--home", "--keys", "--password-file"],
+);
+
+/// The arguments with the shared options that stand before the command behind it, where each command takes them.
+fn shared_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter();
+    let (mut ordered, mut shared): (Vec<_>, Vec<_>) = (arguments.next().into_iter().collect(), Vec::new());
+    let (flags, options) = SHARED;
+    let mut rest = arguments.peekable();
+    while let Some(next) = rest.peek().and_then(|next| next.to_str()) {
+        let name = next.split_once('=').map_or(next, |(name, _)| name);
+        let values = match (flags.contains(&next), options.contains(&name)) {
+            (true, _) => 0,
+            (_, true) => usize::from(name == next),
+            _ => break,
+        };
+        shared.extend(rest.by_ref().take(1 + values));
+    }
+    // What follows `--` is no option.
+    let rest: Vec<_> = rest.collect();
+    let end = rest.iter().position(|argument| argument == "--").unwrap_or(rest.len());
+    ordered.extend_from_slice(&rest[..end]);
+    ordered.extend(shared);
+    ordered.extend_from_slice(&rest[end..]);
+    ordered
 }
 
 /// Runs a command.
@@ -263,6 +293,25 @@ mod tests {
         assert_eq!(manner("dtn-cli l1 status --json").json_file, None);
         assert_eq!(manner("dtn-cli l1 status -vv").verbosity, 2);
         assert!(manner("dtn-cli l1 node peers/0").is_peer);
+    }
+
+    #[test]
+    fn shared_options_may_stand_before_the_command() {
+        let moved = |line: &str| {
+            let moved = shared_last(line.split(' ').map(OsString::from));
+            moved.into_iter().map(|argument| argument.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        for (given, ordered) in [
+            ("dtn-cli show 0x12 --json", "dtn-cli show 0x12 --json"),
+            ("dtn-cli --json show 0x12", "dtn-cli show 0x12 --json"),
+            ("dtn-cli --network testnet -vv show", "dtn-cli show --network testnet -vv"),
+            ("dtn-cli --rpc=http://a l1 status", "dtn-cli l1 status --rpc=http://a"),
+            ("dtn-cli --json l1 submit -- --network", "dtn-cli l1 submit --json -- --network"),
+            ("dtn-cli --help --json", "dtn-cli --help --json"),
+            ("dtn-cli --network", "dtn-cli --network"),
+        ] {
+            assert_eq!(moved(given), ordered, "{given}");
+        }
     }
 
     /// The names of all commands that have none below them, and whether each takes an option.

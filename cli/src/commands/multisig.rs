@@ -6,6 +6,7 @@ use std::{
 };
 
 use alloy::{
+    eips::BlockNumberOrTag,
     providers::Provider,
     signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
 };
@@ -27,14 +28,15 @@ use serde_json::json;
 use crate::{
     commands::signatures,
     context::{Context, Sender, amount},
+    failure::Coded,
     output,
 };
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dtn-cli propose --from owner-01 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --value 0.5ether
-  dtn-cli propose --from owner-01 --to TOKEN --call 'transfer(address,uint256)' 0x7099…79C8 25ether
-  dtn-cli propose --from owner-01 --to WALLET --call 'changeThreshold(uint8)' 4 --expires 2h
+  dtn-cli propose --from owner-01 --to TOKEN --call 'transfer(address,uint256)' 0x7099…79C8 25000000
+  dtn-cli propose --from owner-01 --to multisig --call 'changeThreshold(uint8)' 4 --expires 2h
 
 The proposer confirms with the proposal. The printed id is what the other owners confirm.")]
 pub(crate) struct Propose {
@@ -86,6 +88,9 @@ impl CallArgs {
         let to = context.account(&to)?;
         let expiry = match self.expires {
             Some(duration) => {
+                if duration.as_secs() == 0 {
+                    bail!(Coded::argument("--expires is over at once; give the owners time, such as 2h"));
+                }
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 now.checked_add(duration).context("that is beyond all time")?.as_secs()
             }
@@ -226,11 +231,39 @@ pub(crate) async fn propose_transaction(
     let id = desk.multisig.check_id(&transaction).await?;
     output::note(format_args!("Proposing {}", describe(&transaction)));
     output::note(desk.multisig.preview(&transaction));
+    for remark in remarks(&transaction, desk).await? {
+        output::note(format_args!("note: {remark}"));
+    }
     if !sender.dry_run {
         context.save_proposal(id, &transaction)?;
     }
     let record = desk.multisig.propose(&account, &transaction).await?;
     report(context, desk, id, &record).await
+}
+
+/// What would go wrong if the call were made now. It may be right later, so it is no reason not to propose.
+async fn remarks(transaction: &WalletTransaction, desk: &Desk) -> Result<Vec<String>> {
+    let WalletTransaction { to, value, data, expiry, .. } = transaction;
+    let (chain, wallet) = (&desk.chain, desk.multisig.address());
+    let mut remarks = Vec::new();
+    if !data.is_empty() && !chain.has_code(*to).await? {
+        remarks.push(format!("{to} has no code, so calling it does nothing"));
+    }
+    let holds = chain.provider().get_balance(wallet).await?;
+    if holds < *value {
+        remarks.push(format!(
+            "the wallet holds {}, less than the {} to send",
+            format_amount(holds),
+            format_amount(*value)
+        ));
+    } else if let Some(revert) = chain.would_revert(wallet, *to, *value, data.clone()).await? {
+        remarks.push(format!("made by the wallet now, the call would revert: {revert}"));
+    }
+    let clock = chain.provider().get_block_by_number(BlockNumberOrTag::Latest).await?;
+    if clock.is_some_and(|block| *expiry != 0 && *expiry <= block.header.timestamp) {
+        remarks.push("by the chain's clock its time is over already".into());
+    }
+    Ok(remarks)
 }
 
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {

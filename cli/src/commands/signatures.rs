@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_keys::KeyChoice;
@@ -31,6 +31,7 @@ const MAX_FILE: u64 = 4 << 20;
   dtn-cli sign payment.json --from owner-02                      (adds a signature; needs no connection)
   dtn-cli sign payment.json --from owner-03 --out third.json
   dtn-cli sign payment.json --from remote:0x7099…79C8@http://127.0.0.1:9000    (Web3Signer, Clef with a hardware wallet)
+  dtn-cli sign payment.json --signature 0x1234…          (made elsewhere, as by cast; whose it is follows from it)
   dtn-cli combine payment.json third.json --out signed.json
   dtn-cli execute --signatures signed.json --from dev:0          (anybody may)
 
@@ -51,6 +52,9 @@ pub(crate) struct Sign {
     /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
     #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
     from: Option<KeyChoice>,
+    /// A signature that another tool has made, in place of a key
+    #[arg(long, value_name = "HEX", requires = "file")]
+    signature: Option<Bytes>,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +86,11 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
         (None, None) => bail!("where to? Name a file with --out"),
     };
     preview(&signed);
+    if let Some(signature) = args.signature {
+        let signer = signed.add_found(signature)?;
+        note_owner(signer, &signed, context)?;
+        return target.write(signed, context);
+    }
     if let Some(KeyChoice::Remote { address, url }) = &args.from {
         let signature = RemoteSigner::new(url, *address)?.sign_typed_data(&signed.typed_data()?).await;
         signed.add(*address, signature.with_context(|| format!("the signer of {address}"))?)?;

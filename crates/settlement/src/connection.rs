@@ -12,7 +12,7 @@ use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
     node_bindings::{Anvil, AnvilInstance, NodeError},
-    primitives::Address,
+    primitives::{Address, Bytes, U256},
     providers::{DynProvider, Provider},
     rpc::types::TransactionRequest,
     sol_types::SolCall,
@@ -243,6 +243,24 @@ impl Chain {
                 Err(ReadError::Revert { function, revert: Revert::decode(&data) })
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why a call by an account would revert now; `None` if it would not.
+    pub async fn would_revert(
+        &self,
+        from: Address,
+        to: Address,
+        value: U256,
+        data: Bytes,
+    ) -> Result<Option<Revert>, TransportError> {
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_value(value).with_input(data);
+        match retrying(|| async { self.provider.call(request.clone()).await }).await {
+            Ok(_) => Ok(None),
+            Err(RpcError::ErrorResp(payload)) => {
+                Ok(Some(payload.as_revert_data().map_or(Revert::Silent, |data| Revert::decode(&data))))
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -88,6 +88,12 @@ pub enum SignatureError {
         /// Whose it should be.
         signer: Address,
     },
+    /// No signature of an account.
+    #[error("{length} bytes that are no signature of an account: those are 65, r, s and v")]
+    Malformed {
+        /// How long it is.
+        length: usize,
+    },
     /// A signature of no known form.
     #[error(
         "the signature under {signer} has {length} bytes: an account's has 65, a contract's at most {MAX_CONTRACT_SIGNATURE}"
@@ -189,6 +195,19 @@ impl SignedExecution {
         };
         self.signatures.insert(signer, kept);
         Ok(())
+    }
+
+    /// Takes up an account's signature that another tool has made, and tells whose it is.
+    ///
+    /// # Errors
+    ///
+    /// If it is no signature of this call by anybody.
+    pub fn add_found(&mut self, signature: Bytes) -> Result<Address, SignatureError> {
+        let parsed = Signature::try_from(&signature[..]).ok();
+        let signer = parsed.and_then(|parsed| parsed.recover_address_from_prehash(&self.preview().digest).ok());
+        let signer = signer.ok_or(SignatureError::Malformed { length: signature.len() })?;
+        self.add(signer, signature)?;
+        Ok(signer)
     }
 
     /// The same with as many signatures of owners as the wallet asks for, the cheapest to check; there may be others in a
@@ -412,6 +431,8 @@ mod tests {
             other.add(signer, form.into()).unwrap();
             assert_eq!(other, signed, "v = {v}");
         }
+        assert_eq!(call().add_found(ours.clone()), Ok(signer));
+        assert_eq!(call().add_found(ours.slice(..64)), Err(SignatureError::Malformed { length: 64 }));
         for v in (2..=26).chain(29..=34) {
             let form = [&ours[..64], &[v]].concat();
             assert_eq!(call().add(signer, form.into()), Err(SignatureError::NotBy { signer }), "v = {v}");
