@@ -6,6 +6,8 @@
 mod common;
 #[path = "../desk/mod.rs"]
 mod desk;
+#[path = "../../crates/settlement/tests/it/proxy/mod.rs"]
+mod proxy;
 
 mod aow;
 mod bench;
@@ -13,6 +15,7 @@ mod chain;
 mod codes;
 mod errors;
 mod guide;
+mod hostile;
 mod interruption;
 mod l1;
 mod nakamoto;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dtn_peer::files::{self, Access, FileError};
@@ -17,6 +17,7 @@ use dtn_settlement::{
     gas_ledger::{GasLedger, GasRecord, GasRecords, GasSummary, TransactionStatus, summarize},
     preflight::{self, Hardfork},
 };
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -97,7 +98,7 @@ pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
     let GasRecords { mut records, torn_lines } = read(&ledgers)?;
     records.retain(of_network);
     if let Some(file) = &args.csv {
-        write_csv(file, &records).with_context(|| format!("cannot write {}", file.display()))?;
+        write_csv(file, &records)?;
     }
     let report = Report {
         without_receipt: records.iter().filter(|record| open(record)).count(),
@@ -232,12 +233,48 @@ fn name(summary: &GasSummary) -> String {
 }
 
 /// One line a transaction.
+/// A transaction as a line of a table, with decimal numbers.
+#[derive(Serialize)]
+struct Line<'a> {
+    contract: &'a str,
+    function: &'a str,
+    from: Address,
+    to: Address,
+    nonce: u64,
+    tx: B256,
+    status: TransactionStatus,
+    gas_used: Option<u64>,
+    effective_gas_price: Option<u128>,
+    block: Option<u64>,
+    max_fee: String,
+    network: &'a str,
+    chain_id: u64,
+    at: u64,
+    value: String,
+}
+
 fn write_csv(file: &Path, records: &[GasRecord]) -> Result<()> {
-    let mut writer = csv::Writer::from_path(file)?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
     for record in records {
-        writer.serialize(record)?;
+        writer.serialize(Line {
+            contract: &record.contract,
+            function: &record.function,
+            from: record.from,
+            to: record.to,
+            nonce: record.nonce,
+            tx: record.tx,
+            status: record.status,
+            gas_used: record.gas_used,
+            effective_gas_price: record.effective_gas_price,
+            block: record.block,
+            max_fee: record.max_fee.to_string(),
+            network: &record.network,
+            chain_id: record.chain_id,
+            at: record.at,
+            value: record.value.to_string(),
+        })?;
     }
-    Ok(writer.flush()?)
+    Ok(files::write(file, &writer.into_inner()?, Access::Shared)?)
 }
 
 fn read(ledgers: &[GasLedger]) -> Result<GasRecords> {

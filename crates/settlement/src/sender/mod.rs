@@ -283,43 +283,53 @@ impl Account {
             }
             let (record, raw) = self.sign(call, transaction.clone()).await?;
             self.0.ledger.append(&record, true).await?;
-            let sent = retrying(|| async { provider.send_raw_transaction(&raw).await.map(drop) }).await;
-            let refused = match sent {
-                Ok(()) => None,
-                Err(RpcError::ErrorResp(payload)) if mentions(&payload, &["already known", "already imported"]) => None,
-                Err(error) => Some(error),
-            };
-            if let Some(error) = refused {
+            if let Some(payload) = self.broadcast(&record, &raw).await.inspect_err(|_| nonces.next = None)? {
                 nonces.next = None;
-                let RpcError::ErrorResp(payload) = &error else { return Err(error.into()) };
-                // When an answer was lost, the repeated request is refused because the first one was accepted. Where
-                // that cannot be told, the record stays open.
-                match self.is_known(record.tx).await {
-                    Ok(true) => {}
-                    Err(_) => return Err(error.into()),
-                    Ok(false) => {
-                        let dropped = GasRecord { status: TransactionStatus::Dropped, ..record };
-                        self.0.ledger.append(&dropped, false).await?;
-                        if mentions(payload, &["nonce too low", "replacement transaction underpriced"])
-                            && attempts < NONCE_ATTEMPTS
-                        {
-                            if let Some(stuck) = nonces.stuck.get_mut(&nonce) {
-                                *stuck = fees;
-                            }
-                            continue;
-                        }
-                        if mentions(payload, &["insufficient funds"]) {
-                            return Err(self.insufficient_funds().await);
-                        }
-                        return Err(error.into());
+                if mentions(&payload, &["nonce too low", "replacement transaction underpriced"])
+                    && attempts < NONCE_ATTEMPTS
+                {
+                    if let Some(stuck) = nonces.stuck.get_mut(&nonce) {
+                        *stuck = fees;
                     }
+                    continue;
                 }
+                if mentions(&payload, &["insufficient funds"]) {
+                    return Err(self.insufficient_funds().await);
+                }
+                return Err(TransportError::ErrorResp(payload).into());
             }
             self.told(&record);
             nonces.stuck.remove(&nonce);
             nonces.next = Some(nonces.next.map_or(nonce + 1, |next| next.max(nonce + 1)));
             let (account, call, replaced) = (self.clone(), call.clone(), Vec::new());
             return Ok(Submitted { account, call, transaction, record, replaced, raw });
+        }
+    }
+
+    /// Sends what was signed. Gives the node's refusal if no node has it: then it is written down as dropped.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told: the record stays open.
+    async fn broadcast(&self, record: &GasRecord, raw: &[u8]) -> Result<Option<ErrorPayload>, SendError> {
+        let provider = self.0.chain.provider();
+        let refused = match retrying(|| async { provider.send_raw_transaction(raw).await.map(drop) }).await {
+            Ok(()) => return Ok(None),
+            Err(RpcError::ErrorResp(payload)) if mentions(&payload, &["already known", "already imported"]) => {
+                return Ok(None);
+            }
+            Err(RpcError::ErrorResp(payload)) => payload,
+            Err(error) => return Err(error.into()),
+        };
+        // When an answer was lost, the repeated request is refused because the first one was accepted.
+        match self.is_known(record.tx).await {
+            Ok(true) => Ok(None),
+            Ok(false) => {
+                let dropped = GasRecord { status: TransactionStatus::Dropped, ..record.clone() };
+                self.0.ledger.append(&dropped, false).await?;
+                Ok(Some(refused))
+            }
+            Err(_) => Err(TransportError::ErrorResp(refused).into()),
         }
     }
 

@@ -1,4 +1,5 @@
 //! A node between the tests and anvil that misbehaves as it is told.
+#![allow(dead_code, reason = "no suite uses all of it")]
 
 use std::{
     collections::VecDeque,
@@ -39,6 +40,8 @@ pub(crate) enum Habit {
     Refuses(&'static str, i64),
     /// It looks for logs through so many blocks at most.
     LooksThrough(u64),
+    /// It is no node, and answers with a page.
+    Page(StatusCode),
 }
 
 /// A faulty node. It stands before anvil until it is dropped.
@@ -107,6 +110,7 @@ impl Habit {
         let method = question["method"].as_str().unwrap_or_default();
         match self {
             Self::Refuses(refused, code) => (method == *refused).then_some(Fault::Refuse(*code, "not here")),
+            Self::Page(status) => Some(Fault::Busy(*status)),
             Self::LooksThrough(most) => {
                 let filter = &question["params"][0];
                 let block = |name: &str| u64::from_str_radix(filter[name].as_str()?.trim_start_matches("0x"), 16).ok();
