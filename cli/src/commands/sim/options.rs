@@ -1,10 +1,6 @@
 //! A scenario as files and options describe it.
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
@@ -204,7 +200,7 @@ pub(crate) fn read(path: &Path) -> Result<Scenario> {
 }
 
 /// Writes a scenario file.
-pub(crate) fn write(path: &PathBuf, scenario: &Scenario) -> Result<()> {
+pub(crate) fn write(path: &Path, scenario: &Scenario) -> Result<()> {
     Ok(files::write(path, scenario.to_toml().as_bytes(), Access::Shared)?)
 }
 

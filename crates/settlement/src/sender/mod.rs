@@ -98,9 +98,11 @@ struct Inner {
     on_sent: OnSent,
 }
 
+type Tell = Box<dyn Fn(&GasRecord) + Send + Sync>;
+
 /// Who is told of what was just sent.
 #[derive(Default)]
-struct OnSent(OnceLock<Box<dyn Fn(&GasRecord) + Send + Sync>>);
+struct OnSent(OnceLock<Tell>);
 
 impl fmt::Debug for OnSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -35,7 +35,7 @@ impl World {
     async fn new() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let anvil = start_anvil(root, AnvilOptions::default()).await.expect("anvil");
-        let honest = Chain::connect(&Network::local(&anvil.endpoint())).await.expect("answers");
+        let honest = Chain::connect(&Network::local(anvil.endpoint())).await.expect("answers");
         // LOG2 of the word that it is called with.
         let code = [hex!("6000357f").as_slice(), Happened::SIGNATURE_HASH.as_slice(), &hex!("60006000a200")].concat();
         honest.provider().anvil_set_code(CONTRACT, code.into()).await.expect("set");
@@ -66,7 +66,7 @@ impl World {
 
 async fn connect(nodes: &[&Proxy]) -> Chain {
     let urls: Vec<_> = nodes.iter().map(|node| node.url.as_str()).collect();
-    Chain::connect(&Network::local(&urls.join(","))).await.expect("answers")
+    Chain::connect(&Network::local(urls.join(","))).await.expect("answers")
 }
 
 async fn logged(chain: &Chain) -> Vec<u64> {
