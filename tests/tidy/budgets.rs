@@ -19,7 +19,7 @@ const FUNCTION: usize = 70;
 const FILE: usize = 600;
 
 /// Lines of the files in `src`, without those that hold nothing but tests. Every crate has one.
-const CRATES: [(&str, usize); 21] = [
+const CRATES: &[(&str, usize)] = &[
     ("cli", 9000),
     ("crates/aow", 4000),
     ("crates/api", 1000),
@@ -50,10 +50,10 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("cli", 10700),
     ("crates/bench", 3600),
     ("crates/ledger", 7000),
-    ("crates/node", 11700),
+    ("crates/node", 12400),
     ("crates/primitives", 4700),
     ("crates/settlement", 8200),
-    ("crates/simulator", 8900),
+    ("crates/simulator", 10000),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
     ("crates/consensus/tests/it/nakamoto.rs", 710),

@@ -1,13 +1,15 @@
 //! Agreement protocols as deterministic state machines.
 //!
 //! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
-//! type runs in the simulator, in a model checker and over libp2p.
+//! type runs in the simulator, in a model checker and over libp2p. One that agrees on something that is no block is
+//! [`Standalone`].
 
 mod decision;
 pub mod nakamoto;
 pub mod pbft;
 mod protocol;
 pub mod quorum;
+mod standalone;
 pub mod tree;
 
 pub use decision::Decision;
@@ -18,3 +20,4 @@ pub use pbft::{
     PreparedCertificate, Record, SILENCE, STALE_WINDOW, STANDING, Timer, View, ViewChange, ViewChangeError, required,
 };
 pub use protocol::{Effect, Input, Memory, Protocol};
+pub use standalone::Standalone;

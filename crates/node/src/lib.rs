@@ -3,11 +3,14 @@
 //! One synchronous thread owns all state: [`core`] at a validator, [`observer`] at a peer that only follows. Around it,
 //! tokio tasks carry bytes: [`network`] between peers, `api` to clients. They meet in bounded channels, so neither can
 //! flood the other. What is only read is answered by [`reader`] from the store, and never by the thread that votes.
+//!
+//! A protocol that agrees on something that is no block needs none of the ledger: [`standalone`] runs any such.
 
 mod admission;
 mod api;
 mod backfill;
 mod board;
+mod boot;
 mod bucket;
 mod core;
 mod descriptors;
@@ -28,7 +31,9 @@ mod observer;
 mod queue;
 mod reader;
 mod serve;
+pub mod standalone;
 mod sync;
+mod timers;
 mod transport;
 mod waiters;
 mod wire;

@@ -21,14 +21,14 @@ use crate::{
     metrics::Metrics,
     network::{Addresses, Event, Remote},
     queue::{Dropped, Queue},
-    wire::{Class, DECODED_PER_BYTE, EncodedFrame, Frame, Hello, MAX_BATCH_BYTES, engine_tag},
+    wire::{Class, DECODED_PER_BYTE, EncodedFrame, Frame, Hello, MAX_BATCH_BYTES, Tag},
 };
 
 /// The limits of one link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkLimits {
     /// The tag of the engine of this network: nothing that another one says is read.
-    pub(crate) engine: u8,
+    pub(crate) engine: Tag,
     /// The longest frame; a longer one is refused before anything is allocated for it.
     pub(crate) max_frame: usize,
     /// Frames that may wait for a slow peer.
@@ -54,7 +54,7 @@ pub(crate) struct LinkLimits {
 
 impl LinkLimits {
     /// A validator under full load sends some 20 MB and two thousand frames a second; a link takes several times that.
-    pub(crate) fn of_validators(engine: u8, max_frame: usize) -> Self {
+    pub(crate) fn of_validators(engine: Tag, max_frame: usize) -> Self {
         Self {
             engine,
             max_frame,
@@ -71,7 +71,7 @@ impl LinkLimits {
     }
 
     /// Observers pass on a few transactions and tell their height.
-    pub(crate) fn of_observers(engine: u8) -> Self {
+    pub(crate) fn of_observers(engine: Tag) -> Self {
         Self {
             queued_frames: 1024,
             queued_bytes: 2 * 1024 * 1024,
@@ -316,7 +316,7 @@ async fn run(
             if bytes.is_empty() {
                 continue;
             }
-            if engine_tag(&bytes).is_some_and(|tag| tag != limits.engine) {
+            if limits.engine.is_foreign(&bytes) {
                 return Err(CloseReason::Offence(Offence::OtherEngine));
             }
             // First the room, then the value.
@@ -394,7 +394,7 @@ mod tests {
     };
 
     fn limits() -> LinkLimits {
-        LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(0, 1024 * 1024) }
+        LinkLimits { patience: Duration::from_millis(300), ..LinkLimits::of_validators(Tag::Pbft, 1024 * 1024) }
     }
 
     struct Test {
@@ -498,11 +498,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_another_engine_says_is_not_read_and_ends_the_link_by_its_name() {
-        // A tip of a chain that is mined, in a network where blocks are not; and what no engine is known to say.
-        let tip = dtn_consensus::nakamoto::Message::Tip { height: 1, hash: dtn_primitives::B256::ZERO };
-        let tip = Frame::Consensus(Box::new(Words::Nakamoto(tip)));
-        assert_eq!(engine_tag(&tip.encode().bytes), Some(1));
-        for frame in [framed(&tip), vec![0, 0, 0, 3, 0, 9, 0xff]] {
+        let tip =
+            Words::Nakamoto(dtn_consensus::nakamoto::Message::Tip { height: 1, hash: dtn_primitives::B256::ZERO });
+        let own = Words::Own { protocol: crate::wire::Mark::of("own"), message: Default::default() };
+        let [tip, own] = [tip, own].map(|words| framed(&Frame::Consensus(Box::new(words))));
+        for frame in [tip, own, vec![0, 0, 0, 3, 0, 9, 0xff]] {
             let (near, mut far) = greeted(1 << 20).await;
             let test = Test::new(VALIDATOR, limits(), near);
             far.write_all(&frame).await.unwrap();

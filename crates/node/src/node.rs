@@ -23,7 +23,7 @@ use crate::{
     api::{ApiListener, Serving},
     backfill::Backfill,
     board::Board,
-    core::{Core, CoreConfig, engine},
+    core::{Core, CoreConfig},
     feed::Feed,
     host::{Host, Query},
     inbox::inbox,
@@ -32,7 +32,7 @@ use crate::{
     observer::Observer,
     reader::Reader,
     serve::Archive,
-    wire::Hello,
+    wire::{self, Hello, Tag},
     work::line::port::{LinePort, LineRefusal, LinesConfig},
 };
 
@@ -255,8 +255,8 @@ impl Node {
         let network_config = NetworkConfig {
             key: &config.key,
             validators: &validators,
-            engine: engine::tag(config.genesis.engine),
-            max_block_bytes: config.genesis.max_block_bytes,
+            engine: Tag::of(config.genesis.engine),
+            max_bytes: wire::max_bytes(config.genesis.max_block_bytes, validators.len()),
             listen: config.listen,
             addresses: validators.iter().map(|(_, validator)| config.peers.get(&validator.address).cloned()).collect(),
             bootstrap: config.bootstrap,

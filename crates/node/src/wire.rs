@@ -3,7 +3,8 @@
 use dtn_consensus::PIPELINE;
 use dtn_ledger::{CHUNK_BYTES, Manifest};
 use dtn_primitives::{
-    B256, Block, Bytes, Certificate, Evidence, MAX_TRANSACTION_BYTES, Transaction, VERSION, ValidatorIndex, codec,
+    B256, Block, Bytes, Certificate, Engine, Evidence, MAX_TRANSACTION_BYTES, Transaction, VERSION, ValidatorIndex,
+    codec, keccak256,
 };
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ pub(crate) const DECODED_PER_BYTE: usize = 64;
 pub(crate) const MAX_ADDRESS_BYTES: usize = 128;
 
 /// The longest encoded frame in a network with such blocks and so many validators.
-pub(crate) fn max_frame(max_block_bytes: u64, validators: usize) -> usize {
+fn max_frame(max_block_bytes: u64, validators: usize) -> usize {
     // A view change brings every block that is under way.
     (max_block_bytes as usize * PIPELINE as usize).max(MAX_BATCH_BYTES)
         + FRAME_OVERHEAD
@@ -157,6 +158,11 @@ pub(crate) fn max_sync_response(max_block_bytes: u64) -> usize {
     SYNC_RESPONSE_TARGET.max(max_certified_block(max_block_bytes)).max(CHUNK_BYTES) + 64 * 1024
 }
 
+/// The longest encoded frame and the longest answer to a request in such a network.
+pub(crate) fn max_bytes(max_block_bytes: u64, validators: usize) -> (usize, usize) {
+    (max_frame(max_block_bytes, validators), max_sync_response(max_block_bytes))
+}
+
 /// The longest encoding of a [`CertifiedBlock`].
 pub(crate) fn max_certified_block(max_block_bytes: u64) -> usize {
     max_block_bytes as usize + FRAME_OVERHEAD
@@ -165,7 +171,7 @@ pub(crate) fn max_certified_block(max_block_bytes: u64) -> usize {
 /// One message on a link.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Frame {
-    /// What an engine says: its tag, which is the second byte of the frame, and bytes that are the engine's own.
+    /// What an engine says: its tag ([`Tag`]), and bytes that are the engine's own.
     Consensus(Box<Words>),
     /// The height of the sender's last final block, so that a peer that is behind knows whom to ask.
     Height(u64),
@@ -181,11 +187,48 @@ pub(crate) enum Frame {
     Twins([u64; 2]),
 }
 
-/// The engine's tag of a frame about consensus. It is looked at before anything of such a frame is decoded.
-pub(crate) fn engine_tag(frame: &[u8]) -> Option<u8> {
-    match frame {
-        [0, tag, ..] => Some(*tag),
-        _ => None,
+/// What tells the words of one engine from those of others before anything of them is decoded: their place in [`Words`], and
+/// the mark of a protocol that is none of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// PBFT's.
+    Pbft,
+    /// That of replicas that mine.
+    Nakamoto,
+    /// A protocol without blocks, by its name.
+    Own(Mark),
+}
+
+impl Tag {
+    /// That of the engine that a genesis names.
+    pub(crate) fn of(named: Engine) -> Self {
+        match named {
+            Engine::Pbft => Self::Pbft,
+            Engine::Nakamoto(_) => Self::Nakamoto,
+        }
+    }
+
+    /// Whether a frame is what another engine says. The first byte of what engines say is 0, the place of
+    /// [`Frame::Consensus`].
+    pub(crate) fn is_foreign(self, frame: &[u8]) -> bool {
+        let [0, tag, rest @ ..] = frame else { return false };
+        match self {
+            Self::Pbft => *tag != 0,
+            Self::Nakamoto => *tag != 1,
+            Self::Own(Mark(mark)) => *tag != 2 || !rest.starts_with(&mark),
+        }
+    }
+}
+
+/// The name of a protocol without blocks, as frames have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark([u8; 4]);
+
+impl Mark {
+    /// The first bytes of the hash of a name.
+    pub(crate) fn of(name: &str) -> Self {
+        let [a, b, c, d, ..] = keccak256(name).0;
+        Self([a, b, c, d])
     }
 }
 

@@ -28,6 +28,19 @@ impl Store {
         })
     }
 
+    /// Keeps records of a protocol without blocks, each in the place of the one that had its slot before, in one durable
+    /// transaction. From then on the store's memory is [`Memory::Kept`]. [`Store::journal`] gives them by their slots.
+    pub fn keep<'a>(&self, records: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |transaction| {
+            let mut journal = transaction.open_table(JOURNAL)?;
+            for (slot, record) in records {
+                let key = sequence_key(slot, 0);
+                journal.insert(key.as_slice(), seal(JOURNAL, &key, record).as_slice())?;
+            }
+            put(&mut transaction.open_table(META)?, META, MEMORY_KEY, &Memory::Kept)
+        })
+    }
+
     /// The journal: by height, and of one height in the order in which it was appended.
     pub fn journal(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.label.guard(|| {

@@ -29,8 +29,9 @@ impl Store {
     }
 
     /// Opens the file, or makes a new one, for a peer that is about to speak. Says whether it is an older copy of the
-    /// store that this peer had.
-    pub(crate) fn start(path: &Path, network_id: B256, peer: Address) -> Result<(Self, bool), StoreError> {
+    /// store that this peer had. A ledger starts its own ([`Ledger::start`](crate::Ledger::start)); a protocol without
+    /// blocks has nothing but the journal of one.
+    pub fn start(path: &Path, network_id: B256, peer: Address) -> Result<(Self, bool), StoreError> {
         let memory = if memory::is_marked(path)? { Memory::NeverVoted } else { Memory::Lost };
         let mut store = Self::open_or_make(path, path, network_id, memory)?;
         store.bind(peer)?;

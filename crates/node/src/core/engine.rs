@@ -14,10 +14,12 @@ use dtn_consensus::{
 use dtn_ledger::{Ledger, StoreError};
 use dtn_pow::Puzzle;
 use dtn_primitives::{
-    B256, Block, Certificate, CheckpointCertificate, Engine as Named, ValidatorIndex,
+    B256, Block, Bytes, Certificate, CheckpointCertificate, Engine as Named, ValidatorIndex,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::wire::Mark;
 
 /// What decides which blocks become final.
 pub(crate) enum Engine {
@@ -35,6 +37,8 @@ pub(crate) enum Words {
     Pbft(pbft::Message),
     /// Those of replicas that mine.
     Nakamoto(nakamoto::Message),
+    /// Those of a protocol without blocks, which no genesis names: see [`crate::standalone`].
+    Own { protocol: Mark, message: Bytes },
 }
 
 /// What must survive a crash, as the journal has it. What makes blocks final is kept in one way, whoever makes them.
@@ -42,14 +46,6 @@ pub(crate) enum Words {
 enum Record {
     Finality(pbft::Record),
     Block(Sealed),
-}
-
-/// The tag of the engine that a genesis names: the place of its words in [`Words`].
-pub(crate) fn tag(named: Named) -> u8 {
-    match named {
-        Named::Pbft => 0,
-        Named::Nakamoto(_) => 1,
-    }
 }
 
 /// What an engine sets timers for.
@@ -188,6 +184,7 @@ impl Words {
         match self {
             Self::Pbft(message) => message.kind(),
             Self::Nakamoto(message) => message.kind(),
+            Self::Own { .. } => "own",
         }
     }
 
@@ -195,6 +192,7 @@ impl Words {
         match self {
             Self::Pbft(_) => Pbft::NAME,
             Self::Nakamoto(_) => Nakamoto::NAME,
+            Self::Own { .. } => "a protocol of its own",
         }
     }
 }

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, Memory, PIPELINE, PbftConfig, nakamoto, pbft};
+use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, PIPELINE, PbftConfig, nakamoto, pbft};
 use dtn_ledger::{AdmissionError, Ledger, LedgerError};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, SecretKey, Transaction,
@@ -30,6 +30,7 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     NodeError,
     board::Board,
+    boot,
     evidence::{EvidencePool, EvidenceRefusal},
     faults::FaultBudget,
     feed::Feed,
@@ -39,6 +40,7 @@ use crate::{
     link::Offence,
     metrics::{Metrics, Step, ViewChangeReason},
     network::{Command, Event, Exchange, Remote},
+    timers::{Timers, sleep_until},
     wire::{self, Frame, MAX_RESENT_TRANSACTIONS},
     work::{
         line::OwnLines,
@@ -105,7 +107,7 @@ pub(crate) struct Core {
     commands: mpsc::Sender<Command>,
     pub(crate) inputs: VecDeque<Input>,
     pub(crate) outbox: Outbox,
-    timers: BTreeMap<Timer, Instant>,
+    timers: Timers<Timer>,
     /// What consensus wants a proposal for.
     wanted: Option<Wish>,
     /// What consensus knows of what waits here.
@@ -179,7 +181,7 @@ impl Core {
             commands,
             inputs: VecDeque::new(),
             outbox: Outbox::default(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             wanted: None,
             awaited: None,
             batching: None,
@@ -208,16 +210,12 @@ impl Core {
         runtime.block_on(async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            let memory = match self.ledger.memory()? {
-                dtn_ledger::Memory::NeverVoted => Memory::NeverVoted,
-                dtn_ledger::Memory::Kept => Memory::Kept,
-                dtn_ledger::Memory::Lost => Memory::Lost,
-            };
-            self.input(Input::Start { memory, boot: boot() })?;
+            let (memory, boot) = boot::start(self.ledger.memory())?;
+            self.input(Input::Start { memory, boot })?;
             self.checkpoint()?; // the crash may have come between the block and the vote
             while !self.stopping {
                 let next_timer =
-                    self.timers.values().copied().chain(self.batching.map(|since| since + BATCH_DELAY)).min();
+                    self.timers.next().into_iter().chain(self.batching.map(|since| since + BATCH_DELAY)).min();
                 tokio::select! {
                     event = events.recv() => match event {
                         Some(event) => self.event(event)?,
@@ -318,12 +316,8 @@ impl Core {
                 self.metrics.vote_sent(words.kind());
                 self.broadcast(&Frame::Consensus(words));
             }
-            Effect::SetTimer { timer, after } => {
-                self.timers.insert(timer, Instant::now() + after);
-            }
-            Effect::CancelTimer(timer) => {
-                self.timers.remove(&timer);
-            }
+            Effect::SetTimer { timer, after } => self.timers.set(timer, after),
+            Effect::CancelTimer(timer) => self.timers.cancel(timer),
             Effect::Persist { height, record } => self.outbox.records.push((height, record)),
             Effect::Propose { height, parent, empty } => self.wanted = Some(Wish { height, parent, empty }),
             Effect::Validate { block, fresh } => {
@@ -381,10 +375,7 @@ impl Core {
     }
 
     fn fire_timers(&mut self) -> Result<(), NodeError> {
-        let now = Instant::now();
-        let due: Vec<_> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
-        for timer in due {
-            self.timers.remove(&timer);
+        for timer in self.timers.expired() {
             if timer == Timer::ViewChange {
                 let standing = self.engine.standing();
                 tracing::warn!(view = standing.view, primary = %standing.primary, "the view timed out");
@@ -531,19 +522,6 @@ impl Core {
         let writes = self.ledger.store().durable_writes();
         metrics.durable_writes.inc_by(writes.saturating_sub(metrics.durable_writes.get()));
     }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A number that no other start of this validator has.
-fn boot() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn now_ms() -> u64 {

@@ -45,7 +45,7 @@ use crate::{
     serve::{Archive, Served},
     sync::SyncCodec,
     transport,
-    wire::{self, Class, EncodedFrame, Foreign, Frame, HELLO_PROTOCOL, Hello, MAX_ADDRESS_BYTES, MAX_HELLO},
+    wire::{self, Class, EncodedFrame, Foreign, Frame, HELLO_PROTOCOL, Hello, MAX_ADDRESS_BYTES, MAX_HELLO, Tag},
 };
 
 use crowding::Crowding;
@@ -176,8 +176,7 @@ pub(crate) struct Network {
     peers: HashMap<PeerId, Peer>,
     /// Whom this peer dials, in this order.
     dials: Vec<PeerId>,
-    /// The tag of the engine of this network.
-    engine: u8,
+    engine: Tag,
     max_frame: usize,
     archive: Archive,
     /// Who asks for results: as many are under way as it asks for.
@@ -211,8 +210,9 @@ pub(crate) struct NetworkConfig<'a> {
     pub(crate) key: &'a SecretKey,
     pub(crate) validators: &'a ValidatorSet,
     /// The tag of the engine of this network.
-    pub(crate) engine: u8,
-    pub(crate) max_block_bytes: u64,
+    pub(crate) engine: Tag,
+    /// The longest frame, and the longest answer to a request.
+    pub(crate) max_bytes: (usize, usize),
     pub(crate) listen: Multiaddr,
     /// By validator index.
     pub(crate) addresses: Vec<Option<Multiaddr>>,
@@ -270,9 +270,9 @@ impl Network {
                 dials.push(id);
             }
         }
-        let max_frame = wire::max_frame(config.max_block_bytes, validators.len());
+        let (max_frame, max_response) = config.max_bytes;
         let known: HashSet<_> = peers.keys().copied().collect();
-        let mut swarm = swarm(config.key, known, config.max_observers, config.max_block_bytes, handshakes.clone())?;
+        let mut swarm = swarm(config.key, known, config.max_observers, max_response, handshakes.clone())?;
         if me.is_none() && !dials.is_empty() {
             // Observers that know the same validators do not all follow the same ones.
             let first = swarm.local_peer_id().to_bytes().last().map_or(0, |byte| usize::from(*byte) % dials.len());
@@ -597,7 +597,7 @@ fn swarm(
     key: &SecretKey,
     known: HashSet<PeerId>,
     max_observers: usize,
-    max_block_bytes: u64,
+    max_response: usize,
     handshakes: Handshakes,
 ) -> Result<Swarm<Behaviour>, NodeError> {
     let peers = known.len().saturating_add(max_observers).try_into().unwrap_or(u32::MAX);
@@ -616,9 +616,9 @@ fn swarm(
     let behaviour = Behaviour {
         admission: Admission::new(known, max_observers),
         limits: connection_limits::Behaviour::new(limits),
-        sync: exchange(wire::sync_protocol(), wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
+        sync: exchange(wire::sync_protocol(), wire::MAX_SYNC_REQUEST, max_response),
         proofs: exchange(wire::proof_protocol(), wire::PROOF_REQUEST, MAX_PROOF_BYTES),
-        results: exchange(wire::results_protocol(), wire::MAX_SYNC_REQUEST, wire::max_sync_response(max_block_bytes)),
+        results: exchange(wire::results_protocol(), wire::MAX_SYNC_REQUEST, max_response),
         hello: exchange(HELLO_PROTOCOL, MAX_HELLO, MAX_HELLO),
         streams: stream::Behaviour::new(),
     };

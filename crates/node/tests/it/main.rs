@@ -8,3 +8,4 @@ mod common;
 mod lines;
 mod proofs;
 mod rounds;
+mod standalone;
