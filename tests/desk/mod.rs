@@ -9,12 +9,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use alloy::{network::TransactionResponse, node_bindings::AnvilInstance, primitives::Address, providers::Provider};
+use alloy::{network::TransactionResponse, primitives::Address, providers::Provider};
 use dtn_keys::{Keystore, Password};
 use dtn_primitives::{Genesis, SecretKey};
 use dtn_settlement::{
     Chain, Network,
-    connection::{AnvilOptions, start_anvil},
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
 };
 use serde_json::Value;
 use tempfile::TempDir;

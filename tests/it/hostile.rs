@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, process::Output};
 
 use alloy::{
     primitives::{Address, Bytes, U256, hex},
-    providers::{Provider, ext::AnvilApi},
+    providers::Provider,
 };
 use dtn_keys::dev_key;
 use dtn_primitives::SecretKey;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     common::ROOT,
     desk::{Bench, text},
-    proxy::{Habit, Proxy},
+    proxy::{self, Habit, Proxy},
 };
 
 const PAGE: &str = "docs/reference/failures.md";
@@ -118,7 +118,7 @@ async fn hostile_surroundings_end_as_the_table_says() {
 
 async fn nodes(world: &mut World) {
     let id = world.propose(Address::repeat_byte(0x61));
-    world.chain.provider().anvil_mine(Some(2_000), None).await.unwrap();
+    let _: Value = proxy::anvil(&world.chain, "anvil_mine", json!([2_000])).await;
     // As for an owner on another machine.
     fs::remove_dir_all(world.bench.path(".dtn/proposals")).unwrap();
     let narrow = world.node().await;
@@ -204,7 +204,7 @@ async fn signatures(world: &mut World) {
 
 async fn recipients(world: &mut World) {
     let refuser = Address::repeat_byte(0x63);
-    world.chain.provider().anvil_set_code(refuser, hex!("5f5ffd").into()).await.unwrap();
+    let _: Value = proxy::anvil(&world.chain, "anvil_setCode", json!([refuser, "0x5f5ffd"])).await;
     let [first, last] = [0x64, 0x65].map(Address::repeat_byte);
     let words: Vec<_> = [first, refuser, last].iter().map(ToString::to_string).collect();
     let fund = ["fund", "--amount", "1ether", "--to", &words[0], "--to", &words[1], "--to", &words[2]];
@@ -219,8 +219,8 @@ async fn recipients(world: &mut World) {
 async fn processes(world: &mut World) {
     let (anvil, payee) = (world.anvil(), Address::repeat_byte(0x66));
     let to = payee.to_string();
-    let provider = world.chain.provider().clone();
-    provider.anvil_set_auto_mine(false).await.unwrap();
+    let chain = world.chain.clone();
+    let _: Value = proxy::anvil(&chain, "evm_setAutomine", json!([false])).await;
     let fund = ["fund", "--from", "owner-01", "--amount", "0.1ether", "--to", &to];
     world.case("no block comes in time", &anvil, &fund, (1, ""), "it may still come, and is kept");
     world.case(
@@ -234,21 +234,21 @@ async fn processes(world: &mut World) {
     world.case("another command of that account", &anvil, &propose, (1, "under_way"), "nothing is proposed");
     let (_, open) = world.run(&anvil, &["tx", "list"]);
     let tx = text(&open[0]["tx"]).to_owned();
-    provider.anvil_set_auto_mine(true).await.unwrap();
-    provider.anvil_mine(Some(1), None).await.unwrap();
+    let _: Value = proxy::anvil(&chain, "evm_setAutomine", json!([true])).await;
+    let _: Value = proxy::anvil(&chain, "anvil_mine", json!([1])).await;
     world.case("the same command after a block came", &anvil, &fund, (0, ""), "it was paid once");
     assert_eq!(world.balance(payee).await, ETHER / 10);
     world.case("it is over", &anvil, &["tx", "raise", &tx, "--from", "owner-01"], (1, "not_under_way"), "");
 
-    provider.anvil_set_auto_mine(false).await.unwrap();
+    let _: Value = proxy::anvil(&chain, "evm_setAutomine", json!([false])).await;
     let more = ["fund", "--from", "owner-01", "--amount", "0.2ether", "--to", &to];
     assert_eq!(world.run(&anvil, &more).0, Some(1));
     let (_, open) = world.run(&anvil, &["tx", "list"]);
     let tx = text(&open[0]["tx"]).to_owned();
     let miner = tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_millis(800)).await;
-        provider.anvil_set_auto_mine(true).await.unwrap();
-        provider.anvil_mine(Some(1), None).await.unwrap();
+        let _: Value = proxy::anvil(&chain, "evm_setAutomine", json!([true])).await;
+        let _: Value = proxy::anvil(&chain, "anvil_mine", json!([1])).await;
     });
     world.case(
         "a transaction is stuck",

@@ -11,13 +11,14 @@ use std::{
 use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
-    node_bindings::{Anvil, AnvilInstance, NodeError},
     primitives::{Address, Bytes, U256},
     providers::{DynProvider, Provider},
     rpc::types::TransactionRequest,
     sol_types::SolCall,
     transports::{RpcError, TransportError, TransportErrorKind},
 };
+pub use alloy_node_bindings::AnvilInstance;
+use alloy_node_bindings::{Anvil, NodeError};
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::{

@@ -10,7 +10,6 @@ use std::{
 };
 
 use alloy::{
-    node_bindings::AnvilInstance,
     primitives::{Address, B256, U256},
     providers::Provider,
 };
@@ -20,7 +19,7 @@ use dtn_primitives::{
 };
 use dtn_settlement::{
     Account, Chain, Network,
-    connection::{AnvilOptions, start_anvil},
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
     contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, top_up},
     gas_ledger::{GasLedger, TransactionStatus},

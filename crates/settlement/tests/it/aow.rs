@@ -8,7 +8,6 @@ use std::{
 };
 
 use alloy::{
-    node_bindings::AnvilInstance,
     primitives::{Address, B128, B256, Bytes, U256, keccak256},
     providers::Provider,
 };
@@ -21,7 +20,7 @@ use dtn_primitives::{
 use dtn_settlement::{
     Account, Call, Chain, ContractAddresses, Network,
     aow::{Aow, ClaimStatus, ClaimTerms, NewClaim, PostedClaim, checkpoints_of},
-    connection::{AnvilOptions, start_anvil},
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
     contracts::{AOW, AowChallenge, REGISTRY, ResultRegistry},
     deploy::{DeployPlan, deploy, top_up},
     gas_ledger::{GasLedger, GasRecord, TransactionStatus},

@@ -3,22 +3,21 @@
 use std::{path::Path, time::Duration};
 
 use alloy::{
-    node_bindings::AnvilInstance,
     primitives::{Address, B256, U256},
-    providers::{Provider, ext::AnvilApi},
+    providers::Provider,
 };
 use dtn_keys::dev_key;
 use dtn_settlement::{
     Account, Chain, Network,
-    connection::{AnvilOptions, ConnectError, start_anvil},
+    connection::{AnvilInstance, AnvilOptions, ConnectError, start_anvil},
     gas_ledger::{GasLedger, TransactionStatus},
     sender::{Call, SendError},
 };
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::proxy::{Fault, Proxy};
+use crate::proxy::{self, Fault, Proxy};
 
 const PAYEE: Address = Address::repeat_byte(0x71);
 
@@ -181,7 +180,7 @@ async fn the_receipt_of_another_transaction_is_none() {
 /// No block is made until it is asked for.
 async fn stopped(bench: &Bench) -> Chain {
     let honest = Chain::connect(&network(&bench.anvil.endpoint())).await.expect("answers");
-    honest.provider().anvil_set_auto_mine(false).await.expect("set");
+    let _: Value = proxy::anvil(&honest, "evm_setAutomine", json!([false])).await;
     honest
 }
 
@@ -204,9 +203,9 @@ async fn what_got_no_receipt_is_taken_up_by_the_next_process_and_paid_once() {
     assert_eq!((open.nonce, open.value), (0, U256::from(7)));
     // The node has forgotten all of it.
     for open in later.open().await.expect("asked") {
-        honest.provider().anvil_drop_transaction(open.tx).await.expect("dropped");
+        let _: Value = proxy::anvil(&honest, "anvil_dropTransaction", json!([open.tx])).await;
     }
-    honest.provider().anvil_set_auto_mine(true).await.expect("set");
+    let _: Value = proxy::anvil(&honest, "evm_setAutomine", json!([true])).await;
     bench.account().take_up().await.expect("sent again");
     assert_eq!(bench.paid().await, U256::from(7));
     let records = later.ledger().read().expect("readable").records;
@@ -225,7 +224,7 @@ async fn more_is_offered_for_what_is_stuck_or_its_place_is_taken() {
         let (later, miner) = (bench.account(), honest.clone());
         let mined = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(700)).await;
-            miner.provider().anvil_mine(Some(1), None).await.expect("mined");
+            let _: Value = proxy::anvil(&miner, "anvil_mine", json!([1])).await;
         });
         let ended = if cancels { later.cancel(tx).await } else { later.raise(tx).await }.expect("a block came");
         mined.await.expect("no panic");

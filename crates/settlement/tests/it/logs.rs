@@ -3,22 +3,22 @@
 use std::path::Path;
 
 use alloy::{
-    node_bindings::AnvilInstance,
     primitives::{Address, Bytes, U256, hex},
-    providers::{Provider, ext::AnvilApi},
+    providers::Provider,
     rpc::types::TransactionRequest,
     sol_types::SolEvent,
 };
 use dtn_keys::dev_key;
 use dtn_settlement::{
     Chain, Network,
-    connection::{AnvilOptions, start_anvil},
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
     networks::Finality,
     preflight::Preflight,
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::proxy::{Habit, Proxy};
+use crate::proxy::{self, Habit, Proxy};
 
 alloy::sol! { event Happened(uint256 indexed number); }
 
@@ -38,7 +38,7 @@ impl World {
         let honest = Chain::connect(&Network::local(anvil.endpoint())).await.expect("answers");
         // LOG2 of the word that it is called with.
         let code = [hex!("6000357f").as_slice(), Happened::SIGNATURE_HASH.as_slice(), &hex!("60006000a200")].concat();
-        honest.provider().anvil_set_code(CONTRACT, code.into()).await.expect("set");
+        let _: Value = proxy::anvil(&honest, "anvil_setCode", json!([CONTRACT, Bytes::from(code)])).await;
         let world = Self { anvil, honest };
         for number in 1..=2 {
             world.log(number).await;
@@ -56,7 +56,7 @@ impl World {
     }
 
     async fn mine(&self, blocks: u64) {
-        self.honest.provider().anvil_mine(Some(blocks), None).await.expect("mined");
+        let _: Value = proxy::anvil(&self.honest, "anvil_mine", json!([blocks])).await;
     }
 
     async fn node(&self) -> Proxy {
@@ -108,11 +108,11 @@ async fn what_was_read_is_not_asked_for_again_unless_the_chain_is_another() {
     node.never(Habit::LooksThrough(300));
     let fresh = async || connect(&[&node]).await.remembering(folder.path().join("logs"));
     assert_eq!(logged(&fresh().await).await, [1, 2]);
-    let before = (world.honest.provider().anvil_snapshot().await.expect("taken"), node.asked("eth_getLogs"));
+    let before = (proxy::anvil::<Value>(&world.honest, "evm_snapshot", json!([])).await, node.asked("eth_getLogs"));
     world.log(3).await;
     assert_eq!(logged(&fresh().await).await, [1, 2, 3]);
     assert_eq!(node.asked("eth_getLogs"), before.1 + 1, "one block is new");
-    world.honest.provider().anvil_revert(before.0).await.expect("back");
+    assert!(proxy::anvil::<bool>(&world.honest, "evm_revert", json!([before.0])).await);
     world.log(4).await;
     world.mine(1).await;
     assert_eq!(logged(&fresh().await).await, [1, 2, 4], "the last block that was read is another one now");

@@ -7,11 +7,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use alloy::{providers::Provider, rpc::json_rpc::RpcRecv};
+use dtn_settlement::Chain;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
+
+/// Asks anvil for what only a development chain does.
+pub(crate) async fn anvil<R: RpcRecv>(chain: &Chain, method: &'static str, parameters: Value) -> R {
+    chain.provider().raw_request(method.into(), parameters).await.expect("anvil does it")
+}
 
 /// What happens to one request.
 #[derive(Debug, Clone)]
