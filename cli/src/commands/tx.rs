@@ -3,8 +3,10 @@
 use alloy_primitives::B256;
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use dtn_keys::KeyChoice;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
+    Account,
     amount::format_amount,
     gas_ledger::{GasRecord, TransactionStatus},
 };
@@ -44,23 +46,24 @@ It costs the gas of a transfer. If a block takes the other one first, that is do
 pub(crate) struct ByHash {
     /// The transaction's hash
     tx: B256,
-    #[command(flatten)]
-    sender: Sender,
+    /// The key of its account: a name, an address, a file, dev:N [default on a development chain: dev:0], or
+    /// remote:ADDRESS@URL for a program that signs
+    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
+    from: Option<KeyChoice>,
+}
+
+impl ByHash {
+    async fn account(&self, context: &Context) -> Result<Account> {
+        let sender = Sender { from: self.from.clone(), dry_run: false };
+        sender.account_as_it_is(&context.connect().await?, context).await
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List => list(context).await,
-        Command::Raise(args) => {
-            let chain = context.connect().await?;
-            let account = args.sender.account_as_it_is(&chain, context).await?;
-            ended(args.tx, &account.raise(args.tx).await?, context)
-        }
-        Command::Cancel(args) => {
-            let chain = context.connect().await?;
-            let account = args.sender.account_as_it_is(&chain, context).await?;
-            ended(args.tx, &account.cancel(args.tx).await?, context)
-        }
+        Command::Raise(args) => ended(args.tx, &args.account(context).await?.raise(args.tx).await?, context),
+        Command::Cancel(args) => ended(args.tx, &args.account(context).await?.cancel(args.tx).await?, context),
     }
 }
 
