@@ -303,6 +303,7 @@ impl Context {
     /// Remembers what was deployed. The file.
     pub(crate) fn save_deployment(&self, deployment: &Deployment) -> Result<PathBuf> {
         let file = self.deployment_file(&deployment.network);
+        files::make_parent(&file)?;
         files::write_json(&file, deployment)?;
         Ok(file)
     }
@@ -311,6 +312,7 @@ impl Context {
     async fn hold(&self, account: &Account) -> Result<()> {
         let name = format!("{}-{}.lock", account.chain().chain_id(), account.address());
         let path = self.home.join("locks").join(name);
+        files::make_parent(&path)?;
         files::write_new(&path, b"", Access::Shared)?;
         let unreadable = |source| FileError::Read { file: path.clone(), source };
         let file = File::open(&path).map_err(unreadable)?;
@@ -334,7 +336,9 @@ impl Context {
 
     /// Remembers a proposed transaction, which is needed to execute it.
     pub(crate) fn save_proposal(&self, id: B256, transaction: &WalletTransaction) -> Result<()> {
-        Ok(files::write_json(&self.proposal_file(id), transaction)?)
+        let file = self.proposal_file(id);
+        files::make_parent(&file)?;
+        Ok(files::write_json(&file, transaction)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, U256};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
@@ -324,11 +324,18 @@ pub(crate) async fn fund(args: Fund, context: &Context) -> Result<()> {
         let lacking = lacking(&chain, &accounts, args.amount).await?;
         return Err(anyhow::Error::from(error).context(Others(lacking.saturating_sub(1))));
     }
-    funded(&accounts, &ends, context)
+    show_funded(&accounts, &ends, context)?;
+    let failed = accounts.len() - ends.iter().filter(|end| end.is_ok()).count();
+    // What is not one account's fault is the failure of all.
+    match ends.into_iter().filter_map(Result::err).find(|error| error.revert().is_none()) {
+        Some(error) => Err(error.into()),
+        None if failed > 0 => bail!("{failed} of {} accounts were not funded", accounts.len()),
+        None => Ok(()),
+    }
 }
 
-/// What became of each account, and a failure if one was not funded.
-fn funded(accounts: &[Address], ends: &[Result<Option<GasRecord>, SendError>], context: &Context) -> Result<()> {
+/// Prints what became of each account.
+fn show_funded(accounts: &[Address], ends: &[Result<Option<GasRecord>, SendError>], context: &Context) -> Result<()> {
     let told = |end: Option<&Result<Option<GasRecord>, SendError>>| match end {
         Some(Ok(Some(record))) => format!("funded by {}", record.tx),
         Some(Ok(None)) => "had enough".to_string(),
@@ -339,18 +346,17 @@ fn funded(accounts: &[Address], ends: &[Result<Option<GasRecord>, SendError>], c
     if context.json {
         let entry = |(place, account): (usize, &Address)| match ends.get(place) {
             Some(Ok(record)) => json!({ "account": account, "transaction": record }),
-            failed => json!({ "account": account, "error": told(failed) }),
+            failed => {
+                let code = failed.and_then(|end| end.as_ref().err()).map(|error| error.code().0);
+                json!({ "account": account, "error": { "code": code, "message": told(failed) } })
+            }
         };
-        output::json(&accounts.iter().enumerate().map(entry).collect::<Vec<_>>())?;
+        output::json(&accounts.iter().enumerate().map(entry).collect::<Vec<_>>())
     } else {
         let mut table = Table::new("", [left("account"), left("")]);
         for (place, account) in accounts.iter().enumerate() {
             table.row([account.to_string(), told(ends.get(place))]);
         }
-        output::line(table)?;
-    }
-    match accounts.len() - ends.iter().filter(|end| end.is_ok()).count() {
-        0 => Ok(()),
-        failed => anyhow::bail!("{failed} of {} accounts were not funded", accounts.len()),
+        output::line(table)
     }
 }

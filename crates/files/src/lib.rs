@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use replace::{Access, Held, write, write_new};
+pub use replace::{Access, Held, make_parent, write, write_new};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 

@@ -21,12 +21,11 @@ pub enum Access {
     Owner,
 }
 
-/// Puts a file in the place of what is there, with the folders above it. Whatever happens meanwhile, a full disk or the end of
-/// the process, there is the old one or the new one. What is no file, as a pipe, is written to.
+/// Puts a file in the place of what is there. Whatever happens meanwhile, a full disk or the end of the process, there is the old
+/// one or the new one. What is no file, as a pipe, is written to.
 pub fn write(file: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
     let written = || {
         let file = target(file)?;
-        make_parent(&file)?;
         match fs::metadata(&file) {
             Ok(there) if !there.is_file() => OpenOptions::new().write(true).open(&file)?.write_all(bytes),
             there => replace(&file, bytes, access, there.ok().as_ref()),
@@ -35,10 +34,17 @@ pub fn write(file: &Path, bytes: &[u8], access: Access) -> Result<(), FileError>
     written().map_err(|source| FileError::Write { file: file.into(), source })
 }
 
-/// Writes a file that is not there yet, with the folders above it. `false` if it is there.
+/// Makes the folders above a file.
+pub fn make_parent(file: &Path) -> Result<(), FileError> {
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::create_dir_all(folder).map_err(|source| FileError::Make { folder: folder.into(), source }),
+        None => Ok(()),
+    }
+}
+
+/// Writes a file that is not there yet. `false` if it is there.
 pub fn write_new(file: &Path, bytes: &[u8], access: Access) -> Result<bool, FileError> {
     let written = || {
-        make_parent(file)?;
         let draft = Draft::of(file, bytes, access, None)?;
         // A link fails where a renaming would replace what has come meanwhile.
         match fs::hard_link(&draft.0, file) {
@@ -96,13 +102,6 @@ fn target(file: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(file.into()),
         found => found,
-    }
-}
-
-fn make_parent(file: &Path) -> io::Result<()> {
-    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => fs::create_dir_all(folder),
-        None => Ok(()),
     }
 }
 
@@ -167,6 +166,8 @@ mod tests {
     fn a_file_is_replaced_as_a_whole_and_no_draft_stays() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("made/file");
+        assert!(matches!(write(&file, b"x", Access::Shared), Err(FileError::Write { .. })), "a folder that is missing");
+        make_parent(&file).unwrap();
         for text in ["first", "second, and longer", "third"] {
             write(&file, text.as_bytes(), Access::Shared).unwrap();
             assert_eq!(fs::read_to_string(&file).unwrap(), text);

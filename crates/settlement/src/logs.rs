@@ -185,7 +185,8 @@ impl Chain {
     async fn remember(&self, file: &Path, from: u64, to: u64, logs: &[Log]) {
         let Some(hash) = self.hash_of(to).await else { return };
         let remembered = Remembered { from, to, hash, logs: logs.to_vec() };
-        if let Err(error) = dtn_files::write_json(file, &remembered) {
+        let written = dtn_files::make_parent(file).and_then(|()| dtn_files::write_json(file, &remembered));
+        if let Err(error) = written {
             tracing::debug!(%error, "what was read of the chain is not remembered");
         }
     }
