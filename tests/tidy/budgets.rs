@@ -19,7 +19,7 @@ const FUNCTION: usize = 70;
 const FILE: usize = 600;
 
 /// Lines of the files in `src`, without those that hold nothing but tests. Every crate has one.
-const CRATES: [(&str, usize); 18] = [
+const CRATES: [(&str, usize); 19] = [
     ("cli", 9000),
     ("crates/aow", 4000),
     ("crates/api", 1000),
@@ -38,6 +38,7 @@ const CRATES: [(&str, usize); 18] = [
     ("crates/simulator", 6000),
     ("crates/testbed", 3500),
     ("crates/train", 4000),
+    ("crates/training", 2500),
 ];
 
 /// What is over its budget: a crate, a file, or a file and a function in it, and its lines.

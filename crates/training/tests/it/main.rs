@@ -1,0 +1,8 @@
+//! The life cycle of a training order as its hosts see it.
+
+#![allow(clippy::unwrap_used)]
+
+mod admission;
+mod adversaries;
+mod lives;
+mod world;
