@@ -187,13 +187,16 @@ impl Order {
         }
     }
 
+    /// Counts the audits of a leader that stands, and those that are missing: an auditor who has seen a false segment has nothing to
+    /// state, so silence about a claim that falls is not held against anybody.
     pub(crate) fn settle_audits(&mut self, leader: u8) {
         self.claims[usize::from(leader)].audited = true;
         for place in 0..self.committee.len() {
-            let macs = self.work.segment * self.segments_of(place).len() as u64;
+            let (owes, segments) = (self.owes_audit(place), self.segments_of(place).len() as u64);
             let member = &mut self.committee[place];
+            member.late = member.late.saturating_add(owes.into());
             if member.audit.is_some() {
-                member.macs += macs;
+                member.macs += self.work.segment * segments;
             }
         }
     }
@@ -214,15 +217,8 @@ impl Order {
         (0..self.committee.len()).all(|place| !self.owes_audit(place))
     }
 
-    pub(crate) fn note_missing_audits(&mut self) {
-        let missing: Vec<_> = (0..self.committee.len()).map(|place| self.owes_audit(place)).collect();
-        for (member, is_missing) in self.committee.iter_mut().zip(missing) {
-            member.late = member.late.saturating_add(is_missing.into());
-        }
-    }
-
-    pub(crate) fn note_missing(&mut self, is_missing: impl Fn(&Member) -> bool) {
-        for member in self.committee.iter_mut().filter(|member| is_missing(member)) {
+    pub(crate) fn note_missing_scores(&mut self) {
+        for member in self.committee.iter_mut().filter(|member| member.scores.is_none()) {
             member.late = member.late.saturating_add(1);
         }
     }

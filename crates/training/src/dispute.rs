@@ -147,16 +147,20 @@ impl Order {
             _ => return Err(Refusal::OtherVerdict(subject)),
         };
         if let Some(by) = by {
-            self.settle_bond(by, found, moves);
+            self.settle_bond(by, &found, moves);
         }
         self.drop_pointless(moves);
+        // Where a member has lost its voice, something may be open that was not before.
+        if self.phase == Phase::Ruling && matches!(found, Found::False) {
+            self.enter(Phase::Ruling, now_ms);
+        }
         if self.leader.is_some_and(|leader| self.claims[usize::from(leader)].out.is_some()) {
             self.next_leader(now_ms, moves);
         }
         Ok(())
     }
 
-    fn settle_bond(&mut self, by: Address, found: Found, moves: &mut Moves) {
+    fn settle_bond(&mut self, by: Address, found: &Found, moves: &mut Moves) {
         let bond = self.deal.money.bond;
         match found {
             Found::False => {

@@ -85,6 +85,8 @@ impl Order {
         }
         let paid: Vec<_> = self.settlement().into_iter().filter(|payment| payment.to == Some(account)).collect();
         if let (Phase::Ended(ending), false) = (self.phase, findings.is_empty() && paid.is_empty()) {
+            // What it has not come to was never asked.
+            findings.retain(|finding| finding.kept.is_some());
             let void = if let Ending::Void(void) = ending { Some(void) } else { None };
             findings.push(Finding { rule: Rule::Won(void), kept: Some(void.is_none()) });
         }

@@ -230,13 +230,10 @@ impl Order {
                 self.enter(Phase::Scoring, now_ms);
             }
             Phase::Scoring => {
-                self.note_missing(|member| member.scores.is_none());
+                self.note_missing_scores();
                 self.enter(Phase::Challenging, now_ms);
             }
-            Phase::Auditing => {
-                self.note_missing_audits();
-                self.enter(Phase::Challenging, now_ms);
-            }
+            Phase::Auditing => self.enter(Phase::Challenging, now_ms),
             Phase::Tracing => {
                 if let Some(claim) = self.leader.and_then(|leader| self.claims.get_mut(usize::from(leader))) {
                     claim.late = true;

@@ -198,13 +198,15 @@ impl Windows {
 }
 
 impl Deal {
-    /// The longest that an order lasts, but for the time until the next block after each deadline: each claim leads once.
+    /// The longest that an order lasts, but for the time until the next block after each deadline: each claim leads once, and each
+    /// member that loses its stake may open something to be ruled on.
     pub fn life_ms(&self, work: &Work) -> u64 {
         let Windows { claim, draw, open, reveal, score, challenge, ruling, trace, audit } = self.windows;
         let leaders = if work.segments == 0 { 0 } else { u64::from(self.claims) };
         let sum = |windows: &[u64]| windows.iter().fold(0, |sum: u64, window| sum.saturating_add(*window));
         let leading = sum(&[trace, audit, challenge, ruling]).saturating_mul(leaders);
-        sum(&[claim, draw, open, reveal, score, challenge, ruling, leading])
+        let members = ruling.saturating_mul(self.committee.into());
+        sum(&[claim, draw, open, reveal, score, challenge, ruling, leading, members])
     }
 
     fn check(&self, network: &Network) -> Result<(), Refusal> {

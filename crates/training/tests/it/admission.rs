@@ -150,7 +150,7 @@ fn an_order_that_may_last_too_long_or_outgrow_its_place_is_refused() {
     let terms = terms(4, 4, 2, 5);
     let work = terms.check(&network(4)).unwrap();
     let life_ms = terms.deal.life_ms(&work);
-    assert_eq!(life_ms, (10 + 20 + 3 + 4 + 5 + 26) * SECOND + 4 * (3 + 7 + 26) * SECOND);
+    assert_eq!(life_ms, (10 + 20 + 3 + 4 + 5 + 26 + 4 * (3 + 7 + 26) + 4 * 20) * SECOND);
     let short = Network { max_life_ms: life_ms - 1, ..network(4) };
     assert_eq!(terms.check(&short), Err(Refusal::Life { is_ms: life_ms, most_ms: life_ms - 1 }));
     let tight = Network { max_state_bytes: 4 << 10, ..network(4) };

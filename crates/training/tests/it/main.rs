@@ -4,5 +4,7 @@
 
 mod admission;
 mod adversaries;
+mod every_order;
 mod lives;
+mod strategies;
 mod world;
