@@ -212,9 +212,9 @@ impl Call {
     }
 }
 
-/// A leaf of what a member has stated: the number of the claim or segment, big-endian, and the statement.
+/// A leaf of what a member has stated: the number of the claim or segment in four bytes, big-endian, and the statement.
 fn leaf(number: u16, statement: B256) -> B256 {
-    merkle::leaf(&[&number.to_be_bytes()[..], &statement[..]].concat())
+    merkle::leaf(&[&u32::from(number).to_be_bytes()[..], &statement[..]].concat())
 }
 
 fn leaves(numbers: &[u16], statements: &[B256]) -> Vec<B256> {

@@ -77,3 +77,45 @@ impl Grade {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The same by fractions, in Python.
+    #[test]
+    fn what_is_no_accident_is_so_for_an_independent_implementation() {
+        let golden: Value = serde_json::from_str(include_str!("../tests/vectors.json")).expect("it is JSON");
+        let cases = golden["far_below"].as_array().expect("a list");
+        let number = |value: &Value| value.as_u64().expect("a number") as u32;
+        let mut seen = [0; 2];
+        for case in cases {
+            let [classes, rows, fold_rows, fold] =
+                ["classes", "rows", "fold_rows", "fold"].map(|key| number(&case[key]));
+            let grade = |amount: u32| match classes {
+                0 => Grade { correct: 0, loss: amount.into() },
+                _ => Grade { correct: amount, loss: 9 },
+            };
+            for (verdict, key) in [(true, "far"), (false, "near")] {
+                for hidden in case[key].as_array().expect("a list") {
+                    let far = grade(number(hidden)).is_far_below(rows, grade(fold), fold_rows, classes as u16);
+                    assert_eq!(far, verdict, "{case} {hidden}");
+                    seen[usize::from(verdict)] += 1;
+                }
+            }
+        }
+        assert!(seen[0] > 100 && seen[1] > 100, "{seen:?}");
+    }
+
+    #[test]
+    fn the_largest_grades_are_compared_without_overflow() {
+        let worst = Grade { correct: 0, loss: u64::MAX };
+        let best = Grade { correct: 1_000_000, loss: 0 };
+        assert!(worst.is_far_below(1_000_000, Grade { loss: 1, ..worst }, 1_000_000, 0));
+        assert!(worst.is_far_below(1_000_000, best, 1_000_000, 10));
+        assert!(!best.is_far_below(1_000_000, worst, 1_000_000, 10));
+        assert!(worst.reaches(Fraction(u32::MAX), 0, u32::MAX));
+    }
+}

@@ -7,4 +7,5 @@ mod adversaries;
 mod every_order;
 mod lives;
 mod strategies;
+mod vectors;
 mod world;
