@@ -32,8 +32,9 @@ pub struct Reveal {
 }
 
 impl Reveal {
-    /// What hides it until it is revealed: `keccak256("DTN/train/claim" ‖ order ‖ worker ‖ model ‖ trace ‖ point ‖ attempt)`,
-    /// numbers big-endian. The roots cannot be guessed, and the worker is inside, so that a copy opens to nobody else's.
+    /// What hides it until it is revealed: `keccak256("DTN/train/claim" ‖ order ‖ worker ‖ model ‖ trace ‖ point ‖
+    /// attempt)`, numbers big-endian. The roots cannot be guessed, and the worker is inside, so that a copy opens to
+    /// nobody else's.
     pub fn commitment(&self, order: B256, worker: Address) -> B256 {
         let numbers = [self.point.to_be_bytes(), self.attempt.to_be_bytes()].concat();
         let parts = [&order[..], &worker[..], &self.model[..], &self.trace[..], &numbers];
@@ -58,8 +59,8 @@ pub enum Subject {
         /// What it stated.
         statement: B256,
     },
-    /// That a segment of the leader leads from its state to the next; the first one also from its seed, the last one also to
-    /// its model.
+    /// That a segment of the leader leads from its state to the next; the first one also from its seed, the last one also
+    /// to its model.
     Segment {
         /// The claim.
         claim: u8,
@@ -143,8 +144,8 @@ pub enum Call {
     },
 }
 
-/// What a peer has to hold, or to have computed, before it votes for a block with an order or a call. Nobody votes for what it has
-/// not verified, so a certificate shows that a quorum has it.
+/// What a peer has to hold, or to have computed, before it votes for a block with an order or a call. Nobody votes for
+/// what it has not verified, so a certificate shows that a quorum has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// The rows to learn from, and those that everybody knows.

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Order {
-    /// Draws, from a beacon that nobody knew when the last claim was made: what it comes from was begun at `begun_ms`, after it.
-    /// Candidates are the validators in the order of the genesis, each with what it has free.
+    /// Draws, from a beacon that nobody knew when the last claim was made: what it comes from was begun at `begun_ms`,
+    /// after it. Candidates are the validators in the order of the genesis, each with what it has free.
     pub fn draw(
         &mut self,
         now_ms: u64,
@@ -69,8 +69,8 @@ impl Order {
         rows
     }
 
-    /// The segments of the leader that a member audits: segment k is audited by so many members as there have to be, from member
-    /// k modulo their number on.
+    /// The segments of the leader that a member audits: segment k is audited by so many members as there have to be, from
+    /// member k modulo their number on.
     pub fn segments_of(&self, member: usize) -> Vec<u16> {
         (0..self.work.segments).filter(|segment| self.audits(member, *segment)).collect()
     }
@@ -159,8 +159,8 @@ impl Order {
         Ok(())
     }
 
-    /// What a claim is worth: what a ruling has found, or what enough members say and none denies. Members that have lost their
-    /// stake have said nothing.
+    /// What a claim is worth: what a ruling has found, or what enough members say and none denies. Members that have lost
+    /// their stake have said nothing.
     pub(crate) fn settled(&self, claim: &Claim) -> Option<Grades> {
         let heard = |opinion: &Opinion| {
             let members = (0..self.committee.len()).filter(|member| opinion.members >> member & 1 == 1);
@@ -187,8 +187,8 @@ impl Order {
         }
     }
 
-    /// Counts the audits of a leader that stands, and those that are missing: an auditor who has seen a false segment has nothing to
-    /// state, so silence about a claim that falls is not held against anybody.
+    /// Counts the audits of a leader that stands, and those that are missing: an auditor who has seen a false segment has
+    /// nothing to state, so silence about a claim that falls is not held against anybody.
     pub(crate) fn settle_audits(&mut self, leader: u8) {
         self.claims[usize::from(leader)].audited = true;
         for place in 0..self.committee.len() {

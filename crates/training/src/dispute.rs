@@ -31,8 +31,8 @@ impl Subject {
 }
 
 impl Order {
-    /// What waits for a ruling: what somebody challenges; and when all have spoken, what members contradict each other about
-    /// or too few have stated.
+    /// What waits for a ruling: what somebody challenges; and when all have spoken, what members contradict each other
+    /// about or too few have stated.
     pub fn open_subjects(&self) -> impl Iterator<Item = Subject> + '_ {
         let challenged = self.challenges.iter().map(|challenge| challenge.subject);
         let all_spoke = matches!(self.phase, Phase::Challenging | Phase::Ruling);

@@ -59,9 +59,9 @@ impl Grade {
         }
     }
 
-    /// Whether it is more than five standard errors worse on so many rows than another on others. Of classes, the error is that of
-    /// the difference of two shares with the same mean. Of numbers, that of a mean of squares whose variance is at most four times
-    /// the square of their mean, which normal errors have twice.
+    /// Whether it is more than five standard errors worse on so many rows than another on others. Of classes, the error
+    /// is that of the difference of two shares with the same mean. Of numbers, that of a mean of squares whose variance
+    /// is at most four times the square of their mean, which normal errors have twice.
     pub(crate) fn is_far_below(self, rows: u32, other: Self, other_rows: u32, classes: u16) -> bool {
         let [n, m] = [rows, other_rows].map(U256::from);
         let error = U256::from(ERRORS * ERRORS);

@@ -1,5 +1,5 @@
-//! The rules of a training order, from the escrow to the last wei, as one state machine: the ledger runs it for what is real, and
-//! the simulator for what could be.
+//! The rules of a training order, from the escrow to the last wei, as one state machine: the ledger runs it for what is
+//! real, and the simulator for what could be.
 //!
 //! ```text
 //! Claiming → Drawing → Opening → Revealing → Scoring → Challenging → Ruling ─┬→ Ended, where only scores count
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! - [`Terms`] say what a requester orders; [`Terms::check`] says whether a [`Network`] admits it.
-//! - An [`Order`] takes [`Call`]s, a beacon by [`Order::draw`], and the time by [`Order::advance`]. Each phase ends by count or by its
-//!   deadline, and each way through them ends with all money assigned.
+//! - An [`Order`] takes [`Call`]s, a beacon by [`Order::draw`], and the time by [`Order::advance`]. Each phase ends by
+//!   count or by its deadline, and each way through them ends with all money assigned.
 //! - [`Moves`] say what is locked and what is paid. What an order holds is the difference, and nothing when it is over.
 //! - [`Order::explain`] says why an account was paid, or was not.
 //!
@@ -27,7 +27,7 @@
 //! | the origin of a run | network, opening block and order, with a claim's worker and attempt: [`Origin`](dtn_train::Origin) |
 //!
 //! The state is encoded with postcard, and bounded by the terms: an order that could outgrow its place in the host is
-//! refused ([`Refusal::State`]).
+//! refused ([`Refusal::State`]). `docs/protocols/orders.md` has the rules in words.
 
 mod call;
 mod committee;

@@ -154,7 +154,8 @@ impl Order {
         }
     }
 
-    /// The deposit: back to the requester, or in equal parts to those whose work it has spoilt, what does not divide to the pot.
+    /// The deposit: back to the requester, or in equal parts to those whose work it has spoilt, what does not divide to
+    /// the pot.
     fn settle_deposit(&self, moves: &mut Moves) {
         let deposit = self.deal.money.deposit;
         if self.forfeit.is_none() {

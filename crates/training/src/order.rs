@@ -81,8 +81,8 @@ impl Order {
         Ok(moves)
     }
 
-    /// Does what is due at a block's time. The host calls it for every order whose [deadline](Self::deadline_ms) is before the
-    /// block's time.
+    /// Does what is due at a block's time. The host calls it for every order whose [deadline](Self::deadline_ms) is
+    /// before the block's time.
     pub fn advance(&mut self, now_ms: u64) -> Moves {
         let mut moves = Moves::default();
         while !self.is_over() && (now_ms > self.deadline_ms || self.is_complete()) {
@@ -169,7 +169,8 @@ impl Order {
         Ok(())
     }
 
-    /// Begins a phase, whose time runs from now on and not from the last deadline: blocks that come late cost nobody a window.
+    /// Begins a phase, whose time runs from now on and not from the last deadline: blocks that come late cost nobody a
+    /// window.
     pub(crate) fn enter(&mut self, phase: Phase, now_ms: u64) {
         let windows = &self.deal.windows;
         let window = match phase {
@@ -274,8 +275,9 @@ impl Order {
         }
     }
 
-    /// The claim that leads, if any does: the best that reaches the baseline by the rows that decide. If none does by the rows that
-    /// were held out, one that does by those that everybody knows may show that the requester has poisoned the others.
+    /// The claim that leads, if any does: the best that reaches the baseline by the rows that decide. If none does by the
+    /// rows that were held out, one that does by those that everybody knows may show that the requester has poisoned the
+    /// others.
     fn best(&self) -> Option<u8> {
         let hidden = |claim: &Claim| claim.grades.and_then(|grades| grades.hidden).map(|grade| (grade, self.deal.draw));
         let folds =

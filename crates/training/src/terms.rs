@@ -28,7 +28,8 @@ pub(crate) const STATEMENTS: u128 = 1_500;
 pub(crate) const BOUNTY: u128 = 500;
 /// The part of a stake that is lost for each thing that was due and did not come.
 pub(crate) const LATE: u128 = 1_000;
-/// The least stake and deposit, in parts of the reward: what stays lost if a culprit challenges itself is no less than the bounty.
+/// The least stake and deposit, in parts of the reward: what stays lost if a culprit challenges itself is no less than
+/// the bounty.
 const LEAST_STAKE: u128 = 2 * BOUNTY;
 
 /// Rows that are committed to by a root.
@@ -198,8 +199,8 @@ impl Windows {
 }
 
 impl Deal {
-    /// The longest that an order lasts, but for the time until the next block after each deadline: each claim leads once, and each
-    /// member that loses its stake may open something to be ruled on.
+    /// The longest that an order lasts, but for the time until the next block after each deadline: each claim leads once,
+    /// and each member that loses its stake may open something to be ruled on.
     pub fn life_ms(&self, work: &Work) -> u64 {
         let Windows { claim, draw, open, reveal, score, challenge, ruling, trace, audit } = self.windows;
         let leaders = if work.segments == 0 { 0 } else { u64::from(self.claims) };

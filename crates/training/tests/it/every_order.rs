@@ -1,5 +1,5 @@
-//! Every order of calls, of two workers and four validators: a worker, a validator and a challenger do whatever they like, the
-//! others what they should, in any order.
+//! Every order of calls, of two workers and four validators: a worker, a validator and a challenger do whatever they
+//! like, the others what they should, in any order.
 
 use std::collections::HashSet;
 

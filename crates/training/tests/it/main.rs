@@ -6,6 +6,7 @@ mod admission;
 mod adversaries;
 mod every_order;
 mod lives;
+mod promises;
 mod strategies;
 mod vectors;
 mod world;

@@ -1,5 +1,5 @@
-//! Random orders among accounts that each follow a strategy, in a random order and at random times within the windows. What the
-//! design promises is checked at the end of each.
+//! Random orders among accounts that each follow a strategy, in a random order and at random times within the windows.
+//! What the design promises is checked at the end of each.
 //!
 //! A failure prints the plan, with the seed of its schedule. `DTN_SEED` adds that schedule to those that are tried, and
 //! `PROPTEST_CASES` says how many plans there are.
@@ -10,13 +10,13 @@ use dtn_primitives::{Address, B256};
 use dtn_training::*;
 use proptest::prelude::*;
 
-use crate::world::{PURSE, REQUESTER, Truth, WATCHER, World, account, grade, run, score_terms, terms, worker};
+use crate::world::{PURSE, REQUESTER, Truth, WATCHER, World, grade, run, score_terms, terms, worker};
 
 /// Who challenges what is true.
-const SPAMMER: Address = Address::repeat_byte(0xdd);
+pub(crate) const SPAMMER: Address = Address::repeat_byte(0xdd);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Worker {
+pub(crate) enum Worker {
     Honest,
     /// Shows another's model: its first segment is not that of its seed.
     Thief,
@@ -31,7 +31,7 @@ enum Worker {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Validator {
+pub(crate) enum Validator {
     Honest,
     /// States nothing.
     Idle,
@@ -46,24 +46,24 @@ enum Validator {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Requester {
+pub(crate) enum Requester {
     Honest,
     Withholder,
     Poisoner,
 }
 
 #[derive(Debug, Clone)]
-struct Plan {
-    trace: bool,
+pub(crate) struct Plan {
+    pub(crate) trace: bool,
     segments: u32,
     redundancy: u8,
-    workers: Vec<Worker>,
-    validators: Vec<Validator>,
-    requester: Requester,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) validators: Vec<Validator>,
+    pub(crate) requester: Requester,
     /// Whether somebody honest looks on.
-    watched: bool,
+    pub(crate) watched: bool,
     /// How many false challenges there are.
-    spam: u8,
+    pub(crate) spam: u8,
     seed: u64,
 }
 
@@ -128,13 +128,13 @@ impl Dice {
     }
 }
 
-struct Play {
-    plan: Plan,
-    world: World,
+pub(crate) struct Play {
+    pub(crate) plan: Plan,
+    pub(crate) world: World,
     dice: Dice,
-    spam_left: u8,
+    pub(crate) spam_left: u8,
     /// How long blocks came after deadlines, in all.
-    delays_ms: u64,
+    pub(crate) delays_ms: u64,
 }
 
 impl Play {
@@ -172,7 +172,8 @@ impl Play {
         truth
     }
 
-    /// To the end. At each turn all who have something to do now do it, in a random order and at random times of the window.
+    /// To the end. At each turn all who have something to do now do it, in a random order and at random times of the
+    /// window.
     fn play(&mut self) {
         for _ in 0..1_000 {
             match self.world.order.phase() {
@@ -274,7 +275,7 @@ impl Play {
         }
     }
 
-    fn kind(&self, validator: Address) -> Validator {
+    pub(crate) fn kind(&self, validator: Address) -> Validator {
         self.plan.validators[usize::from(validator[0]) - 1]
     }
 
@@ -425,130 +426,6 @@ fn alloy(word: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&word.to_be_bytes());
     bytes
-}
-
-impl Play {
-    fn is_honest_member(&self, place: usize) -> bool {
-        self.kind(self.world.order.committee()[place].account) == Validator::Honest
-    }
-
-    /// What P4 asks for: somebody honest looks on, or has scored and is among the auditors of each segment.
-    fn is_secured(&self) -> bool {
-        let order = &self.world.order;
-        let honest: Vec<_> = (0..order.committee().len()).filter(|place| self.is_honest_member(*place)).collect();
-        let audited = |segment| honest.iter().any(|place| order.segments_of(*place).contains(&segment));
-        self.plan.watched || !honest.is_empty() && (0..order.work().segments).all(audited)
-    }
-
-    /// P3: no honest account loses anything of its own.
-    fn check_honest(&self) {
-        let (plan, world) = (&self.plan, &self.world);
-        for (number, kind) in (0..).zip(&plan.workers) {
-            assert!(
-                *kind != Worker::Honest || world.gain(worker(number)) >= 0,
-                "worker {number} is honest and has lost"
-            );
-        }
-        for (number, kind) in (1..).zip(&plan.validators) {
-            assert!(
-                *kind != Validator::Honest || world.gain(account(number)) >= 0,
-                "validator {number} is honest and has lost"
-            );
-        }
-        assert!(world.gain(WATCHER) >= 0, "who looks on is honest and has lost");
-        assert_eq!(
-            world.gain(SPAMMER),
-            -((u128::from(plan.spam - self.spam_left) * world.order.deal().money.bond) as i128)
-                + self.returned(SPAMMER)
-        );
-        // A forgery that nobody has seen can make the requester look like a poisoner.
-        if plan.requester == Requester::Honest && self.is_secured() {
-            assert_eq!(world.order.forfeit(), None);
-            assert!(world.gain(REQUESTER) >= -(world.order.deal().money.reward as i128));
-        }
-    }
-
-    fn returned(&self, to: Address) -> i128 {
-        let bonds = self.world.paid.iter().filter(|payment| payment.to == Some(to));
-        bonds.map(|payment| payment.amount as i128).sum()
-    }
-
-    /// P2 and P4: what wins has a trace that holds; and it is the best of those that do.
-    fn check_winner(&self) {
-        let (plan, world) = (&self.plan, &self.world);
-        let order = &world.order;
-        if order.committee().is_empty() || !order.claims().iter().any(|claim| matches!(claim.stage, Stage::Revealed(_)))
-        {
-            return;
-        }
-        if !self.is_secured() {
-            return;
-        }
-        let decides = |grades: Grades| if order.forfeit().is_some() { grades.fold } else { grades.hidden };
-        let stands = |(number, claim): &(usize, &Claim)| {
-            let kind = plan.workers[*number];
-            let good = decides(world.truth[*number].grades).is_some_and(|grade| grade.correct >= 162);
-            let traced = !plan.trace || (world.truth[*number].forged.is_none() && kind != Worker::NoTrace);
-            good && traced && matches!(claim.stage, Stage::Revealed(_))
-        };
-        let best = order.claims().iter().enumerate().filter(stands).max_by_key(|(number, _)| {
-            let grade = decides(world.truth[*number].grades).unwrap();
-            (grade.correct, std::cmp::Reverse((grade.loss, *number)))
-        });
-        match (world.ending().unwrap(), best) {
-            (Ending::Final { claim }, Some((best, _))) => assert_eq!(usize::from(claim), best),
-            (Ending::Void(Void::NoneGood), None) => {}
-            // Withheld rows end an order that has no others.
-            (Ending::Void(Void::NoRows), _) if plan.requester == Requester::Withholder && !plan.trace => {}
-            other => panic!("it has ended otherwise than it should: {other:?}"),
-        }
-    }
-
-    /// P6: what a claim is worth is what its model is worth, whoever says what.
-    fn check_scores(&self) {
-        let order = &self.world.order;
-        let heard = (0..order.committee().len()).any(|place| self.is_honest_member(place));
-        if self.plan.watched || heard {
-            for claim in order.scored_claims() {
-                let settled = order.claims()[usize::from(claim)].grades;
-                assert!(settled.is_none_or(|grades| grades == self.world.grades(claim as u8)), "claim {claim}");
-            }
-        }
-    }
-
-    /// P8: what was copied or invented is not paid, where somebody looks.
-    fn check_statements(&self) {
-        let (world, order) = (&self.world, &self.world.order);
-        if !self.plan.watched {
-            return;
-        }
-        for ((place, claim, segment), said) in &world.said {
-            let member = &order.committee()[*place];
-            let counted = segment.is_none() || order.claims()[usize::from(*claim)].audited;
-            if counted && world.statement(*place, *claim, *segment) != *said {
-                let paid = |payment: &&Payment| {
-                    payment.to == Some(member.account) && matches!(payment.why, Why::Statements { .. })
-                };
-                assert_eq!(world.paid.iter().find(paid), None, "{claim} {segment:?}");
-            }
-        }
-    }
-
-    fn check(&self) {
-        let life_ms = self.world.order.deal().life_ms(self.world.order.work());
-        assert!(self.world.now_ms <= 1_000 + life_ms + self.delays_ms, "P5");
-        let all: u128 = self.world.free.values().sum::<u128>() + self.world.pot;
-        assert_eq!(all, PURSE * self.world.free.len() as u128, "P1");
-        self.check_honest();
-        self.check_winner();
-        self.check_scores();
-        self.check_statements();
-        for account in self.world.free.keys() {
-            let told = self.world.order.explain(*account);
-            let at_the_end = told.paid.iter().all(|payment| self.world.paid.contains(payment));
-            assert!(at_the_end && told.findings.iter().all(|finding| finding.kept.is_some()), "{account}: {told:?}");
-        }
-    }
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -1,5 +1,5 @@
-//! Golden vectors. `vectors.json` was written by `reference.py`, which is Python from the page on orders. `encodings.json` holds the
-//! bytes of terms, calls and states; `UPDATE_VECTORS=1` rewrites it after a deliberate change.
+//! Golden vectors. `vectors.json` was written by `reference.py`, which is Python from the page on orders.
+//! `encodings.json` holds the bytes of terms, calls and states; `UPDATE_VECTORS=1` rewrites it after a deliberate change.
 
 use dtn_primitives::{Address, B256, Bytes, codec, merkle};
 use dtn_training::*;
@@ -48,7 +48,8 @@ fn what_is_drawn_is_what_an_independent_implementation_draws() {
     assert_eq!(segments, read::<Vec<Vec<u16>>>(&golden["segments"]));
 }
 
-/// Three claims, of which the second is the best, or forged in its fourth segment; `each` sees every state before it changes.
+/// Three claims, of which the second is the best, or forged in its fourth segment; `each` sees every state before it
+/// changes.
 fn life(money: Money, forged: bool, mut each: impl FnMut(&World, &str)) -> World {
     let mut terms = terms(3, 4, 2, 5);
     terms.deal.money = money;

@@ -1,5 +1,5 @@
-//! A world in which an order lives: balances, a clock, and what is true. Everything that moves is added up at every step, and the
-//! state is written and read again, as a host does that restarts.
+//! A world in which an order lives: balances, a clock, and what is true. Everything that moves is added up at every step,
+//! and the state is written and read again, as a host does that restarts.
 
 use std::collections::BTreeMap;
 
