@@ -336,6 +336,27 @@ fn challenges_that_have_become_pointless_cost_nothing_and_take_no_room() {
     assert_eq!((world.gain(WATCHER), world.dispute()), (0, None), "one lie is enough");
 }
 
+/// The second lie is nobody's any more when it is ruled on.
+#[test]
+fn who_challenges_two_lies_of_the_same_liars_loses_neither_bond() {
+    let mut world = contest();
+    world.reach_scoring([run(0, 170, 171), run(1, 100, 100)]);
+    for member in 0..4 {
+        let (_, statements) = world.scores(member);
+        let lie = Grades { hidden: Some(grade(180)), fold: Some(grade(180)) };
+        world.say_scores(member, vec![lie; 2], statements).unwrap();
+    }
+    for claim in [0, 1] {
+        world.call(WATCHER, challenge(Subject::Score { claim })).unwrap();
+    }
+    for claim in [0, 1] {
+        world.rule(Subject::Score { claim });
+    }
+    assert_eq!(world.gain(WATCHER), 0, "both are back");
+    finish(&mut world);
+    assert_eq!((world.ending(), world.gain(WATCHER)), (Some(Ending::Final { claim: 0 }), 4 * STAKE / 2 + BOUNTY));
+}
+
 /// The two halves that come back, with the bounty, are no more than what is lost, whatever the stakes are that are allowed.
 #[test]
 fn who_challenges_the_own_forgery_gains_nothing_at_the_least_stake_that_is_allowed() {

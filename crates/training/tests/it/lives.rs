@@ -334,6 +334,31 @@ fn a_segment_that_nobody_has_audited_is_ruled_on_by_all() {
     }
 }
 
+/// Whose voice is taken may have been the only one, so that what it spoke about is open from then on.
+#[test]
+fn the_window_for_rulings_begins_again_where_a_ruling_opens_something() {
+    let mut world = World::new(&terms(3, 4, 1, 5), 4);
+    world.reach_auditing(three());
+    let segment = world.order.segments_of(2)[0];
+    let invented = world.audits(2).iter().map(|_| B256::repeat_byte(0x79)).collect();
+    world.say_audit(2, invented).unwrap();
+    [0, 1, 3].into_iter().for_each(|member| world.audit(member));
+    let call = world.challenge_statement(2, 1, Some(segment));
+    world.call(WATCHER, call).unwrap();
+    world.wait();
+    assert_eq!((world.order.phase(), world.order.open_subjects().count()), (Phase::Ruling, 1));
+    world.now_ms = world.order.deadline_ms();
+    let subject = world.dispute().unwrap();
+    world.rule(subject);
+    let opened: Vec<_> =
+        world.order.segments_of(2).into_iter().map(|segment| Subject::Segment { claim: 1, segment }).collect();
+    assert_eq!(world.order.open_subjects().collect::<Vec<_>>(), opened);
+    assert_eq!(world.order.deadline_ms(), world.now_ms + 20 * SECOND);
+    world.now_ms += 20 * SECOND;
+    world.rule_all();
+    assert_eq!(world.ending(), Some(Ending::Final { claim: 1 }));
+}
+
 #[test]
 fn where_nobody_rules_on_what_is_open_everybody_has_the_own_money_back() {
     let mut world = contest();
@@ -354,6 +379,8 @@ fn a_score_that_too_few_have_stated_is_ruled_on_by_all() {
     world.score(2);
     world.wait();
     assert_eq!(world.order.open_subjects().count(), 3);
+    let late: Vec<_> = world.order.committee().iter().map(|member| member.late).collect();
+    assert_eq!(late, [1, 1, 0, 1], "who is silent is late");
     world.rule_all();
     world.wait();
     assert_eq!((world.order.phase(), world.order.leader()), (Phase::Tracing, Some(1)));
