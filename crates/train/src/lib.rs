@@ -27,7 +27,7 @@ mod wire;
 pub use data::{Dataset, Import, Imported, LabelColumn, Outline, Scaling, Task, shipped};
 pub use model::{MAX_MODEL_BYTES, Model, OtherShape};
 pub use number::{FEATURE_ONE, Fraction, MAX_ACTIVATION, MAX_VELOCITY, MAX_WEIGHT, NoFraction, ONE};
-pub use random::Origin;
+pub use random::{Origin, shuffle};
 pub use recipe::{
     Family, Form, Grid, Limit, MAX_BINS, MAX_CHECKPOINT_BYTES, MAX_DEPTH, MAX_EVALUATION_MACS, MAX_FAN_IN,
     MAX_HIDDEN_LAYERS, MAX_MACS, MAX_PARAMETERS, MAX_POINTS, MAX_RECIPE_BYTES, MAX_SEGMENT_MACS, MAX_SEGMENTS, Plan,

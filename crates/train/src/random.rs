@@ -63,6 +63,11 @@ pub(crate) fn shuffled(count: u32, mut stream: Stream) -> Vec<u32> {
     order
 }
 
+/// The numbers below `count` in the order that a seed decides, by its stream 0: what is drawn are the first of them.
+pub fn shuffle(seed: B256, count: u32) -> Vec<u32> {
+    shuffled(count, Stream::new(seed, 0))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -14,7 +14,7 @@ pub use shipped::{SHIPPED, UnknownData, shipped};
 
 use crate::{
     number::MAX_ACTIVATION,
-    random::{Stream, shuffled},
+    random::shuffle,
     wire::{Reader, WireError},
 };
 
@@ -233,7 +233,7 @@ impl Dataset {
     /// Two parts: so many rows that a seed draws, and the rest, each in the order in which they are here. The first of the
     /// two is the rest, which is for training.
     pub fn split(&self, held_out: u32, seed: B256) -> Result<(Self, Self), DataError> {
-        let order = shuffled(self.rows() as u32, Stream::new(seed, 0));
+        let order = shuffle(seed, self.rows() as u32);
         let (out, rest) = order.split_at(order.len().min(held_out as usize));
         let part = |rows: &[u32]| {
             let mut rows = rows.to_vec();
