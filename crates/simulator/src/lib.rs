@@ -4,7 +4,8 @@
 //! judges it: replicas with disks
 //! that lose power, links that delay, lose, repeat and part, and adversaries among the replicas. A run is a function of
 //! its scenario, and a scenario one of its seed, so a verdict is replayed by its seed and made smaller by [`shrink()`].
-//! [`twins`] is the same idea in rounds instead of time, thousands of times faster.
+//! [`twins`] is the same idea in rounds instead of time, thousands of times faster. [`standalone`] does it with protocols
+//! without blocks, those of strangers included.
 
 mod above;
 pub mod adversary;
@@ -35,6 +36,7 @@ mod random;
 mod regions;
 mod scenario;
 mod shrink;
+pub mod standalone;
 mod subject;
 mod trace;
 pub mod twins;

@@ -14,7 +14,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    fn add(&mut self, messages: u64, bytes: usize) {
+    pub(crate) fn add(&mut self, messages: u64, bytes: usize) {
         self.messages += messages;
         self.bytes += messages * bytes as u64;
     }

@@ -28,29 +28,8 @@ impl Scenario {
         scenario.links.latency = Some(Latency::Uniform { least, most });
         scenario.links.loss = if rng.random() { rng.random_range(0.0..0.3) } else { 0.0 };
         scenario.links.duplication = if rng.random() { rng.random_range(0.0..0.2) } else { 0.0 };
-        for _ in 0..rng.random_range(0..=5) {
-            let at = if rng.random() {
-                When::At(Duration::from_millis(rng.random_range(0..end)))
-            } else {
-                When::Write { number: rng.random_range(1..60), durable: rng.random() }
-            };
-            let down = Some(Duration::from_millis(rng.random_range(0..1_500)));
-            scenario.crashes.push(Crash::new(rng.random_range(0..n), at, down));
-        }
-        let mut from = 0;
-        for _ in 0..rng.random_range(0..=3) {
-            from += rng.random_range(0..end / 2);
-            let until = (from + rng.random_range(1..3_000)).min(end);
-            if from >= until {
-                break;
-            }
-            let mut groups = vec![Vec::new(); 3];
-            (0..n).for_each(|replica| groups[rng.random_range(0..3)].push(replica));
-            let [begin, finish] = [from, until].map(Duration::from_millis);
-            from = until;
-            let groups = groups.into_iter().filter(|group| !group.is_empty()).map(Group::Replicas).collect();
-            scenario.partitions.push(Partition::new(begin, finish, groups));
-        }
+        scenario.crashes = crashes(n, end, &mut rng);
+        scenario.partitions = partitions(n, end, &mut rng);
         if rng.random() {
             for _ in 0..rng.random_range(1..=scenario.max_faulty()) {
                 scenario.adversaries.insert(rng.random_range(0..n), *pick(&mut rng, liars()));
@@ -199,6 +178,40 @@ fn liars() -> &'static [Kind] {
     Kind::ALL.split_last().map_or(&[], |(_, others)| others)
 }
 
-fn pick<'a, T>(rng: &mut StdRng, choices: &'a [T]) -> &'a T {
+/// Power cuts before a time in milliseconds, at any moment and any write.
+pub(crate) fn crashes(n: usize, end: u64, rng: &mut StdRng) -> Vec<Crash> {
+    let count = rng.random_range(0..=5);
+    let crash = |_| {
+        let at = if rng.random() {
+            When::At(Duration::from_millis(rng.random_range(0..end)))
+        } else {
+            When::Write { number: rng.random_range(1..60), durable: rng.random() }
+        };
+        let down = Some(Duration::from_millis(rng.random_range(0..1_500)));
+        Crash::new(rng.random_range(0..n), at, down)
+    };
+    (0..count).map(crash).collect()
+}
+
+/// Partitions into up to three groups, one after the other, before a time in milliseconds.
+pub(crate) fn partitions(n: usize, end: u64, rng: &mut StdRng) -> Vec<Partition> {
+    let (mut from, mut partitions) = (0, Vec::new());
+    for _ in 0..rng.random_range(0..=3) {
+        from += rng.random_range(0..end / 2);
+        let until = (from + rng.random_range(1..3_000)).min(end);
+        if from >= until {
+            break;
+        }
+        let mut groups = vec![Vec::new(); 3];
+        (0..n).for_each(|replica| groups[rng.random_range(0..3)].push(replica));
+        let [begin, finish] = [from, until].map(Duration::from_millis);
+        from = until;
+        let groups = groups.into_iter().filter(|group| !group.is_empty()).map(Group::Replicas).collect();
+        partitions.push(Partition::new(begin, finish, groups));
+    }
+    partitions
+}
+
+pub(crate) fn pick<'a, T>(rng: &mut StdRng, choices: &'a [T]) -> &'a T {
     &choices[rng.random_range(0..choices.len())]
 }

@@ -30,6 +30,8 @@ use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::{Members, Miners};
 
+pub(crate) use self::{replayer::Replayer, silent::Silent, slow::Slow};
+
 /// Which lie an adversary tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
 pub enum Kind {
@@ -107,9 +109,9 @@ impl Kind {
     pub fn create(self) -> Box<dyn Adversary<Message>> {
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
-            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(silent::Silent),
-            Self::Slow => Box::new(slow::Slow),
-            Self::Replayer => Box::new(replayer::Replayer::default()),
+            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
+            Self::Slow => Box::new(Slow),
+            Self::Replayer => Box::new(Replayer::default()),
             Self::Forger => Box::new(forger::Forger::default()),
             Self::WrongViewSpammer => Box::new(spammer::WrongViewSpammer),
             Self::MemoryExhauster => Box::new(exhauster::MemoryExhauster),
@@ -127,9 +129,9 @@ impl Kind {
     /// Such a liar, for miners that make blocks final with PBFT.
     pub fn create_miner(self, miners: &Miners) -> Box<dyn Adversary<nakamoto::Message>> {
         match self {
-            Self::Silent => Box::new(silent::Silent),
-            Self::Slow => Box::new(slow::Slow),
-            Self::Replayer => Box::new(replayer::Replayer::default()),
+            Self::Silent => Box::new(Silent),
+            Self::Slow => Box::new(Slow),
+            Self::Replayer => Box::new(Replayer::default()),
             Self::Forger => Box::new(miner::FalseMiner::new(self.create())),
             Self::MemoryExhauster => Box::new(miner::Rumourmonger::new(self.create())),
             Self::Withholder => Box::new(withholder::Withholder::until(miners)),

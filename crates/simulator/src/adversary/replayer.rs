@@ -10,7 +10,7 @@ use super::{Adversary, Context, Outgoing};
 const REMEMBERED: usize = 2_000;
 const AT_ONCE: usize = 24;
 
-pub(super) struct Replayer<M>(VecDeque<M>);
+pub(crate) struct Replayer<M>(VecDeque<M>);
 
 impl<M> Default for Replayer<M> {
     fn default() -> Self {

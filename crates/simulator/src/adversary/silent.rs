@@ -4,7 +4,7 @@ use dtn_primitives::ValidatorIndex;
 
 use super::{Adversary, Context, Outgoing};
 
-pub(super) struct Silent;
+pub(crate) struct Silent;
 
 impl<M> Adversary<M> for Silent {
     fn instead(&mut self, _to: ValidatorIndex, _message: M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {

@@ -9,7 +9,7 @@ use super::{Adversary, Context, Outgoing};
 /// A little less than the time after which the others leave its view.
 const DELAY: Duration = Duration::from_millis(700);
 
-pub(super) struct Slow;
+pub(crate) struct Slow;
 
 impl<M> Adversary<M> for Slow {
     fn instead(&mut self, to: ValidatorIndex, message: M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {

@@ -10,4 +10,5 @@ mod nakamoto;
 mod normal_case;
 mod power_cuts;
 mod scenarios;
+mod standalone;
 mod twins;
