@@ -8,7 +8,7 @@ use std::{
 use dtn_consensus::{Effect, Input, Memory, Protocol, Standalone};
 use dtn_primitives::{ValidatorIndex, quorum};
 use dtn_simulator::{
-    Crash, DiskAfter, Durability, Survival, When,
+    Crash, DiskAfter, Durability, Group, Partition, Survival, When,
     adversary::{Adversary, Context, Outgoing},
     seed_or,
     standalone::{Liar, Oracle, Report, Setting, Trial, Verdict},
@@ -33,6 +33,8 @@ enum Bug {
     Hasty,
     /// It takes a vote that comes again for a lie.
     Touchy,
+    /// It says nothing again by itself: nothing but a channel that opens has it do so.
+    Mute,
 }
 
 /// Everybody votes for the first value that replica 0 votes for, once its host has found that to be one. A quorum of votes
@@ -102,6 +104,7 @@ impl Protocol for Once {
                 self.mine = Some(u64::MAX);
                 Vec::new()
             }
+            Input::Start { .. } if self.bug == Bug::Mute => Vec::new(),
             Input::Start { .. } => vec![again],
             Input::Connected(to) => {
                 self.mine.map(|vote| Effect::Send { to, message: Vote(vote) }).into_iter().collect()
@@ -253,6 +256,40 @@ fn what_is_wrong_with_a_protocol_is_found_and_told_with_its_seed() {
         assert!(matches!(&report.verdict, Verdict::Broken(what) if what.contains(promise)), "{bug:?}: {report}");
         assert!(report.to_string().starts_with(&format!("DTN_SEED={}: broken: ", report.seed)), "{report}");
     }
+}
+
+#[test]
+fn twins_split_whom_a_quorum_too_small_lets_and_nobody_else() {
+    let seed = seed_or(1);
+    // Nothing was promised of what a liar proposes, so the run would be over at once.
+    let setting = |seed| Setting { gst: Some(Duration::from_secs(2)), ..Setting::calm(4, seed) };
+    let run = |seed, bug| play(trial(setting(seed), bug).with(0, Liar::Twins));
+    for seed in seed..seed + 200 {
+        let report = run(seed, Bug::None);
+        assert!(report.passes(), "{report}");
+    }
+    let split = (seed..seed + 200).filter(|seed| !run(*seed, Bug::Weak).passes()).count();
+    assert!(split > 0, "from DTN_SEED={seed}");
+    println!("{split} of 200 runs are split");
+}
+
+#[test]
+fn a_channel_opens_again_after_a_partition_and_after_a_power_cut_and_only_then() {
+    let until = Duration::from_secs(1);
+    let partition =
+        Partition::new(Duration::ZERO, until, vec![Group::Replicas(vec![0]), Group::Replicas(vec![1, 2, 3])]);
+    let crash = |replica| Crash::new(replica, When::At(Duration::from_millis(1)), Some(until));
+    let calm = || Setting { patience: MINUTE, ..Setting::calm(4, seed_or(9)) };
+    for setting in [
+        Setting { partitions: vec![partition], ..calm() },
+        Setting { crashes: (1..4).map(crash).collect(), ..calm() },
+        Setting { crashes: vec![crash(0)], ..calm() },
+    ] {
+        let report = play(trial(setting.clone(), Bug::Mute));
+        assert!(report.passes(), "{report} {setting:?}");
+    }
+    let lossy = play(trial(Setting { loss: 1.0, ..calm() }, Bug::Mute));
+    assert_eq!(lossy.verdict, Verdict::NoProgress);
 }
 
 #[test]
