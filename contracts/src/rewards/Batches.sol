@@ -20,7 +20,7 @@ abstract contract Batches is Locks {
     event BatchApproved(bytes32 indexed id, bytes32 digest, uint256 total);
     /// @notice All payouts of a batch have been made, credited or withheld. They are in the transaction's calldata.
     event BatchPaid(bytes32 indexed id, address indexed token, uint256 total);
-    /// @notice An account is barred, or is nobody, and is passed over.
+    /// @notice An account is barred, or is nobody, and is passed over. In a block of results it is the worker.
     event Withheld(bytes32 indexed id, address indexed account, uint256 amount);
 
     /// @notice No such batch is approved: never, not with these payouts, or it has been pushed.
@@ -35,12 +35,13 @@ abstract contract Batches is Locks {
 
         delete batchOf[id];
         bool anyBarred = registry.barredCount() != 0;
+        uint256 balance = _balance(token);
         for (uint256 i; i < payouts.length; ++i) {
             (address account, uint256 amount) = _payout(payouts, i);
             if (account == address(0) || (anyBarred && registry.isBarred(account))) {
                 emit Withheld(id, account, amount);
             } else {
-                _push(token, account, amount);
+                balance = _push(token, account, amount, balance);
             }
         }
         _checkSolvent(token);

@@ -132,7 +132,8 @@ abstract contract Distributions is Locks {
         claimedOf[account][token] = cumulative;
         reserveOf[token].allotted = uint128(allotted - amount);
         emit Claimed(account, token, amount);
-        _transfer(token, account, amount);
+        _push(token, account, amount, _balance(token));
+        _checkSolvent(token);
     }
 
     /// @inheritdoc IRewardDistributor

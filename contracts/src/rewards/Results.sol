@@ -35,6 +35,9 @@ abstract contract Results is Batches {
     /// @notice A reward has been paid, or its payee credited.
     event Paid(bytes32 indexed id, address indexed payee, uint256 amount, uint64 height);
 
+    /// @notice There is no money for this result yet. It can be paid another time.
+    event Deferred(bytes32 indexed id);
+
     /// @notice Each result has one proof and one solution.
     error LengthMismatch(uint256 results, uint256 proofs, uint256 solutions);
     /// @notice The result names nobody to be paid.
@@ -56,8 +59,8 @@ abstract contract Results is Batches {
     /// @notice The round came to something else than the result says. While its claim is open, the error is the one of
     /// {IOutcomes.outcomeOf}.
     error NotUpheld(bytes32 id);
-    /// @notice The payee did not take the money. Nothing has changed, and the payment can be tried again.
-    error PaymentFailed(address payee, bytes reason);
+    /// @notice The round's id names another node than the worker.
+    error ForeignWorker(bytes32 id, address worker);
 
     constructor(IOutcomes aow_, uint64 firstHeight_, uint32[] memory kinds) {
         _checkCode(address(aow_));
@@ -84,12 +87,12 @@ abstract contract Results is Batches {
 
         _checkFree(NATIVE, result.amount);
         emit Paid(result.id, result.payee, result.amount, header.height);
-        (bool ok, bytes memory reason) = result.payee.call{value: result.amount}("");
-        if (!ok) revert PaymentFailed(result.payee, reason);
+        _push(NATIVE, result.payee, result.amount, 0);
     }
 
     /// @inheritdoc IRewardDistributor
-    /// @dev A worker who is barred once the owners have agreed is passed over: it must not hold up the others.
+    /// @dev A worker who is barred once the owners have agreed is passed over, and so is a reward for which there is no
+    /// money: neither must hold up the others. Where nothing at all can be paid for that, it fails.
     function payMany(
         Header calldata header,
         Result[] calldata results,
@@ -100,6 +103,8 @@ abstract contract Results is Batches {
             revert LengthMismatch(results.length, proofs.length, solutions.length);
         }
         _checkFinal(header);
+        bool anyPaid;
+        uint256 deferred;
         for (uint256 i; i < results.length; ++i) {
             Result calldata result = results[i];
             _checkResult(header, result, proofs[i], solutions[i]);
@@ -107,15 +112,21 @@ abstract contract Results is Batches {
                 emit Withheld(result.id, result.worker, result.amount);
                 continue;
             }
-            isPaid[result.id] = true;
             if (result.kind == Kinds.BATCH) {
+                (isPaid[result.id], anyPaid) = (true, true);
                 _approve(result);
                 continue;
             }
-            _checkFree(NATIVE, result.amount);
+            if (result.amount > free(NATIVE)) {
+                emit Deferred(result.id);
+                deferred = result.amount;
+                continue;
+            }
+            (isPaid[result.id], anyPaid) = (true, true);
             emit Paid(result.id, result.payee, result.amount, header.height);
-            _push(NATIVE, result.payee, result.amount);
+            _push(NATIVE, result.payee, result.amount, 0);
         }
+        if (!anyPaid) _checkFree(NATIVE, deferred);
     }
 
     function _checkFinal(Header calldata header) private view {
@@ -138,6 +149,7 @@ abstract contract Results is Batches {
         if (result.kind == Kinds.RACE) {
             Pow.check(solution, result, header.networkId, header.chainId);
         } else if (result.kind == Kinds.ROUND) {
+            if (address(uint160(uint256(result.id))) != result.worker) revert ForeignWorker(result.id, result.worker);
             if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
         } else if (result.kind == Kinds.BATCH) {
             if (result.payee != address(this)) revert ForeignBatch(result.id, result.payee);

@@ -247,7 +247,7 @@ contract TrickyTokensTest is RewardsFixture {
     function test_NobodyCopiesMegabytes() public {
         token.play(TrickyToken.Trick.Bomb);
         expectCredited();
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
             expectPaid(Exit(i), TrickyToken.Trick.Bomb);
         }
     }
@@ -255,7 +255,23 @@ contract TrickyTokensTest is RewardsFixture {
     /// @dev An account without code answers with success and nothing.
     function test_RevertWhen_ATokensCodeIsGone() public {
         vm.etch(address(token), "");
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
+            address to = recipientOf(Exit(i));
+            attempt(Exit(i), abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
+        }
+        vm.expectRevert();
+        distributor.push(batchId, address(token), payouts);
+        vm.expectRevert();
+        distributor.claim(recipientOf(Exit.Claim), address(token), 4 ether, noProof);
+    }
+
+    /// @dev To credit its recipient would pay for the same again, out of what others are owed.
+    function test_RevertWhen_ATokenMovesAndSaysFalse() public {
+        token.play(TrickyToken.Trick.Hypocrite);
+        bytes memory reason = abi.encodeWithSelector(Purse.MovedAndRefused.selector, address(token));
+        attempt(Exit.Push, reason);
+        attempt(Exit.Claim, reason);
+        for (uint8 i = 2; i < 4; ++i) {
             address to = recipientOf(Exit(i));
             attempt(Exit(i), abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
         }
@@ -308,11 +324,11 @@ contract TrickyTokensTest is RewardsFixture {
         vm.revertToState(state);
     }
 
-    /// @dev Whom a push cannot pay is credited; everything else reverts, and works once the token does.
+    /// @dev Whom a push or a claim cannot pay is credited; everything else reverts, and works once the token does.
     function expectRefused(TrickyToken.Trick trick) private {
         token.play(trick);
         expectCredited();
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
             Exit exit = Exit(i);
             address to = recipientOf(exit);
             attempt(exit, abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
@@ -322,11 +338,15 @@ contract TrickyTokensTest is RewardsFixture {
     }
 
     function expectCredited() private {
-        uint256 state = vm.snapshotState();
-        attempt(Exit.Push, "");
-        assertEq(distributor.creditOf(recipientOf(Exit.Push), address(token)), 4 ether);
-        assertEq(token.balanceOf(address(distributor)), 100 ether);
-        vm.revertToState(state);
+        for (uint8 i; i < 2; ++i) {
+            uint256 state = vm.snapshotState();
+            uint256 free = distributor.free(address(token));
+            attempt(Exit(i), "");
+            assertEq(distributor.creditOf(recipientOf(Exit(i)), address(token)), 4 ether);
+            assertEq(token.balanceOf(address(distributor)), 100 ether);
+            assertEq(distributor.free(address(token)), Exit(i) == Exit.Push ? free - 4 ether : free);
+            vm.revertToState(state);
+        }
     }
 
     function attempt(Exit exit, bytes memory reason) private {
