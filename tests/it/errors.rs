@@ -367,7 +367,7 @@ async fn the_distributor_says_why_it_refuses() {
     refused(&["sweep(address)", &zero], "NothingToSweep(token: 0x0000");
     refused(&["cancel()"], "NotScheduled(hash: 0x0000");
     let id = B256::repeat_byte(9).to_string();
-    refused(&["push(bytes32,address,bytes32[])", &id, &zero, "[]"], "NotApproved(id: 0x0909");
+    refused(&["push(bytes32,address,bytes32[],uint256)", &id, &zero, "[]", "0"], "NotApproved(id: 0x0909");
     network.says(&["rewards", "withdraw", "--from", "dev:4"], "NoCredit(account: 0x");
 
     let distribution = |distributor, number, tokens: &[u8]| Distribution {

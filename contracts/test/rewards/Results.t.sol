@@ -157,13 +157,14 @@ contract ResultsTest is RewardsFixture {
     }
 
     function test_RevertWhen_FundsAreShort() public {
-        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 101 ether, 5, 3);
+        vm.deal(address(distributor), 50 ether);
+        (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 51 ether, 5, 3);
         expectRefusal(
-            header, result, proof, abi.encodeWithSelector(Purse.InsufficientFunds.selector, 100 ether, 101 ether)
+            header, result, proof, abi.encodeWithSelector(Purse.InsufficientFunds.selector, 50 ether, 51 ether)
         );
-        vm.deal(address(distributor), 101 ether);
+        vm.deal(address(distributor), 51 ether);
         pay(header, result, proof);
-        assertEq(PAYEE.balance, 101 ether);
+        assertEq(PAYEE.balance, 51 ether);
     }
 
     /// @dev Whatever a payee does, its share of the gas is bounded, the payment is done, and the money waits for it. So
@@ -283,7 +284,9 @@ contract ResultsTest is RewardsFixture {
     function testFuzz_ADistributorPaysFromItsFirstHeightOn(uint64 firstHeight) public {
         firstHeight = uint64(bound(firstHeight, 2, type(uint32).max));
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
-        distributor = deployDistributor(registry, address(outcomes), address(wallet), firstHeight, new Allotment[](0));
+        Allotment[] memory caps = new Allotment[](1);
+        caps[0] = Allotment(NATIVE, CAP);
+        distributor = deployDistributor(registry, address(outcomes), address(wallet), firstHeight, caps);
         vm.deal(address(distributor), 2 ether);
         bytes memory reason = abi.encodeWithSelector(Results.BelowFirstHeight.selector, 1, firstHeight);
         expectRefusal(header, result, proof, reason);
@@ -303,7 +306,8 @@ contract ResultsTest is RewardsFixture {
             finalized(address(distributor), 2 ether, 5, 3);
         uint256 before = address(distributor).balance;
         pay(header, result, proof);
-        assertEq(distributor.batchOf(result.id), 0);
+        (bytes24 commitment,,) = distributor.batchOf(result.id);
+        assertEq(commitment, 0);
         assertEq(address(distributor).balance, before);
     }
 
@@ -451,7 +455,8 @@ contract ResultsTest is RewardsFixture {
         Result[] memory results = new Result[](1);
         results[0] = batchResult(NATIVE, payouts, 1);
         payMany(finalizeOnly(results[0], 1), results, new bytes32[][](1));
-        distributor.push(results[0].id, NATIVE, payouts);
+        vm.warp(block.timestamp + DELAY);
+        distributor.push(results[0].id, NATIVE, payouts, payouts.length);
         assertEq(accountAt(1).balance, 1 ether);
     }
 
