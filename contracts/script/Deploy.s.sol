@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Script} from "forge-std/Script.sol";
 import {console} from "forge-std/console.sol";
 import {Allotment} from "../src/formats/Types.sol";
+import {Terms} from "../src/interfaces/IRewardDistributor.sol";
 
 /// @notice Where the contracts are or will be.
 struct Addresses {
@@ -83,11 +84,21 @@ contract Deploy is Script {
     }
 
     function distributorArguments(string memory plan, Addresses memory all) private view returns (bytes memory) {
-        uint256 delay = number(plan, ".rewards.delay", type(uint64).max);
-        uint256 claimPeriod = number(plan, ".rewards.claim_period", type(uint64).max);
-        uint256 firstHeight = number(plan, ".rewards.first_height", type(uint64).max);
         uint256[] memory kinds = vm.parseJsonUintArray(plan, ".rewards.kinds");
-        return abi.encode(all.registry, all.aow, firstHeight, kinds, all.multisig, delay, claimPeriod, capsOf(plan));
+        Terms memory terms;
+        terms.firstHeight = uint64(number(plan, ".rewards.first_height", type(uint64).max));
+        terms.predecessor = vm.parseJsonAddress(plan, ".rewards.predecessor");
+        terms.kinds = new uint32[](kinds.length);
+        for (uint256 i; i < kinds.length; ++i) {
+            if (kinds[i] > type(uint32).max) revert TooLarge(".rewards.kinds", kinds[i]);
+            terms.kinds[i] = uint32(kinds[i]);
+        }
+        terms.delay = uint64(number(plan, ".rewards.delay", type(uint64).max));
+        terms.claimPeriod = uint64(number(plan, ".rewards.claim_period", type(uint64).max));
+        terms.period = uint64(number(plan, ".rewards.period", type(uint64).max));
+        terms.requesterCap = uint128(number(plan, ".rewards.requester_cap", type(uint128).max));
+        terms.caps = capsOf(plan);
+        return abi.encode(all.registry, all.aow, all.multisig, terms);
     }
 
     function capsOf(string memory plan) private view returns (Allotment[] memory caps) {

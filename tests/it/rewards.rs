@@ -128,7 +128,7 @@ async fn earnings_become_claims_through_a_certificate_the_owners_and_a_delay() {
     let second: Value = serde_json::from_slice(&fs::read(bench.path("second.json")).expect("written")).expect("JSON");
     let distribution = &second["message"]["distribution"]["distribution"];
     assert_eq!(distribution["number"], 2);
-    assert_eq!(amount(&distribution["allotments"][0]["amount"]), ether("0.2ether"), "what is added");
+    assert_eq!(amount(&distribution["allotments"][0]["amount"]), ether("1.7ether"), "what was added too");
     sign(&bench, "second.json");
     bench.json(&["rewards", "certify", "second.json", "--from", "dev:0"]);
     schedule(&bench, "second.json");

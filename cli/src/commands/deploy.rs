@@ -69,9 +69,20 @@ pub(crate) struct Deploy {
     /// How long rewards can be claimed if no further distribution comes [default: 365days]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     claim_period: Option<Duration>,
-    /// What one distribution may allot at most, of the native currency or of a token [default: 10ether and no token]
+    /// What may leave the distributor at once, of the native currency or of a token [default: 10ether and no token, or
+    /// 10000ether on a development chain]
     #[arg(long = "reward-cap", value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
     reward_caps: Vec<Allotment>,
+    /// How long it takes until as much may leave once more [default: 1day]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    reward_period: Option<Duration>,
+    /// What one requester's races may be paid at once, if the owners do not say otherwise [default: 5ether, or 5000ether on a
+    /// development chain, and no more than the cap]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    requester_cap: Option<U256>,
+    /// The distributor that this one takes over from: it must be closed below --first-height
+    #[arg(long, value_name = "ADDRESS", requires = "first_height")]
+    after: Option<Address>,
     /// The first block whose results are paid there: above all that another distributor of the network pays [default: 1, where
     /// there is none]
     #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -105,7 +116,12 @@ impl Deploy {
         terms.delay = self.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
         terms.claim_period = self.claim_period.map_or(terms.claim_period, |period| period.as_secs());
         terms.first_height = self.first_height.unwrap_or(terms.first_height);
-        let terms = self.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
+        terms.period = self.reward_period.map_or(terms.period, |period| period.as_secs());
+        terms.predecessor = self.after.unwrap_or_default();
+        let mut terms = self.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
+        if let Some(cap) = self.requester_cap {
+            terms.requester_cap = cap.try_into().ok().context("an allowance of more than 128 bits")?;
+        }
         Ok(plan.with_rewards(terms)?)
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use alloy_primitives::{Address, B256, U256};
@@ -49,7 +50,7 @@ token's unit:
   account,token,cumulative
   0x70997970C51812dc3A010C7d01b50e0d17dc79C8,0x0000000000000000000000000000000000000000,1500000000000000000
 
-What is allotted to the claims is what the earnings add to those of the previous distribution.")]
+What claims may take is stated as a total: that of the previous distribution, and what the earnings add to those of it.")]
     New(New),
     /// Sign a distribution as a validator, off chain
     #[command(after_help = "Example:
@@ -88,7 +89,7 @@ pub(crate) struct New {
     /// Its number [default: the next one that the registry takes]
     #[arg(long)]
     number: Option<u32>,
-    /// New money for the claims, in place of what the earnings add
+    /// What claims may take since the beginning, in place of the sum of the earnings
     #[arg(long, value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
     allot: Vec<Allotment>,
     /// Where to write: a file that is not there yet
@@ -208,7 +209,10 @@ async fn new(args: New, context: &Context) -> Result<()> {
         None => desk.chain.read(registry, &ResultRegistry::distributionNumberCall {}).await?.saturating_add(1),
     };
     let allotments = match args.allot.as_slice() {
-        [] => added(&earnings, previous.as_ref().map(|(_, _, earnings)| earnings.as_slice()).unwrap_or_default())?,
+        [] => match &previous {
+            Some((_, before, earned)) => totals(&earnings, &before.allotments, earned)?,
+            None => totals(&earnings, &[], &[])?,
+        },
         given => {
             let mut given = given.to_vec();
             given.sort_by_key(|allotment| allotment.token);
@@ -223,15 +227,16 @@ async fn new(args: New, context: &Context) -> Result<()> {
     write(&args.out, &signed, context)
 }
 
-/// What earnings add to those before, for each token. What an account had less of before counts from there: it may have
-/// claimed all of it.
-fn added(earnings: &Earnings, before: &[Earning]) -> Result<Vec<Allotment>> {
+/// What claims may take of each token since the beginning: what they might before, and what the earnings add. What an account
+/// had less of before counts from there: it may have claimed all of it.
+fn totals(earnings: &Earnings, before: &[Allotment], earned: &[Earning]) -> Result<Vec<Allotment>> {
     let had: BTreeMap<_, _> =
-        before.iter().map(|earning| ((earning.account, earning.token), earning.cumulative)).collect();
-    let mut added = BTreeMap::<Address, U256>::new();
+        earned.iter().map(|earning| ((earning.account, earning.token), earning.cumulative)).collect();
+    let mut totals: BTreeMap<Address, U256> =
+        before.iter().map(|allotment| (allotment.token, U256::from(allotment.amount))).collect();
     for Earning { account, token, cumulative } in earnings.as_slice() {
         let before = had.get(&(*account, *token)).copied().unwrap_or_default();
-        let sum = added.entry(*token).or_default();
+        let sum = totals.entry(*token).or_default();
         *sum =
             sum.checked_add(cumulative.saturating_sub(before)).context("the earnings add up to more than 256 bits")?;
     }
@@ -240,7 +245,7 @@ fn added(earnings: &Earnings, before: &[Earning]) -> Result<Vec<Allotment>> {
             amount.try_into().ok().with_context(|| format!("{amount} of {token} are more than 128 bits hold"))?;
         Ok(Allotment { token, amount })
     };
-    added.into_iter().filter(|(_, amount)| !amount.is_zero()).map(allotment).collect()
+    totals.into_iter().filter(|(_, amount)| !amount.is_zero()).map(allotment).collect()
 }
 
 #[derive(Deserialize)]
@@ -376,12 +381,15 @@ async fn show(args: Show, context: &Context) -> Result<()> {
         return output::json(&state);
     }
     output::line(standing(&state, certified))?;
-    let heads = [left("token"), right("free"), right("for claims"), right("to withdraw"), right("cap")];
-    let mut table = Table::new("", heads);
-    for Holdings { token, free, allotted, credited, cap } in held {
+    let names = ["free", "for claims", "to withdraw", "may leave now", "at once"];
+    let mut table = Table::new("", std::iter::once(left("token")).chain(names.map(right)));
+    for Holdings { token, free, allotted, credited, cap, available } in held {
         let show = |amount: U256| if token.is_zero() { format_amount(amount) } else { amount.to_string() };
-        table.row([token_name(token), show(free), show(allotted), show(credited), show(cap)]);
+        let amounts = [free, allotted, credited, available, cap].map(show);
+        table.row(std::iter::once(token_name(token)).chain(amounts));
     }
+    let period = humantime::format_duration(Duration::from_secs(distributor.period().await?));
+    table.note(format!("What has left may leave once more within {period}."));
     output::line(table)?;
     for balance in balances {
         output::line(format!(

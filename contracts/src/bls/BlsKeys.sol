@@ -64,7 +64,7 @@ abstract contract BlsKeys is IResultRegistry {
         bytes32 digest = Formats.keyDigest(domainSeparator(), msg.sender, key);
         bytes memory hashed = Bls.hashToG1(abi.encode(digest), bytes(POSSESSION_DST));
         bool sized = key.length == Bls.G2_LENGTH && proof.length == Bls.G1_LENGTH;
-        if (!sized || _isInfinity(key) || !Bls.verify(proof, hashed, Bls.negateG2(key))) {
+        if (!sized || !_isCanonical(key) || !Bls.verify(proof, hashed, Bls.negateG2(key))) {
             revert InvalidPossession(msg.sender);
         }
 
@@ -185,7 +185,11 @@ abstract contract BlsKeys is IResultRegistry {
         }
     }
 
-    function _isInfinity(bytes calldata point) private pure returns (bool) {
-        return keccak256(point) == keccak256(new bytes(Bls.G2_LENGTH));
+    /// @dev Whether negating twice gives the same bytes, and neither is infinity. A coordinate of exactly the modulus would
+    /// be negated to zero: as a part of y it can make infinity of bytes that are not. The pairing looks at x.
+    function _isCanonical(bytes calldata point) private pure returns (bool) {
+        bytes memory negated = Bls.negateG2(point);
+        return keccak256(Bls.negateG2(negated)) == keccak256(point)
+            && keccak256(negated) != keccak256(new bytes(Bls.G2_LENGTH));
     }
 }

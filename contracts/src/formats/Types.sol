@@ -49,9 +49,10 @@ struct Solution {
     bytes claim;
 }
 
-/// @notice Money of one token that a distribution makes available.
+/// @notice Money of one token that distributions make available.
 /// @param token The token; zero for the native currency.
-/// @param amount What is added to all that was made available before.
+/// @param amount What has been made available since the beginning, this distribution's part included. What it adds is the
+/// difference to what there has been.
 struct Allotment {
     address token;
     uint128 amount;
@@ -61,7 +62,7 @@ struct Allotment {
 /// @param distributor The contract that pays.
 /// @param number Position of the distribution; later ones have greater numbers.
 /// @param root Merkle root of what each account has earned of each token since the beginning.
-/// @param allotments The new money that the claims of this root may take, in strictly ascending order of token.
+/// @param allotments What claims of all roots up to this one may take, in strictly ascending order of token.
 struct Distribution {
     address distributor;
     uint32 number;

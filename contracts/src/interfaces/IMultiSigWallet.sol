@@ -76,6 +76,10 @@ interface IMultiSigWallet {
     /// @notice Sets the number of confirmations or signatures that a call needs. Only the wallet itself may.
     function changeThreshold(uint8 threshold_) external;
 
+    /// @notice Makes worthless what has been signed for the next nonce and not been executed. Only the wallet itself may, by a
+    /// call that its owners have confirmed on chain; a call by signatures uses up the nonce anyway.
+    function skipNonce() external;
+
     /// @notice Where a proposal stands.
     /// @return status Its status; a pending one may have expired.
     /// @return expiry Last second at which it can be confirmed or executed; 0 for no end.

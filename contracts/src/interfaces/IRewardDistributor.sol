@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Distribution, Header, Result, Solution} from "../formats/Types.sol";
+import {Allotment, Distribution, Header, Result, Solution} from "../formats/Types.sol";
 import {IOutcomes} from "./IOutcomes.sol";
 import {IResultRegistry} from "./IResultRegistry.sol";
+
+/// @notice What a distributor is deployed with and keeps for good.
+/// @param firstHeight The first block whose results are paid. A distributor that takes over from another begins where that
+/// one ends, so that nothing is paid by both.
+/// @param predecessor That other one, which must be closed below the first height; zero if there is none.
+/// @param kinds Custom kinds of work that the network does, see {Kinds}: they are paid without a further check.
+/// @param delay Seconds from scheduling a distribution or approving a batch until it can take effect; not zero.
+/// @param claimPeriod Seconds without a further distribution after which the unclaimed may be swept; a day at least.
+/// @param period Seconds in which an empty bucket fills: what is left of a cap, and of an allowance.
+/// @param requesterCap The allowance, in wei, of each requester to whom the owners have given no other.
+/// @param caps The most of each token that may leave at once. Others cannot be paid out.
+struct Terms {
+    uint64 firstHeight;
+    address predecessor;
+    uint32[] kinds;
+    uint64 delay;
+    uint64 claimPeriod;
+    uint64 period;
+    uint128 requesterCap;
+    Allotment[] caps;
+}
 
 /// @title The money of the rewards, behind two locks
 /// @notice See {RewardDistributor} for the ways through them.
@@ -16,7 +37,8 @@ interface IRewardDistributor {
     function pay(Header calldata header, Result calldata result, bytes32[] calldata proof, Solution calldata solution)
         external;
 
-    /// @notice Pays several results of a block. Payees that do not take the money are credited.
+    /// @notice Pays several results of a block. Payees that do not take the money are credited. What there is no money for, or
+    /// too much for the limits, is left for another time, unless that is all of them.
     /// @param header A header that the registry holds as final.
     /// @param results Results of that block.
     /// @param proofs Siblings from each result's leaf up to the header's results root.
@@ -28,12 +50,16 @@ interface IRewardDistributor {
         Solution[] calldata solutions
     ) external;
 
-    /// @notice Makes the payouts of an approved batch. Who does not take the money is credited, and who is barred is
-    /// passed over.
+    /// @notice Makes payouts of an approved batch, from the first that has not been made on. Who does not take the money is
+    /// credited, and who is barred is passed over.
     /// @param id The id of the result that stands for the batch.
     /// @param token The token in which all are paid.
-    /// @param payouts Each an account in the upper 20 bytes and its amount in the lower 12.
-    function push(bytes32 id, address token, bytes32[] calldata payouts) external;
+    /// @param payouts All of them, each an account in the upper 20 bytes and its amount in the lower 12.
+    /// @param count The most payouts that are made now.
+    function push(bytes32 id, address token, bytes32[] calldata payouts, uint256 count) external;
+
+    /// @notice Takes a batch off the table, or what has not been pushed of it. Its id stays used up.
+    function cancelBatch(bytes32 id) external;
 
     /// @notice Lets a certified distribution take effect after the delay, in place of one that waits already.
     function schedule(Distribution calldata distribution) external;
@@ -51,8 +77,29 @@ interface IRewardDistributor {
     /// @param proof Siblings from the leaf up to the root.
     function claim(address account, address token, uint256 cumulative, bytes32[] calldata proof) external;
 
+    /// @notice Pays what an account has earned to another one. The account itself may ask for it, and its claimer.
+    function claimTo(address account, address token, uint256 cumulative, bytes32[] calldata proof, address to) external;
+
+    /// @notice Lets another account claim and withdraw for the caller; zero for none.
+    function setClaimer(address claimer) external;
+
+    /// @notice Sends an account's credit to an account. The account itself may ask for it, and its claimer.
+    function withdrawFor(address account, address token, address to) external;
+
     /// @notice Sends what nobody has claimed of a token to the multisig.
     function sweep(address token) external;
+
+    /// @notice Takes from what is allotted of a token what the distributor has too little of it, so that the other claims
+    /// are paid again. Only a token that shrinks by itself has too little.
+    function writeOff(address token) external;
+
+    /// @notice Gives a requester another allowance than {requesterCap}.
+    function setAllowance(address requester, uint128 cap) external;
+
+    /// @notice Ends the payment of results above a height, for a distributor that goes on from there. What is below can still
+    /// be paid, and what is owed stays owed.
+    /// @param height At least the greatest that the registry holds, below which all may have been paid.
+    function close(uint64 height) external;
 
     /// @notice Sends the caller's credit to an account, which need not be the caller.
     function withdraw(address token, address to) external;
@@ -61,7 +108,13 @@ interface IRewardDistributor {
     function free(address token) external view returns (uint256);
 
     /// @notice What is owed of a token.
-    function reserveOf(address token) external view returns (uint128 allotted, uint128 credited);
+    /// @return allotted What claims of distributions may still take.
+    /// @return credited What accounts may withdraw.
+    /// @return fullAt When the token's bucket is full, in parts of a second of which 2^24 make one.
+    function reserveOf(address token) external view returns (uint96 allotted, uint96 credited, uint64 fullAt);
+
+    /// @notice What may leave of a token now: what is free, or less if the limit leaves less.
+    function available(address token) external view returns (uint256);
 
     /// @notice What an account may withdraw of a token.
     function creditOf(address account, address token) external view returns (uint256);
@@ -69,14 +122,33 @@ interface IRewardDistributor {
     /// @notice Whether the result with this id has been paid, or its batch approved.
     function isPaid(bytes32 id) external view returns (bool);
 
-    /// @notice A batch that is approved and not pushed: the hash of its digest and its total. Zero if there is none.
-    function batchOf(bytes32 id) external view returns (bytes32);
+    /// @notice A batch that is approved and not all pushed; zeros if there is none.
+    /// @return commitment The first 24 bytes of the hash of its digest and its total.
+    /// @return effectiveAt First second, in Unix time, at which it may be pushed.
+    /// @return next How many payouts have been made, credited or withheld.
+    function batchOf(bytes32 id) external view returns (bytes24 commitment, uint40 effectiveAt, uint24 next);
+
+    /// @notice What distributions have allotted of a token since the beginning, less what was swept or written off.
+    function totalAllotted(address token) external view returns (uint128);
+
+    /// @notice Who may claim and withdraw for an account, beside itself.
+    function claimerOf(address account) external view returns (address);
 
     /// @notice What an account has claimed of a token since the beginning.
     function claimedOf(address account, address token) external view returns (uint256);
 
-    /// @notice The most of a token that one distribution may allot. Fixed at deployment.
+    /// @notice The most of a token that may leave at once, and refills in a {period}. Fixed at deployment.
     function capOf(address token) external view returns (uint128);
+
+    /// @notice A requester's allowance, and what is left of it. What rounds and custom kinds of work are paid counts for the
+    /// account whose number is that of the kind.
+    function allowanceOf(address requester) external view returns (uint128 cap, uint256 left);
+
+    /// @notice The allowance of a requester to whom the owners have given no other.
+    function requesterCap() external view returns (uint128);
+
+    /// @notice Seconds in which an empty bucket fills.
+    function period() external view returns (uint64);
 
     /// @notice The root against which claims are made.
     function root() external view returns (bytes32);
@@ -93,7 +165,7 @@ interface IRewardDistributor {
     /// @notice First second, in Unix time, at which what nobody has claimed may be swept.
     function expiresAt() external view returns (uint64);
 
-    /// @notice Seconds from scheduling a distribution until it can take effect.
+    /// @notice Seconds from scheduling a distribution or approving a batch until it can take effect.
     function delay() external view returns (uint64);
 
     /// @notice Seconds from the last distribution on after which what nobody has claimed may be swept.
@@ -104,6 +176,9 @@ interface IRewardDistributor {
 
     /// @notice The second lock: the only account that may pay, schedule, cancel and sweep.
     function multisig() external view returns (address);
+
+    /// @notice The last block whose results are paid here.
+    function lastHeight() external view returns (uint64);
 
     /// @notice The first block whose results are paid here.
     function firstHeight() external view returns (uint64);

@@ -2,28 +2,36 @@
 pragma solidity ^0.8.30;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Formats} from "../formats/Formats.sol";
 import {Allotment, Distribution} from "../formats/Types.sol";
 import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
-import {Locks} from "./Locks.sol";
+import {Batches} from "./Batches.sol";
+import {Reserve} from "./Purse.sol";
 
 /// @title What accounts have earned since the beginning, in one root
 /// @notice The validators certify a distribution, the multisig schedules it, and after a delay, in which people may look
 /// at it and the multisig may cancel it, anyone may {activate} it and {claim} for anyone. A claim pays what the account
 /// has not had yet. A later root may state less for an account, which then is paid nothing more. However wrong a root is,
-/// its claims take no more than was allotted, and no distribution is allotted more than the token's cap.
+/// its claims take no more than was allotted, and no distribution adds more to that than the token's cap.
+///
+/// What a distribution allots is stated as a total since the beginning, and what it adds is the difference to what there
+/// has been. So it does not matter which of the distributions before have taken effect: none is covered twice, none not at all.
 ///
 /// What is allotted and not claimed may be swept to the multisig, if for long no further distribution has come.
-abstract contract Distributions is Locks {
+abstract contract Distributions is Batches {
     using Formats for Distribution;
 
-    /// @inheritdoc IRewardDistributor
-    uint64 public immutable delay;
+    /// @notice The shortest claim period.
+    uint64 public constant MIN_CLAIM_PERIOD = 1 days;
+
     /// @inheritdoc IRewardDistributor
     uint64 public immutable claimPeriod;
 
     /// @inheritdoc IRewardDistributor
-    mapping(address token => uint128) public capOf;
+    mapping(address token => uint128) public totalAllotted;
+    /// @inheritdoc IRewardDistributor
+    mapping(address account => address) public claimerOf;
     /// @inheritdoc IRewardDistributor
     mapping(address account => mapping(address token => uint256)) public claimedOf;
 
@@ -46,6 +54,10 @@ abstract contract Distributions is Locks {
     event Activated(uint32 indexed number, bytes32 root);
     /// @notice An account has been paid what it had earned and not had.
     event Claimed(address indexed account, address indexed token, uint256 amount);
+    /// @notice Another account may claim and withdraw for this one.
+    event ClaimerSet(address indexed account, address indexed claimer);
+    /// @notice The token has less than is owed of it, and claims may take so much less.
+    event WrittenOff(address indexed token, uint256 amount);
     /// @notice What nobody has claimed is back with the multisig.
     event Swept(address indexed token, uint256 amount);
 
@@ -57,12 +69,16 @@ abstract contract Distributions is Locks {
     error NotCertified(uint32 number, bytes32 hash);
     /// @notice The tokens are not in strictly ascending order.
     error TokensNotAscending(uint256 index);
-    /// @notice The distribution allots more of a token than one may.
+    /// @notice The distribution adds more of a token than one may.
     error AboveCap(address token, uint256 cap, uint256 given);
+    /// @notice Nobody could claim in so short a time.
+    error ClaimPeriodTooShort(uint64 claimPeriod);
+    /// @notice The caller is neither the account nor its claimer.
+    error NotClaimer(address account, address caller);
+    /// @notice The token has all that is owed of it.
+    error NothingToWriteOff(address token);
     /// @notice This is not the scheduled distribution.
     error NotScheduled(bytes32 hash);
-    /// @notice People have until then to look at the distribution.
-    error TooEarly(uint256 until);
     /// @notice The account is a validator that is proven to have contradicted itself.
     error AccountBarred(address account);
     /// @notice The account has had all that the root states.
@@ -72,12 +88,9 @@ abstract contract Distributions is Locks {
     /// @notice Nothing of this token is left to be swept.
     error NothingToSweep(address token);
 
-    constructor(uint64 delay_, uint64 claimPeriod_, Allotment[] memory caps) {
-        delay = delay_;
+    constructor(uint64 claimPeriod_) {
+        if (claimPeriod_ < MIN_CLAIM_PERIOD) revert ClaimPeriodTooShort(claimPeriod_);
         claimPeriod = claimPeriod_;
-        for (uint256 i; i < caps.length; ++i) {
-            capOf[caps[i].token] = caps[i].amount;
-        }
     }
 
     /// @inheritdoc IRewardDistributor
@@ -101,15 +114,20 @@ abstract contract Distributions is Locks {
     }
 
     /// @inheritdoc IRewardDistributor
+    /// @dev The validators are asked again: what they have replaced meanwhile must not take effect.
     function activate(Distribution calldata distribution) external nonReentrant {
         bytes32 hash = distribution.hash();
         if (hash != scheduled) revert NotScheduled(hash);
         if (block.timestamp < effectiveAt) revert TooEarly(effectiveAt);
+        if (!registry.isCertified(distribution.number, hash)) revert NotCertified(distribution.number, hash);
 
         for (uint256 i; i < distribution.allotments.length; ++i) {
             Allotment calldata allotment = distribution.allotments[i];
-            _checkFree(allotment.token, allotment.amount);
-            reserveOf[allotment.token].allotted += allotment.amount;
+            uint256 added = _added(allotment);
+            if (added == 0) continue;
+            _take(allotment.token, added);
+            totalAllotted[allotment.token] = allotment.amount;
+            reserveOf[allotment.token].allotted += SafeCast.toUint96(added);
         }
         delete scheduled;
         root = distribution.root;
@@ -120,6 +138,42 @@ abstract contract Distributions is Locks {
 
     /// @inheritdoc IRewardDistributor
     function claim(address account, address token, uint256 cumulative, bytes32[] calldata proof) external nonReentrant {
+        _claim(account, token, cumulative, proof, account);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function claimTo(address account, address token, uint256 cumulative, bytes32[] calldata proof, address to)
+        external
+        nonReentrant
+    {
+        _checkClaimer(account);
+        _claim(account, token, cumulative, proof, to);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function withdrawFor(address account, address token, address to) external nonReentrant {
+        _checkClaimer(account);
+        _withdraw(account, token, to);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function setClaimer(address claimer) external {
+        claimerOf[msg.sender] = claimer;
+        emit ClaimerSet(msg.sender, claimer);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function writeOff(address token) external onlyMultisig nonReentrant {
+        Reserve memory reserve = reserveOf[token];
+        uint256 balance = _balance(token);
+        uint256 owed = uint256(reserve.allotted) + reserve.credited;
+        if (balance >= owed || reserve.allotted == 0) revert NothingToWriteOff(token);
+        uint256 amount = owed - balance < reserve.allotted ? owed - balance : reserve.allotted;
+        _release(token, amount);
+        emit WrittenOff(token, amount);
+    }
+
+    function _claim(address account, address token, uint256 cumulative, bytes32[] calldata proof, address to) private {
         bytes32 leaf = Formats.rewardLeaf(account, token, cumulative);
         if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert NotIncluded(leaf);
         if (registry.isBarred(account)) revert AccountBarred(account);
@@ -130,9 +184,10 @@ abstract contract Distributions is Locks {
         if (amount > allotted) revert AllotmentExhausted(token, allotted, amount);
 
         claimedOf[account][token] = cumulative;
-        reserveOf[token].allotted = uint128(allotted - amount);
+        reserveOf[token].allotted = uint96(allotted - amount);
         emit Claimed(account, token, amount);
-        _transfer(token, account, amount);
+        _push(token, to, amount, _balance(token));
+        _checkSolvent(token);
     }
 
     /// @inheritdoc IRewardDistributor
@@ -142,9 +197,24 @@ abstract contract Distributions is Locks {
         uint256 amount = reserveOf[token].allotted;
         if (amount == 0) revert NothingToSweep(token);
 
-        reserveOf[token].allotted = 0;
+        _release(token, amount);
         emit Swept(token, amount);
         _transfer(token, multisig, amount);
+    }
+
+    /// @dev What is allotted no more, a later distribution has to allot again if its root still owes it.
+    function _release(address token, uint256 amount) private {
+        reserveOf[token].allotted -= uint96(amount);
+        totalAllotted[token] -= uint128(amount);
+    }
+
+    function _added(Allotment calldata allotment) private view returns (uint256) {
+        uint256 before = totalAllotted[allotment.token];
+        return allotment.amount > before ? allotment.amount - before : 0;
+    }
+
+    function _checkClaimer(address account) private view {
+        if (msg.sender != account && msg.sender != claimerOf[account]) revert NotClaimer(account, msg.sender);
     }
 
     /// @dev A token that came twice would have its cap twice.
@@ -152,7 +222,8 @@ abstract contract Distributions is Locks {
         for (uint256 i; i < allotments.length; ++i) {
             address token = allotments[i].token;
             if (i != 0 && token <= allotments[i - 1].token) revert TokensNotAscending(i);
-            if (allotments[i].amount > capOf[token]) revert AboveCap(token, capOf[token], allotments[i].amount);
+            uint256 added = _added(allotments[i]);
+            if (added > capOf(token)) revert AboveCap(token, capOf(token), added);
         }
     }
 }

@@ -5,12 +5,14 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 
-/// @notice Money of one token that is spoken for.
+/// @notice Money of one token that is spoken for, and when more may be. Amounts above 96 bits are no token's.
 /// @param allotted What claims of distributions may still take.
 /// @param credited What accounts may withdraw.
+/// @param fullAt When the token's bucket is full again, see {Buckets}.
 struct Reserve {
-    uint128 allotted;
-    uint128 credited;
+    uint96 allotted;
+    uint96 credited;
+    uint64 fullAt;
 }
 
 /// @title Money of many tokens, with books of what is owed
@@ -57,6 +59,8 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
     error TransferFailed(address token, address to);
     /// @notice The token took more than it was told to move, which others are owed.
     error Insolvent(address token);
+    /// @notice The token moved what it was told to and said that it had not. Such tokens cannot be paid out here.
+    error MovedAndRefused(address token);
 
     /// @notice Takes native currency. Tokens are simply transferred here.
     receive() external payable {
@@ -65,13 +69,7 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
 
     /// @inheritdoc IRewardDistributor
     function withdraw(address token, address to) external nonReentrant {
-        uint256 amount = creditOf[msg.sender][token];
-        if (amount == 0) revert NoCredit(msg.sender, token);
-
-        delete creditOf[msg.sender][token];
-        reserveOf[token].credited -= uint128(amount);
-        emit Withdrawn(msg.sender, token, to, amount);
-        _transfer(token, to, amount);
+        _withdraw(msg.sender, token, to);
     }
 
     /// @inheritdoc IRewardDistributor
@@ -80,6 +78,16 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
         uint256 owed = uint256(reserve.allotted) + reserve.credited;
         uint256 balance = _balance(token);
         return balance > owed ? balance - owed : 0;
+    }
+
+    function _withdraw(address account, address token, address to) internal {
+        uint256 amount = creditOf[account][token];
+        if (amount == 0) revert NoCredit(account, token);
+
+        delete creditOf[account][token];
+        reserveOf[token].credited -= uint96(amount);
+        emit Withdrawn(account, token, to, amount);
+        _transfer(token, to, amount);
     }
 
     function _checkFree(address token, uint256 amount) internal view {
@@ -100,17 +108,24 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
         _checkSolvent(token);
     }
 
-    /// @dev Pays free money, or credits it. The caller asks {_checkFree} before and {_checkSolvent} after all of its
-    /// pushes, whose amounts are native or of 96 bits, so they fit the books.
-    function _push(address token, address to, uint256 amount) internal {
+    /// @dev Pays money that was free or allotted, or credits it. The caller has seen that it is there and fits 96 bits, and
+    /// asks {_checkSolvent} after all of its pushes.
+    /// @param balance What this contract has of the token before the push; of the native currency nobody asks.
+    /// @return What it has after it.
+    function _push(address token, address to, uint256 amount, uint256 balance) internal returns (uint256) {
         (uint256 limit, uint256 need) =
             token == NATIVE ? (NATIVE_PUSH_GAS, NATIVE_PUSH_NEED) : (TOKEN_PUSH_GAS, TOKEN_PUSH_NEED);
         if (gasleft() < need) revert InsufficientGas(gasleft(), need);
-        if (_send(token, to, amount, limit)) return;
+        unchecked {
+            if (_send(token, to, amount, limit)) return balance - amount;
+        }
+        // A token that moves and says no would have its recipient paid twice.
+        if (token != NATIVE && _balance(token) < balance) revert MovedAndRefused(token);
 
         creditOf[to][token] += amount;
-        reserveOf[token].credited += uint128(amount);
+        reserveOf[token].credited += uint96(amount);
         emit Credited(to, token, amount);
+        return balance;
     }
 
     /// @dev At most a word of what is returned is copied, or recipients could make their payer pay for memory.
@@ -131,7 +146,7 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
         }
     }
 
-    function _balance(address token) private view returns (uint256) {
+    function _balance(address token) internal view returns (uint256) {
         return token == NATIVE ? address(this).balance : IERC20(token).balanceOf(address(this));
     }
 }

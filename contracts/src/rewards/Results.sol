@@ -16,10 +16,19 @@ import {Pow} from "./Pow.sol";
 /// no payment but the approval of a list, see {Batches}. Of custom kinds of work those are paid that were named at
 /// deployment, on the word of the validators and the owners alone.
 ///
-/// Blocks below {firstHeight} pay nothing: another distributor has paid them, or may.
+/// Blocks below {firstHeight} pay nothing: another distributor has paid them, or may. Nor do those above {lastHeight}, once
+/// the owners have closed this distributor for another one.
 abstract contract Results is Batches {
     using Formats for Header;
     using Formats for Result;
+
+    /// @dev What becomes of one result among several.
+    enum Fate {
+        Withheld,
+        Deferred,
+        Approved,
+        Due
+    }
 
     /// @inheritdoc IRewardDistributor
     IOutcomes public immutable aow;
@@ -35,6 +44,9 @@ abstract contract Results is Batches {
     /// @notice A reward has been paid, or its payee credited.
     event Paid(bytes32 indexed id, address indexed payee, uint256 amount, uint64 height);
 
+    /// @notice There is no money for this result yet, or the limits leave too little. It can be paid another time.
+    event Deferred(bytes32 indexed id);
+
     /// @notice Each result has one proof and one solution.
     error LengthMismatch(uint256 results, uint256 proofs, uint256 solutions);
     /// @notice The result names nobody to be paid.
@@ -49,6 +61,10 @@ abstract contract Results is Batches {
     error ForeignBatch(bytes32 id, address distributor);
     /// @notice The block is below the first that is paid here.
     error BelowFirstHeight(uint64 height, uint64 firstHeight);
+    /// @notice The block is above the last that is paid here: another distributor pays it.
+    error AboveLastHeight(uint64 height, uint64 lastHeight);
+    /// @notice The distributor before this one pays blocks from the first height of this one on: close it first.
+    error PredecessorPays(address predecessor, uint64 lastHeight);
     /// @notice The registry does not hold this block.
     error NotFinalized(uint64 height, bytes32 blockHash);
     /// @notice The result is the work of a validator that is proven to have contradicted itself.
@@ -56,11 +72,15 @@ abstract contract Results is Batches {
     /// @notice The round came to something else than the result says. While its claim is open, the error is the one of
     /// {IOutcomes.outcomeOf}.
     error NotUpheld(bytes32 id);
-    /// @notice The payee did not take the money. Nothing has changed, and the payment can be tried again.
-    error PaymentFailed(address payee, bytes reason);
+    /// @notice The round's id names another node than the worker.
+    error ForeignWorker(bytes32 id, address worker);
 
-    constructor(IOutcomes aow_, uint64 firstHeight_, uint32[] memory kinds) {
+    constructor(IOutcomes aow_, uint64 firstHeight_, address predecessor, uint32[] memory kinds) {
         _checkCode(address(aow_));
+        if (predecessor != address(0)) {
+            uint64 last = IRewardDistributor(predecessor).lastHeight();
+            if (last >= firstHeight_) revert PredecessorPays(predecessor, last);
+        }
         aow = aow_;
         firstHeight = firstHeight_;
         for (uint256 i; i < kinds.length; ++i) {
@@ -78,18 +98,20 @@ abstract contract Results is Batches {
     {
         _checkFinal(header);
         _checkResult(header, result, proof, solution);
-        if (registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
+        Till memory till = _openTill();
+        if (till.anyBarred && registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
         isPaid[result.id] = true;
         if (result.kind == Kinds.BATCH) return _approve(result);
 
-        _checkFree(NATIVE, result.amount);
-        emit Paid(result.id, result.payee, result.amount, header.height);
-        (bool ok, bytes memory reason) = result.payee.call{value: result.amount}("");
-        if (!ok) revert PaymentFailed(result.payee, reason);
+        address spender = _spender(result, solution);
+        if (!_tryTake(till, spender, result.amount)) _explain(spender, result.amount);
+        _closeTill(till);
+        _hand(result, header.height);
     }
 
     /// @inheritdoc IRewardDistributor
-    /// @dev A worker who is barred once the owners have agreed is passed over: it must not hold up the others.
+    /// @dev A worker who is barred once the owners have agreed is passed over, and so is a reward for which there is no
+    /// money, or too much of it for now: neither must hold up the others. Where nothing at all can be paid, it fails.
     function payMany(
         Header calldata header,
         Result[] calldata results,
@@ -100,26 +122,60 @@ abstract contract Results is Batches {
             revert LengthMismatch(results.length, proofs.length, solutions.length);
         }
         _checkFinal(header);
+        Till memory till = _openTill();
+        Fate[] memory fates = new Fate[](results.length);
         for (uint256 i; i < results.length; ++i) {
-            Result calldata result = results[i];
-            _checkResult(header, result, proofs[i], solutions[i]);
-            if (registry.isBarred(result.worker)) {
-                emit Withheld(result.id, result.worker, result.amount);
-                continue;
-            }
-            isPaid[result.id] = true;
-            if (result.kind == Kinds.BATCH) {
-                _approve(result);
-                continue;
-            }
-            _checkFree(NATIVE, result.amount);
-            emit Paid(result.id, result.payee, result.amount, header.height);
-            _push(NATIVE, result.payee, result.amount);
+            fates[i] = _settle(header, results[i], proofs[i], solutions[i], till);
         }
+        _closeTill(till);
+
+        bool anySettled;
+        uint256 deferred = results.length;
+        for (uint256 i; i < results.length; ++i) {
+            if (fates[i] == Fate.Deferred) deferred = i;
+            else if (fates[i] != Fate.Withheld) anySettled = true;
+            if (fates[i] == Fate.Due) _hand(results[i], header.height);
+        }
+        if (anySettled || deferred == results.length) return;
+        _explain(_spender(results[deferred], solutions[deferred]), results[deferred].amount);
+    }
+
+    /// @dev All but handing out the money.
+    function _settle(
+        Header calldata header,
+        Result calldata result,
+        bytes32[] calldata proof,
+        Solution calldata solution,
+        Till memory till
+    ) private returns (Fate) {
+        _checkResult(header, result, proof, solution);
+        if (till.anyBarred && registry.isBarred(result.worker)) {
+            emit Withheld(result.id, result.worker, result.amount);
+            return Fate.Withheld;
+        }
+        if (result.kind != Kinds.BATCH && !_tryTake(till, _spender(result, solution), result.amount)) {
+            emit Deferred(result.id);
+            return Fate.Deferred;
+        }
+        isPaid[result.id] = true;
+        if (result.kind != Kinds.BATCH) return Fate.Due;
+        _approve(result);
+        return Fate.Approved;
+    }
+
+    function _hand(Result calldata result, uint64 height) private {
+        emit Paid(result.id, result.payee, result.amount, height);
+        _push(NATIVE, result.payee, result.amount, 0);
+    }
+
+    /// @dev Whose allowance a reward is taken from: of a race its requester's, which the order's hash has shown.
+    function _spender(Result calldata result, Solution calldata solution) private pure returns (address) {
+        return result.kind == Kinds.RACE ? solution.requester : address(uint160(result.kind));
     }
 
     function _checkFinal(Header calldata header) private view {
         if (header.height < firstHeight) revert BelowFirstHeight(header.height, firstHeight);
+        if (header.height > lastHeight) revert AboveLastHeight(header.height, lastHeight);
         bytes32 blockHash = header.hash();
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
     }
@@ -138,6 +194,7 @@ abstract contract Results is Batches {
         if (result.kind == Kinds.RACE) {
             Pow.check(solution, result, header.networkId, header.chainId);
         } else if (result.kind == Kinds.ROUND) {
+            if (address(uint160(uint256(result.id))) != result.worker) revert ForeignWorker(result.id, result.worker);
             if (aow.outcomeOf(result.id) != result.digest) revert NotUpheld(result.id);
         } else if (result.kind == Kinds.BATCH) {
             if (result.payee != address(this)) revert ForeignBatch(result.id, result.payee);

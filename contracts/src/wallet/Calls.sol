@@ -9,6 +9,10 @@ import {Owners} from "./Owners.sol";
 /// @notice A call that fails fails as a whole, and so does one that only looks as if it had succeeded: to an account
 /// without code, or of a token that refuses.
 abstract contract Calls is Owners {
+    /// @dev Gas that a call which may fail has at least. It suffices for payments of any token and to any wallet.
+    uint256 private constant MAY_FAIL_GAS = 200_000;
+    /// @dev A call hands on at most 63/64 of what is left, and costs up to some 45,000 besides.
+    uint256 private constant MAY_FAIL_NEED = MAY_FAIL_GAS * 64 / 63 + 45_000;
     /// @dev Bytes of an answer that are kept. Whoever is called would otherwise choose how much the wallet pays for it.
     uint256 private constant ANSWER_LIMIT = 1024;
 
@@ -18,6 +22,8 @@ abstract contract Calls is Owners {
     /// @notice A call of a batch, with this number, has failed as it was allowed to.
     event CallFailed(bytes32 id, bytes reason);
 
+    /// @notice The transaction brings too little gas to be fair to a call that may fail.
+    error InsufficientGas(uint256 have, uint256 need);
     /// @notice The wallet holds less than the call's value.
     error InsufficientFunds(uint256 have, uint256 need);
     /// @notice The call carries data to an account without code, where it would succeed by doing nothing.
@@ -27,12 +33,13 @@ abstract contract Calls is Owners {
     error ExecutionFailed(bytes32 id, bytes reason);
 
     /// @inheritdoc IMultiSigWallet
-    /// @dev A call that may fail is for the exception, such as a payee who may refuse: nobody notices if it fails for
-    /// want of gas, so that a node's estimate finds a limit at which it does, and so may whoever executes the batch.
-    /// Every other failure reverts the batch with the reason.
+    /// @dev A call that may fail is for the exception, such as a payee who may refuse. Whoever sends the transaction cannot
+    /// make it fail by bringing little gas: without 200,000 for it the batch reverts. A call that needs more than that must
+    /// not be one that may fail. Every other failure reverts the batch with the reason.
     function batch(Call[] calldata calls) external onlyWallet {
         for (uint256 i; i < calls.length; ++i) {
             Call calldata call = calls[i];
+            if (call.mayFail && gasleft() < MAY_FAIL_NEED) revert InsufficientGas(gasleft(), MAY_FAIL_NEED);
             (bool ok, bytes memory answer) = _call(call.to, call.value, call.data);
             if (ok) continue;
             if (!call.mayFail) _fail(bytes32(i), answer);

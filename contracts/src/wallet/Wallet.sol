@@ -153,6 +153,11 @@ abstract contract Wallet is Calls, Signatures {
     }
 
     /// @inheritdoc IMultiSigWallet
+    function skipNonce() external onlyWallet {
+        _council = _council.withNextNonce();
+    }
+
+    /// @inheritdoc IMultiSigWallet
     function getTransaction(bytes32 id)
         external
         view

@@ -387,7 +387,7 @@ contract AowChallengeTest is AowFixture {
         aow.challenge(id, wrong, 0);
         assertTrue(reentrant.attempted());
         assertFalse(reentrant.succeeded());
-        assertEq(reentrant.answer(), abi.encodeWithSelector(AowChallenge.AlreadySlashed.selector, id));
+        assertEq(reentrant.answer(), AowChallenge.AlreadySlashed.selector);
         assertEq(address(reentrant).balance, BOND / 2);
         assertEq(address(aow).balance, BOND + BOND / 2);
     }

@@ -74,6 +74,17 @@ contract BlsKeysTest is BlsFixture {
         expectNotPossessed(account, key, proof);
     }
 
+    /// @dev Bytes that are no infinity, and whose negative is one: parts of y that are the modulus itself.
+    function test_RevertWhen_TheKeyIsInfinityInDisguise() public {
+        bytes memory p = abi.encode(
+            0x1a0111ea397fe69a4b1ba7b6434bacd7, 0x64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab
+        );
+        bytes memory zero = new bytes(64);
+        expectNotPossessed(validators[2], bytes.concat(new bytes(128), p, zero), new bytes(128));
+        expectNotPossessed(validators[2], bytes.concat(new bytes(128), zero, p), new bytes(128));
+        expectNotPossessed(validators[2], bytes.concat(new bytes(128), p, p), new bytes(128));
+    }
+
     /// @dev The key that would cancel out all others, which its holder cannot prove to possess.
     function test_RevertWhen_AKeyIsRogue() public {
         bytes memory sum = blsKey(1);

@@ -8,6 +8,7 @@ import {Bls} from "../../src/bls/Bls.sol";
 import {Formats} from "../../src/formats/Formats.sol";
 import {Allotment, Distribution, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {Barring} from "../../src/registry/Barring.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {Pow} from "../../src/rewards/Pow.sol";
@@ -89,8 +90,11 @@ contract FormatsTest is Test {
     function test_GoldenVectors_FromCertificateToPayout() public {
         ResultRegistry registry = deployRegistry(header.epoch);
         IOutcomes none = IOutcomes(address(registry)); // it is not asked about orders
-        RewardDistributor distributor =
-            newDistributor(registry, none, 1, new uint32[](0), address(this), 0, 0, new Allotment[](0));
+        Terms memory terms;
+        (terms.delay, terms.claimPeriod, terms.period) = (1, 1 days, 1);
+        (terms.requesterCap, terms.caps) = (1000 ether, new Allotment[](1));
+        terms.caps[0].amount = 1000 ether;
+        RewardDistributor distributor = newDistributor(registry, none, address(this), terms);
         vm.deal(address(distributor), 1000 ether);
 
         registry.finalize(header, uint64(json.readUint(".certificate.view")), json.readBytes(".certificate.signatures"));

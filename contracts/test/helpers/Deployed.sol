@@ -4,9 +4,9 @@ pragma solidity ^0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Vm, VmSafe} from "forge-std/Vm.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
-import {Allotment} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
 import {IResultRegistry} from "../../src/interfaces/IResultRegistry.sol";
+import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
@@ -28,18 +28,10 @@ function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) ret
     return AowChallenge(deploy("AowChallenge", abi.encode(registry, minimumBond, window)));
 }
 
-function newDistributor(
-    IResultRegistry registry,
-    IOutcomes aow,
-    uint64 firstHeight,
-    uint32[] memory kinds,
-    address multisig,
-    uint64 delay,
-    uint64 claimPeriod,
-    Allotment[] memory caps
-) returns (RewardDistributor) {
-    bytes memory arguments = abi.encode(registry, aow, firstHeight, kinds, multisig, delay, claimPeriod, caps);
-    return RewardDistributor(payable(deploy("RewardDistributor", arguments)));
+function newDistributor(IResultRegistry registry, IOutcomes aow, address multisig, Terms memory terms)
+    returns (RewardDistributor)
+{
+    return RewardDistributor(payable(deploy("RewardDistributor", abi.encode(registry, aow, multisig, terms))));
 }
 
 function newToken(address holder, uint256 amount) returns (IERC20) {

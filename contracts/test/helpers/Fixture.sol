@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {Allotment, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {newDistributor} from "./Deployed.sol";
@@ -16,6 +17,7 @@ abstract contract Fixture is Test {
     uint64 internal constant VIEW = 2;
     uint64 internal constant DELAY = 2 days;
     uint64 internal constant CLAIM_PERIOD = 365 days;
+    uint64 internal constant PERIOD = 1 days;
     uint128 internal constant CAP = 100 ether;
     uint64 internal constant FIRST_HEIGHT = 1;
     uint32 internal constant KIND_RACE = 1;
@@ -76,9 +78,18 @@ abstract contract Fixture is Test {
         uint64 firstHeight,
         Allotment[] memory caps
     ) internal returns (RewardDistributor) {
-        uint32[] memory kinds = new uint32[](1);
-        kinds[0] = KIND_CUSTOM;
-        return newDistributor(registry, IOutcomes(outcomes), firstHeight, kinds, multisig, DELAY, CLAIM_PERIOD, caps);
+        Terms memory terms = makeTerms(caps);
+        terms.firstHeight = firstHeight;
+        return newDistributor(registry, IOutcomes(outcomes), multisig, terms);
+    }
+
+    /// @dev A requester may have all that leaves at once, where a test says nothing else.
+    function makeTerms(Allotment[] memory caps) internal pure returns (Terms memory terms) {
+        terms.firstHeight = FIRST_HEIGHT;
+        terms.kinds = new uint32[](1);
+        terms.kinds[0] = KIND_CUSTOM;
+        (terms.delay, terms.claimPeriod) = (DELAY, CLAIM_PERIOD);
+        (terms.period, terms.requesterCap, terms.caps) = (PERIOD, CAP, caps);
     }
 
     /// @dev The result of a race that a worker has won, with its solution noted. Every hash wins.

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {KeyStore} from "../../src/bls/KeyStore.sol";
 
 /// @notice A token that answers every call with the same bytes, and moves nothing.
 contract AnsweringToken {
@@ -48,25 +49,31 @@ contract Stubborn {
     }
 }
 
-/// @notice When it is paid, makes one more call and keeps what came of it.
+/// @notice When it is paid, makes one more call and keeps what came of it. The call is in the code of another contract and
+/// the rest in one slot, since it may have to do with the gas of a push.
 contract Reentrant {
     address private _target;
-    bytes private _call;
-
-    uint256 public received;
     bool public attempted;
     bool public succeeded;
-    bytes public answer;
+    bytes4 public answer;
+    address private _store;
 
     function prepare(address target, bytes calldata call_) external {
-        (_target, _call) = (target, call_);
+        (_target, _store) = (target, address(new KeyStore(call_)));
     }
 
     receive() external payable {
-        ++received;
         if (attempted || _target == address(0)) return;
-        attempted = true;
-        (succeeded, answer) = _target.call(_call);
+        bytes memory call_ = _store.code;
+        assembly ("memory-safe") {
+            let size := sub(mload(call_), 1)
+            call_ := add(call_, 1)
+            mstore(call_, size)
+        }
+        bytes4 reason;
+        (bool ok, bytes memory given) = _target.call(call_);
+        if (given.length > 3) reason = bytes4(given);
+        (attempted, succeeded, answer) = (true, ok, reason);
     }
 }
 
@@ -122,7 +129,8 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         Short,
         Two,
         Bomb,
-        RevertingBomb
+        RevertingBomb,
+        Hypocrite
     }
 
     Trick private _trick;
@@ -164,6 +172,7 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         if (_trick == Trick.Greedy) _burn(msg.sender, 1 ether);
         if (_trick == Trick.Reentering) (entered, answer) = _target.call(_call);
         _transfer(msg.sender, to, amount);
+        if (_trick == Trick.Hypocrite) return false;
         if (_trick == Trick.Fee) _burn(to, amount / 100);
         if (_trick == Trick.Bomb) {
             assembly {

@@ -8,7 +8,7 @@ import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {newRegistry, newToken, newWallet} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
-import {Outcomes} from "./Mocks.sol";
+import {Outcomes, TrickyToken} from "./Mocks.sol";
 
 /// @notice What the tests of rewards share: a distributor with both locks, two tokens, batches and distributions.
 abstract contract RewardsFixture is Fixture {
@@ -35,6 +35,15 @@ abstract contract RewardsFixture is Fixture {
         bool ok = tokens[0].transfer(address(distributor), 1000 ether);
         ok = ok && tokens[1].transfer(address(distributor), 1000 ether);
         assertTrue(ok);
+    }
+
+    /// @dev A token that can misbehave, and a distributor that may pay it out and has so much of it.
+    function deployTricky(uint256 amount) internal returns (TrickyToken token) {
+        token = new TrickyToken(address(this), amount);
+        address[] memory list = new address[](1);
+        list[0] = address(token);
+        distributor = deployDistributor(registry, address(outcomes), address(wallet), list);
+        assertTrue(token.transfer(address(distributor), amount));
     }
 
     function accountAt(uint256 i) internal pure returns (address) {
@@ -83,12 +92,13 @@ abstract contract RewardsFixture is Fixture {
         });
     }
 
-    /// @dev Through both locks.
+    /// @dev Through both locks and the delay.
     function approveBatch(address token, bytes32[] memory payouts, uint64 height) internal returns (bytes32 id) {
         Result memory result = batchResult(token, payouts, height);
         Header memory header = finalizeOnly(result, height);
         vm.prank(address(wallet));
         distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
+        vm.warp(block.timestamp + DELAY);
         return result.id;
     }
 
@@ -127,9 +137,10 @@ abstract contract RewardsFixture is Fixture {
         return signatures(digest, validators, 0, 3);
     }
 
-    function allot(address token, uint128 amount) internal pure returns (Allotment[] memory allotments) {
+    /// @dev So much more than has been allotted before.
+    function allot(address token, uint128 amount) internal view returns (Allotment[] memory allotments) {
         allotments = new Allotment[](1);
-        allotments[0] = Allotment(token, amount);
+        allotments[0] = Allotment(token, distributor.totalAllotted(token) + amount);
     }
 
     /// @dev Of two tokens, in a tree of so many leaves of which one is of interest.
@@ -143,8 +154,8 @@ abstract contract RewardsFixture is Fixture {
             leaves[i] = rewardLeafOf(accountAt(i), address(tokens[0]), i == index ? cumulative : i);
         }
         Allotment[] memory allotments = new Allotment[](2);
-        allotments[0] = Allotment(address(0), 10 ether);
-        allotments[1] = Allotment(address(tokens[0]), 10 ether);
+        allotments[0] = allot(address(0), 10 ether)[0];
+        allotments[1] = allot(address(tokens[0]), 10 ether)[0];
         bytes32 root;
         (root, proof) = merkle(leaves, index);
         distribution = Distribution(address(distributor), number, root, allotments);

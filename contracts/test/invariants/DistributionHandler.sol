@@ -27,6 +27,8 @@ contract DistributionHandler is RewardsFixture {
     Distribution[] private made;
     uint256[ACCOUNTS][2][] private earned;
     uint256[ACCOUNTS][2] private claimed;
+    /// @dev What distributions have allotted, less what was swept.
+    uint256[2] private totals;
     uint256 private certified;
     uint256 private waiting;
     uint256 private waitingUntil;
@@ -101,8 +103,11 @@ contract DistributionHandler is RewardsFixture {
         Distribution storage next = made[which];
         (next.distributor, next.number) = (address(distributor), uint32(which));
         (next.root,) = merkle(leavesOf(which), 0);
-        next.allotments.push(Allotment(NATIVE, fresh[0]));
-        next.allotments.push(Allotment(address(tokens[0]), fresh[1]));
+        for (uint256 t; t < 2; ++t) {
+            // At times less than there has been, which adds nothing and takes nothing back.
+            uint128 total = uint128(totals[t]) + fresh[t];
+            next.allotments.push(Allotment(tokenAt(t), seed % 16 == 15 ? total / 2 : total));
+        }
 
         bytes32 digest = distributionDigestOf(NETWORK, registry.epoch(), next.number, hashOf(next));
         bytes memory votes = signatures(digest, members, 0, registry.quorum() - (few ? 1 : 0));
@@ -119,7 +124,7 @@ contract DistributionHandler is RewardsFixture {
         Distribution memory distribution = made[which];
         bool open = !byStranger && which != 0 && which == certified && which > active;
         for (uint256 t; open && t < 2; ++t) {
-            open = distribution.allotments[t].amount <= CAP;
+            open = addedBy(which, t) <= CAP;
         }
         vm.prank(byStranger ? validators[0] : address(wallet));
         try distributor.schedule(distribution) {
@@ -140,15 +145,18 @@ contract DistributionHandler is RewardsFixture {
     function activateAny(uint256 which) public {
         which = which % 3 == 0 ? which % made.length : waiting;
         Distribution memory distribution = made[which];
-        bool open = which != 0 && which == waiting && block.timestamp >= waitingUntil;
+        bool open = which != 0 && which == waiting && block.timestamp >= waitingUntil && which == certified;
         for (uint256 t; open && t < 2; ++t) {
-            open = allotted[t] + credited[t] + distribution.allotments[t].amount <= funded[t] - paid[t];
+            open = allotted[t] + credited[t] + addedBy(which, t) <= funded[t] - paid[t];
+            open = open && addedBy(which, t) <= distributor.available(tokenAt(t));
         }
         try distributor.activate(distribution) {
             if (!open) ++breaches;
             for (uint256 t; t < 2; ++t) {
-                allotted[t] += distribution.allotments[t].amount;
-                activatedTotal[t] += distribution.allotments[t].amount;
+                uint256 added = addedBy(which, t);
+                allotted[t] += added;
+                activatedTotal[t] += added;
+                totals[t] += added;
             }
             (active, waiting, expiry) = (which, 0, block.timestamp + CLAIM_PERIOD);
             ++activations;
@@ -174,15 +182,24 @@ contract DistributionHandler is RewardsFixture {
         uint256 amount = cumulative > claimed[t][i] ? cumulative - claimed[t][i] : 0;
         bool open = !forged && made[which].root == made[active].root && active != 0 && amount != 0;
         open = open && amount <= allotted[t] && !registry.isBarred(accounts[i]);
-        uint256 before = balanceOf(t, accounts[i]);
-        try distributor.claim{gas: 3_000_000}(accounts[i], tokenAt(t), cumulative, proof) {
-            if (!open || balanceOf(t, accounts[i]) - before != amount) ++breaches;
-            (claimed[t][i], allotted[t], paid[t]) = (cumulative, allotted[t] - amount, paid[t] + amount);
+        uint256[2] memory before = [balanceOf(t, accounts[i]), distributor.creditOf(accounts[i], tokenAt(t))];
+        try distributor.claim(accounts[i], tokenAt(t), cumulative, proof) {
+            if (!open) ++breaches;
+            noteClaim(t, i, amount, before);
+            (claimed[t][i], allotted[t]) = (cumulative, allotted[t] - amount);
             ++done[0];
         } catch {
-            bool takes = t == 1 || i != 2 || stubborn.mood() == Stubborn.Mood.Willing;
-            if (open && takes) ++wrongRefusals;
+            if (open) ++wrongRefusals;
         }
+    }
+
+    /// @dev Who takes no money, and nobody else, is credited.
+    function noteClaim(uint256 t, uint256 i, uint256 amount, uint256[2] memory before) private {
+        uint256 got = balanceOf(t, accounts[i]) - before[0];
+        uint256 owed = distributor.creditOf(accounts[i], tokenAt(t)) - before[1];
+        bool takes = t == 1 || i != 2 || stubborn.mood() == Stubborn.Mood.Willing;
+        if (got + owed != amount || takes != (owed == 0)) ++breaches;
+        (paid[t], credited[t]) = (paid[t] + got, credited[t] + owed);
     }
 
     function approveAny(uint256 seed) public {
@@ -199,6 +216,7 @@ contract DistributionHandler is RewardsFixture {
         registry.finalize(header, VIEW, certificate(header, members, 0, registry.quorum()));
         vm.prank(address(wallet));
         distributor.pay(header, result, new bytes32[](0), solutionOf[result.id]);
+        vm.warp(block.timestamp + DELAY);
         batchIds.push(result.id);
         batches.push(payouts);
         pushed.push();
@@ -211,16 +229,18 @@ contract DistributionHandler is RewardsFixture {
         (which, t) = (which % batches.length, t % 2);
         bytes32[] memory payouts = batches[which];
         bool open = !pushed[which] && totalOf(payouts) + allotted[t] + credited[t] <= funded[t] - paid[t];
+        open = open && totalOf(payouts) <= distributor.available(tokenAt(t));
         uint256[ACCOUNTS] memory before = balances(t);
         uint256[ACCOUNTS] memory creditBefore = credits(t);
-        try distributor.push(batchIds[which], tokenAt(t), payouts) {
+        try distributor.push(batchIds[which], tokenAt(t), payouts, payouts.length) {
             if (!open) ++breaches;
             pushed[which] = true;
             ++done[1];
             notePush(payouts, t, before, creditBefore);
         } catch {
             // The batch is of the other token half of the time.
-            if (open && distributor.batchOf(batchIds[which]) == approvalOf(tokenAt(t), payouts)) ++wrongRefusals;
+            (bytes24 commitment,,) = distributor.batchOf(batchIds[which]);
+            if (open && commitment == bytes24(approvalOf(tokenAt(t), payouts))) ++wrongRefusals;
         }
     }
 
@@ -243,7 +263,7 @@ contract DistributionHandler is RewardsFixture {
         vm.prank(byStranger ? validators[0] : address(wallet));
         try distributor.sweep(tokenAt(t)) {
             if (!open) ++breaches;
-            (allotted[t], paid[t]) = (0, paid[t] + allotted[t]);
+            (allotted[t], paid[t], totals[t]) = (0, paid[t] + allotted[t], totals[t] - allotted[t]);
             ++done[3];
         } catch {
             if (open) ++wrongRefusals;
@@ -277,7 +297,7 @@ contract DistributionHandler is RewardsFixture {
 
     function checkBooks() external view {
         for (uint256 t; t < 2; ++t) {
-            (uint128 allotted_, uint128 credited_) = distributor.reserveOf(tokenAt(t));
+            (uint96 allotted_, uint96 credited_,) = distributor.reserveOf(tokenAt(t));
             assertEq(allotted_, allotted[t], "allotted");
             assertEq(credited_, credited[t], "credited");
             uint256 balance = balanceOf(t, address(distributor));
@@ -294,6 +314,11 @@ contract DistributionHandler is RewardsFixture {
             assertLe(sum, activatedTotal[t], "claimed what was allotted");
             assertLe(activatedTotal[t], activations * CAP, "allotted within the caps");
         }
+    }
+
+    function addedBy(uint256 which, uint256 t) private view returns (uint256) {
+        uint256 stated = made[which].allotments[t].amount;
+        return stated > totals[t] ? stated - totals[t] : 0;
     }
 
     function summary() external view {

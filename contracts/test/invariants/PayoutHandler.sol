@@ -82,7 +82,7 @@ contract PayoutHandler is Fixture {
 
     /// @dev A round comes to one of the digests that results state, or to something else. Once and for all.
     function decide(uint256 which, uint256 outcome) external {
-        bytes32 id = bytes32(which % 12 & ~uint256(1));
+        bytes32 id = roundOf(which % 12 & ~uint256(1));
         if (outcomeAt[id] != 0) return;
         outcomeAt[id] = bytes32(1 + outcome % 3);
         outcomes.set(id, outcomeAt[id]);
@@ -164,11 +164,16 @@ contract PayoutHandler is Fixture {
     function resultOf(uint256 random) private returns (Result memory result) {
         (uint256 index, address worker, address payee) = (random % 12, validators[random % 5 % 4], payees[random % 4]);
         if (index % 2 == 0) {
-            return Result(KIND_ROUND, bytes32(index), worker, payee, random % 3 ether, bytes32(1 + random % 2));
+            worker = validators[index % 4];
+            return Result(KIND_ROUND, roundOf(index), worker, payee, random % 3 ether, bytes32(1 + random % 2));
         }
         bool isEasy = index < 9;
         result = makeRace(index, worker, payee, index * 0.25 ether, isEasy ? 1 : type(uint64).max);
         (solutionTo[result.digest], isWorked[result.digest]) = (solutionOf[result.id], isEasy);
+    }
+
+    function roundOf(uint256 index) private view returns (bytes32) {
+        return bytes32(index << 160 | uint160(validators[index % 4]));
     }
 
     function note(Result memory result, uint256 before) private {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Allotment, Distribution, VoteKind} from "../../src/formats/Types.sol";
+import {Batches} from "../../src/rewards/Batches.sol";
 import {Distributions} from "../../src/rewards/Distributions.sol";
 import {Locks} from "../../src/rewards/Locks.sol";
 import {Purse} from "../../src/rewards/Purse.sol";
@@ -50,7 +51,7 @@ contract DistributionsTest is RewardsFixture {
         emit Distributions.Claimed(accountAt(4), address(tokens[0]), 3 ether);
         distributor.claim(accountAt(4), address(tokens[0]), 3 ether, proof);
         assertEq(tokens[0].balanceOf(accountAt(4)), 3 ether);
-        (uint128 allotted,) = distributor.reserveOf(address(tokens[0]));
+        (uint96 allotted,,) = distributor.reserveOf(address(tokens[0]));
         assertEq(allotted, 7 ether);
     }
 
@@ -113,12 +114,102 @@ contract DistributionsTest is RewardsFixture {
         schedule(distribution);
         uint256 until = block.timestamp + DELAY;
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, until));
         distributor.activate(distribution);
         vm.expectRevert(abi.encodeWithSelector(Locks.NotIncluded.selector, rewardLeafOf(PAYEE, NATIVE, 1 ether)));
         distributor.claim(PAYEE, NATIVE, 1 ether, NO_PROOF);
         vm.warp(until);
         distributor.activate(distribution);
+    }
+
+    /// @dev What the validators have replaced meanwhile is off the table, though nobody has cancelled it.
+    function test_RevertWhen_ALaterOneIsCertifiedDuringTheDelay() public {
+        Distribution memory first = single(1, PAYEE, NATIVE, 5 ether, 5 ether);
+        schedule(first);
+        certify(single(2, PAYEE, NATIVE, 4 ether, 4 ether));
+        vm.warp(block.timestamp + DELAY);
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotCertified.selector, 1, hashOf(first)));
+        distributor.activate(first);
+    }
+
+    /// @dev Totals leave nobody uncovered whichever distributions take effect, and cover nothing twice.
+    function test_ASkippedDistributionLeavesNoClaimUncovered() public {
+        Allotment[] memory total = new Allotment[](1);
+        bytes32 one = rewardLeafOf(PAYEE, NATIVE, 10 ether);
+        bytes32 two = rewardLeafOf(accountAt(1), NATIVE, 5 ether);
+        total[0] = Allotment(NATIVE, 10 ether);
+        certify(Distribution(address(distributor), 1, one, total));
+        total[0] = Allotment(NATIVE, 15 ether);
+        distribute(Distribution(address(distributor), 2, pairOf(one, two), total));
+        bytes32[] memory proof = new bytes32[](1);
+        proof[0] = two;
+        distributor.claim(PAYEE, NATIVE, 10 ether, proof);
+        proof[0] = one;
+        distributor.claim(accountAt(1), NATIVE, 5 ether, proof);
+        assertEq(accountAt(1).balance, 5 ether);
+        assertEq(distributor.free(NATIVE), 185 ether);
+    }
+
+    /// @dev 10, then 5, then 12 sets aside 12 in all.
+    function test_ALowerTotalSetsNothingAsideAndLocksNothing() public {
+        uint128[3] memory totals = [uint128(10 ether), 5 ether, 12 ether];
+        for (uint32 i; i < 3; ++i) {
+            Allotment[] memory total = new Allotment[](1);
+            total[0] = Allotment(NATIVE, totals[i]);
+            distribute(Distribution(address(distributor), i + 1, rewardLeafOf(PAYEE, NATIVE, totals[i]), total));
+        }
+        assertEq(distributor.totalAllotted(NATIVE), 12 ether);
+        (uint96 allotted,,) = distributor.reserveOf(NATIVE);
+        assertEq(allotted, 12 ether);
+        distributor.claim(PAYEE, NATIVE, 12 ether, NO_PROOF);
+        assertEq(distributor.free(NATIVE), 188 ether);
+    }
+
+    /// @dev A contract that cannot ask for itself names who does, or an account that does not want its money there.
+    function test_AClaimerClaimsAndWithdrawsElsewhere() public {
+        Stubborn account = new Stubborn();
+        account.setMood(Stubborn.Mood.Reverting);
+        distribute(single(1, address(account), NATIVE, 3 ether, 3 ether));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotClaimer.selector, address(account), address(this)));
+        distributor.claimTo(address(account), NATIVE, 3 ether, NO_PROOF, PAYEE);
+        vm.expectEmit(address(distributor));
+        emit Distributions.ClaimerSet(address(account), address(this));
+        vm.prank(address(account));
+        distributor.setClaimer(address(this));
+        distributor.claimTo(address(account), NATIVE, 3 ether, NO_PROOF, PAYEE);
+        assertEq(PAYEE.balance, 3 ether);
+        assertEq(distributor.claimedOf(address(account), NATIVE), 3 ether);
+
+        distribute(single(2, address(account), NATIVE, 4 ether, 1 ether));
+        distributor.claim(address(account), NATIVE, 4 ether, NO_PROOF);
+        vm.prank(PAYEE);
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NotClaimer.selector, address(account), PAYEE));
+        distributor.withdrawFor(address(account), NATIVE, PAYEE);
+        distributor.withdrawFor(address(account), NATIVE, PAYEE);
+        assertEq(PAYEE.balance, 4 ether);
+    }
+
+    /// @dev One wei that is missing must not stop the claims of all others.
+    function test_WhatATokenHasLostIsWrittenOff() public {
+        TrickyToken token = deployTricky(10 ether);
+        distribute(single(1, PAYEE, address(token), 5 ether, 10 ether));
+        vm.startPrank(address(wallet));
+        vm.expectRevert(abi.encodeWithSelector(Distributions.NothingToWriteOff.selector, address(token)));
+        distributor.writeOff(address(token));
+        vm.stopPrank();
+        deal(address(token), address(distributor), 9 ether);
+        expectNotClaimed(
+            PAYEE, address(token), 5 ether, abi.encodeWithSelector(Purse.Insolvent.selector, address(token))
+        );
+        vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
+        distributor.writeOff(address(token));
+        vm.expectEmit(address(distributor));
+        emit Distributions.WrittenOff(address(token), 1 ether);
+        vm.prank(address(wallet));
+        distributor.writeOff(address(token));
+        distributor.claim(PAYEE, address(token), 5 ether, NO_PROOF);
+        assertEq(token.balanceOf(PAYEE), 5 ether);
+        assertEq(distributor.totalAllotted(address(token)), 9 ether);
     }
 
     function test_RevertWhen_NotTheScheduledOne() public {
@@ -139,7 +230,7 @@ contract DistributionsTest is RewardsFixture {
         schedule(second);
         vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(first)));
         distributor.activate(first);
-        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, block.timestamp + DELAY));
+        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, block.timestamp + DELAY));
         distributor.activate(second);
     }
 
@@ -251,19 +342,24 @@ contract DistributionsTest is RewardsFixture {
         );
     }
 
-    function test_AFailedClaimCanBeTriedAgain() public {
+    /// @dev Whoever claims for others pays a bound for what they do, and nothing twice.
+    function test_AnAccountThatRefusesItsClaimIsCredited() public {
         Stubborn account = new Stubborn();
-        account.setMood(Stubborn.Mood.Reverting);
+        account.setMood(Stubborn.Mood.Burning);
         distribute(single(1, address(account), NATIVE, 1 ether, 1 ether));
+        vm.expectEmit(address(distributor));
+        emit Purse.Credited(address(account), NATIVE, 1 ether);
+        distributor.claim(address(account), NATIVE, 1 ether, NO_PROOF);
+        assertLt(vm.lastCallGas().gasTotalUsed, 200_000);
         expectNotClaimed(
             address(account),
             NATIVE,
             1 ether,
-            abi.encodeWithSelector(Purse.TransferFailed.selector, NATIVE, address(account))
+            abi.encodeWithSelector(Distributions.NothingToClaim.selector, address(account), NATIVE)
         );
-        account.setMood(Stubborn.Mood.Willing);
-        distributor.claim(address(account), NATIVE, 1 ether, NO_PROOF);
-        assertEq(address(account).balance, 1 ether);
+        vm.prank(address(account));
+        distributor.withdraw(NATIVE, PAYEE);
+        assertEq(PAYEE.balance, 1 ether);
     }
 
     function test_ReentrantClaimIsPaidOnce() public {
@@ -275,30 +371,31 @@ contract DistributionsTest is RewardsFixture {
         distributor.claim(address(account), NATIVE, 1 ether, NO_PROOF);
         assertTrue(account.attempted());
         assertFalse(account.succeeded());
-        assertEq(bytes4(account.answer()), ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
+        assertEq(account.answer(), ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
         assertEq(address(account).balance, 1 ether);
     }
 
     /// @dev Each way in which tokens misbehave hurts that token's claims alone.
     function test_TrickyTokensHurtNobodyElse() public {
-        TrickyToken token = deployTricky();
-        Distribution memory distribution = single(1, PAYEE, address(token), 10 ether, 10 ether);
-        distribute(distribution);
+        TrickyToken token = deployTricky(10 ether);
         TrickyToken.Trick[3] memory refusing =
             [TrickyToken.Trick.False, TrickyToken.Trick.Reverting, TrickyToken.Trick.Burning];
-        for (uint256 i; i < 3; ++i) {
+        for (uint32 i; i < 3; ++i) {
+            distribute(single(i + 1, PAYEE, address(token), 2 ether * (i + 1), 2 ether));
             token.play(refusing[i]);
-            vm.expectRevert(abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), PAYEE));
-            distributor.claim{gas: 1_000_000}(PAYEE, address(token), 10 ether, NO_PROOF);
+            distributor.claim(PAYEE, address(token), 2 ether * (i + 1), NO_PROOF);
+            assertLt(vm.lastCallGas().gasTotalUsed, 400_000);
+            assertEq(distributor.creditOf(PAYEE, address(token)), 2 ether * (i + 1));
         }
+        distribute(single(4, PAYEE, address(token), 10 ether, 4 ether));
         token.play(TrickyToken.Trick.Fee);
         distributor.claim(PAYEE, address(token), 10 ether, NO_PROOF);
-        assertEq(token.balanceOf(PAYEE), 9.9 ether);
+        assertEq(token.balanceOf(PAYEE), 3.96 ether);
         assertEq(distributor.free(address(token)), 0);
     }
 
     function test_RevertWhen_AClaimTakesWhatOthersAreOwed() public {
-        TrickyToken token = deployTricky();
+        TrickyToken token = deployTricky(10 ether);
         distribute(single(1, PAYEE, address(token), 5 ether, 10 ether));
         token.play(TrickyToken.Trick.Greedy);
         expectNotClaimed(
@@ -308,7 +405,7 @@ contract DistributionsTest is RewardsFixture {
 
     /// @dev The token shrank by itself. Nothing is free then, and nothing more is promised.
     function test_NothingIsFreeWhenLessIsThereThanIsOwed() public {
-        TrickyToken token = deployTricky();
+        TrickyToken token = deployTricky(10 ether);
         distribute(single(1, PAYEE, address(token), 5 ether, 10 ether));
         deal(address(token), address(distributor), 9 ether);
         assertEq(distributor.free(address(token)), 0);
@@ -323,7 +420,7 @@ contract DistributionsTest is RewardsFixture {
         distributor.sweep(NATIVE);
         vm.startPrank(address(wallet));
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(Distributions.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, until));
         distributor.sweep(NATIVE);
         vm.warp(until);
         vm.expectEmit(address(distributor));
@@ -378,14 +475,6 @@ contract DistributionsTest is RewardsFixture {
             assertEq(accountAt(i).balance, (i + 1) * 1e17);
         }
         assertEq(address(distributor).balance, distributor.free(NATIVE));
-    }
-
-    function deployTricky() private returns (TrickyToken token) {
-        token = new TrickyToken(address(this), 10 ether);
-        address[] memory list = new address[](1);
-        list[0] = address(token);
-        distributor = deployDistributor(registry, address(outcomes), address(wallet), list);
-        assertTrue(token.transfer(address(distributor), 10 ether));
     }
 
     function expectNotScheduled(Distribution memory distribution, bytes memory reason) private {

@@ -30,7 +30,7 @@ contract PurseTest is RewardsFixture {
         vm.prank(address(recipient));
         distributor.withdraw(NATIVE, PAYEE);
         assertEq(PAYEE.balance, 2 ether);
-        (, uint128 credited) = distributor.reserveOf(NATIVE);
+        (, uint96 credited,) = distributor.reserveOf(NATIVE);
         assertEq(credited, 0);
         vm.prank(address(recipient));
         vm.expectRevert(abi.encodeWithSelector(Purse.NoCredit.selector, address(recipient), NATIVE));
@@ -51,7 +51,7 @@ contract PurseTest is RewardsFixture {
         bytes32[] memory payouts = makePayouts(2, 1 ether);
         bytes32 id = approveBatch(NATIVE, payouts, 2);
         vm.expectRevert(abi.encodeWithSelector(Purse.InsufficientFunds.selector, 1 ether, 2 ether));
-        distributor.push(id, NATIVE, payouts);
+        distributor.push(id, NATIVE, payouts, payouts.length);
 
         Result memory result = makeRace(0, validators[0], PAYEE, 2 ether);
         Header memory header = finalizeOnly(result, 3);
@@ -67,12 +67,14 @@ contract PurseTest is RewardsFixture {
         Choosy choosy = new Choosy();
         bytes32[] memory payouts = new bytes32[](1);
         payouts[0] = payoutOf(address(choosy), 1 ether);
-        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts);
+        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts, payouts.length);
         assertEq(distributor.creditOf(address(choosy), NATIVE), 1 ether);
 
         choosy.demand(distributor.NATIVE_PUSH_GAS());
         bytes32 id = approveBatch(NATIVE, payouts, 2);
-        (bool ok,) = address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, NATIVE, payouts)));
+        (bool ok,) = address(distributor).call{gas: gas_}(
+            abi.encodeCall(distributor.push, (id, NATIVE, payouts, payouts.length))
+        );
         assertEq(address(choosy).balance, ok ? 1 ether : 0);
         assertEq(distributor.creditOf(address(choosy), NATIVE), 1 ether);
     }
@@ -84,7 +86,7 @@ contract PurseTest is RewardsFixture {
         bytes32[] memory payouts = makePayouts(2, 1 ether);
         bytes32 id = approveBatch(token, payouts, 1);
         (bool ok, bytes memory reason) =
-            address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, token, payouts)));
+            address(distributor).call{gas: gas_}(abi.encodeCall(distributor.push, (id, token, payouts, payouts.length)));
         uint256 balance = inTokens ? tokens[0].balanceOf(accountAt(1)) : accountAt(1).balance;
         assertEq(balance, ok ? 1 ether : 0);
         assertEq(distributor.creditOf(accountAt(1), token), 0);
@@ -95,18 +97,18 @@ contract PurseTest is RewardsFixture {
         bytes32[] memory payouts = makePayouts(1, 1 ether);
         bytes32 id = approveBatch(NATIVE, payouts, 1);
         vm.expectPartialRevert(Purse.InsufficientGas.selector);
-        distributor.push{gas: 90_000}(id, NATIVE, payouts);
+        distributor.push{gas: 90_000}(id, NATIVE, payouts, payouts.length);
     }
 
     /// @dev Tokens that refuse by reverting, by returning false, or by using up their gas.
     function test_ATokenThatRefusesIsCredited() public {
-        TrickyToken token = new TrickyToken(address(distributor), 100 ether);
+        TrickyToken token = deployTricky(100 ether);
         TrickyToken.Trick[3] memory tricks =
             [TrickyToken.Trick.False, TrickyToken.Trick.Reverting, TrickyToken.Trick.Burning];
         bytes32[] memory payouts = makePayouts(1, 1 ether);
         for (uint64 i; i < 3; ++i) {
             token.play(tricks[i]);
-            distributor.push(approveBatch(address(token), payouts, i + 1), address(token), payouts);
+            distributor.push(approveBatch(address(token), payouts, i + 1), address(token), payouts, payouts.length);
             assertEq(distributor.creditOf(accountAt(0), address(token)), uint256(i + 1) * 1 ether);
         }
         vm.startPrank(accountAt(0));
@@ -119,12 +121,12 @@ contract PurseTest is RewardsFixture {
     }
 
     function test_ATokenMayTakeAFeeFromTheRecipientOrSayNothing() public {
-        TrickyToken token = new TrickyToken(address(distributor), 100 ether);
+        TrickyToken token = deployTricky(100 ether);
         bytes32[] memory payouts = makePayouts(1, 1 ether);
         token.play(TrickyToken.Trick.Fee);
-        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts);
+        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts, payouts.length);
         token.play(TrickyToken.Trick.Silent);
-        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts);
+        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts, payouts.length);
         assertEq(token.balanceOf(accountAt(0)), 1.99 ether);
         assertEq(token.balanceOf(address(distributor)), 98 ether);
     }
@@ -134,17 +136,17 @@ contract PurseTest is RewardsFixture {
         bytes32[] memory payouts = makePayouts(1, 1 ether);
         bytes32 id = approveBatch(PAYEE, payouts, 1);
         vm.expectRevert();
-        distributor.push(id, PAYEE, payouts);
+        distributor.push(id, PAYEE, payouts, payouts.length);
     }
 
     /// @dev A token that takes more than it is told to must not take what others are owed.
     function test_RevertWhen_ATokenTakesWhatOthersAreOwed() public {
-        TrickyToken token = new TrickyToken(address(distributor), 3 ether);
+        TrickyToken token = deployTricky(3 ether);
         bytes32[] memory payouts = makePayouts(1, 1 ether);
         token.play(TrickyToken.Trick.False);
-        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts);
+        distributor.push(approveBatch(address(token), payouts, 1), address(token), payouts, payouts.length);
         token.play(TrickyToken.Trick.Greedy);
-        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts);
+        distributor.push(approveBatch(address(token), payouts, 2), address(token), payouts, payouts.length);
         vm.prank(accountAt(0));
         vm.expectRevert(abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), PAYEE));
         distributor.withdraw(address(token), PAYEE);
@@ -155,7 +157,7 @@ contract PurseTest is RewardsFixture {
         bytes32 id = approveBatch(address(token), payouts, 3);
         token.play(TrickyToken.Trick.Greedy);
         vm.expectRevert(abi.encodeWithSelector(Purse.Insolvent.selector, address(token)));
-        distributor.push(id, address(token), payouts);
+        distributor.push(id, address(token), payouts, payouts.length);
     }
 
     function credit(uint96 amount) private returns (Stubborn recipient) {
@@ -163,7 +165,7 @@ contract PurseTest is RewardsFixture {
         recipient.setMood(Stubborn.Mood.Reverting);
         bytes32[] memory payouts = new bytes32[](1);
         payouts[0] = payoutOf(address(recipient), amount);
-        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts);
+        distributor.push(approveBatch(NATIVE, payouts, 1), NATIVE, payouts, payouts.length);
     }
 }
 
@@ -189,16 +191,12 @@ contract TrickyTokensTest is RewardsFixture {
     function setUp() public {
         vm.warp(1_700_000_000);
         deployRewards();
-        token = new TrickyToken(address(this), 100 ether);
-        address[] memory list = new address[](1);
-        list[0] = address(token);
-        distributor = deployDistributor(registry, address(outcomes), address(wallet), list);
-        assertTrue(token.transfer(address(distributor), 100 ether));
+        token = deployTricky(100 ether);
 
         payouts = [payoutOf(recipientOf(Exit.Withdraw), 4 ether)];
         batchId = approveBatch(address(token), payouts, 1);
         token.play(TrickyToken.Trick.False);
-        distributor.push(batchId, address(token), payouts);
+        distributor.push(batchId, address(token), payouts, payouts.length);
         token.play(TrickyToken.Trick.None);
 
         distribute(single(1, recipientOf(Exit.Claim), address(token), 4 ether, 12 ether));
@@ -247,7 +245,7 @@ contract TrickyTokensTest is RewardsFixture {
     function test_NobodyCopiesMegabytes() public {
         token.play(TrickyToken.Trick.Bomb);
         expectCredited();
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
             expectPaid(Exit(i), TrickyToken.Trick.Bomb);
         }
     }
@@ -255,7 +253,23 @@ contract TrickyTokensTest is RewardsFixture {
     /// @dev An account without code answers with success and nothing.
     function test_RevertWhen_ATokensCodeIsGone() public {
         vm.etch(address(token), "");
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
+            address to = recipientOf(Exit(i));
+            attempt(Exit(i), abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
+        }
+        vm.expectRevert();
+        distributor.push(batchId, address(token), payouts, payouts.length);
+        vm.expectRevert();
+        distributor.claim(recipientOf(Exit.Claim), address(token), 4 ether, noProof);
+    }
+
+    /// @dev To credit its recipient would pay for the same again, out of what others are owed.
+    function test_RevertWhen_ATokenMovesAndSaysFalse() public {
+        token.play(TrickyToken.Trick.Hypocrite);
+        bytes memory reason = abi.encodeWithSelector(Purse.MovedAndRefused.selector, address(token));
+        attempt(Exit.Push, reason);
+        attempt(Exit.Claim, reason);
+        for (uint8 i = 2; i < 4; ++i) {
             address to = recipientOf(Exit(i));
             attempt(Exit(i), abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
         }
@@ -308,11 +322,11 @@ contract TrickyTokensTest is RewardsFixture {
         vm.revertToState(state);
     }
 
-    /// @dev Whom a push cannot pay is credited; everything else reverts, and works once the token does.
+    /// @dev Whom a push or a claim cannot pay is credited; everything else reverts, and works once the token does.
     function expectRefused(TrickyToken.Trick trick) private {
         token.play(trick);
         expectCredited();
-        for (uint8 i = 1; i < 4; ++i) {
+        for (uint8 i = 2; i < 4; ++i) {
             Exit exit = Exit(i);
             address to = recipientOf(exit);
             attempt(exit, abi.encodeWithSelector(Purse.TransferFailed.selector, address(token), to));
@@ -322,11 +336,15 @@ contract TrickyTokensTest is RewardsFixture {
     }
 
     function expectCredited() private {
-        uint256 state = vm.snapshotState();
-        attempt(Exit.Push, "");
-        assertEq(distributor.creditOf(recipientOf(Exit.Push), address(token)), 4 ether);
-        assertEq(token.balanceOf(address(distributor)), 100 ether);
-        vm.revertToState(state);
+        for (uint8 i; i < 2; ++i) {
+            uint256 state = vm.snapshotState();
+            uint256 free = distributor.free(address(token));
+            attempt(Exit(i), "");
+            assertEq(distributor.creditOf(recipientOf(Exit(i)), address(token)), 4 ether);
+            assertEq(token.balanceOf(address(distributor)), 100 ether);
+            assertEq(distributor.free(address(token)), Exit(i) == Exit.Push ? free - 4 ether : free);
+            vm.revertToState(state);
+        }
     }
 
     function attempt(Exit exit, bytes memory reason) private {
@@ -337,7 +355,9 @@ contract TrickyTokensTest is RewardsFixture {
     }
 
     function callOf(Exit exit) private view returns (bytes memory) {
-        if (exit == Exit.Push) return abi.encodeCall(distributor.push, (batchId, address(token), payouts));
+        if (exit == Exit.Push) {
+            return abi.encodeCall(distributor.push, (batchId, address(token), payouts, payouts.length));
+        }
         if (exit == Exit.Sweep) return abi.encodeCall(distributor.sweep, (address(token)));
         address to = recipientOf(exit);
         if (exit == Exit.Withdraw) return abi.encodeCall(distributor.withdraw, (address(token), to));

@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 import {Addresses, Deploy} from "../../script/Deploy.s.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 import {Allotment} from "../../src/formats/Types.sol";
+import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
@@ -53,6 +54,8 @@ contract DeployTest is Test {
         assertTrue(distributor.takesKind(0xfedcba98));
         assertEq(distributor.delay(), 2 days);
         assertEq(distributor.claimPeriod(), 365 days);
+        assertEq(distributor.period(), 1 days);
+        assertEq(distributor.requesterCap(), 25 ether);
         assertEq(distributor.capOf(address(0)), 100 ether);
         assertEq(distributor.capOf(TOKEN), type(uint128).max);
     }
@@ -128,11 +131,12 @@ contract DeployTest is Test {
         Allotment[] memory caps = new Allotment[](2);
         caps[0] = Allotment(address(0), 100 ether);
         caps[1] = Allotment(TOKEN, type(uint128).max);
-        uint32[] memory kinds = new uint32[](2);
-        (kinds[0], kinds[1]) = (0x80000007, 0xfedcba98);
-        arguments = abi.encode(
-            all.registry, all.aow, uint64(70_001), kinds, all.multisig, uint64(2 days), uint64(365 days), caps
-        );
+        Terms memory terms;
+        (terms.firstHeight, terms.kinds) = (70_001, new uint32[](2));
+        (terms.kinds[0], terms.kinds[1]) = (0x80000007, 0xfedcba98);
+        (terms.delay, terms.claimPeriod, terms.period) = (2 days, 365 days, 1 days);
+        (terms.requesterCap, terms.caps) = (25 ether, caps);
+        arguments = abi.encode(all.registry, all.aow, all.multisig, terms);
         assertEq(all.distributor, addressOf(of_, "RewardDistributor", arguments));
     }
 

@@ -7,7 +7,7 @@ import {Calls} from "../../src/wallet/Calls.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {newToken} from "../helpers/Deployed.sol";
 import {Signed} from "../helpers/Digests.sol";
-import {AnsweringToken, Stubborn} from "../helpers/Mocks.sol";
+import {AnsweringToken, Choosy, Stubborn} from "../helpers/Mocks.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
 import {Shouter} from "../helpers/WalletMocks.sol";
 
@@ -147,6 +147,21 @@ contract CallsTest is WalletFixture {
         emit Calls.CallFailed(bytes32(uint256(1)), abi.encodeWithSelector(Stubborn.NotToday.selector, 1 ether));
         signSelf(batch());
         assertEq(PAYEE.balance, 3 ether);
+    }
+
+    /// @dev Whatever gas the sender brings, the payee that needs much of it is paid, or the batch is not made at all.
+    function testFuzz_NobodyStarvesACallThatMayFail(uint256 gas_) public {
+        gas_ = bound(gas_, 60_000, 600_000);
+        Choosy payee = new Choosy();
+        payee.demand(195_000);
+        add(address(payee), 1 ether, "", true);
+        Signed memory call = Signed(address(wallet), 0, batch(), 0);
+        bytes memory signatures = signaturesOf(digestOf(call), 0, 3);
+        (bool ok,) = address(wallet).call{gas: gas_}(
+            abi.encodeCall(wallet.executeSignedTransaction, (call.to, call.value, call.data, call.expiry, signatures))
+        );
+        assertEq(address(payee).balance, ok ? 1 ether : 0);
+        assertEq(wallet.nonce(), ok ? 1 : 0);
     }
 
     /// @dev Whatever keeps a call from being made is a failure of that call.

@@ -40,6 +40,23 @@ contract SignaturesTest is WalletFixture {
         assertEq(PAYEE.balance, 3 ether);
     }
 
+    /// @dev What was signed and failed must not be made at any later time, without a call by signatures in between.
+    function test_OwnersCanVoidWhatWasSigned() public {
+        bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
+        pass(address(wallet), 0, abi.encodeCall(wallet.skipNonce, ()), SALT);
+        assertEq(wallet.nonce(), 1);
+        vm.prank(RELAYER);
+        vm.expectRevert();
+        wallet.executeSignedTransaction(PAYEE, 1 ether, "", 0, signatures);
+        assertEq(PAYEE.balance, 0);
+    }
+
+    function test_RevertWhen_AnybodyElseSkipsTheNonce() public {
+        vm.prank(owners[0]);
+        vm.expectRevert(abi.encodeWithSelector(Owners.OnlyWallet.selector, owners[0]));
+        wallet.skipNonce();
+    }
+
     /// @dev The nonce never starts over, which would make every signature good again.
     function test_RevertWhen_NoncesHaveRunOut() public {
         uint256 council = uint256(vm.load(address(wallet), 0));

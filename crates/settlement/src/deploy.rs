@@ -56,7 +56,10 @@ pub enum PlanError {
     #[error("a claim needs a bond, which is what a challenger earns half of, and a window of a second or more")]
     Terms,
     /// The terms of distributions.
-    #[error("the delay and the claim period of distributions are at most 100 years")]
+    #[error(
+        "rewards need a delay of a second to 100 years, a claim period of a day to 100 years, and limits that fill again \
+         within a second to 366 days"
+    )]
     RewardTerms,
     /// A kind that the contract refuses.
     #[error("{0} is no custom kind of work, so the contract checks it or does not know it: leave it out")]
@@ -184,15 +187,16 @@ impl DeployPlan {
 
     /// The same with other terms for distributions.
     pub fn with_rewards(self, rewards: RewardTerms) -> Result<Self, PlanError> {
-        const CENTURY: u64 = 100 * 365 * 24 * 3600;
+        const DAY: u64 = 24 * 3600;
+        const CENTURY: u64 = 100 * 365 * DAY;
         if let Some(reserved) = rewards.kinds.iter().find(|kind| !kind.is_custom()) {
             return Err(PlanError::ReservedKind(*reserved));
         }
-        // The contract adds both to the time in 64 bits.
-        match rewards.delay > CENTURY || rewards.claim_period > CENTURY {
-            true => Err(PlanError::RewardTerms),
-            false => Ok(Self { rewards, ..self }),
-        }
+        // The contract adds the first two to the time in 64 bits, and takes no less.
+        let fits = (1..=CENTURY).contains(&rewards.delay)
+            && (DAY..=CENTURY).contains(&rewards.claim_period)
+            && (1..=366 * DAY).contains(&rewards.period);
+        if fits { Ok(Self { rewards, ..self }) } else { Err(PlanError::RewardTerms) }
     }
 
     fn contracts(&self) -> [(&'static str, Bytes, Address); 4] {
@@ -216,12 +220,17 @@ impl DeployPlan {
         let distributor = RewardDistributor::constructorCall {
             registry_: at_registry,
             aow_: at_aow,
-            firstHeight_: self.rewards.first_height,
-            kinds: self.rewards.kinds.iter().map(|kind| kind.number()).collect(),
             multisig_: at_multisig,
-            delay_: self.rewards.delay,
-            claimPeriod_: self.rewards.claim_period,
-            caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
+            terms: RewardDistributor::Terms {
+                firstHeight: self.rewards.first_height,
+                predecessor: self.rewards.predecessor,
+                kinds: self.rewards.kinds.iter().map(|kind| kind.number()).collect(),
+                delay: self.rewards.delay,
+                claimPeriod: self.rewards.claim_period,
+                period: self.rewards.period,
+                requesterCap: self.rewards.requester_cap,
+                caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
+            },
         };
         let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
         let at_distributor = self.address_of(&distributor);
@@ -489,8 +498,15 @@ mod tests {
         let default = plan().addresses();
         assert_eq!(ContractAddresses { distributor: default.distributor, ..other }, default);
         assert_ne!(other.distributor, default.distributor);
-        let forever = RewardTerms { delay: u64::MAX, ..terms };
-        assert_eq!(plan().with_rewards(forever), Err(PlanError::RewardTerms));
+        for bad in [
+            RewardTerms { delay: u64::MAX, ..terms.clone() },
+            RewardTerms { delay: 0, ..terms.clone() },
+            RewardTerms { claim_period: 24 * 3600 - 1, ..terms.clone() },
+            RewardTerms { period: 0, ..terms.clone() },
+            RewardTerms { period: 367 * 24 * 3600, ..terms },
+        ] {
+            assert_eq!(plan().with_rewards(bad), Err(PlanError::RewardTerms));
+        }
         let terms = |kind, first_height| {
             let default = RewardTerms::for_chain(LOCAL_CHAIN_ID);
             plan().with_rewards(RewardTerms { first_height, kinds: vec![kind], ..default }).map(|plan| plan.addresses())

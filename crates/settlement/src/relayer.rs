@@ -13,10 +13,11 @@
 //! anywhere and started again, two can race, and the chain can lose blocks: the contracts let a result be paid once,
 //! and "already done" is as good as done.
 //!
-//! A payout that fails, say because its only payee is a contract that refuses the money, keeps no other one waiting: it
-//! is tried again at growing intervals, and put away when too many like it pile up. (Among others, such a payee gets
-//! a credit with the distributor.) One whose worker the
-//! registry bars will never be paid, and is done with. A completed round of sequential work waits until the chain finds
+//! A payee that does not take its money costs its share of gas and no more: the distributor credits it, and the payment is
+//! done. A payout that fails for another reason keeps no other one waiting: it is tried again at growing intervals, and put
+//! away when too many like it pile up. A step that reverted on chain although its simulation had succeeded has cost gas, so
+//! the next try waits for minutes, then for hours, up to a day. One whose worker the registry bars will never be paid, and is
+//! done with. A completed round of sequential work waits until the chain finds
 //! its claim final; it is done with, unpaid, when that was slashed or came to something else, or when nobody has claimed
 //! it for a week.
 
@@ -50,6 +51,14 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(120);
 
 /// How long a completion waits for its claim: a week, for a peer that was down to come back.
 pub const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The wait before a step is tried again that reverted on chain, where it cost gas. It doubles with every such step of the
+/// same payment, up to [`COSTLY_PAUSE`], so that a payment that only looks as if it could be made costs its relayers a
+/// dozen transactions in the first day and one in each of the following.
+const REVERTED_PAUSE: Duration = Duration::from_secs(600);
+
+/// The longest wait after a step that cost gas and did nothing.
+const COSTLY_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// How often in a row a result was refused when it may be put away to make room for others.
 const SHELVED_AFTER: u32 = 3;
@@ -115,6 +124,8 @@ struct Job {
     failures: u32,
     /// How often the chain refused a step in a row, by reverting.
     refusals: u32,
+    /// How often a step reverted on chain, where it cost gas.
+    reverts: u32,
     retry_at: Instant,
 }
 
@@ -129,6 +140,7 @@ impl Job {
             irrevocable: false,
             failures: 0,
             refusals: 0,
+            reverts: 0,
             retry_at: now,
         }
     }
@@ -150,6 +162,18 @@ impl Job {
             self.stage = Some(stage);
             self.since = Instant::now();
         }
+    }
+
+    /// Takes note of a step that failed. How long to wait before the next one.
+    fn note(&mut self, error: &StepError, poll: Duration) -> Duration {
+        self.failures += 1;
+        self.refusals = if error.is_refusal() { self.refusals + 1 } else { 0 };
+        if error.has_cost_gas() {
+            self.reverts += 1;
+            return backoff(REVERTED_PAUSE, self.reverts - 1, COSTLY_PAUSE);
+        }
+        let waits_long = error.is_refusal() && !error.lacks_money();
+        backoff(poll, self.failures, if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE })
     }
 
     /// Whether it waits for something that may not come for long, if ever.
@@ -224,6 +248,11 @@ impl StepError {
     /// Whether the contracts or the payee do not want it.
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Send(error) if error.revert().is_some())
+    }
+
+    /// Whether it was mined and did nothing.
+    fn has_cost_gas(&self) -> bool {
+        matches!(self, Self::Send(SendError::Reverted { .. }))
     }
 
     /// Whether it is only money that is missing, which may come at any time.
@@ -479,11 +508,7 @@ impl Desk {
                     tracing::debug!(height, proposal = %job.payment.id, %error, "somebody was quicker");
                 }
                 Err(error) => {
-                    job.failures += 1;
-                    job.refusals = if error.is_refusal() { job.refusals + 1 } else { 0 };
-                    let waits_long = error.is_refusal() && !error.lacks_money();
-                    let limit = if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE };
-                    job.retry_at = Instant::now() + backoff(self.options.poll, job.failures, limit);
+                    job.retry_at = Instant::now() + job.note(&error, self.options.poll);
                     if job.failures == 1 || job.failures.is_multiple_of(10) {
                         let (results, tries) = (job.payment.results.len(), job.failures);
                         tracing::warn!(height, proposal = %job.payment.id, results, tries, %error, "the payout has to wait");
@@ -584,7 +609,10 @@ pub(crate) fn finalize(registry: Address, header: &Header, certificate: &Certifi
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::{Bytes, U256};
+
     use super::*;
+    use crate::{abi::Revert, multisig::WalletTransaction};
 
     fn council(n: u8, threshold: usize) -> Council {
         let owners = (0..n).map(|i| Address::repeat_byte(i + 1)).collect();
@@ -614,6 +642,32 @@ mod tests {
             assert_eq!(ranks.len(), 6, "the proposer has confirmed");
             assert_eq!(ranks.iter().filter(|rank| **rank < 4).count(), 4);
         }
+    }
+
+    #[test]
+    fn a_step_that_cost_gas_and_did_nothing_waits_for_hours_and_one_that_was_only_simulated_does_not() {
+        let revert = || Box::new(Revert::decode(&[]));
+        let (contract, function) = ("RewardDistributor".to_string(), "pay".to_string());
+        let would = StepError::Send(SendError::WouldRevert {
+            contract: contract.clone(),
+            function: function.clone(),
+            revert: revert(),
+        });
+        let did = StepError::Send(SendError::Reverted { contract, function, tx: B256::ZERO, revert: revert() });
+        let transaction =
+            WalletTransaction { to: Address::ZERO, value: U256::ZERO, data: Bytes::new(), expiry: 0, salt: B256::ZERO };
+        let payment = Payment { results: Vec::new(), transaction, id: B256::ZERO };
+        let (mut job, poll) = (Job::new(payment), Duration::from_millis(100));
+        assert_eq!(job.note(&would, poll), Duration::from_millis(200));
+        let waits: Vec<_> = (0..12).map(|_| job.note(&did, poll)).collect();
+        assert_eq!(waits[..3], [1, 2, 4].map(|n| REVERTED_PAUSE * n));
+        assert_eq!(waits[11], COSTLY_PAUSE);
+        let first_day = waits.iter().scan(Duration::ZERO, |passed, wait| {
+            *passed += *wait;
+            Some(*passed)
+        });
+        assert!(first_day.filter(|passed| *passed < COSTLY_PAUSE).count() < 12);
+        assert!(job.note(&would, poll) <= REFUSED_PAUSE, "what costs nothing is tried again soon");
     }
 
     #[test]

@@ -25,33 +25,53 @@ pub struct RewardTerms {
     pub first_height: u64,
     /// The custom kinds of work, which are paid by the certificate alone.
     pub kinds: Vec<Kind>,
-    /// Seconds from scheduling a distribution until it can take effect, in which people may look at it and the owners
-    /// may cancel it.
+    /// The distributor that this one takes over from, which must be closed below the first height; zero if there is none.
+    #[serde(default)]
+    pub predecessor: Address,
+    /// Seconds from scheduling a distribution or approving a batch until it can take effect, in which people may look at it
+    /// and the owners may cancel it.
     pub delay: u64,
     /// Seconds without a further distribution after which the unclaimed may be swept.
     pub claim_period: u64,
-    /// What one distribution may allot of each token. Others cannot be distributed.
+    /// Seconds in which an empty bucket fills: what is left of a cap, and of an allowance.
+    pub period: u64,
+    /// What one requester's races may be paid at once, in wei, if the owners have not said otherwise.
+    pub requester_cap: u128,
+    /// What may leave of each token at once. Others cannot be paid out.
     pub caps: Vec<Allotment>,
 }
 
 impl RewardTerms {
-    /// What suits a chain: seconds on a development chain, two days where people have to look; a year to claim; ten
-    /// ether at once, and no tokens.
+    /// What suits a chain: seconds on a development chain, two days where people have to look; a year to claim; ten ether
+    /// at once, which fill again in a day, five of them for one requester, and no tokens. A development chain has a
+    /// thousand times that.
     pub fn for_chain(chain_id: u64) -> Self {
-        let delay = if chain_id == LOCAL_CHAIN_ID { 4 } else { 2 * 24 * 3600 };
-        let caps = vec![Allotment { token: Address::ZERO, amount: 10 * ETHER }];
-        Self { first_height: 1, kinds: Vec::new(), delay, claim_period: 365 * 24 * 3600, caps }
+        const DAY: u64 = 24 * 3600;
+        let (delay, ether) = if chain_id == LOCAL_CHAIN_ID { (4, 1_000 * ETHER) } else { (2 * DAY, ETHER) };
+        Self {
+            first_height: 1,
+            kinds: Vec::new(),
+            predecessor: Address::ZERO,
+            delay,
+            claim_period: 365 * DAY,
+            period: DAY,
+            requester_cap: 5 * ether,
+            caps: vec![Allotment { token: Address::ZERO, amount: 10 * ether }],
+        }
     }
 
-    /// The same with another cap for one token.
+    /// The same with another cap for one token. No requester is given more than what may leave at once.
     pub fn with_cap(mut self, cap: Allotment) -> Self {
         self.caps.retain(|other| other.token != cap.token);
         self.caps.push(cap);
         self.caps.sort_by_key(|cap| cap.token);
+        if cap.token.is_zero() {
+            self.requester_cap = self.requester_cap.min(cap.amount);
+        }
         self
     }
 
-    /// The most that one distribution may allot of a token.
+    /// The most that may leave of a token at once.
     pub fn cap_of(&self, token: Address) -> U256 {
         self.caps.iter().find(|cap| cap.token == token).map_or(U256::ZERO, |cap| U256::from(cap.amount))
     }
@@ -68,8 +88,21 @@ pub struct Holdings {
     pub allotted: U256,
     /// What accounts may withdraw.
     pub credited: U256,
-    /// The most that one distribution may allot.
+    /// The most that may leave at once.
     pub cap: U256,
+    /// What may leave now: what is free, or less if the limit leaves less.
+    pub available: U256,
+}
+
+/// What one requester's races may still be paid, in wei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Allowance {
+    /// Whose.
+    pub requester: Address,
+    /// What it is when nothing of it is used.
+    pub cap: U256,
+    /// What is left of it now.
+    pub left: U256,
 }
 
 /// Which distribution is in effect, and which is to come.
@@ -124,9 +157,21 @@ impl Distributor {
     pub async fn holdings(&self, token: Address) -> Result<Holdings, ReadError> {
         let free = self.read(&RewardDistributor::freeCall { token }).await?;
         let cap = self.read(&RewardDistributor::capOfCall { token }).await?;
+        let available = self.read(&RewardDistributor::availableCall { token }).await?;
         let reserve = self.read(&RewardDistributor::reserveOfCall { token }).await?;
         let (allotted, credited) = (U256::from(reserve.allotted), U256::from(reserve.credited));
-        Ok(Holdings { token, free, allotted, credited, cap: U256::from(cap) })
+        Ok(Holdings { token, free, allotted, credited, cap: U256::from(cap), available })
+    }
+
+    /// Seconds in which an empty bucket fills.
+    pub async fn period(&self) -> Result<u64, ReadError> {
+        self.read(&RewardDistributor::periodCall {}).await
+    }
+
+    /// What is left of a requester's allowance.
+    pub async fn allowance(&self, requester: Address) -> Result<Allowance, ReadError> {
+        let of = self.read(&RewardDistributor::allowanceOfCall { requester }).await?;
+        Ok(Allowance { requester, cap: U256::from(of.cap), left: of.left })
     }
 
     /// What an account has claimed of a token since the beginning.

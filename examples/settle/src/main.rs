@@ -117,8 +117,15 @@ async fn main() -> Result<()> {
     let executed = multisig.execute(&owners[1], &approval).await?;
     println!("2 of 3 owners approve: {} gas", gas(&proposed) + gas(&executed));
 
-    // Anyone may push what is approved, and nobody can push anything else.
-    let push = RewardDistributor::pushCall { id: certified.result.id, token: owed.token, payouts: owed.words() };
+    // After a delay, in which the owners may still cancel it, anyone may push what is approved, in as many parts as one
+    // likes, and nobody can push anything else. This chain has a clock that can be moved on.
+    let _: i64 = chain.provider().raw_request("evm_increaseTime".into(), (plan.rewards.delay,)).await?;
+    let push = RewardDistributor::pushCall {
+        id: certified.result.id,
+        token: owed.token,
+        payouts: owed.words(),
+        count: U256::from(owed.payouts.len()),
+    };
     let push = Call::new(DISTRIBUTOR, at.distributor, &push);
     let pushed = payer.send(&push).await?;
     for (user, payout) in users.iter().zip(&owed.payouts) {
