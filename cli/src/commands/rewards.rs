@@ -30,6 +30,7 @@ use crate::{
     combine,
     commands::multisig::{Desk, new_salt, propose_transaction},
     context::{Context, Sender, allotment, ensure_new},
+    failure::Coded,
     output,
 };
 
@@ -219,6 +220,7 @@ async fn new(args: New, context: &Context) -> Result<()> {
             given
         }
     };
+    check_means(&distributor(&desk), &allotments).await?;
     let distribution =
         Distribution { distributor: desk.deployment.addresses.distributor, number, root: earnings.root(), allotments };
     let content = Content::Distribution { epoch, distribution, earnings: earnings.as_slice().to_vec() };
@@ -246,6 +248,27 @@ fn totals(earnings: &Earnings, before: &[Allotment], earned: &[Earning]) -> Resu
         Ok(Allotment { token, amount })
     };
     totals.into_iter().filter(|(_, amount)| !amount.is_zero()).map(allotment).collect()
+}
+
+/// Refuses what could never take effect, before anybody signs it and its number is used; says what could not yet.
+async fn check_means(distributor: &Distributor, allotments: &[Allotment]) -> Result<()> {
+    for allotment in allotments {
+        let token = token_name(allotment.token);
+        let (added, holdings) = (distributor.added(allotment).await?, distributor.holdings(allotment.token).await?);
+        if added > holdings.cap {
+            bail!(Coded::argument(format!(
+                "it adds {added} of {token}, and a distribution may add {}: allot less with --allot, and the rest later",
+                holdings.cap
+            )));
+        }
+        if added > holdings.free {
+            output::note(format_args!(
+                "note: it adds {added} of {token}, and the distributor holds {} that is owed to nobody",
+                holdings.free
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

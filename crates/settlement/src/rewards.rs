@@ -163,6 +163,13 @@ impl Distributor {
         Ok(Holdings { token, free, allotted, credited, cap: U256::from(cap), available })
     }
 
+    /// What an allotment, which is a total, adds to what was allotted before.
+    pub async fn added(&self, allotment: &Allotment) -> Result<U256, ReadError> {
+        let before = RewardDistributor::totalAllottedCall { token: allotment.token };
+        let before = U256::from(self.chain.read(self.address, &before).await?);
+        Ok(U256::from(allotment.amount).saturating_sub(before))
+    }
+
     /// Seconds in which an empty bucket fills.
     pub async fn period(&self) -> Result<u64, ReadError> {
         self.read(&RewardDistributor::periodCall {}).await
