@@ -325,9 +325,11 @@ impl World {
     }
 
     pub(crate) fn rule_all(&mut self) {
-        while let Some(subject) = self.dispute() {
+        for _ in 0..1_000 {
+            let Some(subject) = self.dispute() else { return };
             self.rule(subject);
         }
+        panic!("there is no end of what is open");
     }
 
     /// To where scores are said, with workers whose models are these.
