@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Script} from "forge-std/Script.sol";
 import {console} from "forge-std/console.sol";
 import {Allotment} from "../src/formats/Types.sol";
+import {RegistryTerms} from "../src/interfaces/IResultRegistry.sol";
 import {Terms} from "../src/interfaces/IRewardDistributor.sol";
 
 /// @notice Where the contracts are or will be.
@@ -44,8 +45,8 @@ contract Deploy is Script {
         if (PROXY.code.length == 0) revert NoProxy(PROXY);
 
         bytes32 salt = vm.parseJsonBytes32(plan, ".network_id");
-        all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt));
         all.multisig = create(salt, "MultiSigWallet", multisigArguments(plan));
+        all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt, all.multisig));
         all.aow = create(salt, "AowChallenge", aowArguments(plan, all.registry));
         all.distributor = create(salt, "RewardDistributor", distributorArguments(plan, all));
     }
@@ -68,9 +69,15 @@ contract Deploy is Script {
         console.log("%s is at %s", name, place);
     }
 
-    function registryArguments(string memory plan, bytes32 networkId) private pure returns (bytes memory) {
+    function registryArguments(string memory plan, bytes32 networkId, address guardian)
+        private
+        pure
+        returns (bytes memory)
+    {
         address[] memory validators = vm.parseJsonAddressArray(plan, ".validators");
-        return abi.encode(networkId, number(plan, ".epoch", type(uint64).max), validators);
+        uint128 stake = uint128(number(plan, ".stakes.amount", type(uint128).max));
+        RegistryTerms memory terms = RegistryTerms(guardian, vm.parseJsonAddress(plan, ".stakes.token"), stake);
+        return abi.encode(networkId, number(plan, ".epoch", type(uint64).max), validators, terms);
     }
 
     function multisigArguments(string memory plan) private pure returns (bytes memory) {
@@ -80,7 +87,8 @@ contract Deploy is Script {
 
     function aowArguments(string memory plan, address registry) private pure returns (bytes memory) {
         uint256 bond = number(plan, ".claims.bond", type(uint256).max);
-        return abi.encode(registry, bond, number(plan, ".claims.window", type(uint32).max));
+        uint256 window = number(plan, ".claims.window", type(uint32).max);
+        return abi.encode(registry, bond, window, number(plan, ".claims.gas_price", type(uint256).max));
     }
 
     function distributorArguments(string memory plan, Addresses memory all) private view returns (bytes memory) {

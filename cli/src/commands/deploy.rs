@@ -60,6 +60,12 @@ pub(crate) struct Deploy {
     /// The least bond of a claim of sequential work [default: 0.01ether on a development chain, else 0.05ether]
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     claim_bond: Option<U256>,
+    /// What a unit of gas may cost for the bond to cover a challenge: with many checkpoints the bond is more [default: 1gwei]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    claim_gas_price: Option<U256>,
+    /// What each validator has to put at stake with the registry, in the native currency or in a token [default: nothing]
+    #[arg(long, value_name = "[TOKEN=]AMOUNT", value_parser = allotment)]
+    stake: Option<Allotment>,
     /// How long such a claim can be challenged [default: 4s on a development chain, else 1h]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     claim_window: Option<Duration>,
@@ -106,12 +112,17 @@ impl Deploy {
             words => Some(context.keystore().validators(words)?),
         };
         let plan = DeployPlan::new(&genesis, owners, self.threshold)?;
-        let ClaimTerms { bond, window } = plan.claims;
+        let ClaimTerms { bond, window, gas_price } = plan.claims;
         let window = match self.claim_window {
             Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,
             None => window,
         };
-        let plan = plan.with_claims(ClaimTerms { bond: self.claim_bond.unwrap_or(bond), window })?;
+        let gas_price = match self.claim_gas_price {
+            Some(price) => price.try_into().ok().context("a gas price of more than 64 bits")?,
+            None => gas_price,
+        };
+        let plan = plan.with_claims(ClaimTerms { bond: self.claim_bond.unwrap_or(bond), window, gas_price })?;
+        let plan = self.stake.into_iter().fold(plan, DeployPlan::with_stakes);
         let mut terms = plan.rewards.clone();
         terms.delay = self.reward_delay.map_or(terms.delay, |delay| delay.as_secs());
         terms.claim_period = self.claim_period.map_or(terms.claim_period, |period| period.as_secs());
@@ -119,9 +130,7 @@ impl Deploy {
         terms.period = self.reward_period.map_or(terms.period, |period| period.as_secs());
         terms.predecessor = self.after.unwrap_or_default();
         let mut terms = self.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
-        if let Some(cap) = self.requester_cap {
-            terms.requester_cap = cap.try_into().ok().context("an allowance of more than 128 bits")?;
-        }
+        terms.requester_cap = self.requester_cap.unwrap_or(terms.requester_cap);
         Ok(plan.with_rewards(terms)?)
     }
 }

@@ -9,9 +9,16 @@ import {Aow} from "./Aow.sol";
 /// @title Rounds of sequential work, taken at their word unless somebody shows them wrong
 /// @notice A validator posts the result of its work in a round, with checkpoints and a bond. Within the window anyone
 /// may point at a segment between two checkpoints: the contract takes its steps back, and if they do not lead where the
-/// claim says, the claim is void, half of the bond is the challenger's, and the other half is burned: it stays in this
-/// contract, from which nothing takes it. A claim that nobody has shown wrong is final, and short work can be taken back
-/// as a whole, which makes its claim final at once.
+/// claim says, the claim is void. A claim that nobody has shown wrong is final, and short work can be taken back as a whole,
+/// which makes its claim final at once.
+///
+/// A challenge cannot be copied: it takes a commitment of an earlier block that hides the segment and names the challenger, so
+/// who is to challenge must have found the segment by then. Half of the bond is the challenger's if that is another validator,
+/// which a poster is not by a second account. A stranger has back what its challenge may cost, out of a quarter of the bond,
+/// so a poster that challenges itself keeps nothing of it. The rest is for the wallet of the registry's owners.
+///
+/// The bond covers what a challenge of these very checkpoints costs, several times, at the gas price that was fixed at
+/// deployment or at the base fee if that is higher. Whoever takes no money has a credit.
 ///
 /// The start is never taken from the poster: it is hashed from the network, the chain, the round, the node, the number
 /// of steps and the hash of a block that the registry holds as final. The registry's storage is asked for that hash by
@@ -20,8 +27,7 @@ import {Aow} from "./Aow.sol";
 /// for those who pay to compare.
 ///
 /// A wrong claim that nobody challenges becomes final, so the window must be long enough for one honest watcher to be
-/// heard. Checkpoints are in the event, so a watcher needs nobody's help. Who sees a challenge coming can make it first:
-/// a poster that does so loses half of its bond and the claim all the same, and cannot post for that round again.
+/// heard. Checkpoints are in the event, so a watcher needs nobody's help.
 contract AowChallenge is IAowChallenge {
     /// @notice The most steps of a claim.
     uint256 public constant MAX_STEPS = 1 << 24;
@@ -32,7 +38,22 @@ contract AowChallenge is IAowChallenge {
     /// @notice The most steps that are taken back as a whole.
     uint256 public constant MAX_WHOLE = 1 << 14;
 
+    /// @notice The shortest window: a commitment and a challenge take two blocks.
+    uint32 public constant MIN_WINDOW = 4;
+    /// @notice How many times the bond covers the gas of a challenge.
+    uint256 public constant BOND_FACTOR = 8;
+    /// @notice Gas for an account that is paid; one that takes more has a credit.
+    uint256 public constant PAYMENT_GAS = 30_000;
+
     uint256 private constant NODE_BITS = 160;
+    /// @dev More than a commitment and a challenge take besides what grows: two transactions and their storage.
+    uint256 private constant CHALLENGE_BASE = 150_000;
+    /// @dev Gas a checkpoint: calldata at its floor price, the copy and the hash.
+    uint256 private constant CHECKPOINT_GAS = 720;
+    /// @dev Gas a step that is taken back.
+    uint256 private constant STEP_GAS = 40;
+    /// @dev What a call costs besides the gas that it hands on.
+    uint256 private constant PAYMENT_NEED = PAYMENT_GAS * 64 / 63 + 45_000;
 
     /// @inheritdoc IAowChallenge
     IResultRegistry public immutable registry;
@@ -41,9 +62,15 @@ contract AowChallenge is IAowChallenge {
     /// @inheritdoc IAowChallenge
     uint256 public immutable minimumBond;
     /// @inheritdoc IAowChallenge
+    uint256 public immutable gasPrice;
+    /// @inheritdoc IAowChallenge
     uint32 public immutable window;
 
     mapping(bytes32 id => Claim) private _claims;
+    /// @inheritdoc IAowChallenge
+    mapping(bytes32 commitment => uint256) public committedAt;
+    /// @inheritdoc IAowChallenge
+    mapping(address account => uint256) public creditOf;
 
     /// @notice A claim has been posted. The checkpoints are repeated here, since a contract's calldata is hard to find.
     event Posted(
@@ -56,8 +83,12 @@ contract AowChallenge is IAowChallenge {
         bytes checkpoints
     );
     /// @notice A segment of a claim is wrong: the claim is void, its challenger has the reward, and the rest of its bond
-    /// is burned.
-    event Slashed(bytes32 indexed id, address indexed challenger, uint256 segment, uint256 reward, uint256 burned);
+    /// is forfeited to the wallet of the registry's owners.
+    event Slashed(bytes32 indexed id, address indexed challenger, uint256 segment, uint256 reward, uint256 forfeited);
+    /// @notice An account did not take its money, and may withdraw it.
+    event Credited(address indexed account, uint256 amount);
+    /// @notice An account has withdrawn its credit.
+    event Withdrawn(address indexed account, address to, uint256 amount);
     /// @notice The whole work has been taken back and led to its start: the claim is final.
     event Upheld(bytes32 indexed id);
     /// @notice The bond of a final claim is back with its node.
@@ -67,8 +98,18 @@ contract AowChallenge is IAowChallenge {
     error NoCode(address account);
     /// @notice A claim without a bond would cost nothing to get wrong.
     error ZeroBond();
-    /// @notice Without a window nobody could challenge.
-    error ZeroWindow();
+    /// @notice In so short a window nobody could challenge.
+    error WindowTooShort(uint32 window);
+    /// @notice Without a price the bond would not cover the gas of a challenge.
+    error ZeroGasPrice();
+    /// @notice This is committed to already.
+    error AlreadyCommitted(bytes32 commitment);
+    /// @notice The challenger has not committed to this segment and salt, or only in this block.
+    error NotCommitted(bytes32 commitment);
+    /// @notice The account has no credit.
+    error NoCredit(address account);
+    /// @notice The transaction brings too little gas to be fair to who is paid.
+    error InsufficientGas(uint256 have, uint256 need);
     /// @notice The bond is below the minimum.
     error BondTooSmall(uint256 have, uint256 need);
     /// @notice The bond does not fit 96 bits.
@@ -116,15 +157,18 @@ contract AowChallenge is IAowChallenge {
     /// @notice The result does not lead back to the start. Challenge a segment that does not hold.
     error WorkDoesNotHold(bytes32 id);
     /// @notice The account did not take the money. Nothing has changed, and it can be tried again.
-    error PaymentFailed(address account, bytes reason);
+    error PaymentFailed(address account);
 
     /// @param registry_ The registry of the network whose rounds are settled.
     /// @param minimumBond_ The least bond in wei, not zero.
-    /// @param window_ Seconds for which a claim can be challenged, not zero.
-    constructor(IResultRegistry registry_, uint256 minimumBond_, uint32 window_) {
+    /// @param window_ Seconds for which a claim can be challenged, four at least.
+    /// @param gasPrice_ Wei of a unit of gas for which a bond has to cover a challenge, not zero.
+    constructor(IResultRegistry registry_, uint256 minimumBond_, uint32 window_, uint256 gasPrice_) {
         if (address(registry_).code.length == 0) revert NoCode(address(registry_));
         if (minimumBond_ == 0) revert ZeroBond();
-        if (window_ == 0) revert ZeroWindow();
+        if (window_ < MIN_WINDOW) revert WindowTooShort(window_);
+        if (gasPrice_ == 0) revert ZeroGasPrice();
+        gasPrice = gasPrice_;
         registry = registry_;
         networkId = registry_.networkId();
         minimumBond = minimumBond_;
@@ -137,10 +181,11 @@ contract AowChallenge is IAowChallenge {
         payable
         returns (bytes32 id)
     {
-        if (msg.value < minimumBond) revert BondTooSmall(msg.value, minimumBond);
         if (msg.value > type(uint96).max) revert BondTooLarge(msg.value);
         (uint256 count, uint256 segmentLength) = _checkShape(steps, checkpoints);
-        if (!registry.isValidator(msg.sender)) revert NotValidator(msg.sender);
+        uint256 need = bondFor(count, segmentLength);
+        if (msg.value < need) revert BondTooSmall(msg.value, need);
+        if (!registry.isRecentValidator(msg.sender)) revert NotValidator(msg.sender);
         uint128 start = startOf(round, height, msg.sender, steps);
         id = idOf(round, msg.sender);
         if (_claims[id].status != ClaimStatus.None) revert AlreadyPosted(round, msg.sender);
@@ -160,9 +205,15 @@ contract AowChallenge is IAowChallenge {
     }
 
     /// @inheritdoc IAowChallenge
-    /// @dev Paid to the caller at once: should the caller refuse the money, the only challenge that fails is its own.
-    /// The claim is void before the caller runs, so a caller that calls back finds it void.
-    function challenge(bytes32 id, bytes calldata checkpoints, uint256 segment) external {
+    function commit(bytes32 commitment) external {
+        if (committedAt[commitment] != 0) revert AlreadyCommitted(commitment);
+        committedAt[commitment] = block.number;
+    }
+
+    /// @inheritdoc IAowChallenge
+    /// @dev The claim is void before anybody is paid, so who calls back finds it void. The commitment is looked at last, so
+    /// that who simulates a challenge without one is told what else is wrong with it.
+    function challenge(bytes32 id, bytes calldata checkpoints, uint256 segment, bytes32 salt) external {
         Claim storage claim = _open(id);
         bytes32 commitment = keccak256(checkpoints);
         if (commitment != claim.commitment) revert WrongCheckpoints(claim.commitment, commitment);
@@ -172,15 +223,29 @@ contract AowChallenge is IAowChallenge {
         if (Aow.replay(Aow.element(checkpoints, segment), claim.segmentLength) == from) {
             revert SegmentHolds(id, segment);
         }
+        _useCommitment(commitmentOf(msg.sender, id, segment, salt));
 
         uint256 bond = claim.bond;
+        uint256 reward = _rewardOf(msg.sender, address(uint160(uint256(id))), bond, count, claim.segmentLength);
         (claim.status, claim.bond) = (ClaimStatus.Slashed, 0);
         // A void result is nothing to be read, and giving the slots back pays for a part of the challenge.
         (claim.commitment, claim.start, claim.result) = (0, 0, 0);
-        // Half stays here for good, or a poster could challenge itself and lose nothing.
-        uint256 reward = bond / 2;
         emit Slashed(id, msg.sender, segment, reward, bond - reward);
         _pay(msg.sender, reward);
+        _pay(registry.guardian(), bond - reward);
+    }
+
+    /// @inheritdoc IAowChallenge
+    function withdraw(address to) external {
+        uint256 amount = creditOf[msg.sender];
+        if (amount == 0) revert NoCredit(msg.sender);
+        creditOf[msg.sender] = 0;
+        emit Withdrawn(msg.sender, to, amount);
+        bool ok;
+        assembly ("memory-safe") {
+            ok := call(gas(), to, amount, 0, 0, 0, 0)
+        }
+        if (!ok) revert PaymentFailed(to);
     }
 
     /// @inheritdoc IAowChallenge
@@ -232,6 +297,18 @@ contract AowChallenge is IAowChallenge {
     /// @inheritdoc IAowChallenge
     function claimOf(bytes32 id) external view returns (Claim memory) {
         return _claims[id];
+    }
+
+    /// @inheritdoc IAowChallenge
+    function commitmentOf(address challenger, bytes32 id, uint256 segment, bytes32 salt) public pure returns (bytes32) {
+        return keccak256(abi.encode(challenger, id, segment, salt));
+    }
+
+    /// @inheritdoc IAowChallenge
+    function bondFor(uint256 count, uint256 segmentLength) public view returns (uint256) {
+        uint256 price = block.basefee > gasPrice ? block.basefee : gasPrice;
+        uint256 need = BOND_FACTOR * _challengeGas(count, segmentLength) * price;
+        return need > minimumBond ? need : minimumBond;
     }
 
     /// @inheritdoc IAowChallenge
@@ -287,8 +364,39 @@ contract AowChallenge is IAowChallenge {
         }
     }
 
+    function _challengeGas(uint256 count, uint256 segmentLength) private pure returns (uint256) {
+        return CHALLENGE_BASE + CHECKPOINT_GAS * count + STEP_GAS * segmentLength;
+    }
+
+    /// @dev The price of a stranger's gas is its own choice, so what it has back is bounded.
+    function _rewardOf(address challenger, address node, uint256 bond, uint256 count, uint256 segmentLength)
+        private
+        view
+        returns (uint256)
+    {
+        if (challenger != node && registry.isRecentValidator(challenger)) return bond / 2;
+        uint256 most = block.basefee > gasPrice ? block.basefee : gasPrice;
+        uint256 price = tx.gasprice < most ? tx.gasprice : most;
+        uint256 cost = _challengeGas(count, segmentLength) * price;
+        return cost < bond / 4 ? cost : bond / 4;
+    }
+
+    function _useCommitment(bytes32 commitment) private {
+        uint256 since = committedAt[commitment];
+        if (since == 0 || since >= block.number) revert NotCommitted(commitment);
+        committedAt[commitment] = 0;
+    }
+
+    /// @dev Whoever is paid costs who pays it a bounded share of gas, and holds up nothing.
     function _pay(address account, uint256 amount) private {
-        (bool ok, bytes memory reason) = account.call{value: amount}("");
-        if (!ok) revert PaymentFailed(account, reason);
+        if (amount == 0) return;
+        if (gasleft() < PAYMENT_NEED) revert InsufficientGas(gasleft(), PAYMENT_NEED);
+        (bool ok, uint256 limit) = (false, PAYMENT_GAS);
+        assembly ("memory-safe") {
+            ok := call(limit, account, amount, 0, 0, 0, 0)
+        }
+        if (ok) return;
+        creditOf[account] += amount;
+        emit Credited(account, amount);
     }
 }

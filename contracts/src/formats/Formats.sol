@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {Distribution, Evidence, Header, Result, VoteKind} from "./Types.sol";
+import {Distribution, Evidence, Header, Result, Slot, VoteKind} from "./Types.sol";
 
 /// @title Hashes of the structures that the L1 and the contracts share
 /// @notice docs/reference/formats.md defines them; the golden vectors beside the Rust implementation pin them.
@@ -33,6 +33,12 @@ library Formats {
     /// @notice Type of the message by which validators certify a distribution of rewards.
     bytes32 internal constant DISTRIBUTION_TYPEHASH =
         keccak256("Distribution(uint64 epoch,uint32 number,bytes32 distributionHash)");
+
+    /// @notice Type of the message by which validators agree to something that a contract asks for by name.
+    bytes32 internal constant RESOLUTION_TYPEHASH = keccak256("Resolution(uint64 epoch,bytes32 action)");
+
+    /// @notice Type of the message by which validators of a set whose lock was stolen name others.
+    bytes32 internal constant RECOVERY_TYPEHASH = keccak256("Recovery(uint64 epoch,address[] validators)");
 
     /// @notice Type of the message by which the holder of a BLS key proves to possess its secret.
     bytes32 internal constant KEY_TYPEHASH = keccak256("BlsKey(address account,bytes key)");
@@ -92,6 +98,27 @@ library Formats {
         return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 
+    /// @notice The digest that a validator signs to agree to an action.
+    function resolutionDigest(bytes32 separator, uint64 epoch, bytes32 action_) internal pure returns (bytes32) {
+        bytes32 structHash = keccak256(abi.encode(RESOLUTION_TYPEHASH, epoch, action_));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    /// @notice The digest that a validator of an epoch signs to have others put in the place of its set.
+    function recoveryDigest(bytes32 separator, uint64 epoch, address[] calldata validators)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 structHash = keccak256(abi.encode(RECOVERY_TYPEHASH, epoch, keccak256(abi.encodePacked(validators))));
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    /// @notice What is agreed to: what is done, by which contract, and with which number or account.
+    function action(string memory what, address target, uint256 value) internal pure returns (bytes32) {
+        return keccak256(abi.encode(what, target, value));
+    }
+
     /// @notice The digest that a validator signs to certify a distribution.
     function distributionDigest(bytes32 separator, uint64 epoch, uint32 number, bytes32 distributionHash)
         internal
@@ -120,15 +147,27 @@ library Formats {
 
     /// @notice The digest that a validator signs for one of the two votes of an evidence.
     function voteDigest(Evidence calldata evidence, bytes32 separator, bytes32 voted) internal pure returns (bytes32) {
-        VoteKind kind = evidence.kind;
+        return slotDigest(Slot(evidence.kind, evidence.epoch, evidence.view_, evidence.height), separator, voted);
+    }
+
+    /// @notice The digest that a validator signs for a hash in a slot.
+    function slotDigest(Slot memory slot, bytes32 separator, bytes32 voted) internal pure returns (bytes32) {
+        VoteKind kind = slot.kind;
+        if (kind == VoteKind.Rotation) {
+            bytes32 structHash = keccak256(abi.encode(ROTATION_TYPEHASH, slot.epoch, voted));
+            return MessageHashUtils.toTypedDataHash(separator, structHash);
+        }
+        if (kind == VoteKind.Distribution) {
+            return distributionDigest(separator, slot.epoch, uint32(slot.height), voted);
+        }
         if (kind == VoteKind.Checkpoint) {
-            bytes32 structHash = keccak256(abi.encode(CHECKPOINT_TYPEHASH, evidence.epoch, evidence.height, voted));
+            bytes32 structHash = keccak256(abi.encode(CHECKPOINT_TYPEHASH, slot.epoch, slot.height, voted));
             return MessageHashUtils.toTypedDataHash(separator, structHash);
         }
         bytes32 typehash = kind == VoteKind.PrePrepare
             ? PRE_PREPARE_TYPEHASH
             : kind == VoteKind.Prepare ? PREPARE_TYPEHASH : COMMIT_TYPEHASH;
-        return _voteDigest(separator, typehash, evidence.epoch, evidence.view_, evidence.height, voted);
+        return _voteDigest(separator, typehash, slot.epoch, slot.view_, slot.height, voted);
     }
 
     /// @notice What identifies a contradiction. The signatures are left out, since one vote has many.
@@ -144,6 +183,11 @@ library Formats {
                 evidence.secondHash
             )
         );
+    }
+
+    /// @notice What identifies the contradiction of several validators at once.
+    function id(Slot calldata slot, bytes32 firstHash, bytes32 secondHash) internal pure returns (bytes32) {
+        return keccak256(abi.encode(slot, firstHash, secondHash));
     }
 
     /// @dev What abi.encodePacked does word for word, done at once.

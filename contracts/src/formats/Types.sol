@@ -75,16 +75,31 @@ enum VoteKind {
     PrePrepare,
     Prepare,
     Commit,
-    Checkpoint
+    Checkpoint,
+    Rotation,
+    Distribution
+}
+
+/// @notice What a vote is about, in which no correct validator casts two for different hashes.
+/// @param kind What the vote says.
+/// @param epoch The validator set's epoch.
+/// @param view_ The view in which it is cast; 0 for checkpoints, rotations and distributions.
+/// @param height The height that it is about; the number of a distribution, and 0 for a rotation.
+struct Slot {
+    VoteKind kind;
+    uint64 epoch;
+    uint64 view_;
+    uint64 height;
 }
 
 /// @notice Two votes of one validator for the same slot that no correct validator casts together.
 /// @param kind What both votes say.
 /// @param epoch The validator set's epoch.
-/// @param view_ The view in which both are cast; 0 for checkpoints.
-/// @param height The height that both are about.
+/// @param view_ The view in which both are cast; 0 for checkpoints, rotations and distributions.
+/// @param height The height that both are about; the number of distributions, and 0 for rotations.
 /// @param validator The validator's place in the set, in ascending order of address.
-/// @param firstHash The block hash of one vote, or its state root; the lower of the two.
+/// @param firstHash The block hash of one vote, or its state root, or the hash of the validators or of the distribution that it
+/// names; the lower of the two.
 /// @param secondHash That of the other vote.
 /// @param firstSignature The validator's signature of the first vote: r, s, v.
 /// @param secondSignature The validator's signature of the second vote.

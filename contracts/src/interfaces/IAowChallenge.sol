@@ -37,8 +37,8 @@ struct Claim {
 /// @title Rounds of sequential work, taken at their word unless somebody shows them wrong
 /// @notice See {AowChallenge} for the rules.
 interface IAowChallenge is IOutcomes {
-    /// @notice Claims the result of the caller's work in a round, with a bond of at least {minimumBond}.
-    /// @param round Number of the round. Each validator may claim it once.
+    /// @notice Claims the result of the caller's work in a round, with a bond of at least {bondFor} these checkpoints.
+    /// @param round Number of the round. Each validator, of this epoch or the one before, may claim it once.
     /// @param height The block before the round, which the registry must hold.
     /// @param steps Steps of the work.
     /// @param checkpoints Elements of 16 bytes each at even distances, the start left out, the result last.
@@ -49,11 +49,19 @@ interface IAowChallenge is IOutcomes {
         payable
         returns (bytes32 id);
 
-    /// @notice Shows that a segment of a claim is wrong, and takes half of the claim's bond.
+    /// @notice Says that the caller, or somebody, has found a wrong segment, and not which.
+    /// @param commitment See {commitmentOf}.
+    function commit(bytes32 commitment) external;
+
+    /// @notice Shows that a segment of a claim is wrong, to which the caller has committed in an earlier block.
     /// @param id The claim.
     /// @param checkpoints The claim's checkpoints, as they were posted.
     /// @param segment Index of the checkpoint in which the wrong segment ends; 0 for the one from the start.
-    function challenge(bytes32 id, bytes calldata checkpoints, uint256 segment) external;
+    /// @param salt What has hidden the segment in the commitment.
+    function challenge(bytes32 id, bytes calldata checkpoints, uint256 segment, bytes32 salt) external;
+
+    /// @notice Sends the caller's credit to an account.
+    function withdraw(address to) external;
 
     /// @notice Takes the whole work of a claim of at most {MAX_WHOLE} steps back. If it holds, the claim is final.
     /// @param id The claim.
@@ -78,6 +86,22 @@ interface IAowChallenge is IOutcomes {
     /// @notice What a challenge computes: where work that ended in a value has started, so many steps before.
     function replay(uint128 value, uint256 steps) external pure returns (uint128);
 
+    /// @notice What a challenger commits to before it challenges.
+    function commitmentOf(address challenger, bytes32 id, uint256 segment, bytes32 salt) external pure returns (bytes32);
+
+    /// @notice The settlement chain's block in which a commitment was made, or zero.
+    function committedAt(bytes32 commitment) external view returns (uint256);
+
+    /// @notice What an account may withdraw.
+    function creditOf(address account) external view returns (uint256);
+
+    /// @notice The least bond, in wei, of a claim with so many checkpoints so many steps apart: {minimumBond}, or what a
+    /// challenge of it costs several times.
+    function bondFor(uint256 count, uint256 segmentLength) external view returns (uint256);
+
+    /// @notice Wei of a unit of gas for which a bond has to cover a challenge.
+    function gasPrice() external view returns (uint256);
+
     /// @notice What a claim is known by: the round and the node, side by side.
     function idOf(uint64 round, address node) external pure returns (bytes32);
 
@@ -87,8 +111,7 @@ interface IAowChallenge is IOutcomes {
     /// @notice Hash of the network's genesis, as the registry has it.
     function networkId() external view returns (bytes32);
 
-    /// @notice The least bond, in wei. It should exceed twice what a challenge costs at the most checkpoints one expects,
-    /// since half of it is what a challenge earns.
+    /// @notice The least bond of any claim, in wei.
     function minimumBond() external view returns (uint256);
 
     /// @notice Seconds for which a claim can be challenged.

@@ -80,6 +80,13 @@ interface IMultiSigWallet {
     /// call that its owners have confirmed on chain; a call by signatures uses up the nonce anyway.
     function skipNonce() external;
 
+    /// @notice Whether enough owners have signed a hash as a message, by ERC-1271. It fails if they have not.
+    /// @param hash What a contract asks for.
+    /// @param signatures Their signatures of `Message(bytes32 hash)` as EIP-712 typed data of this wallet, in the form that
+    /// {executeSignedTransaction} takes.
+    /// @return What ERC-1271 says for yes.
+    function isValidSignature(bytes32 hash, bytes calldata signatures) external view returns (bytes4);
+
     /// @notice Where a proposal stands.
     /// @return status Its status; a pending one may have expired.
     /// @return expiry Last second at which it can be confirmed or executed; 0 for no end.

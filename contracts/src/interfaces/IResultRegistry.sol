@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Evidence, Header} from "../formats/Types.sol";
+import {Evidence, Header, Slot} from "../formats/Types.sol";
+
+/// @notice What a registry is deployed with beside its validators.
+/// @param guardian The wallet of the owners, who are the other lock; a contract.
+/// @param stakeToken What validators put at stake; zero for the native currency.
+/// @param stake How much each of them has to; zero for nothing.
+struct RegistryTerms {
+    address guardian;
+    address stakeToken;
+    uint128 stake;
+}
 
 /// @title What one network's validators have certified
 /// @notice See {ResultRegistry} for what is final and certified, and {Validators} for who says so.
@@ -26,6 +36,72 @@ interface IResultRegistry {
     /// @notice Bars a validator that signed two votes of one kind, epoch, view and height for different hashes.
     /// @param evidence The votes.
     function reportEvidence(Evidence calldata evidence) external;
+
+    /// @notice Bars the validators that signed both of two certificates for one slot and different hashes.
+    /// @param slot What both are about.
+    /// @param firstHash What one of them is for, the lower of the two.
+    /// @param secondHash What the other one is for.
+    /// @param firstCertificate Signatures of validators of the slot's epoch, however few, for the first hash.
+    /// @param secondCertificate The same for the second hash.
+    function reportCertificates(
+        Slot calldata slot,
+        bytes32 firstHash,
+        bytes32 secondHash,
+        bytes calldata firstCertificate,
+        bytes calldata secondCertificate
+    ) external;
+
+    /// @notice Says that the caller, or somebody, has evidence, and not which.
+    /// @param commitment See {commitmentOf}.
+    function commit(bytes32 commitment) external;
+
+    /// @notice Puts more of the caller's money at stake.
+    function stake(uint128 amount) external payable;
+
+    /// @notice Asks for the caller's stake, which it is no validator for any more.
+    function unstake() external;
+
+    /// @notice Sends the caller's stake to an account, once it is free.
+    function reclaim(address to) external;
+
+    /// @notice Sends what evidence has brought the caller to an account.
+    function collect(address to) external;
+
+    /// @notice Says that the stakes of all validators are there, after which certificates are taken. Anyone may.
+    function open() external;
+
+    /// @notice Stops what validators certify from being taken, for a while. Only the guardian may.
+    function pause() external;
+
+    /// @notice Keeps that the validators agree to an action.
+    /// @param action What they agree to, see docs/reference/formats.md.
+    /// @param certificate Signatures of the current validators.
+    function resolve(bytes32 action, bytes calldata certificate) external;
+
+    /// @notice Stops an action that the validators have resolved, or may. Only the guardian may.
+    function veto(bytes32 action) external;
+
+    /// @notice Makes another wallet the guardian. Only the guardian may.
+    function setGuardian(address next) external;
+
+    /// @notice Makes another wallet the guardian, which the validators have resolved long ago. Anyone may.
+    function replaceGuardian(address next) external;
+
+    /// @notice Names other validators for a lock that is stolen or lost. Only the guardian may.
+    /// @param epoch_ The epoch of those who sign.
+    /// @param next 4 to 255 validators in strictly ascending order of address, none of them zero.
+    /// @param certificate Signatures of more than a third of them, or nothing.
+    function proposeRecovery(uint64 epoch_, address[] calldata next, bytes calldata certificate) external;
+
+    /// @notice Takes a recovery off the table. Only the guardian may.
+    function cancelRecovery() external;
+
+    /// @notice Hands over to the validators of a recovery, after its delay. Anyone may.
+    function recover(address[] calldata next) external;
+
+    /// @notice Makes a block not final that both locks hold for made up: the validators have resolved it. Only the guardian
+    /// may.
+    function retract(uint64 height) external;
 
     /// @notice Registers the caller's key for good, as a validator of this or of a later epoch.
     /// @param key A point of G2.
@@ -66,6 +142,48 @@ interface IResultRegistry {
 
     /// @notice The validators of an epoch that is or has been, in ascending order of address.
     function validatorsOf(uint64 epoch_) external view returns (address[] memory);
+
+    /// @notice Whether an account is a validator, or was one in the epoch before.
+    function isRecentValidator(address account) external view returns (bool);
+
+    /// @notice The wallet of the owners, who are the other lock.
+    function guardian() external view returns (address);
+
+    /// @notice First second, in Unix time, at which what validators certify is taken again.
+    function pausedUntil() external view returns (uint64);
+
+    /// @notice First second, in Unix time, at which the guardian can pause.
+    function pauseAllowedAt() external view returns (uint64);
+
+    /// @notice Whether certificates are taken: the stakes that the network requires are there.
+    function isOpen() external view returns (bool);
+
+    /// @notice When the validators have resolved an action, in Unix time: zero if they have not, the greatest number if the
+    /// guardian has vetoed it.
+    function resolvedAt(bytes32 action) external view returns (uint64);
+
+    /// @notice The validators that are to take over, see {proposeRecovery}.
+    function recovery() external view returns (bytes32 hash, uint64 effectiveAt, uint64 height, bool isSigned);
+
+    /// @notice What validators put at stake; zero for the native currency.
+    function stakeToken() external view returns (address);
+
+    /// @notice How much each validator has to put at stake.
+    function stakeRequired() external view returns (uint128);
+
+    /// @notice What an account has at stake, and when it can be taken back; zero if nobody has asked for that.
+    function stakeOf(address account) external view returns (uint128 amount, uint64 freeAt);
+
+    /// @notice What an account may collect.
+    function creditOf(address account) external view returns (uint256);
+
+    /// @notice The settlement chain's block in which a commitment was made, or zero.
+    function committedAt(bytes32 commitment) external view returns (uint256);
+
+    /// @notice What a reporter commits to in a block before that of its report, to have its share.
+    /// @param reporter Who will report.
+    /// @param evidence What identifies it, as {Barring-ValidatorBarred} names it.
+    function commitmentOf(address reporter, bytes32 evidence) external pure returns (bytes32);
 
     /// @notice Whether an account is one of the current validators.
     function isValidator(address account) external view returns (bool);

@@ -101,6 +101,27 @@ interface IRewardDistributor {
     /// @param height At least the greatest that the registry holds, below which all may have been paid.
     function close(uint64 height) external;
 
+    /// @notice Sends what is free of a token to the distributor that goes on, once this one is closed and the validators have
+    /// resolved that some days ago, as action "move on".
+    function moveOn(address token, address successor) external;
+
+    /// @notice Stops what the owners agree to from being done, for a while. Anyone may, if the validators have resolved it as
+    /// action "pause owners" with the number of pauses before.
+    function pauseOwners() external;
+
+    /// @notice Names the wallet that is to take the multisig's place after a delay.
+    function handOver(address next) external;
+
+    /// @notice Names that wallet if the validators have resolved it, as action "hand over". It waits for long, and the
+    /// multisig can cancel it. Anyone may.
+    function handOverLost(address next) external;
+
+    /// @notice Takes a handover off the table, also during a pause.
+    function cancelHandOver() external;
+
+    /// @notice Makes the caller the multisig, if it was named and the delay is over.
+    function takeOver() external;
+
     /// @notice Sends the caller's credit to an account, which need not be the caller.
     function withdraw(address token, address to) external;
 
@@ -176,6 +197,18 @@ interface IRewardDistributor {
 
     /// @notice The second lock: the only account that may pay, schedule, cancel and sweep.
     function multisig() external view returns (address);
+
+    /// @notice First second, in Unix time, at which what the owners agree to is done again.
+    function pausedUntil() external view returns (uint32);
+
+    /// @notice How often the validators have paused the owners' lock.
+    function pauses() external view returns (uint32);
+
+    /// @notice The wallet that is to take the multisig's place, or zero.
+    function heir() external view returns (address);
+
+    /// @notice First second, in Unix time, at which it can.
+    function heirAt() external view returns (uint64);
 
     /// @notice The last block whose results are paid here.
     function lastHeight() external view returns (uint64);

@@ -3,14 +3,19 @@ pragma solidity ^0.8.31;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Formats} from "../formats/Formats.sol";
-import {Evidence, VoteKind} from "../formats/Types.sol";
+import {Evidence, Slot, VoteKind} from "../formats/Types.sol";
 import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {Stakes} from "./Stakes.sol";
 
 /// @title Who is barred, because it contradicted itself
-/// @notice Anyone may post the proof that a validator contradicted itself, in the current epoch or in one before. The
-/// validator is then barred for good, in every epoch, and who pays for results asks for that. A barred validator's
-/// signatures still count: a quorum already allows for faulty ones.
-abstract contract Barring is IResultRegistry {
+/// @notice Anyone may post the proof that a validator contradicted itself, in the current epoch or in one that has not ended for
+/// long. The validator is then barred for good, in every epoch, and what it has at stake is taken. Who pays for results asks
+/// whether it is barred, and no further set may have it. Its signatures still count until then: a quorum already allows for
+/// faulty ones.
+///
+/// One validator's two votes are evidence, and so are two certificates for one slot, of however few: by ECDSA signatures, by
+/// aggregates, or one by these and one by that. All who have signed both are barred.
+abstract contract Barring is Stakes {
     using Formats for Evidence;
 
     /// @inheritdoc IResultRegistry
@@ -27,28 +32,52 @@ abstract contract Barring is IResultRegistry {
     error AlreadyBarred(address validator);
     /// @notice The two hashes are equal, which is no contradiction, or not in ascending order.
     error NoContradiction(bytes32 firstHash, bytes32 secondHash);
-    /// @notice Checkpoints are cast in no view, which is written as view 0.
+    /// @notice Checkpoints, rotations and distributions are cast in no view, which is written as view 0.
     error CheckpointInView(uint64 view_);
+    /// @notice Rotations are for no height, and distributions have numbers of 32 bits.
+    error InvalidSlot(uint64 height);
+    /// @notice Nobody has signed both, or only who is barred already.
+    error NobodyToBar();
+    /// @notice The epoch has ended too long ago for evidence of it.
+    error EvidenceExpired(uint64 epoch);
     /// @notice The vote for this hash is not signed by the validator: forged, malformed, or of another slot or network.
     error NotSignedBy(address validator, bytes32 hash);
 
     /// @inheritdoc IResultRegistry
     /// @dev The slot is stated once, so both signatures are checked over the same one.
     function reportEvidence(Evidence calldata evidence) external {
-        address[] memory set = validatorsOf(evidence.epoch);
+        address[] memory set = _accusable(evidence.epoch);
         if (evidence.validator >= set.length) revert UnknownValidator(evidence.validator);
         address validator = set[evidence.validator];
         if (isBarred[validator]) revert AlreadyBarred(validator);
-        if (evidence.firstHash >= evidence.secondHash) {
-            revert NoContradiction(evidence.firstHash, evidence.secondHash);
-        }
-        if (evidence.kind == VoteKind.Checkpoint && evidence.view_ != 0) revert CheckpointInView(evidence.view_);
+        Slot memory slot = Slot(evidence.kind, evidence.epoch, evidence.view_, evidence.height);
+        _checkSlot(slot, evidence.firstHash, evidence.secondHash);
         _checkVote(evidence, validator, evidence.firstHash, evidence.firstSignature);
         _checkVote(evidence, validator, evidence.secondHash, evidence.secondSignature);
+        _bar(validator, evidence.id());
+    }
 
-        isBarred[validator] = true;
-        ++barredCount;
-        emit ValidatorBarred(validator, evidence.id());
+    /// @inheritdoc IResultRegistry
+    function reportCertificates(
+        Slot calldata slot,
+        bytes32 firstHash,
+        bytes32 secondHash,
+        bytes calldata firstCertificate,
+        bytes calldata secondCertificate
+    ) external {
+        address[] memory set = _accusable(slot.epoch);
+        _checkSlot(slot, firstHash, secondHash);
+        bytes32 separator = domainSeparator();
+        uint256 both = _signersOf(slot.epoch, set, Formats.slotDigest(slot, separator, firstHash), firstCertificate);
+        both &= _signersOf(slot.epoch, set, Formats.slotDigest(slot, separator, secondHash), secondCertificate);
+        bytes32 evidence = Formats.id(slot, firstHash, secondHash);
+        bool anyBarred;
+        for (uint256 i; i < set.length; ++i) {
+            if ((both >> i) & 1 == 0 || isBarred[set[i]]) continue;
+            _bar(set[i], evidence);
+            anyBarred = true;
+        }
+        if (!anyBarred) revert NobodyToBar();
     }
 
     /// @notice The validators of an epoch that is or has been, in ascending order of address.
@@ -56,6 +85,32 @@ abstract contract Barring is IResultRegistry {
 
     /// @notice The EIP-712 domain separator of the votes.
     function domainSeparator() public view virtual returns (bytes32);
+
+    /// @dev The validators of an epoch of which evidence is taken still.
+    function _accusable(uint64 epoch_) internal view virtual returns (address[] memory set);
+
+    /// @dev Which of a set have signed, one bit each. However few they are.
+    function _signersOf(uint64 epoch_, address[] memory set, bytes32 digest, bytes calldata certificate)
+        internal
+        view
+        virtual
+        returns (uint256 signers);
+
+    function _bar(address validator, bytes32 evidence) private {
+        isBarred[validator] = true;
+        ++barredCount;
+        emit ValidatorBarred(validator, evidence);
+        _takeStake(validator, evidence);
+    }
+
+    function _checkSlot(Slot memory slot, bytes32 firstHash, bytes32 secondHash) private pure {
+        if (firstHash >= secondHash) revert NoContradiction(firstHash, secondHash);
+        if (slot.kind >= VoteKind.Checkpoint && slot.view_ != 0) revert CheckpointInView(slot.view_);
+        bool isOff = slot.kind == VoteKind.Rotation && slot.height != 0;
+        if (isOff || (slot.kind == VoteKind.Distribution && slot.height > type(uint32).max)) {
+            revert InvalidSlot(slot.height);
+        }
+    }
 
     function _checkVote(Evidence calldata evidence, address validator, bytes32 hash, bytes memory signature)
         private

@@ -3,31 +3,32 @@ pragma solidity ^0.8.31;
 
 import {Formats} from "../formats/Formats.sol";
 import {Header} from "../formats/Types.sol";
-import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {IResultRegistry, RegistryTerms} from "../interfaces/IResultRegistry.sol";
+import {Guard} from "./Guard.sol";
+import {Stakes} from "./Stakes.sol";
 import {Validators} from "./Validators.sol";
 
 /// @title What one network's validators have certified
 /// @notice Anyone may post a header together with its commit certificate: the votes that finalized the block on the L1
 /// are the signatures that are checked here. Heights may be posted in any order and with gaps, in the epoch in which
-/// their blocks were made. What is final stays final.
+/// their blocks were made and some days longer. What is final stays final, unless both locks retract it.
 ///
 /// Anyone may also post a certified distribution of rewards. Only the latest is kept: each one holds all that was earned
 /// before, so one slot serves for all of them.
-contract ResultRegistry is Validators {
+contract ResultRegistry is Guard {
     using Formats for Header;
 
     /// @inheritdoc IResultRegistry
-    /// @dev It shares a slot with the validator set, which every certificate reads.
-    uint32 public distributionNumber;
-    /// @inheritdoc IResultRegistry
     bytes32 public distributionHash;
-    /// @inheritdoc IResultRegistry
-    uint64 public latestHeight;
+    /// @notice Numbers of distributions that may be left out at once. More would let a stolen quorum use all of them up.
+    uint32 public constant MAX_SKIPPED = 255;
     /// @inheritdoc IResultRegistry
     mapping(uint64 height => bytes32 blockHash) public finalizedHash;
 
     /// @notice A block is final.
     event Finalized(uint64 indexed height, bytes32 indexed blockHash, uint64 view_);
+    /// @notice A block that was final is not any more.
+    event Retracted(uint64 indexed height, bytes32 blockHash);
     /// @notice A distribution is certified.
     event Certified(uint32 indexed number, bytes32 indexed distributionHash);
 
@@ -43,19 +44,26 @@ contract ResultRegistry is Validators {
     error ConflictingHeader(uint64 height, bytes32 stored, bytes32 given);
     /// @notice A distribution at least as late is certified.
     error StaleDistribution(uint32 current, uint32 given);
+    /// @notice Too many numbers lie between this distribution and the latest.
+    error SkippedDistributions(uint32 current, uint32 given);
 
     /// @param networkId_ Hash of the network's genesis.
     /// @param epoch_ Number of the first validator set.
     /// @param validators_ 4 to 255 validators in strictly ascending order of address, none of them zero.
-    constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_)
+    /// @param terms Who guards the validators, and what they put at stake.
+    constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_, RegistryTerms memory terms)
+        Stakes(terms.stakeToken, terms.stake)
         Validators(networkId_, epoch_, validators_)
+        Guard(terms.guardian)
     {}
 
     /// @inheritdoc IResultRegistry
     function finalize(Header calldata header, uint64 view_, bytes calldata certificate) external {
         if (header.networkId != networkId) revert WrongNetwork(networkId, header.networkId);
         if (header.chainId != block.chainid) revert WrongChain(block.chainid, header.chainId);
-        if (header.epoch != epoch) revert WrongEpoch(epoch, header.epoch);
+        Head memory head = _head;
+        _checkLock(head);
+        address[] memory voters = _voters(header.epoch);
 
         uint64 height = header.height;
         if (height == 0) revert ZeroHeight();
@@ -64,21 +72,36 @@ contract ResultRegistry is Validators {
         if (stored == blockHash) revert AlreadyFinalized(height);
         if (stored != 0) revert ConflictingHeader(height, stored, blockHash);
 
-        _checkCertificate(Formats.commitDigest(domainSeparator(), header.epoch, view_, height, blockHash), certificate);
+        bytes32 digest = Formats.commitDigest(domainSeparator(), header.epoch, view_, height, blockHash);
+        _checkCertificate(header.epoch, voters, _quorumOf(voters), digest, certificate);
 
         finalizedHash[height] = blockHash;
-        if (height > latestHeight) latestHeight = height;
+        if (height > head.latestHeight) _head.latestHeight = height;
         emit Finalized(height, blockHash, view_);
     }
 
     /// @inheritdoc IResultRegistry
     function certify(uint32 number, bytes32 hash, bytes calldata certificate) external {
+        _checkLock();
         if (number <= distributionNumber) revert StaleDistribution(distributionNumber, number);
+        if (number - distributionNumber > MAX_SKIPPED + 1) revert SkippedDistributions(distributionNumber, number);
         _checkCertificate(Formats.distributionDigest(domainSeparator(), epoch, number, hash), certificate);
 
         distributionNumber = number;
         distributionHash = hash;
         emit Certified(number, hash);
+    }
+
+    /// @inheritdoc IResultRegistry
+    function retract(uint64 height) external onlyGuardian {
+        _useResolution(Formats.action("retract", address(this), height));
+        emit Retracted(height, finalizedHash[height]);
+        delete finalizedHash[height];
+    }
+
+    /// @inheritdoc IResultRegistry
+    function latestHeight() external view returns (uint64) {
+        return _head.latestHeight;
     }
 
     /// @inheritdoc IResultRegistry

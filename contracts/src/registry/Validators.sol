@@ -13,22 +13,36 @@ import {ValidatorSet} from "./ValidatorSet.sol";
 /// the network, this chain and the current epoch: either ECDSA signatures of 65 bytes each (r, s, v), in strictly
 /// ascending order of signer, or who signed, in 32 bytes of which bit i is the validator at place i, and one aggregate
 /// BLS signature. The first set is given at deployment; each one names the next by its own certificate, and certifies
-/// nothing any more once the next has taken over.
+/// nothing any more once the next has taken over, but blocks of its own epoch for {GRACE}: what its validators have earned by
+/// then is not lost for having been posted late.
 abstract contract Validators is BlsKeys, Barring {
     /// @notice Below four validators, none may be faulty.
     uint256 public constant MIN_VALIDATORS = 4;
     /// @notice More than these would make a certificate too dear to check one signature at a time.
     uint256 public constant MAX_VALIDATORS = 255;
 
+    /// @notice For so long after an epoch its blocks can be finalized.
+    uint64 public constant GRACE = 3 days;
+
     uint256 private constant SIGNATURE_LENGTH = 65;
+
+    /// @dev A set that was, since when it is not any more, and until when its blocks are taken.
+    struct Past {
+        address set;
+        uint40 endedAt;
+        uint40 graceUntil;
+    }
 
     /// @inheritdoc IResultRegistry
     bytes32 public immutable networkId;
 
-    mapping(uint64 epoch => address set) private _pastSets;
+    mapping(uint64 epoch => Past) private _past;
     address private _set;
     /// @inheritdoc IResultRegistry
     uint64 public epoch;
+    /// @inheritdoc IResultRegistry
+    /// @dev It shares a slot with the validator set, which every certificate reads.
+    uint32 public distributionNumber;
 
     /// @notice A new validator set has taken over.
     event Rotated(uint64 indexed epoch, bytes32 validatorsHash);
@@ -49,6 +63,8 @@ abstract contract Validators is BlsKeys, Barring {
     error SignersNotAscending(uint256 index);
     /// @notice The signer is no validator. A signature over anything but this message ends here, too.
     error UnknownSigner(address signer);
+    /// @notice A validator that contradicted itself cannot be one of the next set.
+    error ValidatorIsBarred(address validator);
 
     constructor(bytes32 networkId_, uint64 epoch_, address[] memory validators_) {
         networkId = networkId_;
@@ -58,13 +74,13 @@ abstract contract Validators is BlsKeys, Barring {
 
     /// @inheritdoc IResultRegistry
     function rotate(address[] calldata next, bytes calldata certificate) external {
-        uint64 last = epoch;
-        _checkCertificate(Formats.rotationDigest(domainSeparator(), last, next), certificate);
-
-        _pastSets[last] = _set;
-        epoch = last + 1;
-        _set = _deploySet(next);
-        emit Rotated(last + 1, keccak256(abi.encodePacked(next)));
+        _checkLock();
+        _checkCertificate(Formats.rotationDigest(domainSeparator(), epoch, next), certificate);
+        for (uint256 i; i < next.length; ++i) {
+            if (barredCount != 0 && isBarred[next[i]]) revert ValidatorIsBarred(next[i]);
+            _checkStake(next[i]);
+        }
+        _handOver(next, true);
     }
 
     /// @inheritdoc IResultRegistry
@@ -74,11 +90,16 @@ abstract contract Validators is BlsKeys, Barring {
 
     /// @inheritdoc IResultRegistry
     function isValidator(address account) external view returns (bool) {
-        address[] memory set = validators();
-        for (uint256 i; i < set.length; ++i) {
-            if (set[i] == account) return true;
+        return _isMember(account);
+    }
+
+    /// @inheritdoc IResultRegistry
+    function isRecentValidator(address account) external view returns (bool) {
+        if (_isMember(account)) return true;
+        unchecked {
+            address set = _past[epoch - 1].set;
+            return set != address(0) && _isIn(_members(set), account);
         }
-        return false;
     }
 
     /// @inheritdoc IResultRegistry
@@ -94,7 +115,7 @@ abstract contract Validators is BlsKeys, Barring {
     /// @inheritdoc IResultRegistry
     function validatorsOf(uint64 epoch_) public view override(IResultRegistry, Barring) returns (address[] memory) {
         if (epoch_ == epoch) return validators();
-        address set = _pastSets[epoch_];
+        address set = _past[epoch_].set;
         if (set == address(0)) revert WrongEpoch(epoch, epoch_);
         return _members(set);
     }
@@ -106,14 +127,86 @@ abstract contract Validators is BlsKeys, Barring {
         return Formats.domainSeparator(networkId, block.chainid);
     }
 
+    /// @dev Reverts unless what validators certify is taken at present.
+    function _checkLock() internal view virtual;
+
     function _checkCertificate(bytes32 digest, bytes calldata certificate) internal view {
         address[] memory set = validators();
-        uint256 need = _quorum(set.length);
-        if (certificate.length != AGGREGATE_LENGTH) return _checkSignatures(digest, certificate, set, need);
+        _checkCertificate(epoch, set, _quorum(set.length), digest, certificate);
+    }
+
+    function _checkCertificate(
+        uint64 epoch_,
+        address[] memory set,
+        uint256 need,
+        bytes32 digest,
+        bytes calldata certificate
+    ) internal view {
+        if (certificate.length != AGGREGATE_LENGTH) {
+            return _checkSignatures(digest, certificate, set, need);
+        }
         uint256 signers = uint256(bytes32(certificate));
         uint256 count = _countBits(signers);
         if (count < need) revert BelowQuorum(count, need);
-        _checkAggregate(epoch, digest, signers, certificate[0x20:]);
+        _checkAggregate(epoch_, digest, signers, certificate[0x20:]);
+    }
+
+    /// @dev The validators whose votes for a block are taken: the current ones, or for some days those before.
+    function _voters(uint64 epoch_) internal view returns (address[] memory) {
+        if (epoch_ == epoch) return validators();
+        if (block.timestamp >= _past[epoch_].graceUntil) revert WrongEpoch(epoch, epoch_);
+        return _members(_past[epoch_].set);
+    }
+
+    /// @dev The current epoch ends, with or without a grace for its blocks.
+    function _handOver(address[] calldata next, bool isOrderly) internal {
+        uint64 last = epoch;
+        uint40 present = uint40(block.timestamp);
+        _past[last] = Past(_set, present, isOrderly ? present + uint40(GRACE) : 0);
+        epoch = last + 1;
+        _set = _deploySet(next);
+        emit Rotated(last + 1, keccak256(abi.encodePacked(next)));
+    }
+
+    function _isMember(address account) internal view override returns (bool) {
+        return _isIn(validators(), account);
+    }
+
+    function _accusable(uint64 epoch_) internal view override returns (address[] memory set) {
+        set = validatorsOf(epoch_);
+        if (epoch_ != epoch && block.timestamp > _past[epoch_].endedAt + EVIDENCE_LIFE) revert EvidenceExpired(epoch_);
+    }
+
+    function _signersOf(uint64 epoch_, address[] memory set, bytes32 digest, bytes calldata certificate)
+        internal
+        view
+        override
+        returns (uint256 signers)
+    {
+        if (certificate.length == AGGREGATE_LENGTH) {
+            signers = uint256(bytes32(certificate));
+            _checkAggregate(epoch_, digest, signers, certificate[0x20:]);
+            return signers;
+        }
+        if (certificate.length % SIGNATURE_LENGTH != 0) revert InvalidSignaturesLength(certificate.length);
+        for (uint256 i; i * SIGNATURE_LENGTH < certificate.length; ++i) {
+            address signer = _recover(digest, certificate, i);
+            uint256 place;
+            while (place < set.length && set[place] != signer) ++place;
+            if (place == set.length) revert UnknownSigner(signer);
+            signers |= 1 << place;
+        }
+    }
+
+    function _isIn(address[] memory set, address account) private pure returns (bool) {
+        for (uint256 i; i < set.length; ++i) {
+            if (_at(set, i) == account) return true;
+        }
+        return false;
+    }
+
+    function _quorumOf(address[] memory set) internal pure returns (uint256) {
+        return _quorum(set.length);
     }
 
     /// @dev Signers and validators both ascend, so one pass over both lists checks membership and distinctness.

@@ -42,8 +42,6 @@ abstract contract Batches is Limits {
 
     /// @notice No such batch is approved: never, not with these payouts, or it has been pushed.
     error NotApproved(bytes32 id);
-    /// @notice People have until then to look at it.
-    error TooEarly(uint256 until);
     /// @notice Nobody could look at what takes effect at once.
     error ZeroDelay();
 
@@ -78,7 +76,7 @@ abstract contract Batches is Limits {
     }
 
     /// @inheritdoc IRewardDistributor
-    function cancelBatch(bytes32 id) external onlyMultisig {
+    function cancelBatch(bytes32 id) external onlyMultisigAnytime {
         if (batchOf[id].commitment == 0) revert NotApproved(id);
         delete batchOf[id];
         emit BatchCancelled(id);

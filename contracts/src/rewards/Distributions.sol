@@ -107,7 +107,7 @@ abstract contract Distributions is Batches {
     }
 
     /// @inheritdoc IRewardDistributor
-    function cancel() external onlyMultisig {
+    function cancel() external onlyMultisigAnytime {
         if (scheduled == 0) revert NotScheduled(0);
         emit Cancelled(scheduled);
         delete scheduled;

@@ -1,20 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Formats} from "../formats/Formats.sol";
 import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
 import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 import {Purse} from "./Purse.sol";
 
 /// @title Money behind two locks
-/// @notice One is what the validators have certified, the other what the owners of the multisig agree to.
+/// @notice One is what the validators have certified, the other what the owners of the multisig agree to. The owners can hand
+/// their lock over to another wallet, after a delay. If their keys are stolen, the validators can pause their lock, for a while
+/// and not again for long; if they are lost, the validators can hand it over, after a longer delay in which the owners can
+/// object. The registry has the same for the other lock.
 abstract contract Locks is Purse {
+    /// @notice For so long the validators pause the owners' lock.
+    uint32 public constant PAUSE = 7 days;
+    /// @notice For so long after the beginning of a pause there is no other.
+    uint32 public constant PAUSE_INTERVAL = 28 days;
+    /// @notice For so long another wallet waits that the owners have named, or the money for another distributor.
+    uint64 public constant HAND_OVER_DELAY = 2 days;
+    /// @notice For so long it waits if only the validators have named it, and the owners can object.
+    uint64 public constant LOST_DELAY = 90 days;
+
     /// @inheritdoc IRewardDistributor
     IResultRegistry public immutable registry;
     /// @inheritdoc IRewardDistributor
     address public multisig;
     /// @inheritdoc IRewardDistributor
-    /// @dev In the slot of the multisig, which every payment reads.
+    /// @dev In the slot of the multisig, which every payment reads, as is the end of a pause.
     uint64 public lastHeight = type(uint64).max;
+    /// @inheritdoc IRewardDistributor
+    uint32 public pausedUntil;
+
+    /// @inheritdoc IRewardDistributor
+    address public heir;
+    /// @inheritdoc IRewardDistributor
+    uint64 public heirAt;
+    /// @inheritdoc IRewardDistributor
+    uint32 public pauses;
+    mapping(bytes32 action => bool) private _isUsed;
 
     /// @notice The registry, the outcomes and the multisig must be contracts.
     error NoCode(address account);
@@ -23,13 +46,40 @@ abstract contract Locks is Purse {
     /// @notice The proof does not lead from the leaf to the root.
     error NotIncluded(bytes32 leaf);
 
+    /// @notice The validators have paused the owners' lock.
+    event Paused(uint64 until);
+    /// @notice Another wallet can take over from a time on.
+    event HandingOver(address indexed heir, uint64 from);
+    /// @notice No other wallet is to take over.
+    event HandOverCancelled(address indexed heir);
+    /// @notice Another wallet is the second lock.
+    event HandedOver(address indexed multisig);
+    /// @notice What was free of a token is with the distributor that goes on.
+    event MovedOn(address indexed token, address indexed successor, uint256 amount);
     /// @notice No block above this height is paid here any more.
     event Closed(uint64 lastHeight);
 
     /// @notice The height is below what is final on this chain and may have been paid, or not below the last one.
     error InvalidLastHeight(uint64 latest, uint64 last, uint64 given);
+    /// @notice The validators have paused the owners' lock until then.
+    error OwnersPaused(uint256 until);
+    /// @notice The validators have not resolved this, the registry's guardian has vetoed it, or it has been used.
+    error NotResolved(bytes32 action);
+    /// @notice The caller is not the wallet that is to take over.
+    error NotHeir(address caller);
+    /// @notice People have until then to look at it.
+    error TooEarly(uint256 until);
+    /// @notice The distributor pays all heights still.
+    error NotClosed();
 
     modifier onlyMultisig() {
+        if (msg.sender != multisig) revert OnlyMultisig(msg.sender);
+        if (block.timestamp < pausedUntil) revert OwnersPaused(pausedUntil);
+        _;
+    }
+
+    /// @dev For what only stops something, which a pause must not keep them from.
+    modifier onlyMultisigAnytime() {
         if (msg.sender != multisig) revert OnlyMultisig(msg.sender);
         _;
     }
@@ -47,6 +97,73 @@ abstract contract Locks is Purse {
         if (height < latest || height >= lastHeight) revert InvalidLastHeight(latest, lastHeight, height);
         lastHeight = height;
         emit Closed(height);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function pauseOwners() external {
+        _use(Formats.action("pause owners", address(this), pauses));
+        if (pauses != 0 && block.timestamp < uint256(pausedUntil) + PAUSE_INTERVAL - PAUSE) {
+            revert TooEarly(uint256(pausedUntil) + PAUSE_INTERVAL - PAUSE);
+        }
+        ++pauses;
+        pausedUntil = uint32(block.timestamp) + PAUSE;
+        emit Paused(pausedUntil);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function handOver(address next) external onlyMultisig {
+        _name(next, uint64(block.timestamp) + HAND_OVER_DELAY);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function handOverLost(address next) external {
+        uint64 since = _use(Formats.action("hand over", address(this), uint160(next)));
+        _name(next, since + LOST_DELAY);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function cancelHandOver() external onlyMultisigAnytime {
+        if (heir == address(0)) revert NotHeir(address(0));
+        emit HandOverCancelled(heir);
+        (heir, heirAt) = (address(0), 0);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    /// @dev Called by the heir, which thereby shows that it can call.
+    function takeOver() external {
+        if (msg.sender != heir) revert NotHeir(msg.sender);
+        if (block.timestamp < heirAt) revert TooEarly(heirAt);
+        (multisig, heir, heirAt) = (msg.sender, address(0), 0);
+        emit HandedOver(msg.sender);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function moveOn(address token, address successor) external onlyMultisig nonReentrant {
+        if (lastHeight == type(uint64).max) revert NotClosed();
+        bytes32 action = Formats.action("move on", address(this), uint160(successor));
+        uint256 since = _resolvedAt(action);
+        if (block.timestamp < since + HAND_OVER_DELAY) revert TooEarly(since + HAND_OVER_DELAY);
+        uint256 amount = free(token);
+        emit MovedOn(token, successor, amount);
+        _transfer(token, successor, amount);
+    }
+
+    /// @dev When the validators have resolved an action, which then counts once.
+    function _use(bytes32 action) private returns (uint64 since) {
+        since = _resolvedAt(action);
+        if (_isUsed[action]) revert NotResolved(action);
+        _isUsed[action] = true;
+    }
+
+    function _resolvedAt(bytes32 action) private view returns (uint64 since) {
+        since = registry.resolvedAt(action);
+        if (since == 0 || since == type(uint64).max) revert NotResolved(action);
+    }
+
+    function _name(address next, uint64 from) private {
+        _checkCode(next);
+        (heir, heirAt) = (next, from);
+        emit HandingOver(next, from);
     }
 
     function _checkCode(address account) internal view {

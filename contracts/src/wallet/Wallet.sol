@@ -5,6 +5,7 @@ import {IMultiSigWallet, Status} from "../interfaces/IMultiSigWallet.sol";
 import {Calls} from "./Calls.sol";
 import {Council} from "./Council.sol";
 import {Proposal, Proposals} from "./Proposal.sol";
+import {Receiver} from "./Receiver.sol";
 import {Signatures} from "./Signatures.sol";
 
 /// @title A wallet of which k of n owners dispose together
@@ -15,12 +16,16 @@ import {Signatures} from "./Signatures.sol";
 ///
 /// Confirmations are counted when a proposal executes, against the owners and the threshold of that moment. Changes of
 /// owners or threshold, which only the wallet itself can make, leave pending proposals as they are.
-abstract contract Wallet is Calls, Signatures {
+///
+/// The wallet takes tokens of ERC-721 and ERC-1155, and signs messages by ERC-1271 for contracts that ask it.
+abstract contract Wallet is Calls, Signatures, Receiver {
     bytes32 private constant DOMAIN_TYPEHASH = keccak256("EIP712Domain(uint256 chainId,address verifyingContract)");
     bytes32 private constant TRANSACTION_TYPEHASH =
         keccak256("Transaction(address to,uint256 value,bytes data,uint64 expiry,bytes32 salt)");
     bytes32 private constant EXECUTION_TYPEHASH =
         keccak256("Execution(address to,uint256 value,bytes data,uint64 expiry,uint256 nonce)");
+
+    bytes32 private constant MESSAGE_TYPEHASH = keccak256("Message(bytes32 hash)");
 
     /// @dev A struct, so that its place can be passed on instead of being looked up again.
     struct Slot {
@@ -155,6 +160,14 @@ abstract contract Wallet is Calls, Signatures {
     /// @inheritdoc IMultiSigWallet
     function skipNonce() external onlyWallet {
         _council = _council.withNextNonce();
+    }
+
+    /// @inheritdoc IMultiSigWallet
+    /// @dev Not the hash itself is signed, which may mean anything to a wallet of the same owners, but a message of this
+    /// wallet and chain that has it. What is signed for a call is no message, and a message no call.
+    function isValidSignature(bytes32 hash, bytes calldata signatures) external view returns (bytes4) {
+        _checkSignatures(_council, _digest(keccak256(abi.encode(MESSAGE_TYPEHASH, hash))), signatures);
+        return IMultiSigWallet.isValidSignature.selector;
     }
 
     /// @inheritdoc IMultiSigWallet

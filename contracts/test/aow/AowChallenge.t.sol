@@ -33,11 +33,13 @@ contract AowChallengeTest is AowFixture {
 
     function test_RevertWhen_TheTermsMakeNoSense() public {
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.NoCode.selector, node));
-        newAow(ResultRegistry(node), BOND, WINDOW);
+        newAow(ResultRegistry(node), BOND, WINDOW, GAS_PRICE);
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.ZeroBond.selector));
-        newAow(registry, 0, WINDOW);
-        vm.expectRevert(abi.encodeWithSelector(AowChallenge.ZeroWindow.selector));
-        newAow(registry, BOND, 0);
+        newAow(registry, 0, WINDOW, GAS_PRICE);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.WindowTooShort.selector, 3));
+        newAow(registry, BOND, 3, GAS_PRICE);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.ZeroGasPrice.selector));
+        newAow(registry, BOND, WINDOW, 0);
     }
 
     // Posting.
@@ -264,16 +266,18 @@ contract AowChallengeTest is AowFixture {
         slash(checkpoints, SEGMENTS - 1);
     }
 
-    function test_SlashingPaysHalfToTheChallengerAndForgetsTheClaim() public {
+    function test_SlashingPaysHalfToAnotherValidatorAndForgetsTheClaim() public {
         bytes memory wrong = pack(noise(4));
         post(node, ROUND, HEIGHT, STEPS, wrong);
+        commit(nodes[2], id, 2);
         vm.expectEmit();
-        emit AowChallenge.Slashed(id, CHALLENGER, 2, BOND / 2, BOND / 2);
-        vm.prank(CHALLENGER);
-        aow.challenge(id, wrong, 2);
+        emit AowChallenge.Slashed(id, nodes[2], 2, BOND / 2, BOND / 2);
+        vm.prank(nodes[2]);
+        aow.challenge(id, wrong, 2, SALT);
 
-        assertEq(CHALLENGER.balance, BOND / 2);
-        assertEq(address(aow).balance, BOND / 2, "the other half is burned");
+        assertEq(nodes[2].balance, 100 ether + BOND / 2);
+        assertEq(address(pool).balance, BOND / 2, "the other half is the owners'");
+        assertEq(address(aow).balance, 0);
         Claim memory claim = aow.claimOf(id);
         assertEq(uint256(claim.status), uint256(ClaimStatus.Slashed));
         assertEq(claim.bond, 0);
@@ -287,22 +291,96 @@ contract AowChallengeTest is AowFixture {
         expectRefusals(AowChallenge.AlreadySlashed.selector);
     }
 
-    /// @dev Not even by being first to show its own claim wrong does a poster get away with less than half of its bond.
-    function testFuzz_APosterThatChallengesItselfLosesHalfOfItsBond(uint96 bond) public {
+    /// @dev By its own account or by one that is nobody's: what it has back is no more than the gas that it spends.
+    function testFuzz_APosterThatChallengesItselfKeepsNothing(uint96 bond, bool byItself) public {
         bond = uint96(bound(bond, BOND, 50 ether));
         bytes memory wrong = pack(noise(4));
-        vm.startPrank(node);
+        address challenger = byItself ? node : CHALLENGER;
+        vm.prank(node);
         aow.post{value: bond}(ROUND, HEIGHT, STEPS, wrong, PROOF);
-        aow.challenge(id, wrong, 0);
-        assertEq(node.balance, 100 ether - bond + bond / 2);
-        assertEq(address(aow).balance, bond - bond / 2);
+        commit(challenger, id, 0);
+        vm.prank(challenger);
+        aow.challenge(id, wrong, 0, SALT);
+        assertEq(node.balance + CHALLENGER.balance, 100 ether - bond);
+        assertEq(address(pool).balance, bond);
         vm.expectRevert(abi.encodeWithSelector(AowChallenge.AlreadySlashed.selector, id));
         aow.release(id);
-        vm.stopPrank();
     }
 
-    /// @dev What is burned is nobody's: other bonds come back in full beside it, and it stays.
-    function test_WhatIsBurnedStaysWhenEverybodyElseHasTheirs() public {
+    /// @dev What the gas costs at the price that the deployment states, and never more than a quarter of the bond.
+    /// forge-config: default.isolate = false
+    function testFuzz_AStrangerHasItsGasBackAndNoMore(uint256 price) public {
+        price = bound(price, 0, 1000 gwei);
+        bytes memory wrong = pack(noise(4));
+        post(node, ROUND, HEIGHT, STEPS, wrong);
+        commit(CHALLENGER, id, 0);
+        vm.txGasPrice(price);
+        vm.prank(CHALLENGER);
+        aow.challenge(id, wrong, 0, SALT);
+        uint256 gas = 150_000 + 720 * SEGMENTS + 40 * STEPS / SEGMENTS;
+        assertEq(CHALLENGER.balance, gas * (price < GAS_PRICE ? price : GAS_PRICE));
+        assertEq(address(pool).balance, BOND - CHALLENGER.balance);
+    }
+
+    /// @dev A bot that sees a challenge on its way learns the segment too late: it has not committed to it.
+    function test_RevertWhen_AChallengeIsCopied() public {
+        bytes memory wrong = pack(noise(4));
+        post(node, ROUND, HEIGHT, STEPS, wrong);
+        commit(nodes[2], id, 1);
+        bytes32 copied = aow.commitmentOf(nodes[3], id, 1, SALT);
+        vm.startPrank(nodes[3]);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotCommitted.selector, copied));
+        aow.challenge(id, wrong, 1, SALT);
+        aow.commit(copied);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotCommitted.selector, copied));
+        aow.challenge(id, wrong, 1, SALT);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.AlreadyCommitted.selector, copied));
+        aow.commit(copied);
+        vm.stopPrank();
+        vm.prank(nodes[2]);
+        aow.challenge(id, wrong, 1, SALT);
+        assertEq(nodes[2].balance, 100 ether + BOND / 2);
+        vm.roll(block.number + 1);
+        vm.prank(nodes[3]);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.AlreadySlashed.selector, id));
+        aow.challenge(id, wrong, 1, SALT);
+    }
+
+    /// @dev The bond follows what a challenge costs: checkpoints, steps between them, and the price of gas.
+    /// forge-config: default.isolate = false
+    function testFuzz_TheBondCoversAChallengeSeveralTimes(uint256 count, uint256 basefee) public {
+        count = bound(count, 1, 4096);
+        basefee = bound(basefee, 0, 500 gwei);
+        vm.fee(basefee);
+        uint256 gas = 150_000 + 720 * count + 40 * 4096;
+        uint256 need = 8 * gas * (basefee > GAS_PRICE ? basefee : GAS_PRICE);
+        assertEq(aow.bondFor(count, 4096), need > BOND ? need : BOND);
+        if (need <= BOND) return;
+        bytes memory checkpoints = pack(noise(count));
+        expectNoPost(
+            need - 1, HEIGHT, uint64(count * 4096), checkpoints, AowChallenge.BondTooSmall.selector, need - 1, need
+        );
+    }
+
+    /// @dev The longest claim with the most checkpoints costs no more than the bond says.
+    function test_AChallengeCostsNoMoreThanTheBondReckonsWith() public {
+        uint256[2] memory counts = [uint256(4096), 1];
+        for (uint256 i; i < 2; ++i) {
+            bytes memory wrong = pack(noise(counts[i]));
+            id = idOf(uint64(i), node);
+            post(node, uint64(i), HEIGHT, uint64(counts[i] * 4096), wrong);
+            aow.commit(aow.commitmentOf(nodes[2], id, 0, SALT));
+            uint256 used = vm.lastCallGas().gasTotalUsed;
+            vm.roll(block.number + 1);
+            vm.prank(nodes[2]);
+            aow.challenge(id, wrong, 0, SALT);
+            used += vm.lastCallGas().gasTotalUsed;
+            assertLe(used, 150_000 + 720 * counts[i] + 40 * 4096);
+        }
+    }
+
+    /// @dev Others' bonds come back in full beside what is forfeited.
+    function test_OnlyItsOwnBondIsForfeited() public {
         bytes memory wrong = pack(noise(4));
         post(node, ROUND, HEIGHT, STEPS, wrong);
         post(nodes[0], ROUND, HEIGHT, STEPS, honestOf(nodes[0]));
@@ -310,7 +388,20 @@ contract AowChallengeTest is AowFixture {
         vm.warp(block.timestamp + WINDOW + 1);
         aow.release(idOf(ROUND, nodes[0]));
         assertEq(nodes[0].balance, 100 ether);
-        assertEq(address(aow).balance, BOND / 2);
+        assertEq(address(aow).balance, 0);
+    }
+
+    /// @dev Who was rotated out between the work and the claim is paid all the same, and who was long ago is not.
+    function test_AValidatorOfTheEpochBeforePosts() public {
+        address[] memory others = makeOwners(4);
+        address[] memory more = makeAddresses(4);
+        registry.rotate(others, signatures(rotationDigestOf(NETWORK, EPOCH, others), nodes, 0, 3));
+        post(node, ROUND, HEIGHT, STEPS, honest());
+        registry.rotate(more, signatures(rotationDigestOf(NETWORK, EPOCH + 1, more), others, 0, 3));
+        bytes memory checkpoints = pack(noise(4));
+        vm.prank(node);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NotValidator.selector, node));
+        aow.post{value: BOND}(ROUND + 1, HEIGHT, STEPS, checkpoints, PROOF);
     }
 
     function test_RevertWhen_ThereIsNoClaim() public {
@@ -364,32 +455,64 @@ contract AowChallengeTest is AowFixture {
         assertTrue(aow.isFinal(ROUND, node));
     }
 
-    /// @dev Whatever way the challenger fails in: it can try again, and so can everybody else.
-    function test_AChallengerThatRefusesTheMoneyStopsNobody() public {
+    /// @dev Whoever is paid and does not take it has a credit, and costs a bounded share of gas.
+    function test_WhoRefusesTheMoneyIsCredited() public {
         bytes memory wrong = pack(noise(4));
         post(node, ROUND, HEIGHT, STEPS, wrong);
-        Stubborn stubborn = new Stubborn();
-        stubborn.setMood(Stubborn.Mood.Reverting);
-        bytes memory reason = abi.encodeWithSelector(Stubborn.NotToday.selector, BOND / 2);
-        vm.prank(address(stubborn));
-        vm.expectRevert(abi.encodeWithSelector(AowChallenge.PaymentFailed.selector, address(stubborn), reason));
-        aow.challenge(id, wrong, 0);
+        pool.setMood(Stubborn.Mood.Burning);
+        vm.etch(nodes[2], hex"fe");
         slash(wrong, 0);
+        assertLt(vm.lastCallGas().gasTotalUsed, 250_000);
+        assertEq(aow.creditOf(nodes[2]), BOND / 2);
+        assertEq(aow.creditOf(address(pool)), BOND / 2);
+        vm.prank(nodes[2]);
+        vm.expectEmit();
+        emit AowChallenge.Withdrawn(nodes[2], CHALLENGER, BOND / 2);
+        aow.withdraw(CHALLENGER);
+        assertEq(CHALLENGER.balance, BOND / 2);
+        vm.startPrank(address(pool));
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.PaymentFailed.selector, address(pool)));
+        aow.withdraw{gas: 200_000}(address(pool));
+        aow.withdraw(CHALLENGER);
+        vm.expectRevert(abi.encodeWithSelector(AowChallenge.NoCredit.selector, address(pool)));
+        aow.withdraw(CHALLENGER);
+        vm.stopPrank();
+        assertEq(CHALLENGER.balance, BOND);
+    }
+
+    function test_ANodeThatRefusesItsBondIsCredited() public {
+        post(node, ROUND, HEIGHT, STEPS, honest());
+        vm.warp(block.timestamp + WINDOW + 1);
+        vm.etch(node, hex"fe");
+        aow.release(id);
+        assertEq(aow.creditOf(node), BOND);
+        assertLt(vm.lastCallGas().gasTotalUsed, 150_000);
+    }
+
+    function testFuzz_RevertWhen_GasIsShortForWhoIsPaid(uint256 gas_) public {
+        gas_ = bound(gas_, 40_000, 400_000);
+        post(node, ROUND, HEIGHT, STEPS, honest());
+        vm.warp(block.timestamp + WINDOW + 1);
+        (bool ok,) = address(aow).call{gas: gas_}(abi.encodeCall(aow.release, (id)));
+        assertEq(node.balance, ok ? 100 ether : 99 ether);
+        assertEq(aow.creditOf(node), 0);
     }
 
     function test_AChallengerThatCallsBackIsPaidOnce() public {
         bytes memory wrong = pack(noise(4));
         post(node, ROUND, HEIGHT, STEPS, wrong);
-        post(nodes[0], ROUND, HEIGHT, STEPS, honestOf(nodes[0]));
         Reentrant reentrant = new Reentrant();
-        reentrant.prepare(address(aow), abi.encodeCall(aow.challenge, (id, wrong, 0)));
-        vm.prank(address(reentrant));
-        aow.challenge(id, wrong, 0);
+        vm.etch(nodes[2], address(reentrant).code);
+        reentrant = Reentrant(payable(nodes[2]));
+        reentrant.prepare(address(aow), abi.encodeCall(aow.release, (id)));
+        commit(nodes[2], id, 0);
+        vm.prank(nodes[2]);
+        aow.challenge(id, wrong, 0, SALT);
         assertTrue(reentrant.attempted());
         assertFalse(reentrant.succeeded());
         assertEq(reentrant.answer(), AowChallenge.AlreadySlashed.selector);
-        assertEq(address(reentrant).balance, BOND / 2);
-        assertEq(address(aow).balance, BOND + BOND / 2);
+        assertEq(nodes[2].balance, 100 ether + BOND / 2);
+        assertEq(address(aow).balance, 0);
     }
 
     // Taking the whole work back.
@@ -478,8 +601,8 @@ contract AowChallengeTest is AowFixture {
             abi.encodeWithSignature("finalizedHash(uint64)", 5),
             abi.encode(keccak256("golden block"))
         );
-        vm.mockCall(address(registry), abi.encodeCall(registry.isValidator, (worker)), abi.encode(true));
-        aow = newAow(registry, BOND, WINDOW);
+        vm.mockCall(address(registry), abi.encodeCall(registry.isRecentValidator, (worker)), abi.encode(true));
+        aow = newAow(registry, BOND, WINDOW, GAS_PRICE);
         vm.deal(worker, BOND);
         post(worker, 3, 5, 4096, abi.encodePacked(uint128(0xbc250f38b5f8cb61a4c2d1c65344ad71)));
         id = idOf(3, worker);
@@ -533,10 +656,11 @@ contract AowChallengeTest is AowFixture {
     }
 
     function slash(bytes memory checkpoints, uint256 segment) private {
-        uint256 before = CHALLENGER.balance;
-        vm.prank(CHALLENGER);
-        aow.challenge(id, checkpoints, segment);
-        assertEq(CHALLENGER.balance, before + BOND / 2);
+        uint256 before = nodes[2].balance + aow.creditOf(nodes[2]);
+        commit(nodes[2], id, segment);
+        vm.prank(nodes[2]);
+        aow.challenge(id, checkpoints, segment, SALT);
+        assertEq(nodes[2].balance + aow.creditOf(nodes[2]), before + BOND / 2);
     }
 
     /// @dev For refusals that say two numbers.
@@ -557,9 +681,10 @@ contract AowChallengeTest is AowFixture {
     }
 
     function expectNoChallenge(bytes memory checkpoints, uint256 segment, bytes memory reason) private {
+        commit(CHALLENGER, id, segment);
         vm.prank(CHALLENGER);
         vm.expectRevert(reason);
-        aow.challenge(id, checkpoints, segment);
+        aow.challenge(id, checkpoints, segment, SALT);
     }
 
     function expectWrongCheckpoints(bytes memory posted, bytes memory given) private {

@@ -19,9 +19,12 @@ contract AowGasTest is AowFixture, Budgets {
         vm.prank(nodes[0]);
         bytes32 id = aow.post{value: BOND}(1, HEIGHT, 1 << 20, checkpoints, PROOF);
         check("post, 2^20 steps, 256 checkpoints", 300_000);
-        vm.prank(CHALLENGER);
-        aow.challenge(id, checkpoints, 200);
-        check("challenge, 4,096 steps, 256 checkpoints", 250_000);
+        aow.commit(aow.commitmentOf(nodes[1], id, 200, SALT));
+        check("commit to a challenge", 50_000);
+        vm.roll(block.number + 1);
+        vm.prank(nodes[1]);
+        aow.challenge(id, checkpoints, 200, SALT);
+        check("challenge, 4,096 steps, 256 checkpoints, another validator", 270_000);
         assertEq(over, "");
     }
 

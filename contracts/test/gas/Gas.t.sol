@@ -55,11 +55,11 @@ contract GasTest is Fixture, Budgets {
         check("finalize, 3 of 4, first", 93_100);
         header.height = 2;
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
-        check("finalize, 3 of 4, later", 76_000);
+        check("finalize, 3 of 4, later", 77_400);
 
         payFirst(registry, distributor, validators);
         bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));
-        run(address(distributor), 0, data, 61_000, 118_000);
+        run(address(distributor), 0, data, 61_000, 119_000);
         assertEq(PAYEE.balance, 1 ether + 2);
         assertEq(over, "");
     }
@@ -84,7 +84,7 @@ contract GasTest is Fixture, Budgets {
     }
 
     function runTransfer(uint256 executeBudget) private {
-        run(PAYEE, 1 ether, "", 50_200, executeBudget);
+        run(PAYEE, 1 ether, "", 50_220, executeBudget);
     }
 
     function run(address to, uint256 value, bytes memory data, uint256 proposeBudget, uint256 executeBudget) private {
@@ -93,10 +93,10 @@ contract GasTest is Fixture, Budgets {
         check("propose", proposeBudget);
         vm.prank(owners[1]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_200);
+        check("confirm", 31_230);
         vm.prank(owners[2]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_200);
+        check("confirm", 31_230);
         vm.prank(owners[2]);
         wallet.executeTransaction(to, value, data, 0, SALT);
         check("execute", executeBudget);

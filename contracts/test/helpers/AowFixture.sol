@@ -3,9 +3,11 @@ pragma solidity ^0.8.30;
 
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 import {Header} from "../../src/formats/Types.sol";
+import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {newAow, newRegistry} from "./Deployed.sol";
 import {Fixture} from "./Fixture.sol";
+import {Stubborn} from "./Mocks.sol";
 
 /// @notice What the tests of sequential work share: the work itself, plainly, and a contract that takes claims of it.
 abstract contract AowFixture is Fixture {
@@ -16,22 +18,34 @@ abstract contract AowFixture is Fixture {
 
     uint256 internal constant BOND = 1 ether;
     uint32 internal constant WINDOW = 1 hours;
+    uint256 internal constant GAS_PRICE = 1 gwei;
+    bytes32 internal constant SALT = keccak256("salt");
     uint64 internal constant HEIGHT = 3;
     bytes32 internal constant PROOF = keccak256("proof");
 
     AowChallenge internal aow;
     ResultRegistry internal registry;
     address[] internal nodes;
+    /// @dev Who has what is forfeited.
+    Stubborn internal pool;
 
     /// @dev Validators, one final block, and money for bonds.
     function deployAow(uint256 validators) internal {
         nodes = makeValidators(validators);
-        registry = newRegistry(NETWORK, EPOCH, nodes);
-        aow = newAow(registry, BOND, WINDOW);
+        pool = new Stubborn();
+        registry = newRegistry(NETWORK, EPOCH, nodes, RegistryTerms(address(pool), address(0), 0));
+        aow = newAow(registry, BOND, WINDOW, GAS_PRICE);
         finalize(HEIGHT);
         for (uint256 i; i < nodes.length; ++i) {
             vm.deal(nodes[i], 100 ether);
         }
+    }
+
+    /// @dev A commitment, which is a block old.
+    function commit(address challenger, bytes32 id, uint256 segment) internal {
+        bytes32 commitment = aow.commitmentOf(challenger, id, segment, SALT);
+        if (aow.committedAt(commitment) == 0) aow.commit(commitment);
+        vm.roll(block.number + 1);
     }
 
     function finalize(uint64 height) internal {

@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Vm, VmSafe} from "forge-std/Vm.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
-import {IResultRegistry} from "../../src/interfaces/IResultRegistry.sol";
+import {IResultRegistry, RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
@@ -20,12 +20,19 @@ function newWallet(address[] memory owners, uint8 threshold) returns (MultiSigWa
     return MultiSigWallet(payable(deploy("MultiSigWallet", abi.encode(owners, threshold))));
 }
 
+/// @dev Where nobody guards: the guardian is a contract that does nothing.
 function newRegistry(bytes32 networkId, uint64 epoch, address[] memory validators) returns (ResultRegistry) {
-    return ResultRegistry(deploy("ResultRegistry", abi.encode(networkId, epoch, validators)));
+    return newRegistry(networkId, epoch, validators, RegistryTerms(address(vm), address(0), 0));
 }
 
-function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window) returns (AowChallenge) {
-    return AowChallenge(deploy("AowChallenge", abi.encode(registry, minimumBond, window)));
+function newRegistry(bytes32 networkId, uint64 epoch, address[] memory validators, RegistryTerms memory terms)
+    returns (ResultRegistry)
+{
+    return ResultRegistry(deploy("ResultRegistry", abi.encode(networkId, epoch, validators, terms)));
+}
+
+function newAow(ResultRegistry registry, uint256 minimumBond, uint32 window, uint256 gasPrice) returns (AowChallenge) {
+    return AowChallenge(deploy("AowChallenge", abi.encode(registry, minimumBond, window, gasPrice)));
 }
 
 function newDistributor(IResultRegistry registry, IOutcomes aow, address multisig, Terms memory terms)

@@ -44,6 +44,10 @@ abstract contract Fixture is Test {
         return makeAccounts("owner", n);
     }
 
+    function makeAddresses(uint256 n) internal returns (address[] memory) {
+        return makeAccounts("address", n);
+    }
+
     function makeAccounts(string memory name, uint256 n) private returns (address[] memory list) {
         list = new address[](n);
         for (uint256 i; i < n; ++i) {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Allotment, Distribution, Header, Result} from "../../src/formats/Types.sol";
+import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
@@ -25,7 +26,7 @@ abstract contract RewardsFixture is Fixture {
     function deployRewards() internal {
         validators = makeValidators(4);
         wallet = newWallet(makeOwners(5), 3);
-        registry = newRegistry(NETWORK, EPOCH, validators);
+        registry = newRegistry(NETWORK, EPOCH, validators, RegistryTerms(address(wallet), address(0), 0));
         outcomes = new Outcomes();
         tokens = [newToken(address(this), 1e30), newToken(address(this), 1e30)];
         if (tokens[0] > tokens[1]) (tokens[0], tokens[1]) = (tokens[1], tokens[0]);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {console} from "forge-std/console.sol";
 import {AowFixture} from "../helpers/AowFixture.sol";
+import {Stubborn} from "../helpers/Mocks.sol";
 
 /// @notice Posts honest and false claims, challenges them where they are wrong and where they are not, takes them back as
 /// a whole, lets time pass and asks for the bonds; and keeps books of its own.
@@ -25,8 +26,8 @@ contract AowHandler is AowFixture {
     uint256 public wrongRefusals;
     /// @notice Bonds that have not been paid out, by the books.
     uint256 public held;
-    /// @notice Halves of bonds that nobody gets, by the books.
-    uint256 public burned;
+    /// @notice What posters have forfeited to the pool, by the books.
+    uint256 public forfeited;
 
     Book[] private books;
     mapping(bytes32 => bool) private posted;
@@ -36,8 +37,12 @@ contract AowHandler is AowFixture {
 
     constructor() {
         deployAow(4);
+        // Strangers, whose gas costs nothing here, and validators.
         for (uint256 i; i < 3; ++i) {
             challengers.push(address(uint160(0x3000 + i)));
+        }
+        for (uint256 i; i < nodes.length; ++i) {
+            challengers.push(nodes[i]);
         }
         for (uint256 i; i < nodes.length; ++i) {
             vm.deal(nodes[i], 1000 ether);
@@ -84,11 +89,14 @@ contract AowHandler is AowFixture {
         bool touches = segment < book.segments && (segment == book.wrong || segment == book.wrong + 1);
         bool good = touches && isOpen(book);
         address challenger = challengers[by % challengers.length];
+        bool isRewarded = by % challengers.length > 2 && challenger != book.node;
+        commit(challenger, book.id, segment);
         vm.prank(challenger);
-        try aow.challenge(book.id, book.checkpoints, segment) {
+        try aow.challenge(book.id, book.checkpoints, segment, SALT) {
             if (!good) ++breaches;
-            burned += book.bond - book.bond / 2;
-            settle(book, challenger, book.bond / 2);
+            uint256 reward = isRewarded ? book.bond / 2 : 0;
+            forfeited += book.bond - reward;
+            settle(book, challenger, reward);
             book.slashed = true;
             ++done[1];
         } catch {
@@ -126,6 +134,10 @@ contract AowHandler is AowFixture {
         }
     }
 
+    function setMood(uint256 mood) external {
+        pool.setMood(Stubborn.Mood(mood % 4));
+    }
+
     function wait(uint256 time) external {
         vm.warp(block.timestamp + bound(time, 1, WINDOW));
         ++done[4];
@@ -143,7 +155,8 @@ contract AowHandler is AowFixture {
     }
 
     function checkBalances() external view {
-        assertEq(address(aow).balance, held + burned, "holds the bonds that are out, and what is burned");
+        assertEq(address(aow).balance, held + aow.creditOf(address(pool)), "holds the bonds that are out, and credit");
+        assertEq(address(pool).balance + aow.creditOf(address(pool)), forfeited, "a bond is paid out once");
         uint256 bonds;
         for (uint256 i; i < books.length; ++i) {
             bonds += aow.claimOf(books[i].id).bond;

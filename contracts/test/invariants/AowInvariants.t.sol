@@ -13,8 +13,8 @@ contract AowInvariants is Test {
         targetContract(address(handler));
     }
 
-    /// @dev What the contract holds is the bonds of open claims and of final ones that have not asked for theirs, and the
-    /// burned halves of those that were slashed.
+    /// @dev What the contract holds is the bonds of open claims and of final ones that have not asked for theirs, and what
+    /// the pool did not take of those that were slashed.
     function invariant_BondsAreConserved() public view {
         handler.checkBalances();
     }

@@ -29,12 +29,16 @@ contract DistributionHandler is RewardsFixture {
     uint256[ACCOUNTS][2] private claimed;
     /// @dev What distributions have allotted, less what was swept.
     uint256[2] private totals;
+    /// @dev What has been taken of what was free, and when.
+    uint256[][2] private takenAt;
+    uint256[][2] private taken;
     uint256 private certified;
     uint256 private waiting;
     uint256 private waitingUntil;
     uint256 private active;
     uint256 private expiry;
     uint64 private height;
+    uint256 private firstEpochEndedAt;
     address[] private members;
     bytes32[] private batchIds;
     bytes32[][] private batches;
@@ -157,6 +161,7 @@ contract DistributionHandler is RewardsFixture {
                 allotted[t] += added;
                 activatedTotal[t] += added;
                 totals[t] += added;
+                take(t, added);
             }
             (active, waiting, expiry) = (which, 0, block.timestamp + CLAIM_PERIOD);
             ++activations;
@@ -237,6 +242,7 @@ contract DistributionHandler is RewardsFixture {
             pushed[which] = true;
             ++done[1];
             notePush(payouts, t, before, creditBefore);
+            take(t, totalOf(payouts));
         } catch {
             // The batch is of the other token half of the time.
             (bytes24 commitment,,) = distributor.batchOf(batchIds[which]);
@@ -273,8 +279,13 @@ contract DistributionHandler is RewardsFixture {
     function bar(uint256 seed, uint16 which) external {
         which %= 2;
         if (seed % 64 != 0 || registry.isBarred(validators[which])) return;
-        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, which));
-        ++done[4];
+        bool isLate = firstEpochEndedAt != 0 && block.timestamp > firstEpochEndedAt + registry.EVIDENCE_LIFE();
+        try registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, which)) {
+            if (isLate) ++breaches;
+            ++done[4];
+        } catch {
+            if (!isLate) ++wrongRefusals;
+        }
     }
 
     /// @dev To the set of five and back to the set of four. Who has left certifies nothing.
@@ -282,6 +293,10 @@ contract DistributionHandler is RewardsFixture {
         if (seed % 4 != 0) return;
         uint64 epoch = registry.epoch();
         address[] memory next = makeValidators(members.length == 4 ? 5 : 4);
+        for (uint256 i; i < next.length; ++i) {
+            if (registry.isBarred(next[i])) return;
+        }
+        if (epoch == EPOCH) firstEpochEndedAt = block.timestamp;
         uint256 quorum = registry.quorum();
         bytes32 digest = rotationDigestOf(NETWORK, epoch, next);
         registry.rotate(next, signatures(digest, members, 0, quorum));
@@ -289,8 +304,9 @@ contract DistributionHandler is RewardsFixture {
         members = next;
         ++done[5];
         bytes32 hash = keccak256("late");
-        bytes memory votes = signatures(distributionDigestOf(NETWORK, epoch, type(uint32).max, hash), last, 0, quorum);
-        try registry.certify(type(uint32).max, hash, votes) {
+        bytes memory votes =
+            signatures(distributionDigestOf(NETWORK, epoch, uint32(made.length), hash), last, 0, quorum);
+        try registry.certify(uint32(made.length), hash, votes) {
             ++breaches;
         } catch {}
     }
@@ -314,6 +330,24 @@ contract DistributionHandler is RewardsFixture {
             assertLe(sum, activatedTotal[t], "claimed what was allotted");
             assertLe(activatedTotal[t], activations * CAP, "allotted within the caps");
         }
+    }
+
+    /// @dev Wherever a window of a period begins, no more than twice the cap is taken in it.
+    function checkWindows() external view {
+        for (uint256 t; t < 2; ++t) {
+            for (uint256 i; i < taken[t].length; ++i) {
+                uint256 sum;
+                for (uint256 k = i; k < taken[t].length && takenAt[t][k] <= takenAt[t][i] + PERIOD; ++k) {
+                    sum += taken[t][k];
+                }
+                assertLe(sum, 2 * uint256(CAP), "taken in a period");
+            }
+        }
+    }
+
+    function take(uint256 t, uint256 amount) private {
+        takenAt[t].push(block.timestamp);
+        taken[t].push(amount);
     }
 
     function addedBy(uint256 which, uint256 t) private view returns (uint256) {

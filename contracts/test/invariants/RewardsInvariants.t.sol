@@ -18,6 +18,11 @@ contract RewardsInvariants is Test {
         handler.checkBooks();
     }
 
+    /// @dev Whatever leaves, by whichever way.
+    function invariant_NoPeriodSeesMoreThanTwoCapsLeave() public view {
+        handler.checkWindows();
+    }
+
     /// @dev No lock, delay, cap or bar is passed by, nothing is paid twice, and every payment is exact.
     function invariant_OnlyWhatTheBooksAllowSucceeds() public view {
         assertEq(handler.breaches(), 0);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Evidence, VoteKind} from "../../src/formats/Types.sol";
+import {Evidence, Slot, VoteKind} from "../../src/formats/Types.sol";
 import {Barring} from "../../src/registry/Barring.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {Validators} from "../../src/registry/Validators.sol";
+import {BlsFixture} from "../helpers/BlsFixture.sol";
 import {newRegistry} from "../helpers/Deployed.sol";
-import {Fixture} from "../helpers/Fixture.sol";
 
-contract BarringTest is Fixture {
+contract BarringTest is BlsFixture {
     ResultRegistry private registry;
     address[] private validators;
 
@@ -217,5 +217,107 @@ contract BarringTest is Fixture {
                 evidence.secondHash
             )
         );
+    }
+
+    /// @dev Two certificates for one slot, by whatever they are made: who has signed both is barred, and nobody else.
+    function test_BarsWhoHasSignedTwoCertificates() public {
+        publish(registry, validators);
+        Slot memory slot = Slot(VoteKind.Commit, EPOCH, VIEW, 9);
+        (bytes32 one, bytes32 two) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        bytes[4] memory pairs = [
+            aggregate(slotDigest(slot, one), validators, 0x1f),
+            aggregate(slotDigest(slot, two), validators, 0x7c),
+            signatures(slotDigest(slot, one), validators, 0, 5),
+            signatures(slotDigest(slot, two), validators, 2, 5)
+        ];
+        for (uint256 i; i < 4; ++i) {
+            uint256 state = vm.snapshotState();
+            vm.expectEmit(address(registry));
+            emit Barring.ValidatorBarred(validators[2], keccak256(abi.encode(slot, one, two)));
+            registry.reportCertificates(slot, one, two, pairs[i / 2 * 2], pairs[i % 2 == 0 ? 1 : 3]);
+            for (uint256 k; k < 7; ++k) {
+                assertEq(registry.isBarred(validators[k]), k >= 2 && k < 5);
+            }
+            assertEq(registry.barredCount(), 3);
+            vm.expectRevert(abi.encodeWithSelector(Barring.NobodyToBar.selector));
+            registry.reportCertificates(slot, one, two, pairs[0], pairs[1]);
+            vm.revertToState(state);
+        }
+    }
+
+    /// @dev One vote by ECDSA and one by BLS, of one validator.
+    function test_BarsWhoHasSignedInTwoWays() public {
+        publish(registry, validators);
+        Slot memory slot = Slot(VoteKind.Distribution, EPOCH, 0, 3);
+        (bytes32 one, bytes32 two) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        bytes memory first = aggregate(slotDigest(slot, one), validators, 1 << 6);
+        registry.reportCertificates(slot, one, two, first, signatures(slotDigest(slot, two), validators, 6, 1));
+        assertTrue(registry.isBarred(validators[6]));
+        assertEq(registry.barredCount(), 1);
+    }
+
+    /// @dev Two sets named for one epoch, two distributions of one number.
+    function test_BarsWhoNamesTwoSetsOrDistributions() public {
+        Slot memory slot = Slot(VoteKind.Rotation, EPOCH, 0, 0);
+        bytes32 one = bytes32(uint256(1));
+        bytes32 two = bytes32(uint256(2));
+        registry.reportCertificates(
+            slot,
+            one,
+            two,
+            signatures(slotDigest(slot, one), validators, 0, 1),
+            signatures(slotDigest(slot, two), validators, 0, 1)
+        );
+        assertTrue(registry.isBarred(validators[0]));
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 1);
+        (evidence.kind, evidence.view_, evidence.height) = (VoteKind.Distribution, 0, 7);
+        slot = Slot(VoteKind.Distribution, EPOCH, 0, 7);
+        evidence.firstSignature = signatureOf(validators[1], slotDigest(slot, evidence.firstHash));
+        evidence.secondSignature = signatureOf(validators[1], slotDigest(slot, evidence.secondHash));
+        registry.reportEvidence(evidence);
+        assertTrue(registry.isBarred(validators[1]));
+    }
+
+    function test_RevertWhen_CertificatesProveNothing() public {
+        Slot memory slot = Slot(VoteKind.Commit, EPOCH, VIEW, 9);
+        (bytes32 one, bytes32 two) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        bytes memory first = signatures(slotDigest(slot, one), validators, 0, 3);
+        bytes memory second = signatures(slotDigest(slot, two), validators, 3, 3);
+        vm.expectRevert(abi.encodeWithSelector(Barring.NobodyToBar.selector));
+        registry.reportCertificates(slot, one, two, first, second);
+        vm.expectRevert(abi.encodeWithSelector(Barring.NoContradiction.selector, one, one));
+        registry.reportCertificates(slot, one, one, first, first);
+        vm.expectRevert();
+        registry.reportCertificates(slot, one, two, first, first);
+        slot.view_ += 1;
+        vm.expectRevert();
+        registry.reportCertificates(slot, one, two, first, signatures(slotDigest(slot, two), validators, 0, 3));
+        slot = Slot(VoteKind.Rotation, EPOCH, 0, 1);
+        vm.expectRevert(abi.encodeWithSelector(Barring.InvalidSlot.selector, 1));
+        registry.reportCertificates(slot, one, two, first, first);
+        slot = Slot(VoteKind.Rotation, EPOCH, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(Barring.CheckpointInView.selector, 1));
+        registry.reportCertificates(slot, one, two, first, first);
+        slot = Slot(VoteKind.Distribution, EPOCH, 0, 1 << 32);
+        vm.expectRevert(abi.encodeWithSelector(Barring.InvalidSlot.selector, 1 << 32));
+        registry.reportCertificates(slot, one, two, first, first);
+        slot.epoch = EPOCH + 1;
+        vm.expectRevert(abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH, EPOCH + 1));
+        registry.reportCertificates(slot, one, two, first, first);
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function slotDigest(Slot memory slot, bytes32 voted) private view returns (bytes32) {
+        if (slot.kind == VoteKind.Distribution) {
+            return distributionDigestOf(NETWORK, slot.epoch, uint32(slot.height), voted);
+        }
+        bytes32 message;
+        if (slot.kind == VoteKind.Rotation) {
+            message = keccak256(abi.encode(keccak256("Rotation(uint64 epoch,address[] validators)"), slot.epoch, voted));
+        } else {
+            bytes32 typehash = keccak256("Commit(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)");
+            message = keccak256(abi.encode(typehash, slot.epoch, slot.view_, slot.height, voted));
+        }
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
     }
 }

@@ -30,7 +30,7 @@ contract BatchesTest is RewardsFixture {
         assertTrue(distributor.isPaid(result.id));
         assertEq(address(distributor).balance, 100 ether);
 
-        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, block.timestamp + DELAY));
+        vm.expectRevert(abi.encodeWithSelector(Locks.TooEarly.selector, block.timestamp + DELAY));
         distributor.push(result.id, NATIVE, payouts, payouts.length);
         vm.warp(block.timestamp + DELAY);
         vm.expectEmit(address(distributor));

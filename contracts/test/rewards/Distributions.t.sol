@@ -3,7 +3,6 @@ pragma solidity ^0.8.30;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Allotment, Distribution, VoteKind} from "../../src/formats/Types.sol";
-import {Batches} from "../../src/rewards/Batches.sol";
 import {Distributions} from "../../src/rewards/Distributions.sol";
 import {Locks} from "../../src/rewards/Locks.sol";
 import {Purse} from "../../src/rewards/Purse.sol";
@@ -114,7 +113,7 @@ contract DistributionsTest is RewardsFixture {
         schedule(distribution);
         uint256 until = block.timestamp + DELAY;
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Locks.TooEarly.selector, until));
         distributor.activate(distribution);
         vm.expectRevert(abi.encodeWithSelector(Locks.NotIncluded.selector, rewardLeafOf(PAYEE, NATIVE, 1 ether)));
         distributor.claim(PAYEE, NATIVE, 1 ether, NO_PROOF);
@@ -230,7 +229,7 @@ contract DistributionsTest is RewardsFixture {
         schedule(second);
         vm.expectRevert(abi.encodeWithSelector(Distributions.NotScheduled.selector, hashOf(first)));
         distributor.activate(first);
-        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, block.timestamp + DELAY));
+        vm.expectRevert(abi.encodeWithSelector(Locks.TooEarly.selector, block.timestamp + DELAY));
         distributor.activate(second);
     }
 
@@ -420,7 +419,7 @@ contract DistributionsTest is RewardsFixture {
         distributor.sweep(NATIVE);
         vm.startPrank(address(wallet));
         vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(Batches.TooEarly.selector, until));
+        vm.expectRevert(abi.encodeWithSelector(Locks.TooEarly.selector, until));
         distributor.sweep(NATIVE);
         vm.warp(until);
         vm.expectEmit(address(distributor));

@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 import {Addresses, Deploy} from "../../script/Deploy.s.sol";
 import {AowChallenge} from "../../src/aow/AowChallenge.sol";
 import {Allotment} from "../../src/formats/Types.sol";
+import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
@@ -44,6 +45,10 @@ contract DeployTest is Test {
         assertEq(address(aow.registry()), all.registry);
         assertEq(aow.minimumBond(), 0.01 ether);
         assertEq(aow.window(), 1 hours);
+        assertEq(aow.gasPrice(), 1 gwei);
+        assertEq(registry.guardian(), all.multisig);
+        assertEq(registry.stakeRequired(), 0);
+        assertTrue(registry.isOpen());
 
         RewardDistributor distributor = RewardDistributor(payable(all.distributor));
         assertEq(address(distributor.registry()), all.registry);
@@ -121,11 +126,12 @@ contract DeployTest is Test {
 
     function expectAddresses(Deploy of_) private {
         Addresses memory all = of_.deploy(vm.readFile(PLAN));
-        bytes memory arguments = abi.encode(NETWORK, uint64(7), validators());
+        RegistryTerms memory guarded = RegistryTerms(all.multisig, address(0), 0);
+        bytes memory arguments = abi.encode(NETWORK, uint64(7), validators(), guarded);
         assertEq(all.registry, addressOf(of_, "ResultRegistry", arguments));
         arguments = abi.encode(owners(), uint8(2));
         assertEq(all.multisig, addressOf(of_, "MultiSigWallet", arguments));
-        arguments = abi.encode(all.registry, 0.01 ether, uint32(1 hours));
+        arguments = abi.encode(all.registry, 0.01 ether, uint32(1 hours), 1 gwei);
         assertEq(all.aow, addressOf(of_, "AowChallenge", arguments));
 
         Allotment[] memory caps = new Allotment[](2);

@@ -40,6 +40,47 @@ contract SignaturesTest is WalletFixture {
         assertEq(PAYEE.balance, 3 ether);
     }
 
+    /// @dev The wallet signs for contracts that ask it, as its owners decide, and for no other wallet, chain or purpose.
+    function test_SignsMessagesByErc1271() public {
+        bytes32 hash = keccak256("order of a market");
+        bytes32 digest = messageDigest(hash);
+        bytes memory three = signaturesOf(digest, 0, 3);
+        assertEq(wallet.isValidSignature(hash, three), bytes4(0x1626ba7e));
+        bytes memory two = signaturesOf(digest, 0, 2);
+        vm.expectRevert(abi.encodeWithSelector(Owners.BelowThreshold.selector, 2, 3));
+        wallet.isValidSignature(hash, two);
+        bytes memory raw = signaturesOf(hash, 0, 3);
+        vm.expectRevert();
+        wallet.isValidSignature(hash, raw);
+        vm.expectRevert();
+        wallet.isValidSignature(keccak256("another order"), three);
+        vm.chainId(4242);
+        vm.expectRevert();
+        wallet.isValidSignature(hash, three);
+    }
+
+    /// @dev Written out anew rather than taken from the contract under test.
+    function messageDigest(bytes32 hash) private view returns (bytes32) {
+        bytes32 typehash = keccak256("EIP712Domain(uint256 chainId,address verifyingContract)");
+        bytes32 domain = keccak256(abi.encode(typehash, block.chainid, address(wallet)));
+        bytes32 message = keccak256(abi.encode(keccak256("Message(bytes32 hash)"), hash));
+        return keccak256(abi.encodePacked(hex"1901", domain, message));
+    }
+
+    /// @dev A wallet that owns a part of another one signs for it.
+    function test_AWalletIsAnOwnerOfAWallet() public {
+        address[] memory list = new address[](1);
+        list[0] = address(wallet);
+        MultiSigWallet parent = newWallet(list, 1);
+        vm.deal(address(parent), 1 ether);
+        Signed memory call = payment();
+        bytes32 digest = executionDigest(call, 0, address(parent), block.chainid);
+        bytes memory inner = signaturesOf(messageDigest(digest), 1, 4);
+        bytes memory signature = contractSignature(address(wallet), inner);
+        parent.executeSignedTransaction(call.to, call.value, call.data, call.expiry, signature);
+        assertEq(PAYEE.balance, 1 ether);
+    }
+
     /// @dev What was signed and failed must not be made at any later time, without a call by signatures in between.
     function test_OwnersCanVoidWhatWasSigned() public {
         bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);

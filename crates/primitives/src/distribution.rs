@@ -14,13 +14,13 @@ mod abi {
     }
 }
 
-/// Money of one token that a distribution makes available.
+/// Money of one token that distributions make available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Allotment {
     /// The token; zero for the native currency.
     pub token: Address,
-    /// What is added to all that was made available before, in the token's unit. In JSON it is text, as all amounts are:
-    /// many readers of JSON have no numbers of this size.
+    /// What has been made available since the beginning, this distribution's part included, in the token's unit. In JSON it
+    /// is text, as all amounts are: many readers of JSON have no numbers of this size.
     #[serde(with = "quantity")]
     pub amount: u128,
 }
@@ -47,7 +47,7 @@ pub struct Distribution {
     pub number: u32,
     /// The root of [`Earnings`].
     pub root: B256,
-    /// The new money that the claims of this root may take, in strictly ascending order of token.
+    /// What claims of all roots up to this one may take, in strictly ascending order of token.
     pub allotments: Vec<Allotment>,
 }
 

@@ -132,9 +132,9 @@ pub struct SlashEntry {
     /// What the challenger got of the bond.
     #[serde(with = "decimal")]
     pub reward_wei: U256,
-    /// What was burned of it.
+    /// What was forfeited of it to the owners' wallet.
     #[serde(with = "decimal")]
-    pub burned_wei: U256,
+    pub forfeited_wei: U256,
 }
 
 /// What one transaction on the settlement chain cost.
@@ -219,7 +219,7 @@ pub(crate) mod tests {
                     challenger: Address::repeat_byte(1),
                     segment: 128,
                     reward_wei: U256::from(5_000_000_000_000_000u64),
-                    burned_wei: U256::from(5_000_000_000_000_000u64),
+                    forfeited_wei: U256::from(5_000_000_000_000_000u64),
                 }),
                 tx: B256::repeat_byte(0xc1),
             }],

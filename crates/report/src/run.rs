@@ -75,11 +75,11 @@ pub fn claims_table(claims: &[ClaimEntry], symbol: &str) -> Table {
         let became = match &claim.slashed {
             None => "stood for the whole window".into(),
             Some(slashed) => format!(
-                "slashed: {} showed segment {} wrong and got {}, {} burned",
+                "slashed: {} showed segment {} wrong and got {}, {} for the owners",
                 units::short(slashed.challenger),
                 slashed.segment,
                 units::ether(slashed.reward_wei, symbol),
-                units::ether(slashed.burned_wei, symbol),
+                units::ether(slashed.forfeited_wei, symbol),
             ),
         };
         let bond = units::ether(claim.bond_wei, symbol);

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use alloy::{
     eips::BlockId,
     primitives::{Address, B256, Bytes, U256, keccak256},
+    signers::local::PrivateKeySigner,
+    sol_types::SolValue,
 };
 use dtn_aow::{Delay, Element, Start};
 use dtn_primitives::{Domain, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS};
@@ -24,22 +26,32 @@ pub const MAX_CHECKPOINTS: u64 = MAX_ROUND_STEPS / MAX_SEGMENT_STEPS;
 /// The most steps that the contract takes back as a whole: its `MAX_WHOLE`.
 pub const MAX_WHOLE_STEPS: u64 = 1 << 14;
 
+/// How often a challenge is tried whose commitment is not in an earlier block yet, at the network's poll interval.
+const COMMITMENT_TRIES: u32 = 60;
+
 const MILLIETHER: u64 = 1_000_000_000_000_000;
 
 /// On which terms sequential work is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimTerms {
-    /// The least bond of a claim, in wei. Half of it should exceed what a challenge costs.
+    /// The least bond of any claim, in wei. Of many checkpoints the contract asks for more: see [`Aow::bond_of`].
     pub bond: U256,
     /// Seconds for which a claim can be challenged.
     pub window: u32,
+    /// Wei of a unit of gas for which a bond has to cover what a challenge costs.
+    #[serde(default = "gwei")]
+    pub gas_price: u64,
+}
+
+fn gwei() -> u64 {
+    1_000_000_000
 }
 
 impl ClaimTerms {
     /// What suits a chain: seconds on a development chain, an hour where watchers may be interrupted.
     pub fn for_chain(chain_id: u64) -> Self {
         let (milliether, window) = if chain_id == LOCAL_CHAIN_ID { (10, 4) } else { (50, 3600) };
-        Self { bond: U256::from(milliether) * U256::from(MILLIETHER), window }
+        Self { bond: U256::from(milliether) * U256::from(MILLIETHER), window, gas_price: gwei() }
     }
 }
 
@@ -131,8 +143,8 @@ pub struct Slashing {
     pub segment: u64,
     /// What the challenger received, in wei.
     pub reward: U256,
-    /// What nobody received, in wei.
-    pub burned: U256,
+    /// What the owners' wallet received, in wei.
+    pub forfeited: U256,
 }
 
 /// What the contract knows of a claim. Whether an unchallenged one is final is for the clock to say: see
@@ -188,7 +200,16 @@ impl Aow {
         Ok(ClaimTerms {
             bond: self.chain.read(self.address, &AowChallenge::minimumBondCall {}).await?,
             window: self.chain.read(self.address, &AowChallenge::windowCall {}).await?,
+            gas_price: self.chain.read(self.address, &AowChallenge::gasPriceCall {}).await?.saturating_to(),
         })
+    }
+
+    /// The least bond that the contract takes for a claim.
+    pub async fn bond_of(&self, claim: &NewClaim) -> Result<U256, ReadError> {
+        let count = (claim.checkpoints.len() as u64).max(1);
+        let call =
+            AowChallenge::bondForCall { count: U256::from(count), segmentLength: U256::from(claim.steps / count) };
+        self.chain.read(self.address, &call).await
     }
 
     /// The network and the chain that starts are bound to.
@@ -248,8 +269,8 @@ impl Aow {
     /// The claims that were slashed in these blocks, in their order.
     pub async fn slashed(&self, blocks: RangeInclusive<u64>) -> Result<Vec<Slashing>, ReadError> {
         let read = |event: AowChallenge::Slashed, _, _| {
-            let AowChallenge::Slashed { id, challenger, segment, reward, burned } = event;
-            Some(Slashing { id, challenger, segment: segment.saturating_to(), reward, burned })
+            let AowChallenge::Slashed { id, challenger, segment, reward, forfeited } = event;
+            Some(Slashing { id, challenger, segment: segment.saturating_to(), reward, forfeited })
         };
         self.chain.events(self.address, blocks, None, read).await
     }
@@ -271,7 +292,9 @@ impl Aow {
         account.send(&Call { value: bond, ..self.call(&call).urgent() }).await
     }
 
-    /// Shows that a segment of a claim is wrong.
+    /// Shows that a segment of a claim is wrong. The contract takes a challenge only after a commitment of an earlier block,
+    /// so that nobody can copy it: if nothing else speaks against the challenge, this commits to it first, and waits for
+    /// the next block.
     pub async fn challenge(
         &self,
         account: &Account,
@@ -279,9 +302,25 @@ impl Aow {
         checkpoints: &[Element],
         segment: usize,
     ) -> Result<GasRecord, SendError> {
-        let call =
-            AowChallenge::challengeCall { id, checkpoints: pack(checkpoints), segment: U256::from(segment as u64) };
-        account.send(&self.call(&call).urgent()).await
+        // Nobody can know it, or the segment could be told from the commitment.
+        let salt = keccak256(PrivateKeySigner::random().to_bytes());
+        let segment = U256::from(segment as u64);
+        let call = AowChallenge::challengeCall { id, checkpoints: pack(checkpoints), segment, salt };
+        let call = self.call(&call).urgent();
+        let commitment = keccak256((account.address(), id, segment, salt).abi_encode());
+        let mut tries = 0;
+        loop {
+            match account.send(&call).await {
+                Err(error) if error.reverts_with(&["NotCommitted"]) && tries < COMMITMENT_TRIES => {}
+                done => return done,
+            }
+            if tries == 0 {
+                account.send(&self.call(&AowChallenge::commitCall { commitment }).urgent()).await?;
+            } else {
+                tokio::time::sleep(self.chain.network().poll_interval()).await;
+            }
+            tries += 1;
+        }
     }
 
     /// Has the contract take the whole work back, which makes a right claim final.

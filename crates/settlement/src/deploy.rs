@@ -5,7 +5,7 @@ use alloy::{
     providers::Provider,
     sol_types::SolConstructor,
 };
-use dtn_primitives::{Genesis, GenesisError, Kind, deserialize_addresses};
+use dtn_primitives::{Allotment, Genesis, GenesisError, Kind, deserialize_addresses};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -53,7 +53,7 @@ pub enum PlanError {
     #[error("the zero address cannot be an owner")]
     ZeroOwner,
     /// The terms of claims.
-    #[error("a claim needs a bond, which is what a challenger earns half of, and a window of a second or more")]
+    #[error("a claim needs a bond that covers gas at some price, and a window of four seconds or more")]
     Terms,
     /// The terms of distributions.
     #[error(
@@ -134,6 +134,8 @@ pub struct DeployPlan {
     pub owners: Vec<Address>,
     /// Confirmations that the multisig asks for.
     pub threshold: u8,
+    /// What each validator has to put at stake with the registry; an amount of zero for nothing.
+    pub stakes: Allotment,
     /// On which terms sequential work is claimed.
     pub claims: ClaimTerms,
     /// On which terms rewards are distributed.
@@ -169,6 +171,7 @@ impl DeployPlan {
             validators,
             owners,
             threshold: u8::try_from(threshold).map_err(|_| invalid)?,
+            stakes: Allotment { token: Address::ZERO, amount: 0 },
             claims: ClaimTerms::for_chain(genesis.chain_id),
             rewards: RewardTerms {
                 kinds: genesis.custom_kinds().collect(),
@@ -179,7 +182,7 @@ impl DeployPlan {
 
     /// The same with other terms for claims.
     pub fn with_claims(self, claims: ClaimTerms) -> Result<Self, PlanError> {
-        match claims.bond.is_zero() || claims.window == 0 {
+        match claims.bond.is_zero() || claims.window < 4 || claims.gas_price == 0 {
             true => Err(PlanError::Terms),
             false => Ok(Self { claims, ..self }),
         }
@@ -199,20 +202,28 @@ impl DeployPlan {
         if fits { Ok(Self { rewards, ..self }) } else { Err(PlanError::RewardTerms) }
     }
 
+    /// In the order in which they are deployed: each names those before it.
     fn contracts(&self) -> [(&'static str, Bytes, Address); 4] {
+        let multisig = MultiSigWallet::constructorCall { owners_: self.owners.clone(), threshold_: self.threshold };
+        let multisig = [&MultiSigWallet::BYTECODE[..], &multisig.abi_encode()].concat();
+        let at_multisig = self.address_of(&multisig);
         let registry = ResultRegistry::constructorCall {
             networkId_: self.network_id,
             epoch_: self.epoch,
             validators_: self.validators.clone(),
+            terms: ResultRegistry::RegistryTerms {
+                guardian: at_multisig,
+                stakeToken: self.stakes.token,
+                stake: self.stakes.amount,
+            },
         };
-        let multisig = MultiSigWallet::constructorCall { owners_: self.owners.clone(), threshold_: self.threshold };
         let registry = [&ResultRegistry::BYTECODE[..], &registry.abi_encode()].concat();
-        let multisig = [&MultiSigWallet::BYTECODE[..], &multisig.abi_encode()].concat();
-        let (at_registry, at_multisig) = (self.address_of(&registry), self.address_of(&multisig));
+        let at_registry = self.address_of(&registry);
         let aow = AowChallenge::constructorCall {
             registry_: at_registry,
             minimumBond_: self.claims.bond,
             window_: self.claims.window,
+            gasPrice_: U256::from(self.claims.gas_price),
         };
         let aow = [&AowChallenge::BYTECODE[..], &aow.abi_encode()].concat();
         let at_aow = self.address_of(&aow);
@@ -228,18 +239,23 @@ impl DeployPlan {
                 delay: self.rewards.delay,
                 claimPeriod: self.rewards.claim_period,
                 period: self.rewards.period,
-                requesterCap: self.rewards.requester_cap,
+                requesterCap: self.rewards.requester_cap.saturating_to(),
                 caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
             },
         };
         let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
         let at_distributor = self.address_of(&distributor);
         [
+            (MULTISIG, multisig.into(), at_multisig),
             (REGISTRY, registry.into(), at_registry),
             (AOW, aow.into(), at_aow),
-            (MULTISIG, multisig.into(), at_multisig),
             (DISTRIBUTOR, distributor.into(), at_distributor),
         ]
+    }
+
+    /// The same with stakes of validators.
+    pub fn with_stakes(self, stakes: Allotment) -> Self {
+        Self { stakes, ..self }
     }
 
     fn address_of(&self, init_code: &[u8]) -> Address {
@@ -248,7 +264,7 @@ impl DeployPlan {
 
     /// Where the contracts are or will be.
     pub fn addresses(&self) -> ContractAddresses {
-        let [registry, aow, multisig, distributor] = self.contracts().map(|(_, _, address)| address);
+        let [multisig, registry, aow, distributor] = self.contracts().map(|(_, _, address)| address);
         ContractAddresses { registry, aow, multisig, distributor }
     }
 }
@@ -444,7 +460,7 @@ pub async fn fund_each(
 
 #[cfg(test)]
 mod tests {
-    use dtn_primitives::{Allotment, SecretKey};
+    use dtn_primitives::SecretKey;
 
     use super::*;
     use crate::networks::LOCAL_CHAIN_ID;
@@ -477,13 +493,15 @@ mod tests {
     fn terms_of_claims_change_where_they_are_made_and_must_make_sense() {
         let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
         let terms = ClaimTerms::for_chain(LOCAL_CHAIN_ID);
-        assert_eq!(terms, ClaimTerms { bond: U256::from(10_000_000_000_000_000u64), window: 4 });
-        assert_eq!(ClaimTerms::for_chain(56), ClaimTerms { bond: terms.bond * U256::from(5), window: 3600 });
+        let gas_price = 1_000_000_000;
+        assert_eq!(terms, ClaimTerms { bond: U256::from(10_000_000_000_000_000u64), window: 4, gas_price });
+        assert_eq!(ClaimTerms::for_chain(56), ClaimTerms { bond: terms.bond * U256::from(5), window: 3600, gas_price });
         let other = plan().with_claims(ClaimTerms { window: 5, ..terms }).expect("valid").addresses();
         let default = plan().addresses();
         assert!(other.aow != default.aow && other.distributor != default.distributor);
         assert_eq!((other.registry, other.multisig), (default.registry, default.multisig));
-        for terms in [ClaimTerms { bond: U256::ZERO, ..terms }, ClaimTerms { window: 0, ..terms }] {
+        let (zero, short) = (ClaimTerms { bond: U256::ZERO, ..terms }, ClaimTerms { window: 3, ..terms });
+        for terms in [zero, short, ClaimTerms { gas_price: 0, ..terms }] {
             assert_eq!(plan().with_claims(terms), Err(PlanError::Terms));
         }
     }

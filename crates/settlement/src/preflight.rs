@@ -98,7 +98,8 @@ const PRECOMPILES: [Precompile; 5] = [
     Precompile { name: "BLS12_G2ADD", address: 0x0d, zeros: 512, answer: ("", 256) },
     // One pair at infinity, whose product is one.
     Precompile { name: "BLS12_PAIRING_CHECK", address: 0x0f, zeros: 384, answer: ("00", 32) },
-    Precompile { name: "BLS12_MAP_FP2_TO_G2", address: 0x11, zeros: 128, answer: ("", 256) },
+    // Where the hash of a message is mapped to: signatures are points of G1.
+    Precompile { name: "BLS12_MAP_FP_TO_G1", address: 0x10, zeros: 64, answer: ("", 128) },
 ];
 
 /// What was found.
@@ -155,7 +156,9 @@ impl Preflight {
         if self.hardfork < Hardfork::Cancun {
             find(true, format!("its rules are {}; the contracts need Cancun's at least", self.hardfork));
         } else if self.hardfork < Hardfork::Osaka {
-            find(false, format!("its rules are {}; gas was measured under Osaka's", self.hardfork));
+            let what =
+                "no aggregate certificate with an absentee is taken before Osaka, and gas was measured under Osaka's";
+            find(false, format!("its rules are {}; {what}", self.hardfork));
         }
         let lacks: Vec<_> = self.precompiles.iter().filter(|(_, works)| !works).map(|(name, _)| *name).collect();
         if !lacks.is_empty() {

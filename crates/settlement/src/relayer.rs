@@ -34,34 +34,23 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    connection::ReadError,
     contracts::{ContractAddresses, REGISTRY, ResultRegistry},
     gas_ledger::GasRecord,
-    multisig::MultisigError,
     networks::Network,
     payment::{Payment, Payments, Stage},
-    sender::{Account, Call, SendError},
+    sender::{Account, Call},
 };
+
+mod job;
+
+pub(crate) use job::backoff;
+use job::{Job, REFUSED_PAUSE, StepError};
 
 /// The longest wait before a step is tried again that failed for a reason that may pass at any time.
 pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest wait before a step is tried again that the contracts or the payee refused.
-const REFUSED_PAUSE: Duration = Duration::from_secs(120);
-
 /// How long a completion waits for its claim: a week, for a peer that was down to come back.
 pub const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The wait before a step is tried again that reverted on chain, where it cost gas. It doubles with every such step of the
-/// same payment, up to [`COSTLY_PAUSE`], so that a payment that only looks as if it could be made costs its relayers a
-/// dozen transactions in the first day and one in each of the following.
-const REVERTED_PAUSE: Duration = Duration::from_secs(600);
-
-/// The longest wait after a step that cost gas and did nothing.
-const COSTLY_PAUSE: Duration = Duration::from_secs(24 * 3600);
-
-/// How often in a row a result was refused when it may be put away to make room for others.
-const SHELVED_AFTER: u32 = 3;
 
 /// How many open results are held in memory, some kilobytes each, before no more are read.
 const OPEN_LIMIT: usize = 1_024;
@@ -111,77 +100,6 @@ pub struct RelayerStatus {
     pub open: u64,
 }
 
-/// A payment on its way.
-#[derive(Debug)]
-struct Job {
-    payment: Payment,
-    stage: Option<Stage>,
-    /// When the stage was first seen.
-    since: Instant,
-    /// This relayer took the last step, so it need not wait for somebody else to take the next one.
-    acting: bool,
-    irrevocable: bool,
-    failures: u32,
-    /// How often the chain refused a step in a row, by reverting.
-    refusals: u32,
-    /// How often a step reverted on chain, where it cost gas.
-    reverts: u32,
-    retry_at: Instant,
-}
-
-impl Job {
-    fn new(payment: Payment) -> Self {
-        let now = Instant::now();
-        Self {
-            payment,
-            stage: None,
-            since: now,
-            acting: false,
-            irrevocable: false,
-            failures: 0,
-            refusals: 0,
-            reverts: 0,
-            retry_at: now,
-        }
-    }
-
-    fn ids(&self) -> impl Iterator<Item = B256> {
-        self.payment.results.iter().map(|result| result.result.id)
-    }
-
-    /// How many of its results are paid and how many are forfeited.
-    fn settled(&self) -> (usize, usize) {
-        match self.stage {
-            Some(Stage::Settled { forfeited }) => (self.payment.results.len() - forfeited, forfeited),
-            _ => (0, 0),
-        }
-    }
-
-    fn observe(&mut self, stage: Stage) {
-        if self.stage != Some(stage) {
-            self.stage = Some(stage);
-            self.since = Instant::now();
-        }
-    }
-
-    /// Takes note of a step that failed. How long to wait before the next one.
-    fn note(&mut self, error: &StepError, poll: Duration) -> Duration {
-        self.failures += 1;
-        self.refusals = if error.is_refusal() { self.refusals + 1 } else { 0 };
-        if error.has_cost_gas() {
-            self.reverts += 1;
-            return backoff(REVERTED_PAUSE, self.reverts - 1, COSTLY_PAUSE);
-        }
-        let waits_long = error.is_refusal() && !error.lacks_money();
-        backoff(poll, self.failures, if waits_long { REFUSED_PAUSE } else { FAILED_PAUSE })
-    }
-
-    /// Whether it waits for something that may not come for long, if ever.
-    fn can_be_put_away(&self) -> bool {
-        self.refusals >= SHELVED_AFTER || self.stage == Some(Stage::Unproven)
-    }
-}
-
 /// Jobs of one height that were put away: only the ids of their results are kept, and the ledger has the rest.
 #[derive(Debug)]
 struct Shelved {
@@ -216,48 +134,6 @@ impl Council {
         let before =
             |other: &&Address| !confirmed.contains(other) && self.rank(**other, height).is_some_and(|r| r < own);
         Some(self.owners.iter().filter(before).count())
-    }
-}
-
-/// Why a step failed.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Multisig(#[from] MultisigError),
-    #[error(transparent)]
-    Send(#[from] SendError),
-}
-
-impl StepError {
-    /// Whether somebody else took the step in the meantime.
-    fn is_overtaken(&self) -> bool {
-        const OVERTAKEN: [&str; 7] = [
-            "AlreadyFinalized",
-            "AlreadyProposed",
-            "AlreadyConfirmed",
-            "AlreadyExecuted",
-            "AlreadyPaid",
-            "NotProposed",
-            "BelowThreshold",
-        ];
-        matches!(self, Self::Send(error) if error.reverts_with(&OVERTAKEN))
-    }
-
-    /// Whether the contracts or the payee do not want it.
-    fn is_refusal(&self) -> bool {
-        matches!(self, Self::Send(error) if error.revert().is_some())
-    }
-
-    /// Whether it was mined and did nothing.
-    fn has_cost_gas(&self) -> bool {
-        matches!(self, Self::Send(SendError::Reverted { .. }))
-    }
-
-    /// Whether it is only money that is missing, which may come at any time.
-    fn lacks_money(&self) -> bool {
-        matches!(self, Self::Send(error) if error.reverts_with(&["InsufficientFunds"]))
     }
 }
 
@@ -462,11 +338,6 @@ impl<S: ResultSource> Relayer<S> {
     }
 }
 
-/// The wait after so many failures in a row: twice as long each time, up to a limit.
-pub(crate) fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
-    start.saturating_mul(2u32.saturating_pow(failures)).min(limit).max(start)
-}
-
 /// What a relayer needs to take steps.
 #[derive(Debug)]
 struct Desk {
@@ -609,10 +480,7 @@ pub(crate) fn finalize(registry: Address, header: &Header, certificate: &Certifi
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Bytes, U256};
-
     use super::*;
-    use crate::{abi::Revert, multisig::WalletTransaction};
 
     fn council(n: u8, threshold: usize) -> Council {
         let owners = (0..n).map(|i| Address::repeat_byte(i + 1)).collect();
@@ -642,40 +510,5 @@ mod tests {
             assert_eq!(ranks.len(), 6, "the proposer has confirmed");
             assert_eq!(ranks.iter().filter(|rank| **rank < 4).count(), 4);
         }
-    }
-
-    #[test]
-    fn a_step_that_cost_gas_and_did_nothing_waits_for_hours_and_one_that_was_only_simulated_does_not() {
-        let revert = || Box::new(Revert::decode(&[]));
-        let (contract, function) = ("RewardDistributor".to_string(), "pay".to_string());
-        let would = StepError::Send(SendError::WouldRevert {
-            contract: contract.clone(),
-            function: function.clone(),
-            revert: revert(),
-        });
-        let did = StepError::Send(SendError::Reverted { contract, function, tx: B256::ZERO, revert: revert() });
-        let transaction =
-            WalletTransaction { to: Address::ZERO, value: U256::ZERO, data: Bytes::new(), expiry: 0, salt: B256::ZERO };
-        let payment = Payment { results: Vec::new(), transaction, id: B256::ZERO };
-        let (mut job, poll) = (Job::new(payment), Duration::from_millis(100));
-        assert_eq!(job.note(&would, poll), Duration::from_millis(200));
-        let waits: Vec<_> = (0..12).map(|_| job.note(&did, poll)).collect();
-        assert_eq!(waits[..3], [1, 2, 4].map(|n| REVERTED_PAUSE * n));
-        assert_eq!(waits[11], COSTLY_PAUSE);
-        let first_day = waits.iter().scan(Duration::ZERO, |passed, wait| {
-            *passed += *wait;
-            Some(*passed)
-        });
-        assert!(first_day.filter(|passed| *passed < COSTLY_PAUSE).count() < 12);
-        assert!(job.note(&would, poll) <= REFUSED_PAUSE, "what costs nothing is tried again soon");
-    }
-
-    #[test]
-    fn waiting_grows_and_ends_somewhere() {
-        let poll = Duration::from_millis(100);
-        assert_eq!(backoff(poll, 1, FAILED_PAUSE), Duration::from_millis(200));
-        assert_eq!(backoff(poll, 5, FAILED_PAUSE), Duration::from_millis(3_200));
-        assert_eq!(backoff(poll, u32::MAX, FAILED_PAUSE), Duration::from_secs(30));
-        assert_eq!(backoff(poll, u32::MAX, REFUSED_PAUSE), Duration::from_secs(120));
     }
 }

@@ -36,7 +36,7 @@ pub struct RewardTerms {
     /// Seconds in which an empty bucket fills: what is left of a cap, and of an allowance.
     pub period: u64,
     /// What one requester's races may be paid at once, in wei, if the owners have not said otherwise.
-    pub requester_cap: u128,
+    pub requester_cap: U256,
     /// What may leave of each token at once. Others cannot be paid out.
     pub caps: Vec<Allotment>,
 }
@@ -55,7 +55,7 @@ impl RewardTerms {
             delay,
             claim_period: 365 * DAY,
             period: DAY,
-            requester_cap: 5 * ether,
+            requester_cap: U256::from(5 * ether),
             caps: vec![Allotment { token: Address::ZERO, amount: 10 * ether }],
         }
     }
@@ -66,7 +66,7 @@ impl RewardTerms {
         self.caps.push(cap);
         self.caps.sort_by_key(|cap| cap.token);
         if cap.token.is_zero() {
-            self.requester_cap = self.requester_cap.min(cap.amount);
+            self.requester_cap = self.requester_cap.min(U256::from(cap.amount));
         }
         self
     }

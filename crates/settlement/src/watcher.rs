@@ -364,7 +364,7 @@ impl<S: RoundSource> Watcher<S> {
                     continue;
                 };
                 tracing::warn!(round = round.number, "posting a false claim, as this peer was told to");
-                self.desk.post(&round, checkpoints, B256::ZERO, terms).await?;
+                self.desk.post(&round, checkpoints, B256::ZERO).await?;
                 self.status.send_modify(|status| status.posted += 1);
             }
             self.next_round += 1;
@@ -564,7 +564,7 @@ impl Desk {
             return Err(WatchError::NoWork(round.number));
         };
         self.open_round(&round, terms, source).await?;
-        self.post(&round, checkpoints, done.proof_digest, terms).await?;
+        self.post(&round, checkpoints, done.proof_digest).await?;
         Ok(true)
     }
 
@@ -587,16 +587,10 @@ impl Desk {
         }
     }
 
-    async fn post(
-        &self,
-        round: &Round,
-        checkpoints: Vec<Element>,
-        proof_digest: B256,
-        terms: &Terms,
-    ) -> Result<(), WatchError> {
+    async fn post(&self, round: &Round, checkpoints: Vec<Element>, proof_digest: B256) -> Result<(), WatchError> {
         let Round { number, height, steps, .. } = *round;
         let claim = NewClaim { round: number, height, steps, checkpoints, proof_digest };
-        let record = self.aow.post(&self.account, &claim, terms.claims.bond).await?;
+        let record = self.aow.post(&self.account, &claim, self.aow.bond_of(&claim).await?).await?;
         tell(&record, Round::id(number, self.account.address()));
         Ok(())
     }

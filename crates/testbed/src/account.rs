@@ -171,7 +171,7 @@ async fn claims(chain: &Chain, address: Address) -> Result<Vec<ClaimEntry>, Acco
             challenger: slashing.challenger,
             segment: slashing.segment,
             reward_wei: slashing.reward,
-            burned_wei: slashing.burned,
+            forfeited_wei: slashing.forfeited,
         });
         ClaimEntry { round: claim.round, node: claim.node, bond_wei: bond, slashed, tx: claim.tx }
     });

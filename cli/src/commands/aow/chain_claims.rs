@@ -205,11 +205,11 @@ async fn post(args: Post, context: &Context) -> Result<()> {
         from == start || args.anyway,
         "the result does not go back to the start of this work, so anyone could take the bond; nothing was posted"
     );
+    let claim = NewClaim { round, height, steps, checkpoints, proof_digest: args.proof_digest };
     let bond = match args.bond {
         Some(bond) => bond,
-        None => desk.aow.terms().await?.bond,
+        None => desk.aow.bond_of(&claim).await?,
     };
-    let claim = NewClaim { round, height, steps, checkpoints, proof_digest: args.proof_digest };
     let record = desk.aow.post(&account, &claim, bond).await?;
     report(context, &desk, Round::id(round, node), &record).await
 }

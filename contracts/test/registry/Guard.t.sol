@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Header, VoteKind} from "../../src/formats/Types.sol";
+import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
+import {Guard} from "../../src/registry/Guard.sol";
+import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
+import {Validators} from "../../src/registry/Validators.sol";
+import {newRegistry} from "../helpers/Deployed.sol";
+import {Fixture} from "../helpers/Fixture.sol";
+import {Stubborn} from "../helpers/Mocks.sol";
+
+/// @notice A quorum that is stolen, one that is lost, and a guardian that is either.
+contract GuardTest is Fixture {
+    ResultRegistry private registry;
+    address[] private validators;
+    address[] private next;
+    address private guardian;
+
+    function setUp() public {
+        vm.warp(1_700_000_000);
+        (validators, next) = (makeValidators(7), makeOwners(4));
+        guardian = address(new Stubborn());
+        registry = newRegistry(NETWORK, EPOCH, validators, RegistryTerms(guardian, address(0), 0));
+        vm.startPrank(guardian);
+    }
+
+    function test_RevertWhen_NotTheGuardian() public {
+        vm.stopPrank();
+        bytes memory reason = abi.encodeWithSelector(Guard.OnlyGuardian.selector, address(this));
+        vm.expectRevert(reason);
+        registry.pause();
+        vm.expectRevert(reason);
+        registry.veto(0);
+        vm.expectRevert(reason);
+        registry.setGuardian(address(this));
+        vm.expectRevert(reason);
+        registry.proposeRecovery(EPOCH, next, "");
+        vm.expectRevert(reason);
+        registry.cancelRecovery();
+        vm.expectRevert(reason);
+        registry.retract(1);
+    }
+
+    function test_RevertWhen_TheGuardianIsNoContract() public {
+        vm.expectRevert(abi.encodeWithSelector(Guard.GuardianWithoutCode.selector, address(1)));
+        registry.setGuardian(address(1));
+    }
+
+    /// @dev A pause stops what a stolen quorum does, for a while, and the owners cannot make it for good.
+    function test_APauseIsBounded() public {
+        vm.expectEmit(address(registry));
+        emit Guard.Paused(uint64(block.timestamp) + 7 days);
+        registry.pause();
+        uint256 until = block.timestamp + 7 days;
+        assertEq(registry.pausedUntil(), until);
+        bytes memory paused = abi.encodeWithSelector(Guard.LockPaused.selector, until);
+        bytes memory votes = certificate(makeHeader(1, 0), validators, 0, 5);
+        vm.expectRevert(paused);
+        registry.finalize(makeHeader(1, 0), VIEW, votes);
+        bytes memory signed = signatures(distributionDigestOf(NETWORK, EPOCH, 1, "root"), validators, 0, 5);
+        vm.expectRevert(paused);
+        registry.certify(1, "root", signed);
+        signed = signatures(rotationDigestOf(NETWORK, EPOCH, next), validators, 0, 5);
+        vm.expectRevert(paused);
+        registry.rotate(next, signed);
+        vm.expectRevert(abi.encodeWithSelector(Guard.PausedRecently.selector, block.timestamp + 28 days));
+        registry.pause();
+
+        vm.warp(until);
+        registry.finalize(makeHeader(1, 0), VIEW, votes);
+        vm.warp(until + 21 days - 1);
+        vm.expectRevert(abi.encodeWithSelector(Guard.PausedRecently.selector, until + 21 days));
+        registry.pause();
+        vm.warp(until + 21 days);
+        registry.pause();
+    }
+
+    /// @dev Owners and three of seven, of whom one at least is no thief, put others in the place of a set that rotated to
+    /// itself, whatever that one signs.
+    function test_AStolenQuorumIsRecoveredFromByOwnersAndAThirdOfTheSet() public {
+        address[] memory thieves = makeAddresses(4);
+        registry.rotate(thieves, signatures(rotationDigestOf(NETWORK, EPOCH, thieves), validators, 0, 5));
+        bytes memory few = signatures(recoveryDigest(EPOCH, next), validators, 4, 2);
+        vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 2, 3));
+        registry.proposeRecovery(EPOCH, next, few);
+        uint256 effectiveAt = block.timestamp + 14 days;
+        vm.expectEmit(address(registry));
+        emit Guard.RecoveryProposed(keccak256(abi.encodePacked(wide(next))), uint64(effectiveAt), true);
+        registry.proposeRecovery(EPOCH, next, signatures(recoveryDigest(EPOCH, next), validators, 4, 3));
+        vm.expectRevert(abi.encodeWithSelector(Guard.StillOpenToVeto.selector, effectiveAt));
+        registry.recover(next);
+        Header memory made = headerOf(EPOCH + 1, 9);
+        registry.finalize(made, VIEW, certificate(made, thieves, 0, 3));
+        vm.warp(effectiveAt);
+        vm.expectRevert();
+        registry.recover(thieves);
+        registry.recover(next);
+        assertEq(registry.validators(), next);
+        assertEq(registry.epoch(), EPOCH + 2);
+        // Of the thieves not even blocks of their own epoch are taken any more.
+        made = headerOf(EPOCH + 1, 10);
+        bytes memory late = certificate(made, thieves, 0, 3);
+        vm.expectRevert(abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH + 2, EPOCH + 1));
+        registry.finalize(made, VIEW, late);
+
+        // And both locks undo a block that they have made up.
+        bytes32 action = keccak256(abi.encode("retract", address(registry), 9));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        registry.retract(9);
+        registry.resolve(action, signatures(resolutionDigest(EPOCH + 2, action), next, 0, 3));
+        vm.expectEmit(address(registry));
+        emit ResultRegistry.Retracted(9, hashOf(headerOf(EPOCH + 1, 9)));
+        registry.retract(9);
+        made = headerOf(EPOCH + 2, 9);
+        registry.finalize(made, VIEW, certificate(made, next, 0, 3));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        registry.retract(9);
+    }
+
+    /// @dev No key is left to ask: the owners alone, after three months of silence.
+    function test_ALostQuorumIsReplacedAfterLongSilence() public {
+        registry.finalize(makeHeader(3, 0), VIEW, certificate(makeHeader(3, 0), validators, 0, 5));
+        registry.proposeRecovery(EPOCH, next, "");
+        uint256 effectiveAt = block.timestamp + 90 days;
+        vm.warp(effectiveAt - 1);
+        vm.expectRevert(abi.encodeWithSelector(Guard.StillOpenToVeto.selector, effectiveAt));
+        registry.recover(next);
+        vm.warp(effectiveAt);
+        uint256 state = vm.snapshotState();
+        registry.recover(next);
+        assertEq(registry.validators(), next);
+        vm.revertToState(state);
+
+        registry.finalize(makeHeader(4, 0), VIEW, certificate(makeHeader(4, 0), validators, 0, 5));
+        vm.expectRevert(abi.encodeWithSelector(Guard.ValidatorsAlive.selector, 4));
+        registry.recover(next);
+    }
+
+    function test_TheGuardianCancelsARecovery() public {
+        vm.expectRevert(abi.encodeWithSelector(Guard.NoRecovery.selector, 0));
+        registry.cancelRecovery();
+        registry.proposeRecovery(EPOCH, next, "");
+        registry.cancelRecovery();
+        vm.warp(block.timestamp + 90 days);
+        bytes32 hash = keccak256(abi.encodePacked(wide(next)));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NoRecovery.selector, hash));
+        registry.recover(next);
+    }
+
+    /// @dev The other way round: the owners' keys are lost, and validators name another wallet, unless the owners object.
+    function test_ALostGuardianIsReplacedAfterLongSilence() public {
+        address heir = address(new Stubborn());
+        bytes32 action = keccak256(abi.encode("replace guardian", address(registry), uint256(uint160(heir))));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        registry.replaceGuardian(heir);
+        bytes memory few = signatures(resolutionDigest(EPOCH, action), validators, 0, 4);
+        vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 4, 5));
+        registry.resolve(action, few);
+        bytes memory votes = signatures(resolutionDigest(EPOCH, action), validators, 0, 5);
+        vm.expectEmit(address(registry));
+        emit Guard.Resolved(action);
+        registry.resolve(action, votes);
+        vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
+        registry.resolve(action, votes);
+        uint256 from = block.timestamp + 90 days;
+        vm.expectRevert(abi.encodeWithSelector(Guard.StillOpenToVeto.selector, from));
+        registry.replaceGuardian(heir);
+        vm.warp(from);
+        uint256 state = vm.snapshotState();
+        registry.replaceGuardian(heir);
+        assertEq(registry.guardian(), heir);
+        vm.revertToState(state);
+        vm.expectEmit(address(registry));
+        emit Guard.Vetoed(action);
+        registry.veto(action);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        registry.replaceGuardian(heir);
+        vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
+        registry.resolve(action, votes);
+    }
+
+    function test_TheGuardianHandsOver() public {
+        address heir = address(new Stubborn());
+        vm.expectEmit(address(registry));
+        emit Guard.GuardianChanged(heir);
+        registry.setGuardian(heir);
+        vm.expectRevert(abi.encodeWithSelector(Guard.OnlyGuardian.selector, guardian));
+        registry.pause();
+    }
+
+    /// @dev A quorum that is stolen for an hour cannot use up the numbers of all later distributions.
+    function test_RevertWhen_NumbersAreSkipped() public {
+        bytes memory votes = signatures(distributionDigestOf(NETWORK, EPOCH, 257, "root"), validators, 0, 5);
+        vm.expectRevert(abi.encodeWithSelector(ResultRegistry.SkippedDistributions.selector, 0, 257));
+        registry.certify(257, "root", votes);
+        registry.certify(256, "root", signatures(distributionDigestOf(NETWORK, EPOCH, 256, "root"), validators, 0, 5));
+    }
+
+    /// @dev What was earned before a rotation is not lost for having been posted after it.
+    function test_BlocksOfTheEpochBeforeAreTakenForSomeDays() public {
+        Header memory header = makeHeader(5, 0);
+        bytes memory votes = certificate(header, validators, 0, 5);
+        registry.rotate(next, signatures(rotationDigestOf(NETWORK, EPOCH, next), validators, 0, 5));
+        bytes memory few = certificate(header, validators, 0, 4);
+        vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 4, 5));
+        registry.finalize(header, VIEW, few);
+        vm.warp(block.timestamp + 3 days - 1);
+        uint256 state = vm.snapshotState();
+        registry.finalize(header, VIEW, votes);
+        vm.revertToState(state);
+        vm.warp(block.timestamp + 1);
+        vm.expectRevert(abi.encodeWithSelector(Validators.WrongEpoch.selector, EPOCH + 1, EPOCH));
+        registry.finalize(header, VIEW, votes);
+        // Nothing else that they sign is taken even before.
+        bytes memory signed = signatures(distributionDigestOf(NETWORK, EPOCH, 1, "root"), validators, 0, 5);
+        vm.expectRevert();
+        registry.certify(1, "root", signed);
+    }
+
+    function test_RevertWhen_ABarredValidatorIsNamed() public {
+        registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 2));
+        address[] memory set = new address[](4);
+        for (uint256 i; i < 4; ++i) {
+            set[i] = validators[i];
+        }
+        bytes memory votes = signatures(rotationDigestOf(NETWORK, EPOCH, set), validators, 0, 5);
+        vm.expectRevert(abi.encodeWithSelector(Validators.ValidatorIsBarred.selector, validators[2]));
+        registry.rotate(set, votes);
+    }
+
+    function headerOf(uint64 epoch, uint64 height) private view returns (Header memory header) {
+        header = makeHeader(height, 0);
+        header.epoch = epoch;
+    }
+
+    function wide(address[] memory set) private pure returns (bytes memory words) {
+        for (uint256 i; i < set.length; ++i) {
+            words = bytes.concat(words, bytes32(uint256(uint160(set[i]))));
+        }
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function recoveryDigest(uint64 epoch, address[] memory set) private view returns (bytes32) {
+        bytes32 typehash = keccak256("Recovery(uint64 epoch,address[] validators)");
+        bytes32 message = keccak256(abi.encode(typehash, epoch, keccak256(wide(set))));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
+    }
+
+    function resolutionDigest(uint64 epoch, bytes32 action) private view returns (bytes32) {
+        bytes32 message = keccak256(abi.encode(keccak256("Resolution(uint64 epoch,bytes32 action)"), epoch, action));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
+    }
+}
