@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Compile the contracts into the artifacts that programs embed
     Compile(OnChain<compile::Compile>),
     /// Deploy the contracts, or find them
-    Deploy(OnChain<deploy::Deploy>),
+    Deploy(Box<OnChain<deploy::Deploy>>),
     /// Spread native currency over accounts
     Fund(OnChain<deploy::Fund>),
     /// Propose a transaction of the multisig
