@@ -4,7 +4,7 @@
 use std::{env, fs, path::Path, process::Output};
 
 use alloy::{
-    primitives::{Address, Bytes, U256, hex},
+    primitives::{Address, B256, Bytes, hex},
     providers::Provider,
 };
 use dtn_keys::dev_key;
@@ -161,6 +161,8 @@ async fn addresses(world: &mut World) {
     );
     world.case(wrong, &anvil, &["fund", "--to", typo, "--amount", "1ether"], (1, "bad_argument"), nothing);
     world.case(wrong, &anvil, &["rewards", "show", "--token", typo], (2, "usage"), "");
+    let after = ["deploy", "--genesis", "genesis.json", "--first-height", "9", "--after", typo];
+    world.case(wrong, &anvil, &after, (2, "usage"), "nothing is deployed");
     let remote = format!("remote:{typo}@http://127.0.0.1:1");
     world.case(
         wrong,
@@ -305,7 +307,6 @@ async fn files(world: &mut World) {
     }
     let soon = ["propose", "--from", "owner-01", "--to", "multisig", "--expires", "0s"];
     world.case("a proposal that is over at once", &anvil, &soon, (1, "bad_argument"), "nothing is sent");
-    let id =
-        format!("0x{}", U256::from(1).to_be_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let id = B256::with_last_byte(1).to_string();
     world.case("a proposal that nobody made", &anvil, &["show", &id], (1, "failed"), "");
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
-use dtn_primitives::Allotment;
+use dtn_primitives::{Allotment, parse_address};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     Account, Chain, ContractAddresses, Network,
@@ -87,7 +87,7 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     requester_cap: Option<U256>,
     /// The distributor that this one takes over from: it must be closed below --first-height
-    #[arg(long, value_name = "ADDRESS", requires = "first_height")]
+    #[arg(long, value_name = "ADDRESS", requires = "first_height", value_parser = parse_address)]
     after: Option<Address>,
     /// The first block whose results are paid there: above all that another distributor of the network pays [default: 1, where
     /// there is none]
