@@ -297,4 +297,19 @@ abstract contract Fixture is Test {
         }
         root = leaves.length == 0 ? bytes32(0) : leaves[0];
     }
+
+    /// @dev What identifies a piece of evidence, written out anew rather than taken from the library under test.
+    function evidenceId(Evidence memory evidence) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                uint8(evidence.kind),
+                evidence.epoch,
+                evidence.view_,
+                evidence.height,
+                evidence.validator,
+                evidence.firstHash,
+                evidence.secondHash
+            )
+        );
+    }
 }

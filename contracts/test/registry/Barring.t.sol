@@ -34,7 +34,7 @@ contract BarringTest is BlsFixture {
         sign(evidence, accused);
 
         vm.expectEmit();
-        emit Barring.ValidatorBarred(accused, idOf(evidence));
+        emit Barring.ValidatorBarred(accused, evidenceId(evidence));
         registry.reportEvidence(evidence);
         for (uint256 i; i < 7; ++i) {
             assertEq(registry.isBarred(validators[i]), validators[i] == accused);
@@ -202,21 +202,6 @@ contract BarringTest is BlsFixture {
     function expectRejection(Evidence memory evidence, bytes memory reason) private {
         vm.expectRevert(reason);
         registry.reportEvidence(evidence);
-    }
-
-    /// @dev Written out anew rather than taken from the library under test.
-    function idOf(Evidence memory evidence) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                uint8(evidence.kind),
-                evidence.epoch,
-                evidence.view_,
-                evidence.height,
-                evidence.validator,
-                evidence.firstHash,
-                evidence.secondHash
-            )
-        );
     }
 
     /// @dev Two certificates for one slot, by whatever they are made: who has signed both is barred, and nobody else.

@@ -204,20 +204,6 @@ contract StakesTest is Fixture {
         assertEq(token.balanceOf(REPORTER), STAKE);
     }
 
-    function evidenceId(Evidence memory evidence) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                evidence.kind,
-                evidence.epoch,
-                evidence.view_,
-                evidence.height,
-                evidence.validator,
-                evidence.firstHash,
-                evidence.secondHash
-            )
-        );
-    }
-
     function stake(address account, uint128 amount) private {
         vm.prank(account);
         registry.stake{value: amount}(amount);
