@@ -80,40 +80,38 @@ impl Sender {
     /// The account that `--from` names, on a chain. What it has under way is brought to an end first, and until this command
     /// ends no other one sends from it: what is decided from the chain's state holds when it is sent.
     pub(crate) async fn account(&self, chain: &Chain, context: &Context) -> Result<Account> {
-        let account = self.account_as_it_is(chain, context).await?;
-        if !self.dry_run {
-            account.take_up().await?;
-        }
-        Ok(account)
+        self.ready(self.account_as_it_is(chain, context).await?).await
     }
 
     /// The same, whatever it has under way.
     pub(crate) async fn account_as_it_is(&self, chain: &Chain, context: &Context) -> Result<Account> {
-        let account = self.chosen(chain, context).await?;
-        self.prepare(&account, context).await?;
-        Ok(account)
+        self.held(self.chosen(chain, context).await?, context).await
     }
 
     /// The account of a key that is known already, on a chain.
     pub(crate) async fn account_with(&self, key: SecretKey, chain: &Chain, context: &Context) -> Result<Account> {
-        let account = self.account_of(chain, key, context);
-        self.prepare(&account, context).await?;
+        self.ready(self.held(self.account_of(chain, key, context), context).await?).await
+    }
+
+    /// With what it has under way brought to an end.
+    async fn ready(&self, account: Account) -> Result<Account> {
         if !self.dry_run {
             account.take_up().await?;
         }
         Ok(account)
     }
 
-    async fn prepare(&self, account: &Account, context: &Context) -> Result<()> {
+    /// With other commands kept from sending from it, and each transaction told.
+    async fn held(&self, account: Account, context: &Context) -> Result<Account> {
         if !self.dry_run {
-            context.hold(account).await?;
+            context.hold(&account).await?;
         }
         let patience = account.chain().network().receipt_timeout().as_secs();
         account.on_sent(move |record| {
             let GasRecord { tx, nonce, .. } = record;
             output::note(format_args!("sent {}: {tx}, nonce {nonce}; waiting up to {patience} s", record.what()));
         });
-        Ok(())
+        Ok(account)
     }
 
     async fn chosen(&self, chain: &Chain, context: &Context) -> Result<Account> {

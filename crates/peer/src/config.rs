@@ -17,7 +17,7 @@ use dtn_settlement::{contracts::ContractAddresses, networks::Network, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    files::{self, FileError, without_mark},
+    files::{self, FileError},
     log::{self, LogConfig},
 };
 
@@ -169,7 +169,7 @@ impl PeerHome {
             return Err(ConfigError::NoPeer { folder: self.0.clone(), file });
         }
         let text = files::read_text(&file, files::MOST)?;
-        let layers = Layers::default().file(&file, without_mark(&text))?;
+        let layers = Layers::default().file(&file, &text)?;
         let layers = layers.variables(NODE_VARIABLES, &[]).settings(settings);
         let mut config: PeerConfig = layers.extract()?;
         let unfit = config.unfit().into_iter().map(|(key, why)| {
@@ -226,8 +226,8 @@ pub enum ConfigError {
 /// Reads a genesis by which a network can run.
 pub fn read_genesis(file: &Path) -> Result<Genesis, ConfigError> {
     let text = files::read_text(file, files::MOST)?;
-    let genesis: Genesis = serde_json::from_str(without_mark(&text))
-        .map_err(|source| ConfigError::NoGenesis { file: file.into(), source })?;
+    let genesis: Genesis =
+        serde_json::from_str(&text).map_err(|source| ConfigError::NoGenesis { file: file.into(), source })?;
     genesis.validator_set().map_err(|source| ConfigError::Genesis { file: file.into(), source })?;
     Ok(genesis)
 }

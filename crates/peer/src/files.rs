@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Reads TOML of at most [`MOST`] bytes.
 pub fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, FileError> {
     let text = read_text(file, MOST)?;
-    toml::from_str(without_mark(&text))
+    toml::from_str(&text)
         .map_err(|error| FileError::Toml { file: file.into(), reason: shown::text(error.to_string().trim_end()) })
 }
 

@@ -13,6 +13,8 @@ use dtn_primitives::SecretKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::shown;
+
 /// Bytes of an account's signature: r, s, v.
 const SIGNATURE_LENGTH: usize = 65;
 
@@ -105,7 +107,7 @@ pub enum SignatureError {
         length: usize,
     },
     /// Too few owners have signed.
-    #[error("{have} of the owners have signed, and the wallet asks for {need}; missing: {}", list(missing))]
+    #[error("{have} of the owners have signed, and the wallet asks for {need}; missing: {}", shown::accounts(missing))]
     BelowThreshold {
         /// How many owners have.
         have: usize,
@@ -122,10 +124,6 @@ pub enum SignatureError {
         /// What the other signs.
         theirs: B256,
     },
-}
-
-fn list(accounts: &[Address]) -> String {
-    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A call of a wallet with the signatures that it has so far.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     contracts::{REGISTRY, ResultRegistry},
     sender::Call,
+    shown,
 };
 
 /// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the
@@ -70,7 +71,7 @@ pub enum MessageError {
         theirs: B256,
     },
     /// Too few validators have signed.
-    #[error("{have} of {of} validators have signed, and {need} are a quorum; missing: {}", list(missing))]
+    #[error("{have} of {of} validators have signed, and {need} are a quorum; missing: {}", shown::accounts(missing))]
     BelowQuorum {
         /// How many have.
         have: usize,
@@ -81,10 +82,6 @@ pub enum MessageError {
         /// Who has not.
         missing: Vec<Address>,
     },
-}
-
-fn list(accounts: &[Address]) -> String {
-    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// A message with the signatures that it has so far.

@@ -1,6 +1,6 @@
 //! The settlement chains that are known by name, from built-in defaults, a file and the environment.
 
-use std::{collections::BTreeMap, fs, io, ops::RangeInclusive, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, ops::RangeInclusive, path::Path, time::Duration};
 
 use dtn_config::{Layers, Mistake, OutOfRange};
 use serde::{Deserialize, Serialize};
@@ -246,8 +246,8 @@ impl Networks {
         let mut layers = Layers::built_in(&File { networks: Self::built_in().0 })
             .expect("what is built in is tables, texts and numbers");
         if is_there {
-            let text =
-                fs::read_to_string(path).map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
+            let text = dtn_files::read_to_string(path, dtn_files::MOST);
+            let text = text.map_err(|source| NetworksError::Unreadable { file: shown(), source })?;
             layers = layers.file(path, &text)?;
         }
         let file: File = layers.variables(VARIABLES, &["networks"]).extract()?;

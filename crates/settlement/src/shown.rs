@@ -1,5 +1,6 @@
-//! How the address of a chain's node is shown: user, password, path and query of a URL may be what opens it.
+//! How things are shown: of the address of a chain's node, user, password, path and query may be what opens it.
 
+use alloy::primitives::Address;
 use dtn_keys::without_private_keys;
 use reqwest::Url;
 
@@ -41,6 +42,11 @@ pub fn text(text: &str) -> String {
         rest = &rest[end..];
     }
     without_private_keys(&(shown + rest)).into_owned()
+}
+
+/// Accounts in a row, as errors name them.
+pub(crate) fn accounts(accounts: &[Address]) -> String {
+    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a transaction offers for gas.
 
+use alloy::consensus::TxEip1559;
+
 /// The fee cap and the tip, in wei a unit of gas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fees {
@@ -8,6 +10,11 @@ pub(super) struct Fees {
 }
 
 impl Fees {
+    /// What a transaction offers.
+    pub(super) fn of(transaction: &TxEip1559) -> Self {
+        Self { max: transaction.max_fee_per_gas, tip: transaction.max_priority_fee_per_gas }
+    }
+
     /// With a tip of at least `floor`.
     pub(super) fn with_tip_floor(self, floor: u128) -> Self {
         let missing = floor.saturating_sub(self.tip);

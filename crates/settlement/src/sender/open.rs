@@ -9,6 +9,7 @@ use alloy::{
     eips::Decodable2718,
     primitives::{B256, U256},
     providers::Provider,
+    transports::TransportError,
 };
 use tokio::time::Instant;
 
@@ -93,8 +94,7 @@ impl Account {
     pub async fn cancel(&self, tx: B256) -> Result<GasRecord, SendError> {
         let mut replaced = self.of_the_nonce_of(tx).await?;
         let market = self.fees().await?;
-        let offered = replaced.iter().filter_map(GasRecord::transaction);
-        let offered = offered.map(|sent| Fees { max: sent.max_fee_per_gas, tip: sent.max_priority_fee_per_gas });
+        let offered = replaced.iter().filter_map(|record| Some(Fees::of(&record.transaction()?)));
         let fees = offered.fold(market, |most, sent| most.max(sent)).raised(market);
         let call = Call::transfer("cancel", self.address(), U256::ZERO);
         let nonce = replaced.first().map(|record| record.nonce).unwrap_or_default();
@@ -102,7 +102,9 @@ impl Account {
         let transaction = self.transaction(&call, nonce, gas_limit, fees);
         let (record, raw) = self.sign(&call, transaction.clone()).await?;
         self.ledger().append(&record, true).await?;
-        self.chain().provider().send_raw_transaction(&raw).await.map(drop)?;
+        if let Some(refusal) = self.broadcast(&record, &raw).await? {
+            return Err(TransportError::ErrorResp(refusal).into());
+        }
         self.told(&record);
         replaced.retain(|other| other.tx != record.tx);
         Submitted { account: self.clone(), call, transaction, record, replaced, raw }.wait().await

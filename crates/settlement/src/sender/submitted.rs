@@ -83,7 +83,7 @@ impl Submitted {
     }
 
     pub(super) fn fees(&self) -> Fees {
-        Fees { max: self.transaction.max_fee_per_gas, tip: self.transaction.max_priority_fee_per_gas }
+        Fees::of(&self.transaction)
     }
 
     /// Asks whether a block has it, and whether enough blocks follow. Then it is recorded.
