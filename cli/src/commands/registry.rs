@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use dtn_bindings::ResultRegistry;
 use dtn_primitives::Rotation;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     bls_keys::BlsKeys,
-    contracts::ResultRegistry,
     message::{Content, SignedMessage},
 };
 use serde_json::json;

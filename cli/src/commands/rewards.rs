@@ -9,17 +9,18 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use dtn_bindings::ResultRegistry;
+use dtn_chain::{
+    Account, Call,
+    amount::{deserialize_amount, format_amount},
+    gas_ledger::GasRecord,
+};
 use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_primitives::{Allotment, Distribution, Earning, Earnings, deserialize_address, parse_address};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
-    Account, Call,
-    amount::deserialize_amount,
-    amount::format_amount,
     bls_keys::BlsKeys,
-    contracts::ResultRegistry,
-    gas_ledger::GasRecord,
     message::{CertificateKind, Content, SignedMessage},
     rewards::{DistributionState, Distributor, Holdings},
 };

@@ -8,15 +8,14 @@ use alloy::{
 use dtn_primitives::{Allotment, Genesis, GenesisError, Kind, deserialize_addresses};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    aow::ClaimTerms,
+use crate::{aow::ClaimTerms, rewards::RewardTerms};
+use dtn_bindings::{
+    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
+    RewardDistributor,
+};
+use dtn_chain::{
     connection::{Chain, ReadError, retrying},
-    contracts::{
-        AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
-        RewardDistributor,
-    },
     gas_ledger::GasRecord,
-    rewards::RewardTerms,
     sender::{Account, Call, SendError},
 };
 
@@ -463,7 +462,7 @@ mod tests {
     use dtn_primitives::SecretKey;
 
     use super::*;
-    use crate::networks::LOCAL_CHAIN_ID;
+    use dtn_chain::networks::LOCAL_CHAIN_ID;
 
     fn genesis(name: &str) -> Genesis {
         let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();

@@ -3,9 +3,9 @@
 use alloy::primitives::Address;
 use dtn_primitives::Evidence;
 
-use crate::{
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{
     connection::ReadError,
-    contracts::{REGISTRY, ResultRegistry},
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
 };

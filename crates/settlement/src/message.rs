@@ -15,11 +15,8 @@ use dtn_primitives::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    contracts::{REGISTRY, ResultRegistry},
-    sender::Call,
-    shown,
-};
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{sender::Call, shown};
 
 /// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the
 /// figures.

@@ -11,10 +11,10 @@ use alloy::{
 use dtn_primitives::FinalizedResult;
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::execution::{Execution, Preview, SignedExecution};
+use dtn_bindings::{MULTISIG, MultiSigWallet, RewardDistributor};
+use dtn_chain::{
     connection::{Chain, ReadError, retrying},
-    contracts::{MULTISIG, MultiSigWallet, RewardDistributor},
-    execution::{Execution, Preview, SignedExecution},
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
 };

@@ -11,9 +11,11 @@ use serde::Serialize;
 
 use crate::{
     aow::{Aow, ClaimStatus},
-    connection::{Chain, ReadError},
-    contracts::{ContractAddresses, ResultRegistry, RewardDistributor},
     multisig::{Multisig, MultisigError, ProposalStatus, WalletTransaction},
+};
+use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
+use dtn_chain::{
+    connection::{Chain, ReadError},
     networks::Finality,
 };
 

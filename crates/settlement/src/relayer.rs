@@ -33,11 +33,11 @@ use dtn_primitives::{Certificate, FinalizedResult, Header};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
-use crate::{
-    contracts::{ContractAddresses, REGISTRY, ResultRegistry},
+use crate::payment::{Payment, Payments, Stage};
+use dtn_bindings::{ContractAddresses, REGISTRY, ResultRegistry};
+use dtn_chain::{
     gas_ledger::GasRecord,
     networks::Network,
-    payment::{Payment, Payments, Stage},
     sender::{Account, Call},
 };
 

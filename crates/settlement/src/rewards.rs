@@ -7,10 +7,10 @@ use alloy::{
 use dtn_primitives::{Allotment, Distribution, Earning, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use crate::multisig::WalletTransaction;
+use dtn_bindings::{DISTRIBUTOR, RewardDistributor};
+use dtn_chain::{
     connection::{Chain, ReadError},
-    contracts::{DISTRIBUTOR, RewardDistributor},
-    multisig::WalletTransaction,
     networks::LOCAL_CHAIN_ID,
     sender::Call,
 };

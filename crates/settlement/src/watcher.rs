@@ -27,11 +27,13 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     aow::{Aow, ClaimState, ClaimStatus, ClaimTerms, MAX_WHOLE_STEPS, NewClaim, PostedClaim, checkpoints_of},
+    relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
+};
+use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
+use dtn_chain::{
     connection::{Chain, ReadError, retrying},
-    contracts::{ContractAddresses, ResultRegistry, RewardDistributor},
     gas_ledger::GasRecord,
     networks::Network,
-    relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
     sender::{Account, SendError},
 };
 

@@ -22,12 +22,12 @@ use alloy_node_bindings::{Anvil, NodeError};
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::{
-    abi::Revert,
     endpoints::NotANode,
     logs::LogReader,
     networks::{Finality, Network},
     shown,
 };
+use dtn_bindings::abi::Revert;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -318,7 +318,7 @@ fn is_temporary(error: &TransportError) -> bool {
 }
 
 /// Repeats a request that fails for now, a few times over about two seconds.
-pub(crate) async fn retrying<T, F, Fut>(request: F) -> Result<T, TransportError>
+pub async fn retrying<T, F, Fut>(request: F) -> Result<T, TransportError>
 where
     F: FnMut() -> Fut,
     Fut: IntoFuture<Output = Result<T, TransportError>>,
