@@ -24,9 +24,10 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
+use dtn_chain::amount::format_amount;
 use dtn_client::{Client, Event, FinalBlock};
 use dtn_peer::files::exists;
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
+use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, U256, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
@@ -237,9 +238,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let (ports, mining) = (Ports::From(base_port), engine.mining()?);
             let transport = transport.into();
-            let kinds = Vec::new();
-            let plan =
-                Plan { name, nodes, chain_id, ports, threads, password_file, transport, observers, mining, kinds };
+            let local = Plan::local(&name, nodes);
+            let plan = Plan { chain_id, ports, threads, password_file, transport, observers, mining, ..local };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
@@ -419,42 +419,7 @@ fn block_table(view: &FinalBlock) -> String {
     );
     let mut table = Table::new(&title, [left("transaction"), left("sender"), left("kind"), left("what")]);
     for (hash, transaction) in view.transaction_hashes.iter().zip(&view.block.transactions) {
-        let (kind, what) = match &transaction.payload {
-            Payload::Order(order) => ("order", format!("{}, {}, {}", order.dataset, order.model, order.metric)),
-            Payload::Claim(claim) => (
-                "claim",
-                format!(
-                    "order {}, nonce {}, {}",
-                    units::short(claim.order),
-                    claim.nonce,
-                    units::duration(claim.duration_us)
-                ),
-            ),
-            Payload::Data { items, .. } => {
-                let bytes: usize = items.iter().map(|item| item.len()).sum();
-                ("data", format!("{} items, {}", units::thousands(items.len()), units::bytes(bytes as u64)))
-            }
-            Payload::Round(round) => {
-                ("round", format!("{} steps, closes at {} completions", units::thousands(round.steps), round.quorum))
-            }
-            Payload::Completion(completion) => (
-                "completion",
-                format!(
-                    "round {}, result {}, {}",
-                    completion.round,
-                    units::short(completion.result),
-                    units::duration(completion.compute_us)
-                ),
-            ),
-            Payload::CloseRound { round } => ("close", format!("round {round}")),
-            Payload::Custom(custom) => {
-                let bytes = units::bytes(custom.body.len() as u64);
-                ("custom", format!("kind {}, {bytes}", custom.kind))
-            }
-            Payload::Line(line) => {
-                ("line", format!("{}, {} expected hashes", units::bytes(line.data.len() as u64), line.expected_hashes))
-            }
-        };
+        let (kind, what) = kind_and_content(&transaction.payload);
         table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
     }
     output::listed(&table, format_args!("{title}\nno transactions"))
@@ -479,4 +444,57 @@ fn certificate_table(client: &Client, certified: &dtn_api::CertifiedHeader) -> S
         table.row([index.to_string(), address, units::short(alloy_primitives::hex::encode_prefixed(signature.0))]);
     }
     table.to_string()
+}
+
+/// What a transaction is, in a word, and what it says.
+fn kind_and_content(payload: &Payload) -> (&'static str, String) {
+    match payload {
+        Payload::Order(order) => ("order", format!("{}, {}, {}", order.dataset, order.model, order.metric)),
+        Payload::Claim(claim) => (
+            "claim",
+            format!(
+                "order {}, nonce {}, {}",
+                units::short(claim.order),
+                claim.nonce,
+                units::duration(claim.duration_us)
+            ),
+        ),
+        Payload::Data { items, .. } => {
+            let bytes: usize = items.iter().map(|item| item.len()).sum();
+            ("data", format!("{} items, {}", units::thousands(items.len()), units::bytes(bytes as u64)))
+        }
+        Payload::Round(round) => {
+            ("round", format!("{} steps, closes at {} completions", units::thousands(round.steps), round.quorum))
+        }
+        Payload::Completion(completion) => (
+            "completion",
+            format!(
+                "round {}, result {}, {}",
+                completion.round,
+                units::short(completion.result),
+                units::duration(completion.compute_us)
+            ),
+        ),
+        Payload::CloseRound { round } => ("close", format!("round {round}")),
+        Payload::Custom(custom) => {
+            let bytes = units::bytes(custom.body.len() as u64);
+            ("custom", format!("kind {}, {bytes}", custom.kind))
+        }
+        Payload::Line(line) => {
+            ("line", format!("{}, {} expected hashes", units::bytes(line.data.len() as u64), line.expected_hashes))
+        }
+        Payload::Training(call) => {
+            let of = call.order.map_or_else(|| "a new order".into(), |order| format!("order {}", units::short(order)));
+            ("training", format!("{of}, {}", units::bytes(call.body.len() as u64)))
+        }
+        Payload::Deposit(deposit) => (
+            "deposit",
+            format!("{}, {}, number {}", units::short(deposit.account), wei(deposit.amount), deposit.number),
+        ),
+        Payload::Withdrawal(withdrawal) => ("withdrawal", wei(withdrawal.amount)),
+    }
+}
+
+fn wei(amount: u128) -> String {
+    format_amount(U256::from(amount))
 }

@@ -96,9 +96,13 @@ impl Ledger {
         let max_transactions = max_transactions.min(MAX_BLOCK_TRANSACTIONS);
         let (height, timestamp) = (below.height + 1, now_ms.max(below.timestamp + 1));
         let next_work = self.next_work_after(&parent_view, timestamp - below.timestamp);
-        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
+        let mut execution = Execution::new(&self.rules, parent_view, below, timestamp);
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
+            // It waits on: what it takes may be here in a moment.
+            if execution.missing(transaction, hash).is_some_and(|missing| !self.held.contains(&missing)) {
+                continue;
+            }
             match execution.apply(transaction, hash) {
                 Ok(()) => {
                     hashes.push(hash);
@@ -202,9 +206,13 @@ impl Ledger {
         let parent_view = view(&self.state, &self.speculative, depth);
         let Header { height, timestamp, .. } = block.header;
         let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
-        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
+        let mut execution = Execution::new(&self.rules, parent_view, parent, timestamp);
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
             if voting.is_some() && self.unproven(transaction).is_some() {
+                return Err(BlockError::Unproven { index });
+            }
+            let missing = || execution.missing(transaction, *hash).filter(|missing| !self.held.contains(missing));
+            if voting.is_some() && missing().is_some() {
                 return Err(BlockError::Unproven { index });
             }
             let refused = |refusal| BlockError::Execution { index, refusal };

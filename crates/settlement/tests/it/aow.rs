@@ -102,6 +102,7 @@ impl World {
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
         let deployer =
