@@ -43,6 +43,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/simulator", 6000),
     ("crates/testbed", 3500),
     ("crates/train", 4000),
+    ("crates/trainer", 1500),
     ("crates/training", 2500),
 ];
 
@@ -52,9 +53,9 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
     ("cli", 10800),
     ("crates/bench", 3600),
-    ("crates/ledger", 7000),
+    ("crates/ledger", 7700),
     ("crates/node", 12400),
-    ("crates/primitives", 4700),
+    ("crates/primitives", 4800),
     ("crates/simulator", 10000),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
@@ -63,7 +64,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/link.rs", 601),
     ("crates/node/src/metrics.rs", 718),
     ("crates/node/src/network/mod.rs", 628),
-    ("crates/primitives/tests/it/golden.rs", 699),
+    ("crates/primitives/tests/it/golden.rs", 678),
     ("crates/settlement/src/watcher.rs", 608),
     ("crates/settlement/tests/it/aow.rs", 760),
     ("crates/simulator/src/host.rs", 682),

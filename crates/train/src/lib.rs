@@ -35,5 +35,5 @@ pub use recipe::{
 };
 pub use run::{Job, JobError, Run, StateError};
 pub use score::{Evaluation, Score};
-pub use trace::{Fault, MAX_MANIFEST_BYTES, Manifest, Progress, audit_statement, state_hash, train};
+pub use trace::{Fault, MAX_MANIFEST_BYTES, Manifest, Progress, audit_statement, state_hash, trace_root, train};
 pub use wire::WireError;
