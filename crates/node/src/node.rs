@@ -16,6 +16,7 @@ use dtn_primitives::{
     Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
     ValidatorIndex, codec,
 };
+use dtn_trainer::Library;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -240,6 +241,7 @@ impl Node {
             tracing::warn!(run, "the store {why}: this validator does not know everything that it said");
         }
 
+        let library = Library::new(config.store.with_extension("library"));
         let boot = RandomState::new().build_hasher().finish();
         let (commands, commands_in) = mpsc::channel(CHANNEL);
         let (events, events_in) = inbox();
@@ -262,7 +264,7 @@ impl Node {
             bootstrap: config.bootstrap,
             max_observers: config.max_observers,
             hello: Hello::new(config.genesis.domain().network_id, boot),
-            archive: Archive::new(ledger.store()),
+            archive: Archive::new(ledger.store(), library.clone()),
             results,
             metrics: metrics.clone(),
         };
@@ -299,6 +301,7 @@ impl Node {
                     metrics,
                     feed,
                     board,
+                    library,
                 };
                 let core = Core::new(core, ledger, commands)?;
                 Box::new(move || core.run(events_in, queries_in))

@@ -128,7 +128,7 @@ impl Observer {
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             // It votes for nothing, so it needs no proofs; and it is another thread that asks for results.
-            Event::Response { exchange: Exchange::Proof | Exchange::Results, .. } => {}
+            Event::Response { exchange: Exchange::Proof | Exchange::Results | Exchange::Blob, .. } => {}
         }
         Ok(())
     }

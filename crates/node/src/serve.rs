@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use dtn_ledger::{CHUNK_BYTES, Store, StoreError, WeakStore};
 use dtn_primitives::{B256, Bytes, MAX_PROOF_BYTES, codec};
+use dtn_trainer::{Library, files::FileError};
 use tokio::sync::Semaphore;
 
 use crate::{
     network::Exchange,
     wire::{
-        CertifiedBlock, MAX_SYNC_REQUEST, ResultsRequest, ResultsResponse, SYNC_RESPONSE_TARGET, SyncRequest,
-        SyncResponse,
+        BLOB_PART, BlobPart, BlobRequest, CertifiedBlock, MAX_BLOB_REQUEST, MAX_SYNC_REQUEST, ResultsRequest,
+        ResultsResponse, SYNC_RESPONSE_TARGET, SyncRequest, SyncResponse,
     },
 };
 
@@ -39,12 +40,13 @@ pub(crate) enum Served {
 #[derive(Debug, Clone)]
 pub(crate) struct Archive {
     store: WeakStore,
+    library: Library,
     threads: Arc<Semaphore>,
 }
 
 impl Archive {
-    pub(crate) fn new(store: &Store) -> Self {
-        Self { store: store.downgrade(), threads: Arc::new(Semaphore::new(THREADS)) }
+    pub(crate) fn new(store: &Store, library: Library) -> Self {
+        Self { store: store.downgrade(), library, threads: Arc::new(Semaphore::new(THREADS)) }
     }
 
     /// The bytes that an answer may have, which is what asking costs until it is known.
@@ -53,6 +55,7 @@ impl Archive {
             Exchange::Sync => SYNC_RESPONSE_TARGET.max(CHUNK_BYTES),
             Exchange::Proof => MAX_PROOF_BYTES,
             Exchange::Results => SYNC_RESPONSE_TARGET,
+            Exchange::Blob => BLOB_PART,
         }
     }
 
@@ -60,10 +63,23 @@ impl Archive {
     /// closed.
     pub(crate) async fn serve(self, exchange: Exchange, request: Vec<u8>) -> Option<Served> {
         let _permit = self.threads.acquire_owned().await.ok()?;
+        if exchange == Exchange::Blob {
+            let served = tokio::task::spawn_blocking(move || part(&self.library, &request)).await.ok()?;
+            return served.inspect_err(|error| tracing::warn!(%error, "a part could not be read")).ok();
+        }
         let store = self.store.upgrade()?;
         let served = tokio::task::spawn_blocking(move || answer(&store, exchange, &request)).await.ok()?;
         served.inspect_err(|error| tracing::warn!(%error, "a peer's request could not be answered")).ok()
     }
+}
+
+/// A part of a blob.
+fn part(library: &Library, request: &[u8]) -> Result<Served, FileError> {
+    let Ok(BlobRequest { order, blob, offset }) = codec::decode(request, MAX_BLOB_REQUEST) else {
+        return Ok(Served::Malformed);
+    };
+    let (length, bytes) = library.part(order, &blob, offset, BLOB_PART as u64)?.unwrap_or_default();
+    Ok(Served::Answer(codec::encode(&BlobPart { length, bytes: bytes.into() })))
 }
 
 /// The answer to a request, as far as the store knows it.
@@ -96,6 +112,8 @@ pub(crate) fn answer(store: &Store, exchange: Exchange, request: &[u8]) -> Resul
             };
             Ok(Served::Answer(codec::encode(&response)))
         }
+        // They are in no store.
+        Exchange::Blob => Ok(Served::Malformed),
     }
 }
 

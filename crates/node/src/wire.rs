@@ -6,6 +6,7 @@ use dtn_primitives::{
     B256, Block, Bytes, Certificate, Engine, Evidence, MAX_TRANSACTION_BYTES, Transaction, VERSION, ValidatorIndex,
     codec, keccak256,
 };
+use dtn_trainer::Blob;
 use libp2p::{Multiaddr, StreamProtocol};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,11 @@ pub(crate) fn proof_protocol() -> StreamProtocol {
 /// The request-response protocol by which a peer that skipped blocks takes their results.
 pub(crate) fn results_protocol() -> StreamProtocol {
     versioned("results")
+}
+
+/// The request-response protocol by which peers take data, models and traces from each other, part by part.
+pub(crate) fn blob_protocol() -> StreamProtocol {
+    versioned("blob")
 }
 
 /// The request-response protocol by which peers that have no other one in common find out why: both say [`Hello`]. It is
@@ -131,6 +137,35 @@ pub(crate) const SYNC_RESPONSE_TARGET: usize = 1024 * 1024;
 
 /// The longest encoded [`SyncRequest`] and [`ResultsRequest`].
 pub(crate) const MAX_SYNC_REQUEST: usize = 24;
+
+/// The longest encoded [`BlobRequest`].
+pub(crate) const MAX_BLOB_REQUEST: usize = 80;
+
+/// The longest part of a blob, in bytes.
+pub(crate) const BLOB_PART: usize = 256 * 1024;
+
+/// The longest encoded [`BlobPart`].
+pub(crate) const MAX_BLOB_PART: usize = BLOB_PART + 32;
+
+/// Asks for a part of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlobRequest {
+    /// The order that it belongs to.
+    pub(crate) order: B256,
+    /// Which.
+    pub(crate) blob: Blob,
+    /// Where the part begins.
+    pub(crate) offset: u64,
+}
+
+/// A part of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlobPart {
+    /// The length of the whole; 0 if it is not there.
+    pub(crate) length: u64,
+    /// The part.
+    pub(crate) bytes: Bytes,
+}
 
 /// The most transactions that are resent at a time.
 pub(crate) const MAX_RESENT_TRANSACTIONS: usize = 64;

@@ -11,6 +11,7 @@ use dtn_train::{
     state_hash, trace_root,
 };
 use dtn_training::{MAX_SEGMENTS, Need};
+use serde::{Deserialize, Serialize};
 
 use crate::holdout::MAX_OPENING_BYTES;
 
@@ -18,7 +19,7 @@ use crate::holdout::MAX_OPENING_BYTES;
 const MAX_TRACE_BYTES: usize = 32 * (MAX_SEGMENTS as usize + 1) + 2;
 
 /// Something that peers hold and hand on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Blob {
     /// A data set, by its root.
     Data(B256),

@@ -13,6 +13,8 @@ mod brief;
 mod holdout;
 mod library;
 
+pub use dtn_files as files;
+
 pub use blob::{Blob, BlobError, blobs};
 pub use brief::{Brief, Trained, Unmet};
 pub use holdout::{Holdout, MAX_OPENING_BYTES, OpenRow, Opening, OpeningError};

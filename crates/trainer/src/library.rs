@@ -1,7 +1,8 @@
 //! Blobs on disk: a folder for each order, so that all of it goes when the order does.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -40,6 +41,23 @@ impl Library {
         let file = self.file(order, blob);
         match read(&file, blob.max_bytes() as u64) {
             Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(FileError::Read { file, source }),
+        }
+    }
+
+    /// A part of a blob from an offset on, at most so long, with the length of the whole; none if it is not there.
+    pub fn part(&self, order: B256, blob: &Blob, offset: u64, most: u64) -> Result<Option<(u64, Vec<u8>)>, FileError> {
+        let file = self.file(order, blob);
+        let part = || -> io::Result<(u64, Vec<u8>)> {
+            let mut opened = fs::File::open(&file)?;
+            let (length, mut bytes) = (opened.metadata()?.len(), Vec::new());
+            opened.seek(SeekFrom::Start(offset.min(length)))?;
+            opened.take(most).read_to_end(&mut bytes)?;
+            Ok((length, bytes))
+        };
+        match part() {
+            Ok(part) => Ok(Some(part)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(FileError::Read { file, source }),
         }
@@ -84,6 +102,9 @@ mod tests {
         library.put(one, &blob, b"rows").unwrap();
         library.put(other, &blob, b"rows").unwrap();
         assert_eq!(library.get(one, &blob).unwrap().as_deref(), Some(&b"rows"[..]));
+        let part = |offset, most| library.part(one, &blob, offset, most).unwrap();
+        assert_eq!(part(1, 2), Some((4, b"ow".to_vec())));
+        assert_eq!((part(3, 9), part(9, 1)), (Some((4, b"s".to_vec())), Some((4, Vec::new()))));
         assert!(!library.has(one, &Blob::Data(blob.hash())), "another kind is another blob");
         library.forget(one).unwrap();
         library.forget(one).unwrap();

@@ -37,6 +37,7 @@ impl Ledger {
             transaction_hashes: checked.transaction_hashes.clone(),
             opened: checked.changes.opened(checked.block.header.height).collect(),
             ended: checked.changes.closed().collect(),
+            ended_training: checked.changes.ended_training.iter().map(|open| open.order.id()).collect(),
         };
         let (tip, changes) = (checked.tip(), checked.changes.clone());
         let closed = checked.changes.closed_rounds.last().map(|round| round.number);

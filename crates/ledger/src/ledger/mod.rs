@@ -98,6 +98,8 @@ pub struct Committed {
     pub opened: Vec<B256>,
     /// The orders whose races it has ended, with a winner or without.
     pub ended: Vec<B256>,
+    /// The orders for trained models that it has ended.
+    pub ended_training: Vec<B256>,
 }
 
 /// What the blocks of a network may do: its genesis, and the rules of the custom kinds of work that this names.

@@ -46,6 +46,11 @@ impl Ledger {
         execution.missing(transaction, hash).filter(|missing| !self.held.contains(missing))
     }
 
+    /// An order for a trained model on top of the highest block known, if it is open there.
+    pub fn training_ahead(&self, id: B256) -> Option<&TrainingOrder> {
+        view(&self.state, &self.speculative, usize::MAX).training_order(id)
+    }
+
     /// Notes that this peer holds, or has computed, what a transaction takes. It is durable before a vote is.
     pub fn add_held(&mut self, missing: &Missing) -> Result<(), StoreError> {
         self.held.add(missing)

@@ -103,13 +103,12 @@ impl Grounds<'_> {
     /// Executes what comes next of its sender: only the rules can tell whether they take it, and whoever sends it wants to know.
     fn try_out(&self, transaction: &Transaction, hash: B256, now_ms: u64) -> Result<(), AdmissionError> {
         let mut execution = Execution::new(self.rules, self.view.clone(), self.below, now_ms);
-        if let Some(missing) = execution.missing(transaction, hash).filter(|missing| !self.held.contains(missing)) {
-            return Err(AdmissionError::Missing(Box::new(missing)));
-        }
+        let missing = execution.missing(transaction, hash).filter(|missing| !self.held.contains(missing));
         if transaction.payload.nonce() == Some(self.view.next_nonce(transaction.sender)) {
             execution.apply(transaction, hash)?;
         }
-        Ok(())
+        // Nothing is looked for that could not be executed.
+        missing.map_or(Ok(()), |missing| Err(AdmissionError::Missing(Box::new(missing))))
     }
 
     /// Whether an order is in a final block. If the store cannot be read, the claim waits as if its order were unknown, and

@@ -1,7 +1,7 @@
 //! Orders for trained models: `dtn_training` has their rules, and the ledger has the money, the time and the randomness.
 
 use dtn_primitives::{Address, B256, Payload, RoundOrder, TrainingCall, TrainingTerms, Transaction, ValidatorSet};
-use dtn_training::{Beacon, Call, Caller, Moves, Need, Network, Order, Phase, Terms, Why};
+use dtn_training::{Beacon, Call, Caller, Moves, Need, Network, Order, Phase, Proof, Terms, Why};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,17 @@ pub struct TrainingOrder {
     pub height: u64,
     /// Its hash, to which all runs for the order are bound.
     pub block: B256,
+    /// What a claim has to show.
+    pub proof: Proof,
     /// The order.
     pub order: Order,
+}
+
+impl TrainingOrder {
+    /// What was agreed.
+    pub fn terms(&self) -> Terms {
+        Terms { proof: self.proof.clone(), deal: *self.order.deal() }
+    }
 }
 
 impl Ends for TrainingOrder {
@@ -112,7 +121,7 @@ impl Execution<'_> {
         let opened = Order::open(hash, &self.caller(sender), &terms, &network, self.timestamp_ms);
         let (order, moves) = opened.map_err(refused)?;
         // Follows from the block, see `Changes::sealed`.
-        self.keep(TrainingOrder { height: self.height, block: B256::ZERO, order }, moves)
+        self.keep(TrainingOrder { height: self.height, block: B256::ZERO, proof: terms.proof, order }, moves)
     }
 
     /// Does what an order moves, and keeps the order while it is open.

@@ -302,7 +302,7 @@ fn a_round_opens_by_itself_and_draws_once_it_is_closed() {
 fn nobody_votes_for_what_it_does_not_hold() {
     let mut scene = Scene::funded();
     let order = scene.revealed();
-    let TrainingOrder { height: opened, block, order: open } = scene.ledger.training_order(order).unwrap().unwrap();
+    let TrainingOrder { height: opened, block, order: open, .. } = scene.ledger.training_order(order).unwrap().unwrap();
     assert_eq!(scene.ledger.header(opened).unwrap().unwrap().hash(), block, "runs are bound to its block");
     assert_eq!(open.rows(), Some(B256::repeat_byte(0x52)));
     // Another peer has all blocks, and not what was opened last.

@@ -20,11 +20,12 @@ use std::{
 };
 
 use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, PIPELINE, PbftConfig, nakamoto, pbft};
-use dtn_ledger::{AdmissionError, Ledger, LedgerError};
+use dtn_ledger::{AdmissionError, Ledger, LedgerError, Missing};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Payload, SecretKey, Transaction,
     ValidatorIndex, memo,
 };
+use dtn_trainer::Library;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -52,6 +53,7 @@ use crate::{
             Rounds,
             prover::{Finished, Verdict},
         },
+        training::{Training, desk::Done},
     },
 };
 use engine::{Answer, Effect, Engine, EngineError, Input, Notice, Timer};
@@ -83,6 +85,7 @@ pub(crate) struct CoreConfig {
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
     pub(crate) board: Board,
+    pub(crate) library: Library,
 }
 
 /// Everything that a peer knows.
@@ -101,6 +104,8 @@ pub(crate) struct Core {
     turns: mpsc::UnboundedReceiver<Turn>,
     chain: ChainMiner,
     pub(crate) rounds: Rounds,
+    pub(crate) training: Training,
+    done: mpsc::UnboundedReceiver<Done>,
     pub(crate) deferred: Deferred,
     finished: mpsc::UnboundedReceiver<Finished>,
     pub(crate) verdicts: mpsc::UnboundedReceiver<Verdict<B256>>,
@@ -144,8 +149,20 @@ pub(crate) struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig { genesis, key, me, payee, threads, mine, half_work, view_timeout, metrics, feed, board } =
-            config;
+        let CoreConfig {
+            genesis,
+            key,
+            me,
+            payee,
+            threads,
+            mine,
+            half_work,
+            view_timeout,
+            metrics,
+            feed,
+            board,
+            library,
+        } = config;
         let (domain, validators) = (*ledger.domain(), ledger.validators().clone());
         let records = ledger.store().journal()?;
         let config = PbftConfig { me, key: key.clone(), domain, validators, view_timeout };
@@ -153,6 +170,7 @@ impl Core {
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
+        let (report_done, done) = mpsc::unbounded_channel();
         let engine = Engine::new(config, genesis.engine, &ledger, records).map_err(|error| match error {
             EngineError::Store(error) => NodeError::Store(error),
             EngineError::Record { height, error } => NodeError::Journal { height, error },
@@ -175,6 +193,8 @@ impl Core {
             ledger,
             turns,
             rounds: Rounds::new(half_work, threads, report_work, report_verdict),
+            training: Training::new(library, report_done),
+            done,
             deferred: Deferred::new(),
             finished,
             verdicts,
@@ -226,6 +246,7 @@ impl Core {
                     Some(turn) = self.chain.turns.recv() => self.mining_ended(turn)?,
                     Some(work) = self.finished.recv() => self.work_finished(work)?,
                     Some(verdict) = self.verdicts.recv() => self.proof_checked(verdict)?,
+                    Some(done) = self.done.recv() => self.desk_done(done)?,
                     () = sleep_until(next_timer) => self.fire_timers()?,
                     _ = housekeeping.tick() => self.housekeeping()?,
                     else => break,
@@ -417,6 +438,7 @@ impl Core {
         self.follow_races(&committed);
         self.lines_moved()?;
         self.rounds_moved();
+        self.training_moved(&committed.ended_training);
         self.checkpoint()?;
         Ok(())
     }
@@ -453,12 +475,15 @@ impl Core {
     pub(crate) fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         self.check_time(&transaction)?;
         let claimed = claim_of(&transaction).map(|claim| (claim.order, claim.hash));
-        let completion = matches!(transaction.payload, Payload::Completion(_)).then(|| transaction.clone());
+        let takes = matches!(transaction.payload, Payload::Completion(_) | Payload::Training(_));
+        let taking = takes.then(|| transaction.clone());
         let ledger = &mut self.ledger;
         ledger.tell_time(now_ms());
         let hash = self.metrics.timed(Step::Admit, || ledger.admit(transaction));
-        if let (Err(AdmissionError::Unproven(_)), Some(completion)) = (&hash, &completion) {
-            self.want_proof_of(completion);
+        match (&hash, &taking) {
+            (Err(AdmissionError::Unproven(_)), Some(completion)) => self.want_proof_of(completion),
+            (Err(AdmissionError::Missing(missing)), Some(call)) => self.want_for(Missing::clone(missing), call),
+            _ => {}
         }
         let hash = hash.inspect_err(|_| _ = self.metrics.refused_transactions.inc())?;
         if let Some((order, claimed)) = claimed {
@@ -481,6 +506,7 @@ impl Core {
         self.broadcast(&Frame::Height(height));
         self.follow.lose_patience(Instant::now());
         self.look_after_rounds();
+        self.look_after_training();
         self.lines_moved()?;
         self.validate_deferred()?;
         let stalled = height == self.last_height;

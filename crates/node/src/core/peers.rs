@@ -16,6 +16,7 @@ impl Core {
                 self.connected.remove(&peer);
                 self.follow.disconnected(Remote::Validator(peer));
                 self.forget_asked(Remote::Validator(peer));
+                self.training.disconnected(Remote::Validator(peer));
                 self.budget.disconnected(Remote::Validator(peer));
             }
             Event::Frame { from, .. } if self.budget.is_shunned(from, Instant::now()) => {}
@@ -33,6 +34,7 @@ impl Core {
             }
             Event::Response { exchange: Exchange::Sync, from, response } => self.answered(from, response)?,
             Event::Response { exchange: Exchange::Proof, from, response } => self.proof_arrived(from, response),
+            Event::Response { exchange: Exchange::Blob, from, response } => self.blob_arrived(from, response),
             // The network has said so in the log.
             Event::Twin => return Err(NodeError::Twin(self.key.address())),
             Event::Disconnected(observer @ Remote::Observer(_)) => self.budget.disconnected(observer),

@@ -83,9 +83,12 @@ impl Core {
             return;
         }
         let has_room = self.deferred.len() < MAX_DEFERRED;
-        let waits = !self.deferred.is_empty() || self.missing_proofs(&block).next().is_some();
+        let lacking = self.lacking(&block);
+        let lacks = !lacking.is_empty() || self.missing_proofs(&block).next().is_some();
+        let waits = lacks || !self.deferred.is_empty();
         let proposal = Proposal { block, arrived_ms: now_ms(), fresh, told: false };
-        if waits && has_room && self.may_become_valid(&proposal.block) {
+        let may_come = waits && has_room && self.may_become_valid(&proposal.block);
+        if may_come && self.want_training_for(&proposal.block, &lacking) {
             self.want_proofs_for(&proposal.block);
             self.deferred.push_back(proposal);
         } else if !self.validate_now(&proposal) && has_room {
@@ -104,9 +107,11 @@ impl Core {
         while let Some(proposal) = self.deferred.front().cloned() {
             let block = &proposal.block;
             let missing: Vec<_> = self.missing_proofs(block).collect();
-            let is_rejected = missing.iter().any(|stated| self.rounds.proofs.is_rejected(stated));
+            let lacking = self.lacking(block);
+            let is_hopeful = self.want_training_for(block, &lacking);
+            let is_rejected = !is_hopeful || missing.iter().any(|stated| self.rounds.proofs.is_rejected(stated));
             let is_above = block.header.height > height;
-            if !missing.is_empty() && !is_rejected && is_above {
+            if !(missing.is_empty() && lacking.is_empty()) && !is_rejected && is_above {
                 self.want_proofs_for(block);
                 break;
             }

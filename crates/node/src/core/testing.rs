@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use dtn_ledger::Ledger;
 use dtn_primitives::{Address, Block, Certificate, Genesis, SecretKey, ValidatorIndex, Vote, VoteKind};
+use dtn_trainer::Library;
 use tokio::sync::mpsc;
 
 use super::{Core, CoreConfig};
@@ -53,6 +54,7 @@ pub(crate) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),
         board: Board::new(),
+        library: Library::new("none"),
     };
     (Core::new(config, Ledger::in_memory(genesis).unwrap(), commands).unwrap(), received)
 }

@@ -106,6 +106,8 @@ pub(crate) enum Exchange {
     Proof,
     /// Results of blocks that were skipped.
     Results,
+    /// Parts of what training orders are about.
+    Blob,
 }
 
 /// What the core asks of the network.
@@ -160,6 +162,7 @@ struct Behaviour {
     sync: request_response::Behaviour<SyncCodec>,
     proofs: request_response::Behaviour<SyncCodec>,
     results: request_response::Behaviour<SyncCodec>,
+    blobs: request_response::Behaviour<SyncCodec>,
     hello: request_response::Behaviour<SyncCodec>,
     streams: stream::Behaviour,
 }
@@ -415,6 +418,7 @@ impl Network {
             Exchange::Sync => &mut behaviour.sync,
             Exchange::Proof => &mut behaviour.proofs,
             Exchange::Results => &mut behaviour.results,
+            Exchange::Blob => &mut behaviour.blobs,
         }
     }
 
@@ -423,7 +427,9 @@ impl Network {
         match exchange {
             // Nobody listens only when the store failed.
             Exchange::Results => _ = self.results.send((from, response)),
-            Exchange::Sync | Exchange::Proof => self.tell(Event::Response { exchange, from, response }),
+            Exchange::Sync | Exchange::Proof | Exchange::Blob => {
+                self.tell(Event::Response { exchange, from, response })
+            }
         }
     }
 
@@ -455,6 +461,7 @@ impl Network {
             SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange_event(Exchange::Sync, event),
             SwarmEvent::Behaviour(BehaviourEvent::Proofs(event)) => self.exchange_event(Exchange::Proof, event),
             SwarmEvent::Behaviour(BehaviourEvent::Results(event)) => self.exchange_event(Exchange::Results, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Blobs(event)) => self.exchange_event(Exchange::Blob, event),
             SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.hello_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
                 let new = || Peer::new(Remote::Observer(peer_id), None, false);
@@ -619,6 +626,7 @@ fn swarm(
         sync: exchange(wire::sync_protocol(), wire::MAX_SYNC_REQUEST, max_response),
         proofs: exchange(wire::proof_protocol(), wire::PROOF_REQUEST, MAX_PROOF_BYTES),
         results: exchange(wire::results_protocol(), wire::MAX_SYNC_REQUEST, max_response),
+        blobs: exchange(wire::blob_protocol(), wire::MAX_BLOB_REQUEST, wire::MAX_BLOB_PART),
         hello: exchange(HELLO_PROTOCOL, MAX_HELLO, MAX_HELLO),
         streams: stream::Behaviour::new(),
     };

@@ -37,6 +37,7 @@ use dtn_primitives::{
     codec::{self, CodecError},
     keccak256,
 };
+use dtn_trainer::Library;
 use libp2p::{Multiaddr, multiaddr};
 use tokio::sync::{mpsc, oneshot};
 
@@ -195,6 +196,7 @@ where
         let (inbox, inbox_out) = inbox();
         let (answers, answers_in) = mpsc::channel(UNTAKEN);
         let queues = vec![WatchedQueue::new("commands", &commands), WatchedQueue::with("events", inbox.depth())];
+        let library = Library::new(path.with_extension("library"));
         let metrics = Metrics::new(validators.len(), Watched { store: path, queues, ..Watched::default() });
         let network = NetworkConfig {
             key: &key,
@@ -207,7 +209,7 @@ where
             max_observers: 0,
             hello: Hello::new(network_id, RandomState::new().build_hasher().finish()),
             // There are no blocks in the store, and who asks for any is told so.
-            archive: Archive::new(&store),
+            archive: Archive::new(&store, library),
             results: std::sync::mpsc::channel().0,
             metrics: metrics.clone(),
         };

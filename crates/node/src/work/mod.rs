@@ -4,3 +4,4 @@
 pub(crate) mod line;
 pub(crate) mod race;
 pub(crate) mod round;
+pub(crate) mod training;

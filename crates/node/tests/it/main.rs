@@ -9,3 +9,4 @@ mod lines;
 mod proofs;
 mod rounds;
 mod standalone;
+mod training;

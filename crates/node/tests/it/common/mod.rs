@@ -109,7 +109,7 @@ impl Cluster {
             requesters: vec![requester.address()],
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
-            training: None,
+            training: Some(TrainingTerms { price: 1, view_timeout_ms: 250, ..TrainingTerms::default() }),
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let folder = TempDir::new().unwrap();

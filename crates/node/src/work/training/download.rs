@@ -1,0 +1,201 @@
+//! Blobs that are fetched from other peers, one at a time and part by part, so that no more than one is in memory.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use dtn_primitives::{B256, codec};
+use dtn_trainer::Blob;
+
+use crate::{
+    network::{Command, Exchange, Remote},
+    wire::{BlobPart, BlobRequest, MAX_BLOB_PART},
+};
+
+/// The most blobs that wait to be fetched; who needs more asks again.
+const MAX_WAITING: usize = 1_024;
+
+/// One that is fetched or waits for that.
+#[derive(Debug)]
+struct Download {
+    order: B256,
+    blob: Blob,
+    bytes: Vec<u8>,
+    /// Who is asked first: who has told of it.
+    hint: Option<Remote>,
+    /// Who had nothing, or something else.
+    tried: BTreeSet<Remote>,
+    /// Whom this peer has asked for the next part.
+    asked: Option<Remote>,
+}
+
+/// The blobs that are fetched, the first of which is under way.
+#[derive(Debug, Default)]
+pub(super) struct Downloads {
+    waiting: VecDeque<Download>,
+}
+
+/// What came of an answer.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// Nothing yet.
+    Nothing,
+    /// A whole blob, which has to be checked, and who gave it.
+    Whole(B256, Blob, Vec<u8>),
+}
+
+impl Downloads {
+    /// Has a blob fetched, unless it is already.
+    pub(super) fn want(&mut self, order: B256, blob: Blob, hint: Option<Remote>) {
+        let is_waiting = self.waiting.iter().any(|it| (it.order, it.blob) == (order, blob));
+        if !is_waiting && self.waiting.len() < MAX_WAITING {
+            let (bytes, tried, asked) = (Vec::new(), BTreeSet::new(), None);
+            self.waiting.push_back(Download { order, blob, bytes, hint, tried, asked });
+        }
+    }
+
+    /// Asks for the next part of the first one, of somebody who has not failed to give it. If nobody is left, the next one has
+    /// its turn.
+    pub(super) fn ask(&mut self, connected: &[Remote]) -> Option<Command> {
+        for _ in 0..self.waiting.len() {
+            let first = self.waiting.front_mut()?;
+            if first.asked.is_some() {
+                return None;
+            }
+            let hint = first.hint.filter(|hint| connected.contains(hint));
+            let next = hint.into_iter().chain(connected.iter().copied()).find(|peer| !first.tried.contains(peer));
+            if let Some(to) = next {
+                first.asked = Some(to);
+                let request = BlobRequest { order: first.order, blob: first.blob, offset: first.bytes.len() as u64 };
+                return Some(Command::Request { exchange: Exchange::Blob, to, request: codec::encode(&request) });
+            }
+            first.tried.clear();
+            first.bytes = Vec::new();
+            self.waiting.rotate_left(1);
+        }
+        None
+    }
+
+    /// Takes in a part, or that there is none.
+    pub(super) fn arrived(&mut self, from: Remote, response: Option<Vec<u8>>) -> Arrival {
+        let Some(first) = self.waiting.front_mut().filter(|first| first.asked == Some(from)) else {
+            return Arrival::Nothing;
+        };
+        first.asked = None;
+        let part = response.and_then(|response| codec::decode::<BlobPart>(&response, MAX_BLOB_PART).ok());
+        let part = part.filter(|part| {
+            let end = first.bytes.len() as u64 + part.bytes.len() as u64;
+            !part.bytes.is_empty() && end <= part.length && part.length <= first.blob.max_bytes() as u64
+        });
+        let Some(BlobPart { length, bytes }) = part else {
+            first.fails(from);
+            return Arrival::Nothing;
+        };
+        first.bytes.extend_from_slice(&bytes);
+        if (first.bytes.len() as u64) < length {
+            return Arrival::Nothing;
+        }
+        // It stays in its place until it is found to be right.
+        let bytes = std::mem::take(&mut first.bytes);
+        first.asked = Some(from);
+        Arrival::Whole(first.order, first.blob, bytes)
+    }
+
+    /// Takes in whether the bytes of the first one were right. Gives who gave them, if they were not.
+    pub(super) fn checked(&mut self, order: B256, blob: Blob, is_right: bool) -> Option<Remote> {
+        let place = self.waiting.iter().position(|it| (it.order, it.blob) == (order, blob))?;
+        if is_right {
+            self.waiting.remove(place);
+            return None;
+        }
+        let download = self.waiting.get_mut(place)?;
+        let liar = download.asked.take()?;
+        download.fails(liar);
+        Some(liar)
+    }
+
+    /// Somebody is gone, with what was asked of it.
+    pub(super) fn disconnected(&mut self, peer: Remote) {
+        if let Some(first) = self.waiting.front_mut().filter(|first| first.asked == Some(peer)) {
+            first.asked = None;
+            first.fails(peer);
+        }
+    }
+
+    /// Keeps those that somebody still needs.
+    pub(super) fn retain(&mut self, is_needed: impl Fn(B256) -> bool) {
+        self.waiting.retain(|it| is_needed(it.order));
+    }
+}
+
+impl Download {
+    /// Begins anew with somebody else.
+    fn fails(&mut self, peer: Remote) {
+        self.tried.insert(peer);
+        self.bytes = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dtn_primitives::ValidatorIndex;
+
+    use super::*;
+
+    fn peer(index: u16) -> Remote {
+        Remote::Validator(ValidatorIndex(index))
+    }
+
+    fn asked(command: Option<Command>) -> (Remote, u64) {
+        let Some(Command::Request { exchange: Exchange::Blob, to, request }) = command else { panic!("{command:?}") };
+        (to, codec::decode::<BlobRequest>(&request, 100).unwrap().offset)
+    }
+
+    fn part(length: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+        Some(codec::encode(&BlobPart { length, bytes: bytes.to_vec().into() }))
+    }
+
+    #[test]
+    fn parts_are_put_together_and_what_is_wrong_is_asked_of_the_next_one() {
+        let (order, blob, all) = (B256::repeat_byte(1), Blob::Rows(B256::repeat_byte(2)), [peer(0), peer(1)]);
+        let mut downloads = Downloads::default();
+        downloads.want(order, blob, Some(peer(1)));
+        downloads.want(order, blob, None);
+        assert_eq!(asked(downloads.ask(&all)), (peer(1), 0), "who has told of it");
+        assert!(downloads.ask(&all).is_none(), "one question at a time");
+        assert!(matches!(downloads.arrived(peer(0), part(4, b"ab")), Arrival::Nothing), "nobody has asked it");
+        assert!(matches!(downloads.arrived(peer(1), part(4, b"ab")), Arrival::Nothing));
+        assert_eq!(asked(downloads.ask(&all)), (peer(1), 2));
+        let Arrival::Whole(.., bytes) = downloads.arrived(peer(1), part(4, b"cd")) else { panic!("it is whole") };
+        assert_eq!(bytes, b"abcd");
+        assert!(downloads.ask(&all).is_none(), "it is looked at");
+        assert_eq!(downloads.checked(order, blob, false), Some(peer(1)));
+        assert_eq!(asked(downloads.ask(&all)), (peer(0), 0), "from the beginning");
+        for nonsense in [None, part(0, b""), part(1, b"ab"), part(u64::MAX, b"ab"), Some(vec![0xff; 9])] {
+            downloads.arrived(peer(0), nonsense);
+            // Nobody is left, so the next turn begins anew.
+            assert!(downloads.ask(&all).is_none());
+            let (to, offset) = asked(downloads.ask(&[peer(0)]));
+            assert_eq!((to, offset), (peer(0), 0));
+        }
+        let Arrival::Whole(..) = downloads.arrived(peer(0), part(1, b"x")) else { panic!("it is whole") };
+        assert_eq!(downloads.checked(order, blob, true), None);
+        assert!(downloads.ask(&all).is_none());
+    }
+
+    #[test]
+    fn one_that_nobody_has_does_not_hold_up_the_others() {
+        let (order, all) = (B256::repeat_byte(1), [peer(0)]);
+        let mut downloads = Downloads::default();
+        let [absent, present] = [3, 4].map(|hash| Blob::State(B256::repeat_byte(hash)));
+        downloads.want(order, absent, None);
+        downloads.want(order, present, None);
+        asked(downloads.ask(&all));
+        downloads.arrived(peer(0), part(0, b""));
+        let Some(Command::Request { request, .. }) = downloads.ask(&all) else { panic!("the other one") };
+        assert_eq!(codec::decode::<BlobRequest>(&request, 100).unwrap().blob, present);
+        downloads.disconnected(peer(0));
+        downloads.retain(|_| false);
+        assert!(downloads.ask(&all).is_none());
+    }
+}

@@ -1,0 +1,213 @@
+//! Orders for trained models: what this peer looks at before it votes for an order, or a call about one.
+//!
+//! What it takes is fetched from the others ([`download`]) and looked at by a thread of its own ([`desk`]). A transaction waits for that
+//! before it is admitted, and a proposal before it is voted for.
+
+pub(crate) mod desk;
+mod download;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use dtn_ledger::Missing;
+use dtn_primitives::{B256, Block, Payload, Transaction, ValidatorIndex};
+use dtn_trainer::{Brief, Library};
+use dtn_training::{Order, Terms};
+use tokio::sync::mpsc;
+
+use crate::{NodeError, core::Core, host::Host, network::Remote};
+use desk::{Desk, Done, Finding, Job};
+use download::{Arrival, Downloads};
+
+/// What is looked for at a time; what comes then comes again.
+const MAX_WANTED: usize = 256;
+
+/// After which time without success nothing is looked for any more, unless it comes again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Orders that are over of which everything is kept, the last ones.
+const KEPT: usize = 64;
+
+/// What this peer looks at.
+pub(crate) struct Training {
+    desk: Desk,
+    /// What is looked for, by what it is told apart by.
+    wanted: BTreeMap<B256, Wanted>,
+    downloads: Downloads,
+    /// The orders that are over and not forgotten yet, the oldest first.
+    over: VecDeque<B256>,
+}
+
+struct Wanted {
+    missing: Missing,
+    brief: Brief,
+    order: Option<Order>,
+    /// What is to be admitted once it is here.
+    transaction: Option<Transaction>,
+    /// Who has proposed it and must have it.
+    proposer: Option<ValidatorIndex>,
+    since: Instant,
+    /// It is not as it should be.
+    is_wrong: bool,
+}
+
+impl Training {
+    pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>) -> Self {
+        let over = library.orders().into();
+        Self { desk: Desk::spawn(library, done), wanted: BTreeMap::new(), downloads: Downloads::default(), over }
+    }
+
+    fn look(&self, id: B256) {
+        if let Some(Wanted { missing, brief, order, .. }) = self.wanted.get(&id) {
+            let (brief, order) = (brief.clone(), order.clone().map(Box::new));
+            self.desk.ask(Job::Check { id, brief, order, need: missing.need.clone() });
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: Remote) {
+        self.downloads.disconnected(peer);
+    }
+}
+
+impl Core {
+    /// What an order asks for that is open on top of all blocks known, or that a transaction would open.
+    fn brief(&self, missing: &Missing, transaction: &Transaction) -> Option<(Brief, Option<Order>)> {
+        let Payload::Training(call) = &transaction.payload else { return None };
+        let (network, id) = (self.domain.network_id, missing.order);
+        if call.order.is_none() {
+            let terms = Terms::decode(&call.body).ok()?;
+            return Some((Brief { network, block: B256::ZERO, id, terms }, None));
+        }
+        let open = self.ledger.training_ahead(id)?;
+        Some((Brief { network, block: open.block, id, terms: open.terms() }, Some(open.order.clone())))
+    }
+
+    /// Looks for what a transaction takes, and admits it once that is here.
+    pub(crate) fn want_for(&mut self, missing: Missing, transaction: &Transaction) {
+        // What has to wait for others of its sender may never be executed.
+        let nonce = transaction.payload.nonce();
+        if nonce == Some(self.ledger.free_nonce(transaction.sender)) {
+            self.want_training(missing, transaction, true, None);
+        }
+    }
+
+    fn want_training(
+        &mut self,
+        missing: Missing,
+        transaction: &Transaction,
+        admit: bool,
+        proposer: Option<ValidatorIndex>,
+    ) {
+        let id = missing.id();
+        if let Some(wanted) = self.training.wanted.get_mut(&id) {
+            wanted.transaction = wanted.transaction.take().or_else(|| admit.then(|| transaction.clone()));
+            wanted.proposer = proposer.or(wanted.proposer);
+            return;
+        }
+        if self.training.wanted.len() >= MAX_WANTED {
+            return;
+        }
+        let Some((brief, order)) = self.brief(&missing, transaction) else { return };
+        let transaction = admit.then(|| transaction.clone());
+        let since = Instant::now();
+        let wanted = Wanted { missing, brief, order, transaction, proposer, since, is_wrong: false };
+        self.training.wanted.insert(id, wanted);
+        self.training.look(id);
+    }
+
+    /// What the transactions of a proposal take that is not here.
+    pub(crate) fn lacking(&self, block: &Block) -> Vec<(Missing, Transaction)> {
+        let lacking = |transaction: &Transaction| {
+            matches!(transaction.payload, Payload::Training(_)).then_some(())?;
+            let missing = self.ledger.missing(transaction, transaction.hash(&self.domain))?;
+            Some((missing, transaction.clone()))
+        };
+        block.transactions.iter().filter_map(lacking).collect()
+    }
+
+    /// Looks for what a proposal takes. Whether that can come to something: not if it was found wrong.
+    pub(crate) fn want_training_for(&mut self, block: &Block, lacking: &[(Missing, Transaction)]) -> bool {
+        let proposer = self.ledger.validators().index_of(block.header.proposer).filter(|proposer| *proposer != self.me);
+        for (missing, transaction) in lacking {
+            self.want_training(missing.clone(), transaction, false, proposer);
+        }
+        let is_hopeful = |missing: &Missing| self.training.wanted.get(&missing.id()).is_some_and(|it| !it.is_wrong);
+        lacking.iter().all(|(missing, _)| is_hopeful(missing))
+    }
+
+    /// Takes in what the desk has found.
+    pub(crate) fn desk_done(&mut self, done: Done) -> Result<(), NodeError> {
+        match done {
+            Done::Checked { id, finding: Finding::Met } => {
+                let Some(Wanted { missing, transaction, .. }) = self.training.wanted.remove(&id) else { return Ok(()) };
+                self.ledger.add_held(&missing)?;
+                if let Some(transaction) = transaction
+                    && let Err(error) = self.submit(transaction)
+                {
+                    tracing::debug!(order = %missing.order, %error, "what was looked for is here, and was not admitted");
+                }
+                self.validate_deferred()?;
+            }
+            Done::Checked { id, finding: Finding::Missing(blobs) } => {
+                if let Some(Wanted { missing, proposer, .. }) = self.training.wanted.get(&id) {
+                    let hint = proposer.map(Remote::Validator);
+                    for blob in blobs {
+                        self.training.downloads.want(missing.order, blob, hint);
+                    }
+                }
+            }
+            Done::Checked { id, finding: Finding::Wrong(reason) } => {
+                if let Some(wanted) = self.training.wanted.get_mut(&id) {
+                    tracing::warn!(order = %wanted.missing.order, reason, "what a call is about is not as it should be");
+                    wanted.is_wrong = true;
+                }
+                self.validate_deferred()?;
+            }
+            Done::Kept { order, blob, outcome } => {
+                if let Some(liar) = self.training.downloads.checked(order, blob, outcome.is_ok()) {
+                    tracing::warn!(peer = %liar, %order, kind = blob.kind(), ?outcome, "a peer gave something else than was asked for");
+                    self.charge_fault(liar);
+                }
+                let of_order = |(id, wanted): (&B256, &Wanted)| (wanted.missing.order == order).then_some(*id);
+                let ids: Vec<_> = self.training.wanted.iter().filter_map(of_order).collect();
+                ids.into_iter().for_each(|id| self.training.look(id));
+            }
+        }
+        self.fetch_blobs();
+        Ok(())
+    }
+
+    /// A part of a blob, or none.
+    pub(crate) fn blob_arrived(&mut self, from: Remote, response: Option<Vec<u8>>) {
+        if let Arrival::Whole(order, blob, bytes) = self.training.downloads.arrived(from, response) {
+            self.training.desk.ask(Job::Keep { order, blob, bytes });
+        }
+        self.fetch_blobs();
+    }
+
+    fn fetch_blobs(&mut self) {
+        let connected: Vec<_> = self.connected.iter().copied().map(Remote::Validator).collect();
+        self.outbox.commands.extend(self.training.downloads.ask(&connected));
+    }
+
+    /// Forgets what came to nothing, and goes on with the rest.
+    pub(crate) fn look_after_training(&mut self) {
+        let Training { wanted, downloads, .. } = &mut self.training;
+        wanted.retain(|_, wanted| wanted.since.elapsed() < PATIENCE);
+        downloads.retain(|order| wanted.values().any(|wanted| wanted.missing.order == order && !wanted.is_wrong));
+        self.fetch_blobs();
+    }
+
+    /// After a block became final: forgets what is of orders that were over long ago.
+    pub(crate) fn training_moved(&mut self, ended: &[B256]) {
+        self.training.over.extend(ended);
+        while self.training.over.len() > KEPT {
+            let Some(oldest) = self.training.over.pop_front() else { return };
+            if self.ledger.training_ahead(oldest).is_none() {
+                self.training.desk.ask(Job::Forget(oldest));
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Orders for trained models among real peers: what one of them holds, the others fetch and look at before they vote.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use dtn_api::ApiClient;
+use dtn_ledger::{Ledger, TrainingOrder};
+use dtn_primitives::*;
+use dtn_train::{Family, Grid, Recipe, shipped};
+use dtn_trainer::{Blob, Brief, Holdout, Library};
+use dtn_training::{Beacon, Call, Deal, Ending, Money, Phase, Proof, Table, Terms, Windows};
+
+use crate::common::*;
+
+const ETHER: u128 = 1_000_000_000_000_000_000;
+const VAULT: Address = Address::repeat_byte(0x77);
+const PAYEE: Address = Address::repeat_byte(0x99);
+
+/// A network, what its blocks lead to, and somebody who orders and somebody who trains.
+struct Scene {
+    cluster: Cluster,
+    replica: Ledger,
+    requester: SecretKey,
+    worker: SecretKey,
+    holdout: Holdout,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let cluster = Cluster::start(4).await;
+        let replica = Ledger::in_memory(cluster.genesis.clone()).unwrap();
+        let (_, held_out) = shipped("digits").unwrap().split(300, B256::repeat_byte(3)).unwrap();
+        let holdout = Holdout::new(held_out, B256::repeat_byte(9));
+        Self { cluster, replica, requester: key(201), worker: key(202), holdout }
+    }
+
+    fn library(&self, peer: usize) -> Library {
+        Library::new(self.cluster.store(peer).with_extension("library"))
+    }
+
+    /// Takes in the blocks that are final.
+    async fn follow(&mut self) {
+        while let Some(view) = self.cluster.client(0).block(self.replica.tip().height + 1).await.unwrap() {
+            let height = view.block.header.height;
+            let certified = self.cluster.client(0).certificate(height).await.unwrap().unwrap();
+            self.replica.commit(Arc::new(view.block), &certified.certificate).unwrap();
+        }
+    }
+
+    /// Hands in a transaction until it is final: a peer that has to look for something first says so.
+    async fn execute(&mut self, peer: usize, transaction: Transaction) {
+        let (hash, client) = (transaction.hash(&self.cluster.genesis.domain()), self.cluster.client(peer));
+        until("a transaction to be final", || async {
+            _ = client.submit(transaction.clone()).await;
+            client.reply(hash, 100).await.unwrap()
+        })
+        .await;
+        self.follow().await;
+    }
+
+    fn sign(&self, signer: &SecretKey, payload: Payload) -> Transaction {
+        Transaction::sign(payload, signer, &self.cluster.genesis.domain())
+    }
+
+    fn training(&self, signer: &SecretKey, order: Option<B256>, body: Vec<u8>) -> Transaction {
+        let nonce = self.replica.next_nonce(signer.address());
+        self.sign(signer, Payload::Training(TrainingCall { nonce, order, body: body.into() }))
+    }
+
+    async fn call(&mut self, peer: usize, signer: &SecretKey, order: B256, call: &Call) {
+        let call = self.training(signer, Some(order), call.encode());
+        self.execute(peer, call).await;
+    }
+
+    async fn fund(&mut self) {
+        let others = [self.requester.address(), self.worker.address()];
+        let accounts: Vec<_> = self.cluster.keys.iter().map(SecretKey::address).chain(others).collect();
+        for (number, account) in (0..).zip(accounts) {
+            let deposit = Deposit { vault: VAULT, number, account, amount: 10 * ETHER };
+            for validator in self.cluster.keys.clone().iter().take(3) {
+                let statement = self.sign(validator, Payload::Deposit(deposit));
+                self.execute(0, statement).await;
+            }
+        }
+        assert_eq!(self.replica.balance(self.worker.address()).free, 10 * ETHER);
+    }
+
+    fn open(&self, order: B256) -> TrainingOrder {
+        self.replica.training_order(order).unwrap().unwrap()
+    }
+
+    /// The validators that were drawn.
+    fn members(&self, order: B256) -> Vec<SecretKey> {
+        let open = self.open(order).order;
+        let is_drawn = |key: &&SecretKey| open.committee().iter().any(|member| member.account == key.address());
+        self.cluster.keys.iter().filter(is_drawn).cloned().collect()
+    }
+
+    async fn phase(&mut self, order: B256, what: &str, is_it: impl Fn(Phase) -> bool) {
+        for _ in 0..600 {
+            self.follow().await;
+            if is_it(self.open(order).order.phase()) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("waited too long for: {what}; it is {:?}", self.open(order).order.phase());
+    }
+}
+
+fn terms(holdout: &Holdout) -> (Terms, Vec<(Blob, Vec<u8>)>) {
+    let (rest, _) = shipped("digits").unwrap().split(300, B256::repeat_byte(3)).unwrap();
+    let (data, fold) = rest.split(200, B256::repeat_byte(4)).unwrap();
+    let fraction = |text: &str| vec![text.parse().unwrap()];
+    let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
+    let recipe = Box::new(Recipe { family: Family::Linear, grid, epochs: 4, batch: 32, segment_steps: 40 });
+    let table = |data: &dtn_train::Dataset| Table { root: data.root(), rows: data.outline().rows };
+    let proof = Proof::Trace { recipe, data: table(&data), features: 64, fold: table(&fold) };
+    let [claim, draw, open, reveal, score, challenge, ruling, trace, audit] = [30_000; 9];
+    let windows = Windows { claim, draw, open, reveal, score, challenge: challenge / 20, ruling, trace, audit };
+    let deal = Deal {
+        classes: 10,
+        holdout: holdout.table(),
+        draw: 150,
+        baseline: "0.8".parse().unwrap(),
+        money: Money { reward: ETHER, deposit: ETHER / 5, worker: ETHER / 4, member: ETHER / 4, bond: ETHER / 50 },
+        windows,
+        claims: 1,
+        committee: 3,
+        redundancy: 2,
+        beacon: Beacon::Block,
+    };
+    let blobs = [&data, &fold].map(|data| (Blob::Data(data.root()), data.encode()));
+    (Terms { proof, deal }, blobs.into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_ordered_trained_scored_audited_and_paid_and_what_one_holds_the_others_fetch() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let (requester, worker) = (scene.requester.clone(), scene.worker.clone());
+    let domain = scene.cluster.genesis.domain();
+
+    // Only one peer has the data.
+    let (terms, data) = terms(&scene.holdout);
+    let order = scene.training(&requester, None, terms.encode());
+    let id = order.hash(&domain);
+    for (blob, bytes) in &data {
+        scene.library(2).put(id, blob, bytes).unwrap();
+    }
+    scene.execute(2, order).await;
+    let have = (0..4).filter(|peer| data.iter().all(|(blob, _)| scene.library(*peer).has(id, blob))).count();
+    assert!(have >= 3, "a quorum has voted for it, and {have} have it");
+
+    let TrainingOrder { block, .. } = scene.open(id);
+    let brief = Brief { network: domain.network_id, block, id, terms: terms.clone() };
+    let go_on = |_| ControlFlow::Continue(());
+    let trained = brief.train(0, (worker.address(), 0), &scene.library(2), go_on).unwrap().unwrap();
+    let reveal = trained.reveal(PAYEE);
+    scene.call(0, &worker, id, &Call::Claim { commitment: reveal.commitment(id, worker.address()) }).await;
+    scene.phase(id, "the draw", |phase| phase == Phase::Opening).await;
+
+    let opening = scene.holdout.open(&scene.open(id).order.drawn_rows()).encode();
+    let rows = keccak256(&opening);
+    scene.library(1).put(id, &Blob::Rows(rows), &opening).unwrap();
+    scene.call(1, &requester, id, &Call::Open { rows }).await;
+    trained.keep(&scene.library(3)).unwrap();
+    scene.call(3, &worker, id, &Call::Reveal { claim: 0, reveal }).await;
+    assert_eq!(scene.open(id).order.phase(), Phase::Scoring);
+    // What a member computes, from what it has fetched.
+    let library = scene.library(3);
+    for (blob, bytes) in data.iter().chain([&(Blob::Rows(rows), opening)]) {
+        library.put(id, blob, bytes).unwrap();
+    }
+    for member in scene.members(id) {
+        let scores = brief.scores(&scene.open(id).order, member.address(), &library).unwrap();
+        scene.call(0, &member, id, &scores).await;
+    }
+    scene.phase(id, "challenges to be over", |phase| phase == Phase::Tracing).await;
+    scene.call(3, &worker, id, &Call::Trace { claim: 0 }).await;
+    for member in scene.members(id) {
+        let audit = brief.audit(&scene.open(id).order, member.address(), &library).unwrap().unwrap();
+        scene.call(0, &member, id, &audit).await;
+    }
+    scene.phase(id, "the end", |phase| matches!(phase, Phase::Ended(_))).await;
+    assert_eq!(scene.open(id).order.phase(), Phase::Ended(Ending::Final { claim: 0 }));
+    assert!(scene.replica.balance(PAYEE).earned > ETHER / 2);
+    let money: u128 = scene.replica.balances().map(|(_, balance)| balance.free + balance.earned).sum();
+    assert_eq!(money + scene.replica.pot(), 60 * ETHER);
+    scene.cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_for_data_that_nobody_has_and_rows_that_are_others_never_get_into_a_block() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let requester = scene.requester.clone();
+    let (terms, _) = terms(&scene.holdout);
+    let order = scene.training(&requester, None, terms.encode());
+    let refused = scene.cluster.client(1).submit(order.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("not held here"), "{refused}");
+    // Others go on, and the order is nowhere.
+    let height = scene.replica.tip().height;
+    for nonce in 0..3 {
+        let data = scene.sign(&key(210), Payload::Data { nonce, items: vec![vec![7]].into() });
+        scene.execute(1, data).await;
+    }
+    assert!(scene.replica.tip().height > height && scene.replica.training().len() == 0);
+    scene.cluster.shutdown().await;
+}
