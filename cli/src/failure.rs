@@ -26,8 +26,10 @@ use dtn_settlement::{
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
+    message::MessageError,
     multisig::MultisigError,
     networks::NetworksError,
+    proofs::ProofError,
     sender::{Quote, SendError},
     shown,
 };
@@ -217,7 +219,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     };
     of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
-        .or_else(|| of![CallError, PlanError, AnvilError])
+        .or_else(|| of![CallError, PlanError, AnvilError, ReportError, MessageError, ProofError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
         .or_else(|| of_training(cause))

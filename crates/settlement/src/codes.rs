@@ -6,8 +6,11 @@ use crate::{
     abi::CallError,
     connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
+    evidence::ReportError,
+    message::MessageError,
     multisig::MultisigError,
     networks::NetworksError,
+    proofs::ProofError,
     sender::SendError,
 };
 
@@ -117,5 +120,38 @@ impl PlanError {
     /// Its code.
     pub fn code(&self) -> Code {
         bare("bad_argument")
+    }
+}
+
+impl ReportError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Read(error) => error.code(),
+            Self::Send(error) => error.code(),
+        }
+    }
+}
+
+impl MessageError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::BelowQuorum { have, need, missing, .. } => {
+                ("below_quorum", json!({ "have": have, "need": need, "missing": missing }))
+            }
+            _ => bare("not_valid"),
+        }
+    }
+}
+
+impl ProofError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotTwo => bare("bad_argument"),
+            Self::NoContradiction(_) => bare("no_contradiction"),
+            Self::Read(error) => error.code(),
+        }
     }
 }

@@ -308,6 +308,15 @@ pub struct Deployment {
     pub contracts: Vec<DeployedContract>,
 }
 
+/// Deploys a plan's wallet alone, for owners who are to take over from those of another one, unless it is there. Its address.
+pub async fn deploy_wallet(account: &Account, plan: &DeployPlan) -> Result<(Address, Option<GasRecord>), DeployError> {
+    let [(name, init_code, address), ..] = plan.contracts();
+    match account.chain().has_code(address).await? {
+        true => Ok((address, None)),
+        false => Ok((address, Some(create(account, plan, name, init_code, address).await?))),
+    }
+}
+
 /// Deploys what is not there yet. `progress` hears of each contract as it is done.
 pub async fn deploy(
     account: &Account,

@@ -5,9 +5,11 @@
 //! [`watcher`] into what it does about sequential work.
 
 pub mod abi;
+pub mod action;
 pub mod amount;
 pub mod aow;
 pub mod bls_keys;
+pub mod calls;
 pub mod codes;
 pub mod connection;
 pub mod contracts;
@@ -16,6 +18,8 @@ pub mod endpoints;
 pub mod evidence;
 pub mod execution;
 pub mod gas_ledger;
+pub mod guard;
+pub mod held;
 mod logs;
 pub mod message;
 pub mod multisig;
@@ -23,7 +27,9 @@ pub mod networks;
 pub mod payment;
 pub mod payouts;
 pub mod preflight;
+pub mod proofs;
 pub mod relayer;
+pub mod reporter;
 pub mod rewards;
 pub mod sender;
 pub mod shown;
