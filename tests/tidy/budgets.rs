@@ -48,12 +48,12 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 10800),
+    ("cli", 11600),
     ("crates/bench", 3600),
     ("crates/ledger", 7000),
     ("crates/node", 12400),
-    ("crates/primitives", 4700),
-    ("crates/settlement", 8400),
+    ("crates/primitives", 4800),
+    ("crates/settlement", 10100),
     ("crates/simulator", 10000),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
@@ -73,7 +73,6 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     // functions
     ("cli/src/commands/demo.rs perform", 101),
     ("cli/src/commands/l1/mod.rs run", 84),
-    ("cli/src/commands/settle.rs status", 126),
     ("crates/aow/src/wire.rs check", 80),
     ("crates/consensus/tests/it/pbft/checkpoint.rs a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window", 76),
     ("crates/consensus/tests/it/pbft/view_change.rs a_prepared_block_is_what_the_next_view_begins_with", 77),
