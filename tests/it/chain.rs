@@ -452,6 +452,7 @@ async fn settle_status_shows_what_is_open_and_who_is_missing() {
     council.finalize(&[Address::repeat_byte(0x71), Address::repeat_byte(0x72)]);
     let status = council.bench.json(&["settle", "status"]);
     assert_eq!((&status["open"], &status["payments"][0]["stage"]), (&2.into(), &"to be posted".into()));
+    assert_eq!(status["payments"][0]["held"]["why"], "funds", "there is no money: {status}");
     let one = council.start(1);
     let proposed = || async {
         council.bench.json(&["settle", "status"])["payments"][0]["confirmed"].as_array().map(Vec::len) == Some(1)

@@ -3,6 +3,7 @@
 use alloy::signers::k256::elliptic_curve::rand_core::{OsRng, RngCore};
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use dtn_settlement::{
     Account, Call, Chain, ContractAddresses,
     calls::{OpenCall, OwnersCall},
@@ -22,6 +23,24 @@ use crate::{
     failure::Coded,
     output,
 };
+
+/// A wallet, and who sends.
+#[derive(Debug, Args)]
+pub(crate) struct OfWallet {
+    /// The wallet
+    pub(crate) wallet: String,
+    #[command(flatten)]
+    pub(crate) sender: Sender,
+}
+
+/// A height, and who sends.
+#[derive(Debug, Args)]
+pub(crate) struct AtHeight {
+    /// The height
+    pub(crate) height: u64,
+    #[command(flatten)]
+    pub(crate) sender: Sender,
+}
 
 /// The contracts of a network, as they were deployed from here.
 pub(crate) struct Desk {
@@ -70,13 +89,20 @@ impl Desk {
         Ok(desk)
     }
 
-    /// The wallets that have a say: the one that pays, the registry's guardian, and the one that is to take over.
+    /// The wallets that have a say: the one that pays, the registry's guardian, the one that is to take over, and the one that
+    /// paid by the distributor before.
     pub(crate) async fn wallets(&self) -> Result<Vec<Address>> {
         let ContractAddresses { registry, distributor, .. } = self.deployment.addresses;
         let guardian = self.chain.read(registry, &ResultRegistry::guardianCall {}).await?;
         let heir = self.chain.read(distributor, &RewardDistributor::heirCall {}).await?;
         let mut wallets = vec![self.multisig.address()];
-        for wallet in [guardian, heir, self.deployment.addresses.multisig] {
+        // One that is closed has money to pass on.
+        let predecessor = self.deployment.predecessor;
+        let before = match predecessor.is_zero() {
+            true => Address::ZERO,
+            false => self.chain.read(predecessor, &RewardDistributor::multisigCall {}).await?,
+        };
+        for wallet in [guardian, heir, before, self.deployment.addresses.multisig] {
             if !wallet.is_zero() && !wallets.contains(&wallet) {
                 wallets.push(wallet);
             }

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::{
     commands::{
-        desk::{Desk, done, propose, send_open},
+        desk::{AtHeight, Desk, OfWallet, done, propose, send_open},
         messages::{self, MAX_FILE, check_network},
     },
     context::{Context, Sender},
@@ -44,6 +44,7 @@ validators of its genesis: post what is to be final first, and rotate the regist
     #[command(after_help = "Examples:
   dtn-cli registry resolve pause-owners --out pause.json
   dtn-cli registry resolve hand-over 0x9fE4…6e0 --out heir.json
+  dtn-cli registry resolve move-on distributor --of 0x5FbD…0aa3 --out move.json
   dtn-cli registry resolve retract 70012 --out retract.json
   dtn-cli registry sign pause.json --from validator-0       (a quorum does)
   dtn-cli registry post pause.json && dtn-cli rewards pause-owners
@@ -62,7 +63,7 @@ replace`, `registry retract`.")]
   dtn-cli registry veto hand-over 0x9fE4…6e0 --from owner-01")]
     Veto(Veto),
     /// Propose to the owners that a block which thieves have made up is not final any more; the validators have resolved it
-    Retract(Retract),
+    Retract(AtHeight),
     /// Propose to the owners that no certificate is taken for 7 days; not again within 28
     Pause(Sender),
     /// Say that all validators have put at stake what is required, after which certificates are taken; anybody may
@@ -89,9 +90,9 @@ a quarter: `dtn-cli stake collect`. Peers report by themselves what they see.")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Guardian {
     /// Propose to the owners that another wallet is the guardian
-    Set(Wallet),
+    Set(OfWallet),
     /// Make a wallet the guardian that the validators have resolved 90 days ago; anybody may
-    Replace(Wallet),
+    Replace(OfWallet),
 }
 
 /// What becomes of a lock that is stolen or lost.
@@ -147,6 +148,9 @@ pub(crate) struct Agreed {
     what: What,
     /// With which account or height, or for the how manieth pause [default: the next one]
     value: Option<String>,
+    /// The distributor that does it [default: the one that was deployed last]
+    #[arg(long, value_name = "WHO")]
+    of: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -164,22 +168,6 @@ pub(crate) struct Veto {
     agreed: Agreed,
     #[command(flatten)]
     owner: Sender,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Retract {
-    /// The block's height
-    height: u64,
-    #[command(flatten)]
-    owner: Sender,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Wallet {
-    /// The wallet
-    wallet: String,
-    #[command(flatten)]
-    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -225,13 +213,15 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let action = agreed.action(&Desk::open(context).await?, context).await?;
             propose(OwnersCall::Veto(action.hash()), &owner, context).await
         }
-        Command::Retract(Retract { height, owner }) => propose(OwnersCall::Retract { height }, &owner, context).await,
+        Command::Retract(AtHeight { height, sender }) => {
+            propose(OwnersCall::Retract { height }, &sender, context).await
+        }
         Command::Pause(owner) => propose(OwnersCall::Pause, &owner, context).await,
         Command::Open(sender) => send_open(&sender, context, |_| OpenCall::Open).await,
-        Command::Guardian(Guardian::Set(Wallet { wallet, sender })) => {
+        Command::Guardian(Guardian::Set(OfWallet { wallet, sender })) => {
             propose(OwnersCall::SetGuardian(context.account(&wallet)?), &sender, context).await
         }
-        Command::Guardian(Guardian::Replace(Wallet { wallet, sender })) => {
+        Command::Guardian(Guardian::Replace(OfWallet { wallet, sender })) => {
             let wallet = context.account(&wallet)?;
             send_open(&sender, context, |_| OpenCall::ReplaceGuardian(wallet)).await
         }
@@ -274,7 +264,11 @@ impl Agreed {
             (_, Some(word)) => context.account(word)?.into_word().into(),
             (_, None) => bail!(Coded::argument(format!("which account? Name it behind `{}`", deed.name()))),
         };
-        Ok(Action::new(deed, &desk.deployment.addresses, value))
+        let mut contracts = desk.deployment.addresses;
+        if let Some(word) = &self.of {
+            contracts.distributor = context.account(word)?;
+        }
+        Ok(Action::new(deed, &contracts, value))
     }
 }
 

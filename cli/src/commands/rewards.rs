@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::{
     commands::{
-        desk::{Desk, new_salt, propose, send, send_open},
+        desk::{AtHeight, Desk, OfWallet, new_salt, propose, send, send_open},
         messages::{self, MAX_FILE, check_network},
         multisig::propose_transaction,
     },
@@ -99,18 +99,19 @@ pub(crate) enum OwnersCommand {
   dtn-cli rewards allow 0x7099…79C8 20ether --from owner-01
   dtn-cli rewards allow 0x7099…79C8 0 --from owner-01      (its key was stolen)
 
-What is left of it fills again within the period of `rewards show`. Above the cap of all that may leave, it is of no use.")]
+What is used fills again within the period of `rewards show`, and stays used in proportion: where a quarter of the allowance
+was left, a quarter of the new one is. Above the cap of all that may leave, it is of no use.")]
     Allow(Allow),
     /// Propose to the owners to take the scheduled distribution off the table, or a batch
     Cancel(Cancel),
     /// Propose to the owners that no block above a height is paid any more, so that another distributor goes on from there
     #[command(after_help = "Example:
   dtn-cli rewards close 70000 --from owner-01
-  dtn-cli deploy --first-height 70001 --after distributor …
+  dtn-cli deploy --first-height 70001 --after 0x5FbD…0aa3
 
 Once the owners have executed it. The height must be at least the latest that the registry holds (`registry show`); choose one
 that the network reaches when the next distributor is there.")]
-    Close(Close),
+    Close(AtHeight),
     /// Propose to the owners that the free money of a closed distributor goes to the next one
     #[command(
         after_help = "Example, two days after the validators have resolved it (`dtn-cli registry resolve move-on`):
@@ -135,21 +136,13 @@ pub(crate) enum HandOver {
     #[command(after_help = "Example:
   dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-04 --threshold 2
   dtn-cli rewards hand-over propose 0x9fE4…6e0 --from owner-01")]
-    Propose(ToWallet),
+    Propose(OfWallet),
     /// Name the wallet if the owners' keys are lost, which the validators have resolved; it waits for 90 days. Anybody may
-    Lost(ToWallet),
+    Lost(OfWallet),
     /// Propose to the owners that no other wallet takes over
     Cancel(Sender),
     /// Propose to the owners of the wallet that is to take over that it does, which shows that they can call
     Take(Sender),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ToWallet {
-    /// The wallet
-    wallet: String,
-    #[command(flatten)]
-    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -173,19 +166,14 @@ pub(crate) struct Cancel {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Close {
-    /// The last height that is paid
-    height: u64,
-    #[command(flatten)]
-    owner: Sender,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct MoveOn {
     /// The next distributor
     successor: String,
+    /// The closed one [default: the one that was deployed last, which is the next one once that is]
+    #[arg(long, value_name = "WHO")]
+    of: Option<String>,
     #[command(flatten)]
-    of: OfToken,
+    token: OfToken,
 }
 
 #[derive(Debug, Args)]
@@ -304,17 +292,18 @@ async fn owners(command: OwnersCommand, context: &Context) -> Result<()> {
         }
         OwnersCommand::Cancel(Cancel { batch: Some(id), owner }) => (OwnersCall::CancelBatch(id), owner),
         OwnersCommand::Cancel(Cancel { batch: None, owner }) => (OwnersCall::Cancel, owner),
-        OwnersCommand::Close(Close { height, owner }) => (OwnersCall::Close { height }, owner),
-        OwnersCommand::MoveOn(MoveOn { successor, of: OfToken { token, owner } }) => {
-            (OwnersCall::MoveOn { token, successor: context.account(&successor)? }, owner)
+        OwnersCommand::Close(AtHeight { height, sender }) => (OwnersCall::Close { height }, sender),
+        OwnersCommand::MoveOn(MoveOn { successor, of, token: OfToken { token, owner } }) => {
+            let closed = of.map(|word| context.account(&word)).transpose()?;
+            (OwnersCall::MoveOn { closed, token, successor: context.account(&successor)? }, owner)
         }
         OwnersCommand::Sweep(OfToken { token, owner }) => (OwnersCall::Sweep { token }, owner),
         OwnersCommand::WriteOff(OfToken { token, owner }) => (OwnersCall::WriteOff { token }, owner),
         OwnersCommand::PauseOwners(sender) => return send_open(&sender, context, |_| OpenCall::PauseOwners).await,
-        OwnersCommand::HandOver(HandOver::Propose(ToWallet { wallet, sender })) => {
+        OwnersCommand::HandOver(HandOver::Propose(OfWallet { wallet, sender })) => {
             (OwnersCall::HandOver(context.account(&wallet)?), sender)
         }
-        OwnersCommand::HandOver(HandOver::Lost(ToWallet { wallet, sender })) => {
+        OwnersCommand::HandOver(HandOver::Lost(OfWallet { wallet, sender })) => {
             let wallet = context.account(&wallet)?;
             return send_open(&sender, context, |_| OpenCall::HandOverLost(wallet)).await;
         }

@@ -62,6 +62,8 @@ pub enum OwnersCall {
     TakeOver,
     /// What is free of a token goes to the next distributor.
     MoveOn {
+        /// The closed distributor, if it is another than the one that is in use.
+        closed: Option<Address>,
         /// The token; zero for the native currency.
         token: Address,
         /// The next distributor.
@@ -97,6 +99,7 @@ impl OwnersCall {
     /// The wallet that has to make it. They are one until they change hands.
     pub async fn wallet(&self, chain: &Chain, contracts: &ContractAddresses) -> Result<Address, ReadError> {
         match self {
+            Self::MoveOn { closed: Some(closed), .. } => chain.read(*closed, &RewardDistributor::multisigCall {}).await,
             Self::TakeOver => chain.read(contracts.distributor, &RewardDistributor::heirCall {}).await,
             guardians if guardians.is_guardians() => {
                 chain.read(contracts.registry, &ResultRegistry::guardianCall {}).await
@@ -107,7 +110,11 @@ impl OwnersCall {
 
     /// What the wallet's owners decide about.
     pub fn transaction(&self, contracts: &ContractAddresses, salt: B256) -> WalletTransaction {
-        let to = if self.is_guardians() { contracts.registry } else { contracts.distributor };
+        let to = match self {
+            Self::MoveOn { closed: Some(closed), .. } => *closed,
+            guardians if guardians.is_guardians() => contracts.registry,
+            _ => contracts.distributor,
+        };
         WalletTransaction { to, value: U256::ZERO, data: self.data().into(), expiry: 0, salt }
     }
 
@@ -130,7 +137,7 @@ impl OwnersCall {
             Self::HandOver(next) => Distributor::handOverCall { next }.abi_encode(),
             Self::CancelHandOver => Distributor::cancelHandOverCall {}.abi_encode(),
             Self::TakeOver => Distributor::takeOverCall {}.abi_encode(),
-            Self::MoveOn { token, successor } => Distributor::moveOnCall { token, successor }.abi_encode(),
+            Self::MoveOn { token, successor, .. } => Distributor::moveOnCall { token, successor }.abi_encode(),
             Self::WriteOff { token } => Distributor::writeOffCall { token }.abi_encode(),
             Self::Sweep { token } => Distributor::sweepCall { token }.abi_encode(),
         }
@@ -193,5 +200,27 @@ impl OpenCall {
                 Call::new(DISTRIBUTOR, distributor, &call)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_guardian_says_goes_to_the_registry_and_all_else_to_the_distributor_that_it_is_about() {
+        let [registry, aow, multisig, distributor, closed] = [1, 2, 3, 4, 5].map(Address::repeat_byte);
+        let contracts = ContractAddresses { registry, aow, multisig, distributor };
+        let to = |call: OwnersCall| call.transaction(&contracts, B256::ZERO).to;
+        for call in [OwnersCall::Pause, OwnersCall::Veto(B256::ZERO), OwnersCall::CancelRecovery] {
+            assert_eq!(to(call), registry);
+        }
+        let move_on = |closed| OwnersCall::MoveOn { closed, token: Address::ZERO, successor: distributor };
+        for call in [OwnersCall::Close { height: 1 }, OwnersCall::TakeOver, move_on(None)] {
+            assert_eq!(to(call), distributor);
+        }
+        assert_eq!(to(move_on(Some(closed))), closed);
+        assert_eq!(OpenCall::Open.call(&contracts).to, registry);
+        assert_eq!(OpenCall::PauseOwners.call(&contracts).to, distributor);
     }
 }

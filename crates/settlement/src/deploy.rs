@@ -302,6 +302,9 @@ pub struct Deployment {
     pub owners: Vec<Address>,
     /// The multisig's threshold when it was deployed.
     pub threshold: usize,
+    /// The distributor that this one takes over from; zero if there is none.
+    #[serde(default)]
+    pub predecessor: Address,
     /// A block before which the contracts did not exist, for reading events.
     pub from_block: u64,
     /// One by one.
@@ -358,6 +361,7 @@ pub async fn deploy(
         addresses: plan.addresses(),
         owners: plan.owners.clone(),
         threshold: plan.threshold.into(),
+        predecessor: plan.rewards.predecessor,
         from_block: if all_new { from_block } else { 0 },
         contracts,
     })

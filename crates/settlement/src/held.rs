@@ -114,8 +114,9 @@ pub fn account_of(kind: Kind) -> Address {
 pub fn kind_of(account: Address) -> Option<Kind> {
     let (zeros, number) = account.split_at(16);
     let number = u32::from_be_bytes(number.try_into().unwrap_or_default());
-    let is_kind = zeros.iter().all(|byte| *byte == 0) && number != 0;
-    is_kind.then(|| format!("{number:#010x}").parse().ok()).flatten()
+    let kind: Kind = format!("{number:#010x}").parse().ok()?;
+    // No other kind has an allowance: of a race it is the requester's, and a batch is bound by the limit alone.
+    (zeros.iter().all(|byte| *byte == 0) && (kind == Kind::ROUND || kind.is_custom())).then_some(kind)
 }
 
 impl Chain {
@@ -214,10 +215,11 @@ mod tests {
     #[test]
     fn the_allowance_of_a_kind_of_work_is_told_from_that_of_a_requester() {
         let custom = Kind::of_name("render").expect("a name");
-        for kind in [Kind::ROUND, Kind::RACE, custom] {
+        for kind in [Kind::ROUND, custom] {
             assert_eq!(kind_of(account_of(kind)), Some(kind));
         }
         assert_eq!(kind_of(Address::ZERO), None);
+        assert_eq!(kind_of(Address::with_last_byte(0xe1)), None);
         assert_eq!(kind_of(Address::repeat_byte(1)), None);
         let [left, need, cap] = [1u64, 5, 9].map(|amount| U256::from(amount) * U256::from(10).pow(U256::from(18)));
         let held = Held::Allowance { requester: account_of(Kind::ROUND), left, need, cap };

@@ -8,12 +8,7 @@
 //! once, and whoever does not within the takeover time is replaced by the next. As with the relayer, what to do is decided
 //! from the chain's state in every pass anew: a report that the chain loses is made again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    future::Future,
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, time::Duration};
 
 use alloy::{
     consensus::Transaction as _,
@@ -40,6 +35,9 @@ const TAIL: u64 = 64;
 /// How many blocks of the settlement chain are looked back at when a peer starts: some hours of most chains. What was posted
 /// before, the others have seen.
 const LOOKBACK: u64 = 10_000;
+
+/// How many posted blocks are kept that the ledger does not have; those of the lowest heights go first.
+const MOST_OPEN: usize = 1_024;
 
 /// How long it takes until it is looked at again whether what was reported still is: the chain may have replaced the block.
 const REPORTED_PAUSE: Duration = Duration::from_secs(600);
@@ -115,8 +113,8 @@ pub struct Reporter<S> {
     domain: Option<Domain>,
     /// The first block of the settlement chain whose events have not been read.
     next_block: Option<u64>,
-    /// Posted blocks that are to be compared, because the ledger has not got there.
-    open: BTreeSet<Posted>,
+    /// Posted blocks that are to be compared once the ledger has got there: how often it had not, and when it is asked again.
+    open: BTreeMap<Posted, (u32, Instant)>,
     /// Posted blocks that were compared, with the block of the settlement chain that they were in.
     compared: BTreeMap<Posted, u64>,
     /// By the id of the evidence.
@@ -134,7 +132,7 @@ impl<S: EvidenceSource> Reporter<S> {
             options,
             domain: None,
             next_block: None,
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             compared: BTreeMap::new(),
             cases: BTreeMap::new(),
             status: watch::Sender::default(),
@@ -201,15 +199,26 @@ impl<S: EvidenceSource> Reporter<S> {
         };
         for (posted, block) in chain.events(self.registry, from..=head.max(from), None, read).await? {
             if self.compared.insert(posted, block).is_none() {
-                self.open.insert(posted);
+                self.open.insert(posted, (0, Instant::now()));
             }
         }
         self.next_block = Some(head + 1);
         self.compared.retain(|_, block| *block + 2 * TAIL > head);
-        for posted in self.open.clone() {
-            let Some(own) = self.source.certificate(posted.0).await.map_err(ReporterError::Source)? else { continue };
-            if own.block_hash != posted.1 {
-                self.compare(&own, posted).await?;
+        while self.open.len() > MOST_OPEN {
+            self.open.pop_first();
+        }
+        let due: Vec<_> = self.open.iter().filter(|(_, (_, at))| *at <= Instant::now()).map(|(one, _)| *one).collect();
+        for posted in due {
+            match self.source.certificate(posted.0).await.map_err(ReporterError::Source)? {
+                Some(own) if own.block_hash != posted.1 => self.compare(&own, posted).await?,
+                Some(_) => {}
+                None => {
+                    if let Some((tries, at)) = self.open.get_mut(&posted) {
+                        *tries += 1;
+                        *at = Instant::now() + backoff(self.options.poll, *tries, REPORTED_PAUSE);
+                    }
+                    continue;
+                }
             }
             self.open.remove(&posted);
         }

@@ -134,9 +134,10 @@ impl StepError {
         matches!(self, Self::Send(SendError::Reverted { .. }))
     }
 
-    /// Whether it is only money that is missing, which may come at any time.
+    /// Whether it is only money that is missing, or that a limit holds back, which may come at any time.
     pub(super) fn lacks_money(&self) -> bool {
-        matches!(self, Self::Send(error) if error.reverts_with(&["InsufficientFunds"]))
+        const SHORT: [&str; 3] = ["InsufficientFunds", "AboveAllowance", "AboveLimit"];
+        matches!(self, Self::Send(error) if error.reverts_with(&SHORT))
     }
 }
 
