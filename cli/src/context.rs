@@ -10,18 +10,18 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{
+    Account, Chain, Network, Networks,
+    amount::parse_amount,
+    codes::Code,
+    gas_ledger::{GasLedger, GasRecord},
+    signer::{RemoteSigner, Signer},
+};
 use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
 use dtn_peer::files::{self, Access, FileError};
 use dtn_primitives::{Allotment, SecretKey, parse_address};
-use dtn_settlement::{
-    Account, Chain, ContractAddresses, Network, Networks,
-    amount::parse_amount,
-    codes::Code,
-    deploy::Deployment,
-    gas_ledger::{GasLedger, GasRecord},
-    multisig::WalletTransaction,
-    signer::{RemoteSigner, Signer},
-};
+use dtn_settlement::{deploy::Deployment, multisig::WalletTransaction};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -247,7 +247,7 @@ impl Context {
         match from {
             Some(KeyChoice::Dev(_)) if !network.is_local() => bail!(
                 "everyone knows the development keys, so they sign on chain {} only; network `{}` is chain {}",
-                dtn_settlement::networks::LOCAL_CHAIN_ID,
+                dtn_chain::networks::LOCAL_CHAIN_ID,
                 network.name,
                 network.chain_id
             ),

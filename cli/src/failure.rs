@@ -9,6 +9,14 @@ use std::{
 };
 
 use dtn_bench::BenchError;
+use dtn_bindings::abi::CallError;
+use dtn_chain::{
+    amount::AmountError,
+    connection::{AnvilError, ConnectError, ReadError},
+    networks::NetworksError,
+    sender::{Quote, SendError},
+    shown,
+};
 use dtn_client::ClientError;
 use dtn_config::OutOfRange;
 use dtn_keys::KeystoreError;
@@ -21,17 +29,11 @@ use dtn_peer::{
 use dtn_primitives::{GenesisError, TransactionError, codec::CodecError};
 use dtn_report::text::reason;
 use dtn_settlement::{
-    abi::CallError,
-    amount::AmountError,
-    connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     evidence::ReportError,
     message::MessageError,
     multisig::MultisigError,
-    networks::NetworksError,
     proofs::ProofError,
-    sender::{Quote, SendError},
-    shown,
 };
 use dtn_simulator::Impossible;
 use dtn_testbed::TestbedError;

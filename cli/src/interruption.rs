@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::Result;
+use dtn_chain::codes::Code;
 use dtn_peer::StopSignals;
-use dtn_settlement::codes::Code;
 use serde_json::Value;
 
 use crate::{args::Manner, failure};

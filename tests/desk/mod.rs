@@ -10,12 +10,12 @@ use std::{
 };
 
 use alloy::{network::TransactionResponse, primitives::Address, providers::Provider};
-use dtn_keys::{Keystore, Password};
-use dtn_primitives::{Genesis, SecretKey};
-use dtn_settlement::{
+use dtn_chain::{
     Chain, Network,
     connection::{AnvilInstance, AnvilOptions, start_anvil},
 };
+use dtn_keys::{Keystore, Password};
+use dtn_primitives::{Genesis, SecretKey};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -11,25 +11,26 @@ use alloy::{
     primitives::{Address, B256, U256, keccak256},
     providers::Provider,
 };
+use dtn_bindings::{REGISTRY, ResultRegistry, RewardDistributor};
+use dtn_chain::{
+    Account, Call, Chain, Network,
+    amount::parse_amount,
+    connection::AnvilOptions,
+    gas_ledger::{GasLedger, TransactionStatus, summarize},
+    networks::Finality,
+};
 use dtn_keys::{Keystore, Password, dev_key};
 use dtn_primitives::{
     Certificate, Evidence, FinalizedResult, Genesis, Header, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
     WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Chain, Network,
-    amount::parse_amount,
     aow::ClaimTerms,
-    connection::AnvilOptions,
-    contracts::{REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, Deployment, deploy, fund, top_up},
     evidence,
-    gas_ledger::{GasLedger, TransactionStatus, summarize},
     multisig::{Multisig, ProposalStatus, WalletTransaction},
-    networks::Finality,
     payouts::payouts,
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
-    sender::Call,
 };
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
@@ -422,7 +423,7 @@ async fn the_results_of_a_block_are_paid_by_one_transaction_or_each_alone_if_one
     let mut executed = 0;
     for index in 0..4 {
         let records = council.gas_ledger(index).read().expect("readable").records;
-        let done = |record: &&dtn_settlement::gas_ledger::GasRecord| {
+        let done = |record: &&dtn_chain::gas_ledger::GasRecord| {
             record.function == "executeTransaction" && record.status == TransactionStatus::Success
         };
         executed += records.iter().filter(done).count();

@@ -10,12 +10,13 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
 };
+use dtn_bindings::ResultRegistry;
+use dtn_chain::{Account, Call, connection::AnvilOptions, gas_ledger::GasLedger};
 use dtn_keys::dev_key;
 use dtn_primitives::{
     Allotment, Distribution, EcdsaCertificate, Genesis, Header, SecretKey, SettlementMessage, Solution, ValidatorIndex,
     Vote, VoteKind, WorkResult, merkle,
 };
-use dtn_settlement::{Account, Call, connection::AnvilOptions, contracts::ResultRegistry, gas_ledger::GasLedger};
 use serde_json::Value;
 
 use crate::desk::{Bench, genesis, race, text};

@@ -7,9 +7,10 @@ use alloy::{
     primitives::{Address, B256, Bytes, hex},
     providers::Provider,
 };
+use dtn_chain::{Chain, connection::AnvilOptions};
 use dtn_keys::dev_key;
 use dtn_primitives::SecretKey;
-use dtn_settlement::{Chain, connection::AnvilOptions, execution::SignedExecution};
+use dtn_settlement::execution::SignedExecution;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@
 mod common;
 #[path = "../desk/mod.rs"]
 mod desk;
-#[path = "../../crates/settlement/tests/it/proxy/mod.rs"]
+#[path = "../../crates/chain/tests/it/proxy/mod.rs"]
 mod proxy;
 
 mod aow;

@@ -8,6 +8,14 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{
+    Account, Chain,
+    amount::parse_amount,
+    connection::AnvilOptions,
+    gas_ledger::{GasLedger, TransactionStatus},
+    sender::Call,
+};
 use dtn_keys::{bls::bls_key, dev_key};
 use dtn_ledger::Ledger;
 use dtn_primitives::{
@@ -15,17 +23,11 @@ use dtn_primitives::{
     Vote, VoteKind,
 };
 use dtn_settlement::{
-    Account, Chain,
-    amount::parse_amount,
     bls_keys::BlsKeys,
-    connection::AnvilOptions,
-    contracts::{REGISTRY, ResultRegistry},
     deploy::{DeployPlan, Deployment, deploy, fund},
-    gas_ledger::{GasLedger, TransactionStatus},
     guard::{Registry, Stake},
     relayer::SourceError,
     reporter::{EvidenceSource, Reporter, ReporterOptions},
-    sender::Call,
 };
 use tokio::task::JoinHandle;
 

@@ -6,8 +6,8 @@ use alloy::{
     primitives::{Address, U256},
     providers::Provider,
 };
+use dtn_chain::{amount::parse_amount, connection::AnvilOptions};
 use dtn_primitives::SecretKey;
-use dtn_settlement::{amount::parse_amount, connection::AnvilOptions};
 use serde_json::Value;
 
 use crate::desk::{Bench, failure, text};

@@ -11,12 +11,12 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
-use dtn_keys::{Keystore, Password, dev_key};
-use dtn_primitives::SecretKey;
-use dtn_settlement::{
+use dtn_chain::{
     amount::parse_amount,
     connection::{AnvilOptions, start_anvil},
 };
+use dtn_keys::{Keystore, Password, dev_key};
+use dtn_primitives::SecretKey;
 use serde_json::Value;
 
 use crate::desk::{Bench, PASSWORD, failure, gas_on_chain, repository, text};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use dtn_chain::connection::{AnvilOptions, start_anvil};
 use dtn_peer::hold::hold;
-use dtn_settlement::connection::{AnvilOptions, start_anvil};
 
 use crate::{context::Context, output};
 
@@ -21,7 +21,7 @@ pub(crate) struct Anvil {
     #[arg(long, default_value_t = 8545)]
     port: u16,
     /// The chain id
-    #[arg(long, default_value_t = dtn_settlement::networks::LOCAL_CHAIN_ID)]
+    #[arg(long, default_value_t = dtn_chain::networks::LOCAL_CHAIN_ID)]
     chain_id: u64,
     /// Seconds between blocks [default: a block for every transaction]
     #[arg(long, value_name = "SECONDS")]

@@ -9,18 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use dtn_bindings::{ContractAddresses, RewardDistributor};
+use dtn_chain::{Account, Chain, Network, amount::format_amount, gas_ledger::GasLedger};
 use dtn_client::{Client, Event, Race};
 use dtn_keys::dev_key;
 use dtn_peer::files;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
 use dtn_report::{RunReport, units};
-use dtn_settlement::{
-    Account, Chain, ContractAddresses, Network,
-    amount::format_amount,
-    aow::{Aow, ClaimStatus},
-    contracts::RewardDistributor,
-    gas_ledger::GasLedger,
-};
+use dtn_settlement::aow::{Aow, ClaimStatus};
 use dtn_testbed::{
     Home, OwnNetwork, Plan, Service,
     account::{Finals, payee_balances, report},

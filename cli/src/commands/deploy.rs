@@ -9,20 +9,19 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{
+    Account, Chain, Network, amount::format_amount, codes::Code, connection::ReadError, gas_ledger::GasRecord,
+    sender::SendError,
+};
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
 use dtn_primitives::{Allotment, parse_address};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Account, Chain, ContractAddresses, Network,
-    amount::format_amount,
     aow::ClaimTerms,
-    codes::Code,
-    connection::ReadError,
     deploy::{self, DeployPlan, Deployment},
-    gas_ledger::GasRecord,
     rewards::Distributor,
-    sender::SendError,
 };
 use dtn_testbed::Home;
 use serde_json::json;

@@ -4,13 +4,11 @@ use alloy::signers::k256::elliptic_curve::rand_core::{OsRng, RngCore};
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
+use dtn_chain::{Account, Call, Chain, connection::ReadError, gas_ledger::GasRecord};
 use dtn_settlement::{
-    Account, Call, Chain, ContractAddresses,
     calls::{OpenCall, OwnersCall},
-    connection::ReadError,
-    contracts::{ResultRegistry, RewardDistributor},
     deploy::Deployment,
-    gas_ledger::GasRecord,
     guard::Registry,
     multisig::{Multisig, ProposalStatus, WalletTransaction},
     rewards::Distributor,

@@ -9,14 +9,14 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use dtn_peer::files::{self, Access, FileError};
-use dtn_report::{Bars, Page, Table, left, right, units};
-use dtn_settlement::{
+use dtn_chain::{
     Chain,
     amount::format_amount,
     gas_ledger::{GasLedger, GasRecord, GasRecords, GasSummary, TransactionStatus, summarize},
     preflight::{self, Hardfork},
 };
+use dtn_peer::files::{self, Access, FileError};
+use dtn_report::{Bars, Page, Table, left, right, units};
 use serde::Serialize;
 use serde_json::json;
 

@@ -9,14 +9,14 @@ use alloy::{eips::BlockNumberOrTag, providers::Provider};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_bindings::{
+    ResultRegistry,
+    abi::{describe_call, encode_call},
+};
+use dtn_chain::{Account, amount::format_amount, gas_ledger::GasRecord};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
-    Account,
-    abi::{describe_call, encode_call},
-    amount::format_amount,
-    contracts::ResultRegistry,
     deploy::Deployment,
-    gas_ledger::GasRecord,
     multisig::{Multisig, ProposalState, ProposalStatus, WalletTransaction},
 };
 use serde_json::json;

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use dtn_report::{Table, left, right, units};
-use dtn_settlement::{
+use dtn_chain::{
     Network, Networks,
     preflight::{Finding, Preflight},
 };
+use dtn_report::{Table, left, right, units};
 use serde_json::json;
 
 use crate::{context::Context, output};
@@ -50,11 +50,11 @@ fn list(context: &Context) -> Result<()> {
     let mut table = Table::new("Networks", [left("name"), right("chain"), left("node"), left("final when")]);
     for network in networks.iter() {
         let finality = match network.finality {
-            dtn_settlement::networks::Finality::Latest => match network.confirmations {
+            dtn_chain::networks::Finality::Latest => match network.confirmations {
                 0 | 1 => "a block holds it".to_string(),
                 blocks => format!("{blocks} blocks hold it"),
             },
-            dtn_settlement::networks::Finality::Finalized => "the chain says so".to_string(),
+            dtn_chain::networks::Finality::Finalized => "the chain says so".to_string(),
         };
         table.row([network.name.clone(), network.chain_id.to_string(), network.rpc.to_string(), finality]);
     }

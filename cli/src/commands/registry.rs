@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use alloy_primitives::{Bytes, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use dtn_bindings::ResultRegistry;
 use dtn_peer::files;
 use dtn_primitives::Rotation;
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     action::{Action, Deed},
     calls::{OpenCall, OwnersCall},
-    contracts::ResultRegistry,
     evidence,
     guard::{Recovery, RegistryState, Stake},
     message::{CertificateKind, Content, SignedMessage},

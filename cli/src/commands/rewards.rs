@@ -9,13 +9,13 @@ use std::{
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_bindings::ResultRegistry;
+use dtn_chain::amount::deserialize_amount;
 use dtn_peer::files;
 use dtn_primitives::{Allotment, Distribution, Earning, Earnings, deserialize_address, parse_address};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
-    amount::deserialize_amount,
     calls::{OpenCall, OwnersCall},
-    contracts::ResultRegistry,
     held::kind_of,
     message::{Content, SignedMessage},
     rewards::{Allowance, DistributionState, Distributor, Holdings, LockState, amount_of, token_name, totals},

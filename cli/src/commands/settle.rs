@@ -6,13 +6,16 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{
+    Chain,
+    amount::format_amount,
+    gas_ledger::{GasLedger, TransactionStatus, spent_in_a_day},
+};
 use dtn_keys::KeyInfo;
 use dtn_peer::files::exists;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Chain, ContractAddresses,
-    amount::format_amount,
-    gas_ledger::{GasLedger, TransactionStatus, spent_in_a_day},
     held::{Held, Limits},
     payment::{Payments, Stage},
     relayer::CLAIM_PATIENCE,

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{Address, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dtn_chain::{Account, signer::RemoteSigner};
 use dtn_keys::KeyChoice;
 use dtn_peer::files;
 use dtn_settlement::{
-    Account,
     execution::{Execution, SignedExecution},
     multisig::Multisig,
-    signer::RemoteSigner,
 };
 use serde_json::json;
 

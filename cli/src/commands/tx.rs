@@ -3,13 +3,13 @@
 use alloy_primitives::B256;
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use dtn_keys::KeyChoice;
-use dtn_report::{Table, left, right};
-use dtn_settlement::{
+use dtn_chain::{
     Account,
     amount::format_amount,
     gas_ledger::{GasRecord, TransactionStatus},
 };
+use dtn_keys::KeyChoice;
+use dtn_report::{Table, left, right};
 use serde_json::json;
 
 use crate::{

@@ -6,13 +6,15 @@ use alloy::transports::TransportError;
 use alloy_primitives::Address;
 use dtn_aow::ProofError;
 use dtn_api::NotAdmitted;
+use dtn_chain::{
+    SendError,
+    connection::{AnvilError, ConnectError, ReadError},
+};
 use dtn_client::ClientError;
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_pow::PowError;
 use dtn_primitives::{DistributionError, GenesisError, KeyError, MAX_TRANSACTION_BYTES};
 use dtn_settlement::{
-    SendError,
-    connection::{AnvilError, ConnectError, ReadError},
     deploy::{DeployError, PlanError},
     message::MessageError,
     multisig::MultisigError,

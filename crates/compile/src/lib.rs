@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dtn_settlement::contracts::ARTIFACTS;
+use dtn_bindings::ARTIFACTS;
 use foundry_compilers::{
     ProjectBuilder, ProjectPathsConfig,
     artifacts::{

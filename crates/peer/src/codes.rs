@@ -1,6 +1,6 @@
 //! What programs read of errors: stable codes, each with what belongs to it. Nothing where an error has none of its own.
 
-use dtn_settlement::codes::Code;
+use dtn_chain::codes::Code;
 use serde_json::{Value, json};
 
 use crate::{config::ConfigError, hold::HoldError, run::RunError};

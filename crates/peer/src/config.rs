@@ -9,11 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{networks::Network, shown};
 pub use dtn_config::Setting;
 use dtn_config::{Layers, Mistake, OutOfRange};
 use dtn_node::{LinesConfig, Multiaddr, Role};
 use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES, deserialize_address};
-use dtn_settlement::{contracts::ContractAddresses, networks::Network, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -292,7 +293,7 @@ mod tests {
 
     use std::num::NonZeroU64;
 
-    use dtn_settlement::Network as Chain;
+    use dtn_chain::Network as Chain;
 
     use super::*;
     use crate::files::{make_private, write_toml};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use dtn_chain::shown;
 pub use dtn_files::*;
-use dtn_settlement::shown;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Reads TOML of at most [`MOST`] bytes.

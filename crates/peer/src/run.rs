@@ -3,14 +3,13 @@
 
 use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{Account, Chain, Network, connection::ConnectError, gas_ledger::GasLedger};
 use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
 use dtn_primitives::{Certificate, Evidence, FinalizedResult, Header, Round, SecretKey};
 use dtn_settlement::{
-    Account, Chain, ContractAddresses, Network,
-    connection::ConnectError,
-    gas_ledger::GasLedger,
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
     reporter::{EvidenceSource, Reporter, ReporterOptions},
     rewards::Distributor,

@@ -12,9 +12,9 @@ use dtn_aow::{Delay, Element, Start};
 use dtn_primitives::{Domain, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS};
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use dtn_bindings::{AOW, AowChallenge};
+use dtn_chain::{
     connection::{Chain, ReadError},
-    contracts::{AOW, AowChallenge},
     gas_ledger::GasRecord,
     networks::LOCAL_CHAIN_ID,
     sender::{Account, Call, SendError},

@@ -8,9 +8,9 @@ use alloy::{
 };
 use dtn_primitives::{BlsPublicKey, BlsSecretKey, Domain};
 
-use crate::{
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{
     connection::{Chain, ReadError, retrying},
-    contracts::{REGISTRY, ResultRegistry},
     sender::Call,
 };
 

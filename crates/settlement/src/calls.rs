@@ -5,13 +5,13 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     sol_types::SolCall,
 };
-
-use crate::{
+use dtn_bindings::{ContractAddresses, DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor};
+use dtn_chain::{
     connection::{Chain, ReadError},
-    contracts::{ContractAddresses, DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor},
-    multisig::WalletTransaction,
     sender::Call,
 };
+
+use crate::multisig::WalletTransaction;
 
 /// What only a wallet of owners can have the contracts do.
 #[derive(Debug, Clone, PartialEq, Eq)]

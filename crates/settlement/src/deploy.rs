@@ -5,20 +5,19 @@ use alloy::{
     providers::Provider,
     sol_types::SolConstructor,
 };
+use dtn_bindings::{
+    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
+    RewardDistributor,
+};
+use dtn_chain::{
+    connection::{Chain, ReadError, retrying},
+    gas_ledger::GasRecord,
+    sender::{Account, Call, SendError},
+};
 use dtn_primitives::{Allotment, Genesis, GenesisError, Kind, deserialize_addresses};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    aow::ClaimTerms,
-    connection::{Chain, ReadError, retrying},
-    contracts::{
-        AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
-        RewardDistributor,
-    },
-    gas_ledger::GasRecord,
-    rewards::RewardTerms,
-    sender::{Account, Call, SendError},
-};
+use crate::{aow::ClaimTerms, rewards::RewardTerms};
 
 /// The deterministic deployment proxy, which is on nearly every chain at this address.
 pub const DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
@@ -476,7 +475,7 @@ mod tests {
     use dtn_primitives::SecretKey;
 
     use super::*;
-    use crate::networks::LOCAL_CHAIN_ID;
+    use dtn_chain::networks::LOCAL_CHAIN_ID;
 
     fn genesis(name: &str) -> Genesis {
         let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();

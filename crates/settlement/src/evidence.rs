@@ -10,13 +10,16 @@ use alloy::{
 };
 use dtn_primitives::{Certificate, Distribution, Domain, Evidence, Rotation, SettlementCertificate, Vote, VoteKind};
 
-use crate::{
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{
     connection::ReadError,
-    contracts::{REGISTRY, ResultRegistry},
     gas_ledger::GasRecord,
+    sender::{Account, Call, SendError},
+};
+
+use crate::{
     guard::Registry,
     message::{Content, SignedMessage},
-    sender::{Account, Call, SendError},
 };
 
 /// `VoteKind.Rotation` of `Types.sol`.

@@ -13,7 +13,7 @@ use dtn_primitives::SecretKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::shown;
+use dtn_chain::shown;
 
 /// Bytes of an account's signature: r, s, v.
 const SIGNATURE_LENGTH: usize = 65;

@@ -7,9 +7,9 @@ use alloy::{
 };
 use serde::Serialize;
 
-use crate::{
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{
     connection::{Chain, ReadError},
-    contracts::{REGISTRY, ResultRegistry},
     sender::Call,
 };
 

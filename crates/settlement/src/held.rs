@@ -2,19 +2,16 @@
 
 use std::fmt;
 
-use alloy::{
-    primitives::{Address, U256},
-    providers::Provider,
+use alloy::primitives::{Address, U256};
+use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
+use dtn_chain::{
+    amount::format_amount,
+    connection::{Chain, ReadError},
 };
 use dtn_primitives::{FinalizedResult, Kind};
 use serde::Serialize;
 
-use crate::{
-    amount::format_amount,
-    connection::{Chain, ReadError, retrying},
-    contracts::{ContractAddresses, ResultRegistry, RewardDistributor},
-    payment::{Payment, Stage},
-};
+use crate::payment::{Payment, Stage};
 
 /// Why a payment waits. Amounts are in wei, times in Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -117,14 +114,6 @@ pub fn kind_of(account: Address) -> Option<Kind> {
     let kind: Kind = format!("{number:#010x}").parse().ok()?;
     // No other kind has an allowance: of a race it is the requester's, and a batch is bound by the limit alone.
     (zeros.iter().all(|byte| *byte == 0) && (kind == Kind::ROUND || kind.is_custom())).then_some(kind)
-}
-
-impl Chain {
-    /// The chain's time, in Unix seconds.
-    pub async fn clock(&self) -> Result<u64, ReadError> {
-        let block = retrying(|| async { self.provider().get_block(self.clock_block()).await }).await?;
-        Ok(block.map_or(0, |block| block.header.timestamp))
-    }
 }
 
 /// The limits of a network's contracts, for reading.

@@ -11,6 +11,8 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, U256};
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{sender::Call, shown};
 use dtn_keys::bls::bls_key;
 use dtn_primitives::{
     Allotment, BlsCertificate, BlsPublicKey, BlsSignature, Distribution, DistributionError, Domain, Earning, Earnings,
@@ -21,10 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    contracts::{REGISTRY, ResultRegistry},
     rewards::{amount_of, token_name},
-    sender::Call,
-    shown,
 };
 
 /// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the

@@ -14,10 +14,8 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    connection::{Chain, retrying},
-    contracts::RewardDistributor,
-};
+use dtn_bindings::RewardDistributor;
+use dtn_chain::connection::{Chain, retrying};
 
 /// A reward that has been paid, as the chain tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,14 @@
 //! Files that show contradictions: evidence as `l1 evidence --json` lists it, certificates of blocks, signed messages.
 
 use alloy::primitives::Address;
+use dtn_bindings::ResultRegistry;
+use dtn_chain::{connection::ReadError, sender::Account};
 use dtn_primitives::{Certificate, Domain, Evidence};
 use serde::Deserialize;
 
 use crate::{
-    connection::ReadError,
-    contracts::ResultRegistry,
     evidence::{Contradiction, NoContradiction, Proof},
     message::SignedMessage,
-    sender::Account,
 };
 
 /// What a file shows.

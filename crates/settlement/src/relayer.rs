@@ -29,17 +29,19 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
+use dtn_bindings::{ContractAddresses, REGISTRY, ResultRegistry};
+use dtn_chain::{
+    gas_ledger::GasRecord,
+    networks::Network,
+    sender::{Account, Call},
+};
 use dtn_primitives::{Certificate, FinalizedResult, Header};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    contracts::{ContractAddresses, REGISTRY, ResultRegistry},
-    gas_ledger::GasRecord,
     held::{Held, Limits},
-    networks::Network,
     payment::{Payment, Payments, Stage},
-    sender::{Account, Call},
 };
 
 mod job;

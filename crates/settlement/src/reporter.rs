@@ -17,16 +17,18 @@ use alloy::{
     sol_types::SolCall,
     transports::TransportError,
 };
+use dtn_bindings::ResultRegistry;
+use dtn_chain::{
+    connection::{ReadError, retrying},
+    networks::Network,
+    sender::{Account, SendError},
+};
 use dtn_primitives::{Certificate, Domain, Evidence};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    connection::{ReadError, retrying},
-    contracts::ResultRegistry,
     evidence::{Contradiction, NoContradiction, Proof, ReportError, report},
-    networks::Network,
     relayer::{FAILED_PAUSE, SourceError, backoff},
-    sender::{Account, SendError},
 };
 
 /// How many of the last blocks are read again in each pass, because the chain may have replaced them.

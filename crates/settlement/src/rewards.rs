@@ -7,17 +7,17 @@ use alloy::{
     providers::Provider,
     sol_types::SolCall,
 };
-use dtn_primitives::{Allotment, Distribution, Earning, Earnings, Kind};
-use serde::{Deserialize, Serialize};
-
-use crate::{
+use dtn_bindings::{DISTRIBUTOR, RewardDistributor};
+use dtn_chain::{
     amount::format_amount,
     connection::{Chain, ReadError, retrying},
-    contracts::{DISTRIBUTOR, RewardDistributor},
-    multisig::WalletTransaction,
     networks::LOCAL_CHAIN_ID,
     sender::Call,
 };
+use dtn_primitives::{Allotment, Distribution, Earning, Earnings, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::multisig::WalletTransaction;
 
 /// How people know a token.
 pub fn token_name(token: Address) -> String {

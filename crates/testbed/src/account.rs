@@ -3,6 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use alloy::{primitives::I256, providers::Provider, transports::TransportError};
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{
+    Chain,
+    connection::ReadError,
+    gas_ledger::{GasLedger, GasLedgerError, GasRecord, ReconcileError, TransactionStatus},
+};
 use dtn_client::{Blocks, ClientError, Part, Race, RaceError, Races};
 use dtn_peer::ConfigError;
 use dtn_primitives::{Address, B256, U256};
@@ -10,10 +16,7 @@ use dtn_report::{
     Agreement, CertificateEntry, ClaimEntry, GasEntry, Payout, RoundEntry, RunReport, Settlement, SlashEntry, WorkEntry,
 };
 use dtn_settlement::{
-    Chain, ContractAddresses,
     aow::Aow,
-    connection::ReadError,
-    gas_ledger::{GasLedger, GasLedgerError, GasRecord, ReconcileError, TransactionStatus},
     payouts::{self, PayoutsError, payouts},
 };
 

@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
+use dtn_chain::{Account, Chain, Network, connection::ConnectError};
 use dtn_peer::SettlementConfig;
-use dtn_settlement::{
-    Account, Chain, Network,
-    connection::ConnectError,
-    deploy::{DeployPlan, Deployment, deploy, fund, top_up},
-};
+use dtn_settlement::deploy::{DeployPlan, Deployment, deploy, fund, top_up};
 
 use crate::{Home, Ports, Result, Service, TestbedError, ports, set_settlement};
 

@@ -2,17 +2,14 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use dtn_chain::{SendError, connection::ConnectError};
 use dtn_client::ClientError;
 use dtn_config::OutOfRange;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{ConfigError, files::FileError};
 use dtn_primitives::{GenesisError, MAX_VALIDATORS, MIN_VALIDATORS, TransactionError};
-use dtn_settlement::{
-    SendError,
-    connection::ConnectError,
-    deploy::{DeployError, PlanError},
-};
+use dtn_settlement::deploy::{DeployError, PlanError};
 use serde_json::{Value, json};
 
 /// Why something does not work with a network of processes.

@@ -10,6 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use dtn_chain::networks::LOCAL_CHAIN_ID;
 use dtn_config::OutOfRange;
 use dtn_keys::{KeyInfo, Keystore, Password};
 use dtn_ledger::mark_never_voted;
@@ -22,7 +23,6 @@ use dtn_peer::{
 };
 use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
 use dtn_report::{Progress, Tell};
-use dtn_settlement::networks::LOCAL_CHAIN_ID;
 
 use crate::{
     Result, TestbedError,

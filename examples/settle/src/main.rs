@@ -10,17 +10,19 @@ use alloy::{
     providers::Provider,
 };
 use anyhow::{Context, Result, ensure};
+use dtn_bindings::{DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor};
+use dtn_chain::{
+    Account, Call, Chain, Network, SendError,
+    connection::{AnvilOptions, start_anvil},
+    gas_ledger::GasLedger,
+};
 use dtn_keys::dev_key;
 use dtn_primitives::{
     Batch, Certificate, Domain, Engine, FinalizedResult, Genesis, Header, Payout, SecretKey, U96, ValidatorSet, Vote,
     VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Call, Chain, Network, SendError,
-    connection::{AnvilOptions, start_anvil},
-    contracts::{DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor},
     deploy::{DeployPlan, deploy, fund, top_up},
-    gas_ledger::GasLedger,
     multisig::{Multisig, WalletTransaction},
 };
 
@@ -147,6 +149,6 @@ async fn balance(chain: &Chain, of: Address) -> Result<String> {
     Ok(format_ether(chain.provider().get_balance(of).await?))
 }
 
-fn gas(record: &dtn_settlement::gas_ledger::GasRecord) -> u64 {
+fn gas(record: &dtn_chain::gas_ledger::GasRecord) -> u64 {
     record.gas_used.unwrap_or_default()
 }

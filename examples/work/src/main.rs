@@ -17,16 +17,16 @@ use alloy::{
     providers::Provider,
 };
 use anyhow::{Context, Result, bail, ensure};
+use dtn_chain::{
+    Account, Chain, Network,
+    connection::{AnvilOptions, start_anvil},
+    gas_ledger::GasLedger,
+};
 use dtn_client::Client;
 use dtn_keys::dev_key;
 use dtn_ledger::Kinds;
 use dtn_peer::{PeerHome, hold::hold};
 use dtn_primitives::{B256, Custom, Kind, Payload, SecretKey, Transaction, codec};
-use dtn_settlement::{
-    Account, Chain, Network,
-    connection::{AnvilOptions, start_anvil},
-    gas_ledger::GasLedger,
-};
 use dtn_testbed::{Home, OwnNetwork, Plan};
 use futures::TryStreamExt;
 use tokio::time::sleep;

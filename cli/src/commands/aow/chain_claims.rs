@@ -7,15 +7,13 @@ use alloy_primitives::{Address, B128, B256, U256};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use dtn_aow::{Delay, Element, Start};
+use dtn_bindings::{ContractAddresses, ResultRegistry};
+use dtn_chain::{Account, Chain, amount::format_amount, gas_ledger::GasRecord};
 use dtn_primitives::{Domain, Round};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
-    Account, Chain,
-    amount::format_amount,
     aow::{Aow, ClaimState, ClaimStatus, NewClaim, PostedClaim, Slashing, checkpoints_of, segment_length},
-    contracts::{ContractAddresses, ResultRegistry},
     deploy::Deployment,
-    gas_ledger::GasRecord,
 };
 use serde_json::{Value, json};
 

@@ -44,7 +44,7 @@ pub(crate) struct OpenRound {
     #[arg(long)]
     quorum: Option<u16>,
     /// What each completion earns, as 0.01ether or in wei
-    #[arg(long, default_value = "0", value_parser = dtn_settlement::amount::parse_amount)]
+    #[arg(long, default_value = "0", value_parser = dtn_chain::amount::parse_amount)]
     reward: U256,
     /// The network's folder
     #[arg(long, env = "DTN_HOME", default_value = ".dtn", value_name = "DIR")]

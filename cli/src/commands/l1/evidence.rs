@@ -6,10 +6,11 @@ use alloy_primitives::Address;
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_api::ApiClient;
+use dtn_chain::gas_ledger::GasRecord;
 use dtn_client::Client;
 use dtn_primitives::{B256, Evidence};
 use dtn_report::{Table, left, right};
-use dtn_settlement::{evidence, gas_ledger::GasRecord};
+use dtn_settlement::evidence;
 use dtn_testbed::Home;
 use serde::Serialize;
 

@@ -29,6 +29,9 @@ use dtn_peer::files::exists;
 use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, Work};
 use dtn_report::{Table, left, right, units};
 use dtn_testbed::{Found, Home, Plan, Ports};
+use engine::{Engine, EngineOptions, Transport};
+use fates::Fates;
+pub(crate) use fates::Unfinished;
 use serde_json::json;
 
 use crate::{
@@ -37,9 +40,6 @@ use crate::{
     interruption::{self, Interrupted},
     output,
 };
-use engine::{Engine, EngineOptions, Transport};
-use fates::Fates;
-pub(crate) use fates::Unfinished;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;

@@ -3,9 +3,9 @@
 use std::{fmt::Display, path::Path};
 
 use anyhow::{Result, anyhow, bail};
+use dtn_chain::amount::parse_amount;
 use dtn_peer::files::{self, FileError, without_mark};
 use dtn_primitives::{Order, U256, Work};
-use dtn_settlement::amount::parse_amount;
 use serde::Deserialize;
 
 use crate::failure::Coded;

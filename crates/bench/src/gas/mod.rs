@@ -7,17 +7,19 @@ use std::path::Path;
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256, keccak256};
+use dtn_bindings::{DISTRIBUTOR, RewardDistributor};
+use dtn_chain::{
+    connection::{AnvilOptions, start_anvil},
+    preflight::{self, Hardfork},
+    sender::Call,
+};
 use dtn_keys::bls::bls_key;
 use dtn_primitives::{Allotment, Batch, Bytes, Distribution, Earning, Earnings, Kind, Payout, Round, U96, WorkResult};
 use dtn_report::{Progress, Table, Tell, left, right, units};
 use dtn_settlement::{
     bls_keys::BlsKeys,
-    connection::{AnvilOptions, start_anvil},
-    contracts::{DISTRIBUTOR, RewardDistributor},
     message::{CertificateKind, Content, SignedMessage},
-    preflight::{self, Hardfork},
     rewards::Distributor,
-    sender::Call,
 };
 use serde::Serialize;
 

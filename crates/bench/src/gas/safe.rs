@@ -5,8 +5,8 @@ use std::path::Path;
 use alloy::sol_types::{SolCall, SolEvent};
 use alloy::{providers::Provider, rpc::types::Filter};
 use alloy_primitives::{Address, Bytes, U256};
+use dtn_chain::{Account, Call};
 use dtn_peer::files;
-use dtn_settlement::{Account, Call};
 use serde::Deserialize;
 
 use super::{CONFIRM, EXISTING, NEW, Rows, SIGNED_EXISTING, SIGNED_NEW, SIGNED_NO_VALUE, world::World};

@@ -6,6 +6,8 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, U256, keccak256};
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{Account, Call, Chain, Network, gas_ledger::GasLedger};
 use dtn_keys::dev_key;
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::{
@@ -13,11 +15,8 @@ use dtn_primitives::{
     Transaction, ValidatorSet, Vote, VoteKind, Work, WorkResult, codec, merkle,
 };
 use dtn_settlement::{
-    Account, Call, Chain, Network,
-    contracts::{REGISTRY, ResultRegistry},
     deploy::{DEPLOYER, DeployPlan, Deployment, deploy, fund, top_up},
     execution::{Execution, SignedExecution},
-    gas_ledger::GasLedger,
     multisig::{Multisig, WalletTransaction},
 };
 

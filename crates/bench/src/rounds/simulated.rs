@@ -69,7 +69,7 @@ impl Simulation {
     }
 
     fn round(&self, number: u64, before: &mut Previous, random: &mut StdRng) -> Result<RoundEntry> {
-        let domain = Domain::new(keccak256("simulated"), dtn_settlement::networks::LOCAL_CHAIN_ID);
+        let domain = Domain::new(keccak256("simulated"), dtn_chain::networks::LOCAL_CHAIN_ID);
         let (nodes, steps) = (self.nodes(), self.steps);
         let opening = before.height + 1;
         let start =

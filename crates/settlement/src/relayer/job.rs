@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use dtn_chain::{connection::ReadError, sender::SendError};
 use tokio::time::Instant;
 
 use super::FAILED_PAUSE;
 use crate::{
-    connection::ReadError,
     multisig::MultisigError,
     payment::{Payment, Stage},
-    sender::SendError,
 };
 
 /// The longest wait before a step is tried again that the contracts or the payee refused.
@@ -151,7 +150,8 @@ mod tests {
     use alloy::primitives::{Address, Bytes, U256};
 
     use super::*;
-    use crate::{abi::Revert, multisig::WalletTransaction};
+    use crate::multisig::WalletTransaction;
+    use dtn_bindings::abi::Revert;
 
     #[test]
     fn a_step_that_cost_gas_and_did_nothing_waits_for_hours_and_one_that_was_only_simulated_does_not() {

@@ -13,18 +13,20 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
+use dtn_bindings::RewardDistributor;
+use dtn_chain::{
+    Account, Chain, Network,
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
+    gas_ledger::{GasLedger, TransactionStatus},
+    sender::{Call, SendError},
+};
 use dtn_keys::dev_key;
 use dtn_primitives::{
     Certificate, FinalizedResult, Genesis, Header, SecretKey, ValidatorSet, Vote, VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Chain, Network,
-    connection::{AnvilInstance, AnvilOptions, start_anvil},
-    contracts::RewardDistributor,
     deploy::{DeployPlan, deploy, top_up},
-    gas_ledger::{GasLedger, TransactionStatus},
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
-    sender::{Call, SendError},
 };
 use tempfile::TempDir;
 use tokio::sync::watch;

@@ -12,22 +12,23 @@ use alloy::{
     providers::Provider,
 };
 use dtn_aow::{Delay, Element, Start};
+use dtn_bindings::{AOW, AowChallenge, ContractAddresses, REGISTRY, ResultRegistry};
+use dtn_chain::{
+    Account, Call, Chain, Network, SendError,
+    connection::{AnvilInstance, AnvilOptions, start_anvil},
+    gas_ledger::{GasLedger, GasRecord, TransactionStatus},
+};
 use dtn_keys::dev_key;
 use dtn_primitives::{
     Certificate, Completed, Completion, FinalizedResult, Genesis, Header, Kind, Round, SecretKey, ValidatorSet, Vote,
     VoteKind, WorkResult, merkle,
 };
 use dtn_settlement::{
-    Account, Call, Chain, ContractAddresses, Network,
     aow::{Aow, ClaimStatus, ClaimTerms, NewClaim, PostedClaim, checkpoints_of},
-    connection::{AnvilInstance, AnvilOptions, start_anvil},
-    contracts::{AOW, AowChallenge, REGISTRY, ResultRegistry},
     deploy::{DeployPlan, deploy, top_up},
-    gas_ledger::{GasLedger, GasRecord, TransactionStatus},
     multisig::{Multisig, WalletTransaction},
     payouts::payouts,
     relayer::{Relayer, RelayerOptions, RelayerStatus, ResultSource, SourceError},
-    sender::SendError,
     watcher::{RoundSource, Watcher, WatcherOptions, WatcherStatus},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -742,7 +743,7 @@ async fn the_contract_computes_what_this_program_does() {
         let from = Element::new(value % p).expect("reduced");
         let ours = (0..steps).fold(from, |at, _| delay.back(at)).value();
         assert_eq!(theirs, ours, "{value} taken back {steps} steps");
-        Ok::<_, dtn_settlement::connection::ReadError>(1)
+        Ok::<_, dtn_chain::connection::ReadError>(1)
     };
     let compared = stream::iter(points).map(compare).buffer_unordered(32);
     let compared: usize = compared.try_fold(0, async |sum, one| Ok(sum + one)).await.expect("answered");

@@ -4,6 +4,3 @@
 
 mod anvil;
 mod aow;
-mod faults;
-mod logs;
-mod proxy;

@@ -8,11 +8,11 @@ use std::{
 };
 
 use dtn_api::{ApiClient, Status};
+use dtn_chain::Chain;
 use dtn_node::Multiaddr;
 use dtn_peer::{PeerConfig, PeerHome, SettlementConfig, read_genesis};
 use dtn_primitives::{B256, Genesis};
 use dtn_report::text::reason;
-use dtn_settlement::Chain;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::timeout;

@@ -26,6 +26,8 @@ pub mod bindings {
     }
 }
 
+pub mod abi;
+
 pub use bindings::{
     aow::AowChallenge, distributor::RewardDistributor, multisig::MultiSigWallet, registry::ResultRegistry,
 };

@@ -31,12 +31,12 @@ pub use self::{
     submitted::Submitted,
 };
 use crate::{
-    abi::{Revert, describe_call},
     amount::format_amount,
     connection::{Chain, retrying},
     gas_ledger::{GasLedger, GasRecord, TransactionStatus, spent_in_a_day},
     signer::Signer,
 };
+use dtn_bindings::abi::{Revert, describe_call};
 
 /// The most gas that one transaction may have since Osaka (EIP-7825).
 const TRANSACTION_GAS_CAP: u64 = 1 << 24;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy::{providers::Provider, rpc::json_rpc::RpcRecv};
-use dtn_settlement::Chain;
+use dtn_chain::Chain;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;

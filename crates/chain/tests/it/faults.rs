@@ -6,13 +6,13 @@ use alloy::{
     primitives::{Address, B256, U256},
     providers::Provider,
 };
-use dtn_keys::dev_key;
-use dtn_settlement::{
+use dtn_chain::{
     Account, Chain, Network,
     connection::{AnvilInstance, AnvilOptions, ConnectError, start_anvil},
     gas_ledger::{GasLedger, TransactionStatus},
     sender::{Call, SendError},
 };
+use dtn_keys::dev_key;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -9,10 +9,10 @@ use alloy::{
 use serde::Serialize;
 
 use crate::{
-    abi::Revert,
     amount::format_amount,
     gas_ledger::{GasLedgerError, GasRecord},
 };
+use dtn_bindings::abi::Revert;
 
 /// Why a transaction was not sent, or did not do what it should.
 #[derive(Debug, thiserror::Error)]

@@ -89,7 +89,7 @@ impl Chain {
     }
 
     /// The same from a block on to the head, as the logs are.
-    pub(crate) async fn logs_since<E: SolEvent>(
+    pub async fn logs_since<E: SolEvent>(
         &self,
         contract: Address,
         from: u64,

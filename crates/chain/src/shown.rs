@@ -45,7 +45,7 @@ pub fn text(text: &str) -> String {
 }
 
 /// Accounts in a row, as errors name them.
-pub(crate) fn accounts(accounts: &[Address]) -> String {
+pub fn accounts(accounts: &[Address]) -> String {
     accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

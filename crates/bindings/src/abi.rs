@@ -10,8 +10,9 @@ use alloy::{
 };
 use dtn_primitives::parse_address;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::contracts::ARTIFACTS;
+use crate::ARTIFACTS;
 
 struct Names {
     errors: HashMap<Selector, Error>,
@@ -197,6 +198,13 @@ pub enum CallError {
     },
 }
 
+impl CallError {
+    /// What programs read of it: a stable code, to which nothing belongs.
+    pub fn code(&self) -> (&'static str, Value) {
+        ("bad_argument", Value::Null)
+    }
+}
+
 /// What looks like addresses in an argument, which may be a list or a tuple. A wrong checksum in one is a typing error.
 fn addresses_in(argument: &str) -> impl Iterator<Item = &str> {
     let words = argument.split(|c: char| !c.is_ascii_alphanumeric());
@@ -256,7 +264,7 @@ mod tests {
     use alloy::sol_types::{Revert as SolRevert, SolCall};
 
     use super::*;
-    use crate::contracts::{MultiSigWallet, RewardDistributor};
+    use crate::{MultiSigWallet, RewardDistributor};
 
     #[test]
     fn every_artifact_parses() {

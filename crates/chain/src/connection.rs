@@ -22,12 +22,12 @@ use alloy_node_bindings::{Anvil, NodeError};
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::{
-    abi::Revert,
     endpoints::NotANode,
     logs::LogReader,
     networks::{Finality, Network},
     shown,
 };
+use dtn_bindings::abi::Revert;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,12 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
+    /// The chain's time, in Unix seconds.
+    pub async fn clock(&self) -> Result<u64, ReadError> {
+        let block = retrying(|| async { self.provider().get_block(self.clock_block()).await }).await?;
+        Ok(block.map_or(0, |block| block.header.timestamp))
+    }
+
     /// Connects, and fails unless the node states the network's chain id.
     pub async fn connect(network: &Network) -> Result<Self, ConnectError> {
         let provider = network.rpc.provider(network.chain_id)?;
@@ -318,7 +324,7 @@ fn is_temporary(error: &TransportError) -> bool {
 }
 
 /// Repeats a request that fails for now, a few times over about two seconds.
-pub(crate) async fn retrying<T, F, Fut>(request: F) -> Result<T, TransportError>
+pub async fn retrying<T, F, Fut>(request: F) -> Result<T, TransportError>
 where
     F: FnMut() -> Fut,
     Fut: IntoFuture<Output = Result<T, TransportError>>,

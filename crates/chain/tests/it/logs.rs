@@ -8,13 +8,13 @@ use alloy::{
     rpc::types::TransactionRequest,
     sol_types::SolEvent,
 };
-use dtn_keys::dev_key;
-use dtn_settlement::{
+use dtn_chain::{
     Chain, Network,
     connection::{AnvilInstance, AnvilOptions, start_anvil},
     networks::Finality,
     preflight::Preflight,
 };
+use dtn_keys::dev_key;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
