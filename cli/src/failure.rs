@@ -219,56 +219,25 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     };
     of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
-        .or_else(|| of![CallError, PlanError, AnvilError])
+        .or_else(|| of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError])
+        .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
-        .or_else(|| of_training(cause))
-}
-
-/// The same for what has to do with training.
-fn of_training(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let none = |code| Some((code, Value::Null));
-    if let Some(fault) = cause.downcast_ref() {
-        return match fault {
-            Fault::Job(_) => none("recipe"),
-            Fault::Segment(segment) | Fault::Checkpoint(segment) => {
-                Some(("other_trace", json!({ "segment": segment })))
-            }
-            Fault::Data { claimed, actual } => Some(("other_data", json!({ "claimed": claimed, "actual": actual }))),
-            Fault::NoSegment { segments, .. } => Some(("no_segment", json!({ "segments": segments }))),
-            _ => none("other_trace"),
-        };
-    }
-    if cause.is::<RecipeError>() || cause.is::<JobError>() {
-        return none("recipe");
-    }
-    if cause.is::<ImportError>() || cause.is::<DataError>() || cause.is::<OtherShape>() {
-        return none("data");
-    }
-    let is_malformed = cause.is::<WireError>() || cause.is::<CodecError>();
-    is_malformed.then_some(("not_valid", Value::Null))
 }
 
 /// That of what is wrong with a value, which says no more than its words do.
 fn of_values(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let is_argument = cause.is::<Impossible>() || cause.is::<AmountError>() || cause.is::<TransactionError>();
-    if is_argument || cause.is::<OutOfRange>() {
-        return Some(("bad_argument", Value::Null));
-    }
-    if let Some(error) = cause.downcast_ref::<StoreError>() {
-        return Some(("store", json!({ "reason": error.to_string() })));
-    }
-    if let Some(error) = cause.downcast_ref::<LedgerError>() {
-        return Some(match error {
-            LedgerError::Genesis(_) | LedgerError::MissingKind(_) => ("genesis", Value::Null),
-            LedgerError::Store(error) => ("store", json!({ "reason": error.to_string() })),
-            _ => ("store", Value::Null),
-        });
+    let bare = |code| Some((code, Value::Null));
+    if cause.is::<Impossible>() || cause.is::<TransactionError>() || cause.is::<OutOfRange>() {
+        return bare("bad_argument");
     }
     if matches!(cause.downcast_ref(), Some(BenchError::Interrupted)) {
-        return Some(("interrupted", Value::Null));
+        return bare("interrupted");
     }
-    cause.is::<GenesisError>().then_some(("genesis", Value::Null))
+    if cause.is::<CodecError>() {
+        return bare("not_valid");
+    }
+    if cause.is::<GenesisError>() { bare("genesis") } else { None }
 }
 
 /// The code of a failure that no error of ours tells: a file that cannot be read or written, or is none of its kind.

@@ -16,6 +16,7 @@
 mod accounts;
 mod block;
 mod buckets;
+mod codes;
 mod fairness;
 mod ledger;
 mod leniency;

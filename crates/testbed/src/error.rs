@@ -220,13 +220,9 @@ impl TestbedError {
             | Self::NoQuic
             | Self::AnyPort
             | Self::NoSuchPorts { .. } => ("bad_argument", Value::Null),
-            Self::Genesis(_) | Self::Ledger(LedgerError::Genesis(_) | LedgerError::MissingKind(_)) => {
-                ("genesis", Value::Null)
-            }
-            Self::Store(error) | Self::Ledger(LedgerError::Store(error)) => {
-                ("store", json!({ "reason": error.to_string() }))
-            }
-            Self::Ledger(_) => ("store", Value::Null),
+            Self::Genesis(_) => ("genesis", Value::Null),
+            Self::Store(error) => error.code(),
+            Self::Ledger(error) => error.code(),
             Self::File(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Keystore(error) => return error.code(),

@@ -12,6 +12,7 @@
 //! float here, no clock and nothing that differs between machines. What is computed is specified in
 //! `docs/protocols/training.md`, for other languages to follow.
 
+mod codes;
 pub mod data;
 mod dense;
 mod gbdt;
