@@ -19,6 +19,7 @@ use dtn_chain::{
 };
 use dtn_client::ClientError;
 use dtn_config::OutOfRange;
+use dtn_documents::orders::OrdersError;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{
@@ -41,13 +42,7 @@ use dtn_train::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    args::Manner,
-    commands::{deploy::Replaced, l1::Unfinished},
-    context::NotDeployed,
-    interruption::Interrupted,
-    output,
-};
+use crate::{args::Manner, commands::deploy::Replaced, context::NotDeployed, interruption::Interrupted, output};
 
 /// A failure that the command line finds itself, with the code that programs know it by.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +142,12 @@ fn said(quote: &Quote, others: usize, as_json: bool) -> anyhow::Result<()> {
 #[error("")]
 pub(crate) struct Others(pub(crate) usize);
 
+/// What is known of several orders, for programs, where something kept them from becoming final all. People are told by
+/// [`Fates`](dtn_documents::fates::Fates), so it adds nothing to what is said of that.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Unfinished(pub(crate) Value);
+
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     if as_json && error.use_stderr() {
@@ -219,7 +220,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     };
     of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
-        .or_else(|| of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError])
+        .or_else(|| of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError])
         .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))

@@ -25,12 +25,7 @@ pub(crate) fn line(text: impl Display) -> Result<()> {
 
 /// Prints a list for people; of one that is empty, what makes some.
 pub(crate) fn list(table: &Table, nothing: impl Display) -> Result<()> {
-    line(listed(table, nothing))
-}
-
-/// A list as text; of one that is empty, what makes some.
-pub(crate) fn listed(table: &Table, nothing: impl Display) -> String {
-    if table.is_empty() { nothing.to_string() } else { table.to_string() }
+    line(table.or(nothing))
 }
 
 /// Whether this process has printed JSON: what it found stands there, and a failure is not added to it.
@@ -113,14 +108,6 @@ pub(crate) fn bars() -> impl Fn(Progress) + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_an_empty_list_people_see_a_line_that_says_so_and_no_frame() {
-        let mut table = Table::new("Rounds", [dtn_report::left("round")]);
-        assert_eq!(listed(&table, "no rounds yet"), "no rounds yet");
-        table.row(["1"]);
-        assert_eq!(listed(&table, "no rounds yet"), table.to_string());
-    }
 
     #[test]
     fn every_time_that_a_contract_takes_can_be_shown() {

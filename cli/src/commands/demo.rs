@@ -12,6 +12,7 @@ use clap::Args;
 use dtn_bindings::{ContractAddresses, RewardDistributor};
 use dtn_chain::{Account, Chain, Network, amount::format_amount, gas_ledger::GasLedger};
 use dtn_client::{Client, Event, Race};
+use dtn_documents::orders;
 use dtn_keys::dev_key;
 use dtn_peer::files;
 use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
@@ -25,10 +26,7 @@ use dtn_testbed::{
 use indicatif::ProgressBar;
 
 use crate::commands::l1::engine::EngineOptions;
-use crate::{
-    commands::l1::{self, orders},
-    interruption, output,
-};
+use crate::{commands::l1, interruption, output};
 
 /// What each peer earns that completes the round, in wei.
 const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
@@ -76,11 +74,11 @@ pub(crate) struct Demo {
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions).map_err(|error| match demo.transactions == Path::new(EXAMPLE) {
-        true => error.context(
+        true => anyhow::Error::from(error).context(
             "the demo takes its orders from the folder that this program was built from: run it there, or name a file of orders \
              with --transactions",
         ),
-        false => error,
+        false => error.into(),
     })?;
     if let Some(file) = &demo.json {
         // Before a minute of work, not after it.

@@ -7,13 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::B256;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use dtn_documents::races::Solved;
 use dtn_pow::{Backend, Cancel, Progress, SearchOptions, check_practical};
-use dtn_report::{Table, left, units};
+use dtn_report::units;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
 use super::puzzle::{Either, PuzzleOptions};
 use crate::{
@@ -56,21 +55,6 @@ pub(crate) struct Mine {
     json: bool,
 }
 
-/// What a search found.
-#[derive(Debug, Serialize)]
-struct Found {
-    nonce: u64,
-    hash: B256,
-    expected_hashes: f64,
-    hashes_tried: u64,
-    hashes_per_second: f64,
-    threads: NonZeroUsize,
-    backend: String,
-    started_at_us: u64,
-    ended_at_us: u64,
-    duration_us: u64,
-}
-
 pub(crate) async fn run(mine: Mine) -> Result<()> {
     let puzzle = mine.puzzle.puzzle()?;
     let threads = mine.threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -108,7 +92,7 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
             None => bail!("none of the {tried} nonces from {} on solves it", mine.from),
         }
     };
-    let found = Found {
+    let found = Solved {
         nonce: solution.nonce,
         hash: solution.hash,
         expected_hashes,
@@ -151,22 +135,4 @@ fn shown(tried: u64, expected: f64, elapsed: Duration) -> String {
         tried as f64 / seconds / 1e6,
         100.0 * (1.0 - (-(tried as f64) / expected).exp())
     )
-}
-
-impl Found {
-    fn table(&self) -> Table {
-        let mut table = Table::new("Solution", [left("what"), left("value")]);
-        let tried = format!("{} of {} expected", units::thousands(self.hashes_tried), self.expected_hashes);
-        let rate = format!("{:.1} MH/s, {} threads, {}", self.hashes_per_second / 1e6, self.threads, self.backend);
-        for (what, value) in [
-            ("nonce", self.nonce.to_string()),
-            ("hash", self.hash.to_string()),
-            ("hashes", tried),
-            ("time", units::duration(self.duration_us)),
-            ("rate", rate),
-        ] {
-            table.row([what.to_string(), value]);
-        }
-        table
-    }
 }

@@ -11,16 +11,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_client::ledger::{Entry, Writer, node_name, seed::timestamp};
+use dtn_client::ledger::{Entry, Writer, node_name};
+use dtn_documents::races;
 use dtn_node::LinesConfig;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
-use dtn_report::units;
 use dtn_testbed::{Home, OwnNetwork, Plan, Service};
 use futures::{StreamExt, pin_mut};
 use tokio::time::sleep;
 
-use super::{ledger::shown, mine::MEASURED_FOR};
+use super::mine::MEASURED_FOR;
 use crate::output;
 
 /// How often the peers are asked for the next block.
@@ -185,21 +185,7 @@ fn tell_of_ended(peers: &[Service], quorum: usize, home: &Home, ended: &mut BTre
 }
 
 fn print(entry: &Entry, json: bool) -> Result<()> {
-    if json {
-        return output::json_line(entry);
-    }
-    let it = &entry.record;
-    output::line(format_args!(
-        "#{} {} won \"{}\": nonce {}, hash {}, {} from {} to {}",
-        it.number,
-        it.node,
-        shown(&it.text()),
-        it.nonce,
-        units::short(it.hash),
-        units::duration(it.duration_us),
-        timestamp(it.started_at_us),
-        timestamp(it.ended_at_us),
-    ))
+    if json { output::json_line(entry) } else { output::line(races::entry(entry)) }
 }
 
 #[cfg(test)]
