@@ -9,3 +9,4 @@ pub mod gas;
 pub mod orders;
 pub mod peers;
 pub mod races;
+pub mod training;

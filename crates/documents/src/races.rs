@@ -109,8 +109,8 @@ pub fn comparison(Comparison { races, nodes }: &Comparison) -> Table {
 }
 
 /// The same with charts.
-pub fn page(it: &Comparison) -> Page {
-    let Comparison { races, nodes } = it;
+pub fn page(compared: &Comparison) -> Page {
+    let Comparison { races, nodes } = compared;
     let mut won = Bars::new(["won", "claims"]);
     let mut times = Bars::new(["mean", "p95"]);
     let mut spread = Distribution::new("time");
@@ -123,7 +123,7 @@ pub fn page(it: &Comparison) -> Page {
     }
     let mut page = Page::new("Races for proofs of work");
     page.facts([("races", units::thousands(races)), ("nodes", nodes.len().to_string())])
-        .table(&comparison(it))
+        .table(&comparison(compared))
         .figure("Races won, and claims in time", &won)
         .figure("Time to a solution", &times)
         .figure("How the times are distributed", &spread);
