@@ -8,5 +8,7 @@ pub mod fates;
 pub mod gas;
 pub mod orders;
 pub mod peers;
+pub mod proof_options;
 pub mod races;
 pub mod training;
+pub mod work;
