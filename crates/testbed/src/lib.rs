@@ -3,6 +3,7 @@
 mod access;
 pub mod account;
 mod chain;
+pub mod demo;
 pub mod doctor;
 mod error;
 mod home;
