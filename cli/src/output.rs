@@ -10,10 +10,10 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
+pub(crate) use dtn_report::units::date;
 use dtn_report::{Progress, Table, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -71,15 +71,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
 }
 
-/// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
-pub(crate) fn date(seconds: u64) -> String {
-    const YEAR_10000: u64 = 253_402_300_800;
-    match seconds {
-        YEAR_10000.. => format!("second {seconds} of Unix time"),
-        _ => humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(),
-    }
-}
-
 /// A bar on standard error, invisible where that is no terminal.
 pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
@@ -101,20 +92,6 @@ pub(crate) fn bars() -> impl Fn(Progress) + Sync {
             Progress::Parts(done) => bar.set_position(done),
             Progress::About(what) => bar.set_message(what),
             Progress::Over => bar.finish_and_clear(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_time_that_a_contract_takes_can_be_shown() {
-        assert_eq!(date(1_700_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(date(253_402_300_799), "9999-12-31T23:59:59Z");
-        for late in [253_402_300_800, 1 << 40, u64::MAX] {
-            assert!(date(late).contains(&late.to_string()));
         }
     }
 }

@@ -4,9 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::{B256, U256, hex};
 use dtn_aow::{Bound, Security, attack::Attempt, files::ChainFile};
+use dtn_chain::amount::format_amount;
 use dtn_primitives::Round;
 use dtn_report::{Table, left, right, units};
+use dtn_settlement::{aow::Slashing, claims::CheckedClaim};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// What came of steps of a map. Numbers of the field are decimal text.
 #[derive(Debug, Serialize)]
@@ -225,6 +228,48 @@ pub fn attempts(attempts: &[Attempt], steps: u64, security: Security) -> Table {
         let name = attack.map_or_else(|| "the work".to_string(), |attack| attack.to_string());
         let reason = reason.clone().unwrap_or_else(|| "it holds".into());
         table.row([name, format!("{accepted} of {verifiers}"), reason]);
+    }
+    table
+}
+
+/// What of a claim holds, in words.
+fn holds(claim: &CheckedClaim) -> String {
+    match (&claim.slashing, claim.false_segment) {
+        (Some(Slashing { segment, challenger, .. }), _) => format!("not segment {segment}, by {challenger}"),
+        (None, Some(segment)) => format!("not segment {segment}"),
+        (None, None) => "all".into(),
+    }
+}
+
+/// A claim on chain, for programs.
+pub fn claim_json(claim: &CheckedClaim) -> Value {
+    let CheckedClaim { posted, state, standing, false_segment, slashing } = claim;
+    json!({
+        "id": posted.id, "round": posted.round, "node": posted.node, "height": posted.height,
+        "steps": posted.steps, "segments": posted.checkpoints.len(), "proof_digest": posted.proof_digest,
+        "block": posted.block, "tx": posted.tx, "status": standing, "bond_wei": state.bond,
+        "deadline": state.deadline, "holds": false_segment.is_none() && slashing.is_none(),
+        "false_segment": false_segment, "slashing": slashing,
+    })
+}
+
+/// Claims on chain, each of which was checked.
+pub fn claims(claims: &[CheckedClaim]) -> Table {
+    let columns = [right("round"), left("node"), right("steps"), right("segments"), left("status"), right("bond")];
+    let columns = columns.into_iter().chain([left("deadline"), left("holds"), left("id")]);
+    let mut table = Table::new("Claims of sequential work", columns.collect::<Vec<_>>());
+    for claim in claims {
+        table.row([
+            claim.posted.round.to_string(),
+            claim.posted.node.to_string(),
+            units::thousands(claim.posted.steps),
+            claim.posted.checkpoints.len().to_string(),
+            claim.standing.to_string(),
+            format_amount(claim.state.bond),
+            units::date(claim.state.deadline),
+            holds(claim),
+            claim.posted.id.to_string(),
+        ]);
     }
     table
 }
