@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use dtn_documents::races::Solved;
-use dtn_pow::{Backend, Cancel, Progress, SearchOptions, check_practical};
+use dtn_pow::{Backend, Cancel, Either, Progress, SearchOptions, check_practical};
 use dtn_report::units;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::puzzle::{Either, PuzzleOptions};
+use super::puzzle::PuzzleOptions;
 use crate::{
     interruption::{self, Interrupted},
     output,
@@ -58,7 +58,8 @@ pub(crate) struct Mine {
 pub(crate) async fn run(mine: Mine) -> Result<()> {
     let puzzle = mine.puzzle.puzzle()?;
     let threads = mine.threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-    check_practical(puzzle.expected_hashes(), rate(&puzzle, mine.backend, threads)?, mine.limit)?;
+    let rate = puzzle.rate(mine.backend, MEASURED_FOR)? * threads.get() as f64;
+    check_practical(puzzle.expected_hashes(), rate, mine.limit)?;
     let backend = match (&puzzle, mine.backend) {
         (Either::Seed(_), _) => "one nonce at a time".to_string(),
         (Either::Race(_), backend) => backend.unwrap_or_else(Backend::fastest).to_string(),
@@ -105,20 +106,6 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
         duration_us: search.duration_us,
     };
     if mine.json { output::json(&found) } else { output::line(found.table()) }
-}
-
-/// How many hashes a second are to be expected of this puzzle here.
-fn rate(puzzle: &Either, backend: Option<Backend>, threads: NonZeroUsize) -> Result<f64> {
-    let one = match puzzle {
-        Either::Race(_) => backend.unwrap_or_else(Backend::fastest).rate(MEASURED_FOR),
-        Either::Seed(_) => {
-            let impossible = dtn_pow::SeedPuzzle::new("rate", 32).context("the puzzle that is measured")?;
-            let (cancel, options) = (Cancel::new(), SearchOptions::new(NonZeroUsize::MIN));
-            let search = impossible.search(0..=200_000, &options, &cancel);
-            search.hashes_tried as f64 / (search.duration_us.max(1) as f64 / 1e6)
-        }
-    };
-    Ok(one * threads.get() as f64)
 }
 
 fn bar() -> ProgressBar {
