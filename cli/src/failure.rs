@@ -29,6 +29,7 @@ use dtn_peer::{
 };
 use dtn_primitives::{GenesisError, TransactionError, codec::CodecError};
 use dtn_report::text::reason;
+use dtn_runs::written::ScenarioError;
 use dtn_settlement::{
     deploy::{DeployError, PlanError},
     evidence::ReportError,
@@ -220,7 +221,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     };
     of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
-        .or_else(|| of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError])
+        .or_else(|| {
+            of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError, ScenarioError]
+        })
         .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
