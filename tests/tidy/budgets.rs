@@ -30,7 +30,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/compile", 500),
     ("crates/config", 500),
     ("crates/consensus", 5000),
-    ("crates/documents", 2500),
+    ("crates/documents", 2000),
     ("crates/files", 500),
     ("crates/keys", 1500),
     ("crates/ledger", 3500),

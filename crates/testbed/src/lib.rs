@@ -8,6 +8,7 @@ pub mod doctor;
 mod error;
 mod home;
 mod init;
+pub mod lines;
 mod own;
 mod processes;
 pub mod rounds;
