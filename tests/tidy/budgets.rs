@@ -42,7 +42,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/runs", 2000),
     ("crates/settlement", 6000),
     ("crates/simulator", 6000),
-    ("crates/testbed", 4000),
+    ("crates/testbed", 3500),
     ("crates/train", 4000),
     ("crates/training", 2500),
 ];
