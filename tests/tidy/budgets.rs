@@ -30,6 +30,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/compile", 500),
     ("crates/config", 500),
     ("crates/consensus", 5000),
+    ("crates/documents", 2000),
     ("crates/files", 500),
     ("crates/keys", 1500),
     ("crates/ledger", 3500),
@@ -51,9 +52,8 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 10800),
     ("crates/bench", 3600),
-    ("crates/ledger", 7700),
+    ("crates/ledger", 7800),
     ("crates/node", 12400),
     ("crates/primitives", 4800),
     ("crates/simulator", 10000),
@@ -73,7 +73,6 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/simulator/tests/it/model/mod.rs", 624),
     ("tests/it/chain.rs", 665),
     // functions
-    ("cli/src/commands/demo.rs perform", 101),
     ("cli/src/commands/l1/mod.rs run", 84),
     ("cli/src/commands/settle.rs status", 126),
     ("crates/aow/src/wire.rs check", 80),

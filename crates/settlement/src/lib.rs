@@ -5,6 +5,7 @@
 
 pub mod aow;
 pub mod bls_keys;
+pub mod claims;
 pub mod codes;
 pub mod deploy;
 pub mod evidence;

@@ -105,11 +105,11 @@ impl World {
             training: None,
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let deployer =
-            Account::new(chain.clone(), dev_key(9).expect("there"), GasLedger::new(dir.path().join("deployer.jsonl")));
+        let gas = GasLedger::new(dir.path().join("gas.jsonl"));
+        let deployer = Account::new(chain.clone(), dev_key(9).expect("there"), gas);
         let plan = DeployPlan::new(&genesis, None, None).expect("valid");
-        let claims = ClaimTerms { bond: U256::from(BOND), window, ..plan.claims };
-        let plan = plan.with_claims(claims).expect("valid");
+        let plan =
+            plan.clone().with_claims(ClaimTerms { bond: U256::from(BOND), window, ..plan.claims }).expect("valid");
         let contracts = deploy(&deployer, &plan, |_| ()).await.expect("deployed").addresses;
         top_up(&deployer, contracts.distributor, U256::from(ETHER)).await.expect("funded");
         let aow = Aow::new(chain.clone(), contracts.aow);
