@@ -66,7 +66,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/network/mod.rs", 628),
     ("crates/primitives/tests/it/golden.rs", 678),
     ("crates/settlement/src/watcher.rs", 608),
-    ("crates/settlement/tests/it/aow.rs", 760),
+    ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),
     ("crates/simulator/src/scenario.rs", 687),
     ("crates/simulator/src/world/mod.rs", 695),

@@ -108,8 +108,8 @@ impl World {
         let gas = GasLedger::new(dir.path().join("gas.jsonl"));
         let deployer = Account::new(chain.clone(), dev_key(9).expect("there"), gas);
         let plan = DeployPlan::new(&genesis, None, None).expect("valid");
-        let plan =
-            plan.clone().with_claims(ClaimTerms { bond: U256::from(BOND), window, ..plan.claims }).expect("valid");
+        let claims = ClaimTerms { bond: U256::from(BOND), window, ..plan.claims };
+        let plan = plan.with_claims(claims).expect("valid");
         let contracts = deploy(&deployer, &plan, |_| ()).await.expect("deployed").addresses;
         top_up(&deployer, contracts.distributor, U256::from(ETHER)).await.expect("funded");
         let aow = Aow::new(chain.clone(), contracts.aow);
