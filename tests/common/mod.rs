@@ -150,6 +150,19 @@ impl Scene {
         file.to_str().unwrap().to_string()
     }
 
+    /// The address of the account that hands in orders.
+    pub(crate) fn client(&self) -> String {
+        let keys = self.json(&["keys", "list", "--keys", self.home().join("keys").to_str().unwrap()]);
+        let client = keys.as_array().unwrap().iter().find(|key| key["name"] == "client").unwrap();
+        client["address"].as_str().unwrap().to_string()
+    }
+
+    /// What the account's next transaction has to have, as a quorum says; nothing while no quorum does.
+    pub(crate) fn next_nonce(&self, account: &str) -> Option<u64> {
+        let read = self.run(&["l1", "read", "nonce", account, "--json"]);
+        serde_json::from_slice::<Value>(&read.stdout).ok()?["answer"]["nonce"].as_u64()
+    }
+
     /// Hands in so many orders and waits until they are final.
     pub(crate) fn submit(&self, count: usize) -> Vec<Accepted> {
         let orders = self.orders(&format!("{count}.jsonl"), &vec![ORDER; count]);

@@ -106,6 +106,7 @@ pub(crate) fn genesis(validators: &[SecretKey], chain_id: u64) -> Genesis {
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     }
 }
 

@@ -91,6 +91,11 @@ fn the_commands_of_the_page_on_races_run() {
 }
 
 #[test]
+fn the_commands_of_the_page_on_training_run() {
+    run("docs/protocols/training.md");
+}
+
+#[test]
 fn the_commands_of_the_page_on_mined_blocks_run() {
     run("docs/protocols/nakamoto.md");
 }

@@ -83,9 +83,7 @@ fn a_latecomer_and_a_crash_do_not_stop_a_network_of_four() {
 #[test]
 fn what_a_quorum_has_replied_is_in_every_later_read_though_all_who_replied_were_killed_at_once() {
     let scene = Scene::up(4);
-    let account = scene.json(&["keys", "list", "--keys", scene.home().join("keys").to_str().unwrap()]);
-    let client = account.as_array().unwrap().iter().find(|key| key["name"] == "client").unwrap();
-    let client = client["address"].as_str().unwrap().to_string();
+    let client = scene.client();
     // One that knows nothing of what the others are about to reply.
     scene.kill(3);
     for order in 1..=4 {
@@ -93,10 +91,8 @@ fn what_a_quorum_has_replied_is_in_every_later_read_though_all_who_replied_were_
         scene.kill_all(&[0, 1, 2]);
         (0..4).for_each(|peer| drop(scene.start(peer, &[], &[])));
         wait_until("a quorum answers", || {
-            let read = scene.run(&["l1", "read", "nonce", &client, "--json"]);
-            let Ok(read) = serde_json::from_slice::<serde_json::Value>(&read.stdout) else { return false };
-            let Some(nonce) = read["answer"]["nonce"].as_u64() else { return false };
-            assert!(nonce >= order, "order {order} is final: {accepted:?}, and a read says {read}");
+            let Some(nonce) = scene.next_nonce(&client) else { return false };
+            assert!(nonce >= order, "order {order} is final: {accepted:?}, and a read says that {nonce} is next");
             true
         });
         scene.wait_for_links();

@@ -30,6 +30,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/compile", 500),
     ("crates/config", 500),
     ("crates/consensus", 5000),
+    ("crates/documents", 2000),
     ("crates/files", 500),
     ("crates/keys", 1500),
     ("crates/ledger", 3500),
@@ -43,6 +44,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/simulator", 6000),
     ("crates/testbed", 3500),
     ("crates/train", 4000),
+    ("crates/trainer", 1500),
     ("crates/training", 2500),
 ];
 
@@ -50,9 +52,9 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 11600),
+    ("cli", 9600),
     ("crates/bench", 3600),
-    ("crates/ledger", 7000),
+    ("crates/ledger", 7800),
     ("crates/node", 12400),
     ("crates/primitives", 4900),
     ("crates/simulator", 10000),
@@ -63,16 +65,15 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/link.rs", 601),
     ("crates/node/src/metrics.rs", 718),
     ("crates/node/src/network/mod.rs", 628),
-    ("crates/primitives/tests/it/golden.rs", 699),
+    ("crates/primitives/tests/it/golden.rs", 678),
     ("crates/settlement/src/watcher.rs", 608),
-    ("crates/settlement/tests/it/aow.rs", 760),
+    ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),
     ("crates/simulator/src/scenario.rs", 687),
     ("crates/simulator/src/world/mod.rs", 695),
     ("crates/simulator/tests/it/model/mod.rs", 624),
     ("tests/it/chain.rs", 665),
     // functions
-    ("cli/src/commands/demo.rs perform", 101),
     ("cli/src/commands/l1/mod.rs run", 84),
     ("crates/aow/src/wire.rs check", 80),
     ("crates/consensus/tests/it/pbft/checkpoint.rs a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window", 76),

@@ -180,6 +180,7 @@ mod tests {
                 requesters: Vec::new(),
                 engine: dtn_primitives::Engine::Pbft,
                 kinds: Vec::new(),
+                training: None,
             };
             Self { domain: genesis.domain(), membership: genesis.membership().unwrap(), keys, genesis }
         }

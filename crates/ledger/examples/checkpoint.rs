@@ -76,6 +76,9 @@ fn on_processor() -> Duration {
     Duration::from_nanos(times.split_whitespace().next().map_or(0, |nanos| nanos.parse().unwrap()))
 }
 
+/// The lists of a bucket that are not of accounts.
+const OTHER_LISTS: usize = 6;
+
 /// A state of many accounts under a quorum's signatures, laid out as docs/reference/formats.md says.
 fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
     let mut buckets: BTreeMap<u16, BTreeMap<Address, (u64, u64)>> = BTreeMap::new();
@@ -86,7 +89,7 @@ fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
     }
     let encode = |(number, nonces): (u16, BTreeMap<Address, (u64, u64)>)| {
         let nonces: Vec<_> = nonces.into_iter().collect();
-        (number, Bytes::from(codec::encode(&(nonces, [(); 0].as_slice(), [(); 0].as_slice()))))
+        (number, Bytes::from(codec::encode(&(nonces, [[(); 0].as_slice(); OTHER_LISTS]))))
     };
     let buckets: BTreeMap<u16, Bytes> = buckets.into_iter().map(encode).collect();
     let mut nodes = vec![B256::ZERO; BUCKETS];
@@ -119,7 +122,7 @@ fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
         transactions: Vec::new(),
     };
     let header = block.header.clone();
-    let rest = Rest { rounds: Rounds::default(), next_work: 0, floor: 0 };
+    let rest = Rest { rounds: Rounds::default(), next_work: 0, floor: 0, pot: 0 };
     let head = codec::encode(&(HEIGHT, header.hash(), header.timestamp, &rest, parts as u64));
     let checkpoint = checkpoint_of(HEIGHT, keccak256([keccak256(head), top[0]].concat()));
     let width = BUCKETS / parts;

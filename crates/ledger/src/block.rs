@@ -123,8 +123,9 @@ pub enum BlockError {
         /// In its header.
         named: B256,
     },
-    /// One of its completions has a proof that was not verified here.
-    #[error("transaction {index} of the block is a completion whose proof was not verified here")]
+    /// One of its completions has a proof that was not verified here, or something that an order for a trained model takes is not
+    /// held here.
+    #[error("transaction {index} of the block needs something that was not verified here")]
     Unproven {
         /// The transaction's place.
         index: usize,

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     OpenOrder,
     accounts::Account,
+    bank::{Balance, Vault},
     state::{Changes, State},
-    work::{Record, line::Copies},
+    work::{Record, line::Copies, training::TrainingOrder},
 };
 
 /// How many bits of a key name its bucket.
@@ -29,6 +30,9 @@ struct Records<'a> {
     orders: Vec<(&'a B256, &'a OpenOrder)>,
     lines: Vec<(&'a B256, &'a Copies)>,
     records: Vec<(&'a B256, &'a Record)>,
+    bank: Vec<(&'a Address, &'a Balance)>,
+    vaults: Vec<(&'a Address, &'a Vault)>,
+    training: Vec<(&'a B256, &'a TrainingOrder)>,
 }
 
 /// The same, as it is read.
@@ -38,6 +42,9 @@ struct OwnedRecords {
     orders: Vec<(B256, OpenOrder)>,
     lines: Vec<(B256, Copies)>,
     records: Vec<(B256, Record)>,
+    bank: Vec<(Address, Balance)>,
+    vaults: Vec<(Address, Vault)>,
+    training: Vec<(B256, TrainingOrder)>,
 }
 
 /// The bucket of a key.
@@ -68,36 +75,46 @@ impl State {
             orders: part::<_, _, 32>(&*self.orders, number),
             lines: part::<_, _, 32>(&self.lines, number),
             records: part::<_, _, 32>(&*self.records, number),
+            bank: part::<_, _, 20>(&self.bank, number),
+            vaults: part::<_, _, 20>(&self.vaults, number),
+            training: part::<_, _, 32>(&*self.training, number),
         };
-        let Records { nonces, orders, lines, records: others } = &records;
-        let is_empty = nonces.is_empty() && orders.is_empty() && lines.is_empty() && others.is_empty();
+        let Records { nonces, orders, lines, records: others, bank, vaults, training } = &records;
+        let of_work = orders.is_empty() && lines.is_empty() && others.is_empty() && training.is_empty();
+        let is_empty = of_work && nonces.is_empty() && bank.is_empty() && vaults.is_empty();
         (!is_empty).then(|| codec::encode(&records))
     }
 
     /// Takes in the records of a bucket, which is part of a state that a quorum signed.
     pub(crate) fn add_bucket(&mut self, encoded: &[u8]) -> Result<(), codec::CodecError> {
-        let OwnedRecords { nonces, orders, lines, records } = codec::decode(encoded, encoded.len())?;
+        let OwnedRecords { nonces, orders, lines, records, bank, vaults, training } =
+            codec::decode(encoded, encoded.len())?;
         nonces.into_iter().for_each(|(address, account)| self.nonces.insert(address, account));
         orders.into_iter().for_each(|(hash, open)| self.orders.insert(hash, open));
         self.lines.extend(lines);
         records.into_iter().for_each(|(hash, record)| self.records.insert(hash, record));
+        self.bank.extend(bank);
+        self.vaults.extend(vaults);
+        training.into_iter().for_each(|(id, order)| self.training.insert(id, order));
         Ok(())
     }
 
     /// The buckets that hold something, in their order.
     pub(crate) fn buckets(&self) -> BTreeSet<u16> {
-        buckets(self.nonces.keys(), self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()))
+        let hashes = self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()).chain(self.training.keys());
+        buckets(self.nonces.keys().chain(self.bank.keys()).chain(self.vaults.keys()), hashes)
     }
 }
 
 impl Changes {
     /// The buckets that it changes, in their order.
     pub(crate) fn buckets(&self) -> BTreeSet<u16> {
-        buckets(self.nonces.keys(), self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()))
+        let hashes = self.orders.keys().chain(self.lines.keys()).chain(self.records.keys()).chain(self.training.keys());
+        buckets(self.nonces.keys().chain(self.bank.keys()).chain(self.vaults.keys()), hashes)
     }
 }
 
-fn buckets<'a>(nonces: impl Iterator<Item = &'a Address>, hashes: impl Iterator<Item = &'a B256>) -> BTreeSet<u16> {
-    let nonces = nonces.map(|account| bucket_of(account.into_array()));
-    nonces.chain(hashes.map(|hash| bucket_of(hash.0))).collect()
+fn buckets<'a>(accounts: impl Iterator<Item = &'a Address>, hashes: impl Iterator<Item = &'a B256>) -> BTreeSet<u16> {
+    let accounts = accounts.map(|account| bucket_of(account.into_array()));
+    accounts.chain(hashes.map(|hash| bucket_of(hash.0))).collect()
 }

@@ -3,6 +3,7 @@
 //! - [`Ledger`] is all of it behind one type, which a peer, the simulator and the tests own alike.
 //! - `rules.rs` says what a transaction may do; `state.rs` holds what transactions have done.
 //! - `work/` has a module a kind of work: what it lets transactions do, and what comes of it; [`WorkKind`] is for those of others.
+//! - `bank.rs` holds money, `work/training.rs` what is ordered for it.
 //! - `accounts.rs` says which accounts are remembered.
 //! - `mempool.rs` holds what waits, `block.rs` what a block must satisfy, `store/` what is on disk.
 //! - `fairness.rs` says what a validator demands of a block beside that before it votes.
@@ -14,9 +15,12 @@
 //! Execution is deterministic: it reads no clock and no randomness, and every transaction of a valid block succeeds.
 
 mod accounts;
+mod bank;
 mod block;
 mod buckets;
+mod codes;
 mod fairness;
+mod held;
 mod ledger;
 mod leniency;
 mod mempool;
@@ -31,6 +35,7 @@ mod store;
 mod verified;
 mod work;
 
+pub use bank::Balance;
 pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE};
 pub use fairness::{PATIENCE_MS, Unfairness};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Rulebook, Tip};
@@ -47,4 +52,5 @@ pub use work::{
     race::{
         CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Lead, ORDER_LIFETIME_MS, OpenOrder, TOLERANCE_MS, races_over,
     },
+    training::{Missing, TrainingOrder},
 };

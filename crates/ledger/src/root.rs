@@ -95,18 +95,20 @@ pub struct Rest {
     pub next_work: u64,
     /// The first nonce of accounts that are not remembered.
     pub floor: u64,
+    /// The wei that nobody has.
+    pub pot: u128,
 }
 
 impl State {
     /// What of it is in no bucket.
     pub(crate) fn rest(&self) -> Rest {
-        Rest { rounds: self.rounds.clone(), next_work: self.next_work, floor: self.nonces.floor }
+        Rest { rounds: self.rounds.clone(), next_work: self.next_work, floor: self.nonces.floor, pot: self.pot }
     }
 }
 
 impl From<Rest> for State {
-    fn from(Rest { rounds, next_work, floor }: Rest) -> Self {
-        let mut state = Self { rounds, next_work, ..Self::default() };
+    fn from(Rest { rounds, next_work, floor, pot }: Rest) -> Self {
+        let mut state = Self { rounds, next_work, pot, ..Self::default() };
         state.nonces.floor = floor;
         state
     }
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!(root.to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "0x58881db7b23e164fd0c849a1c89efb64a9ea742cb371f14311557d249a8f3d4a";
+    const GOLDEN: &str = "0xc6d5da3964b9386380b2482f41edcba8ce71eb5cf69103fb1ca72b089caf72b4";
 
     proptest! {
         #[test]

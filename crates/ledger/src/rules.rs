@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use dtn_pow::PowError;
-use dtn_primitives::{Address, B256, Domain, Epochs, Genesis, Kind, Membership, TransactionError, ValidatorSet};
+use dtn_primitives::{
+    Address, B256, Domain, Epochs, Genesis, Kind, Membership, TrainingTerms, TransactionError, ValidatorSet,
+    codec::CodecError,
+};
 
 use crate::{Kinds, WorkError, accounts::MAX_ACCOUNTS};
 
@@ -117,6 +120,56 @@ pub enum Refusal {
         /// Why.
         error: WorkError,
     },
+    /// The genesis has no terms for orders of trained models, nor money.
+    #[error("this network takes no orders for trained models and holds no money: its genesis has no terms for them")]
+    NoTraining,
+    /// The bytes of a call, or of the terms of an order, are none.
+    #[error("the call: {0}")]
+    Encoding(CodecError),
+    /// The order for a trained model is over, or in no block.
+    #[error("order {0} is not open: it is over, or in no block before this one")]
+    NoTrainingOrder(B256),
+    /// So many are open that no more can be.
+    #[error("{open} orders for trained models are open, as many as there may be; try again when some are over")]
+    TrainingFull {
+        /// How many.
+        open: usize,
+    },
+    /// The rules of orders for trained models do not take it.
+    #[error(transparent)]
+    Training(Box<dtn_training::Refusal>),
+    /// The account has not so much free.
+    #[error("{account} has {free} wei free, and {needed} are needed")]
+    Short {
+        /// Whose.
+        account: Address,
+        /// What it has.
+        free: u128,
+        /// What it takes.
+        needed: u128,
+    },
+    /// The deposit was credited, or stated by this validator, before.
+    #[error("deposit {number} of the vault was stated before")]
+    DepositStated {
+        /// Its number.
+        number: u64,
+    },
+    /// Earlier deposits have to come first.
+    #[error("deposit {number} is too far ahead; the vault's next is {next}")]
+    DepositAhead {
+        /// Its number.
+        number: u64,
+        /// The next one's.
+        next: u64,
+    },
+    /// The validator has named too many vaults that have brought nothing.
+    #[error("{validator} was the first to name {named} vaults that have brought nothing yet, and may name no more")]
+    TooManyVaults {
+        /// Who.
+        validator: Address,
+        /// How many.
+        named: usize,
+    },
     /// The claim does not show the work that the order asks for.
     #[error("the work: {0}")]
     InvalidWork(#[from] PowError),
@@ -132,6 +185,7 @@ impl Refusal {
                 | Self::Outdone { .. }
                 | Self::RoundNotOpen(_)
                 | Self::CompletedBefore { .. }
+                | Self::DepositStated { .. }
         )
     }
 }
@@ -155,13 +209,16 @@ pub(crate) struct Rules {
     pub(crate) membership: Membership,
     /// The custom kinds of work that the genesis names.
     pub(crate) kinds: Kinds,
+    /// What orders for trained models have to meet, if the network takes any.
+    pub(crate) training: Option<TrainingTerms>,
     pub(crate) max_accounts: usize,
 }
 
 impl Rules {
     pub(crate) fn new(genesis: &Genesis, membership: Membership, kinds: Kinds) -> Self {
         let requesters = genesis.requesters.iter().copied().collect();
-        Self { domain: genesis.domain(), requesters, membership, kinds, max_accounts: MAX_ACCOUNTS }
+        let training = genesis.training;
+        Self { domain: genesis.domain(), requesters, membership, kinds, training, max_accounts: MAX_ACCOUNTS }
     }
 
     /// Who validates now.

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dtn_primitives::{Address, B256, Payload, Round, Rounds, Transaction};
+use dtn_primitives::{Address, B256, Deposit, Payload, Round, Rounds, Transaction};
+use dtn_training::{Beacon, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Lead, OpenOrder,
     accounts::{Account, Accounts},
+    bank::{Balance, Vault},
     work::{
         Record,
         line::Copies,
         open::{Layered, Open, OpenChanges},
+        training::TrainingOrder,
     },
 };
 
@@ -24,6 +27,8 @@ pub(crate) enum Slot {
     Completion(u64, Address),
     /// The end of a round.
     Close(u64),
+    /// A validator's statement of a vault's deposit.
+    Deposit(Address, u64, Address),
 }
 
 impl Slot {
@@ -33,9 +38,11 @@ impl Slot {
             Payload::Claim(claim) => Some(Self::Claim(claim.order, transaction.sender)),
             Payload::Completion(completion) => Some(Self::Completion(completion.round, transaction.sender)),
             Payload::CloseRound { round } => Some(Self::Close(*round)),
+            Payload::Deposit(Deposit { vault, number, .. }) => Some(Self::Deposit(*vault, *number, transaction.sender)),
             Payload::Order(_) | Payload::Data { .. } | Payload::Round(_) | Payload::Line(_) | Payload::Custom(_) => {
                 None
             }
+            Payload::Training(_) | Payload::Withdrawal(_) => None,
         }
     }
 }
@@ -57,6 +64,14 @@ pub(crate) struct State {
     pub(crate) lines: BTreeMap<B256, Copies>,
     /// What custom kinds of work remember.
     pub(crate) records: Open<Record>,
+    /// What accounts have.
+    pub(crate) bank: BTreeMap<Address, Balance>,
+    /// What money nobody has: it was lost, and stays for later rewards.
+    pub(crate) pot: u128,
+    /// Where money comes from.
+    pub(crate) vaults: BTreeMap<Address, Vault>,
+    /// The orders for trained models.
+    pub(crate) training: Open<TrainingOrder>,
 }
 
 impl State {
@@ -74,6 +89,10 @@ impl State {
         self.nonces.floor = changes.floor;
         self.orders.apply(changes.orders);
         self.records.apply(changes.records);
+        self.bank.extend(changes.bank);
+        self.pot = changes.pot;
+        self.vaults.extend(changes.vaults);
+        self.training.apply(changes.training);
         if let Some(rounds) = changes.rounds {
             self.rounds = rounds;
         }
@@ -100,6 +119,13 @@ pub(crate) struct Changes {
     pub(crate) rounds: Option<Rounds>,
     pub(crate) lines: BTreeMap<B256, Option<Copies>>,
     pub(crate) records: OpenChanges<Record>,
+    pub(crate) bank: BTreeMap<Address, Balance>,
+    /// What nobody has after it.
+    pub(crate) pot: u128,
+    pub(crate) vaults: BTreeMap<Address, Vault>,
+    pub(crate) training: OpenChanges<TrainingOrder>,
+    /// The orders for trained models that it ends, which are history from then on.
+    pub(crate) ended_training: Vec<TrainingOrder>,
     /// The rounds that it closes, which are history from then on.
     pub(crate) closed_rounds: Vec<Round>,
     /// The expected hashes for the block after it; 0 where blocks are not mined.
@@ -107,11 +133,14 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Tells what the block opens, races and a round, where its work starts: the block's hash, which follows from
+    /// Tells what the block opens, races, orders for trained models and a round, where its work starts: the block's hash, which follows from
     /// everything else.
     pub(crate) fn sealed(mut self, height: u64, block_hash: B256) -> Self {
         for open in self.orders.values_mut().flatten().filter(|open| open.height == height) {
             open.race = block_hash;
+        }
+        for open in self.training.values_mut().flatten().filter(|open| open.height == height) {
+            open.block = block_hash;
         }
         let opened = self.rounds.as_mut().and_then(|rounds| rounds.open.as_mut());
         if let Some(round) = opened.filter(|round| round.height == height) {
@@ -185,6 +214,68 @@ impl<'a> View<'a> {
         Layered { tip: &self.state.records, layers: self.layers.iter().map(|changes| &changes.records).collect() }
     }
 
+    fn training(&self) -> Layered<'a, TrainingOrder> {
+        Layered { tip: &self.state.training, layers: self.layers.iter().map(|changes| &changes.training).collect() }
+    }
+
+    /// What an account has.
+    pub(crate) fn balance(&self, account: Address) -> Balance {
+        let changed = self.layers.iter().rev().find_map(|changes| changes.bank.get(&account));
+        changed.or_else(|| self.state.bank.get(&account)).copied().unwrap_or_default()
+    }
+
+    /// What nobody has.
+    pub(crate) fn pot(&self) -> u128 {
+        self.layers.last().map_or(self.state.pot, |changes| changes.pot)
+    }
+
+    /// What is known of a vault.
+    pub(crate) fn vault(&self, address: Address) -> Option<&'a Vault> {
+        let changed = self.layers.iter().rev().find_map(|changes| changes.vaults.get(&address));
+        changed.or_else(|| self.state.vaults.get(&address))
+    }
+
+    /// All vaults, by their addresses.
+    pub(crate) fn vaults(&self) -> BTreeMap<Address, &'a Vault> {
+        let changed = self.layers.iter().flat_map(|changes| &changes.vaults);
+        self.state.vaults.iter().chain(changed).map(|(address, vault)| (*address, vault)).collect()
+    }
+
+    /// An order for a trained model.
+    pub(crate) fn training_order(&self, id: B256) -> Option<&'a TrainingOrder> {
+        self.training().get(id)
+    }
+
+    /// Those of which a phase is over by a block with this timestamp, the longest overdue first.
+    pub(crate) fn training_over(&self, timestamp_ms: u64) -> Vec<B256> {
+        self.training().over(timestamp_ms)
+    }
+
+    /// Whether an order for a trained model waits for a block to draw by, or to open the round that it waits for.
+    pub(crate) fn waits_for_block(&self) -> bool {
+        let training = self.training();
+        let waits = |id: B256| {
+            let order = training.get(id).map(|open| &open.order);
+            let order = order.filter(|order| matches!(order.phase(), Phase::Drawing { .. }));
+            order.is_some_and(|order| order.deal().beacon == Beacon::Block || self.rounds().open.is_none())
+        };
+        training.ids().into_iter().any(waits)
+    }
+
+    /// How many are open, in all and of an account, with what the block on top has changed so far.
+    pub(crate) fn open_training(&self, account: Address, changes: &'a OpenChanges<TrainingOrder>) -> (usize, usize) {
+        let mut training = self.training();
+        training.layers.push(changes);
+        (training.ids().len(), training.of(account))
+    }
+
+    /// Those that are open, with what the block on top has changed so far.
+    pub(crate) fn training_ids(&self, changes: &'a OpenChanges<TrainingOrder>) -> BTreeSet<B256> {
+        let mut training = self.training();
+        training.layers.push(changes);
+        training.ids()
+    }
+
     pub(crate) fn order(&self, hash: B256) -> Option<&'a OpenOrder> {
         match self.layers.iter().rev().find_map(|changes| changes.orders.get(&hash)) {
             Some(changed) => changed.as_ref(),
@@ -256,6 +347,7 @@ impl<'a> View<'a> {
             Slot::Claim(order, _) => self.order(order).is_some(),
             Slot::Completion(round, node) => self.rounds().open(round).is_some_and(|round| round.takes(node)),
             Slot::Close(round) => self.rounds().open(round).is_some(),
+            Slot::Deposit(vault, number, by) => self.vault(vault).is_none_or(|vault| vault.takes(number, by).is_ok()),
         }
     }
 }

@@ -92,6 +92,7 @@ mod tests {
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         }
     }
 

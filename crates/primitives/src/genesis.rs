@@ -30,6 +30,8 @@ mod abi {
             address[] validators;
             address[] requesters;
         }
+        struct Training { bytes32 network; uint64 price; uint64 viewTimeoutMs; uint64 rulingMs; uint64 maxLifeMs;
+            uint64 beaconSteps; uint64 beaconMs; }
         struct Mining { uint64 blockIntervalMs; uint64 confirmations; uint64 expectedHashes; }
     }
 }
@@ -79,6 +81,40 @@ pub struct Genesis {
     pub engine: Engine,
     /// The names of the custom kinds of work that the network does, beside races and rounds.
     pub kinds: Vec<String>,
+    /// What it demands of orders for trained models, if it takes any.
+    pub training: Option<TrainingTerms>,
+}
+
+/// What a network demands of orders for trained models. All of its peers judge by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingTerms {
+    /// Wei that a multiplication is worth at least.
+    pub price: u64,
+    /// How long a primary has before its view ends, in milliseconds: windows are multiples of it.
+    pub view_timeout_ms: u64,
+    /// How long all peers take for a ruling, in milliseconds.
+    pub ruling_ms: u64,
+    /// The longest life of an order, in milliseconds.
+    pub max_life_ms: u64,
+    /// Steps of a round of sequential work that is opened because an order needs its randomness.
+    pub beacon_steps: u64,
+    /// How long such a round lasts at most, in milliseconds.
+    pub beacon_ms: u64,
+}
+
+impl Default for TrainingTerms {
+    /// A multiplication is worth 0.001 gwei, and an order lasts for thirty days at most.
+    fn default() -> Self {
+        Self {
+            price: 1_000_000,
+            view_timeout_ms: 2_000,
+            ruling_ms: 300,
+            max_life_ms: 30 * 24 * 3_600 * 1_000,
+            beacon_steps: 1 << 16,
+            beacon_ms: 30_000,
+        }
+    }
 }
 
 /// A genesis as files have it, which may name an engine that this program does not know.
@@ -101,6 +137,8 @@ pub struct GenesisFile {
     mining: Option<Mining>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kinds: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training: Option<TrainingTerms>,
 }
 
 impl TryFrom<GenesisFile> for Genesis {
@@ -123,6 +161,7 @@ impl TryFrom<GenesisFile> for Genesis {
             requesters: file.requesters,
             engine,
             kinds: file.kinds,
+            training: file.training,
         })
     }
 }
@@ -141,6 +180,7 @@ impl From<Genesis> for GenesisFile {
             validators: genesis.validators,
             requesters: genesis.requesters,
             kinds: genesis.kinds,
+            training: genesis.training,
         }
     }
 }
@@ -255,7 +295,8 @@ impl Genesis {
 
     /// `keccak256(abi.encode(genesis))`, without a version where the genesis names none, with validators and requesters in
     /// ascending order of address. Where blocks are mined, `mining` follows the genesis in the arguments, and where there are
-    /// custom kinds of work, the ascending list of their numbers comes last.
+    /// custom kinds of work, the ascending list of their numbers comes last. Where training is ordered, it is
+    /// `keccak256(abi.encode(training))` with the id that the network would have without.
     pub fn network_id(&self) -> B256 {
         let mut validators: Vec<_> = self.validators.iter().map(PublicKey::address).collect();
         validators.sort();
@@ -290,7 +331,17 @@ impl Genesis {
             (_, Some(mining)) if kinds.is_empty() => (genesis(unversioned), mining).abi_encode_params(),
             (_, Some(mining)) => (genesis(unversioned), mining, kinds).abi_encode_params(),
         };
-        keccak256(encoded)
+        let network = keccak256(encoded);
+        let with = |it: TrainingTerms| abi::Training {
+            network,
+            price: it.price,
+            viewTimeoutMs: it.view_timeout_ms,
+            rulingMs: it.ruling_ms,
+            maxLifeMs: it.max_life_ms,
+            beaconSteps: it.beacon_steps,
+            beaconMs: it.beacon_ms,
+        };
+        self.training.map_or(network, |training| keccak256(with(training).abi_encode()))
     }
 
     /// The custom kinds of work that the network does.

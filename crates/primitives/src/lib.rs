@@ -8,6 +8,7 @@
 //! set sign together at the price of one signature. The bytes are specified in `docs/reference/formats.md`.
 
 mod address;
+mod bank;
 mod batch;
 mod block;
 #[cfg(feature = "bls")]
@@ -37,6 +38,7 @@ mod vote;
 
 pub use address::{AddressError, deserialize_address, deserialize_addresses, parse_address};
 pub use alloy_primitives::{Address, B128, B256, Bytes, U256, aliases::U96, keccak256};
+pub use bank::{Deposit, Withdrawal};
 pub use batch::{Batch, Payout};
 pub use block::{Block, Header};
 #[cfg(feature = "bls")]
@@ -46,7 +48,9 @@ pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earn
 pub use domain::Domain;
 pub use engine::{Engine, MAX_UNDECIDED, Mining};
 pub use evidence::{Evidence, EvidenceError};
-pub use genesis::{Genesis, GenesisError, GenesisFile, MAX_VALIDATORS, MIN_VALIDATORS, UNVERSIONED, VERSION};
+pub use genesis::{
+    Genesis, GenesisError, GenesisFile, MAX_VALIDATORS, MIN_VALIDATORS, TrainingTerms, UNVERSIONED, VERSION,
+};
 pub use items::Items;
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use kind::{Kind, KindError, MAX_KIND_NAME_BYTES};
@@ -62,7 +66,7 @@ pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
 pub use transaction::{
     Claim, Custom, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
-    MAX_TRANSACTION_BYTES, Order, Payload, Transaction, TransactionError, Work,
+    MAX_TRANSACTION_BYTES, Order, Payload, TrainingCall, Transaction, TransactionError, Work,
 };
 pub use validators::{TURN, Validator, ValidatorIndex, ValidatorSet, max_faulty, quorum};
 pub use vote::{Reply, Vote, VoteKind, new_view_digest, view_change_digest};

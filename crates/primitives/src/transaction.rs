@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Completion, Domain, Items, KeyError, Kind, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder, SecretKey,
-    Signature, codec,
+    Completion, Deposit, Domain, Items, KeyError, Kind, MAX_ROUND_MS, MAX_ROUND_STEPS, MAX_SEGMENT_STEPS, RoundOrder,
+    SecretKey, Signature, Withdrawal, codec,
 };
 
 mod typed {
@@ -126,6 +126,17 @@ pub struct Custom {
     pub body: Bytes,
 }
 
+/// A call about an order for a trained model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingCall {
+    /// The sender's account nonce.
+    pub nonce: u64,
+    /// The order, by the hash of the transaction that opened it; none for a new one.
+    pub order: Option<B256>,
+    /// The terms of a new order, or what is asked of an open one, in the encodings of `dtn-training`.
+    pub body: Bytes,
+}
+
 /// What a transaction does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -154,6 +165,12 @@ pub enum Payload {
     Line(Line),
     /// A call of a custom kind of work.
     Custom(Custom),
+    /// Orders a trained model, or answers such an order.
+    Training(TrainingCall),
+    /// A validator's statement about money that came in. Needs no nonce: each validator states each deposit once.
+    Deposit(Deposit),
+    /// Takes money out.
+    Withdrawal(Withdrawal),
 }
 
 impl Payload {
@@ -164,8 +181,10 @@ impl Payload {
             | Self::Data { nonce, .. }
             | Self::Round(RoundOrder { nonce, .. })
             | Self::Line(Line { nonce, .. })
-            | Self::Custom(Custom { nonce, .. }) => Some(*nonce),
-            Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } => None,
+            | Self::Custom(Custom { nonce, .. })
+            | Self::Training(TrainingCall { nonce, .. })
+            | Self::Withdrawal(Withdrawal { nonce, .. }) => Some(*nonce),
+            Self::Claim(_) | Self::Completion(_) | Self::CloseRound { .. } | Self::Deposit(_) => None,
         }
     }
 
@@ -191,7 +210,11 @@ impl Payload {
             Self::Line(line) => line.validate(),
             Self::Completion(completion) if completion.payee.is_zero() => Err(TransactionError::NoPayee),
             Self::Custom(custom) if !custom.kind.is_custom() => Err(TransactionError::NotCustom(custom.kind)),
+            Self::Deposit(Deposit { amount: 0, .. }) | Self::Withdrawal(Withdrawal { amount: 0, .. }) => {
+                Err(TransactionError::NoAmount)
+            }
             Self::Data { .. } | Self::Completion(_) | Self::CloseRound { .. } | Self::Custom(_) => Ok(()),
+            Self::Training(_) | Self::Deposit(_) | Self::Withdrawal(_) => Ok(()),
         }
     }
 }
@@ -256,6 +279,9 @@ pub enum TransactionError {
     /// A call of one of the kinds that every network has.
     #[error("{0} is no custom kind of work: it has payloads of its own")]
     NotCustom(Kind),
+    /// Nothing comes in, or goes out.
+    #[error("an amount of 0 wei")]
+    NoAmount,
     /// A round without work, or with too much.
     #[error("a round of {0} steps; there must be 1 to {MAX_ROUND_STEPS}")]
     RoundSteps(u64),

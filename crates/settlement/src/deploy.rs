@@ -489,6 +489,7 @@ mod tests {
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         }
     }
 

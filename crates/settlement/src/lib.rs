@@ -7,6 +7,7 @@ pub mod action;
 pub mod aow;
 pub mod bls_keys;
 pub mod calls;
+pub mod claims;
 pub mod codes;
 pub mod deploy;
 pub mod evidence;

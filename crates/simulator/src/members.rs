@@ -72,6 +72,7 @@ impl Members {
             requesters: (0..work.requesters).map(Self::client).collect(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let domain = genesis.domain();
         let filling = Arc::new(Filling::new(Vec::new(), domain));

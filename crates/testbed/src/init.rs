@@ -21,7 +21,7 @@ use dtn_peer::{
     files::{exists, make_private, read_toml, write_json, write_toml},
     log::LogConfig,
 };
-use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey};
+use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey, TrainingTerms};
 use dtn_report::{Progress, Tell};
 
 use crate::{
@@ -92,6 +92,8 @@ pub struct Plan {
     pub mining: Option<Mining>,
     /// The custom kinds of work that it does.
     pub kinds: Vec<String>,
+    /// What it demands of orders for trained models, if it takes any.
+    pub training: Option<TrainingTerms>,
 }
 
 impl Plan {
@@ -108,6 +110,7 @@ impl Plan {
             observers: 0,
             mining: None,
             kinds: Vec::new(),
+            training: Some(TrainingTerms::default()),
         }
     }
 }
@@ -248,6 +251,7 @@ impl Keys {
             requesters: vec![self.client.1.address()],
             engine: plan.mining.map_or(Engine::Pbft, Engine::Nakamoto),
             kinds: plan.kinds.clone(),
+            training: plan.training,
         };
         genesis.validator_set()?;
         Ok(genesis)

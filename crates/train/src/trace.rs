@@ -29,6 +29,12 @@ pub fn state_hash(state: &[u8]) -> B256 {
     B256::from(*blake3::hash(state).as_bytes())
 }
 
+/// What stands for the hashes of a run's states: `keccak256("DTN/train/trace" ‖ count ‖ root)` with their number in four bytes,
+/// big-endian, and the root of the tree over them, each after its number.
+pub fn trace_root(states: &[B256]) -> B256 {
+    tree_root(b"DTN/train/trace", states.len() as u32, states.iter().map(|hash| &hash[..]))
+}
+
 /// What others check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -154,10 +160,9 @@ impl Manifest {
         if manifest.encode() == bytes { Ok(manifest) } else { Err(malformed("a number is longer than it has to be")) }
     }
 
-    /// What stands for the states: `keccak256("DTN/train/trace" ‖ count ‖ root)` with their number in four bytes, big-endian,
-    /// and the root of the tree over them, each after its number.
+    /// What stands for the states.
     pub fn trace_root(&self) -> B256 {
-        tree_root(b"DTN/train/trace", self.states.len() as u32, self.states.iter().map(|hash| &hash[..]))
+        trace_root(&self.states)
     }
 
     /// What it is of, with data that it has to be of.

@@ -146,7 +146,7 @@ pub enum Call {
 
 /// What a peer has to hold, or to have computed, before it votes for a block with an order or a call. Nobody votes for
 /// what it has not verified, so a certificate shows that a quorum has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Need {
     /// The rows to learn from, and those that everybody knows.
     Data(Vec<Table>),
@@ -165,6 +165,14 @@ pub enum Need {
     Trace(Reveal),
     /// To have come to this verdict by its own computation.
     Ruling(Subject, Verdict),
+}
+
+impl Need {
+    /// What tells it apart from all others: Keccak-256 of a tag, the order, but for data, which orders share, and itself.
+    pub fn id(&self, order: B256) -> B256 {
+        let order = if matches!(self, Self::Data(_)) { B256::ZERO } else { order };
+        keccak256([b"DTN/train/need", &order[..], &codec::encode(self)].concat())
+    }
 }
 
 impl Terms {

@@ -49,6 +49,7 @@ impl Service {
             requesters: Vec::new(),
             engine: Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let (domain, validators) = (genesis.domain(), genesis.validator_set()?);
         Ok(Self { genesis, domain, auditors, validators })

@@ -62,6 +62,7 @@ impl World {
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let accounts: Vec<_> = owners.iter().map(SecretKey::address).collect();
         let plan = DeployPlan::new(&genesis, Some(accounts), Some(3))?;

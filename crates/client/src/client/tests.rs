@@ -78,6 +78,7 @@ impl Peers {
             requesters: vec![key(200).address()],
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let mut peers = Self { genesis, keys, ports, folder: TempDir::new().unwrap(), nodes: Vec::new() };

@@ -168,6 +168,7 @@ pub(super) mod tests {
             requesters: Vec::new(),
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let domain = genesis.domain();
         let mut head = Head::default();

@@ -51,6 +51,7 @@ impl Ledger {
         let view = view(&self.state, &self.speculative, usize::MAX);
         self.mempool.refresh(&changes, &view);
         self.mempool.prune(&changes, &committed.transaction_hashes, &self.rules, &self.state, &view);
+        changes.ended_training.iter().for_each(|open| self.held.forget(open.order.id()));
         closed.map_or(Ok(()), |number| self.proofs.prune(number))?;
         Ok(committed)
     }

@@ -17,6 +17,7 @@ use dtn_primitives::{
 use crate::{
     BlockError, Kinds, Memory, MempoolLimits, SnapshotError, Store, StoreError,
     block::CheckedBlock,
+    held::Held,
     leniency::Leniency,
     mempool::Mempool,
     proofs::Proofs,
@@ -131,6 +132,7 @@ pub struct Ledger {
     mempool: Mempool,
     verified: Verified,
     proofs: Proofs,
+    held: Held,
     leniency: Leniency,
 }
 
@@ -205,6 +207,7 @@ impl Ledger {
             state.next_work = genesis.engine.mining().map_or(0, |mining| mining.expected_hashes);
         }
         let proofs = Proofs::open(store.clone())?;
+        let held = Held::open(store.clone())?;
         let genesis_tip = Tip { height: 0, hash: rules.domain.network_id, timestamp: genesis.timestamp };
         let (tip, tree) = (tip.unwrap_or(genesis_tip), StateTree::of(&state));
         let have = root::root(&tip, &state.rest(), &tree.chunks());
@@ -225,6 +228,7 @@ impl Ledger {
             mempool: Mempool::new(MempoolLimits::default(), 0),
             verified: Verified::default(),
             proofs,
+            held,
             leniency: Leniency::default(),
         })
     }

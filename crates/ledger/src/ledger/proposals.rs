@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dtn_primitives::{Address, B256, Block, Header, MAX_TRANSACTION_BYTES, WorkResult, codec};
+use dtn_primitives::{Address, B256, Block, Header, MAX_TRANSACTION_BYTES, Transaction, WorkResult, codec};
 
 use super::{Ledger, Tip, view};
 use crate::{
@@ -96,9 +96,13 @@ impl Ledger {
         let max_transactions = max_transactions.min(MAX_BLOCK_TRANSACTIONS);
         let (height, timestamp) = (below.height + 1, now_ms.max(below.timestamp + 1));
         let next_work = self.next_work_after(&parent_view, timestamp - below.timestamp);
-        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
+        let mut execution = Execution::new(&self.rules, parent_view, below, timestamp);
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
+            // It waits on: what it takes may be here in a moment.
+            if self.lacks(&execution, transaction, hash) {
+                continue;
+            }
             match execution.apply(transaction, hash) {
                 Ok(()) => {
                     hashes.push(hash);
@@ -143,6 +147,11 @@ impl Ledger {
         };
         self.remember(checked, depth);
         Some(block)
+    }
+
+    /// Whether a transaction takes, where an execution is, what this peer does not hold.
+    fn lacks(&self, execution: &Execution<'_>, transaction: &Transaction, hash: B256) -> bool {
+        execution.missing(transaction, hash).is_some_and(|missing| !self.held.contains(&missing))
     }
 
     /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
@@ -202,9 +211,10 @@ impl Ledger {
         let parent_view = view(&self.state, &self.speculative, depth);
         let Header { height, timestamp, .. } = block.header;
         let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
-        let mut execution = Execution::new(&self.rules, parent_view, height, timestamp);
+        let mut execution = Execution::new(&self.rules, parent_view, parent, timestamp);
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
-            if voting.is_some() && self.unproven(transaction).is_some() {
+            if voting.is_some() && (self.unproven(transaction).is_some() || self.lacks(&execution, transaction, *hash))
+            {
                 return Err(BlockError::Unproven { index });
             }
             let refused = |refusal| BlockError::Execution { index, refusal };

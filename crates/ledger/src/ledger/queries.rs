@@ -6,7 +6,10 @@ use dtn_primitives::{
 };
 
 use super::{Ledger, view};
-use crate::{Location, MAX_SPECULATIVE, OpenOrder, StoreError, store::EXPIRED};
+use crate::{
+    Balance, Location, MAX_SPECULATIVE, Missing, OpenOrder, StoreError, TrainingOrder, block::CheckedBlock,
+    store::EXPIRED, work::Execution,
+};
 
 impl Ledger {
     /// The open round, the last number and the randomness, as of the tip.
@@ -33,6 +36,52 @@ impl Ledger {
     /// Keeps the proof of a validator's completion, which the caller has verified. It is durable before a vote is.
     pub fn add_proof(&mut self, node: Address, completion: &Completion, proof: &[u8]) -> Result<(), StoreError> {
         self.proofs.add(node, completion, proof)
+    }
+
+    /// What a transaction takes that is not held here, on top of the highest block known: this peer must not vote for it.
+    pub fn missing(&self, transaction: &Transaction, hash: B256) -> Option<Missing> {
+        let below = self.speculative.back().map_or(self.tip, CheckedBlock::tip);
+        let view = view(&self.state, &self.speculative, usize::MAX);
+        let execution = Execution::new(&self.rules, view, below, self.mempool.now_ms());
+        execution.missing(transaction, hash).filter(|missing| !self.held.contains(missing))
+    }
+
+    /// Notes that this peer holds, or has computed, what a transaction takes. It is durable before a vote is.
+    pub fn add_held(&mut self, missing: &Missing) -> Result<(), StoreError> {
+        self.held.add(missing)
+    }
+
+    /// What an account has at the tip.
+    pub fn balance(&self, account: Address) -> Balance {
+        self.state.bank.get(&account).copied().unwrap_or_default()
+    }
+
+    /// What all accounts have that have anything, in ascending order of address.
+    pub fn balances(&self) -> impl ExactSizeIterator<Item = (Address, Balance)> {
+        self.state.bank.iter().map(|(account, balance)| (*account, *balance))
+    }
+
+    /// The wei that nobody has: what was lost, for later rewards.
+    pub fn pot(&self) -> u128 {
+        self.state.pot
+    }
+
+    /// The number of the deposit that a vault is to be credited with next.
+    pub fn next_deposit(&self, vault: Address) -> u64 {
+        self.state.vaults.get(&vault).map_or(0, |vault| vault.next)
+    }
+
+    /// The orders for trained models that are open, in ascending order of their hashes.
+    pub fn training(&self) -> impl ExactSizeIterator<Item = (B256, &TrainingOrder)> {
+        self.state.training.iter().map(|(id, order)| (*id, order))
+    }
+
+    /// An order for a trained model, open or over; `None` also for one that ended in blocks that this peer has skipped.
+    pub fn training_order(&self, id: B256) -> Result<Option<TrainingOrder>, StoreError> {
+        match self.state.training.get(&id) {
+            Some(open) => Ok(Some(open.clone())),
+            None => self.store.trained(id),
+        }
     }
 
     /// The nonce of an account's next order, not counting what waits.

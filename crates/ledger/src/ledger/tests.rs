@@ -21,6 +21,7 @@ fn genesis() -> Genesis {
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     }
 }
 
@@ -75,7 +76,7 @@ fn who_was_idle_longest_is_forgotten_and_nothing_that_it_signed_is_executed_agai
     let tip = ledger.tip();
     for replayed in [data(11, 0), data(11, 1), data(12, 0)] {
         let view = view(&ledger.state, &ledger.speculative, 0);
-        let mut execution = Execution::new(&ledger.rules, view, tip.height + 1, tip.timestamp + 1);
+        let mut execution = Execution::new(&ledger.rules, view, tip, tip.timestamp + 1);
         let refused = execution.apply(&replayed, replayed.hash(&ledger.rules.domain));
         assert!(matches!(refused, Err(Refusal::NonceTooLow { next: 2, .. })), "{refused:?}");
     }

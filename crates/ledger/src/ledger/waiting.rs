@@ -3,15 +3,15 @@
 use dtn_primitives::{Address, B256, Transaction};
 
 use super::{Ledger, view};
-use crate::{AdmissionError, Ready, mempool::Grounds, work::Execution};
+use crate::{AdmissionError, Ready, block::CheckedBlock, mempool::Grounds, state::State, work::Execution};
 
 impl Ledger {
     /// Admits a transaction to the mempool and gives its hash.
     pub fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
-        let Self { rules, state, speculative, store, proofs, mempool, verified, tip, .. } = self;
-        let next_height = tip.height + speculative.len() as u64 + 1;
+        let Self { rules, state, speculative, store, proofs, held, mempool, verified, tip, .. } = self;
+        let below = speculative.back().map_or(*tip, CheckedBlock::tip);
         let view = view(state, speculative, usize::MAX);
-        mempool.admit(transaction, &Grounds { rules, state, view: &view, next_height, store, proofs }, verified)
+        mempool.admit(transaction, &Grounds { rules, state, view: &view, below, store, proofs, held }, verified)
     }
 
     /// How many transactions wait, those in blocks that are not final included.
@@ -45,22 +45,26 @@ impl Ledger {
     }
 
     /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
-    /// contains it: until it is final, a decision is due. If there is none, the order whose race or record is over longest.
+    /// contains it: until it is final, a decision is due. If there is none, the order whose race, record or phase is over longest.
     pub fn oldest_executable(&self) -> Option<B256> {
         let timestamp = self.mempool.now_ms().max(self.tip.timestamp + 1);
         let at_tip = view(&self.state, &self.speculative, 0);
-        let mut execution = Execution::new(&self.rules, at_tip, self.tip.height + 1, timestamp);
+        let mut execution = Execution::new(&self.rules, at_tip, self.tip, timestamp);
         let mut oldest = self.mempool.next_at_tip(&self.state).into_iter();
         let oldest = oldest.find(|(hash, transaction)| execution.apply(transaction, *hash).is_ok());
-        let over = || self.state.orders.over(timestamp).chain(self.state.records.over(timestamp)).next();
+        let over = || {
+            let State { orders, records, training, .. } = &self.state;
+            orders.over(timestamp).chain(records.over(timestamp)).chain(training.over(timestamp)).next()
+        };
         oldest.map(|(hash, _)| hash).or_else(over)
     }
 
-    /// Whether a race or a record on top of the highest block known is over by this clock: a block is due that ends it, if need
-    /// be an empty one.
+    /// Whether a race, a record or a phase of training on top of the highest block known is over by this clock, or an order for a
+    /// trained model waits for a block to draw by: a block is due, if need be an empty one.
     pub fn is_due(&self, now_ms: u64) -> bool {
         let view = view(&self.state, &self.speculative, usize::MAX);
-        !view.races_over(now_ms).is_empty() || !view.records_over(now_ms).is_empty()
+        let is_over = !view.races_over(now_ms).is_empty() || !view.records_over(now_ms).is_empty();
+        is_over || !view.training_over(now_ms).is_empty() || view.waits_for_block()
     }
 
     /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`

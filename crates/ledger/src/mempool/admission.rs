@@ -4,7 +4,8 @@ use dtn_primitives::{Address, B256, Claim, MAX_TRANSACTION_BYTES, Payload, Trans
 
 use super::{Account, Class, Entry, Kept, Mempool, NONCE_WINDOW};
 use crate::{
-    CLAIM_WINDOW_MS, Location, Refusal, Store, TOLERANCE_MS,
+    CLAIM_WINDOW_MS, Location, Missing, Refusal, Store, TOLERANCE_MS, Tip,
+    held::Held,
     proofs::Proofs,
     rules::{Rules, check_nonce},
     state::{Slot, State, View},
@@ -49,6 +50,9 @@ pub enum AdmissionError {
     /// The proof of a completion has not been verified here.
     #[error("the proof of completion {0} has not been verified here")]
     Unproven(B256),
+    /// What an order for a trained model, or a call about one, takes is not held here.
+    #[error("transaction {hash} takes something that is not held here", hash = .0.order)]
+    Missing(Box<Missing>),
     /// Longer than any transaction may be.
     #[error("{actual} bytes exceed the limit of {MAX_TRANSACTION_BYTES}")]
     TooLong {
@@ -73,6 +77,8 @@ impl AdmissionError {
                         | Refusal::NotValidator(_)
                         | Refusal::RoundQuorum { .. }
                         | Refusal::UnknownKind(_)
+                        | Refusal::NoTraining
+                        | Refusal::Encoding(_)
                 )
         )
     }
@@ -86,13 +92,26 @@ pub(crate) struct Grounds<'a> {
     pub(crate) state: &'a State,
     /// After all blocks known.
     pub(crate) view: &'a View<'a>,
-    /// The height of the block above those.
-    pub(crate) next_height: u64,
+    /// The last of those.
+    pub(crate) below: Tip,
     pub(crate) store: &'a Store,
     pub(crate) proofs: &'a Proofs,
+    pub(crate) held: &'a Held,
 }
 
 impl Grounds<'_> {
+    /// Executes what comes next of its sender: only the rules can tell whether they take it, and whoever sends it wants to know.
+    fn try_out(&self, transaction: &Transaction, hash: B256, now_ms: u64) -> Result<(), AdmissionError> {
+        let mut execution = Execution::new(self.rules, self.view.clone(), self.below, now_ms);
+        if let Some(missing) = execution.missing(transaction, hash).filter(|missing| !self.held.contains(missing)) {
+            return Err(AdmissionError::Missing(Box::new(missing)));
+        }
+        if transaction.payload.nonce() == Some(self.view.next_nonce(transaction.sender)) {
+            execution.apply(transaction, hash)?;
+        }
+        Ok(())
+    }
+
     /// Whether an order is in a final block. If the store cannot be read, the claim waits as if its order were unknown, and
     /// the next block fails.
     fn was_ordered(&self, order: B256) -> bool {
@@ -170,7 +189,8 @@ impl Mempool {
                     rules.allow_another(sender, &transaction.payload, state.orders.of(sender))?;
                 }
             }
-            Payload::Data { .. } | Payload::Custom(_) => {}
+            Payload::Data { .. } | Payload::Custom(_) | Payload::Training(_) | Payload::Withdrawal(_) => {}
+            Payload::Deposit(deposit) => rules.allow_deposit(sender, deposit, view.vault(deposit.vault))?,
             Payload::Round(round) => {
                 rules.allow_round(sender, round)?;
                 // It would wait for as long as the open round lasts, and the sender's nonces with it.
@@ -202,11 +222,8 @@ impl Mempool {
             return Err(AdmissionError::SenderFull(sender));
         }
         verified.validate(&transaction, hash, rules)?;
-        if let Payload::Custom(custom) = &transaction.payload
-            && custom.nonce == view.next_nonce(sender)
-        {
-            // Only the rules can tell whether they take it, and whoever sends it wants to know.
-            Execution::new(rules, view.clone(), grounds.next_height, self.now_ms).apply(&transaction, hash)?;
+        if matches!(transaction.payload, Payload::Custom(_) | Payload::Training(_) | Payload::Withdrawal(_)) {
+            grounds.try_out(&transaction, hash, self.now_ms)?;
         }
         if let Payload::Completion(completion) = &transaction.payload
             && !grounds.proofs.holds(sender, completion)

@@ -24,7 +24,7 @@ impl Mempool {
         for order in changes.orders.keys().filter(|order| view.lead(**order).is_some()) {
             self.first_claims.entry(*order).or_insert(self.now_ms);
         }
-        let mut slots = self.of_rounds(changes);
+        let mut slots = self.of_rounds_and_vaults(changes);
         slots.extend(changes.orders.keys().flat_map(|order| self.claims_for(*order)).map(|(slot, _)| slot));
         for slot in slots {
             if let Some(claim) = self.claims.get(&slot).copied() {
@@ -33,10 +33,11 @@ impl Mempool {
         }
     }
 
-    /// What waits for a part in rounds, if those have changed.
-    fn of_rounds(&self, changes: &Changes) -> Vec<Slot> {
-        let of_rounds = self.claims.keys().rev().take_while(|slot| !matches!(slot, Slot::Claim(..)));
-        if changes.rounds.is_some() { of_rounds.copied().collect() } else { Vec::new() }
+    /// What waits for a part in rounds and deposits, if those have changed.
+    fn of_rounds_and_vaults(&self, changes: &Changes) -> Vec<Slot> {
+        let no_claims = self.claims.keys().rev().take_while(|slot| !matches!(slot, Slot::Claim(..)));
+        let is_affected = changes.rounds.is_some() || !changes.vaults.is_empty();
+        if is_affected { no_claims.copied().collect() } else { Vec::new() }
     }
 
     /// Drops what a final block has executed or made impossible. `state` already includes the block's changes.
@@ -60,7 +61,7 @@ impl Mempool {
             used.into_iter().for_each(|hash| self.remove(hash));
         }
         let at_tip = View::new(state, std::iter::empty());
-        let over = self.of_rounds(changes).into_iter().filter(|slot| !at_tip.takes(*slot));
+        let over = self.of_rounds_and_vaults(changes).into_iter().filter(|slot| !at_tip.takes(*slot));
         let mut over: Vec<_> = over.filter_map(|slot| self.claims.get(&slot).copied()).collect();
         for (order, open) in &changes.orders {
             let lead = open.as_ref().map(|open| open.lead.as_ref().map(|lead| lead.claim.hash));

@@ -3,8 +3,8 @@
 use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Transaction, WorkResult};
 use redb::{Durability, ReadableTable};
 
-use super::{EXPIRED, Location, Store, StoreError, state::put_changes, tables::*};
-use crate::block::CheckedBlock;
+use super::{EXPIRED, Location, Store, StoreError, proofs::forget_held, state::put_changes, tables::*};
+use crate::{TrainingOrder, block::CheckedBlock};
 
 /// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
 const PRUNED_PER_COMMIT: usize = 2;
@@ -81,8 +81,18 @@ impl Store {
             for round in &checked.changes.closed_rounds {
                 put(&mut transaction.open_table(ROUNDS)?, ROUNDS, &round.number.to_be_bytes(), round)?;
             }
+            for open in &checked.changes.ended_training {
+                let id = open.order.id();
+                put(&mut transaction.open_table(TRAINED)?, TRAINED, id.as_slice(), open)?;
+                forget_held(transaction, id)?;
+            }
             prune(transaction, keep_from, domain)
         })
+    }
+
+    /// An order for a trained model that is over; `None` also for one in blocks that this peer has skipped.
+    pub fn trained(&self, id: B256) -> Result<Option<TrainingOrder>, StoreError> {
+        self.read(TRAINED, id.as_slice())
     }
 
     /// A round that is closed; `None` also for one in blocks that this peer has skipped.

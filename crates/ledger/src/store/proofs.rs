@@ -1,7 +1,7 @@
 //! What was shown to this peer: the proofs of rounds, and evidence of validators that contradicted themselves.
 
 use dtn_primitives::{B256, Evidence};
-use redb::{Durability, ReadableDatabase, ReadableTable};
+use redb::{Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::{Store, StoreError, error::corrupt, tables::*};
 use crate::proofs::Proven;
@@ -52,6 +52,28 @@ impl Store {
         })
     }
 
+    /// What this peer holds or has computed: orders, each with what it is.
+    pub(crate) fn held(&self) -> Result<Vec<(B256, B256)>, StoreError> {
+        self.label.guard(|| {
+            let table = self.database.begin_read()?.open_table(HELD)?;
+            let records = table.iter()?.map(|record| {
+                let (key, value) = record?;
+                let () = unseal(HELD, key.value(), value.value())?;
+                let (order, need) = key.value().split_at_checked(32).ok_or_else(|| corrupt("a key is too short"))?;
+                let hash = |bytes: &[u8]| bytes.try_into().map_err(|_| corrupt("a key has not 64 bytes"));
+                Ok((hash(order)?, hash(need)?))
+            });
+            records.collect()
+        })
+    }
+
+    /// Notes that this peer holds something. It becomes durable with the next vote.
+    pub(crate) fn put_held(&self, order: B256, need: B256) -> Result<(), StoreError> {
+        self.write(Durability::None, |transaction| {
+            put(&mut transaction.open_table(HELD)?, HELD, &[order, need].concat(), &())
+        })
+    }
+
     /// Makes evidence durable.
     pub fn add_evidence(&self, evidence: &Evidence) -> Result<(), StoreError> {
         self.write(Durability::Immediate, |transaction| {
@@ -70,4 +92,11 @@ impl Store {
             records.collect()
         })
     }
+}
+
+/// Forgets what was held for an order.
+pub(super) fn forget_held(transaction: &WriteTransaction, order: B256) -> Result<(), redb::Error> {
+    let (first, last) = ([order, B256::ZERO].concat(), [order, B256::repeat_byte(u8::MAX)].concat());
+    transaction.open_table(HELD)?.retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
+    Ok(())
 }

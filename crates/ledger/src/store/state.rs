@@ -51,11 +51,15 @@ pub(super) fn read_state(reading: &ReadTransaction, buckets: &RangeInclusive<u16
         next_work: get(&meta, META, WORK_KEY)?.unwrap_or_default(),
         ..State::default()
     };
+    state.pot = get(&meta, META, POT_KEY)?.unwrap_or_default();
     state.nonces.floor = get(&meta, META, FLOOR_KEY)?.unwrap_or_default();
     read_records(reading, NONCES, buckets, |key: [u8; 20], account| state.nonces.insert(Address::from(key), account))?;
     read_records(reading, ORDERS, buckets, |key: [u8; 32], open| state.orders.insert(B256::from(key), open))?;
     read_records(reading, LINES, buckets, |key: [u8; 32], copies| _ = state.lines.insert(B256::from(key), copies))?;
     read_records(reading, RECORDS, buckets, |key: [u8; 32], it| state.records.insert(B256::from(key), it))?;
+    read_records(reading, BANK, buckets, |key: [u8; 20], it| _ = state.bank.insert(Address::from(key), it))?;
+    read_records(reading, VAULTS, buckets, |key: [u8; 20], it| _ = state.vaults.insert(Address::from(key), it))?;
+    read_records(reading, TRAINING, buckets, |key: [u8; 32], it| state.training.insert(B256::from(key), it))?;
     Ok(state)
 }
 
@@ -80,11 +84,17 @@ pub(super) fn put_changes(transaction: &WriteTransaction, changes: &Changes) -> 
     put_records(transaction, ORDERS, changes.orders.iter().map(|(order, open)| (order.as_slice(), open.as_ref())))?;
     put_records(transaction, LINES, changes.lines.iter().map(|(line, copies)| (line.as_slice(), copies.as_ref())))?;
     put_records(transaction, RECORDS, changes.records.iter().map(|(order, it)| (order.as_slice(), it.as_ref())))?;
+    put_records(transaction, BANK, changes.bank.iter().map(|(account, it)| (account.as_slice(), Some(it))))?;
+    put_records(transaction, VAULTS, changes.vaults.iter().map(|(vault, it)| (vault.as_slice(), Some(it))))?;
+    put_records(transaction, TRAINING, changes.training.iter().map(|(order, it)| (order.as_slice(), it.as_ref())))?;
     let mut meta = transaction.open_table(META)?;
     if let Some(rounds) = &changes.rounds {
         put(&mut meta, META, ROUNDS_KEY, rounds)?;
     }
     put(&mut meta, META, FLOOR_KEY, &changes.floor)?;
+    if changes.pot > 0 {
+        put(&mut meta, META, POT_KEY, &changes.pot)?;
+    }
     if changes.next_work > 0 {
         put(&mut meta, META, WORK_KEY, &changes.next_work)?;
     }
@@ -93,16 +103,20 @@ pub(super) fn put_changes(transaction: &WriteTransaction, changes: &Changes) -> 
 
 /// Writes a state in place of the one that is there.
 pub(super) fn replace_state(transaction: &WriteTransaction, state: &State) -> Result<(), redb::Error> {
-    for table in [NONCES, ORDERS, LINES, RECORDS] {
+    for table in [NONCES, ORDERS, LINES, RECORDS, BANK, VAULTS, TRAINING] {
         transaction.open_table(table)?.retain(|_, _| false)?;
     }
     put_records(transaction, NONCES, state.nonces.iter().map(|(account, nonce)| (account.as_slice(), Some(nonce))))?;
     put_records(transaction, ORDERS, state.orders.iter().map(|(order, open)| (order.as_slice(), Some(open))))?;
     put_records(transaction, LINES, state.lines.iter().map(|(line, copies)| (line.as_slice(), Some(copies))))?;
     put_records(transaction, RECORDS, state.records.iter().map(|(order, it)| (order.as_slice(), Some(it))))?;
+    put_records(transaction, BANK, state.bank.iter().map(|(account, it)| (account.as_slice(), Some(it))))?;
+    put_records(transaction, VAULTS, state.vaults.iter().map(|(vault, it)| (vault.as_slice(), Some(it))))?;
+    put_records(transaction, TRAINING, state.training.iter().map(|(order, it)| (order.as_slice(), Some(it))))?;
     let mut meta = transaction.open_table(META)?;
     put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
     put(&mut meta, META, FLOOR_KEY, &state.nonces.floor)?;
+    put(&mut meta, META, POT_KEY, &state.pot)?;
     put(&mut meta, META, WORK_KEY, &state.next_work)
 }
 

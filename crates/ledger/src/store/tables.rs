@@ -28,6 +28,16 @@ pub(super) const ORDERS: Table = Table::new("orders");
 pub(super) const LINES: Table = Table::new("lines");
 /// What custom kinds of work remember, by the hash of the order.
 pub(super) const RECORDS: Table = Table::new("records");
+/// What accounts have.
+pub(super) const BANK: Table = Table::new("bank");
+/// Where money comes from, by the vaults' addresses.
+pub(super) const VAULTS: Table = Table::new("vaults");
+/// The open orders for trained models.
+pub(super) const TRAINING: Table = Table::new("training");
+/// Those that are over, by their hashes.
+pub(super) const TRAINED: Table = Table::new("trained");
+/// What this peer holds or has computed for orders of trained models: the order, and what it is.
+pub(super) const HELD: Table = Table::new("held");
 pub(super) const JOURNAL: Table = Table::new("journal");
 /// The roots of the state at checkpoints, by height.
 pub(super) const ROOTS: Table = Table::new("roots");
@@ -43,7 +53,7 @@ pub(super) const PROVEN: Table = Table::new("proven");
 /// The proofs themselves, by digest.
 pub(super) const PROOFS: Table = Table::new("proofs");
 
-pub(super) const TABLES: [Table; 19] = [
+pub(super) const TABLES: [Table; 24] = [
     META,
     HEADERS,
     BLOCKS,
@@ -56,6 +66,11 @@ pub(super) const TABLES: [Table; 19] = [
     ORDERS,
     LINES,
     RECORDS,
+    BANK,
+    VAULTS,
+    TRAINING,
+    TRAINED,
+    HELD,
     JOURNAL,
     ROOTS,
     CHECKPOINTS,
@@ -85,6 +100,8 @@ pub(super) const MISSING_KEY: &[u8] = b"missing";
 pub(super) const ROUNDS_KEY: &[u8] = b"rounds";
 /// The expected hashes for the next block.
 pub(super) const WORK_KEY: &[u8] = b"work";
+/// What nobody has.
+pub(super) const POT_KEY: &[u8] = b"pot";
 /// The first nonce of accounts that are not remembered.
 pub(super) const FLOOR_KEY: &[u8] = b"floor";
 

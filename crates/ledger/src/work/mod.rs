@@ -5,9 +5,11 @@
 
 mod custom;
 pub(crate) mod line;
+mod money;
 pub(crate) mod open;
 pub(crate) mod race;
 pub(crate) mod round;
+pub(crate) mod training;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,7 @@ use dtn_primitives::{Address, B256, Payload, Solution, Transaction, WorkResult};
 
 pub use self::custom::*;
 use crate::{
+    Tip,
     accounts::Account,
     rules::{Refusal, Rules, Standing, check_nonce},
     state::{Changes, View},
@@ -26,6 +29,8 @@ use crate::{
 pub(crate) struct Execution<'a> {
     rules: &'a Rules,
     parent: View<'a>,
+    /// The block below.
+    below: Tip,
     height: u64,
     timestamp_ms: u64,
     /// How many races are open of who has asked for one in this block.
@@ -39,12 +44,14 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// The execution of a block with this height and this timestamp in milliseconds.
-    pub(crate) fn new(rules: &'a Rules, parent: View<'a>, height: u64, timestamp_ms: u64) -> Self {
+    /// The execution of a block on top of another, with this timestamp in milliseconds.
+    pub(crate) fn new(rules: &'a Rules, parent: View<'a>, below: Tip, timestamp_ms: u64) -> Self {
+        let height = below.height + 1;
         let open = BTreeMap::new();
-        let changes = Changes { floor: parent.floor(), accounts: parent.accounts(), ..Changes::default() };
+        let changes =
+            Changes { floor: parent.floor(), accounts: parent.accounts(), pot: parent.pot(), ..Changes::default() };
         let (results, solutions, expired) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { rules, parent, height, timestamp_ms, open, changes, results, solutions, expired }
+        Self { rules, parent, below, height, timestamp_ms, open, changes, results, solutions, expired }
     }
 
     /// Executes a transaction, or changes nothing.
@@ -66,6 +73,9 @@ impl<'a> Execution<'a> {
             Payload::CloseRound { round } => self.end_round(sender, *round)?,
             Payload::Line(line) => self.apply_line(sender, line, hash)?,
             Payload::Custom(custom) => self.apply_custom(sender, custom, hash)?,
+            Payload::Training(call) => self.apply_training(sender, call, hash)?,
+            Payload::Deposit(deposit) => self.apply_deposit(sender, deposit)?,
+            Payload::Withdrawal(withdrawal) => self.apply_withdrawal(sender, withdrawal)?,
         }
         if let Some((next, is_new)) = following {
             self.changes.nonces.insert(sender, Some(Account { next, used: self.height }));
@@ -78,6 +88,7 @@ impl<'a> Execution<'a> {
     pub(crate) fn finish(&mut self) {
         self.end_races();
         self.end_records();
+        self.pass_training();
         self.forget_accounts();
     }
 

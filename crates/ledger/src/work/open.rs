@@ -118,6 +118,15 @@ impl<'a, T: Ends> Layered<'a, T> {
         self.tip.of(requester) + after - before
     }
 
+    /// The hashes of all.
+    pub(crate) fn ids(&self) -> BTreeSet<B256> {
+        let mut ids: BTreeSet<_> = self.tip.keys().copied().collect();
+        for (hash, open) in self.layers.iter().flat_map(|changes| changes.iter()) {
+            let _: bool = if open.is_some() { ids.insert(*hash) } else { ids.remove(hash) };
+        }
+        ids
+    }
+
     fn changed(&self) -> BTreeSet<B256> {
         self.layers.iter().flat_map(|changes| changes.keys()).copied().collect()
     }

@@ -37,16 +37,22 @@ impl Rules {
 }
 
 impl Execution<'_> {
-    fn rounds(&self) -> &Rounds {
+    pub(super) fn rounds(&self) -> &Rounds {
         self.changes.rounds.as_ref().unwrap_or_else(|| self.parent.rounds())
     }
 
     pub(super) fn open_round(&mut self, sender: Address, order: &RoundOrder) -> Result<(), Refusal> {
         self.rules.allow_round(sender, order)?;
-        let rounds = self.rounds();
-        if let Some(open) = &rounds.open {
+        if let Some(open) = &self.rounds().open {
             return Err(Refusal::RoundUnderWay(open.number));
         }
+        self.begin_round(order);
+        Ok(())
+    }
+
+    /// Opens a round where none is open.
+    pub(super) fn begin_round(&mut self, order: &RoundOrder) {
+        let rounds = self.rounds();
         let number = rounds.last.saturating_add(1);
         let round = Round {
             number,
@@ -62,7 +68,6 @@ impl Execution<'_> {
             closing: None,
         };
         self.changes.rounds = Some(Rounds { last: number, beacon: rounds.beacon, open: Some(round) });
-        Ok(())
     }
 
     pub(super) fn complete_round(&mut self, node: Address, completion: &Completion) -> Result<(), Refusal> {

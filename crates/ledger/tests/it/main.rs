@@ -14,5 +14,6 @@ mod mempool;
 mod rounds;
 mod solutions;
 mod speculation;
+mod training;
 mod versions;
 mod windows;

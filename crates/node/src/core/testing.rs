@@ -34,6 +34,7 @@ pub(crate) fn genesis() -> Genesis {
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn genesis() -> Genesis {
         requesters: vec![Address::repeat_byte(0x22), Address::repeat_byte(0x11)],
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     }
 }
 
@@ -563,28 +564,6 @@ fn a_genesis_that_cannot_work_is_refused() {
     assert_eq!(nowhere.validator_set().unwrap_err(), GenesisError::NoChain);
     let tiny = Genesis { max_block_bytes: 10, ..good };
     assert_eq!(tiny.validator_set().unwrap_err(), GenesisError::BlockLimit(10));
-}
-
-#[test]
-fn a_genesis_names_its_custom_kinds_of_work_in_any_order_and_each_once() {
-    let with = |kinds: &[&str]| Genesis { kinds: kinds.iter().map(ToString::to_string).collect(), ..genesis() };
-    let value = serde_json::to_value(with(&["sum", "product"])).unwrap();
-    assert_eq!(value["kinds"], json!(["sum", "product"]));
-    assert_eq!(serde_json::from_value::<Genesis>(value).unwrap(), with(&["sum", "product"]));
-    assert!(serde_json::to_value(genesis()).unwrap().get("kinds").is_none());
-
-    let ids: std::collections::BTreeSet<_> =
-        [&[][..], &["sum"], &["product"], &["sum", "product"]].map(|kinds| with(kinds).network_id()).into();
-    assert_eq!(ids.len(), 4, "they are part of the id");
-    assert_eq!(with(&["product", "sum"]).network_id(), with(&["sum", "product"]).network_id());
-    let mining = Mining { block_interval_ms: 1_000, confirmations: 3, expected_hashes: 20 };
-    let mined = Genesis { engine: Engine::Nakamoto(mining), ..with(&["sum"]) };
-    assert!(!ids.contains(&mined.network_id()));
-
-    assert_eq!(with(&["sum", "sum"]).validator_set().unwrap_err(), GenesisError::DuplicateKind("sum".into()));
-    let reserved = GenesisError::Kind(KindError::Reserved(Kind::ROUND));
-    assert_eq!(with(&["round"]).validator_set().unwrap_err(), reserved);
-    assert!(matches!(with(&["A sum"]).validator_set().unwrap_err(), GenesisError::Kind(KindError::Name(_))));
 }
 
 #[test]

@@ -174,6 +174,7 @@ async fn a_result_that_is_refused_keeps_nobody_waiting() {
         requesters: Vec::new(),
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     };
     let plan = DeployPlan::new(&genesis, Some(vec![account.address()]), None).expect("valid");
     let addresses = deploy(&account, &plan, |_| ()).await.expect("deployed").addresses;

@@ -306,6 +306,7 @@ fn a_spoiled_genesis_is_an_error_or_another_network() {
         requesters: vec![Address::repeat_byte(1)],
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     };
     let text = serde_json::to_vec_pretty(&genesis).expect("a genesis is JSON");
     for length in 0..text.len() {

@@ -26,6 +26,7 @@ pub fn genesis() -> Genesis {
         requesters: vec![key(10).address()],
         engine: dtn_primitives::Engine::Pbft,
         kinds: Vec::new(),
+        training: None,
     }
 }
 

@@ -109,6 +109,7 @@ impl Cluster {
             requesters: vec![requester.address()],
             engine: dtn_primitives::Engine::Pbft,
             kinds: Vec::new(),
+            training: None,
         };
         let ports = keys.iter().map(|_| free_port()).collect();
         let folder = TempDir::new().unwrap();
