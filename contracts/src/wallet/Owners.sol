@@ -16,8 +16,8 @@ abstract contract Owners is IMultiSigWallet {
     uint256 internal constant MAX_OWNERS = 200;
     /// @dev Bytes of code that one founder takes.
     uint256 internal constant FOUNDER_SIZE = 20;
-    /// @dev An index that no owner has.
-    uint256 private constant NOBODY = type(uint256).max;
+    /// @dev An index that no owner has, and greater than every account.
+    uint256 internal constant NOBODY = type(uint256).max;
 
     Council internal _council;
     /// @dev The last index plus one of an owner who is no founder.
@@ -86,7 +86,7 @@ abstract contract Owners is IMultiSigWallet {
         return _isOwner(_council, account);
     }
 
-    /// @dev The index of a current owner.
+    /// @dev The index of a current owner. Not to be asked for the zero address, which calls and signs nothing.
     function _indexOf(Council council, address account) internal view returns (uint256 index) {
         index = _findFounder(council.founders(), account);
         if (council.isActive(index)) return index;
@@ -163,12 +163,14 @@ abstract contract Owners is IMultiSigWallet {
     }
 
     function _remove(Council council, address owner) private returns (Council) {
+        if (owner == address(0)) revert NotOwner(owner);
         uint256 index = _indexOf(council, owner);
         emit OwnerRemoved(owner, index);
         return council.withoutOwner(index);
     }
 
     function _isOwner(Council council, address account) private view returns (bool) {
+        if (account == address(0)) return false;
         return council.isActive(_findFounder(council.founders(), account)) || council.isActive(_laterIndex(account));
     }
 
@@ -182,6 +184,7 @@ abstract contract Owners is IMultiSigWallet {
 
     /// @dev The index of a founder; of any other account one that nobody has. Accounts are hashes and the founders in
     /// ascending order, so that where one stands among them is known to within a few places: from there it is a short walk.
+    /// Founders whose addresses are close to one another, and so no chance ones, walk further, through 200 places at most.
     function _findFounder(uint256 founders, address account) private view returns (uint256) {
         unchecked {
             uint256 wanted;

@@ -49,10 +49,11 @@ library Proposals {
     }
 
     /// @notice The status; none for a word that is no proposal.
-    function status(Proposal self) internal pure returns (Status) {
-        if (self.isPending()) return Status.Pending;
-        if (self.isExecuted()) return Status.Executed;
-        return _has(self, CANCELLED) ? Status.Cancelled : Status.None;
+    function status(Proposal self) internal pure returns (Status status_) {
+        assembly ("memory-safe") {
+            let field := shr(STATUS_SHIFT, self)
+            status_ := mul(and(field, 3), iszero(lt(field, PENDING)))
+        }
     }
 
     /// @notice Whether it is pending.

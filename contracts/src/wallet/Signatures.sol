@@ -12,8 +12,6 @@ abstract contract Signatures is Owners {
     /// @dev More than half the order of secp256k1. Of the two s that fit a signature, the one from here on is refused.
     uint256 private constant HIGH_S = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1;
     uint256 private constant SIGNATURE_SIZE = 65;
-    /// @dev No account is that great.
-    uint256 private constant NOBODY = type(uint256).max;
     /// @dev `isValidSignature(bytes32,bytes)` of ERC-1271, which is also what it answers to say yes.
     uint256 private constant ERC1271_MAGIC = 0x1626ba7e;
 

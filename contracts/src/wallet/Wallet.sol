@@ -173,17 +173,14 @@ abstract contract Wallet is Calls, Signatures, Receiver {
         view
         returns (Status status, uint64 expiry, address proposer, address[] memory confirmations)
     {
-        Council council = _council;
         Proposal proposal = _load(id);
         status = proposal.status();
-        if (status != Status.None) proposer = _ownerOf(council, proposal.proposer());
-        return
-            (
-                status,
-                uint64(proposal.expiry()),
-                proposer,
-                _ownersIn(council, proposal.confirmations() & council.active())
-            );
+        // What is not a proposal may be another word of the storage.
+        if (status == Status.None) return (status, expiry, proposer, confirmations);
+        Council council = _council;
+        expiry = uint64(proposal.expiry());
+        proposer = _ownerOf(council, proposal.proposer());
+        confirmations = _ownersIn(council, proposal.confirmations() & council.active());
     }
 
     /// @inheritdoc IMultiSigWallet

@@ -9,7 +9,7 @@ import {Wallet} from "./Wallet.sol";
 /// @notice It has no owner, nobody can change it, and it is no wallet itself: nobody can make it call anything, and it
 /// takes no money.
 contract WalletTemplate is Wallet, CloneCode {
-    address private immutable SELF = address(this);
+    address private immutable _self = address(this);
 
     /// @notice This is the template of wallets, and none.
     error NoWallet();
@@ -21,6 +21,6 @@ contract WalletTemplate is Wallet, CloneCode {
 
     /// @dev The clones take native currency, the template does not.
     function _checkDeposit() internal view override {
-        if (address(this) == SELF) revert NoWallet();
+        if (address(this) == _self) revert NoWallet();
     }
 }

@@ -19,7 +19,7 @@ contract CloneGasTest is WalletFixture, Budgets {
             DEPLOYER,
             hex"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
         );
-        deploy("deploy the template, once for all", vm.getCode(artifactOf("WalletTemplate")), 1_350_000);
+        deploy("deploy the template, once for all", vm.getCode(artifactOf("WalletTemplate")), 1_320_000);
         deployClone("deploy a clone, 5 owners", 5, 128_000);
         deployClone("deploy a clone, 30 owners", 30, 248_000);
         deployClone("deploy a clone, 100 owners", 100, 585_000);

@@ -18,9 +18,9 @@ contract WalletGasTest is WalletFixture, Budgets {
             DEPLOYER,
             hex"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
         );
-        deploy("deploy, 5 owners", 5, 1_340_000);
-        deploy("deploy, 30 owners", 30, 1_460_000);
-        deploy("deploy, 100 owners", 100, 1_795_000);
+        deploy("deploy, 5 owners", 5, 1_342_000);
+        deploy("deploy, 30 owners", 30, 1_462_000);
+        deploy("deploy, 100 owners", 100, 1_797_000);
         assertEq(over, "");
     }
 

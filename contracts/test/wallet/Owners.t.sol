@@ -10,6 +10,16 @@ contract OwnersTest is WalletFixture {
     address private constant NEWCOMER = address(0xF00D);
     uint256 private passed;
 
+    /// @dev Behind the founders is zero, and the index there is that of the first owner who joins.
+    function test_NobodyIsNoOwnerWhoeverJoins() public {
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        assertTrue(wallet.isOwner(NEWCOMER));
+        assertFalse(wallet.isOwner(address(0)));
+        bytes memory reason = abi.encodeWithSelector(Owners.NotOwner.selector, address(0));
+        expectRefusal(abi.encodeCall(wallet.removeOwner, (address(0), 3)), reason);
+        expectRefusal(abi.encodeCall(wallet.replaceOwner, (address(0), PAYEE)), reason);
+    }
+
     function test_KnowsItsOwners() public view {
         assertEq(wallet.owners(), owners);
         assertEq(wallet.threshold(), 3);

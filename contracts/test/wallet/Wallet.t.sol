@@ -323,6 +323,31 @@ contract WalletTest is WalletFixture {
         assertEq(address(payee).balance, 1 ether);
     }
 
+    /// @dev Proposals are stored at their ids, so that an id may be the place of something else.
+    function test_OtherPlacesOfTheStorageAreNoProposals() public {
+        address newcomer = address(0xF00D);
+        vm.prank(address(wallet));
+        wallet.addOwner(newcomer, 3);
+        bytes32[3] memory places =
+            [bytes32(0), keccak256(abi.encode(newcomer, uint256(1))), keccak256(abi.encode(uint256(5), uint256(2)))];
+        for (uint256 i; i < 3; ++i) {
+            assertNotEq(vm.load(address(wallet), places[i]), 0);
+            (Status status, uint64 expiry, address proposer, address[] memory by) = wallet.getTransaction(places[i]);
+            assertEq(uint8(status), uint8(Status.None));
+            assertEq(expiry + by.length, 0);
+            assertEq(proposer, address(0));
+            vm.startPrank(owners[0]);
+            bytes memory reason = abi.encodeWithSelector(Wallet.NotProposed.selector, places[i]);
+            vm.expectRevert(reason);
+            wallet.confirmTransaction(places[i]);
+            vm.expectRevert(reason);
+            wallet.revokeConfirmation(places[i]);
+            vm.expectRevert(reason);
+            wallet.cancelTransaction(places[i]);
+            vm.stopPrank();
+        }
+    }
+
     function test_Receives() public {
         vm.deal(address(this), 2 ether);
         vm.expectEmit(address(wallet));
