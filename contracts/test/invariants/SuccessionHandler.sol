@@ -61,11 +61,11 @@ contract SuccessionHandler is Fixture {
     }
 
     function wait(uint256 time) external {
-        vm.warp(block.timestamp + bound(time, 1, PERIOD));
+        vm.warp(block.timestamp + bound(time, 1, PERIOD / 8));
     }
 
     function makeBlock(uint256 seed) public {
-        if (blocks.length == 24) return;
+        if (blocks.length == 32) return;
         Made storage made = blocks.push();
         bytes32[] memory leaves = new bytes32[](1 + seed % 4);
         for (uint256 i; i < leaves.length; ++i) {
@@ -104,7 +104,7 @@ contract SuccessionHandler is Fixture {
         Allotment[] memory caps = new Allotment[](1);
         caps[0] = Allotment(NATIVE, SMALL_CAP);
         Terms memory terms = makeTerms(caps);
-        (terms.firstHeight, terms.requesterCap) = (firstHeight, SMALL_CAP);
+        (terms.firstHeight, terms.requesterCap) = (firstHeight, CAP);
         if (chain.length != 0) terms.predecessor = address(chain[chain.length - 1]);
         RewardDistributor next = newDistributor(registry, IOutcomes(address(outcomes)), owners, terms);
         vm.deal(address(next), 1000 ether);
@@ -113,8 +113,9 @@ contract SuccessionHandler is Fixture {
 
     /// @dev All results of a block, by any of the distributors. What a payee does changes nothing of what is paid.
     function payBlock(uint256 which, uint256 place) external {
-        if (which % 4 == 0 || blocks.length == 0) makeBlock(which);
-        Made storage made = blocks[which % blocks.length];
+        bool isNew = which % 2 == 0 || blocks.length == 0;
+        if (isNew) makeBlock(which);
+        Made storage made = blocks[isNew ? blocks.length - 1 : which % blocks.length];
         place = place % 2 == 0 ? placeOf(made.header.height) : place % chain.length;
         RewardDistributor payer = chain[place];
         (bool[] memory due, uint256 total) = dueOf(made, payer);
