@@ -41,6 +41,7 @@ use crate::{
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
   dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
   dtn-cli deploy --threshold 2 --first-height 70001        (other terms for a network that settles here already)
+  dtn-cli deploy --clone
   dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-05 --threshold 2
   dtn-cli deploy --stake 2ether --requester-cap 1ether     (each validator bonds; one requester's races a day)
   dtn-cli deploy --plan plan.json                (for `forge script`, which deploys to the same addresses)
@@ -59,6 +60,10 @@ pub(crate) struct Deploy {
     /// Confirmations that the multisig asks for [default: the quorum of its owners]
     #[arg(long, value_name = "K")]
     threshold: Option<usize>,
+    /// Let the multisig run the code of a template that all networks of a chain share: a tenth of the price, more gas a call, and
+    /// whoever checks it has to check the template, too
+    #[arg(long)]
+    clone: bool,
     /// The least bond of a claim of sequential work [default: 0.01ether on a development chain, else 0.05ether]
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     claim_bond: Option<U256>,
@@ -116,7 +121,7 @@ impl Deploy {
             [] => None,
             words => Some(context.keystore().validators(words)?),
         };
-        let plan = DeployPlan::new(&genesis, owners, self.threshold)?;
+        let plan = DeployPlan::new(&genesis, owners, self.threshold)?.with_clone(self.clone);
         let ClaimTerms { bond, window, gas_price } = plan.claims;
         let window = match self.claim_window {
             Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,

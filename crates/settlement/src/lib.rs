@@ -18,6 +18,7 @@ pub mod message;
 pub mod multisig;
 pub mod payment;
 pub mod payouts;
+mod plan;
 pub mod proofs;
 pub mod relayer;
 pub mod reporter;
