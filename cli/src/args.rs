@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use crate::{
     commands::{
         anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, multisig, network, pow, registry,
-        rewards, settle, signatures, sim, train, tx, verify_certificate,
+        rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -106,8 +106,10 @@ pub(crate) enum Command {
     Settle(Family<settle::Command>),
     /// Distribute rewards to many accounts by one root
     Rewards(Family<rewards::Command>),
-    /// The validator set of the registry, and the next one
+    /// The validator set of the registry, the next one, and what becomes of a stolen or lost lock
     Registry(Family<registry::Command>),
+    /// What validators put at stake, and what evidence brings
+    Stake(Family<stake::Command>),
     /// The validators' BLS keys, with which many sign for the price of one
     Bls(Family<bls::Command>),
     /// Verify a certificate as a light client: offline, against the genesis
@@ -242,6 +244,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Settle(family) => with(family.parts(), settle::run).await,
         Command::Rewards(family) => with(family.parts(), rewards::run).await,
         Command::Registry(family) => with(family.parts(), registry::run).await,
+        Command::Stake(family) => with(family.parts(), stake::run).await,
         Command::Bls(family) => with(family.parts(), bls::run).await,
         Command::Network(family) => with(family.parts(), network::run).await,
         Command::Compile(on) => with(on.parts(), compile::run).await,
@@ -346,7 +349,33 @@ mod tests {
             "rewards activate",
             "rewards claim",
             "rewards withdraw",
+            "rewards claimer",
+            "rewards allow",
+            "rewards cancel",
+            "rewards close",
+            "rewards move-on",
+            "rewards sweep",
+            "rewards write-off",
+            "rewards pause-owners",
+            "rewards hand-over propose",
+            "rewards hand-over lost",
+            "rewards hand-over cancel",
+            "rewards hand-over take",
             "registry post",
+            "registry veto",
+            "registry retract",
+            "registry pause",
+            "registry open",
+            "registry guardian set",
+            "registry guardian replace",
+            "registry recover propose",
+            "registry recover cancel",
+            "registry recover finish",
+            "registry report",
+            "stake add",
+            "stake remove",
+            "stake reclaim",
+            "stake collect",
             "bls register",
             "bls publish",
             "aow post",

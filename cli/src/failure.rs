@@ -19,6 +19,7 @@ use dtn_chain::{
 };
 use dtn_client::ClientError;
 use dtn_config::OutOfRange;
+use dtn_documents::orders::OrdersError;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
 use dtn_peer::{
@@ -28,10 +29,13 @@ use dtn_peer::{
 };
 use dtn_primitives::{GenesisError, TransactionError, codec::CodecError};
 use dtn_report::text::reason;
+use dtn_runs::written::ScenarioError;
 use dtn_settlement::{
     deploy::{DeployError, PlanError},
     evidence::ReportError,
+    message::MessageError,
     multisig::MultisigError,
+    proofs::ProofError,
 };
 use dtn_simulator::Impossible;
 use dtn_testbed::TestbedError;
@@ -41,13 +45,7 @@ use dtn_train::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    args::Manner,
-    commands::{deploy::Replaced, l1::Unfinished},
-    context::NotDeployed,
-    interruption::Interrupted,
-    output,
-};
+use crate::{args::Manner, commands::deploy::Replaced, context::NotDeployed, interruption::Interrupted, output};
 
 /// A failure that the command line finds itself, with the code that programs know it by.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +145,12 @@ fn said(quote: &Quote, others: usize, as_json: bool) -> anyhow::Result<()> {
 #[error("")]
 pub(crate) struct Others(pub(crate) usize);
 
+/// What is known of several orders, for programs, where something kept them from becoming final all. People are told by
+/// [`Fates`](dtn_documents::fates::Fates), so it adds nothing to what is said of that.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(crate) struct Unfinished(pub(crate) Value);
+
 /// Says what is wrong with the arguments, or gives the help that they ask for, and ends the process.
 pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     if as_json && error.use_stderr() {
@@ -219,56 +223,28 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     };
     of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
-        .or_else(|| of![CallError, PlanError, AnvilError])
+        .or_else(|| {
+            of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError, ScenarioError]
+        })
+        .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
+        .or_else(|| of![ReportError, MessageError, ProofError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
-        .or_else(|| of_training(cause))
-}
-
-/// The same for what has to do with training.
-fn of_training(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let none = |code| Some((code, Value::Null));
-    if let Some(fault) = cause.downcast_ref() {
-        return match fault {
-            Fault::Job(_) => none("recipe"),
-            Fault::Segment(segment) | Fault::Checkpoint(segment) => {
-                Some(("other_trace", json!({ "segment": segment })))
-            }
-            Fault::Data { claimed, actual } => Some(("other_data", json!({ "claimed": claimed, "actual": actual }))),
-            Fault::NoSegment { segments, .. } => Some(("no_segment", json!({ "segments": segments }))),
-            _ => none("other_trace"),
-        };
-    }
-    if cause.is::<RecipeError>() || cause.is::<JobError>() {
-        return none("recipe");
-    }
-    if cause.is::<ImportError>() || cause.is::<DataError>() || cause.is::<OtherShape>() {
-        return none("data");
-    }
-    let is_malformed = cause.is::<WireError>() || cause.is::<CodecError>();
-    is_malformed.then_some(("not_valid", Value::Null))
 }
 
 /// That of what is wrong with a value, which says no more than its words do.
 fn of_values(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
-    let is_argument = cause.is::<Impossible>() || cause.is::<AmountError>() || cause.is::<TransactionError>();
-    if is_argument || cause.is::<OutOfRange>() {
-        return Some(("bad_argument", Value::Null));
-    }
-    if let Some(error) = cause.downcast_ref::<StoreError>() {
-        return Some(("store", json!({ "reason": error.to_string() })));
-    }
-    if let Some(error) = cause.downcast_ref::<LedgerError>() {
-        return Some(match error {
-            LedgerError::Genesis(_) | LedgerError::MissingKind(_) => ("genesis", Value::Null),
-            LedgerError::Store(error) => ("store", json!({ "reason": error.to_string() })),
-            _ => ("store", Value::Null),
-        });
+    let bare = |code| Some((code, Value::Null));
+    if cause.is::<Impossible>() || cause.is::<TransactionError>() || cause.is::<OutOfRange>() {
+        return bare("bad_argument");
     }
     if matches!(cause.downcast_ref(), Some(BenchError::Interrupted)) {
-        return Some(("interrupted", Value::Null));
+        return bare("interrupted");
     }
-    cause.is::<GenesisError>().then_some(("genesis", Value::Null))
+    if cause.is::<CodecError>() {
+        return bare("not_valid");
+    }
+    if cause.is::<GenesisError>() { bare("genesis") } else { None }
 }
 
 /// The code of a failure that no error of ours tells: a file that cannot be read or written, or is none of its kind.

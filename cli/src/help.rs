@@ -24,6 +24,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "settle",
             "rewards",
             "registry",
+            "stake",
             "bls",
             "verify-certificate",
         ],

@@ -10,10 +10,10 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::Result;
+pub(crate) use dtn_report::units::date;
 use dtn_report::{Progress, Table, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -25,12 +25,7 @@ pub(crate) fn line(text: impl Display) -> Result<()> {
 
 /// Prints a list for people; of one that is empty, what makes some.
 pub(crate) fn list(table: &Table, nothing: impl Display) -> Result<()> {
-    line(listed(table, nothing))
-}
-
-/// A list as text; of one that is empty, what makes some.
-pub(crate) fn listed(table: &Table, nothing: impl Display) -> String {
-    if table.is_empty() { nothing.to_string() } else { table.to_string() }
+    line(table.or(nothing))
 }
 
 /// Whether this process has printed JSON: what it found stands there, and a failure is not added to it.
@@ -76,15 +71,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
 }
 
-/// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
-pub(crate) fn date(seconds: u64) -> String {
-    const YEAR_10000: u64 = 253_402_300_800;
-    match seconds {
-        YEAR_10000.. => format!("second {seconds} of Unix time"),
-        _ => humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(),
-    }
-}
-
 /// A bar on standard error, invisible where that is no terminal.
 pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
@@ -106,28 +92,6 @@ pub(crate) fn bars() -> impl Fn(Progress) + Sync {
             Progress::Parts(done) => bar.set_position(done),
             Progress::About(what) => bar.set_message(what),
             Progress::Over => bar.finish_and_clear(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_an_empty_list_people_see_a_line_that_says_so_and_no_frame() {
-        let mut table = Table::new("Rounds", [dtn_report::left("round")]);
-        assert_eq!(listed(&table, "no rounds yet"), "no rounds yet");
-        table.row(["1"]);
-        assert_eq!(listed(&table, "no rounds yet"), table.to_string());
-    }
-
-    #[test]
-    fn every_time_that_a_contract_takes_can_be_shown() {
-        assert_eq!(date(1_700_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(date(253_402_300_799), "9999-12-31T23:59:59Z");
-        for late in [253_402_300_800, 1 << 40, u64::MAX] {
-            assert!(date(late).contains(&late.to_string()));
         }
     }
 }

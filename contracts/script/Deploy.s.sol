@@ -45,7 +45,7 @@ contract Deploy is Script {
         if (PROXY.code.length == 0) revert NoProxy(PROXY);
 
         bytes32 salt = vm.parseJsonBytes32(plan, ".network_id");
-        all.multisig = create(salt, "MultiSigWallet", multisigArguments(plan));
+        all.multisig = createMultisig(plan, salt);
         all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt, all.multisig));
         all.aow = create(salt, "AowChallenge", aowArguments(plan, all.registry));
         all.distributor = create(salt, "RewardDistributor", distributorArguments(plan, all));
@@ -80,9 +80,15 @@ contract Deploy is Script {
         return abi.encode(networkId, number(plan, ".epoch", type(uint64).max), validators, terms);
     }
 
-    function multisigArguments(string memory plan) private pure returns (bytes memory) {
+    /// @dev A wallet with code of its own, or if the plan says so, a clone of a template that all networks share.
+    function createMultisig(string memory plan, bytes32 salt) private returns (address) {
         address[] memory owners = vm.parseJsonAddressArray(plan, ".owners");
-        return abi.encode(owners, number(plan, ".threshold", type(uint8).max));
+        uint256 threshold = number(plan, ".threshold", type(uint8).max);
+        if (!vm.keyExistsJson(plan, ".clone") || !vm.parseJsonBool(plan, ".clone")) {
+            return create(salt, "MultiSigWallet", abi.encode(owners, threshold));
+        }
+        address template = create(0, "WalletTemplate", "");
+        return create(salt, "MultiSigClone", abi.encode(template, owners, threshold));
     }
 
     function aowArguments(string memory plan, address registry) private pure returns (bytes memory) {

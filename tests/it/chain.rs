@@ -453,6 +453,7 @@ async fn settle_status_shows_what_is_open_and_who_is_missing() {
     council.finalize(&[Address::repeat_byte(0x71), Address::repeat_byte(0x72)]);
     let status = council.bench.json(&["settle", "status"]);
     assert_eq!((&status["open"], &status["payments"][0]["stage"]), (&2.into(), &"to be posted".into()));
+    assert_eq!(status["payments"][0]["held"]["why"], "funds", "there is no money: {status}");
     let one = council.start(1);
     let proposed = || async {
         council.bench.json(&["settle", "status"])["payments"][0]["confirmed"].as_array().map(Vec::len) == Some(1)
@@ -576,7 +577,6 @@ async fn a_validator_that_contradicted_itself_is_barred_and_not_paid() {
 async fn the_registry_refuses_what_proves_nothing_by_name() {
     let council = Council::new(4).await;
     let registry = council.deployment.addresses.registry;
-    let accused = council.keys[3].address();
     let good = contradiction(&council, 3, VoteKind::Prepare);
     let elsewhere = dtn_primitives::Domain::new(B256::ZERO, 31337);
     let foreign =
@@ -589,11 +589,11 @@ async fn the_registry_refuses_what_proves_nothing_by_name() {
         (Evidence::new(&foreign(keccak256("one")), &foreign(keccak256("another"))), "NotSignedBy"),
     ];
     for (evidence, name) in cases {
-        let error = evidence::report(&council.deployer, registry, accused, &evidence).await.expect_err("refused");
+        let error = evidence::report(&council.deployer, registry, &evidence.into()).await.expect_err("refused");
         assert!(error.to_string().contains(name), "{error}");
     }
-    assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("taken").is_some());
-    assert!(evidence::report(&council.deployer, registry, accused, &good).await.expect("known").is_none());
+    assert!(evidence::report(&council.deployer, registry, &good.clone().into()).await.expect("taken").is_some());
+    assert!(evidence::report(&council.deployer, registry, &good.clone().into()).await.expect("known").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,19 @@ fn the_commands_of_the_page_on_operation_run() {
 }
 
 #[test]
+fn the_commands_of_the_page_on_locks_run_and_what_fails_does_for_the_reason_that_it_shows() {
+    let said: String = run("docs/operate/locks.md").into_iter().map(|(_, said)| said).collect();
+    for reason in ["NotStaked", "are needed", "StillOpenToVeto"] {
+        assert!(said.is_empty() || said.contains(reason), "{reason}\n{said}");
+    }
+}
+
+#[test]
+fn the_walk_through_bsc_testnet_is_rehearsed() {
+    run("docs/operate/testnet.md");
+}
+
+#[test]
 fn the_commands_of_the_page_on_assurance_run() {
     run("docs/concepts/assurance.md");
 }

@@ -453,3 +453,31 @@ async fn a_network_is_checked_before_it_is_used() {
     assert_eq!(listed["mainnet"]["chain_id"], 56);
     assert!(listed["testnet"]["rpc"].as_array().is_some_and(|nodes| nodes.len() == 3));
 }
+
+#[tokio::test]
+async fn a_clone_of_the_wallet_costs_a_tenth_and_decides_as_any_other() {
+    let bench = Bench::new(AnvilOptions::default()).await;
+    let keys = bench.generate_keys(5);
+    bench.write_genesis(&keys, 31337);
+    let deploy = ["deploy", "--genesis", "genesis.json", "--owners", "keys", "--threshold", "3", "--clone"];
+    let deployed = &bench.json(&deploy)["deployment"];
+    let gas = |name: &str| {
+        let contracts = deployed["contracts"].as_array().unwrap();
+        contracts.iter().find(|contract| contract["contract"] == name).unwrap()["gas_used"].as_u64().unwrap()
+    };
+    assert!(gas("MultiSigWallet") <= 130_000 && gas("WalletTemplate") > 1_000_000, "{deployed}");
+    // The same again finds all of it, and without the word it would be another wallet.
+    assert_eq!(bench.json(&deploy)["deployment"]["multisig"], deployed["multisig"]);
+    assert!(bench.failure(&deploy[..7]).contains("--first-height"));
+
+    bench.json(&["fund", "--amount", "1ether"]);
+    bench.json(&["fund", "--amount", "1ether", "--to", "multisig"]);
+    let payee = Address::repeat_byte(0x77);
+    let propose = ["propose", "--from", "owner-01", "--to", &payee.to_string(), "--value", "0.5ether"];
+    let id = text(&bench.json(&propose)["proposal"]["id"]).to_string();
+    assert!(bench.failure(&["execute", &id, "--from", "owner-02"]).contains("BelowThreshold(have: 2, need: 3)"));
+    bench.json(&["confirm", &id, "--from", "owner-02"]);
+    bench.json(&["execute", &id, "--from", "owner-03"]);
+    let balance = bench.chain().await.provider().get_balance(payee).await.unwrap();
+    assert_eq!(balance, U256::from(500_000_000_000_000_000u64));
+}

@@ -30,6 +30,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/compile", 500),
     ("crates/config", 500),
     ("crates/consensus", 5000),
+    ("crates/documents", 2000),
     ("crates/files", 500),
     ("crates/keys", 1500),
     ("crates/ledger", 3500),
@@ -51,11 +52,12 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 10800),
+    ("cli", 9600),
     ("crates/bench", 3600),
-    ("crates/ledger", 7700),
+    ("crates/ledger", 7800),
     ("crates/node", 12400),
-    ("crates/primitives", 4800),
+    ("crates/primitives", 4900),
+    ("crates/settlement", 6300),
     ("crates/simulator", 10000),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
@@ -66,16 +68,14 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/network/mod.rs", 628),
     ("crates/primitives/tests/it/golden.rs", 678),
     ("crates/settlement/src/watcher.rs", 608),
-    ("crates/settlement/tests/it/aow.rs", 760),
+    ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),
     ("crates/simulator/src/scenario.rs", 687),
     ("crates/simulator/src/world/mod.rs", 695),
     ("crates/simulator/tests/it/model/mod.rs", 624),
     ("tests/it/chain.rs", 665),
     // functions
-    ("cli/src/commands/demo.rs perform", 101),
     ("cli/src/commands/l1/mod.rs run", 84),
-    ("cli/src/commands/settle.rs status", 126),
     ("crates/aow/src/wire.rs check", 80),
     ("crates/consensus/tests/it/pbft/checkpoint.rs a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window", 76),
     ("crates/consensus/tests/it/pbft/view_change.rs a_prepared_block_is_what_the_next_view_begins_with", 77),

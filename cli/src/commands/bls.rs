@@ -12,8 +12,7 @@ use dtn_settlement::bls_keys::BlsKeys;
 use serde_json::json;
 
 use crate::{
-    commands::multisig::Desk,
-    commands::rewards::send,
+    commands::desk::{Desk, send},
     context::{Context, Sender},
     output,
 };

@@ -1,42 +1,30 @@
 //! `dtn-cli demo`: the main job from the first key to the last payout, on real processes and a real chain.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Display,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
-use dtn_bindings::{ContractAddresses, RewardDistributor};
-use dtn_chain::{Account, Chain, Network, amount::format_amount, gas_ledger::GasLedger};
-use dtn_client::{Client, Event, Race};
-use dtn_keys::dev_key;
+use dtn_bindings::ContractAddresses;
+use dtn_chain::{Network, amount::format_amount};
+use dtn_documents::orders;
 use dtn_peer::files;
-use dtn_primitives::{Address, B256, Order, Payload, Round, Transaction, U256};
-use dtn_report::{RunReport, units};
-use dtn_settlement::aow::{Aow, ClaimStatus};
+use dtn_primitives::{Order, U256};
+use dtn_report::units;
 use dtn_testbed::{
-    Home, OwnNetwork, Plan, Service,
-    account::{Finals, payee_balances, report},
-    rounds::{self, Asked},
+    Home, OwnNetwork, Plan,
+    demo::{Demo as Job, Done, Happening},
 };
 use indicatif::ProgressBar;
 
-use crate::commands::l1::engine::EngineOptions;
 use crate::{
-    commands::l1::{self, orders},
+    commands::l1::{self, engine::EngineOptions},
     interruption, output,
 };
-
-/// What each peer earns that completes the round, in wei.
-const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
-
-/// How long the payouts may make no progress.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-const POLL: Duration = Duration::from_millis(100);
 
 /// The orders of the repository.
 const EXAMPLE: &str = "examples/transactions.jsonl";
@@ -76,11 +64,11 @@ pub(crate) struct Demo {
 
 pub(crate) async fn run(demo: Demo) -> Result<()> {
     let orders = orders::read(&demo.transactions).map_err(|error| match demo.transactions == Path::new(EXAMPLE) {
-        true => error.context(
+        true => anyhow::Error::from(error).context(
             "the demo takes its orders from the folder that this program was built from: run it there, or name a file of orders \
              with --transactions",
         ),
-        false => error,
+        false => error.into(),
     })?;
     if let Some(file) = &demo.json {
         // Before a minute of work, not after it.
@@ -99,239 +87,89 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     outcome
 }
 
-/// A line that says what is being done, with the time since the beginning.
-struct Narrator(Instant);
+/// Says what is being done, with the time since the beginning.
+struct Narrator {
+    began: Instant,
+    /// Of races that are won and rewards that are paid, while they are waited for.
+    bars: Option<[ProgressBar; 2]>,
+}
 
 impl Narrator {
-    fn say(&self, text: impl std::fmt::Display) {
-        output::note(format_args!("[{:>6.2} s] {text}", self.0.elapsed().as_secs_f64()));
+    fn say(&self, text: impl Display) {
+        output::note(format_args!("[{:>6.2} s] {text}", self.began.elapsed().as_secs_f64()));
+    }
+
+    fn tell(&mut self, happening: Happening<'_>, demo: &Demo, promised: U256) {
+        match happening {
+            Happening::ChainRuns(chain) => {
+                let rpc = &chain.network().rpc;
+                self.say(format_args!("keys and genesis of {} peers; anvil at {rpc}", demo.nodes));
+            }
+            Happening::Deployed(deployment) => self.say(format_args!(
+                "contracts deployed ({} of {} owners); the distributor holds {}",
+                deployment.threshold,
+                deployment.owners.len(),
+                format_amount(promised)
+            )),
+            Happening::Connected(peers) => self.say(format_args!("{peers} peers are connected to each other")),
+            Happening::RoundOpened { height, cheat } => self.say(format_args!(
+                "block {height} opens a round of {} steps of sequential work; {} was told to cheat",
+                units::thousands(demo.steps),
+                units::short(cheat)
+            )),
+            Happening::OrdersFinal(orders) => {
+                self.say(format_args!("{orders} orders are final, as a quorum of peers says"));
+            }
+            Happening::RoundClosed { completions, accepted } => self.say(format_args!(
+                "the round is closed: {completions} peers completed it, and {accepted} of {} accepted what the cheat claims",
+                demo.nodes - 1
+            )),
+            Happening::Settling { won, races, paid, rewards } => {
+                let [won_bar, paid_bar] = self.bars.get_or_insert_with(|| {
+                    [(races, "races won"), (rewards, "rewards paid")]
+                        .map(|(length, what)| output::progress(length as u64, what))
+                });
+                won_bar.set_position(won as u64);
+                paid_bar.set_position(paid as u64);
+            }
+            Happening::Killed(peer) => self.say(format_args!("peer {peer} was killed")),
+            Happening::Settled { races, rewards } => {
+                self.bars.take().iter().flatten().for_each(ProgressBar::finish_and_clear);
+                self.say(format_args!(
+                    "{races} races are won, {rewards} rewards are paid, and the false claim of the round is slashed"
+                ));
+            }
+            Happening::Checked => {
+                self.say("every payee's balance, read back from the chain, grew by its rewards");
+            }
+        }
     }
 }
 
 async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
-    let narrator = Narrator(Instant::now());
-    let round_reward = U256::from(ROUND_REWARD_WEI);
-    let promised: U256 = orders.iter().map(|order| order.reward).sum();
-    // All peers but one complete the round.
-    let promised = promised + round_reward * U256::from(demo.nodes.saturating_sub(1));
+    let mut narrator = Narrator { began: Instant::now(), bars: None };
     let races = orders.iter().filter(|order| order.work.is_some()).count();
+    let job = Job { nodes: demo.nodes, orders, steps: demo.steps, crash: demo.crash };
+    let promised = job.promised();
     narrator.say(format_args!(
         "{} orders from {}: {races} ask for work, {} in rewards",
-        orders.len(),
+        job.orders.len(),
         demo.transactions.display(),
         format_amount(promised)
     ));
-
     let plan = Plan { mining: demo.engine.mining()?, ..Plan::local("demo", demo.nodes) };
     l1::make(home, &plan)?;
-    let client = dtn_testbed::client(home)?;
-    let chain = dtn_testbed::start_chain(home, PATIENCE).await?;
-    let network = chain.network().clone();
-    narrator.say(format_args!("keys and genesis of {} peers; anvil at {}", demo.nodes, network.rpc));
-
-    let deployer = dev_key(0).context("anvil's first development key")?;
-    let deployer_gas = GasLedger::new(home.path().join("gas.jsonl"));
-    let account = Account::new(chain.clone(), deployer, deployer_gas.clone());
-    let deployment = dtn_testbed::settle_on(home, &account, promised).await?;
-    let contracts = deployment.addresses;
-    narrator.say(format_args!(
-        "contracts deployed ({} of {} owners); the distributor holds {}",
-        deployment.threshold,
-        deployment.owners.len(),
-        format_amount(promised)
-    ));
-
-    // One peer is told to cheat: it claims half of its work as all of it, to its peers and on chain.
-    let cheat = demo.nodes - 1;
-    dtn_testbed::set_half_work(home, cheat)?;
-    let before = payee_balances(home, &chain).await?;
-    let statuses = dtn_testbed::up_all(home, &output::bars()).await?;
-    narrator.say(format_args!("{} peers are connected to each other", statuses.len()));
-
-    let cheat = statuses[cheat].address;
-    let quorum = demo.nodes as u16 - 1;
-    let asked = Asked { steps: demo.steps, deadline: PATIENCE, quorum, reward: round_reward };
-    let round = rounds::open(&client, home, &asked).await?;
-    narrator.say(format_args!(
-        "block {round} opens a round of {} steps of sequential work; {} was told to cheat",
-        units::thousands(demo.steps),
-        units::short(cheat)
-    ));
-    let transactions = client.sign(orders, &dtn_testbed::client_key(home)?).await?;
-    let bar = output::progress(transactions.len() as u64, "orders final");
-    let count = |event: Event<'_>| bar.inc(u64::from(matches!(event, Event::Final(..))));
-    client.execute_all(&transactions, count).await?;
-    bar.finish_and_clear();
-    narrator.say(format_args!("{} orders are final, as a quorum of peers says", transactions.len()));
-
-    let (closed, round) = rounds::end(&client, round, &asked, &output::bars()).await?;
-    let accepted = round.verifications.iter().filter(|it| it.node == cheat && it.valid).count();
-    narrator.say(format_args!(
-        "the round is closed: {} peers completed it, and {accepted} of {} accepted what the cheat claims",
-        round.completions.len(),
-        demo.nodes - 1
-    ));
-
-    let awaited = Awaited::new(&transactions, &closed, cheat, &client);
-    let crash =
-        demo.crash.then(|| statuses.iter().filter_map(|status| status.validator).rfind(|v| *v != statuses[0].primary));
-    let mut finals = Finals::of(home).await?;
-    settle(&awaited, &mut finals, &chain, contracts, crash.flatten().map(usize::from), home, &narrator).await?;
-
-    finals.read_on().await?;
-    let subjects = &awaited.subjects;
-    let report = report(&finals, home, &chain, contracts, &deployer_gas, subjects, vec![round]).await?;
-    check(&report, &awaited, &finals.races, &before, &payee_balances(home, &chain).await?)?;
-    narrator.say("every payee's balance, read back from the chain, grew by its rewards");
+    let bars = output::bars();
+    let Done { report, chain, contracts } =
+        job.perform(home, &mut |happening| narrator.tell(happening, demo, promised), &bars).await?;
     if let Some(file) = &demo.json {
         files::write_json(file, &report)?;
         narrator.say(format_args!("report written to {}", file.display()));
     }
     output::line(format_args!("\n{}", report.tables("ETH")))?;
     if demo.keep {
-        left_running(home, &network, contracts)?;
+        left_running(home, chain.network(), contracts)?;
     }
-    Ok(())
-}
-
-/// The orders whose work is to be done and paid.
-struct Awaited {
-    /// The reward by order.
-    rewards: HashMap<B256, U256>,
-    /// All orders that ask for work.
-    races: HashSet<B256>,
-    subjects: HashMap<B256, String>,
-    /// The claim on chain that is false and must be slashed.
-    false_claim: B256,
-    cheat: Address,
-}
-
-impl Awaited {
-    /// The orders, and what each completion of the round earns; `cheat` has not done its work.
-    fn new(transactions: &[Transaction], round: &Round, cheat: Address, client: &Client) -> Self {
-        let (mut rewards, mut races, mut subjects) = (HashMap::new(), HashSet::new(), HashMap::new());
-        for transaction in transactions {
-            let Payload::Order(order) = &transaction.payload else { continue };
-            let hash = transaction.hash(&client.domain);
-            subjects.insert(hash, format!("{}, {}", order.dataset, order.model));
-            if order.work.is_some() {
-                races.insert(hash);
-            }
-            if !order.reward.is_zero() {
-                rewards.insert(hash, order.reward);
-            }
-        }
-        let completions = round.completed.iter().map(|completed| Round::id(round.number, completed.node));
-        rewards.extend(completions.map(|id| (id, round.reward)));
-        Self { rewards, races, subjects, false_claim: Round::id(round.number, cheat), cheat }
-    }
-}
-
-/// Waits until every race is won, every reward is paid and the false claim is slashed, as the chain says.
-async fn settle(
-    awaited: &Awaited,
-    finals: &mut Finals,
-    chain: &Chain,
-    contracts: ContractAddresses,
-    mut crash: Option<usize>,
-    home: &Home,
-    narrator: &Narrator,
-) -> Result<()> {
-    let (won_bar, paid_bar) = (
-        output::progress(awaited.races.len() as u64, "races won"),
-        output::progress(awaited.rewards.len() as u64, "rewards paid"),
-    );
-    let mut unpaid: HashSet<B256> = awaited.rewards.keys().copied().collect();
-    let (mut moved, mut slashed) = (Instant::now(), false);
-    let aow = Aow::new(chain.clone(), contracts.aow);
-    while finals.races.len() < awaited.races.len() || !unpaid.is_empty() || !slashed {
-        let before = (finals.races.len(), unpaid.len());
-        if !slashed {
-            let claim = aow.claim(awaited.false_claim).await?;
-            slashed = claim.is_some_and(|claim| claim.status == ClaimStatus::Slashed);
-        }
-        finals.read_on().await?;
-        for id in unpaid.clone() {
-            if chain.read(contracts.distributor, &RewardDistributor::isPaidCall { id }).await? {
-                unpaid.remove(&id);
-            }
-        }
-        won_bar.set_position(finals.races.len() as u64);
-        paid_bar.set_position((awaited.rewards.len() - unpaid.len()) as u64);
-        // The one that is killed may be the cheat, whose claim is to be seen to fail.
-        if slashed
-            && unpaid.len() < awaited.rewards.len()
-            && let Some(peer) = crash.take()
-        {
-            Service::peer(&home.peer(peer)).crash().await?;
-            narrator.say(format_args!("peer {peer} was killed"));
-        }
-        if before != (finals.races.len(), unpaid.len()) {
-            moved = Instant::now();
-        }
-        ensure!(
-            moved.elapsed() < PATIENCE,
-            "no progress for {PATIENCE:?}: {} of {} races are won, {} of {} rewards are unpaid, and the false claim is \
-             {}slashed",
-            finals.races.len(),
-            awaited.races.len(),
-            unpaid.len(),
-            awaited.rewards.len(),
-            if slashed { "" } else { "not " }
-        );
-        tokio::time::sleep(POLL).await;
-    }
-    [won_bar, paid_bar].iter().for_each(ProgressBar::finish_and_clear);
-    narrator.say(format_args!(
-        "{} races are won, {} rewards are paid, and the false claim of the round is slashed",
-        finals.races.len(),
-        awaited.rewards.len()
-    ));
-    Ok(())
-}
-
-/// Holds the report against the orders, and the payees' balances against the report.
-fn check(
-    report: &RunReport,
-    awaited: &Awaited,
-    races: &[Race],
-    before: &BTreeMap<Address, U256>,
-    after: &BTreeMap<Address, U256>,
-) -> Result<()> {
-    let mut paid = HashMap::new();
-    let mut owed: BTreeMap<Address, U256> = BTreeMap::new();
-    for payout in &report.settlement.payouts {
-        ensure!(paid.insert(payout.result, payout.amount_wei).is_none(), "{} was paid twice", payout.result);
-        *owed.entry(payout.payee).or_default() += payout.amount_wei;
-    }
-    ensure!(paid == awaited.rewards, "the rewards that were paid are not those that were offered");
-    let won: HashSet<_> = races.iter().map(|race| race.transaction).collect();
-    ensure!(
-        won == awaited.races && won.len() == races.len(),
-        "the races that were won are not those that were asked for"
-    );
-    for race in races {
-        let payee = race.winner()?.claim.payee;
-        let astray = report.settlement.payouts.iter().find(|it| it.result == race.transaction && it.payee != payee);
-        ensure!(astray.is_none(), "not the winner of {} was paid, whose payee is {payee}", race.transaction);
-    }
-    for claim in &report.claims {
-        let (is_false, was_slashed) = (claim.node == awaited.cheat, claim.slashed.is_some());
-        ensure!(is_false == was_slashed, "the claim of {} was judged wrongly", claim.node);
-    }
-    for round in &report.rounds {
-        let wrong = round.verifications.iter().find(|it| it.valid == (it.node == awaited.cheat));
-        ensure!(wrong.is_none(), "a completion was judged wrongly: {wrong:?}");
-    }
-    for (payee, old) in before {
-        let (new, owed) = (after.get(payee).copied().unwrap_or_default(), owed.remove(payee).unwrap_or_default());
-        ensure!(
-            new == *old + owed,
-            "the balance of {payee} went from {old} to {new} wei; it should have grown by {}",
-            units::ether(owed, "ETH")
-        );
-    }
-    ensure!(owed.is_empty(), "somebody else than the payees was paid: {owed:?}");
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use dtn_testbed::Home;
 use serde_json::json;
 
 use crate::{
+    commands::desk::done,
     context::{Context, Sender, allotment, amount},
     failure::Others,
     output,
@@ -40,6 +41,9 @@ use crate::{
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
   dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
   dtn-cli deploy --threshold 2 --first-height 70001        (other terms for a network that settles here already)
+  dtn-cli deploy --clone
+  dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-05 --threshold 2
+  dtn-cli deploy --stake 2ether --requester-cap 1ether     (each validator bonds; one requester's races a day)
   dtn-cli deploy --plan plan.json                (for `forge script`, which deploys to the same addresses)
 
 Peers relay with their validator keys, so their confirmations count only while the validators own the multisig. The addresses
@@ -56,6 +60,10 @@ pub(crate) struct Deploy {
     /// Confirmations that the multisig asks for [default: the quorum of its owners]
     #[arg(long, value_name = "K")]
     threshold: Option<usize>,
+    /// Let the multisig run the code of a template that all networks of a chain share: a tenth of the price, more gas a call, and
+    /// whoever checks it has to check the template, too
+    #[arg(long)]
+    clone: bool,
     /// The least bond of a claim of sequential work [default: 0.01ether on a development chain, else 0.05ether]
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     claim_bond: Option<U256>,
@@ -95,6 +103,9 @@ pub(crate) struct Deploy {
     /// Write the plan to a file and deploy nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["fund_distributor", "dry_run"])]
     plan: Option<PathBuf>,
+    /// Deploy a wallet for --owners and nothing else: for those who are to take over (`rewards hand-over`)
+    #[arg(long, requires = "owners", conflicts_with_all = ["plan", "fund_distributor", "first_height"])]
+    wallet_only: bool,
     /// Bring the distributor's balance up to this, such as 1ether
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     fund_distributor: Option<U256>,
@@ -110,7 +121,7 @@ impl Deploy {
             [] => None,
             words => Some(context.keystore().validators(words)?),
         };
-        let plan = DeployPlan::new(&genesis, owners, self.threshold)?;
+        let plan = DeployPlan::new(&genesis, owners, self.threshold)?.with_clone(self.clone);
         let ClaimTerms { bond, window, gas_price } = plan.claims;
         let window = match self.claim_window {
             Some(window) => window.as_secs().try_into().context("a window of more than 136 years")?,
@@ -142,6 +153,9 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     }
     let chain = context.connect_or_start().await?;
     let account = args.sender.account(&chain, context).await?;
+    if args.wallet_only {
+        return wallet_only(&account, &plan, context).await;
+    }
     let before = context.find_deployment(&chain.network().name)?.filter(|before| before.network_id == plan.network_id);
     let replaced = match before.as_ref().map(|before| before.addresses) {
         Some(before) if before != plan.addresses() => replaces(&chain, before, &plan).await?,
@@ -185,14 +199,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let delay = humantime::format_duration(Duration::from_secs(plan.rewards.delay));
     table.note(format!("A distribution of rewards takes effect {delay} after the owners have scheduled it."));
     if peers_settle {
-        let (running, shown) = (dtn_testbed::any_peer_runs(&home)?, context.home.display());
-        table.note(match running {
-            true => format!(
-                "The peers in {shown} settle there once they are started again: dtn-cli l1 down --home {shown} && \
-                 dtn-cli l1 up --home {shown}"
-            ),
-            false => format!("The peers in {shown} settle there once they are started: dtn-cli l1 up --home {shown}"),
-        });
+        table.note(restart_note(&home, context)?);
     }
     if let Some(Replaced { distributor, holds, .. }) = replaced {
         let first = plan.rewards.first_height;
@@ -203,6 +210,30 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
+}
+
+/// When the peers in the home settle there.
+fn restart_note(home: &Home, context: &Context) -> Result<String> {
+    let (running, shown) = (dtn_testbed::any_peer_runs(home)?, context.home.display());
+    Ok(match running {
+        true => format!(
+            "The peers in {shown} settle there once they are started again: dtn-cli l1 down --home {shown} && \
+             dtn-cli l1 up --home {shown}"
+        ),
+        false => format!("The peers in {shown} settle there once they are started: dtn-cli l1 up --home {shown}"),
+    })
+}
+
+/// Deploys the wallet of a plan and nothing else.
+async fn wallet_only(account: &Account, plan: &DeployPlan, context: &Context) -> Result<()> {
+    let (wallet, record) = deploy::deploy_wallet(account, plan).await?;
+    if context.json {
+        return output::json(&json!({ "wallet": wallet, "transaction": record }));
+    }
+    if let Some(record) = record {
+        done(account.chain(), &record)?;
+    }
+    output::line(format!("{wallet}: {} of {} owners decide", plan.threshold, plan.owners.len()))
 }
 
 /// A deployment of the same network that another one is to stand beside.

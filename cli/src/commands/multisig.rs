@@ -5,11 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy::{
-    eips::BlockNumberOrTag,
-    providers::Provider,
-    signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
-};
+use alloy::{eips::BlockNumberOrTag, providers::Provider};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -17,7 +13,7 @@ use dtn_bindings::{
     ResultRegistry,
     abi::{describe_call, encode_call},
 };
-use dtn_chain::{Account, Chain, amount::format_amount, gas_ledger::GasRecord};
+use dtn_chain::{Account, amount::format_amount, gas_ledger::GasRecord};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
     deploy::Deployment,
@@ -26,7 +22,10 @@ use dtn_settlement::{
 use serde_json::json;
 
 use crate::{
-    commands::signatures,
+    commands::{
+        desk::{Desk, done, new_salt},
+        signatures,
+    },
     context::{Context, Sender, amount},
     failure::Coded,
     output,
@@ -112,6 +111,15 @@ pub(crate) struct ById {
     owner: Sender,
 }
 
+impl ById {
+    /// The wallet in which it is proposed, and who sends.
+    async fn open(&self, context: &Context) -> Result<(Desk, Account)> {
+        let desk = Desk::of_proposal(context, self.id).await?;
+        let account = self.owner.account(&desk.chain, context).await?;
+        Ok((desk, account))
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dtn-cli execute 0x1234… --from owner-03
@@ -149,46 +157,6 @@ pub(crate) struct List {
     all: bool,
 }
 
-/// The contracts of a network, as they were deployed from here.
-pub(crate) struct Desk {
-    pub(crate) chain: Chain,
-    pub(crate) deployment: Deployment,
-    pub(crate) multisig: Multisig,
-}
-
-impl Desk {
-    pub(crate) async fn open(context: &Context) -> Result<Self> {
-        let chain = context.connect().await?;
-        let deployment = context.deployment(&chain)?;
-        let multisig = Multisig::new(chain.clone(), deployment.addresses.multisig);
-        if !chain.has_code(multisig.address()).await? {
-            bail!(
-                "there is no contract at {} on network `{}`. A development chain forgets everything when it restarts; \
-                 run `dtn-cli deploy` again",
-                multisig.address(),
-                chain.network().name
-            );
-        }
-        Ok(Self { chain, deployment, multisig })
-    }
-
-    pub(crate) async fn open_as(context: &Context, sender: &Sender) -> Result<(Self, Account)> {
-        let desk = Self::open(context).await?;
-        let account = sender.account(&desk.chain, context).await?;
-        Ok((desk, account))
-    }
-
-    /// The call behind an id: as proposed from here, else as the chain tells it.
-    async fn transaction(&self, context: &Context, id: B256) -> Result<WalletTransaction> {
-        if let Some(known) = context.find_proposal(id)?.filter(|known| self.multisig.id(known) == id) {
-            return Ok(known);
-        }
-        let proposals = self.multisig.proposals(Some(id), self.deployment.from_block).await?;
-        let found = proposals.into_iter().find_map(|(_, transaction)| transaction);
-        found.with_context(|| format!("nobody has proposed {id} in the multisig {}", self.multisig.address()))
-    }
-}
-
 fn describe(transaction: &WalletTransaction) -> String {
     let WalletTransaction { to, value, data, expiry, .. } = transaction;
     describe_parts(to, *value, data, *expiry)
@@ -211,13 +179,6 @@ pub(crate) async fn propose(args: Propose, context: &Context) -> Result<()> {
     let WalletCall { to, value, data, expiry } = args.call.read(context)?;
     let transaction = WalletTransaction { to, value, data, expiry, salt: args.salt.unwrap_or_else(new_salt) };
     propose_transaction(transaction, &Desk::open(context).await?, &args.owner, context).await
-}
-
-/// Tells apart proposals of the same call.
-pub(crate) fn new_salt() -> B256 {
-    let mut salt = B256::ZERO;
-    OsRng.fill_bytes(salt.as_mut_slice());
-    salt
 }
 
 /// Shows a transaction, remembers it, and proposes it.
@@ -267,7 +228,7 @@ async fn remarks(transaction: &WalletTransaction, desk: &Desk) -> Result<Vec<Str
 }
 
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let (desk, account) = args.open(context).await?;
     let transaction = desk.transaction(context, args.id).await?;
     output::note(format_args!("Confirming {}", describe(&transaction)));
     output::note(desk.multisig.preview(&transaction));
@@ -276,23 +237,24 @@ pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
 }
 
 pub(crate) async fn revoke(args: ById, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let (desk, account) = args.open(context).await?;
     let record = desk.multisig.revoke(&account, args.id).await?;
     report(context, &desk, args.id, &record).await
 }
 
 pub(crate) async fn cancel(args: ById, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.owner).await?;
+    let (desk, account) = args.open(context).await?;
     let record = desk.multisig.cancel(&account, args.id).await?;
     report(context, &desk, args.id, &record).await
 }
 
 pub(crate) async fn execute(args: Execute, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.owner).await?;
     if let Some(file) = &args.signatures {
+        let (desk, account) = Desk::open_as(context, &args.owner).await?;
         return signatures::execute(file, context, &desk.multisig, &account).await;
     }
     let id = args.id.context("which proposal? Give its id, or --signatures FILE")?;
+    let (desk, account) = ById { id, owner: args.owner }.open(context).await?;
     let transaction = desk.transaction(context, id).await?;
     output::note(format_args!("Executing {}", describe(&transaction)));
     let record = desk.multisig.execute(&account, &transaction).await?;
@@ -304,10 +266,7 @@ async fn report(context: &Context, desk: &Desk, id: B256, record: &GasRecord) ->
     if context.json {
         return output::json(&json!({ "proposal": state, "transaction": record }));
     }
-    output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
-    if let Some(url) = desk.chain.network().transaction_url(record.tx) {
-        output::line(url)?;
-    }
+    done(&desk.chain, record)?;
     output::line(standing(&state))
 }
 
@@ -324,10 +283,9 @@ fn standing(state: &ProposalState) -> String {
 }
 
 pub(crate) async fn show(args: Show, context: &Context) -> Result<()> {
-    let desk = Desk::open(context).await?;
     match args.id {
-        Some(id) => show_proposal(context, &desk, id).await,
-        None => show_all(context, &desk).await,
+        Some(id) => show_proposal(context, &Desk::of_proposal(context, id).await?, id).await,
+        None => show_all(context, &Desk::open(context).await?).await,
     }
 }
 
@@ -353,10 +311,13 @@ async fn show_proposal(context: &Context, desk: &Desk, id: B256) -> Result<()> {
 pub(crate) async fn list(args: List, context: &Context) -> Result<()> {
     let desk = Desk::open(context).await?;
     let mut proposals = Vec::new();
-    for (id, transaction) in desk.multisig.proposals(None, desk.deployment.from_block).await? {
-        let state = desk.multisig.state(id).await?;
-        if args.all || state.status == ProposalStatus::Pending {
-            proposals.push((state, transaction));
+    for wallet in desk.wallets().await? {
+        let multisig = Multisig::new(desk.chain.clone(), wallet);
+        for (id, transaction) in multisig.proposals(None, desk.deployment.from_block).await? {
+            let state = multisig.state(id).await?;
+            if args.all || state.status == ProposalStatus::Pending {
+                proposals.push((state, transaction));
+            }
         }
     }
     if context.json {
@@ -384,7 +345,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
     let balance = async |account: Address| desk.chain.provider().get_balance(account).await;
     let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
     let latest = desk.chain.read(addresses.registry, &ResultRegistry::latestHeightCall {}).await?;
-    let (wallet, distributor) = (balance(addresses.multisig).await?, balance(addresses.distributor).await?);
+    let (wallet, distributor) = (balance(desk.multisig.address()).await?, balance(addresses.distributor).await?);
     let claims = balance(addresses.aow).await?;
     let mut owned = Vec::new();
     for owner in owners {
@@ -400,7 +361,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
         return output::json(&json!({
             "chain_id": desk.chain.chain_id(),
             "registry": { "address": addresses.registry, "latest_height": latest },
-            "multisig": { "address": addresses.multisig, "balance_wei": wallet, "threshold": threshold,
+            "multisig": { "address": desk.multisig.address(), "balance_wei": wallet, "threshold": threshold,
                           "owners": owned.iter().map(owner).collect::<Vec<_>>() },
             "aow": { "address": addresses.aow, "balance_wei": claims },
             "distributor": { "address": addresses.distributor, "balance_wei": distributor },
@@ -410,7 +371,7 @@ async fn show_all(context: &Context, desk: &Desk) -> Result<()> {
     let mut contracts = Table::new("Contracts", [left("contract"), left("address"), left("")]);
     contracts.row(["ResultRegistry", &addresses.registry.to_string(), &format!("latest height {latest}")]);
     let decides = format!("{}, {threshold} of {} decide", format_amount(wallet), owned.len());
-    contracts.row(["MultiSigWallet", &addresses.multisig.to_string(), &decides]);
+    contracts.row(["MultiSigWallet", &desk.multisig.address().to_string(), &decides]);
     contracts.row(["AowChallenge", &addresses.aow.to_string(), &format_amount(claims)]);
     contracts.row(["RewardDistributor", &addresses.distributor.to_string(), &format_amount(distributor)]);
     output::line(contracts)?;

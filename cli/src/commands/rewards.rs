@@ -1,42 +1,39 @@
 //! `dtn-cli rewards`: distributions of rewards, from what accounts have earned to what they are paid.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use alloy_primitives::{Address, B256, U256};
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
 use dtn_bindings::ResultRegistry;
-use dtn_chain::{
-    Account, Call,
-    amount::{deserialize_amount, format_amount},
-    gas_ledger::GasRecord,
-};
-use dtn_keys::KeyChoice;
+use dtn_chain::amount::deserialize_amount;
 use dtn_peer::files;
 use dtn_primitives::{Allotment, Distribution, Earning, Earnings, deserialize_address, parse_address};
 use dtn_report::{Table, left, right};
 use dtn_settlement::{
-    bls_keys::BlsKeys,
-    message::{CertificateKind, Content, SignedMessage},
-    rewards::{DistributionState, Distributor, Holdings},
+    calls::{OpenCall, OwnersCall},
+    held::kind_of,
+    message::{Content, SignedMessage},
+    rewards::{Allowance, DistributionState, Distributor, Holdings, LockState, amount_of, token_name, totals},
 };
+use dtn_testbed::Home;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    combine,
-    commands::multisig::{Desk, new_salt, propose_transaction},
-    context::{Context, Sender, allotment, ensure_new},
+    commands::{
+        desk::{AtHeight, Desk, OfWallet, new_salt, propose, send, send_open},
+        messages::{self, MAX_FILE, check_network},
+        multisig::propose_transaction,
+    },
+    context::{Context, Sender, allotment, amount, ensure_new},
     failure::Coded,
     output,
 };
-
-/// The largest file of earnings or signatures that is read: some half a million accounts.
-const MAX_FILE: u64 = 128 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -57,14 +54,14 @@ What claims may take is stated as a total: that of the previous distribution, an
     /// Sign a distribution as a validator, off chain
     #[command(after_help = "Example:
   dtn-cli rewards sign first.json --from validator-01")]
-    Sign(Sign),
+    Sign(messages::Sign),
     /// Put the signatures of several files into one
-    Combine(Combine),
+    Combine(messages::Combine),
     /// Post a distribution with a quorum's signatures to the registry
     #[command(after_help = "Examples:
   dtn-cli rewards certify first.json --from dev:0
   dtn-cli rewards certify first.json --certificate bls --from dev:0   (takes published keys: dtn-cli bls)")]
-    Certify(Certify),
+    Certify(messages::Post),
     /// Propose to the multisig's owners that a certified distribution takes effect
     Schedule(ByFile),
     /// Put a scheduled distribution into effect once its delay is over; anybody may
@@ -75,9 +72,125 @@ What claims may take is stated as a total: that of the previous distribution, an
   dtn-cli rewards claim first.json --account worker-01 --token 0x5FbD…0aa3 --from worker-01")]
     Claim(Claim),
     /// Take a credit: what could not be pushed to the account
+    #[command(after_help = "Examples:
+  dtn-cli rewards withdraw --from worker-01
+  dtn-cli rewards withdraw --account 0x7099…79C8 --to 0x3C44…93BC --from worker-01     (as its claimer)")]
     Withdraw(Withdraw),
-    /// Show what the distributor holds, and where distributions stand
+    /// Name who may claim and withdraw for the account, beside itself
+    #[command(after_help = "Examples:
+  dtn-cli rewards claimer worker-01 --from worker-02
+  dtn-cli rewards claimer 0x0000000000000000000000000000000000000000 --from worker-02   (nobody)")]
+    Claimer(Claimer),
+    /// Show what the distributor holds, what its limits leave, and where distributions stand
+    #[command(after_help = "Examples:
+  dtn-cli rewards show
+  dtn-cli rewards show --token 0x5FbD…0aa3 --account worker-01
+  dtn-cli rewards show --requester 0x7099…79C8 --json | jq .allowances")]
     Show(Show),
+    #[command(flatten)]
+    Owners(OwnersCommand),
+}
+
+/// What takes the owners' agreement, or the validators'.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OwnersCommand {
+    /// Propose to the owners another allowance for a requester: what its races may be paid at once
+    #[command(after_help = "Examples:
+  dtn-cli rewards allow 0x7099…79C8 20ether --from owner-01
+  dtn-cli rewards allow 0x7099…79C8 0 --from owner-01      (its key was stolen)
+
+What is used fills again within the period of `rewards show`, and stays used in proportion: where a quarter of the allowance
+was left, a quarter of the new one is. Above the cap of all that may leave, it is of no use.")]
+    Allow(Allow),
+    /// Propose to the owners to take the scheduled distribution off the table, or a batch
+    Cancel(Cancel),
+    /// Propose to the owners that no block above a height is paid any more, so that another distributor goes on from there
+    #[command(after_help = "Example:
+  dtn-cli rewards close 70000 --from owner-01
+  dtn-cli deploy --first-height 70001 --after 0x5FbD…0aa3
+
+Once the owners have executed it. The height must be at least the latest that the registry holds (`registry show`); choose one
+that the network reaches when the next distributor is there.")]
+    Close(AtHeight),
+    /// Propose to the owners that the free money of a closed distributor goes to the next one
+    #[command(
+        after_help = "Example, two days after the validators have resolved it (`dtn-cli registry resolve move-on`):
+  dtn-cli rewards move-on 0x5FbD…0aa3 --from owner-01"
+    )]
+    MoveOn(MoveOn),
+    /// Propose to the owners that what nobody has claimed goes to the wallet, once the claim period is over
+    Sweep(OfToken),
+    /// Propose to the owners that claims of a token that has shrunk may take so much less
+    WriteOff(OfToken),
+    /// Pause the owners' lock, which the validators have resolved (`dtn-cli registry resolve pause-owners`); anybody may
+    PauseOwners(Sender),
+    /// Hand the owners' lock over to another wallet
+    #[command(subcommand)]
+    HandOver(HandOver),
+}
+
+/// Another wallet for the owners' lock.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HandOver {
+    /// Propose to the owners the wallet that is to take over, two days later
+    #[command(after_help = "Example:
+  dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-04 --threshold 2
+  dtn-cli rewards hand-over propose 0x9fE4…6e0 --from owner-01")]
+    Propose(OfWallet),
+    /// Name the wallet if the owners' keys are lost, which the validators have resolved; it waits for 90 days. Anybody may
+    Lost(OfWallet),
+    /// Propose to the owners that no other wallet takes over
+    Cancel(Sender),
+    /// Propose to the owners of the wallet that is to take over that it does, which shows that they can call
+    Take(Sender),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Allow {
+    /// The requester: an address or the name of a key
+    requester: String,
+    /// What its races may be paid at once, such as 2ether
+    #[arg(value_parser = amount)]
+    amount: U256,
+    #[command(flatten)]
+    owner: Sender,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The id of a batch, in place of the distribution
+    #[arg(long, value_name = "ID")]
+    batch: Option<B256>,
+    #[command(flatten)]
+    owner: Sender,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveOn {
+    /// The next distributor
+    successor: String,
+    /// The closed one [default: the one that was deployed last, which is the next one once that is]
+    #[arg(long, value_name = "WHO")]
+    of: Option<String>,
+    #[command(flatten)]
+    token: OfToken,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfToken {
+    /// Of which token
+    #[arg(long, default_value_t = Address::ZERO, value_parser = parse_address)]
+    token: Address,
+    #[command(flatten)]
+    owner: Sender,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Claimer {
+    /// Who may: an address or the name of a key
+    claimer: String,
+    #[command(flatten)]
+    account: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -100,47 +213,6 @@ pub(crate) struct New {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Sign {
-    /// The file
-    file: PathBuf,
-    /// Where to write [default: the same file]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// The validator's key: a name, an address, a file, or dev:N
-    #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
-    from: Option<KeyChoice>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Combine {
-    /// The files
-    #[arg(required = true, num_args = 1..)]
-    files: Vec<PathBuf>,
-    /// Where to write
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
-    /// A signature of 65 bytes for each signer
-    Ecdsa,
-    /// One signature for all, by the validators' published BLS keys
-    Bls,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Certify {
-    /// The file with the signatures
-    file: PathBuf,
-    /// How it is signed [default: what costs less]
-    #[arg(long, value_name = "KIND")]
-    certificate: Option<Kind>,
-    #[command(flatten)]
-    sender: Sender,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ByFile {
     /// The distribution
     file: PathBuf,
@@ -158,6 +230,9 @@ pub(crate) struct Claim {
     /// In which token
     #[arg(long, default_value_t = Address::ZERO, value_parser = parse_address)]
     token: Address,
+    /// To another account, which the account itself or its claimer may ask for
+    #[arg(long, value_name = "WHO")]
+    to: Option<String>,
     #[command(flatten)]
     sender: Sender,
 }
@@ -170,8 +245,11 @@ pub(crate) struct Withdraw {
     /// To whom [default: the account that withdraws]
     #[arg(long)]
     to: Option<String>,
+    /// Whose credit, for its claimer [default: the account that withdraws]
+    #[arg(long)]
+    account: Option<String>,
     #[command(flatten)]
-    account: Sender,
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -182,20 +260,57 @@ pub(crate) struct Show {
     /// What this account has claimed and may withdraw, too
     #[arg(long)]
     account: Option<String>,
+    /// The allowance of this requester besides those of the genesis and those that the owners have set
+    #[arg(long = "requester", value_name = "WHO")]
+    requesters: Vec<String>,
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::New(args) => new(args, context).await,
-        Command::Sign(args) => sign(args, context).await,
-        Command::Combine(args) => combine(args, context),
-        Command::Certify(args) => certify(args, context).await,
+        Command::Sign(args) => messages::sign(args, context).await,
+        Command::Combine(args) => messages::combine(args, context),
+        Command::Certify(args) => messages::post(args, context).await,
         Command::Schedule(args) => schedule(args, context).await,
         Command::Activate(args) => activate(args, context).await,
         Command::Claim(args) => claim(args, context).await,
         Command::Withdraw(args) => withdraw(args, context).await,
+        Command::Claimer(args) => {
+            let claimer = context.account(&args.claimer)?;
+            send_open(&args.account, context, |_| OpenCall::SetClaimer(claimer)).await
+        }
         Command::Show(args) => show(args, context).await,
+        Command::Owners(command) => owners(command, context).await,
     }
+}
+
+async fn owners(command: OwnersCommand, context: &Context) -> Result<()> {
+    let (call, sender) = match command {
+        OwnersCommand::Allow(Allow { requester, amount, owner }) => {
+            let cap = amount.try_into().ok().with_context(|| format!("{amount} is more than 128 bits hold"))?;
+            (OwnersCall::SetAllowance { requester: context.account(&requester)?, cap }, owner)
+        }
+        OwnersCommand::Cancel(Cancel { batch: Some(id), owner }) => (OwnersCall::CancelBatch(id), owner),
+        OwnersCommand::Cancel(Cancel { batch: None, owner }) => (OwnersCall::Cancel, owner),
+        OwnersCommand::Close(AtHeight { height, sender }) => (OwnersCall::Close { height }, sender),
+        OwnersCommand::MoveOn(MoveOn { successor, of, token: OfToken { token, owner } }) => {
+            let closed = of.map(|word| context.account(&word)).transpose()?;
+            (OwnersCall::MoveOn { closed, token, successor: context.account(&successor)? }, owner)
+        }
+        OwnersCommand::Sweep(OfToken { token, owner }) => (OwnersCall::Sweep { token }, owner),
+        OwnersCommand::WriteOff(OfToken { token, owner }) => (OwnersCall::WriteOff { token }, owner),
+        OwnersCommand::PauseOwners(sender) => return send_open(&sender, context, |_| OpenCall::PauseOwners).await,
+        OwnersCommand::HandOver(HandOver::Propose(OfWallet { wallet, sender })) => {
+            (OwnersCall::HandOver(context.account(&wallet)?), sender)
+        }
+        OwnersCommand::HandOver(HandOver::Lost(OfWallet { wallet, sender })) => {
+            let wallet = context.account(&wallet)?;
+            return send_open(&sender, context, |_| OpenCall::HandOverLost(wallet)).await;
+        }
+        OwnersCommand::HandOver(HandOver::Cancel(owner)) => (OwnersCall::CancelHandOver, owner),
+        OwnersCommand::HandOver(HandOver::Take(owner)) => (OwnersCall::TakeOver, owner),
+    };
+    propose(call, &sender, context).await
 }
 
 async fn new(args: New, context: &Context) -> Result<()> {
@@ -221,34 +336,11 @@ async fn new(args: New, context: &Context) -> Result<()> {
             given
         }
     };
-    check_means(&distributor(&desk), &allotments).await?;
+    check_means(&desk.distributor(), &allotments).await?;
     let distribution =
         Distribution { distributor: desk.deployment.addresses.distributor, number, root: earnings.root(), allotments };
     let content = Content::Distribution { epoch, distribution, earnings: earnings.as_slice().to_vec() };
-    let signed = SignedMessage::new(desk.deployment.network_id, desk.deployment.chain_id, content)?;
-    preview(&signed);
-    write(&args.out, &signed, context)
-}
-
-/// What claims may take of each token since the beginning: what they might before, and what the earnings add. What an account
-/// had less of before counts from there: it may have claimed all of it.
-fn totals(earnings: &Earnings, before: &[Allotment], earned: &[Earning]) -> Result<Vec<Allotment>> {
-    let had: BTreeMap<_, _> =
-        earned.iter().map(|earning| ((earning.account, earning.token), earning.cumulative)).collect();
-    let mut totals: BTreeMap<Address, U256> =
-        before.iter().map(|allotment| (allotment.token, U256::from(allotment.amount))).collect();
-    for Earning { account, token, cumulative } in earnings.as_slice() {
-        let before = had.get(&(*account, *token)).copied().unwrap_or_default();
-        let sum = totals.entry(*token).or_default();
-        *sum =
-            sum.checked_add(cumulative.saturating_sub(before)).context("the earnings add up to more than 256 bits")?;
-    }
-    let allotment = |(token, amount): (Address, U256)| {
-        let amount =
-            amount.try_into().ok().with_context(|| format!("{amount} of {token} are more than 128 bits hold"))?;
-        Ok(Allotment { token, amount })
-    };
-    totals.into_iter().filter(|(_, amount)| !amount.is_zero()).map(allotment).collect()
+    messages::new(content, &desk, &args.out, context)
 }
 
 /// Refuses what could never take effect, before anybody signs it and its number is used; says what could not yet.
@@ -297,58 +389,11 @@ fn read_earnings(file: &Path) -> Result<Vec<Earning>> {
     rows.map(earning).collect()
 }
 
-pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
-    let mut signed = read(&args.file)?;
-    preview(&signed);
-    let mut network = context.network()?;
-    // The keys of a development chain sign for no other one.
-    network.chain_id = signed.chain_id;
-    signed.sign(&context.signer(args.from.as_ref(), &network).await?);
-    match args.out {
-        Some(out) => write(&out, &signed, context),
-        None => written(&args.file, &combine::add_to(&args.file, MAX_FILE, signed, SignedMessage::combine)?, context),
-    }
-}
-
-pub(crate) fn combine(args: Combine, context: &Context) -> Result<()> {
-    let signed = combine::combined(&args.files, MAX_FILE, SignedMessage::combine)?;
-    preview(&signed);
-    write(&args.out, &signed, context)
-}
-
-pub(crate) async fn certify(args: Certify, context: &Context) -> Result<()> {
-    let signed = read(&args.file)?;
-    let (desk, account) = Desk::open_as(context, &args.sender).await?;
-    check_network(&signed, &desk, &args.file)?;
-    let keys = BlsKeys::new(desk.chain.clone(), desk.deployment.addresses.registry, desk.deployment.from_block);
-    let (epoch, validators) = keys.validators().await?;
-    let given = signed.message().epoch();
-    ensure!(
-        given == epoch,
-        "{} is of epoch {given}, and the registry is at {epoch}: make it anew",
-        args.file.display()
-    );
-    let kind = args.certificate.map(|kind| match kind {
-        Kind::Ecdsa => CertificateKind::Ecdsa,
-        Kind::Bls => CertificateKind::Bls,
-    });
-    let published = match kind {
-        Some(CertificateKind::Ecdsa) => BTreeMap::new(),
-        _ => keys.published().await?,
-    };
-    if kind == Some(CertificateKind::Bls) && published.is_empty() {
-        bail!("no BLS keys of epoch {epoch} are published: `dtn-cli bls register` and `dtn-cli bls publish` do that");
-    }
-    let certificate = signed.certificate(&validators, &published, kind)?;
-    preview(&signed);
-    send(&account, &signed.post(desk.deployment.addresses.registry, &certificate), context).await
-}
-
 async fn schedule(args: ByFile, context: &Context) -> Result<()> {
     let (signed, distribution, _) = read_distribution(&args.file)?;
     let desk = Desk::open(context).await?;
     check_network(&signed, &desk, &args.file)?;
-    let transaction = distributor(&desk).schedule(&distribution, new_salt());
+    let transaction = desk.distributor().schedule(&distribution, new_salt());
     propose_transaction(transaction, &desk, &args.sender, context).await
 }
 
@@ -356,7 +401,7 @@ async fn activate(args: ByFile, context: &Context) -> Result<()> {
     let (signed, distribution, _) = read_distribution(&args.file)?;
     let (desk, account) = Desk::open_as(context, &args.sender).await?;
     check_network(&signed, &desk, &args.file)?;
-    send(&account, &distributor(&desk).activate(&distribution), context).await
+    send(&account, &desk.distributor().activate(&distribution), context).await
 }
 
 async fn claim(args: Claim, context: &Context) -> Result<()> {
@@ -367,22 +412,46 @@ async fn claim(args: Claim, context: &Context) -> Result<()> {
     let (earning, proof) = Earnings::new(earnings)?.claim(payee, args.token).with_context(|| {
         format!("{} states nothing that {payee} has earned of {}", args.file.display(), token_name(args.token))
     })?;
-    send(&account, &distributor(&desk).claim(&earning, proof), context).await
+    let call = match args.to {
+        Some(to) => desk.distributor().claim_to(&earning, proof, context.account(&to)?),
+        None => desk.distributor().claim(&earning, proof),
+    };
+    send(&account, &call, context).await
 }
 
 async fn withdraw(args: Withdraw, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.account).await?;
-    let to = match &args.to {
-        Some(word) => context.account(word)?,
-        None => account.address(),
+    let (desk, account) = Desk::open_as(context, &args.sender).await?;
+    let named = |word: &Option<String>| word.as_ref().map(|word| context.account(word)).transpose();
+    let (to, of) = (named(&args.to)?.unwrap_or(account.address()), named(&args.account)?);
+    let call = match of {
+        Some(of) => OpenCall::WithdrawFor { account: of, token: args.token, to }.call(&desk.deployment.addresses),
+        None => desk.distributor().withdraw(args.token, to),
     };
-    send(&account, &distributor(&desk).withdraw(args.token, to), context).await
+    send(&account, &call, context).await
+}
+
+/// The requesters whose allowances are shown: those that are named, those of the network in the home, those whose allowance
+/// the owners have set, and the kinds of work that share one.
+async fn requesters(args: &Show, desk: &Desk, context: &Context) -> Result<Vec<Address>> {
+    let mut all = BTreeSet::new();
+    for word in &args.requesters {
+        all.insert(context.account(word)?);
+    }
+    let home = Home::new(&context.home);
+    if files::exists(&home.genesis_file())? {
+        let genesis = home.genesis()?;
+        if genesis.network_id() == desk.deployment.network_id {
+            all.extend(genesis.requesters.iter().copied());
+        }
+    }
+    all.extend(desk.distributor().allowed(desk.deployment.from_block).await?);
+    Ok(all.into_iter().collect())
 }
 
 async fn show(args: Show, context: &Context) -> Result<()> {
     let desk = Desk::open(context).await?;
-    let distributor = distributor(&desk);
-    let state = distributor.state().await?;
+    let distributor = desk.distributor();
+    let (state, locks) = (distributor.state().await?, distributor.locks().await?);
     let registry = desk.deployment.addresses.registry;
     let certified = desk.chain.read(registry, &ResultRegistry::distributionNumberCall {}).await?;
     let mut tokens = vec![Address::ZERO];
@@ -390,6 +459,10 @@ async fn show(args: Show, context: &Context) -> Result<()> {
     let mut held = Vec::new();
     for token in &tokens {
         held.push(distributor.holdings(*token).await?);
+    }
+    let mut allowances = Vec::new();
+    for requester in requesters(&args, &desk, context).await? {
+        allowances.push(distributor.allowance(requester).await?);
     }
     let account = args.account.map(|word| context.account(&word)).transpose()?;
     let mut balances = Vec::new();
@@ -400,21 +473,20 @@ async fn show(args: Show, context: &Context) -> Result<()> {
             balances.push(json!({ "account": account, "token": token, "claimed": claimed, "credit": credit }));
         }
     }
+    let period = distributor.period().await?;
     if context.json {
-        let state = json!({ "state": state, "certified": certified, "holdings": held, "accounts": balances });
+        let state = json!({ "state": state, "certified": certified, "locks": locks, "holdings": held,
+            "period": period, "allowances": allowances, "accounts": balances });
         return output::json(&state);
     }
     output::line(standing(&state, certified))?;
-    let names = ["free", "for claims", "to withdraw", "may leave now", "at once"];
-    let mut table = Table::new("", std::iter::once(left("token")).chain(names.map(right)));
-    for Holdings { token, free, allotted, credited, cap, available } in held {
-        let show = |amount: U256| if token.is_zero() { format_amount(amount) } else { amount.to_string() };
-        let amounts = [free, allotted, credited, available, cap].map(show);
-        table.row(std::iter::once(token_name(token)).chain(amounts));
+    for line in locked(&locks) {
+        output::line(line)?;
     }
-    let period = humantime::format_duration(Duration::from_secs(distributor.period().await?));
-    table.note(format!("What has left may leave once more within {period}."));
-    output::line(table)?;
+    output::line(holdings(held, period))?;
+    if !allowances.is_empty() {
+        output::line(allowed(&allowances))?;
+    }
     for balance in balances {
         output::line(format!(
             "{} has claimed {} and may withdraw {}",
@@ -422,6 +494,43 @@ async fn show(args: Show, context: &Context) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn holdings(held: Vec<Holdings>, period: u64) -> Table {
+    let names = ["free", "for claims", "to withdraw", "may leave now", "at once"];
+    let mut table = Table::new("", std::iter::once(left("token")).chain(names.map(right)));
+    for Holdings { token, free, allotted, credited, cap, available } in held {
+        let amounts = [free, allotted, credited, available, cap].map(|amount| amount_of(token, amount));
+        table.row(std::iter::once(token_name(token)).chain(amounts));
+    }
+    let period = humantime::format_duration(Duration::from_secs(period));
+    table.note(format!("What has left may leave once more within {period}."));
+    table
+}
+
+fn allowed(allowances: &[Allowance]) -> Table {
+    let mut table = Table::new("\nAllowances", [left("requester"), right("left"), right("at once")]);
+    for Allowance { requester, cap, left } in allowances {
+        let who = kind_of(*requester).map_or_else(|| requester.to_string(), |kind| format!("all of kind {kind}"));
+        table.row([who, amount_of(Address::ZERO, *left), amount_of(Address::ZERO, *cap)]);
+    }
+    table
+}
+
+/// What is out of the ordinary with the distributor's locks.
+fn locked(locks: &LockState) -> Vec<String> {
+    let at = output::date;
+    let mut lines = Vec::new();
+    if let Some(last) = locks.last_height {
+        lines.push(format!("It pays no block above {last}."));
+    }
+    if locks.paused_until > locks.now {
+        lines.push(format!("The validators have paused the owners' lock until {}.", at(locks.paused_until)));
+    }
+    if let Some((heir, from)) = locks.heir {
+        lines.push(format!("The wallet {heir} can take the place of {} from {} on.", locks.multisig, at(from)));
+    }
+    lines
 }
 
 fn standing(state: &DistributionState, certified: u32) -> String {
@@ -445,96 +554,10 @@ fn standing(state: &DistributionState, certified: u32) -> String {
     text
 }
 
-fn distributor(desk: &Desk) -> Distributor {
-    Distributor::new(desk.chain.clone(), desk.deployment.addresses.distributor)
-}
-
-fn token_name(token: Address) -> String {
-    if token.is_zero() { "native".into() } else { token.to_string() }
-}
-
-fn check_network(signed: &SignedMessage, desk: &Desk, file: &Path) -> Result<()> {
-    let (network, chain) = (desk.deployment.network_id, desk.deployment.chain_id);
-    let theirs = (signed.network_id, signed.chain_id);
-    ensure!(
-        theirs == (network, chain),
-        "{} is of network {} on chain {}, and here is network {network} on chain {chain}",
-        file.display(),
-        theirs.0,
-        theirs.1
-    );
-    Ok(())
-}
-
-/// Sends a call and says what it cost.
-pub(crate) async fn send(account: &Account, call: &Call, context: &Context) -> Result<()> {
-    let record: GasRecord = account.send(call).await?;
-    if context.json {
-        return output::json(&json!({ "transaction": record }));
-    }
-    output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
-    match account.chain().network().transaction_url(record.tx) {
-        Some(url) => output::line(url),
-        None => Ok(()),
-    }
-}
-
-/// What is signed, before it is.
-pub(crate) fn preview(signed: &SignedMessage) {
-    match &signed.content {
-        Content::Distribution { epoch, distribution, earnings } => {
-            let Distribution { distributor, number, root, allotments } = distribution;
-            output::note(format_args!(
-                "distribution {number} of {distributor}, epoch {epoch}: {} earnings under {root}",
-                earnings.len()
-            ));
-            for Allotment { token, amount } in allotments {
-                let shown = if token.is_zero() { format_amount(U256::from(*amount)) } else { amount.to_string() };
-                output::note(format_args!("allots {shown} ({})", token_name(*token)));
-            }
-            output::note(format_args!("hash   {}", distribution.hash()));
-        }
-        Content::Rotation(rotation) => {
-            output::note(format_args!(
-                "rotation from epoch {} to {} validators:",
-                rotation.epoch,
-                rotation.validators.len()
-            ));
-            for validator in &rotation.validators {
-                output::note(format_args!("  {validator}"));
-            }
-        }
-    }
-    let (network, chain): (B256, u64) = (signed.network_id, signed.chain_id);
-    output::note(format_args!("digest {} (network {network}, chain {chain})", signed.digest()));
-}
-
-/// Reads a message with its signatures, each of which is checked.
-pub(crate) fn read(file: &Path) -> Result<SignedMessage> {
-    Ok(files::read_json(file, MAX_FILE)?)
-}
-
 fn read_distribution(file: &Path) -> Result<(SignedMessage, Distribution, Vec<Earning>)> {
-    let signed = read(file)?;
+    let signed = messages::read(file)?;
     match signed.content.clone() {
         Content::Distribution { distribution, earnings, .. } => Ok((signed, distribution, earnings)),
-        Content::Rotation(_) => bail!("{} is a rotation of validators, not a distribution", file.display()),
+        _ => bail!(Coded::not_valid(file, None, format_args!("{} is no distribution of rewards", file.display()))),
     }
-}
-
-pub(crate) fn write(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
-    files::write_json(file, signed)?;
-    written(file, signed, context)
-}
-
-fn written(file: &Path, signed: &SignedMessage, context: &Context) -> Result<()> {
-    let signers: Vec<_> = signed.signers().collect();
-    if context.json {
-        return output::json(&json!({ "file": file, "digest": signed.digest(), "signers": signers }));
-    }
-    let by = match signers.as_slice() {
-        [] => "signed by nobody yet".to_string(),
-        some => format!("signed by {}", some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-    };
-    output::line(format!("{}: {by}", file.display()))
 }

@@ -6,6 +6,7 @@ use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_bindings::ContractAddresses;
 use dtn_chain::{
     Chain,
     amount::format_amount,
@@ -15,6 +16,7 @@ use dtn_keys::KeyInfo;
 use dtn_peer::files::exists;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
+    held::{Held, Limits},
     payment::{Payments, Stage},
     relayer::CLAIM_PATIENCE,
 };
@@ -22,7 +24,7 @@ use dtn_testbed::Home;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{commands::multisig::Desk, context::Context, failure::Coded, output};
+use crate::{commands::desk::Desk, context::Context, failure::Coded, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -54,6 +56,8 @@ struct Progress {
     amount_wei: U256,
     stage: &'static str,
     forfeited: usize,
+    /// What holds it back, if anything does.
+    held: Option<Held>,
     confirmed: Vec<Address>,
     missing: Vec<Address>,
 }
@@ -77,21 +81,24 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     status(args, context).await
 }
 
+fn check_network(network: B256, desk: &Desk, context: &Context) -> Result<()> {
+    let deployed = desk.deployment.network_id;
+    if network != deployed {
+        bail!("the peers in {} are of network {network}, and {deployed} was deployed", context.home.display());
+    }
+    Ok(())
+}
+
 async fn status(args: Status, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let client = dtn_testbed::client(&home)?;
     let desk = Desk::open(context).await?;
-    let network = client.genesis.network_id();
-    if network != desk.deployment.network_id {
-        bail!(
-            "the peers in {} are of network {network}, and {} was deployed",
-            context.home.display(),
-            desk.deployment.network_id
-        );
-    }
+    check_network(client.genesis.network_id(), &desk, context)?;
     let nobody = || Coded::no_answer("no peer answers; `dtn-cli l1 up` starts them");
     let results = client.results(args.from).await.ok_or_else(nobody)?;
-    let payments = Payments::new(desk.chain.clone(), desk.deployment.addresses, CLAIM_PATIENCE);
+    let contracts = ContractAddresses { multisig: desk.multisig.address(), ..desk.deployment.addresses };
+    let payments = Payments::new(desk.chain.clone(), contracts, CLAIM_PATIENCE);
+    let limits = Limits::new(desk.chain.clone(), desk.deployment.addresses);
     let (owners, threshold) = (desk.multisig.owners().await?, desk.multisig.threshold().await?);
 
     let bar = output::progress(results.len() as u64, "payments");
@@ -120,6 +127,7 @@ async fn status(args: Status, context: &Context) -> Result<()> {
                 } else {
                     Vec::new()
                 };
+                let held = limits.held(&payment, stage).await?;
                 shown.push(Progress {
                     height: block[0].header.height,
                     proposal: payment.id,
@@ -127,6 +135,7 @@ async fn status(args: Status, context: &Context) -> Result<()> {
                     amount_wei: payment.results().iter().map(|one| one.result.amount).sum(),
                     stage: name(stage),
                     forfeited: lost,
+                    held,
                     confirmed,
                     missing,
                 });
@@ -146,31 +155,44 @@ async fn status(args: Status, context: &Context) -> Result<()> {
         format_amount(distributor)
     ))?;
     if !shown.is_empty() {
-        let heads = [
-            right("height"),
-            left("proposal"),
-            right("results"),
-            right("amount"),
-            left("stage"),
-            right("confirmed"),
-            left("missing"),
-        ];
-        let mut table = Table::new("", heads);
-        for row in &shown {
-            let missing = row.missing.iter().map(units::short).collect::<Vec<_>>().join(" ");
-            let confirmed = format!("{} of {threshold}", row.confirmed.len());
-            table.row([
-                row.height.to_string(),
-                row.proposal.to_string(),
-                row.results.len().to_string(),
-                format_amount(row.amount_wei),
-                row.stage.to_string(),
-                confirmed,
-                missing,
-            ]);
-        }
-        output::line(table)?;
+        output::line(of_payments(&shown, threshold))?;
     }
+    output::line(of_relayers(purses))
+}
+
+/// The payments and what holds them back.
+fn of_payments(shown: &[Progress], threshold: usize) -> Table {
+    let heads = [
+        right("height"),
+        left("proposal"),
+        right("results"),
+        right("amount"),
+        left("stage"),
+        right("confirmed"),
+        left("missing"),
+    ];
+    let mut table = Table::new("", heads);
+    for row in shown {
+        let missing = row.missing.iter().map(units::short).collect::<Vec<_>>().join(" ");
+        let confirmed = format!("{} of {threshold}", row.confirmed.len());
+        table.row([
+            row.height.to_string(),
+            row.proposal.to_string(),
+            row.results.len().to_string(),
+            format_amount(row.amount_wei),
+            row.stage.to_string(),
+            confirmed,
+            missing,
+        ]);
+    }
+    for line in shown.iter().filter_map(waits) {
+        table.note(line);
+    }
+    table
+}
+
+/// The peers' accounts.
+fn of_relayers(purses: Vec<Purse>) -> Table {
     let heads = [
         left("peer"),
         left("account"),
@@ -201,7 +223,14 @@ async fn status(args: Status, context: &Context) -> Result<()> {
             budget,
         ]);
     }
-    output::line(table)
+    table
+}
+
+/// Why a payment waits that its owners could make.
+fn waits(row: &Progress) -> Option<String> {
+    let held = row.held?;
+    let lasting = if held.is_lasting() { "; waiting alone does not help" } else { "" };
+    Some(format!("{} is held back: {held}{lasting}", units::short(row.proposal)))
 }
 
 async fn purses(home: &Home, chain: &Chain) -> Result<Vec<Purse>> {

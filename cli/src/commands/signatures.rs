@@ -16,7 +16,10 @@ use serde_json::json;
 
 use crate::{
     combine,
-    commands::multisig::{CallArgs, WalletCall, describe_parts},
+    commands::{
+        desk::{Desk, done},
+        multisig::{CallArgs, WalletCall, describe_parts},
+    },
     context::{Context, ensure_new},
     output,
 };
@@ -116,9 +119,8 @@ async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<S
             (deployment.addresses.multisig, deployment.chain_id, nonce)
         }
         None => {
-            let chain = context.connect().await?;
-            let wallet = context.deployment(&chain)?.addresses.multisig;
-            (wallet, chain.chain_id(), Multisig::new(chain, wallet).nonce().await?)
+            let Desk { chain, multisig, .. } = Desk::open(context).await?;
+            (multisig.address(), chain.chain_id(), multisig.nonce().await?)
         }
     };
     Ok(SignedExecution::new(wallet, chain_id, Execution { to, value, data, expiry, nonce }))
@@ -158,11 +160,7 @@ pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig,
     if context.json {
         return output::json(&json!({ "id": signed.preview().digest, "transaction": record }));
     }
-    output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
-    if let Some(url) = account.chain().network().transaction_url(record.tx) {
-        output::line(url)?;
-    }
-    Ok(())
+    done(account.chain(), &record)
 }
 
 /// Says what is odd about who signs for which wallet, as far as is known here without a connection.

@@ -94,14 +94,12 @@ library Formats {
         pure
         returns (bytes32)
     {
-        bytes32 structHash = keccak256(abi.encode(ROTATION_TYPEHASH, epoch, keccak256(abi.encodePacked(validators))));
-        return MessageHashUtils.toTypedDataHash(separator, structHash);
+        return _epochDigest(separator, ROTATION_TYPEHASH, epoch, keccak256(abi.encodePacked(validators)));
     }
 
     /// @notice The digest that a validator signs to agree to an action.
     function resolutionDigest(bytes32 separator, uint64 epoch, bytes32 action_) internal pure returns (bytes32) {
-        bytes32 structHash = keccak256(abi.encode(RESOLUTION_TYPEHASH, epoch, action_));
-        return MessageHashUtils.toTypedDataHash(separator, structHash);
+        return _epochDigest(separator, RESOLUTION_TYPEHASH, epoch, action_);
     }
 
     /// @notice The digest that a validator of an epoch signs to have others put in the place of its set.
@@ -110,8 +108,7 @@ library Formats {
         pure
         returns (bytes32)
     {
-        bytes32 structHash = keccak256(abi.encode(RECOVERY_TYPEHASH, epoch, keccak256(abi.encodePacked(validators))));
-        return MessageHashUtils.toTypedDataHash(separator, structHash);
+        return _epochDigest(separator, RECOVERY_TYPEHASH, epoch, keccak256(abi.encodePacked(validators)));
     }
 
     /// @notice What is agreed to: what is done, by which contract, and with which number or account.
@@ -154,8 +151,7 @@ library Formats {
     function slotDigest(Slot memory slot, bytes32 separator, bytes32 voted) internal pure returns (bytes32) {
         VoteKind kind = slot.kind;
         if (kind == VoteKind.Rotation) {
-            bytes32 structHash = keccak256(abi.encode(ROTATION_TYPEHASH, slot.epoch, voted));
-            return MessageHashUtils.toTypedDataHash(separator, structHash);
+            return _epochDigest(separator, ROTATION_TYPEHASH, slot.epoch, voted);
         }
         if (kind == VoteKind.Distribution) {
             return distributionDigest(separator, slot.epoch, uint32(slot.height), voted);
@@ -198,6 +194,15 @@ library Formats {
             calldatacopy(place, words.offset, size)
             hashed := keccak256(place, size)
         }
+    }
+
+    /// @dev Of a message about one word in an epoch.
+    function _epochDigest(bytes32 separator, bytes32 typehash, uint64 epoch, bytes32 word)
+        private
+        pure
+        returns (bytes32)
+    {
+        return MessageHashUtils.toTypedDataHash(separator, keccak256(abi.encode(typehash, epoch, word)));
     }
 
     function _voteDigest(

@@ -3,6 +3,7 @@ pragma solidity ^0.8.31;
 
 import {Formats} from "../formats/Formats.sol";
 import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
+import {Resolutions} from "./Resolutions.sol";
 import {Stakes} from "./Stakes.sol";
 import {Validators} from "./Validators.sol";
 
@@ -80,8 +81,6 @@ abstract contract Guard is Validators {
     error AlreadyOpen();
     /// @notice The validators have resolved this already.
     error AlreadyResolved(bytes32 action);
-    /// @notice The validators have not resolved this, or the guardian has vetoed it.
-    error NotResolved(bytes32 action);
     /// @notice The other party has until then to object.
     error StillOpenToVeto(uint256 until);
     /// @notice There is no such recovery.
@@ -131,7 +130,7 @@ abstract contract Guard is Validators {
 
     /// @inheritdoc IResultRegistry
     function veto(bytes32 action) external onlyGuardian {
-        resolvedAt[action] = type(uint64).max;
+        resolvedAt[action] = Resolutions.VETOED;
         emit Vetoed(action);
     }
 
@@ -143,8 +142,7 @@ abstract contract Guard is Validators {
     /// @inheritdoc IResultRegistry
     function replaceGuardian(address next) external {
         bytes32 action = Formats.action("replace guardian", address(this), uint160(next));
-        uint256 since = resolvedAt[action];
-        if (since == 0 || since == type(uint64).max) revert NotResolved(action);
+        uint256 since = Resolutions.check(resolvedAt[action], action);
         if (block.timestamp < since + LOST_DELAY) revert StillOpenToVeto(since + LOST_DELAY);
         _setGuardian(next);
     }
@@ -201,8 +199,7 @@ abstract contract Guard is Validators {
 
     /// @dev Uses up what the validators have resolved, for a call by the guardian.
     function _useResolution(bytes32 action) internal {
-        uint256 since = resolvedAt[action];
-        if (since == 0 || since == type(uint64).max) revert NotResolved(action);
+        Resolutions.check(resolvedAt[action], action);
         delete resolvedAt[action];
     }
 

@@ -83,8 +83,9 @@ contract ResultRegistry is Guard {
     /// @inheritdoc IResultRegistry
     function certify(uint32 number, bytes32 hash, bytes calldata certificate) external {
         _checkLock();
-        if (number <= distributionNumber) revert StaleDistribution(distributionNumber, number);
-        if (number - distributionNumber > MAX_SKIPPED + 1) revert SkippedDistributions(distributionNumber, number);
+        uint32 current = distributionNumber;
+        if (number <= current) revert StaleDistribution(current, number);
+        if (number - current > MAX_SKIPPED + 1) revert SkippedDistributions(current, number);
         _checkCertificate(Formats.distributionDigest(domainSeparator(), epoch, number, hash), certificate);
 
         distributionNumber = number;

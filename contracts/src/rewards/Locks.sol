@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Formats} from "../formats/Formats.sol";
 import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
 import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
+import {Resolutions} from "../registry/Resolutions.sol";
 import {Purse} from "./Purse.sol";
 
 /// @title Money behind two locks
@@ -63,8 +64,6 @@ abstract contract Locks is Purse {
     error InvalidLastHeight(uint64 latest, uint64 last, uint64 given);
     /// @notice The validators have paused the owners' lock until then.
     error OwnersPaused(uint256 until);
-    /// @notice The validators have not resolved this, the registry's guardian has vetoed it, or it has been used.
-    error NotResolved(bytes32 action);
     /// @notice The caller is not the wallet that is to take over.
     error NotHeir(address caller);
     /// @notice People have until then to look at it.
@@ -141,7 +140,7 @@ abstract contract Locks is Purse {
     function moveOn(address token, address successor) external onlyMultisig nonReentrant {
         if (lastHeight == type(uint64).max) revert NotClosed();
         bytes32 action = Formats.action("move on", address(this), uint160(successor));
-        uint256 since = _resolvedAt(action);
+        uint256 since = Resolutions.check(registry.resolvedAt(action), action);
         if (block.timestamp < since + HAND_OVER_DELAY) revert TooEarly(since + HAND_OVER_DELAY);
         uint256 amount = free(token);
         emit MovedOn(token, successor, amount);
@@ -150,14 +149,9 @@ abstract contract Locks is Purse {
 
     /// @dev When the validators have resolved an action, which then counts once.
     function _use(bytes32 action) private returns (uint64 since) {
-        since = _resolvedAt(action);
-        if (_isUsed[action]) revert NotResolved(action);
+        since = Resolutions.check(registry.resolvedAt(action), action);
+        if (_isUsed[action]) revert Resolutions.NotResolved(action);
         _isUsed[action] = true;
-    }
-
-    function _resolvedAt(bytes32 action) private view returns (uint64 since) {
-        since = registry.resolvedAt(action);
-        if (since == 0 || since == type(uint64).max) revert NotResolved(action);
     }
 
     function _name(address next, uint64 from) private {

@@ -104,23 +104,27 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
 
     /// @dev Pays, or fails as a whole.
     function _transfer(address token, address to, uint256 amount) internal {
-        if (!_send(token, to, amount, gasleft())) revert TransferFailed(token, to);
+        bool ok = token == NATIVE ? _sendNative(to, amount, gasleft()) : _sendToken(token, to, amount, gasleft());
+        if (!ok) revert TransferFailed(token, to);
         _checkSolvent(token);
     }
 
     /// @dev Pays money that was free or allotted, or credits it. The caller has seen that it is there and fits 96 bits, and
     /// asks {_checkSolvent} after all of its pushes.
     /// @param balance What this contract has of the token before the push; of the native currency nobody asks.
-    /// @return What it has after it.
+    /// @return What it has of a token after it.
     function _push(address token, address to, uint256 amount, uint256 balance) internal returns (uint256) {
-        (uint256 limit, uint256 need) =
-            token == NATIVE ? (NATIVE_PUSH_GAS, NATIVE_PUSH_NEED) : (TOKEN_PUSH_GAS, TOKEN_PUSH_NEED);
-        if (gasleft() < need) revert InsufficientGas(gasleft(), need);
-        unchecked {
-            if (_send(token, to, amount, limit)) return balance - amount;
+        if (token == NATIVE) {
+            if (gasleft() < NATIVE_PUSH_NEED) revert InsufficientGas(gasleft(), NATIVE_PUSH_NEED);
+            if (_sendNative(to, amount, NATIVE_PUSH_GAS)) return balance;
+        } else {
+            if (gasleft() < TOKEN_PUSH_NEED) revert InsufficientGas(gasleft(), TOKEN_PUSH_NEED);
+            unchecked {
+                if (_sendToken(token, to, amount, TOKEN_PUSH_GAS)) return balance - amount;
+            }
+            // A token that moves and says no would have its recipient paid twice.
+            if (_balance(token) < balance) revert MovedAndRefused(token);
         }
-        // A token that moves and says no would have its recipient paid twice.
-        if (token != NATIVE && _balance(token) < balance) revert MovedAndRefused(token);
 
         creditOf[to][token] += amount;
         reserveOf[token].credited += uint96(amount);
@@ -128,14 +132,15 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
         return balance;
     }
 
-    /// @dev At most a word of what is returned is copied, or recipients could make their payer pay for memory.
-    function _send(address token, address to, uint256 amount, uint256 limit) private returns (bool ok) {
-        if (token == NATIVE) {
-            assembly ("memory-safe") {
-                ok := call(limit, to, amount, 0, 0, 0, 0)
-            }
-            return ok;
+    /// @dev Nothing of what is returned is copied, or recipients could make their payer pay for memory.
+    function _sendNative(address to, uint256 amount, uint256 limit) private returns (bool ok) {
+        assembly ("memory-safe") {
+            ok := call(limit, to, amount, 0, 0, 0, 0)
         }
+    }
+
+    /// @dev At most a word of what is returned is copied.
+    function _sendToken(address token, address to, uint256 amount, uint256 limit) private returns (bool ok) {
         bytes memory data = abi.encodeCall(IERC20.transfer, (to, amount));
         assembly ("memory-safe") {
             ok := call(limit, token, 0, add(data, 0x20), mload(data), 0, 0x20)

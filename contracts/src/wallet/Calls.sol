@@ -15,6 +15,8 @@ abstract contract Calls is Owners {
     uint256 private constant MAY_FAIL_NEED = MAY_FAIL_GAS * 64 / 63 + 45_000;
     /// @dev Bytes of an answer that are kept. Whoever is called would otherwise choose how much the wallet pays for it.
     uint256 private constant ANSWER_LIMIT = 1024;
+    /// @dev Where the compiler keeps a zero, which is an empty list of bytes.
+    uint256 private constant EMPTY = 0x60;
 
     /// @notice A call has been made, and it succeeded. The executor of a proposal confirms it; with signatures, the
     /// executor is whoever has sent them, and the id is the hash that was signed.
@@ -55,21 +57,34 @@ abstract contract Calls is Owners {
 
     /// @dev Fails where the account called does, and where a token refuses.
     function _call(address to, uint256 value, bytes calldata data) private returns (bool ok, bytes memory answer) {
-        if (value > address(this).balance) {
-            return (false, abi.encodeWithSelector(InsufficientFunds.selector, address(this).balance, value));
+        if (data.length != 0) {
+            if (to.code.length == 0) return (false, abi.encodeWithSelector(NoCode.selector, to));
         }
-        if (data.length != 0 && to.code.length == 0) return (false, abi.encodeWithSelector(NoCode.selector, to));
+        uint256 size;
         assembly ("memory-safe") {
             answer := mload(0x40)
             calldatacopy(answer, data.offset, data.length)
             ok := call(gas(), to, value, answer, data.length, 0, 0)
+            size := returndatasize()
+            answer := EMPTY
+        }
+        if (size != 0) {
+            answer = _answer();
+            if (ok) ok = !_isRefusal(data, answer);
+        } else if (!ok && value > address(this).balance) {
+            answer = abi.encodeWithSelector(InsufficientFunds.selector, address(this).balance, value);
+        }
+    }
+
+    function _answer() private pure returns (bytes memory answer) {
+        assembly ("memory-safe") {
             let size := returndatasize()
             if gt(size, ANSWER_LIMIT) { size := ANSWER_LIMIT }
+            answer := mload(0x40)
             mstore(answer, size)
             returndatacopy(add(answer, 0x20), 0, size)
             mstore(0x40, add(add(answer, 0x20), size))
         }
-        ok = ok && !_isRefusal(data, answer);
     }
 
     function _fail(bytes32 id, bytes memory reason) private pure {
@@ -79,7 +94,7 @@ abstract contract Calls is Owners {
     /// @dev Some tokens refuse by returning false instead of reverting. A call of an ERC-20 function that moves or
     /// grants tokens must return true or nothing at all, or it would look like a payment that was never made.
     function _isRefusal(bytes calldata data, bytes memory answer) private pure returns (bool) {
-        if (answer.length == 0 || bytes32(answer) == bytes32(uint256(1))) return false;
+        if (bytes32(answer) == bytes32(uint256(1))) return false;
         bytes4 selector = bytes4(data);
         return selector == IERC20.transfer.selector || selector == IERC20.transferFrom.selector
             || selector == IERC20.approve.selector;

@@ -16,6 +16,8 @@ abstract contract Owners is IMultiSigWallet {
     uint256 internal constant MAX_OWNERS = 200;
     /// @dev Bytes of code that one founder takes.
     uint256 internal constant FOUNDER_SIZE = 20;
+    /// @dev An index that no owner has, and greater than every account.
+    uint256 internal constant NOBODY = type(uint256).max;
 
     Council internal _council;
     /// @dev The last index plus one of an owner who is no founder.
@@ -81,21 +83,22 @@ abstract contract Owners is IMultiSigWallet {
 
     /// @inheritdoc IMultiSigWallet
     function isOwner(address account) external view returns (bool) {
-        (bool found,) = _find(_council, account);
-        return found;
+        return _isOwner(_council, account);
     }
 
-    /// @dev The index of a current owner.
+    /// @dev The index of a current owner. Not to be asked for the zero address, which calls and signs nothing.
     function _indexOf(Council council, address account) internal view returns (uint256 index) {
-        bool found;
-        (found, index) = _find(council, account);
-        if (!found) revert NotOwner(account);
+        index = _findFounder(council.founders(), account);
+        if (council.isActive(index)) return index;
+        index = _laterIndex(account);
+        if (!council.isActive(index)) revert NotOwner(account);
     }
 
     /// @dev The account that an index was given to, whether or not it still is an owner.
     function _ownerOf(Council council, uint256 index) internal view returns (address) {
         uint256 founders = council.founders();
-        return index < founders ? address(uint160(_founder(founders, index))) : _laterOwners[index];
+        if (index >= founders) return _laterOwners[index];
+        return address(uint160(_founderAt(_firstFounder(founders) + index * FOUNDER_SIZE)));
     }
 
     /// @dev The accounts behind the bits of a set of owner indexes. Each is written to the end of the list, which then
@@ -147,8 +150,7 @@ abstract contract Owners is IMultiSigWallet {
 
     function _add(Council council, address owner) private returns (Council) {
         if (owner == address(0) || owner == address(this)) revert InvalidOwner(owner);
-        (bool found,) = _find(council, owner);
-        if (found) revert DuplicateOwner(owner);
+        if (_isOwner(council, owner)) revert DuplicateOwner(owner);
         uint256 index = council.used();
         if (index == MAX_OWNERS) revert OwnerLimitReached(MAX_OWNERS);
 
@@ -161,48 +163,56 @@ abstract contract Owners is IMultiSigWallet {
     }
 
     function _remove(Council council, address owner) private returns (Council) {
+        if (owner == address(0)) revert NotOwner(owner);
         uint256 index = _indexOf(council, owner);
         emit OwnerRemoved(owner, index);
         return council.withoutOwner(index);
     }
 
-    function _find(Council council, address account) private view returns (bool found, uint256 index) {
-        index = _findFounder(council.founders(), account);
-        found = council.isActive(index);
-        if (!found) {
-            // Who joined later; also a founder who left and came back. Without a seat, an index that nobody has.
-            unchecked {
-                index = _seats[account] - 1;
-            }
-            found = council.isActive(index);
+    function _isOwner(Council council, address account) private view returns (bool) {
+        if (account == address(0)) return false;
+        return council.isActive(_findFounder(council.founders(), account)) || council.isActive(_laterIndex(account));
+    }
+
+    /// @dev The last index of an account that has joined later, which may be a founder who left and came back; of any other
+    /// account an index that nobody has.
+    function _laterIndex(address account) private view returns (uint256) {
+        unchecked {
+            return _seats[account] - 1;
         }
     }
 
-    /// @dev By binary search; the founders are in ascending order.
-    function _findFounder(uint256 founders, address account) private pure returns (uint256 index) {
-        assembly ("memory-safe") {
-            let start := sub(codesize(), mul(founders, FOUNDER_SIZE))
-            for { let low } 1 {} {
-                if iszero(lt(low, founders)) {
-                    index := not(0)
-                    break
-                }
-                index := shr(1, add(low, founders))
-                codecopy(0, add(start, mul(index, FOUNDER_SIZE)), FOUNDER_SIZE)
-                let founder := shr(96, mload(0))
-                if eq(founder, account) { break }
-                switch lt(founder, account)
-                case 0 { founders := index }
-                default { low := add(index, 1) }
+    /// @dev The index of a founder; of any other account one that nobody has. Accounts are hashes and the founders in
+    /// ascending order, so that where one stands among them is known to within a few places: from there it is a short walk.
+    /// Founders whose addresses are close to one another, and so no chance ones, walk further, through 200 places at most.
+    function _findFounder(uint256 founders, address account) private view returns (uint256) {
+        unchecked {
+            uint256 wanted;
+            assembly ("memory-safe") { wanted := account }
+            uint256 first = _firstFounder(founders);
+            uint256 place = first + ((wanted * founders) >> 160) * FOUNDER_SIZE;
+            uint256 founder = _founderAt(place);
+            while (_allGreater(founder, wanted, place, first)) {
+                place -= FOUNDER_SIZE;
+                founder = _founderAt(place);
             }
+            // Behind the last founder is zero, which is no account, and which is the greatest here.
+            while (founder - 1 < wanted - 1) {
+                place += FOUNDER_SIZE;
+                founder = _founderAt(place);
+            }
+            return founder == wanted ? (place - first) / FOUNDER_SIZE : NOBODY;
         }
     }
 
-    /// @dev A founder's account; zero, which is none, from the number of founders on.
-    function _founder(uint256 founders, uint256 index) internal pure returns (uint256 owner) {
-        assembly ("memory-safe") {
-            codecopy(0, sub(codesize(), mul(sub(founders, index), FOUNDER_SIZE)), FOUNDER_SIZE)
-            owner := shr(96, mload(0))
-        }
+    /// @dev Whether a > b and c > d. Without a jump, which would cost more.
+    function _allGreater(uint256 a, uint256 b, uint256 c, uint256 d) private pure returns (bool yes) {
+        assembly ("memory-safe") { yes := and(gt(a, b), gt(c, d)) }
     }
+
+    /// @dev Where the founders begin, for {_founderAt}.
+    function _firstFounder(uint256 founders) internal view virtual returns (uint256 place);
+
+    /// @dev The founder in a place; zero, which is none, behind the last one.
+    function _founderAt(uint256 place) internal view virtual returns (uint256 owner);
 }

@@ -27,13 +27,6 @@ abstract contract Wallet is Calls, Signatures, Receiver {
 
     bytes32 private constant MESSAGE_TYPEHASH = keccak256("Message(bytes32 hash)");
 
-    /// @dev A struct, so that its place can be passed on instead of being looked up again.
-    struct Slot {
-        Proposal proposal;
-    }
-
-    mapping(bytes32 id => Slot) private _proposals;
-
     /// @notice Native currency has arrived.
     event Deposit(address indexed from, uint256 amount);
     /// @notice A call has been proposed; its proposer confirms it. The call itself is in the calldata of the
@@ -67,6 +60,7 @@ abstract contract Wallet is Calls, Signatures, Receiver {
 
     /// @notice Takes native currency.
     receive() external payable {
+        _checkDeposit();
         emit Deposit(msg.sender, msg.value);
     }
 
@@ -76,34 +70,37 @@ abstract contract Wallet is Calls, Signatures, Receiver {
         returns (bytes32 id)
     {
         uint256 index = _indexOf(_council, msg.sender);
-        _checkExpiry(expiry);
-        if (expiry > type(uint40).max) revert ExpiryTooFar(expiry);
-        id = hashTransaction(to, value, data, expiry, salt);
-        Slot storage slot = _proposals[id];
-        Proposal earlier = slot.proposal;
-        if (earlier.isPending()) revert AlreadyProposed(id);
-        if (earlier.isExecuted()) revert AlreadyExecuted(id);
+        if (expiry != 0) {
+            _checkExpiry(expiry);
+            if (expiry > type(uint40).max) revert ExpiryTooFar(expiry);
+        }
+        id = _digestOf(TRANSACTION_TYPEHASH, to, value, data, expiry, salt);
+        Proposal earlier = _load(id);
+        if (Proposal.unwrap(earlier) != 0) {
+            if (earlier.isPending()) revert AlreadyProposed(id);
+            if (earlier.isExecuted()) revert AlreadyExecuted(id);
+        }
 
-        slot.proposal = Proposals.pending(index, expiry);
+        _store(id, Proposals.pending(index, expiry));
         emit Proposed(id, msg.sender);
     }
 
     /// @inheritdoc IMultiSigWallet
     function confirmTransaction(bytes32 id) external {
-        (Slot storage slot, Proposal proposal, uint256 index) = _pendingForOwner(id);
-        _checkExpiry(proposal.expiry());
+        (Proposal proposal, uint256 index) = _pendingForOwner(id);
+        if (proposal.expiry() != 0) _checkExpiry(proposal.expiry());
         if (proposal.confirmedBy(index)) revert AlreadyConfirmed(id, msg.sender);
 
-        slot.proposal = proposal.toggled(index);
+        _store(id, proposal.toggled(index));
         emit Confirmed(id, msg.sender);
     }
 
     /// @inheritdoc IMultiSigWallet
     function revokeConfirmation(bytes32 id) external {
-        (Slot storage slot, Proposal proposal, uint256 index) = _pendingForOwner(id);
+        (Proposal proposal, uint256 index) = _pendingForOwner(id);
         if (!proposal.confirmedBy(index)) revert NotConfirmed(id, msg.sender);
 
-        slot.proposal = proposal.toggled(index);
+        _store(id, proposal.toggled(index));
         emit Revoked(id, msg.sender);
     }
 
@@ -111,7 +108,7 @@ abstract contract Wallet is Calls, Signatures, Receiver {
     /// @dev The id stays free to be proposed anew. Ids of payouts are the same for every owner, so if cancelling were
     /// final, one owner could stop a payout for ever by proposing and cancelling it.
     function cancelTransaction(bytes32 id) external {
-        (Slot storage slot, Proposal proposal) = _pending(id);
+        Proposal proposal = _pending(id);
         if (msg.sender != address(this)) {
             uint256 index = _indexOf(_council, msg.sender);
             if (proposal.proposer() != index) revert NotProposer(id, msg.sender);
@@ -119,7 +116,7 @@ abstract contract Wallet is Calls, Signatures, Receiver {
             if (others != 0) revert ConfirmedByOthers(id, _countBits(others));
         }
 
-        slot.proposal = proposal.cancelled();
+        _store(id, proposal.cancelled());
         emit Cancelled(id, msg.sender);
     }
 
@@ -127,14 +124,14 @@ abstract contract Wallet is Calls, Signatures, Receiver {
     /// @dev The proposal counts as executed before the call runs, so the call cannot execute it again.
     /// The parameters are those of {proposeTransaction}.
     function executeTransaction(address to, uint256 value, bytes calldata data, uint64 expiry, bytes32 salt) external {
-        bytes32 id = hashTransaction(to, value, data, expiry, salt);
-        (Slot storage slot, Proposal proposal, uint256 index) = _pendingForOwner(id);
-        _checkExpiry(expiry);
+        bytes32 id = _digestOf(TRANSACTION_TYPEHASH, to, value, data, expiry, salt);
+        (Proposal proposal, uint256 index) = _pendingForOwner(id);
+        if (expiry != 0) _checkExpiry(expiry);
         proposal = proposal.withConfirmation(index);
         Council council = _council;
         _checkThreshold(council, _countBits(proposal.confirmations() & council.active()));
 
-        slot.proposal = proposal.executed();
+        _store(id, proposal.executed());
         _execute(id, to, value, data);
     }
 
@@ -149,10 +146,10 @@ abstract contract Wallet is Calls, Signatures, Receiver {
         uint64 expiry,
         bytes calldata signatures
     ) external {
-        _checkExpiry(expiry);
+        if (expiry != 0) _checkExpiry(expiry);
         Council council = _council;
         _council = council.withNextNonce();
-        bytes32 id = _digest(_hash(EXECUTION_TYPEHASH, to, value, data, expiry, bytes32(council.nonce())));
+        bytes32 id = _digestOf(EXECUTION_TYPEHASH, to, value, data, expiry, bytes32(council.nonce()));
         _checkSignatures(council, id, signatures);
         _execute(id, to, value, data);
     }
@@ -176,11 +173,14 @@ abstract contract Wallet is Calls, Signatures, Receiver {
         view
         returns (Status status, uint64 expiry, address proposer, address[] memory confirmations)
     {
-        Council council = _council;
-        Proposal proposal = _proposals[id].proposal;
+        Proposal proposal = _load(id);
         status = proposal.status();
-        if (status != Status.None) proposer = _ownerOf(council, proposal.proposer());
-        return (status, proposal.expiry(), proposer, _ownersIn(council, proposal.confirmations() & council.active()));
+        // What is not a proposal may be another word of the storage.
+        if (status == Status.None) return (status, expiry, proposer, confirmations);
+        Council council = _council;
+        expiry = uint64(proposal.expiry());
+        proposer = _ownerOf(council, proposal.proposer());
+        confirmations = _ownersIn(council, proposal.confirmations() & council.active());
     }
 
     /// @inheritdoc IMultiSigWallet
@@ -194,38 +194,28 @@ abstract contract Wallet is Calls, Signatures, Receiver {
         view
         returns (bytes32)
     {
-        return _digest(_hash(TRANSACTION_TYPEHASH, to, value, data, expiry, salt));
+        return _digestOf(TRANSACTION_TYPEHASH, to, value, data, expiry, salt);
     }
 
-    /// @dev The EIP-712 hash of a call.
-    function _hash(bytes32 typehash, address to, uint256 value, bytes calldata data, uint64 expiry, bytes32 last)
+    /// @dev The EIP-712 digest of a call.
+    function _digestOf(bytes32 typehash, address to, uint256 value, bytes calldata data, uint256 expiry, bytes32 last)
         private
-        pure
-        returns (bytes32 hash)
+        view
+        returns (bytes32)
     {
-        uint256 input = _encode(to, value, data, expiry, last);
+        bytes32 hash;
         assembly ("memory-safe") {
-            mstore(input, typehash)
-            hash := keccak256(input, 0xc0)
-        }
-    }
-
-    /// @dev Writes the fields to free memory, after a word for the type. Apart from {_hash}, where the compiler would
-    /// repeat it for each type.
-    function _encode(address to, uint256 value, bytes calldata data, uint64 expiry, bytes32 last)
-        private
-        pure
-        returns (uint256 input)
-    {
-        assembly ("memory-safe") {
-            input := mload(0x40)
+            let input := mload(0x40)
             calldatacopy(input, data.offset, data.length)
             mstore(add(input, 0x60), keccak256(input, data.length))
+            mstore(input, typehash)
             mstore(add(input, 0x20), to)
             mstore(add(input, 0x40), value)
             mstore(add(input, 0x80), expiry)
             mstore(add(input, 0xa0), last)
+            hash := keccak256(input, 0xc0)
         }
+        return _digest(hash);
     }
 
     /// @dev What is signed, and the id: the hash bound to this wallet and chain. A fork gets other ids by itself.
@@ -236,29 +226,46 @@ abstract contract Wallet is Calls, Signatures, Receiver {
             mstore(input, typehash)
             mstore(add(input, 0x20), chainid())
             mstore(add(input, 0x40), address())
-            let domain := keccak256(input, 0x60)
-            mstore(input, shl(240, 0x1901))
-            mstore(add(input, 0x02), domain)
-            mstore(add(input, 0x22), structHash)
-            digest := keccak256(input, 0x42)
+            mstore(0, 0x1901)
+            mstore(0x20, keccak256(input, 0x60))
+            mstore(0x40, structHash)
+            digest := keccak256(0x1e, 0x42)
+            mstore(0x40, input)
         }
     }
 
     /// @dev A pending proposal, for the caller, who has to be an owner and has this index.
-    function _pendingForOwner(bytes32 id) private view returns (Slot storage slot, Proposal proposal, uint256 index) {
+    function _pendingForOwner(bytes32 id) private view returns (Proposal proposal, uint256 index) {
         index = _indexOf(_council, msg.sender);
-        (slot, proposal) = _pending(id);
+        proposal = _pending(id);
     }
 
-    function _pending(bytes32 id) private view returns (Slot storage slot, Proposal proposal) {
-        slot = _proposals[id];
-        proposal = slot.proposal;
-        if (proposal.isPending()) return (slot, proposal);
+    function _pending(bytes32 id) private view returns (Proposal proposal) {
+        proposal = _load(id);
+        if (!proposal.isPending()) _refuse(id, proposal);
+    }
+
+    /// @dev A proposal is stored at its id, without another hash: an id is one already, of 66 bytes, whereas other places are
+    /// small numbers or hashes of 64. Who asks for one of those finds no {Proposal} there.
+    function _load(bytes32 id) private view returns (Proposal proposal) {
+        assembly ("memory-safe") { proposal := sload(id) }
+    }
+
+    /// @dev Only to an id that {hashTransaction} has made, or that has a proposal.
+    function _store(bytes32 id, Proposal proposal) private {
+        assembly ("memory-safe") { sstore(id, proposal) }
+    }
+
+    function _refuse(bytes32 id, Proposal proposal) private pure {
         if (proposal.isExecuted()) revert AlreadyExecuted(id);
         revert NotProposed(id);
     }
 
-    function _checkExpiry(uint64 expiry) private view {
-        if (expiry != 0 && block.timestamp > expiry) revert Expired(expiry);
+    /// @dev Reverts where native currency is not taken.
+    function _checkDeposit() internal view virtual {}
+
+    /// @dev Asked of those that have one only, so that the others do not pay for it.
+    function _checkExpiry(uint256 expiry) private view {
+        if (block.timestamp > expiry) revert Expired(uint64(expiry));
     }
 }

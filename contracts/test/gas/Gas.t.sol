@@ -25,12 +25,12 @@ contract GasTest is Fixture, Budgets {
 
     function test_GasOfTransferToExistingAccount() public {
         vm.deal(PAYEE, 1);
-        runTransfer(45_000);
+        runTransfer(42_600);
         assertEq(over, "");
     }
 
     function test_GasOfTransferToNewAccount() public {
-        runTransfer(70_000);
+        runTransfer(67_600);
         assertEq(over, "");
     }
 
@@ -84,7 +84,7 @@ contract GasTest is Fixture, Budgets {
     }
 
     function runTransfer(uint256 executeBudget) private {
-        run(PAYEE, 1 ether, "", 50_220, executeBudget);
+        run(PAYEE, 1 ether, "", 49_800, executeBudget);
     }
 
     function run(address to, uint256 value, bytes memory data, uint256 proposeBudget, uint256 executeBudget) private {
@@ -93,10 +93,10 @@ contract GasTest is Fixture, Budgets {
         check("propose", proposeBudget);
         vm.prank(owners[1]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_230);
+        check("confirm", 31_000);
         vm.prank(owners[2]);
         wallet.confirmTransaction(id);
-        check("confirm", 31_230);
+        check("confirm", 31_000);
         vm.prank(owners[2]);
         wallet.executeTransaction(to, value, data, 0, SALT);
         check("execute", executeBudget);

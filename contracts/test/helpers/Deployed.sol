@@ -20,6 +20,15 @@ function newWallet(address[] memory owners, uint8 threshold) returns (MultiSigWa
     return MultiSigWallet(payable(deploy("MultiSigWallet", abi.encode(owners, threshold))));
 }
 
+/// @dev What clones run.
+function newTemplate() returns (address) {
+    return deploy("WalletTemplate", "");
+}
+
+function newClone(address template, address[] memory owners, uint8 threshold) returns (MultiSigWallet) {
+    return MultiSigWallet(payable(deploy("MultiSigClone", abi.encode(template, owners, threshold))));
+}
+
 /// @dev Where nobody guards: the guardian is a contract that does nothing.
 function newRegistry(bytes32 networkId, uint64 epoch, address[] memory validators) returns (ResultRegistry) {
     return newRegistry(networkId, epoch, validators, RegistryTerms(address(vm), address(0), 0));

@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {newWallet} from "./Deployed.sol";
+import {newClone, newTemplate, newWallet} from "./Deployed.sol";
 import {Signed, executionDigest} from "./Digests.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -15,12 +15,20 @@ abstract contract WalletFixture is Fixture {
 
     MultiSigWallet internal wallet;
     address[] internal owners;
+    /// @dev Whether wallets are clones. Every test of a wallet runs with both forms: see MultiSigClone.t.sol.
+    bool internal cloned;
+    address internal template;
 
     function setUp() public virtual {
         vm.warp(1_700_000_000);
         owners = makeOwners(5);
-        wallet = newWallet(owners, 3);
+        if (cloned) template = newTemplate();
+        wallet = makeWallet(owners, 3);
         vm.deal(address(wallet), 100 ether);
+    }
+
+    function makeWallet(address[] memory set, uint8 k) internal returns (MultiSigWallet) {
+        return cloned ? newClone(template, set, k) : newWallet(set, k);
     }
 
     function digestOf(Signed memory call) internal view returns (bytes32) {

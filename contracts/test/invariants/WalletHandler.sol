@@ -5,7 +5,7 @@ import {console} from "forge-std/console.sol";
 import {Test} from "forge-std/Test.sol";
 import {IMultiSigWallet, Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
-import {newWallet} from "../helpers/Deployed.sol";
+import {newClone, newTemplate, newWallet} from "../helpers/Deployed.sol";
 import {Signed, contractSignature, executionDigest, proposalDigest} from "../helpers/Digests.sol";
 import {ContractOwner} from "../helpers/WalletMocks.sol";
 
@@ -51,7 +51,7 @@ contract WalletHandler is Test {
     uint256 private dismissals;
     uint256 private batches;
 
-    constructor() {
+    constructor(bool cloned) {
         vm.warp(1_700_000_000);
         makeActors();
         address[] memory first = new address[](4);
@@ -61,7 +61,7 @@ contract WalletHandler is Test {
             isOwner[first[i]] = true;
         }
         (ownerCount, threshold) = (4, 2);
-        wallet = newWallet(first, 2);
+        wallet = cloned ? newClone(newTemplate(), first, 2) : newWallet(first, 2);
         deposit(50 ether);
     }
 

@@ -7,9 +7,10 @@ import {WalletHandler} from "./WalletHandler.sol";
 /// @notice What holds of a wallet after any sequence of calls by owners, former owners and strangers.
 contract WalletInvariants is Test {
     WalletHandler private handler;
+    bool internal cloned;
 
     function setUp() public {
-        handler = new WalletHandler();
+        handler = new WalletHandler(cloned);
         targetContract(address(handler));
     }
 
@@ -42,5 +43,12 @@ contract WalletInvariants is Test {
     /// @dev Shows that the runs do what they are for; a campaign in which nothing is executed proves nothing.
     function afterInvariant() public {
         if (vm.envOr("DTN_INVARIANT_SUMMARY", false)) handler.summary();
+    }
+}
+
+/// @notice The same of a clone.
+contract CloneInvariants is WalletInvariants {
+    constructor() {
+        cloned = true;
     }
 }

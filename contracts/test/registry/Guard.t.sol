@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Header, VoteKind} from "../../src/formats/Types.sol";
 import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {Guard} from "../../src/registry/Guard.sol";
+import {Resolutions} from "../../src/registry/Resolutions.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {Validators} from "../../src/registry/Validators.sol";
 import {newRegistry} from "../helpers/Deployed.sol";
@@ -106,7 +107,7 @@ contract GuardTest is Fixture {
 
         // And both locks undo a block that they have made up.
         bytes32 action = keccak256(abi.encode("retract", address(registry), 9));
-        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         registry.retract(9);
         registry.resolve(action, signatures(resolutionDigest(EPOCH + 2, action), next, 0, 3));
         vm.expectEmit(address(registry));
@@ -114,7 +115,7 @@ contract GuardTest is Fixture {
         registry.retract(9);
         made = headerOf(EPOCH + 2, 9);
         registry.finalize(made, VIEW, certificate(made, next, 0, 3));
-        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         registry.retract(9);
     }
 
@@ -152,7 +153,7 @@ contract GuardTest is Fixture {
     function test_ALostGuardianIsReplacedAfterLongSilence() public {
         address heir = address(new Stubborn());
         bytes32 action = keccak256(abi.encode("replace guardian", address(registry), uint256(uint160(heir))));
-        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         registry.replaceGuardian(heir);
         bytes memory few = signatures(resolutionDigest(EPOCH, action), validators, 0, 4);
         vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 4, 5));
@@ -174,7 +175,7 @@ contract GuardTest is Fixture {
         vm.expectEmit(address(registry));
         emit Guard.Vetoed(action);
         registry.veto(action);
-        vm.expectRevert(abi.encodeWithSelector(Guard.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         registry.replaceGuardian(heir);
         vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
         registry.resolve(action, votes);

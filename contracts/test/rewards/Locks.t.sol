@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Distribution, Header, Result} from "../../src/formats/Types.sol";
+import {Resolutions} from "../../src/registry/Resolutions.sol";
 import {Locks} from "../../src/rewards/Locks.sol";
 import {Stubborn} from "../helpers/Mocks.sol";
 import {RewardsFixture} from "../helpers/RewardsFixture.sol";
@@ -73,12 +74,12 @@ contract LocksTest is RewardsFixture {
     function test_ValidatorsHandOverALostLock() public {
         address heir = address(new Stubborn());
         bytes32 action = keccak256(abi.encode("hand over", address(distributor), uint256(uint160(heir))));
-        vm.expectRevert(abi.encodeWithSelector(Locks.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         distributor.handOverLost(heir);
         resolve(action);
         uint256 from = block.timestamp + 90 days;
         distributor.handOverLost(heir);
-        vm.expectRevert(abi.encodeWithSelector(Locks.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         distributor.handOverLost(heir);
         vm.warp(from - 1);
         vm.prank(heir);
@@ -134,7 +135,7 @@ contract LocksTest is RewardsFixture {
         vm.expectRevert(abi.encodeWithSelector(Locks.NotClosed.selector));
         distributor.moveOn(NATIVE, next);
         distributor.close(7);
-        vm.expectRevert(abi.encodeWithSelector(Locks.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         distributor.moveOn(NATIVE, next);
         vm.stopPrank();
         resolve(action);

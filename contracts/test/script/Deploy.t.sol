@@ -80,6 +80,21 @@ contract DeployTest is Test {
         assertEq(abi.encode(script.run()), abi.encode(script.deploy(vm.readFile(PLAN))));
     }
 
+    /// @dev The template is at the same address for every network, and deployed once.
+    function test_DeploysACloneIfThePlanSaysSo() public {
+        string memory plan = vm.replace(vm.readFile(PLAN), '"threshold": 2,', '"threshold": 2, "clone": true,');
+        MultiSigWallet wallet = MultiSigWallet(payable(script.deploy(plan).multisig));
+        assertEq(wallet.owners(), owners());
+        assertEq(wallet.threshold(), 2);
+        address template = vm.computeCreate2Address(0, keccak256(script.creationCode("WalletTemplate")), script.PROXY());
+        bytes memory arguments = abi.encode(template, owners(), uint8(2));
+        assertEq(address(wallet), addressOf(script, "MultiSigClone", arguments));
+        assertEq(address(wallet).code.length, 45 + 3 * 20);
+
+        plan = vm.replace(plan, '"clone": true,', '"clone": false,');
+        assertEq(script.deploy(plan).multisig, script.deploy(vm.readFile(PLAN)).multisig);
+    }
+
     function test_LeavesAloneWhatIsThere() public {
         string memory plan = vm.readFile(PLAN);
         Addresses memory first = script.deploy(plan);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Status} from "../../src/interfaces/IMultiSigWallet.sol";
 import {Council} from "../../src/wallet/Council.sol";
 import {Proposal, Proposals} from "../../src/wallet/Proposal.sol";
+import {OwnCode} from "../../src/wallet/OwnCode.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
 
 /// @notice Properties of the packed words, for halmos, which tries all values at once. See docs/concepts/assurance.md.
@@ -75,12 +76,21 @@ contract PackingSymbolic {
         if (before.nonce() == type(uint32).max) return;
         Council next = before.withNextNonce();
         assert(next.nonce() == before.nonce() + 1);
-        assert(uint224(Council.unwrap(next)) == uint224(word));
+        assert(uint216(Council.unwrap(next)) == uint216(word) && next.founders() == before.founders());
+    }
+
+    /// @dev Proposals share their storage with a council and with what later owners have there, and are not apart from it
+    /// but by their status.
+    function check_nothingElseIsAProposal(uint256 council, address later) public pure {
+        if (Council.wrap(council).founders() > MAX_OWNERS) return;
+        assert(Proposal.wrap(council).status() == Status.None && !Proposal.wrap(council).isPending());
+        Proposal owner = Proposal.wrap(uint160(later));
+        assert(owner.status() == Status.None && !owner.isPending());
     }
 }
 
 /// @notice The threshold of owners, of whom the lowest few are any, which is what the solver can count.
-contract ThresholdSymbolic is Wallet {
+contract ThresholdSymbolic is Wallet, OwnCode {
     uint256 private constant FEW = 15;
 
     function save(uint256 active, uint8 threshold_) external {

@@ -2,24 +2,22 @@
 pragma solidity ^0.8.30;
 
 import {Calls} from "../../src/wallet/Calls.sol";
-import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
-import {newWallet} from "../helpers/Deployed.sol";
-import {Fixture} from "../helpers/Fixture.sol";
+import {WalletFixture} from "../helpers/WalletFixture.sol";
 
-contract OwnersTest is Fixture {
-    MultiSigWallet private wallet;
-    address[] private owners;
-    address private constant PAYEE = address(0xCAFE);
+contract OwnersTest is WalletFixture {
     address private constant NEWCOMER = address(0xF00D);
-    bytes32 private constant SALT = keccak256("salt");
     uint256 private passed;
 
-    function setUp() public {
-        owners = makeOwners(5);
-        wallet = newWallet(owners, 3);
-        vm.deal(address(wallet), 100 ether);
+    /// @dev Behind the founders is zero, and the index there is that of the first owner who joins.
+    function test_NobodyIsNoOwnerWhoeverJoins() public {
+        pass(abi.encodeCall(wallet.addOwner, (NEWCOMER, 3)));
+        assertTrue(wallet.isOwner(NEWCOMER));
+        assertFalse(wallet.isOwner(address(0)));
+        bytes memory reason = abi.encodeWithSelector(Owners.NotOwner.selector, address(0));
+        expectRefusal(abi.encodeCall(wallet.removeOwner, (address(0), 3)), reason);
+        expectRefusal(abi.encodeCall(wallet.replaceOwner, (address(0), PAYEE)), reason);
     }
 
     function test_KnowsItsOwners() public view {
@@ -37,7 +35,7 @@ contract OwnersTest is Fixture {
         assertEq(wallet.owners(), owners);
         address[] memory many = makeOwners(201);
         vm.expectRevert(abi.encodeWithSelector(Owners.OwnerLimitReached.selector, 200));
-        newWallet(many, 1);
+        makeWallet(many, 1);
 
         expectRefusal(
             abi.encodeCall(wallet.addOwner, (NEWCOMER, 1)),
@@ -153,7 +151,7 @@ contract OwnersTest is Fixture {
 
     function test_LastOwnerCannotLeave() public {
         owners = makeOwners(1);
-        wallet = newWallet(owners, 1);
+        wallet = makeWallet(owners, 1);
         expectRefusal(
             abi.encodeCall(wallet.removeOwner, (owners[0], 1)),
             abi.encodeWithSelector(Owners.InvalidThreshold.selector, 1, 0)
@@ -262,7 +260,7 @@ contract OwnersTest is Fixture {
 
     function set200() private {
         owners = makeOwners(200);
-        wallet = newWallet(owners, 1);
+        wallet = makeWallet(owners, 1);
         vm.deal(address(wallet), 1 ether);
     }
 

@@ -18,6 +18,13 @@ contract ProposalTest is Test {
 
     /// @dev Of a pending one, since most words are none.
     function testFuzz_EndsAreFinal(uint248 word) public view {
-        packing.check_endsAreFinal(uint256(word) | uint256(1) << 248);
+        packing.check_endsAreFinal(uint256(word) | uint256(0xfd) << 248);
+    }
+
+    function testFuzz_NothingElseIsAProposal(uint256 word, uint8 founders, uint248 seat) public view {
+        packing.check_nothingElseIsAProposal(
+            (word >> 8) | uint256(bound(founders, 0, 200)) << 248, address(uint160(word))
+        );
+        packing.check_nothingElseIsAProposal(seat, address(uint160(word)));
     }
 }

@@ -2,11 +2,11 @@
 pragma solidity ^0.8.30;
 
 import {Calls} from "../../src/wallet/Calls.sol";
+import {Councils} from "../../src/wallet/Council.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {Owners} from "../../src/wallet/Owners.sol";
 import {Signatures} from "../../src/wallet/Signatures.sol";
 import {Wallet} from "../../src/wallet/Wallet.sol";
-import {newWallet} from "../helpers/Deployed.sol";
 import {Signed, contractSignature, executionDigest} from "../helpers/Digests.sol";
 import {Stubborn} from "../helpers/Mocks.sol";
 import {WalletFixture} from "../helpers/WalletFixture.sol";
@@ -71,7 +71,7 @@ contract SignaturesTest is WalletFixture {
     function test_AWalletIsAnOwnerOfAWallet() public {
         address[] memory list = new address[](1);
         list[0] = address(wallet);
-        MultiSigWallet parent = newWallet(list, 1);
+        MultiSigWallet parent = makeWallet(list, 1);
         vm.deal(address(parent), 1 ether);
         Signed memory call = payment();
         bytes32 digest = executionDigest(call, 0, address(parent), block.chainid);
@@ -101,11 +101,11 @@ contract SignaturesTest is WalletFixture {
     /// @dev The nonce never starts over, which would make every signature good again.
     function test_RevertWhen_NoncesHaveRunOut() public {
         uint256 council = uint256(vm.load(address(wallet), 0));
-        vm.store(address(wallet), 0, bytes32(council | uint256(type(uint32).max - 1) << 224));
+        vm.store(address(wallet), 0, bytes32(council | uint256(type(uint32).max - 1) << 216));
         sign(payment());
         assertEq(wallet.nonce(), type(uint32).max);
         bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
-        expectRefusal(abi.encodeWithSignature("Panic(uint256)", 0x11), payment(), signatures);
+        expectRefusal(abi.encodeWithSelector(Councils.NoncesUsedUp.selector), payment(), signatures);
     }
 
     function test_OwnersWhoJoinedLaterSignAmongTheFounders() public {
@@ -145,7 +145,7 @@ contract SignaturesTest is WalletFixture {
         owners = new address[](3);
         (owners[0], owners[1], owners[2]) = (vm.addr(2), vm.addr(3), vm.addr(1));
         vm.startPrank(address(0xD0));
-        wallet = newWallet(owners, 3);
+        wallet = makeWallet(owners, 3);
         vm.stopPrank();
         vm.deal(address(wallet), 1 ether);
         assertEq(address(wallet), 0xe61244BB1242d392fB53dF4979A62E955a9BC70d, "as in the file");
@@ -173,7 +173,7 @@ contract SignaturesTest is WalletFixture {
         n = uint8(bound(n, 1, 12));
         k = uint8(bound(k, 1, n));
         owners = makeOwners(n);
-        wallet = newWallet(owners, k);
+        wallet = makeWallet(owners, k);
         vm.deal(address(wallet), 1 ether);
         bytes32 digest = digestOf(payment());
         bytes memory signatures;
@@ -320,7 +320,7 @@ contract SignaturesTest is WalletFixture {
     }
 
     function test_RevertWhen_SignedForAnotherWallet() public {
-        MultiSigWallet other = newWallet(owners, 3);
+        MultiSigWallet other = makeWallet(owners, 3);
         vm.deal(address(other), 1 ether);
         bytes memory signatures = signaturesOf(digestOf(payment()), 0, 3);
         vm.expectRevert();

@@ -6,7 +6,7 @@ use std::{fmt, ops::ControlFlow};
 use dtn_primitives::{Address, B256, Domain, keccak256};
 use serde::Serialize;
 
-use crate::{Delay, Element, ProofError, Security, Start, Trace};
+use crate::{Delay, Element, ProofError, Security, Start, Trace, verify};
 
 /// What a worker publishes: the result of its steps, and a proof.
 #[derive(Debug, Clone)]
@@ -97,6 +97,38 @@ impl Attack {
                 Claim::honest(start, other)
             }
         }
+    }
+}
+
+/// What came of an attempt to pass something as work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Attempt {
+    /// What was published; of none, the work itself.
+    pub attack: Option<Attack>,
+    /// How many accepted it.
+    pub accepted: usize,
+    /// Of how many.
+    pub verifiers: u64,
+    /// Why those who did not did not.
+    pub reason: Option<String>,
+}
+
+impl Attempt {
+    /// Publishes something to so many verifiers, each of whom hashes the start itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Attack::claim`].
+    pub fn of(attack: Option<Attack>, start: &Start, security: Security, verifiers: u64) -> Result<Self, ProofError> {
+        let claim = match attack {
+            None => Claim::honest(start, security)?,
+            Some(attack) => attack.claim(start, security)?,
+        };
+        let one = |_| verify(&start.statement(claim.result), security, &claim.proof);
+        let verdicts: Vec<_> = (0..verifiers).map(one).collect();
+        let reason = verdicts.iter().find_map(|verdict| verdict.as_ref().err()).map(ToString::to_string);
+        let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+        Ok(Self { attack, accepted, verifiers, reason })
     }
 }
 

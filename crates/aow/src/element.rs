@@ -1,6 +1,6 @@
 //! The field of the delay function: integers modulo p = 2¹²⁸ − 45·2⁴⁰ + 1, that of winterfell's `f128`.
 
-use std::{fmt, ops};
+use std::{fmt, ops, str::FromStr};
 
 use alloy_primitives::{B256, U256};
 
@@ -294,6 +294,22 @@ impl ops::Mul for Element {
     #[inline]
     fn mul(self, other: Self) -> Self {
         Self(canonical(multiply(self.0, other.0)))
+    }
+}
+
+/// A text that is no element.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text} is no number below {}", Element::MODULUS)]
+pub struct NoElement {
+    text: String,
+}
+
+impl FromStr for Element {
+    type Err = NoElement;
+
+    /// Reads a decimal number below the modulus.
+    fn from_str(text: &str) -> Result<Self, NoElement> {
+        text.parse().ok().and_then(Self::new).ok_or_else(|| NoElement { text: text.into() })
     }
 }
 

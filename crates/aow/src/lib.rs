@@ -23,6 +23,7 @@ mod delay;
 mod element;
 mod extension;
 mod field;
+pub mod files;
 mod hashing;
 mod map;
 pub mod mutation;
@@ -33,11 +34,11 @@ mod transform;
 mod wire;
 
 pub use delay::Delay;
-pub use element::Element;
+pub use element::{Element, NoElement};
 pub use map::{Map, MapError, hash_to_field};
 pub use proof::{MAX_PROOF_BYTES, MAX_REPLAYED_STEPS, MAX_STEPS, ProofError, Statement, Trace, verify};
 pub use security::{Parameters, Security, UnknownSecurity};
-pub use start::Start;
+pub use start::{Bound, Expected, OtherStatement, Start};
 
 /// The guide's code is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -3,8 +3,9 @@
 use alloy_primitives::U256;
 use alloy_sol_types::SolStruct;
 use dtn_primitives::{Address, B256, Domain, Round};
+use serde::{Deserialize, Serialize};
 
-use crate::Element;
+use crate::{Element, Statement};
 
 mod typed {
     alloy_sol_types::sol! {
@@ -57,6 +58,94 @@ impl Start {
             steps: self.steps,
         };
         start.eip712_hash_struct()
+    }
+}
+
+/// What the start of a round's work is hashed from, besides the number of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The network.
+    pub network_id: B256,
+    /// The chain on which it settles.
+    pub chain_id: u64,
+    /// The number of the round.
+    pub round: u64,
+    /// The hash of the last finalized block before it.
+    pub previous_block_hash: B256,
+    /// Who works.
+    pub node: Address,
+}
+
+impl Bound {
+    /// That of work of so many steps.
+    pub fn start(&self, steps: u64) -> Start {
+        let Self { network_id, chain_id, round, previous_block_hash, node } = *self;
+        Start { domain: Domain::new(network_id, chain_id), round, previous_block_hash, node, steps }
+    }
+}
+
+/// What a statement is asked to be: a proof may be of anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// It begins here.
+    pub start: Option<Element>,
+    /// It is of so many steps.
+    pub steps: Option<u64>,
+    /// It is of the map with this constant.
+    pub alpha: Element,
+    /// It leads here.
+    pub result: Option<Element>,
+    /// It is bound to this.
+    pub context: Option<B256>,
+    /// It is of this work.
+    pub round: Option<Bound>,
+}
+
+/// How a statement is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OtherStatement {
+    /// A part of it is another.
+    #[error("its {name} is {found}, not {wanted}")]
+    Part {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// It is of other work.
+    #[error("it was not made for this round, network, block and node")]
+    Round,
+}
+
+impl Expected {
+    /// Succeeds if a statement is that.
+    pub fn check(&self, statement: &Statement) -> Result<(), OtherStatement> {
+        fn same<T: ToString + PartialEq>(
+            name: &'static str,
+            wanted: Option<T>,
+            found: T,
+        ) -> Result<(), OtherStatement> {
+            match wanted {
+                Some(wanted) if wanted != found => {
+                    Err(OtherStatement::Part { name, found: found.to_string(), wanted: wanted.to_string() })
+                }
+                _ => Ok(()),
+            }
+        }
+        same("start", self.start, statement.start)?;
+        same("number of steps", self.steps, statement.steps)?;
+        same("alpha", Some(self.alpha), statement.alpha)?;
+        same("result", self.result, statement.result)?;
+        same("context", self.context, statement.context)?;
+        match self.round {
+            Some(bound) if bound.start(statement.steps).statement(statement.result) != *statement => {
+                Err(OtherStatement::Round)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -12,6 +12,14 @@ pub mod bindings {
     pub mod multisig {
         alloy::sol!(MultiSigWallet, "../../contracts/artifacts/MultiSigWallet.json");
     }
+    /// `WalletTemplate.sol`.
+    pub mod template {
+        alloy::sol!(WalletTemplate, "../../contracts/artifacts/WalletTemplate.json");
+    }
+    /// `MultiSigClone.sol`, which answers as `MultiSigWallet` does.
+    pub mod clone {
+        alloy::sol!(MultiSigClone, "../../contracts/artifacts/MultiSigClone.json");
+    }
     /// `ResultRegistry.sol`.
     pub mod registry {
         alloy::sol!(ResultRegistry, "../../contracts/artifacts/ResultRegistry.json");
@@ -29,7 +37,8 @@ pub mod bindings {
 pub mod abi;
 
 pub use bindings::{
-    aow::AowChallenge, distributor::RewardDistributor, multisig::MultiSigWallet, registry::ResultRegistry,
+    aow::AowChallenge, clone::MultiSigClone, distributor::RewardDistributor, multisig::MultiSigWallet,
+    registry::ResultRegistry, template::WalletTemplate,
 };
 
 /// The name of the registry contract.
@@ -38,12 +47,16 @@ pub const REGISTRY: &str = "ResultRegistry";
 pub const AOW: &str = "AowChallenge";
 /// The name of the multisig contract.
 pub const MULTISIG: &str = "MultiSigWallet";
+/// The name of the contract whose code clones of a multisig run.
+pub const TEMPLATE: &str = "WalletTemplate";
 /// The name of the distributor contract.
 pub const DISTRIBUTOR: &str = "RewardDistributor";
 
 /// The artifacts as they are checked in, by contract name. Error and function names are decoded with their ABIs.
-pub const ARTIFACTS: [(&str, &str); 4] = [
+pub const ARTIFACTS: [(&str, &str); 6] = [
     (MULTISIG, include_str!("../../../contracts/artifacts/MultiSigWallet.json")),
+    (TEMPLATE, include_str!("../../../contracts/artifacts/WalletTemplate.json")),
+    ("MultiSigClone", include_str!("../../../contracts/artifacts/MultiSigClone.json")),
     (REGISTRY, include_str!("../../../contracts/artifacts/ResultRegistry.json")),
     (AOW, include_str!("../../../contracts/artifacts/AowChallenge.json")),
     (DISTRIBUTOR, include_str!("../../../contracts/artifacts/RewardDistributor.json")),

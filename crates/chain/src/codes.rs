@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    amount::AmountError,
     connection::{AnvilError, ConnectError, ReadError},
     networks::NetworksError,
     sender::SendError,
@@ -80,5 +81,12 @@ impl ReadError {
             Self::NotTheContract { contract, .. } => ("not_the_contract", json!({ "contract": contract })),
             _ => bare("chain_read"),
         }
+    }
+}
+
+impl AmountError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        bare("bad_argument")
     }
 }

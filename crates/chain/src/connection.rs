@@ -144,6 +144,12 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
+    /// The chain's time, in Unix seconds.
+    pub async fn clock(&self) -> Result<u64, ReadError> {
+        let block = retrying(|| async { self.provider().get_block(self.clock_block()).await }).await?;
+        Ok(block.map_or(0, |block| block.header.timestamp))
+    }
+
     /// Connects, and fails unless the node states the network's chain id.
     pub async fn connect(network: &Network) -> Result<Self, ConnectError> {
         let provider = network.rpc.provider(network.chain_id)?;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -16,6 +16,7 @@ use alloy::{
     providers::Provider,
     transports::TransportError,
 };
+use dtn_files::FileError;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::{Chain, retrying};
@@ -78,13 +79,15 @@ fn is_nothing(bytes: &Bytes) -> bool {
     bytes.is_empty()
 }
 
+/// What a call does, in short.
+fn call(contract: &str, function: &str) -> String {
+    if contract.is_empty() { function.into() } else { format!("{contract}.{function}") }
+}
+
 impl GasRecord {
     /// What it does, in short.
     pub fn what(&self) -> String {
-        match self.contract.is_empty() {
-            true => self.function.clone(),
-            false => format!("{}.{}", self.contract, self.function),
-        }
+        call(&self.contract, &self.function)
     }
 
     /// What the transaction cost, in wei; zero while no receipt is known.
@@ -124,6 +127,19 @@ pub struct GasRecords {
     pub torn_lines: usize,
 }
 
+impl GasRecords {
+    /// Those of several ledgers, one ledger after the other.
+    pub fn of(ledgers: &[GasLedger]) -> Result<Self, GasLedgerError> {
+        let mut all = Self::default();
+        for ledger in ledgers {
+            let read = ledger.read()?;
+            all.records.extend(read.records);
+            all.torn_lines += read.torn_lines;
+        }
+        Ok(all)
+    }
+}
+
 /// An append-only file of [`GasRecord`]s, shared by the processes that use the same folder.
 #[derive(Debug, Clone)]
 pub struct GasLedger {
@@ -131,9 +147,32 @@ pub struct GasLedger {
 }
 
 impl GasLedger {
+    /// What it is called in the folder of whoever sends.
+    pub const FILE_NAME: &str = "gas.jsonl";
+
     /// The ledger in a file, which the first record creates.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
+    }
+
+    /// All files of the name in a folder and so many levels below it; none if there is no such folder.
+    pub fn below(folder: &Path, levels: usize) -> Result<Vec<Self>, FileError> {
+        let cannot = |source| FileError::Read { file: folder.into(), source };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(cannot)?,
+        };
+        let entries: Result<Vec<_>, _> = entries.map(|entry| Ok(entry.map_err(cannot)?.path())).collect();
+        let (mut found, mut entries) = (Vec::new(), entries?);
+        entries.sort();
+        for path in entries {
+            if path.is_dir() && levels > 0 {
+                found.extend(Self::below(&path, levels - 1)?);
+            } else if path.file_name().is_some_and(|name| name == Self::FILE_NAME) {
+                found.push(Self::new(path));
+            }
+        }
+        Ok(found)
     }
 
     /// The file.
@@ -288,6 +327,13 @@ pub struct GasSummary {
     pub total: u64,
     /// What they cost, in wei.
     pub fee: U256,
+}
+
+impl GasSummary {
+    /// What is called, in short.
+    pub fn what(&self) -> String {
+        call(&self.contract, &self.function)
+    }
 }
 
 /// Sums up records with a receipt by contract and function, in alphabetical order.

@@ -77,11 +77,19 @@ fn agreed(stated: &[Stated], quorum: usize) -> Option<(Address, u128)> {
 }
 
 impl Rules {
-    /// Whether the sender may state a deposit.
-    pub(crate) fn allow_deposit(&self, sender: Address) -> Result<(), Refusal> {
+    /// Whether the sender may state a deposit of a vault of which this is known.
+    pub(crate) fn allow_deposit(
+        &self,
+        sender: Address,
+        deposit: &Deposit,
+        vault: Option<&Vault>,
+    ) -> Result<(), Refusal> {
         if self.training.is_none() {
             return Err(Refusal::NoTraining);
         }
-        self.validators().index_of(sender).map(|_| ()).ok_or(Refusal::NotValidator(sender))
+        if self.validators().index_of(sender).is_none() {
+            return Err(Refusal::NotValidator(sender));
+        }
+        vault.map_or(Ok(()), |vault| vault.takes(deposit.number, sender))
     }
 }

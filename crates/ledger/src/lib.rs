@@ -18,6 +18,7 @@ mod accounts;
 mod bank;
 mod block;
 mod buckets;
+mod codes;
 mod fairness;
 mod held;
 mod ledger;

@@ -13,8 +13,8 @@ use std::{
 use dtn_api::{MAX_WAIT_MS, Status};
 use dtn_ledger::{Kinds, Ledger, LedgerError, Memory, Rulebook, StoreError, WeakStore};
 use dtn_primitives::{
-    Address, B256, Bytes, Certificate, FinalizedResult, Genesis, GenesisError, Header, Reply, Round, SecretKey,
-    ValidatorIndex, codec,
+    Address, B256, Bytes, Certificate, Evidence, FinalizedResult, Genesis, GenesisError, Header, Reply, Round,
+    SecretKey, ValidatorIndex, codec,
 };
 use dtn_trainer::Library;
 use libp2p::Multiaddr;
@@ -415,6 +415,11 @@ impl NodeHandle {
     /// The round that is open.
     pub async fn open_round(&self) -> Result<Option<Round>, NodeError> {
         Ok(self.reader.rounds().await?.open)
+    }
+
+    /// The evidence that validators contradicted themselves, which this peer has verified.
+    pub async fn evidence(&self) -> Result<Vec<Evidence>, NodeError> {
+        self.reader.evidence().await
     }
 
     /// The header and the certificate of a final block, also where the block itself was pruned and they are kept.

@@ -1,4 +1,5 @@
-//! One peer in this process: the node, the relayer that settles what it finalizes, and the watcher of claims.
+//! One peer in this process: the node, the relayer that settles what it finalizes, the watcher of claims, and the reporter of
+//! contradictions.
 
 use std::{convert::Infallible, io, path::PathBuf, time::Duration};
 
@@ -7,9 +8,11 @@ use dtn_chain::{Account, Chain, Network, connection::ConnectError, gas_ledger::G
 use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
 use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
-use dtn_primitives::{Certificate, FinalizedResult, Header, Round, SecretKey};
+use dtn_primitives::{Certificate, Evidence, FinalizedResult, Header, Round, SecretKey};
 use dtn_settlement::{
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
+    reporter::{EvidenceSource, Reporter, ReporterOptions},
+    rewards::Distributor,
     watcher::{RoundSource, Watcher, WatcherOptions},
 };
 
@@ -59,7 +62,7 @@ pub enum RunError {
     Node(#[from] NodeError),
 }
 
-/// The peer's own ledger, for its relayer and its watcher.
+/// The peer's own ledger, for its relayer, its watcher and its reporter.
 #[derive(Clone)]
 struct OwnLedger(NodeHandle);
 
@@ -80,6 +83,16 @@ impl RoundSource for OwnLedger {
 
     async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, SourceError> {
         Ok(self.0.certified(height).await?)
+    }
+}
+
+impl EvidenceSource for OwnLedger {
+    async fn evidence(&self) -> Result<Vec<Evidence>, SourceError> {
+        Ok(self.0.evidence().await?)
+    }
+
+    async fn certificate(&self, height: u64) -> Result<Option<Certificate>, SourceError> {
+        Ok(self.0.certified(height).await?.map(|(_, certificate)| certificate))
     }
 }
 
@@ -215,7 +228,7 @@ impl Settlement {
 
     /// Settles for as long as the peer runs. A chain that is down is tried again: the peer goes on without it.
     async fn run(self, key: SecretKey, ledger: GasLedger, source: OwnLedger) -> Result<Infallible, RunError> {
-        let Self { network, contracts, watcher, mut chain } = self;
+        let Self { network, mut contracts, watcher, mut chain } = self;
         let chain = loop {
             if let Some(chain) = chain {
                 break chain;
@@ -226,16 +239,28 @@ impl Settlement {
         if let Err(error) = ledger.reconcile(&chain).await {
             tracing::warn!(%error, "some receipts are still missing in the gas ledger");
         }
-        let account = Account::new(chain, key, ledger);
-        let relayer =
-            Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network)).run();
-        // A deployment that is older than claims has no contract for them.
-        if contracts.aow.is_zero() {
-            return Ok(relayer.await);
+        // The owners may have handed over to another wallet since the configuration was written.
+        match Distributor::new(chain.clone(), contracts.distributor).multisig().await {
+            Ok(multisig) => contracts.multisig = multisig,
+            Err(error) => tracing::warn!(%error, "the distributor does not say which wallet it pays for"),
         }
-        let watcher = Watcher::new(account, contracts, source, watcher).run();
-        // Neither ever ends.
-        Ok(futures::future::select(Box::pin(relayer), Box::pin(watcher)).await.factor_first().0)
+        let account = Account::new(chain, key, ledger);
+        let relayer = Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network));
+        let options = ReporterOptions::for_network(&network);
+        let reporter = Reporter::new(account.clone(), contracts.registry, source.clone(), options);
+        // A deployment that is older than claims has no contract for them.
+        let watch = async {
+            match contracts.aow.is_zero() {
+                true => std::future::pending().await,
+                false => Watcher::new(account, contracts, source, watcher).run().await,
+            }
+        };
+        // None ever ends.
+        Ok(tokio::select! {
+            never = relayer.run() => never,
+            never = reporter.run() => never,
+            never = watch => never,
+        })
     }
 }
 

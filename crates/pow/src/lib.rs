@@ -17,6 +17,7 @@
 mod avx512;
 mod backend;
 pub mod bench;
+mod either;
 mod lanes;
 mod midstate;
 mod practical;
@@ -30,6 +31,7 @@ mod tail;
 mod target;
 
 pub use backend::{Backend, UnknownBackend};
+pub use either::Either;
 pub use practical::{ExpectedTime, Impractical, check_practical, expected_time};
 pub use puzzle::{DOMAIN_TAG, PREIMAGE_BYTES, PowError, Puzzle};
 pub use races::{Ended, Races, Turn, TurnLengths};

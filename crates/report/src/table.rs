@@ -97,6 +97,11 @@ impl Table {
         self.len() == 0
     }
 
+    /// The table as text; of one that is empty, `nothing`.
+    pub fn or(&self, nothing: impl fmt::Display) -> String {
+        if self.is_empty() { nothing.to_string() } else { self.to_string() }
+    }
+
     /// The table as HTML, in a box that scrolls when it is too narrow.
     pub(crate) fn html(&self) -> String {
         let row = |row: &comfy_table::Row, tag: &str| -> String {
@@ -198,6 +203,14 @@ mod tests {
         for shown in [&text, &html] {
             assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{shown:?}");
         }
+    }
+
+    #[test]
+    fn of_an_empty_list_people_see_a_line_that_says_so_and_no_frame() {
+        let mut table = Table::new("Rounds", [left("round")]);
+        assert_eq!(table.or("no rounds yet"), "no rounds yet");
+        table.row(["1"]);
+        assert_eq!(table.or("no rounds yet"), table.to_string());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use alloy_primitives::U256;
 
 /// What stands in a cell that has no value.
@@ -68,6 +70,15 @@ pub fn short(hash: impl ToString) -> String {
     format!("{}…{}", &text[..6], &text[text.len() - 4..])
 }
 
+/// A time of a chain, in Unix seconds, for people. Contracts take any number, and the calendar has an end.
+pub fn date(seconds: u64) -> String {
+    const YEAR_10000: u64 = 253_402_300_800;
+    match seconds {
+        YEAR_10000.. => format!("second {seconds} of Unix time"),
+        _ => humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloy_primitives::{Address, B256};
@@ -124,5 +135,14 @@ mod tests {
         assert_eq!(short(Address::ZERO), "0x0000…0000");
         assert_eq!(short("0x12"), "0x12");
         assert_eq!(short("täglich wiederkehrend"), "täglich wiederkehrend");
+    }
+
+    #[test]
+    fn every_time_that_a_contract_takes_can_be_shown() {
+        assert_eq!(date(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(date(253_402_300_799), "9999-12-31T23:59:59Z");
+        for late in [253_402_300_800, 1 << 40, u64::MAX] {
+            assert!(date(late).contains(&late.to_string()));
+        }
     }
 }

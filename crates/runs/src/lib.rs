@@ -9,7 +9,10 @@ mod page;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod pot_table;
+pub mod regions;
+pub mod replay;
 pub mod sweep;
+pub mod written;
 
 pub use mining::{Miner, Mining};
 pub use outcome::{Kinds, Outcome, Place, Quantiles, Replica, comparison, ms, play, virtual_time, watch};

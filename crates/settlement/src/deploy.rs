@@ -1,69 +1,21 @@
 //! Deploying the contracts to addresses that are known beforehand, so that a second run finds what is there.
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, address, keccak256},
+    primitives::{Address, B256, U256},
     providers::Provider,
-    sol_types::SolConstructor,
 };
-use dtn_primitives::{Allotment, Genesis, GenesisError, Kind, deserialize_addresses};
-use serde::{Deserialize, Serialize};
-
-use crate::{aow::ClaimTerms, rewards::RewardTerms};
 use dtn_bindings::{
-    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigWallet, REGISTRY, ResultRegistry,
-    RewardDistributor,
+    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor, TEMPLATE,
 };
 use dtn_chain::{
     connection::{Chain, ReadError, retrying},
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
 };
+use serde::{Deserialize, Serialize};
 
-/// The deterministic deployment proxy, which is on nearly every chain at this address.
-pub const DEPLOYER: Address = address!("4e59b44847b379578588920ca78fbf26c0b4956c");
-
-/// The most owners that a wallet has in its lifetime: `MAX_OWNERS` in `Owners.sol`.
-pub const MAX_OWNERS: usize = 200;
-
-/// Why a plan is not one that can be deployed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// The genesis.
-    #[error("the genesis: {0}")]
-    Genesis(#[from] GenesisError),
-    /// The threshold.
-    #[error("a threshold of {threshold} does not suit {owners} owners; it must be between 1 and their number")]
-    Threshold {
-        /// What was asked for.
-        threshold: usize,
-        /// How many owners there are.
-        owners: usize,
-    },
-    /// Too many owners.
-    #[error(
-        "{0} owners are too many: the multisig takes at most {MAX_OWNERS} in its lifetime. Name fewer with --owners; \
-         not every validator has to be one"
-    )]
-    TooManyOwners(usize),
-    /// The owners.
-    #[error("the owner {0} is listed twice")]
-    DuplicateOwner(Address),
-    /// The zero address.
-    #[error("the zero address cannot be an owner")]
-    ZeroOwner,
-    /// The terms of claims.
-    #[error("a claim needs a bond that covers gas at some price, and a window of four seconds or more")]
-    Terms,
-    /// The terms of distributions.
-    #[error(
-        "rewards need a delay of a second to 100 years, a claim period of a day to 100 years, and limits that fill again \
-         within a second to 366 days"
-    )]
-    RewardTerms,
-    /// A kind that the contract refuses.
-    #[error("{0} is no custom kind of work, so the contract checks it or does not know it: leave it out")]
-    ReservedKind(Kind),
-}
+use crate::plan::Part;
+pub use crate::plan::{DEPLOYER, DeployPlan, MAX_OWNERS, PlanError};
 
 /// Why the contracts were not deployed.
 #[derive(Debug, thiserror::Error)]
@@ -116,155 +68,14 @@ pub enum DeployError {
     },
 }
 
-/// What is to be deployed. The same plan gives the same addresses on every chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeployPlan {
-    /// The network's id, also the salt of the addresses: another network gets other contracts.
-    pub network_id: B256,
-    /// The chain on which the network settles.
-    pub chain_id: u64,
-    /// The number of the validator set.
-    pub epoch: u64,
-    /// In ascending order of address.
-    #[serde(deserialize_with = "deserialize_addresses")]
-    pub validators: Vec<Address>,
-    /// The multisig's owners, in ascending order of address.
-    #[serde(deserialize_with = "deserialize_addresses")]
-    pub owners: Vec<Address>,
-    /// Confirmations that the multisig asks for.
-    pub threshold: u8,
-    /// What each validator has to put at stake with the registry; an amount of zero for nothing.
-    pub stakes: Allotment,
-    /// On which terms sequential work is claimed.
-    pub claims: ClaimTerms,
-    /// On which terms rewards are distributed.
-    pub rewards: RewardTerms,
-}
-
-impl DeployPlan {
-    /// The contracts of a network. Without `owners` the validators are the owners; without `threshold` it is their
-    /// quorum.
-    pub fn new(genesis: &Genesis, owners: Option<Vec<Address>>, threshold: Option<usize>) -> Result<Self, PlanError> {
-        let set = genesis.validator_set()?;
-        let validators: Vec<_> = set.iter().map(|(_, validator)| validator.address).collect();
-        let mut owners = owners.unwrap_or_else(|| validators.clone());
-        owners.sort();
-        if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(PlanError::DuplicateOwner(pair[0]));
+impl Part {
+    /// Deploys it, unless it is there. The address is a hash of the code and its arguments, so whatever is there is the right
+    /// contract.
+    async fn deploy(&self, account: &Account) -> Result<Option<GasRecord>, DeployError> {
+        match account.chain().has_code(self.address).await? {
+            true => Ok(None),
+            false => create(account, self).await.map(Some),
         }
-        if owners.first().is_some_and(|owner| owner.is_zero()) {
-            return Err(PlanError::ZeroOwner);
-        }
-        if owners.len() > MAX_OWNERS {
-            return Err(PlanError::TooManyOwners(owners.len()));
-        }
-        let threshold = threshold.unwrap_or_else(|| dtn_primitives::quorum(owners.len()));
-        let invalid = PlanError::Threshold { threshold, owners: owners.len() };
-        if !(1..=owners.len()).contains(&threshold) {
-            return Err(invalid);
-        }
-        Ok(Self {
-            network_id: genesis.network_id(),
-            chain_id: genesis.chain_id,
-            epoch: set.epoch(),
-            validators,
-            owners,
-            threshold: u8::try_from(threshold).map_err(|_| invalid)?,
-            stakes: Allotment { token: Address::ZERO, amount: 0 },
-            claims: ClaimTerms::for_chain(genesis.chain_id),
-            rewards: RewardTerms {
-                kinds: genesis.custom_kinds().collect(),
-                ..RewardTerms::for_chain(genesis.chain_id)
-            },
-        })
-    }
-
-    /// The same with other terms for claims.
-    pub fn with_claims(self, claims: ClaimTerms) -> Result<Self, PlanError> {
-        match claims.bond.is_zero() || claims.window < 4 || claims.gas_price == 0 {
-            true => Err(PlanError::Terms),
-            false => Ok(Self { claims, ..self }),
-        }
-    }
-
-    /// The same with other terms for distributions.
-    pub fn with_rewards(self, rewards: RewardTerms) -> Result<Self, PlanError> {
-        const DAY: u64 = 24 * 3600;
-        const CENTURY: u64 = 100 * 365 * DAY;
-        if let Some(reserved) = rewards.kinds.iter().find(|kind| !kind.is_custom()) {
-            return Err(PlanError::ReservedKind(*reserved));
-        }
-        // The contract adds the first two to the time in 64 bits, and takes no less.
-        let fits = (1..=CENTURY).contains(&rewards.delay)
-            && (DAY..=CENTURY).contains(&rewards.claim_period)
-            && (1..=366 * DAY).contains(&rewards.period);
-        if fits { Ok(Self { rewards, ..self }) } else { Err(PlanError::RewardTerms) }
-    }
-
-    /// In the order in which they are deployed: each names those before it.
-    fn contracts(&self) -> [(&'static str, Bytes, Address); 4] {
-        let multisig = MultiSigWallet::constructorCall { owners_: self.owners.clone(), threshold_: self.threshold };
-        let multisig = [&MultiSigWallet::BYTECODE[..], &multisig.abi_encode()].concat();
-        let at_multisig = self.address_of(&multisig);
-        let registry = ResultRegistry::constructorCall {
-            networkId_: self.network_id,
-            epoch_: self.epoch,
-            validators_: self.validators.clone(),
-            terms: ResultRegistry::RegistryTerms {
-                guardian: at_multisig,
-                stakeToken: self.stakes.token,
-                stake: self.stakes.amount,
-            },
-        };
-        let registry = [&ResultRegistry::BYTECODE[..], &registry.abi_encode()].concat();
-        let at_registry = self.address_of(&registry);
-        let aow = AowChallenge::constructorCall {
-            registry_: at_registry,
-            minimumBond_: self.claims.bond,
-            window_: self.claims.window,
-            gasPrice_: U256::from(self.claims.gas_price),
-        };
-        let aow = [&AowChallenge::BYTECODE[..], &aow.abi_encode()].concat();
-        let at_aow = self.address_of(&aow);
-        let caps = self.rewards.caps.iter();
-        let distributor = RewardDistributor::constructorCall {
-            registry_: at_registry,
-            aow_: at_aow,
-            multisig_: at_multisig,
-            terms: RewardDistributor::Terms {
-                firstHeight: self.rewards.first_height,
-                predecessor: self.rewards.predecessor,
-                kinds: self.rewards.kinds.iter().map(|kind| kind.number()).collect(),
-                delay: self.rewards.delay,
-                claimPeriod: self.rewards.claim_period,
-                period: self.rewards.period,
-                requesterCap: self.rewards.requester_cap.saturating_to(),
-                caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
-            },
-        };
-        let distributor = [&RewardDistributor::BYTECODE[..], &distributor.abi_encode()].concat();
-        let at_distributor = self.address_of(&distributor);
-        [
-            (MULTISIG, multisig.into(), at_multisig),
-            (REGISTRY, registry.into(), at_registry),
-            (AOW, aow.into(), at_aow),
-            (DISTRIBUTOR, distributor.into(), at_distributor),
-        ]
-    }
-
-    /// The same with stakes of validators.
-    pub fn with_stakes(self, stakes: Allotment) -> Self {
-        Self { stakes, ..self }
-    }
-
-    fn address_of(&self, init_code: &[u8]) -> Address {
-        DEPLOYER.create2(self.network_id, keccak256(init_code))
-    }
-
-    /// Where the contracts are or will be.
-    pub fn addresses(&self) -> ContractAddresses {
-        let [multisig, registry, aow, distributor] = self.contracts().map(|(_, _, address)| address);
-        ContractAddresses { registry, aow, multisig, distributor }
     }
 }
 
@@ -301,10 +112,22 @@ pub struct Deployment {
     pub owners: Vec<Address>,
     /// The multisig's threshold when it was deployed.
     pub threshold: usize,
+    /// The distributor that this one takes over from; zero if there is none.
+    #[serde(default)]
+    pub predecessor: Address,
     /// A block before which the contracts did not exist, for reading events.
     pub from_block: u64,
     /// One by one.
     pub contracts: Vec<DeployedContract>,
+}
+
+/// Deploys a plan's wallet alone, for owners who are to take over from those of another one, unless it is there. Its address.
+pub async fn deploy_wallet(account: &Account, plan: &DeployPlan) -> Result<(Address, Option<GasRecord>), DeployError> {
+    let (template, wallet) = plan.wallet();
+    if let Some(template) = template {
+        template.deploy(account).await?;
+    }
+    Ok((wallet.address, wallet.deploy(account).await?))
 }
 
 /// Deploys what is not there yet. `progress` hears of each contract as it is done.
@@ -322,15 +145,11 @@ pub async fn deploy(
     }
     let from_block = retrying(|| async { chain.provider().get_block_number().await }).await?;
     let mut contracts = Vec::new();
-    for (name, init_code, address) in plan.contracts() {
-        // The address is a hash of the code and its arguments, so whatever is there is the right contract.
-        let record = match chain.has_code(address).await? {
-            true => None,
-            false => Some(create(account, plan, name, init_code, address).await?),
-        };
+    for part in plan.parts() {
+        let record = part.deploy(account).await?;
         let done = DeployedContract {
-            contract: name.to_string(),
-            address,
+            contract: part.name.to_string(),
+            address: part.address,
             tx: record.as_ref().map(|record| record.tx),
             block: record.as_ref().and_then(|record| record.block),
             gas_used: record.as_ref().and_then(|record| record.gas_used),
@@ -339,7 +158,8 @@ pub async fn deploy(
         contracts.push(done);
     }
     check(chain, plan).await?;
-    let all_new = contracts.iter().all(|contract| contract.tx.is_some());
+    // A template is older than the network, as far as others have deployed it.
+    let all_new = contracts.iter().all(|contract| contract.tx.is_some() || contract.contract == TEMPLATE);
     Ok(Deployment {
         network: chain.network().name.clone(),
         chain_id: plan.chain_id,
@@ -348,31 +168,27 @@ pub async fn deploy(
         addresses: plan.addresses(),
         owners: plan.owners.clone(),
         threshold: plan.threshold.into(),
+        predecessor: plan.rewards.predecessor,
         from_block: if all_new { from_block } else { 0 },
         contracts,
     })
 }
 
-async fn create(
-    account: &Account,
-    plan: &DeployPlan,
-    name: &str,
-    init_code: Bytes,
-    address: Address,
-) -> Result<GasRecord, DeployError> {
+async fn create(account: &Account, part: &Part) -> Result<GasRecord, DeployError> {
+    let Part { name, salt, init_code, address } = part;
     let call = Call {
         contract: name.to_string(),
         function: "constructor".to_string(),
         to: DEPLOYER,
         value: U256::ZERO,
-        data: [plan.network_id.as_slice(), &init_code].concat().into(),
+        data: [salt.as_slice(), init_code].concat().into(),
         urgent: false,
     };
     let record = account.send(&call).await?;
-    if account.chain().has_code(address).await? {
+    if account.chain().has_code(*address).await? {
         Ok(record)
     } else {
-        Err(DeployError::NotThere { contract: name.to_string(), address, tx: record.tx })
+        Err(DeployError::NotThere { contract: name.to_string(), address: *address, tx: record.tx })
     }
 }
 
@@ -455,111 +271,4 @@ pub async fn fund_each(
         progress(*to);
     }
     ends
-}
-
-#[cfg(test)]
-mod tests {
-    use dtn_primitives::SecretKey;
-
-    use super::*;
-    use dtn_chain::networks::LOCAL_CHAIN_ID;
-
-    fn genesis(name: &str) -> Genesis {
-        let key = |i: u8| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar").public_key();
-        Genesis {
-            version: dtn_primitives::VERSION,
-            name: name.into(),
-            chain_id: 31337,
-            timestamp: 1,
-            max_block_bytes: 1 << 20,
-            validators: (1..=4).map(key).collect(),
-            requesters: Vec::new(),
-            engine: dtn_primitives::Engine::Pbft,
-            kinds: Vec::new(),
-            training: None,
-        }
-    }
-
-    #[test]
-    fn addresses_depend_on_the_network_and_on_nothing_else() {
-        let plan = |name| DeployPlan::new(&genesis(name), None, None).expect("valid");
-        assert_eq!(plan("a").addresses(), plan("a").addresses());
-        let (a, b) = (plan("a").addresses(), plan("b").addresses());
-        assert!(a.registry != b.registry && a.multisig != b.multisig && a.distributor != b.distributor);
-        assert_ne!(a.aow, b.aow);
-    }
-
-    #[test]
-    fn terms_of_claims_change_where_they_are_made_and_must_make_sense() {
-        let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
-        let terms = ClaimTerms::for_chain(LOCAL_CHAIN_ID);
-        let gas_price = 1_000_000_000;
-        assert_eq!(terms, ClaimTerms { bond: U256::from(10_000_000_000_000_000u64), window: 4, gas_price });
-        assert_eq!(ClaimTerms::for_chain(56), ClaimTerms { bond: terms.bond * U256::from(5), window: 3600, gas_price });
-        let other = plan().with_claims(ClaimTerms { window: 5, ..terms }).expect("valid").addresses();
-        let default = plan().addresses();
-        assert!(other.aow != default.aow && other.distributor != default.distributor);
-        assert_eq!((other.registry, other.multisig), (default.registry, default.multisig));
-        let (zero, short) = (ClaimTerms { bond: U256::ZERO, ..terms }, ClaimTerms { window: 3, ..terms });
-        for terms in [zero, short, ClaimTerms { gas_price: 0, ..terms }] {
-            assert_eq!(plan().with_claims(terms), Err(PlanError::Terms));
-        }
-    }
-
-    #[test]
-    fn terms_of_distributions_change_where_the_distributor_is_and_nothing_else() {
-        let plan = || DeployPlan::new(&genesis("a"), None, None).expect("valid");
-        let token = Address::repeat_byte(9);
-        let terms = RewardTerms::for_chain(LOCAL_CHAIN_ID).with_cap(Allotment { token, amount: 5 });
-        assert_eq!((terms.cap_of(token), terms.caps.len()), (U256::from(5), 2));
-        let other = plan().with_rewards(terms.clone()).expect("valid").addresses();
-        let default = plan().addresses();
-        assert_eq!(ContractAddresses { distributor: default.distributor, ..other }, default);
-        assert_ne!(other.distributor, default.distributor);
-        for bad in [
-            RewardTerms { delay: u64::MAX, ..terms.clone() },
-            RewardTerms { delay: 0, ..terms.clone() },
-            RewardTerms { claim_period: 24 * 3600 - 1, ..terms.clone() },
-            RewardTerms { period: 0, ..terms.clone() },
-            RewardTerms { period: 367 * 24 * 3600, ..terms },
-        ] {
-            assert_eq!(plan().with_rewards(bad), Err(PlanError::RewardTerms));
-        }
-        let terms = |kind, first_height| {
-            let default = RewardTerms::for_chain(LOCAL_CHAIN_ID);
-            plan().with_rewards(RewardTerms { first_height, kinds: vec![kind], ..default }).map(|plan| plan.addresses())
-        };
-        let other = Kind::of_name("other").expect("a name");
-        assert_ne!(terms(other, 1).expect("valid").distributor, terms(other, 2).expect("valid").distributor);
-        assert_eq!(terms(Kind::RACE, 1), Err(PlanError::ReservedKind(Kind::RACE)));
-    }
-
-    #[test]
-    fn validators_own_the_multisig_unless_others_are_named() {
-        let plan = DeployPlan::new(&genesis("a"), None, None).expect("valid");
-        assert_eq!((plan.owners.len(), plan.threshold), (4, 3));
-        assert_eq!(plan.owners, plan.validators);
-        let owners: Vec<_> = (1..=10).map(Address::repeat_byte).rev().collect();
-        let plan = DeployPlan::new(&genesis("a"), Some(owners.clone()), Some(2)).expect("valid");
-        assert_eq!((plan.owners[0], plan.threshold), (Address::repeat_byte(1), 2));
-        let too_many = DeployPlan::new(&genesis("a"), Some(owners), Some(11));
-        assert_eq!(too_many, Err(PlanError::Threshold { threshold: 11, owners: 10 }));
-        let twice = DeployPlan::new(&genesis("a"), Some(vec![Address::repeat_byte(1); 2]), None);
-        assert_eq!(twice, Err(PlanError::DuplicateOwner(Address::repeat_byte(1))));
-        assert_eq!(DeployPlan::new(&genesis("a"), Some(vec![Address::ZERO]), None), Err(PlanError::ZeroOwner));
-    }
-
-    #[test]
-    fn a_plan_has_no_more_owners_than_the_contract_takes() {
-        let source = include_str!("../../../contracts/src/wallet/Owners.sol");
-        assert!(source.contains(&format!("MAX_OWNERS = {MAX_OWNERS};")));
-        let plan = |count: usize| {
-            let owners = (1..=count).map(|i| Address::left_padding_from(&i.to_be_bytes())).collect();
-            DeployPlan::new(&genesis("a"), Some(owners), None)
-        };
-        assert_eq!(plan(MAX_OWNERS).map(|plan| plan.threshold), Ok(134));
-        assert_eq!(plan(MAX_OWNERS + 1), Err(PlanError::TooManyOwners(201)));
-        // More than its threshold's type holds.
-        assert_eq!(plan(1_000), Err(PlanError::TooManyOwners(1_000)));
-    }
 }

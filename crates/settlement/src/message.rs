@@ -1,22 +1,30 @@
-//! What validators certify by hand, and the file in which their signatures travel: distributions of rewards and
-//! rotations of the validator set. (Blocks are certified by the votes that make them final.)
+//! What validators certify by hand, and the file in which their signatures travel: distributions of rewards, rotations of
+//! the validator set, what they agree to, and who is to recover a lock. (Blocks are certified by the votes that make them
+//! final.)
 //!
 //! The file names the network and the chain, so signing needs no connection. Each validator signs the one digest twice, by
 //! ECDSA and by BLS: the sender decides which certificate costs less.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
+use dtn_bindings::{REGISTRY, ResultRegistry};
+use dtn_chain::{sender::Call, shown};
 use dtn_keys::bls::bls_key;
 use dtn_primitives::{
-    BlsCertificate, BlsPublicKey, BlsSignature, Distribution, DistributionError, Domain, Earning, Earnings,
+    Allotment, BlsCertificate, BlsPublicKey, BlsSignature, Distribution, DistributionError, Domain, Earning, Earnings,
     EcdsaCertificate, Rotation, RotationError, SecretKey, SettlementCertificate, SettlementMessage, Signature,
     ValidatorIndex, quorum,
 };
 use serde::{Deserialize, Serialize};
 
-use dtn_bindings::{REGISTRY, ResultRegistry};
-use dtn_chain::{sender::Call, shown};
+use crate::{
+    action::Action,
+    rewards::{amount_of, token_name},
+};
 
 /// From how many signers on an aggregate costs less gas than signatures one by one: `docs/concepts/benchmarks.md` has the
 /// figures.
@@ -37,6 +45,15 @@ pub enum Content {
     },
     /// The next validators.
     Rotation(Rotation),
+    /// Something that a contract asks for.
+    Resolution {
+        /// The epoch of the signers.
+        epoch: u64,
+        /// What they agree to.
+        action: Action,
+    },
+    /// Other validators for a set whose lock was stolen or lost.
+    Recovery(Rotation),
 }
 
 /// Why a file of a message is not used.
@@ -68,7 +85,10 @@ pub enum MessageError {
         theirs: B256,
     },
     /// Too few validators have signed.
-    #[error("{have} of {of} validators have signed, and {need} are a quorum; missing: {}", shown::accounts(missing))]
+    #[error(
+        "{have} of {of} validators have signed, and {need} {}; missing: {}",
+        if *need == quorum(*of) { "are a quorum" } else { "are needed" }, shown::accounts(missing)
+    )]
     BelowQuorum {
         /// How many have.
         have: usize,
@@ -79,6 +99,9 @@ pub enum MessageError {
         /// Who has not.
         missing: Vec<Address>,
     },
+    /// No certificate takes effect by itself.
+    #[error("a recovery is not posted: the guardian proposes it")]
+    ByTheGuardian,
 }
 
 /// A message with the signatures that it has so far.
@@ -147,7 +170,8 @@ impl SignedMessage {
                     return Err(MessageError::OtherRoot { ours, stated: distribution.root });
                 }
             }
-            Content::Rotation(rotation) => rotation.validate()?,
+            Content::Rotation(next) | Content::Recovery(next) => next.validate()?,
+            Content::Resolution { .. } => {}
         }
         Ok(Self { network_id, chain_id, content, signatures: BTreeMap::new(), bls_signatures: BTreeMap::new() })
     }
@@ -159,6 +183,10 @@ impl SignedMessage {
                 SettlementMessage::of_distribution(*epoch, distribution)
             }
             Content::Rotation(rotation) => SettlementMessage::Rotation(rotation.clone()),
+            Content::Resolution { epoch, action } => {
+                SettlementMessage::Resolution { epoch: *epoch, action: action.hash() }
+            }
+            Content::Recovery(next) => SettlementMessage::Recovery(next.clone()),
         }
     }
 
@@ -172,6 +200,12 @@ impl SignedMessage {
         let digest = self.digest();
         self.signatures.insert(key.address(), key.sign(digest));
         self.bls_signatures.insert(key.address(), bls_key(key).sign(digest));
+    }
+
+    /// The ECDSA signatures of those of these accounts who have signed, however few, in ascending order.
+    pub(crate) fn signatures_of(&self, accounts: &[Address]) -> EcdsaCertificate {
+        let counts = self.signatures.iter().filter(|(signer, _)| accounts.contains(signer));
+        EcdsaCertificate::new(counts.map(|(_, signature)| *signature))
     }
 
     /// Who has signed, in ascending order.
@@ -190,7 +224,15 @@ impl SignedMessage {
         Ok(())
     }
 
-    /// The certificate that costs the least gas: of exactly a quorum, by ECDSA or, from [`BLS_BREAK_EVEN`] signers on and
+    /// How many of its validators have to sign it: a quorum, or for a recovery one more than may be faulty.
+    fn need(&self, validators: usize) -> usize {
+        match self.content {
+            Content::Recovery(_) => validators.saturating_sub(1) / 3 + 1,
+            _ => quorum(validators),
+        }
+    }
+
+    /// The certificate that costs the least gas: of exactly as many as have to sign, by ECDSA or, from [`BLS_BREAK_EVEN`] signers on and
     /// where enough of them have a published key, by BLS. Signatures of others than validators are left out, and so are
     /// BLS signatures that are not by the published key.
     ///
@@ -201,7 +243,7 @@ impl SignedMessage {
         keys: &BTreeMap<Address, BlsPublicKey>,
         kind: Option<CertificateKind>,
     ) -> Result<SettlementCertificate, MessageError> {
-        let need = quorum(validators.len());
+        let need = self.need(validators.len());
         let below = |signed: BTreeSet<Address>| MessageError::BelowQuorum {
             have: signed.len(),
             of: validators.len(),
@@ -240,9 +282,13 @@ impl SignedMessage {
     }
 
     /// What posts it to a registry.
-    pub fn post(&self, registry: Address, certificate: &SettlementCertificate) -> Call {
+    ///
+    /// # Errors
+    ///
+    /// If it is a recovery, which the guardian proposes.
+    pub fn post(&self, registry: Address, certificate: &SettlementCertificate) -> Result<Call, MessageError> {
         let certificate = certificate.to_bytes().into();
-        match &self.content {
+        Ok(match &self.content {
             Content::Distribution { distribution, .. } => {
                 let (number, hash) = (distribution.number, distribution.hash());
                 Call::new(REGISTRY, registry, &ResultRegistry::certifyCall { number, hash, certificate })
@@ -251,7 +297,43 @@ impl SignedMessage {
                 let next = rotation.validators.clone();
                 Call::new(REGISTRY, registry, &ResultRegistry::rotateCall { next, certificate })
             }
+            Content::Resolution { action, .. } => {
+                let action = action.hash();
+                Call::new(REGISTRY, registry, &ResultRegistry::resolveCall { action, certificate })
+            }
+            Content::Recovery(_) => return Err(MessageError::ByTheGuardian),
+        })
+    }
+}
+
+/// What is signed, for who is about to sign it.
+impl fmt::Display for SignedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.content {
+            Content::Distribution { epoch, distribution, earnings } => {
+                let Distribution { distributor, number, root, allotments } = distribution;
+                let count = earnings.len();
+                writeln!(f, "distribution {number} of {distributor}, epoch {epoch}: {count} earnings under {root}")?;
+                for Allotment { token, amount } in allotments {
+                    let amount = U256::from(*amount);
+                    writeln!(f, "allots {} ({})", amount_of(*token, amount), token_name(*token))?;
+                }
+                writeln!(f, "hash   {}", distribution.hash())?;
+            }
+            Content::Rotation(Rotation { epoch, validators }) => {
+                writeln!(f, "rotation from epoch {epoch} to {} validators:", validators.len())?;
+                validators.iter().try_for_each(|validator| writeln!(f, "  {validator}"))?;
+            }
+            Content::Resolution { epoch, action } => {
+                writeln!(f, "resolution of epoch {epoch}: {action}")?;
+                writeln!(f, "action {}", action.hash())?;
+            }
+            Content::Recovery(Rotation { epoch, validators }) => {
+                writeln!(f, "recovery from epoch {epoch} to {} validators:", validators.len())?;
+                validators.iter().try_for_each(|validator| writeln!(f, "  {validator}"))?;
+            }
         }
+        write!(f, "digest {} (network {}, chain {})", self.digest(), self.network_id, self.chain_id)
     }
 }
 
@@ -267,7 +349,6 @@ pub enum CertificateKind {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::U256;
     use dtn_primitives::ValidatorSet;
 
     use super::*;

@@ -8,16 +8,16 @@ use alloy::{
     providers::Provider,
     sol_types::{SolCall, SolEvent},
 };
-use dtn_primitives::FinalizedResult;
-use serde::{Deserialize, Serialize};
-
-use crate::execution::{Execution, Preview, SignedExecution};
 use dtn_bindings::{MULTISIG, MultiSigWallet, RewardDistributor};
 use dtn_chain::{
     connection::{Chain, ReadError, retrying},
     gas_ledger::GasRecord,
     sender::{Account, Call, SendError},
 };
+use dtn_primitives::FinalizedResult;
+use serde::{Deserialize, Serialize};
+
+use crate::execution::{Execution, Preview, SignedExecution};
 
 mod typed {
     alloy::sol! {

@@ -6,17 +6,17 @@ use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
 };
+use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
+use dtn_chain::{
+    connection::{Chain, ReadError},
+    networks::Finality,
+};
 use dtn_primitives::{FinalizedResult, Kind, WorkResult};
 use serde::Serialize;
 
 use crate::{
     aow::{Aow, ClaimStatus},
     multisig::{Multisig, MultisigError, ProposalStatus, WalletTransaction},
-};
-use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
-use dtn_chain::{
-    connection::{Chain, ReadError},
-    networks::Finality,
 };
 
 /// How many results one transaction pays at most: some 60,000 gas each, and a transaction has 2^24.

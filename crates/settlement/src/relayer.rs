@@ -29,16 +29,19 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
-use dtn_primitives::{Certificate, FinalizedResult, Header};
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use tokio::{sync::watch, time::Instant};
-
-use crate::payment::{Payment, Payments, Stage};
 use dtn_bindings::{ContractAddresses, REGISTRY, ResultRegistry};
 use dtn_chain::{
     gas_ledger::GasRecord,
     networks::Network,
     sender::{Account, Call},
+};
+use dtn_primitives::{Certificate, FinalizedResult, Header};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    held::{Held, Limits},
+    payment::{Payment, Payments, Stage},
 };
 
 mod job;
@@ -161,7 +164,8 @@ impl<S: ResultSource> Relayer<S> {
     /// A relayer that signs with `account`, an owner of the multisig.
     pub fn new(account: Account, contracts: ContractAddresses, source: S, options: RelayerOptions) -> Self {
         let payments = Payments::new(account.chain().clone(), contracts, options.claim_patience);
-        let desk = Desk { account, registry: contracts.registry, payments, options };
+        let limits = Limits::new(account.chain().clone(), contracts);
+        let desk = Desk { account, registry: contracts.registry, payments, limits, options };
         let status = watch::Sender::new(RelayerStatus { cursor: 1, ..RelayerStatus::default() });
         Self {
             desk,
@@ -344,6 +348,7 @@ struct Desk {
     account: Account,
     registry: Address,
     payments: Payments,
+    limits: Limits,
     options: RelayerOptions,
 }
 
@@ -381,8 +386,13 @@ impl Desk {
                 Err(error) => {
                     job.retry_at = Instant::now() + job.note(&error, self.options.poll);
                     if job.failures == 1 || job.failures.is_multiple_of(10) {
-                        let (results, tries) = (job.payment.results.len(), job.failures);
-                        tracing::warn!(height, proposal = %job.payment.id, results, tries, %error, "the payout has to wait");
+                        let (proposal, results, tries) = (job.payment.id, job.payment.results.len(), job.failures);
+                        match self.held(job, &error).await {
+                            Some(held) => {
+                                tracing::warn!(height, %proposal, results, tries, "the payout is held back: {held}");
+                            }
+                            None => tracing::warn!(height, %proposal, results, tries, %error, "the payout has to wait"),
+                        }
                     }
                 }
             }
@@ -391,6 +401,12 @@ impl Desk {
         let alone: Vec<_> = divided.flat_map(|job| job.payment.results).map(|result| vec![result]).collect();
         jobs.extend(alone.into_iter().filter_map(|one| self.payments.of(one)).map(Job::new));
         steps
+    }
+
+    /// What holds a payment back, if that is why the contracts refuse a step.
+    async fn held(&self, job: &Job, error: &StepError) -> Option<Held> {
+        let stage = job.stage.filter(|_| error.is_refusal())?;
+        self.limits.held(&job.payment, stage).await.ok().flatten()
     }
 
     /// Takes steps for one transaction until none is due. Returns how many it took.

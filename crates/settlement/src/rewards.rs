@@ -1,19 +1,33 @@
 //! The distributor's terms, what it holds for whom, and distributions of rewards on their way through it.
 
+use std::collections::BTreeMap;
+
 use alloy::{
     primitives::{Address, B256, U256},
+    providers::Provider,
     sol_types::SolCall,
 };
-use dtn_primitives::{Allotment, Distribution, Earning, Kind};
-use serde::{Deserialize, Serialize};
-
-use crate::multisig::WalletTransaction;
 use dtn_bindings::{DISTRIBUTOR, RewardDistributor};
 use dtn_chain::{
-    connection::{Chain, ReadError},
+    amount::format_amount,
+    connection::{Chain, ReadError, retrying},
     networks::LOCAL_CHAIN_ID,
     sender::Call,
 };
+use dtn_primitives::{Allotment, Distribution, Earning, Earnings, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::multisig::WalletTransaction;
+
+/// How people know a token.
+pub fn token_name(token: Address) -> String {
+    if token.is_zero() { "native".into() } else { token.to_string() }
+}
+
+/// An amount of a token as people read it: of the native currency in its units, else in the token's smallest.
+pub fn amount_of(token: Address, amount: U256) -> String {
+    if token.is_zero() { format_amount(amount) } else { amount.to_string() }
+}
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
@@ -77,6 +91,29 @@ impl RewardTerms {
     }
 }
 
+/// Why there are no allotments for earnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what was earned of {0} adds up to more than 128 bits hold")]
+pub struct TooMuch(pub Address);
+
+/// What claims may take of each token since the beginning: what they might before, and what the earnings add. What an account
+/// had less of before counts from there: it may have claimed all of it.
+pub fn totals(earnings: &Earnings, before: &[Allotment], earned: &[Earning]) -> Result<Vec<Allotment>, TooMuch> {
+    let had: BTreeMap<_, _> =
+        earned.iter().map(|earning| ((earning.account, earning.token), earning.cumulative)).collect();
+    let mut totals: BTreeMap<Address, U256> =
+        before.iter().map(|allotment| (allotment.token, U256::from(allotment.amount))).collect();
+    for Earning { account, token, cumulative } in earnings.as_slice() {
+        let before = had.get(&(*account, *token)).copied().unwrap_or_default();
+        let sum = totals.entry(*token).or_default();
+        *sum = sum.checked_add(cumulative.saturating_sub(before)).ok_or(TooMuch(*token))?;
+    }
+    let allotment = |(token, amount): (Address, U256)| {
+        Ok(Allotment { token, amount: amount.try_into().map_err(|_| TooMuch(token))? })
+    };
+    totals.into_iter().filter(|(_, amount)| !amount.is_zero()).map(allotment).collect()
+}
+
 /// What a distributor holds of a token, in the token's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Holdings {
@@ -103,6 +140,23 @@ pub struct Allowance {
     pub cap: U256,
     /// What is left of it now.
     pub left: U256,
+}
+
+/// Where the owners' lock stands. Times are in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LockState {
+    /// The wallet whose owners it is.
+    pub multisig: Address,
+    /// Until when what they agree to waits; past if it does not.
+    pub paused_until: u64,
+    /// How often the validators have paused it.
+    pub pauses: u32,
+    /// The wallet that is to take over, and from when on it can.
+    pub heir: Option<(Address, u64)>,
+    /// The last height that is paid; `None` while there is none.
+    pub last_height: Option<u64>,
+    /// The chain's time.
+    pub now: u64,
 }
 
 /// Which distribution is in effect, and which is to come.
@@ -135,6 +189,34 @@ impl Distributor {
 
     async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ReadError> {
         self.chain.read(self.address, call).await
+    }
+
+    /// The wallet whose owners are its second lock.
+    pub async fn multisig(&self) -> Result<Address, ReadError> {
+        self.read(&RewardDistributor::multisigCall {}).await
+    }
+
+    /// Where the owners' lock stands.
+    pub async fn locks(&self) -> Result<LockState, ReadError> {
+        let heir = self.read(&RewardDistributor::heirCall {}).await?;
+        let from = self.read(&RewardDistributor::heirAtCall {}).await?;
+        let last_height = self.read(&RewardDistributor::lastHeightCall {}).await?;
+        Ok(LockState {
+            multisig: self.multisig().await?,
+            paused_until: self.read(&RewardDistributor::pausedUntilCall {}).await?.into(),
+            pauses: self.read(&RewardDistributor::pausesCall {}).await?,
+            heir: (!heir.is_zero()).then_some((heir, from)),
+            last_height: (last_height != u64::MAX).then_some(last_height),
+            now: self.chain.clock().await?,
+        })
+    }
+
+    /// The requesters to whom the owners have given an allowance of their own, from a block on.
+    pub async fn allowed(&self, from_block: u64) -> Result<Vec<Address>, ReadError> {
+        let provider = self.chain.provider();
+        let head = retrying(|| async { provider.get_block_number().await }).await?;
+        let read = |event: RewardDistributor::AllowanceSet, _, _| Some(event.requester);
+        self.chain.events(self.address, from_block..=head.max(from_block), None, read).await
     }
 
     /// The first height whose results it pays.
@@ -207,6 +289,13 @@ impl Distributor {
     pub fn claim(&self, earning: &Earning, proof: Vec<B256>) -> Call {
         let Earning { account, token, cumulative } = *earning;
         Call::new(DISTRIBUTOR, self.address, &RewardDistributor::claimCall { account, token, cumulative, proof })
+    }
+
+    /// What pays to another account what the sender has earned, or somebody whose claimer it is.
+    pub fn claim_to(&self, earning: &Earning, proof: Vec<B256>, to: Address) -> Call {
+        let Earning { account, token, cumulative } = *earning;
+        let call = RewardDistributor::claimToCall { account, token, cumulative, proof, to };
+        Call::new(DISTRIBUTOR, self.address, &call)
     }
 
     /// What sends the sender's credit of a token to an account.

@@ -22,19 +22,19 @@ use alloy::{
     transports::TransportError,
 };
 use dtn_aow::{Delay, Element, Start};
-use dtn_primitives::{Certificate, Domain, Header, Kind, Round, WorkResult};
-use tokio::{sync::watch, time::Instant};
-
-use crate::{
-    aow::{Aow, ClaimState, ClaimStatus, ClaimTerms, MAX_WHOLE_STEPS, NewClaim, PostedClaim, checkpoints_of},
-    relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
-};
 use dtn_bindings::{ContractAddresses, ResultRegistry, RewardDistributor};
 use dtn_chain::{
     connection::{Chain, ReadError, retrying},
     gas_ledger::GasRecord,
     networks::Network,
     sender::{Account, SendError},
+};
+use dtn_primitives::{Certificate, Domain, Header, Kind, Round, WorkResult};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    aow::{Aow, ClaimState, ClaimStatus, ClaimTerms, MAX_WHOLE_STEPS, NewClaim, PostedClaim, checkpoints_of},
+    relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
 };
 
 /// How many of the last blocks are read again in each pass, because the chain may have replaced them.

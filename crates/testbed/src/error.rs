@@ -161,6 +161,14 @@ pub enum TestbedError {
         /// How long after its deadline that is so.
         grace: Duration,
     },
+    /// A network has too few peers for what is asked of them.
+    #[error("the network in {} has {peers} peers, too few for the ports", folder.display())]
+    FewPeers {
+        /// Its folder.
+        folder: PathBuf,
+        /// How many it has.
+        peers: usize,
+    },
     /// What must be there is not.
     #[error("{0}")]
     Missing(&'static str),
@@ -220,13 +228,9 @@ impl TestbedError {
             | Self::NoQuic
             | Self::AnyPort
             | Self::NoSuchPorts { .. } => ("bad_argument", Value::Null),
-            Self::Genesis(_) | Self::Ledger(LedgerError::Genesis(_) | LedgerError::MissingKind(_)) => {
-                ("genesis", Value::Null)
-            }
-            Self::Store(error) | Self::Ledger(LedgerError::Store(error)) => {
-                ("store", json!({ "reason": error.to_string() }))
-            }
-            Self::Ledger(_) => ("store", Value::Null),
+            Self::Genesis(_) => ("genesis", Value::Null),
+            Self::Store(error) => error.code(),
+            Self::Ledger(error) => error.code(),
             Self::File(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Keystore(error) => return error.code(),
@@ -235,7 +239,9 @@ impl TestbedError {
             Self::Plan(error) => error.code(),
             Self::Deploy(error) => error.code(),
             Self::Send(error) => error.code(),
-            Self::Order(_) | Self::RoundOpen { .. } | Self::Missing(_) | Self::Ended(_) => return None,
+            Self::Order(_) | Self::RoundOpen { .. } | Self::FewPeers { .. } | Self::Missing(_) | Self::Ended(_) => {
+                return None;
+            }
             _ => ("process", Value::Null),
         })
     }

@@ -3,10 +3,12 @@
 mod access;
 pub mod account;
 mod chain;
+pub mod demo;
 pub mod doctor;
 mod error;
 mod home;
 mod init;
+pub mod lines;
 mod own;
 mod processes;
 pub mod rounds;

@@ -12,6 +12,7 @@
 //! float here, no clock and nothing that differs between machines. What is computed is specified in
 //! `docs/protocols/training.md`, for other languages to follow.
 
+mod codes;
 pub mod data;
 mod dense;
 mod gbdt;
@@ -24,7 +25,7 @@ mod score;
 mod trace;
 mod wire;
 
-pub use data::{Dataset, Import, Imported, LabelColumn, Outline, Scaling, Task, shipped};
+pub use data::{Dataset, Holdout, Import, Imported, LabelColumn, Outline, Scaling, Task, shipped};
 pub use model::{MAX_MODEL_BYTES, Model, OtherShape};
 pub use number::{FEATURE_ONE, Fraction, MAX_ACTIVATION, MAX_VELOCITY, MAX_WEIGHT, NoFraction, ONE};
 pub use random::{Origin, shuffle};

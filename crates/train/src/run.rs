@@ -129,6 +129,15 @@ impl<'a> Run<'a> {
         Ok(Self { job, segment, machine })
     }
 
+    /// At the beginning of a segment, or at the end, after training all before it.
+    pub fn up_to(job: &'a Job<'a>, segment: u32) -> Self {
+        let mut run = Self::start(job);
+        while run.segment < segment && !run.is_over() {
+            run.advance();
+        }
+        run
+    }
+
     /// The segment that comes next, which is how many there are if all is done.
     pub fn segment(&self) -> u32 {
         self.segment

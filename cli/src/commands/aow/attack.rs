@@ -4,12 +4,10 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_aow::{
     MAX_REPLAYED_STEPS, Security, Start,
-    attack::{Attack, Claim},
-    verify,
+    attack::{Attack, Attempt},
 };
+use dtn_documents::work;
 use dtn_primitives::{Address, Domain, keccak256};
-use dtn_report::{Table, left, right, units};
-use serde::Serialize;
 
 use crate::output;
 
@@ -39,16 +37,6 @@ pub(crate) struct Try {
     json: bool,
 }
 
-/// What came of an attempt.
-#[derive(Debug, Serialize)]
-struct Attempt {
-    attack: Option<Attack>,
-    accepted: usize,
-    verifiers: u64,
-    /// Why the peers did not accept.
-    reason: Option<String>,
-}
-
 pub(crate) fn run(attempt: &Try) -> Result<()> {
     let most = 1 << 20;
     ensure!((MIN_STEPS..=most).contains(&attempt.steps), "--steps {}: give {MIN_STEPS} to {most}", attempt.steps);
@@ -61,28 +49,16 @@ pub(crate) fn run(attempt: &Try) -> Result<()> {
     };
     let bar = output::progress(Attack::ALL.len() as u64 + 1, "claims");
     let check = |attack: Option<Attack>| -> Result<Attempt> {
-        let claim = match attack {
-            None => Claim::honest(&start, attempt.security)?,
-            Some(attack) => attack.claim(&start, attempt.security)?,
-        };
-        // Each peer hashes the start itself.
-        let one = |_| verify(&start.statement(claim.result), attempt.security, &claim.proof);
-        let verdicts: Vec<_> = (0..VERIFIERS).map(one).collect();
-        let reason = verdicts.iter().find_map(|verdict| verdict.as_ref().err()).map(ToString::to_string);
+        let made = Attempt::of(attack, &start, attempt.security, VERIFIERS)?;
         bar.inc(1);
-        Ok(Attempt {
-            attack,
-            accepted: verdicts.iter().filter(|verdict| verdict.is_ok()).count(),
-            verifiers: VERIFIERS,
-            reason,
-        })
+        Ok(made)
     };
     let attempts = std::iter::once(None).chain(Attack::ALL.map(Some)).map(check).collect::<Result<Vec<_>>>()?;
     bar.finish_and_clear();
     if attempt.json {
         output::json(&attempts)?
     } else {
-        output::line(table(&attempts, attempt))?
+        output::line(work::attempts(&attempts, attempt.steps, attempt.security))?
     }
     for Attempt { attack, accepted, .. } in &attempts {
         match attack {
@@ -91,15 +67,4 @@ pub(crate) fn run(attempt: &Try) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn table(attempts: &[Attempt], Try { steps, security, .. }: &Try) -> Table {
-    let title = format!("{} steps, {security}", units::thousands(steps));
-    let mut table = Table::new(title, [left("what is published"), right("accepted by"), left("because")]);
-    for Attempt { attack, accepted, verifiers, reason } in attempts {
-        let name = attack.map_or_else(|| "the work".to_string(), |attack| attack.to_string());
-        let reason = reason.clone().unwrap_or_else(|| "it holds".into());
-        table.row([name, format!("{accepted} of {verifiers}"), reason]);
-    }
-    table
 }

@@ -1,21 +1,16 @@
 //! `dtn-cli aow post`, `claims`, `challenge`, `release` and `uphold`: sequential work on the settlement chain.
 
-use std::collections::{BTreeMap, HashMap};
-
-use alloy::providers::Provider;
-use alloy_primitives::{Address, B128, B256, U256};
-use anyhow::{Context as _, Result, bail, ensure};
+use alloy_primitives::{B128, B256, U256};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use dtn_aow::{Delay, Element, Start};
-use dtn_bindings::{ContractAddresses, ResultRegistry};
-use dtn_chain::{Account, Chain, amount::format_amount, gas_ledger::GasRecord};
-use dtn_primitives::{Domain, Round};
-use dtn_report::{Table, left, right, units};
+use dtn_chain::{Account, Chain, gas_ledger::GasRecord};
+use dtn_documents::work;
+use dtn_primitives::Round;
 use dtn_settlement::{
-    aow::{Aow, ClaimState, ClaimStatus, NewClaim, PostedClaim, Slashing, checkpoints_of, segment_length},
+    claims::{Asked, Claims, ClaimsError, Standing},
     deploy::Deployment,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     args::{OnChain, with},
@@ -28,7 +23,7 @@ pub(crate) enum Command {
     /// Claim the work of a round on chain, with a bond
     Post(OnChain<Post>),
     /// List all claims, each checked here
-    Claims(OnChain<Claims>),
+    Claims(OnChain<ListClaims>),
     /// Show that a claim is wrong, and take half of its bond
     Challenge(OnChain<Challenge>),
     /// Return the bond of a final claim
@@ -74,7 +69,7 @@ pub(crate) struct Post {
   dtn-cli aow claims
 
 The segments of every claim that is not slashed are taken back here, from the start that the registry's block gives.")]
-pub(crate) struct Claims {
+pub(crate) struct ListClaims {
     /// Only this round's
     #[arg(long)]
     round: Option<u64>,
@@ -108,214 +103,85 @@ pub(crate) struct ById {
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::Post(on) => with(on.parts(), post).await,
-        Command::Claims(on) => with(on.parts(), claims).await,
+        Command::Claims(on) => with(on.parts(), list).await,
         Command::Challenge(on) => with(on.parts(), challenge).await,
         Command::Release(on) => {
             let (ById { id, sender }, context) = on.parts();
-            let (desk, account) = Desk::open_as(&context, &sender).await?;
-            let record = desk.aow.release(&account, id).await?;
-            report(&context, &desk, id, &record).await
+            let (chain, claims, account) = open_as(&context, &sender).await?;
+            let record = claims.contract.release(&account, id).await?;
+            report(&context, &chain, &claims, id, &record).await
         }
         Command::Uphold(on) => {
             let (ById { id, sender }, context) = on.parts();
-            let (desk, account) = Desk::open_as(&context, &sender).await?;
-            let record = desk.aow.verify_whole(&account, id).await?;
-            report(&context, &desk, id, &record).await
+            let (chain, claims, account) = open_as(&context, &sender).await?;
+            let record = claims.contract.verify_whole(&account, id).await?;
+            report(&context, &chain, &claims, id, &record).await
         }
     }
 }
 
-/// A deployment's contract for claims.
-struct Desk {
-    chain: Chain,
-    contracts: ContractAddresses,
-    from_block: u64,
-    aow: Aow,
-    domain: Domain,
+/// The claims of the deployment that is known, and the account that sends.
+async fn open(context: &Context) -> Result<(Chain, Claims)> {
+    let chain = context.connect().await?;
+    let Deployment { addresses, from_block, .. } = context.deployment(&chain)?;
+    let claims = Claims::of(&chain, &addresses, from_block).await?;
+    Ok((chain, claims))
 }
 
-impl Desk {
-    async fn open(context: &Context) -> Result<Self> {
-        let chain = context.connect().await?;
-        let Deployment { addresses: contracts, from_block, .. } = context.deployment(&chain)?;
-        if contracts.aow.is_zero() {
-            bail!("this deployment is older than claims of sequential work; run `dtn-cli deploy` again");
-        }
-        let aow = Aow::new(chain.clone(), contracts.aow);
-        let domain = aow.domain().await?;
-        Ok(Self { chain, contracts, from_block, aow, domain })
-    }
-
-    async fn open_as(context: &Context, sender: &Sender) -> Result<(Self, Account)> {
-        let desk = Self::open(context).await?;
-        let account = sender.account(&desk.chain, context).await?;
-        Ok((desk, account))
-    }
-
-    async fn posted(&self) -> Result<Vec<PostedClaim>> {
-        let head = self.chain.provider().get_block_number().await?;
-        Ok(self.aow.posted(self.from_block..=head).await?)
-    }
-
-    async fn block_hash(&self, height: u64) -> Result<B256> {
-        Ok(self.chain.read(self.contracts.registry, &ResultRegistry::finalizedHashCall { height }).await?)
-    }
-
-    /// The first segment of a claim that does not hold.
-    async fn first_false_segment(&self, claim: &PostedClaim) -> Result<Option<usize>> {
-        let (domain, block_hash) = (self.domain, self.block_hash(claim.height).await?);
-        let claim = claim.clone();
-        Ok(tokio::task::spawn_blocking(move || claim.first_false_segment(domain, block_hash)).await?)
-    }
-
-    /// Where a claim stands, in a word.
-    async fn standing(&self, id: B256, claim: &ClaimState) -> Result<&'static str> {
-        Ok(match claim.status {
-            ClaimStatus::Slashed => "slashed",
-            ClaimStatus::Upheld => "upheld",
-            ClaimStatus::Posted if self.aow.outcome(id).await?.is_some() => "final",
-            ClaimStatus::Posted => "posted",
-        })
-    }
+async fn open_as(context: &Context, sender: &Sender) -> Result<(Chain, Claims, Account)> {
+    let (chain, claims) = open(context).await?;
+    let account = sender.account(&chain, context).await?;
+    Ok((chain, claims, account))
 }
 
 async fn post(args: Post, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.sender).await?;
-    let Post { round, height, steps, .. } = args;
-    let length = segment_length(steps).with_context(|| {
-        format!("{steps} steps cannot be claimed: they have no checkpoints at even distances that the contract takes")
-    })?;
-    let previous_block_hash = desk.block_hash(height).await?;
-    if previous_block_hash.is_zero() {
-        bail!("the registry holds no block {height}; it must be finalized there before work can start from it");
-    }
-    let node = account.address();
-    let start = Start { domain: desk.domain, round, previous_block_hash, node, steps }.element();
-    let result =
-        args.result.map(|result| Element::from_bytes(result.0).context("the result is no element of the field"));
-    let result = result.transpose()?;
-    let (from, checkpoints) = tokio::task::spawn_blocking(move || match result {
-        Some(result) => checkpoints_of(result, steps).unwrap_or((result, Vec::new())),
-        None => (start, Delay::default().checkpoints(start, steps, length, |_| ())),
-    })
-    .await?;
-    ensure!(
-        from == start || args.anyway,
-        "the result does not go back to the start of this work, so anyone could take the bond; nothing was posted"
-    );
-    let claim = NewClaim { round, height, steps, checkpoints, proof_digest: args.proof_digest };
+    let (chain, claims, account) = open_as(context, &args.sender).await?;
+    let Post { round, height, steps, result, proof_digest, anyway, .. } = args;
+    let asked = Asked { round, height, steps, result, proof_digest, anyway };
+    let claim = claims.work(account.address(), &asked).await?;
     let bond = match args.bond {
         Some(bond) => bond,
-        None => desk.aow.bond_of(&claim).await?,
+        None => claims.contract.bond_of(&claim).await?,
     };
-    let record = desk.aow.post(&account, &claim, bond).await?;
-    report(context, &desk, Round::id(round, node), &record).await
+    let record = claims.contract.post(&account, &claim, bond).await?;
+    report(context, &chain, &claims, Round::id(round, account.address()), &record).await
 }
 
 async fn challenge(args: Challenge, context: &Context) -> Result<()> {
-    let (desk, account) = Desk::open_as(context, &args.sender).await?;
-    let posted = desk.posted().await?;
-    let claim = posted.iter().rfind(|claim| claim.id == args.id);
-    let claim = claim.with_context(|| format!("nobody has posted the claim {}", args.id))?;
+    let (chain, claims, account) = open_as(context, &args.sender).await?;
+    let claim = claims.find(args.id).await?;
     let segment = match args.segment {
         Some(segment) => segment,
-        None => desk
-            .first_false_segment(claim)
-            .await?
-            .with_context(|| format!("every segment of {} holds; a challenge would be refused", args.id))?,
+        None => claims.first_false_segment(&claim).await?.ok_or(ClaimsError::Holds(args.id))?,
     };
     output::note(format_args!("Challenging segment {segment}"));
-    let record = desk.aow.challenge(&account, args.id, &claim.checkpoints, segment).await?;
-    report(context, &desk, args.id, &record).await
+    let record = claims.contract.challenge(&account, args.id, &claim.checkpoints, segment).await?;
+    report(context, &chain, &claims, args.id, &record).await
 }
 
-async fn report(context: &Context, desk: &Desk, id: B256, record: &GasRecord) -> Result<()> {
-    let claim = desk.aow.claim(id).await?.with_context(|| format!("the claim {id} is gone again"))?;
-    let status = desk.standing(id, &claim).await?;
+async fn report(context: &Context, chain: &Chain, claims: &Claims, id: B256, record: &GasRecord) -> Result<()> {
+    let (claim, status) = claims.state(id).await?;
     if context.json {
         return output::json(&json!({ "id": id, "status": status, "bond_wei": claim.bond, "transaction": record }));
     }
     output::line(format!("{} in {}, {} gas", record.function, record.tx, record.gas_used.unwrap_or(0)))?;
-    if let Some(url) = desk.chain.network().transaction_url(record.tx) {
+    if let Some(url) = chain.network().transaction_url(record.tx) {
         output::line(url)?;
     }
     let until = match status {
-        "posted" => format!(", can be challenged until {}", output::date(claim.deadline)),
+        Standing::Posted => format!(", can be challenged until {}", output::date(claim.deadline)),
         _ => String::new(),
     };
     output::line(format!("{id}: {status}{until}"))
 }
 
-/// A claim in the list.
-struct Row {
-    posted: PostedClaim,
-    state: ClaimState,
-    status: &'static str,
-    /// The first segment that does not hold; nothing is checked of a slashed claim.
-    false_segment: Option<usize>,
-    slashing: Option<Slashing>,
-}
-
-impl Row {
-    fn holds(&self) -> String {
-        match (&self.slashing, self.false_segment) {
-            (Some(Slashing { segment, challenger, .. }), _) => format!("not segment {segment}, by {challenger}"),
-            (None, Some(segment)) => format!("not segment {segment}"),
-            (None, None) => "all".into(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        let Self { posted, state, status, false_segment, slashing } = self;
-        json!({
-            "id": posted.id, "round": posted.round, "node": posted.node, "height": posted.height,
-            "steps": posted.steps, "segments": posted.checkpoints.len(), "proof_digest": posted.proof_digest,
-            "block": posted.block, "tx": posted.tx, "status": status, "bond_wei": state.bond,
-            "deadline": state.deadline, "holds": false_segment.is_none() && slashing.is_none(),
-            "false_segment": false_segment, "slashing": slashing,
-        })
-    }
-}
-
-async fn claims(args: Claims, context: &Context) -> Result<()> {
-    let desk = Desk::open(context).await?;
-    let head = desk.chain.provider().get_block_number().await?;
-    let slashed = desk.aow.slashed(desk.from_block..=head).await?;
-    let mut slashed: HashMap<B256, Slashing> = slashed.into_iter().map(|slashing| (slashing.id, slashing)).collect();
-    let mut rows = BTreeMap::<(u64, Address), Row>::new();
-    for posted in desk.posted().await? {
-        if args.round.is_some_and(|round| round != posted.round) {
-            continue;
-        }
-        let Some(state) = desk.aow.claim(posted.id).await? else { continue };
-        let status = desk.standing(posted.id, &state).await?;
-        let slashing = slashed.remove(&posted.id);
-        let false_segment = match state.status {
-            ClaimStatus::Slashed => None,
-            _ => desk.first_false_segment(&posted).await?,
-        };
-        rows.insert((posted.round, posted.node), Row { posted, state, status, false_segment, slashing });
-    }
+async fn list(args: ListClaims, context: &Context) -> Result<()> {
+    let (_, claims) = open(context).await?;
+    let checked = claims.checked(args.round).await?;
     if context.json {
-        return output::json(&rows.values().map(Row::json).collect::<Vec<_>>());
-    }
-    let columns = [right("round"), left("node"), right("steps"), right("segments"), left("status"), right("bond")];
-    let columns = columns.into_iter().chain([left("deadline"), left("holds"), left("id")]);
-    let mut table = Table::new("Claims of sequential work", columns.collect::<Vec<_>>());
-    for row in rows.values() {
-        table.row([
-            row.posted.round.to_string(),
-            row.posted.node.to_string(),
-            units::thousands(row.posted.steps),
-            row.posted.checkpoints.len().to_string(),
-            row.status.to_string(),
-            format_amount(row.state.bond),
-            output::date(row.state.deadline).to_string(),
-            row.holds(),
-            row.posted.id.to_string(),
-        ]);
+        return output::json(&checked.iter().map(work::claim_json).collect::<Vec<_>>());
     }
     let which = args.round.map_or_else(String::new, |round| format!(" of round {round}"));
     let more = "peers that settle post one when they have completed a round (`dtn-cli aow round`)";
-    output::list(&table, format!("no claims{which} yet: {more}, and `dtn-cli aow post` does by hand"))
+    output::list(&work::claims(&checked), format!("no claims{which} yet: {more}, and `dtn-cli aow post` does by hand"))
 }

@@ -1,7 +1,6 @@
 //! `dtn-cli aow fuzz`: proofs that were tampered with.
 
 use std::{
-    fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -45,7 +44,9 @@ pub(crate) struct Fuzz {
 
 pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     let state = fuzz.state.as_deref().map_or_else(|| Ok(State::default()), read)?;
-    let counted = |state: &State| fuzz.state.as_deref().map_or(Ok(()), |path| write(path, state));
+    let counted = |state: &State| -> Result<()> {
+        fuzz.state.as_deref().map_or(Ok(()), |path| Ok(files::write_json(path, state)?))
+    };
     let asked = (fuzz.proofs, fuzz.seed);
     let outcome = tampering::go_on(state, asked, threads(fuzz.threads), counted, &output::bars())?;
     if fuzz.json {
@@ -64,12 +65,4 @@ fn read(path: &Path) -> Result<State> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::default()),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
-}
-
-/// Whole or not at all.
-fn write(path: &Path, state: &State) -> Result<()> {
-    let beside = path.with_extension("part");
-    let result =
-        fs::write(&beside, serde_json::to_string_pretty(state)? + "\n").and_then(|()| fs::rename(&beside, path));
-    result.with_context(|| format!("writing {}", path.display()))
 }

@@ -6,8 +6,7 @@ use alloy_primitives::U256;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use dtn_aow::{Delay, Element, Map, hash_to_field};
-use dtn_report::{Table, left, units};
-use serde::Serialize;
+use dtn_documents::work::Iterated;
 
 use crate::output;
 
@@ -57,22 +56,6 @@ pub(crate) struct Iterate {
     json: bool,
 }
 
-/// What came of it. Numbers of the field are decimal text.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    map: String,
-    modulus: String,
-    start: String,
-    steps: u64,
-    result: String,
-    ms: f64,
-    ns_per_step: f64,
-    /// What undoing took, if it was asked for.
-    check_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    trace: Vec<String>,
-}
-
 pub(crate) fn run(iterate: &Iterate) -> Result<()> {
     ensure!((1..=MAX_STEPS).contains(&iterate.steps), "--steps {}: give 1 to 2^32", iterate.steps);
     ensure!(!iterate.trace || iterate.steps <= 10_000, "--trace shows 10,000 steps at most");
@@ -89,19 +72,19 @@ impl Iterate {
         self.start.unwrap_or_else(|| hash_to_field(text().as_bytes(), modulus))
     }
 
-    fn map(&self, map: Map) -> Result<Outcome> {
+    fn map(&self, map: Map) -> Result<Iterated> {
         let start = self.begin(map.modulus());
         let began = Instant::now();
         let result = self.stride(start, |x, steps| map.iterate(x, steps))?;
         let trace = if self.trace { map.trace(start, self.steps as usize)? } else { Vec::new() };
         let name = format!("x^{} + {}", self.exponent, self.alpha);
-        Ok(Outcome {
+        Ok(Iterated {
             trace: trace.iter().map(U256::to_string).collect(),
-            ..Outcome::new(name, map.modulus(), start, result, self.steps, began)
+            ..Iterated::new(name, map.modulus(), [start, result], self.steps, began.elapsed())
         })
     }
 
-    fn delay(&self) -> Result<Outcome> {
+    fn delay(&self) -> Result<Iterated> {
         let modulus = U256::from(Element::MODULUS);
         let element = |value: U256, name: &str| {
             let small = u128::try_from(value).ok().and_then(Element::new);
@@ -111,9 +94,10 @@ impl Iterate {
         let start = element(self.begin(modulus), "--start")?;
         let began = Instant::now();
         let result = self.stride(start, |x, steps| anyhow::Ok(delay.iterate(x, steps)))?;
+        let took = began.elapsed();
         let wide = |element: Element| U256::from(element.value());
         let name = format!("cube root of (x - {})", self.alpha);
-        let mut outcome = Outcome::new(name, modulus, wide(start), wide(result), self.steps, began);
+        let mut outcome = Iterated::new(name, modulus, [wide(start), wide(result)], self.steps, took);
         if self.check {
             let began = Instant::now();
             ensure!(delay.leads(start, self.steps, result), "undoing the steps leads elsewhere");
@@ -134,39 +118,5 @@ impl Iterate {
         }
         bar.finish_and_clear();
         Ok(x)
-    }
-}
-
-impl Outcome {
-    fn new(map: String, modulus: U256, start: U256, result: U256, steps: u64, began: Instant) -> Self {
-        let elapsed = began.elapsed();
-        Self {
-            map,
-            modulus: modulus.to_string(),
-            start: start.to_string(),
-            steps,
-            result: result.to_string(),
-            ms: elapsed.as_secs_f64() * 1e3,
-            ns_per_step: elapsed.as_secs_f64() * 1e9 / steps as f64,
-            check_ms: None,
-            trace: Vec::new(),
-        }
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new(format!("{} modulo {}", self.map, self.modulus), [left("figure"), left("value")]);
-        table.row(["start".to_string(), self.start.clone()]);
-        self.trace
-            .iter()
-            .enumerate()
-            .skip(1)
-            .for_each(|(step, value)| _ = table.row([step.to_string(), value.clone()]));
-        table.row([format!("after {} steps", units::thousands(self.steps)), self.result.clone()]);
-        let time = |ms: f64| units::duration((ms * 1e3) as u64);
-        table.row(["time".to_string(), format!("{}, {:.0} ns a step", time(self.ms), self.ns_per_step)]);
-        if let Some(ms) = self.check_ms {
-            table.row(["undone in".to_string(), format!("{}, {:.0} times as fast", time(ms), self.ms / ms.max(1e-6))]);
-        }
-        table
     }
 }

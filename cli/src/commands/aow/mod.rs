@@ -4,7 +4,6 @@ mod attack;
 mod bench;
 mod chain;
 pub(crate) mod chain_claims;
-mod file;
 mod fuzz;
 mod iterate;
 mod params;

@@ -3,14 +3,12 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf, time::Instant};
 
 use alloy_primitives::Address;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use dtn_aow::{Delay, Security, Trace, verify};
+use dtn_aow::{Bound, Delay, Element, Expected, Security, Trace, files::ProofFile, verify};
+use dtn_documents::work::{Proven, Verified};
 use dtn_primitives::B256;
-use dtn_report::{Table, left, units};
-use serde::Serialize;
 
-use super::file::{Bound, ProofFile, element};
 use crate::output;
 
 /// Do work and prove it.
@@ -86,21 +84,6 @@ impl BoundOptions {
     }
 }
 
-/// What came of proving.
-#[derive(Debug, Serialize)]
-struct Proven {
-    start: String,
-    steps: u64,
-    result: String,
-    security: Security,
-    proven_bits: u32,
-    proof_bytes: usize,
-    evaluate_ms: f64,
-    prove_ms: f64,
-    threads: usize,
-    out: PathBuf,
-}
-
 pub(crate) fn prove(prove: &Prove) -> Result<()> {
     let bound = prove.bound.bound();
     let (delay, start, context) = match bound {
@@ -143,22 +126,6 @@ pub(crate) fn prove(prove: &Prove) -> Result<()> {
     if prove.json { output::json(&proven) } else { output::line(proven.table()) }
 }
 
-impl Proven {
-    fn table(&self) -> Table {
-        let title = format!("{} steps, proven", units::thousands(self.steps));
-        let mut table = Table::new(title, [left("figure"), left("value")]);
-        table.row(["start".to_string(), self.start.clone()]);
-        table.row(["result".to_string(), self.result.clone()]);
-        table.row(["steps took".to_string(), time(self.evaluate_ms)]);
-        let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
-        table.row(["proving took".to_string(), format!("{}, {threads}", time(self.prove_ms))]);
-        table.row(["options".to_string(), format!("{}, {} bits proven", self.security, self.proven_bits)]);
-        table.row(["proof".to_string(), units::bytes(self.proof_bytes as u64)]);
-        table.row(["written to".to_string(), self.out.display().to_string()]);
-        table
-    }
-}
-
 /// Check a proof.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -198,39 +165,19 @@ pub(crate) struct Verify {
     json: bool,
 }
 
-/// What came of checking.
-#[derive(Debug, Serialize)]
-struct Verified {
-    start: String,
-    steps: u64,
-    result: String,
-    context: B256,
-    round: Option<Bound>,
-    security: Security,
-    proven_bits: u32,
-    proof_bytes: usize,
-    verify_ms: f64,
-}
-
 pub(crate) fn check(check: &Verify) -> Result<()> {
     let file = ProofFile::read(&check.file)?;
     let statement = file.statement()?;
-    let same = |name: &str, wanted: Option<String>, found: String| match wanted {
-        Some(wanted) if wanted != found => Err(anyhow::anyhow!("its {name} is {found}, not {wanted}")),
-        _ => Ok(()),
+    let number = |text: &Option<String>, name| text.as_deref().map(|text| element(text, name)).transpose();
+    let expected = Expected {
+        start: number(&check.start, "--start")?,
+        steps: check.steps,
+        alpha: element(&check.alpha, "--alpha")?,
+        result: number(&check.result, "--result")?,
+        context: check.context,
+        round: check.bound.bound(),
     };
-    let number = |text: &Option<String>, name| -> Result<Option<String>> {
-        text.as_deref().map(|text| Ok(element(text, name)?.to_string())).transpose()
-    };
-    same("start", number(&check.start, "--start")?, statement.start.to_string())?;
-    same("number of steps", check.steps.map(|steps| steps.to_string()), statement.steps.to_string())?;
-    same("alpha", Some(element(&check.alpha, "--alpha")?.to_string()), statement.alpha.to_string())?;
-    same("result", number(&check.result, "--result")?, statement.result.to_string())?;
-    same("context", check.context.map(|context| context.to_string()), statement.context.to_string())?;
-    if let Some(bound) = check.bound.bound() {
-        let expected = bound.start(statement.steps).statement(statement.result);
-        ensure!(expected == statement, "it was not made for this round, network, block and node");
-    }
+    expected.check(&statement)?;
     let began = Instant::now();
     verify(&statement, check.security, &file.proof)
         .with_context(|| format!("the proof does not hold for {}", check.security))?;
@@ -239,7 +186,7 @@ pub(crate) fn check(check: &Verify) -> Result<()> {
         steps: statement.steps,
         result: statement.result.to_string(),
         context: statement.context,
-        round: file.round(),
+        round: file.round,
         security: check.security,
         proven_bits: check.security.proven_bits(statement.steps),
         proof_bytes: file.proof.len(),
@@ -248,28 +195,11 @@ pub(crate) fn check(check: &Verify) -> Result<()> {
     if check.json { output::json(&verified) } else { output::line(verified.table()) }
 }
 
-impl Verified {
-    fn table(&self) -> Table {
-        let title = format!("{} steps, and the proof holds", units::thousands(self.steps));
-        let mut table = Table::new(title, [left("figure"), left("value")]);
-        table.row(["start".to_string(), self.start.clone()]);
-        table.row(["result".to_string(), self.result.clone()]);
-        table.row(["bound to".to_string(), self.context.to_string()]);
-        if let Some(Bound { round, node, .. }) = self.round {
-            table.row(["of".to_string(), format!("round {round}, {node}")]);
-        }
-        table.row(["options".to_string(), format!("{}, {} bits proven", self.security, self.proven_bits)]);
-        table.row(["proof".to_string(), units::bytes(self.proof_bytes as u64)]);
-        table.row(["checked in".to_string(), time(self.verify_ms)]);
-        table
-    }
-}
-
 fn milliseconds(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
 }
 
-/// Milliseconds as people read them.
-fn time(ms: f64) -> String {
-    units::duration((ms * 1e3) as u64)
+/// Reads a number of the field.
+fn element(decimal: &str, name: &str) -> Result<Element> {
+    decimal.parse().map_err(|error| anyhow!("{name} {error}"))
 }

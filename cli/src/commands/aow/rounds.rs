@@ -5,7 +5,8 @@ use std::time::Duration;
 use alloy_primitives::U256;
 use anyhow::Result;
 use clap::Args;
-use dtn_report::{RoundTotals, Table, left, right, round_table, round_totals_table, units};
+use dtn_documents::work;
+use dtn_report::{RoundTotals, round_table, round_totals_table};
 use dtn_testbed::{Home, rounds};
 
 use crate::output;
@@ -95,20 +96,6 @@ pub(crate) async fn list(rounds: ListRounds) -> Result<()> {
     if rounds.json {
         return output::json(&found);
     }
-    let columns = ["round", "opened by", "steps", "completed", "closed by", "missing"].map(right);
-    let mut table = Table::new("Rounds", columns.into_iter().chain([left("beacon")]));
-    for round in &found {
-        let closing = round.closing.as_ref();
-        table.row([
-            units::thousands(round.number),
-            units::thousands(round.height),
-            units::thousands(round.steps),
-            format!("{} of {}", round.completed.len(), client.validators().len()),
-            closing.map_or_else(|| "open".into(), |closing| units::thousands(closing.height)),
-            closing.map_or_else(|| units::NONE.into(), |closing| closing.missing.len().to_string()),
-            closing.map_or_else(|| units::NONE.into(), |closing| units::short(closing.beacon)),
-        ]);
-    }
     let more = format!("no rounds yet: `dtn-cli aow round --home {}` opens one", rounds.home.display());
-    output::list(&table, more)
+    output::list(&work::rounds(&found, client.validators().len()), more)
 }

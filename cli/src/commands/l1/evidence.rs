@@ -27,7 +27,8 @@ use crate::{
 
 Evidence is two votes of one validator that contradict each other. Both signatures are verified here against the
 genesis, so it does not matter which peer showed them. --report has the registry on --network verify them too; it then
-bars the validator from all later payouts.")]
+bars the validator from all later payouts, and takes what it has at stake. Of that a quarter is the reporter's, because the report
+is committed to first: `dtn-cli stake collect`.")]
 pub(crate) struct Command {
     /// Report each validator that the registry does not bar yet
     #[arg(long)]
@@ -98,7 +99,7 @@ async fn report(entries: &[Entry], sender: &Sender, context: &Context) -> Result
     let (mut reports, mut done) = (Vec::new(), BTreeSet::new());
     for Entry { address, evidence, .. } in entries {
         if done.insert(*address) {
-            let transaction = evidence::report(&account, registry, *address, evidence).await?;
+            let transaction = evidence::report(&account, registry, &evidence.clone().into()).await?;
             reports.push(Report { address: *address, transaction });
         }
     }

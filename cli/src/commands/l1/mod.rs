@@ -3,15 +3,14 @@
 mod doctor;
 pub(crate) mod engine;
 mod evidence;
-mod fates;
 mod migrate;
 mod node;
-pub(crate) mod orders;
 mod status;
 mod store;
 mod tail;
 
 use std::{
+    fmt::Display,
     num::NonZeroUsize,
     ops::ControlFlow,
     path::PathBuf,
@@ -24,23 +23,20 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use dtn_chain::amount::format_amount;
-use dtn_client::{Client, Event, FinalBlock};
+use dtn_client::Event;
+use dtn_documents::{blocks, fates::Fates, orders};
 use dtn_peer::files::exists;
-use dtn_primitives::{Address, Answer, B256, Genesis, MIN_VALIDATORS, Order, Payload, Question, U256, Work};
-use dtn_report::{Table, left, right, units};
+use dtn_primitives::{Address, B256, Genesis, MIN_VALIDATORS, Order, Question, Work};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
 
 use crate::{
     context::Context,
-    failure::Coded,
+    failure::{Coded, Unfinished},
     interruption::{self, Interrupted},
     output,
 };
 use engine::{Engine, EngineOptions, Transport};
-use fates::Fates;
-pub(crate) use fates::Unfinished;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -217,7 +213,7 @@ pub(crate) struct Submit {
 impl Submit {
     fn orders(self) -> Result<Vec<Order>> {
         match self {
-            Self { file: Some(file), .. } => orders::read(&file),
+            Self { file: Some(file), .. } => Ok(orders::read(&file)?),
             Self {
                 dataset: Some(dataset), model: Some(model), metric: Some(metric), reward, expected_hashes, ..
             } => {
@@ -272,12 +268,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 dtn_testbed::client(&home)?.certificate(height).await?;
                 bail!("no peer that answers has the block at height {height}, which is final");
             };
-            print(json, &block, || block_table(&block))
+            print(json, &block, || blocks::block(&block))
         }
         Command::Certificate { height } => {
             let client = dtn_testbed::client(&home)?;
             let certified = client.certificate(height).await?;
-            print(json, &certified, || certificate_table(&client, &certified))
+            print(json, &certified, || blocks::certificate(&certified, client.validators()))
         }
         Command::Read { what } => {
             let question = match what {
@@ -285,7 +281,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 Subject::Order { order } => Question::Order(order),
             };
             let read = dtn_testbed::client(&home)?.read(question).await?;
-            print(json, &read, || format!("{}\n{} peers signed this", described(&read.answer), read.answers))
+            print(json, &read, || format!("{}\n{} peers signed this", blocks::answer(&read.answer), read.answers))
         }
         Command::Evidence(command) => evidence::run(command, &home, context).await,
         Command::NeverVoted { peer } => {
@@ -359,20 +355,7 @@ fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()>
     Ok(())
 }
 
-fn described(answer: &Answer) -> String {
-    match answer {
-        Answer::Nonce(nonce) => format!("nonce {nonce}"),
-        Answer::UnknownOrder => "no block that is kept contains this order".into(),
-        Answer::RecordedOrder { height } => format!("in block {height}; it asks for no work"),
-        Answer::OpenOrder { height } => {
-            format!("in block {height}, open: it takes claims that show its work")
-        }
-        Answer::ExpiredOrder { height } => format!("expired in block {height}: nobody has claimed it"),
-        Answer::ClosedOrder { height, claim } => format!("closed in block {height} by claim {claim}"),
-    }
-}
-
-fn print(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+fn print<T: Display>(json: bool, data: &impl serde::Serialize, text: impl FnOnce() -> T) -> Result<()> {
     if json { output::json(data) } else { output::line(text()) }
 }
 
@@ -390,111 +373,7 @@ async fn submit(home: &Home, orders: Vec<Order>, json: bool) -> Result<()> {
     bar.finish_and_clear();
     let accepted = accepted.map_err(|error| {
         output::note(&fates);
-        error.context(fates.unfinished())
+        error.context(Unfinished(fates.json()))
     })?;
-    print(json, &accepted, || {
-        let mut table = Table::new(
-            "Orders",
-            [left("data set"), left("model"), left("transaction"), right("height"), right("replies")],
-        );
-        for (transaction, accepted) in transactions.iter().zip(&accepted) {
-            let Payload::Order(order) = &transaction.payload else { continue };
-            table.row([
-                order.dataset.clone(),
-                order.model.clone(),
-                units::short(accepted.transaction),
-                accepted.height.to_string(),
-                accepted.replies.to_string(),
-            ]);
-        }
-        table.to_string()
-    })
-}
-
-fn block_table(view: &FinalBlock) -> String {
-    let header = &view.block.header;
-    let title = format!(
-        "Block {} {}\nparent {}\nproposer {}\ntimestamp {} ms",
-        header.height, view.hash, header.parent_hash, header.proposer, header.timestamp
-    );
-    let mut table = Table::new(&title, [left("transaction"), left("sender"), left("kind"), left("what")]);
-    for (hash, transaction) in view.transaction_hashes.iter().zip(&view.block.transactions) {
-        let (kind, what) = kind_and_content(&transaction.payload);
-        table.row([units::short(hash), units::short(transaction.sender), kind.into(), what]);
-    }
-    output::listed(&table, format_args!("{title}\nno transactions"))
-}
-
-fn certificate_table(client: &Client, certified: &dtn_api::CertifiedHeader) -> String {
-    let certificate = &certified.certificate;
-    let title = format!(
-        "Certificate of block {} {}\nepoch {}, view {}: {} of {} validators signed, {} are a quorum; every signature holds",
-        certificate.height,
-        certificate.block_hash,
-        certificate.epoch,
-        certificate.view,
-        certificate.signatures.len(),
-        client.validators().len(),
-        client.validators().quorum(),
-    );
-    let mut table = Table::new(title, [right("validator"), left("address"), left("signature")]);
-    for (index, signature) in &certificate.signatures {
-        let address =
-            client.validators().get(*index).map(|validator| validator.address.to_string()).unwrap_or_default();
-        table.row([index.to_string(), address, units::short(alloy_primitives::hex::encode_prefixed(signature.0))]);
-    }
-    table.to_string()
-}
-
-/// What a transaction is, in a word, and what it says.
-fn kind_and_content(payload: &Payload) -> (&'static str, String) {
-    match payload {
-        Payload::Order(order) => ("order", format!("{}, {}, {}", order.dataset, order.model, order.metric)),
-        Payload::Claim(claim) => (
-            "claim",
-            format!(
-                "order {}, nonce {}, {}",
-                units::short(claim.order),
-                claim.nonce,
-                units::duration(claim.duration_us)
-            ),
-        ),
-        Payload::Data { items, .. } => {
-            let bytes: usize = items.iter().map(|item| item.len()).sum();
-            ("data", format!("{} items, {}", units::thousands(items.len()), units::bytes(bytes as u64)))
-        }
-        Payload::Round(round) => {
-            ("round", format!("{} steps, closes at {} completions", units::thousands(round.steps), round.quorum))
-        }
-        Payload::Completion(completion) => (
-            "completion",
-            format!(
-                "round {}, result {}, {}",
-                completion.round,
-                units::short(completion.result),
-                units::duration(completion.compute_us)
-            ),
-        ),
-        Payload::CloseRound { round } => ("close", format!("round {round}")),
-        Payload::Custom(custom) => {
-            let bytes = units::bytes(custom.body.len() as u64);
-            ("custom", format!("kind {}, {bytes}", custom.kind))
-        }
-        Payload::Line(line) => {
-            ("line", format!("{}, {} expected hashes", units::bytes(line.data.len() as u64), line.expected_hashes))
-        }
-        Payload::Training(call) => {
-            let of = call.order.map_or_else(|| "a new order".into(), |order| format!("order {}", units::short(order)));
-            ("training", format!("{of}, {}", units::bytes(call.body.len() as u64)))
-        }
-        Payload::Deposit(deposit) => (
-            "deposit",
-            format!("{}, {}, number {}", units::short(deposit.account), wei(deposit.amount), deposit.number),
-        ),
-        Payload::Withdrawal(withdrawal) => ("withdrawal", wei(withdrawal.amount)),
-    }
-}
-
-fn wei(amount: u128) -> String {
-    format_amount(U256::from(amount))
+    print(json, &accepted, || blocks::orders(&transactions, &accepted))
 }

@@ -7,20 +7,14 @@ use std::{
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use dtn_client::ledger::{
-    self, Entry,
-    seed::{self, timestamp},
-};
+use dtn_client::ledger::{self, Entry, seed};
+use dtn_documents::races;
 use dtn_peer::files::{self, Access};
 use dtn_peer::read_genesis;
-use dtn_report::{Table, left, right, units};
 use dtn_testbed::Home;
 use serde_json::json;
 
 use crate::output;
-
-/// How much of a line a table shows, in characters.
-const SHOWN: usize = 40;
 
 /// What a table without entries says.
 const NOTHING: &str = "no race is over yet: each line that comes in at a port of `dtn-cli pow serve` opens one, and so does \
@@ -113,7 +107,7 @@ async fn read(home: &Home, peer: Option<usize>) -> Result<Vec<Entry>> {
 
 fn write(entries: &[Entry], format: Format, out: &mut impl Write) -> Result<()> {
     match format {
-        Format::Table => writeln!(out, "{}", output::listed(&table(entries), NOTHING))?,
+        Format::Table => writeln!(out, "{}", races::ledger(entries).or(NOTHING))?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(entries)?)?,
         Format::SeedJson => seed::write(entries, out)?,
         Format::Jsonl => {
@@ -123,49 +117,4 @@ fn write(entries: &[Entry], format: Format, out: &mut impl Write) -> Result<()> 
         }
     }
     Ok(())
-}
-
-fn table(entries: &[Entry]) -> Table {
-    let columns = [
-        right("entry"),
-        left("node"),
-        left("data"),
-        left("transaction"),
-        right("nonce"),
-        left("hash"),
-        right("time"),
-        left("start (UTC)"),
-        left("end (UTC)"),
-        right("height"),
-        left("block"),
-        left("signature"),
-    ];
-    let mut table = Table::new("Ledger", columns);
-    for Entry { record: it, .. } in entries {
-        table.row([
-            it.number.to_string(),
-            it.node.clone(),
-            shown(&it.text()),
-            units::short(it.transaction),
-            it.nonce.to_string(),
-            units::short(it.hash),
-            units::duration(it.duration_us),
-            timestamp(it.started_at_us),
-            timestamp(it.ended_at_us),
-            it.height.to_string(),
-            units::short(it.block),
-            units::short(alloy_primitives::hex::encode_prefixed(it.signature.0)),
-        ]);
-    }
-    table
-}
-
-/// A text without what would move the cursor, and only its beginning.
-pub(super) fn shown(text: &str) -> String {
-    let mut characters = text.escape_debug();
-    let mut shown: String = characters.by_ref().take(SHOWN).collect();
-    if characters.next().is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -7,15 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::B256;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use dtn_pow::{Backend, Cancel, Progress, SearchOptions, check_practical};
-use dtn_report::{Table, left, units};
+use dtn_documents::races::Solved;
+use dtn_pow::{Backend, Cancel, Either, Progress, SearchOptions, check_practical};
+use dtn_report::units;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
-use super::puzzle::{Either, PuzzleOptions};
+use super::puzzle::PuzzleOptions;
 use crate::{
     interruption::{self, Interrupted},
     output,
@@ -56,25 +55,11 @@ pub(crate) struct Mine {
     json: bool,
 }
 
-/// What a search found.
-#[derive(Debug, Serialize)]
-struct Found {
-    nonce: u64,
-    hash: B256,
-    expected_hashes: f64,
-    hashes_tried: u64,
-    hashes_per_second: f64,
-    threads: NonZeroUsize,
-    backend: String,
-    started_at_us: u64,
-    ended_at_us: u64,
-    duration_us: u64,
-}
-
 pub(crate) async fn run(mine: Mine) -> Result<()> {
     let puzzle = mine.puzzle.puzzle()?;
     let threads = mine.threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-    check_practical(puzzle.expected_hashes(), rate(&puzzle, mine.backend, threads)?, mine.limit)?;
+    let rate = puzzle.rate(mine.backend, MEASURED_FOR)? * threads.get() as f64;
+    check_practical(puzzle.expected_hashes(), rate, mine.limit)?;
     let backend = match (&puzzle, mine.backend) {
         (Either::Seed(_), _) => "one nonce at a time".to_string(),
         (Either::Race(_), backend) => backend.unwrap_or_else(Backend::fastest).to_string(),
@@ -108,7 +93,7 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
             None => bail!("none of the {tried} nonces from {} on solves it", mine.from),
         }
     };
-    let found = Found {
+    let found = Solved {
         nonce: solution.nonce,
         hash: solution.hash,
         expected_hashes,
@@ -121,20 +106,6 @@ pub(crate) async fn run(mine: Mine) -> Result<()> {
         duration_us: search.duration_us,
     };
     if mine.json { output::json(&found) } else { output::line(found.table()) }
-}
-
-/// How many hashes a second are to be expected of this puzzle here.
-fn rate(puzzle: &Either, backend: Option<Backend>, threads: NonZeroUsize) -> Result<f64> {
-    let one = match puzzle {
-        Either::Race(_) => backend.unwrap_or_else(Backend::fastest).rate(MEASURED_FOR),
-        Either::Seed(_) => {
-            let impossible = dtn_pow::SeedPuzzle::new("rate", 32).context("the puzzle that is measured")?;
-            let (cancel, options) = (Cancel::new(), SearchOptions::new(NonZeroUsize::MIN));
-            let search = impossible.search(0..=200_000, &options, &cancel);
-            search.hashes_tried as f64 / (search.duration_us.max(1) as f64 / 1e6)
-        }
-    };
-    Ok(one * threads.get() as f64)
 }
 
 fn bar() -> ProgressBar {
@@ -151,22 +122,4 @@ fn shown(tried: u64, expected: f64, elapsed: Duration) -> String {
         tried as f64 / seconds / 1e6,
         100.0 * (1.0 - (-(tried as f64) / expected).exp())
     )
-}
-
-impl Found {
-    fn table(&self) -> Table {
-        let mut table = Table::new("Solution", [left("what"), left("value")]);
-        let tried = format!("{} of {} expected", units::thousands(self.hashes_tried), self.expected_hashes);
-        let rate = format!("{:.1} MH/s, {} threads, {}", self.hashes_per_second / 1e6, self.threads, self.backend);
-        for (what, value) in [
-            ("nonce", self.nonce.to_string()),
-            ("hash", self.hash.to_string()),
-            ("hashes", tried),
-            ("time", units::duration(self.duration_us)),
-            ("rate", rate),
-        ] {
-            table.row([what.to_string(), value]);
-        }
-        table
-    }
 }

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use anyhow::{Context, Result};
 use clap::Args;
 use dtn_peer::files;
-use dtn_pow::{Cancel, PowError, Puzzle, Search, SearchOptions, SeedPuzzle};
+use dtn_pow::{Either, Puzzle, SeedPuzzle};
 
 /// The puzzle of a race on the L1, or one in the prototype's form.
 #[derive(Debug, Args)]
@@ -37,12 +37,6 @@ pub(crate) struct PuzzleOptions {
     expected_hashes: Option<u64>,
 }
 
-/// A puzzle in either form.
-pub(crate) enum Either {
-    Race(Puzzle),
-    Seed(SeedPuzzle),
-}
-
 impl PuzzleOptions {
     pub(crate) fn puzzle(&self) -> Result<Either> {
         let Self { transaction, race, network_id, miner, expected_hashes, .. } = self;
@@ -58,36 +52,5 @@ impl PuzzleOptions {
             (None, data) => data.clone().unwrap_or_default().into_bytes(),
         };
         Ok(Either::Seed(SeedPuzzle::new(data, self.difficulty)?))
-    }
-}
-
-impl Either {
-    pub(crate) fn expected_hashes(&self) -> f64 {
-        match self {
-            Self::Race(puzzle) => puzzle.target().expected_hashes() as f64,
-            Self::Seed(puzzle) => puzzle.expected_hashes(),
-        }
-    }
-
-    pub(crate) fn hash(&self, nonce: u64) -> B256 {
-        match self {
-            Self::Race(puzzle) => puzzle.hash(nonce),
-            Self::Seed(puzzle) => puzzle.hash(nonce),
-        }
-    }
-
-    pub(crate) fn check(&self, nonce: u64, hash: B256) -> Result<(), PowError> {
-        match self {
-            Self::Race(puzzle) => puzzle.check(nonce, hash),
-            Self::Seed(puzzle) => puzzle.check(nonce, hash),
-        }
-    }
-
-    /// Searches all nonces from one on.
-    pub(crate) fn search(&self, from: u64, options: &SearchOptions<'_>, cancel: &Cancel) -> Result<Search, PowError> {
-        match self {
-            Self::Race(puzzle) => dtn_pow::search(puzzle, from..=u64::MAX, options, cancel),
-            Self::Seed(puzzle) => Ok(puzzle.search(from..=u64::MAX, options, cancel)),
-        }
     }
 }

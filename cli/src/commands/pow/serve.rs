@@ -11,20 +11,18 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_client::ledger::{Entry, Writer, node_name, seed::timestamp};
-use dtn_node::LinesConfig;
+use dtn_client::ledger::node_name;
+use dtn_documents::races;
 use dtn_pow::{Backend, check_practical};
 use dtn_primitives::MIN_VALIDATORS;
-use dtn_report::units;
-use dtn_testbed::{Home, OwnNetwork, Plan, Service};
-use futures::{StreamExt, pin_mut};
+use dtn_testbed::{
+    Home, OwnNetwork,
+    lines::{self, News},
+};
 use tokio::time::sleep;
 
-use super::{ledger::shown, mine::MEASURED_FOR};
+use super::mine::MEASURED_FOR;
 use crate::output;
-
-/// How often the peers are asked for the next block.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The longest time that a race may be expected to take.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -70,8 +68,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
     let expected_hashes = expected_hashes(serve.difficulty, Backend::fastest().rate(MEASURED_FOR) * miners as f64)?;
     let network = OwnNetwork::at(serve.home.as_deref(), |what| output::note(what))?;
     let home = network.home();
-    let exists = dtn_peer::files::exists(&home.client_file())?;
-    if exists {
+    if dtn_peer::files::exists(&home.client_file())? {
         let folder = home.path().display();
         let again = format!("stop them with `dtn-cli l1 down --home {folder}`, then start this again");
         ensure!(!dtn_testbed::any_peer_runs(home)?, "peers in {folder} are running; {again}");
@@ -87,7 +84,7 @@ pub(super) async fn run(serve: Serve) -> Result<()> {
         }
     };
     let outcome = tokio::select! {
-        outcome = perform(&serve, home, exists, expected_hashes) => outcome,
+        outcome = perform(&serve, home, expected_hashes) => outcome,
         asked = crate::interruption::asked() => Ok(asked?),
         () = over => Ok(()),
     };
@@ -102,23 +99,10 @@ fn expected_hashes(difficulty: u32, hashes_per_second: f64) -> Result<NonZeroU64
     256u64.checked_pow(difficulty).and_then(NonZeroU64::new).context("such a difficulty cannot be expressed")
 }
 
-async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZeroU64) -> Result<()> {
-    let ports = &serve.ports;
-    if !exists {
-        let nodes = ports.len().max(MIN_VALIDATORS);
-        dtn_testbed::init_and_tell(home, &Plan::local("pow", nodes), &output::bars())?;
-    }
-    let peers = home.peers()?.len();
-    ensure!(ports.len() <= peers, "the network in {} has {peers} peers, too few for the ports", home.path().display());
-    for peer in 0..peers {
-        let listen = ports.get(peer).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
-        dtn_testbed::change(home, peer, |config| {
-            config.lines = listen.map(|listen| LinesConfig { listen, expected_hashes });
-            config.mine = listen.is_some();
-            config.retain_blocks = 0;
-        })?;
-    }
-    dtn_testbed::up_all(home, &output::bars()).await?;
+async fn perform(serve: &Serve, home: &Home, expected_hashes: NonZeroU64) -> Result<()> {
+    let (ports, bars) = (&serve.ports, output::bars());
+    let peers = lines::give_ports(home, ports, expected_hashes, &bars)?;
+    dtn_testbed::up_all(home, &bars).await?;
     for (peer, port) in ports.iter().enumerate() {
         output::note(format_args!("{} takes in lines on 127.0.0.1:{port}", node_name(peer)));
     }
@@ -129,77 +113,26 @@ async fn perform(serve: &Serve, home: &Home, exists: bool, expected_hashes: NonZ
             "without a line port, to vote and not to race: {voters} (PBFT tolerates a fault from {MIN_VALIDATORS} peers on)"
         ));
     }
-    print_entries(home, serve.json).await
+    lines::follow(home, |news| told(news, home, serve.json), &bars).await
 }
 
-/// Prints every entry that becomes final from now on.
-async fn print_entries(home: &Home, json: bool) -> Result<()> {
-    let blocks = dtn_testbed::blocks(home, None).await?;
-    let mut writer = Writer::new(blocks.genesis().clone())?;
-    let tip = blocks.tip().await?;
-    let bar = output::progress(tip, "blocks");
-    {
-        let known = blocks.up_to(tip);
-        pin_mut!(known);
-        while let Some(block) = known.next().await {
-            writer.next(block?)?;
-            bar.inc(1);
+fn told(news: News, home: &Home, json: bool) -> Result<()> {
+    match news {
+        News::Known(entries) => {
+            output::note(format_args!("{entries} entries so far; waiting for lines, until Ctrl-C"));
         }
-    }
-    bar.finish_and_clear();
-    output::note(format_args!("{} entries so far; waiting for lines, until Ctrl-C", writer.head.entries));
-    let (peers, quorum) = (home.peers()?, blocks.validators().quorum());
-    let peers: Vec<_> = peers.iter().map(Service::peer).collect();
-    let (mut height, mut ended) = (tip + 1, BTreeSet::new());
-    loop {
-        match blocks.at(height).await? {
-            None => {
-                tell_of_ended(&peers, quorum, home, &mut ended);
-                sleep(LOOK).await;
-            }
-            Some(block) => {
-                for entry in writer.next(block)? {
-                    print(&entry, json)?;
-                }
-                height += 1;
-            }
-        }
-    }
-}
-
-/// Says of each peer once that it has ended. The others go on without it as long as they are a quorum.
-fn tell_of_ended(peers: &[Service], quorum: usize, home: &Home, ended: &mut BTreeSet<usize>) {
-    for (peer, service) in peers.iter().enumerate() {
-        if service.runs() {
-            ended.remove(&peer);
-        } else if ended.insert(peer) {
-            let why = service.last_error().map(|error| format!(": {error}")).unwrap_or_default();
+        News::Entry(entry) if json => output::json_line(&entry)?,
+        News::Entry(entry) => output::line(races::entry(&entry))?,
+        News::Ended { peer, why, running, quorum } => {
+            let why = why.map(|error| format!(": {error}")).unwrap_or_default();
             output::note(format_args!("{} has ended{why}", node_name(peer)));
-            let running = peers.len() - ended.len();
             if running < quorum {
                 output::note(format_args!("{running} peers run and {quorum} are a quorum, so no race ends"));
             }
             output::note(format_args!("`dtn-cli l1 up --home {}` starts it again", home.path().display()));
         }
     }
-}
-
-fn print(entry: &Entry, json: bool) -> Result<()> {
-    if json {
-        return output::json_line(entry);
-    }
-    let it = &entry.record;
-    output::line(format_args!(
-        "#{} {} won \"{}\": nonce {}, hash {}, {} from {} to {}",
-        it.number,
-        it.node,
-        shown(&it.text()),
-        it.nonce,
-        units::short(it.hash),
-        units::duration(it.duration_us),
-        timestamp(it.started_at_us),
-        timestamp(it.ended_at_us),
-    ))
+    Ok(())
 }
 
 #[cfg(test)]

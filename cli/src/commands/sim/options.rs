@@ -1,21 +1,17 @@
 //! A scenario as files and options describe it.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
-use dtn_peer::files::{self, Access};
+use dtn_runs::written;
 use dtn_simulator::{
-    Crash, FileError, Group, Latency, Model, Partition, Rate, Region, Scenario, Scheduler, Sharing, Signatures, When,
-    adversary::Kind,
+    Crash, Latency, Model, Partition, Rate, Region, Scenario, Scheduler, Sharing, Signatures, adversary::Kind,
 };
 use serde::de::DeserializeOwned;
 
 use super::runs::Change;
 use crate::failure::Coded;
-
-/// The longest scenario file.
-const MAX_FILE: u64 = 1 << 20;
 
 /// What there is to simulate. An option changes what the file says; without a file, four replicas decide one block.
 #[derive(Debug, Clone, Args)]
@@ -97,10 +93,10 @@ pub(crate) struct Setup {
     #[arg(long, help_heading = "Faults")]
     beyond_tolerance: bool,
     /// One more power cut: 3@2s for good, or 3@2s+5s until five seconds later (repeat)
-    #[arg(long, value_name = "REPLICA@TIME[+DOWN]", value_parser = parse_crash, help_heading = "Faults")]
+    #[arg(long, value_name = "REPLICA@TIME[+DOWN]", value_parser = written::crash, help_heading = "Faults")]
     crash: Vec<Crash>,
     /// One more time in which groups do not hear each other: 3s..6s:0,1/2,3, or of regions 3s..6s:sydney (repeat)
-    #[arg(long, value_name = "FROM..UNTIL:GROUP[/GROUP]", value_parser = parse_partition, help_heading = "Faults")]
+    #[arg(long, value_name = "FROM..UNTIL:GROUP[/GROUP]", value_parser = written::partition, help_heading = "Faults")]
     partition: Vec<Partition>,
 
     /// The longest that the run goes on once nothing more happens to the replicas; 1,000 view timeouts without
@@ -120,7 +116,7 @@ fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
 impl Setup {
     /// The scenario of a file, or of none, with what the options and a command change. An error names what asks for what cannot be.
     pub(crate) fn scenario(&self, file: Option<&Path>, seed: Option<u64>, change: Change<'_>) -> Result<Scenario> {
-        let mut scenario = file.map(read).transpose()?.unwrap_or_default();
+        let mut scenario = file.map(written::read).transpose()?.unwrap_or_default();
         self.change(&mut scenario)?;
         change(file.unwrap_or(Path::new("")), &mut scenario)?;
         scenario.seed = seed.unwrap_or(scenario.seed);
@@ -136,7 +132,7 @@ impl Setup {
             }
         }
         if !self.region.is_empty() {
-            scenario.regions = self.region.iter().map(|text| parse_region(text)).collect::<Result<_>>()?;
+            scenario.regions = self.region.iter().map(|text| region(text)).collect::<Result<_>>()?;
             let together = scenario.regions.iter().fold(0, |sum: usize, region| sum.saturating_add(region.nodes));
             scenario.n = self.nodes.unwrap_or(together);
         }
@@ -185,85 +181,6 @@ impl Setup {
     }
 }
 
-/// Reads a scenario file.
-pub(crate) fn read(path: &Path) -> Result<Scenario> {
-    let name = path.display();
-    let text = files::read_text(path, MAX_FILE)?;
-    Scenario::from_toml(&text).map_err(|error| match error {
-        FileError::Impossible { line, impossible } => {
-            Coded::not_valid(path, Some(line), format_args!("{name}, line {line}: {impossible}")).into()
-        }
-        FileError::Malformed(error) => {
-            Coded::not_valid(path, None, format_args!("{name} is no scenario\n{error}")).into()
-        }
-    })
-}
-
-/// Writes a scenario file.
-pub(crate) fn write(path: &Path, scenario: &Scenario) -> Result<()> {
-    Ok(files::write(path, scenario.to_toml().as_bytes(), Access::Shared)?)
-}
-
-fn parse_region(text: &str) -> Result<Region> {
-    let form = || format!("--region {text}: write sydney:3, or sydney:3@10mbps");
-    let (name, rest) = text.split_once(':').with_context(form)?;
-    let (nodes, rate) = rest.split_once('@').map_or((rest, None), |(nodes, rate)| (nodes, Some(rate)));
-    let nodes = nodes.trim().parse().ok().with_context(form)?;
-    let rate = rate.map(Rate::from_str).transpose().map_err(|error| anyhow!("--region {text}: {error}"))?;
-    Ok(Region { name: name.trim().to_lowercase(), nodes, up: rate, down: rate })
-}
-
-fn parse_crash(text: &str) -> Result<Crash> {
-    let form = || "write 3@2s, or 3@2s+5s".to_string();
-    let (replica, rest) = text.split_once('@').with_context(form)?;
-    let (at, down) = rest.split_once('+').map_or((rest, None), |(at, down)| (at, Some(down)));
-    let replica = replica.trim().parse().ok().with_context(form)?;
-    let at = When::from_str(at).map_err(|error| anyhow!(error))?;
-    Ok(Crash::new(replica, at, down.map(|down| humantime::parse_duration(down.trim())).transpose()?))
-}
-
-fn parse_partition(text: &str) -> Result<Partition> {
-    let form = || "write 3s..6s:0,1/2,3, or 3s..6s:sydney".to_string();
-    let (time, groups) = text.split_once(':').with_context(form)?;
-    let (from, until) = time.split_once("..").with_context(form)?;
-    let [from, until] = [from, until].map(|time| humantime::parse_duration(time.trim()));
-    let group = |group: &str| -> Result<Group> {
-        let replicas: Result<Vec<_>, _> = group.split(',').map(|replica| replica.trim().parse()).collect();
-        match replicas {
-            Ok(replicas) => Ok(Group::Replicas(replicas)),
-            Err(_) if group.contains(',') || group.trim().is_empty() => bail!(form()),
-            Err(_) => Ok(Group::Region(group.trim().to_lowercase())),
-        }
-    };
-    Ok(Partition::new(from?, until?, groups.split('/').map(group).collect::<Result<_>>()?))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn faults_and_regions_are_read_from_options() {
-        let sydney = parse_region("sydney:3@10mbps").unwrap();
-        assert_eq!((sydney.nodes, sydney.up, sydney.down), (3, Some(Rate::mbps(10.0)), Some(Rate::mbps(10.0))));
-        assert_eq!(parse_region("Sydney:3@10mbps").unwrap(), sydney, "a name is a name in any case");
-        let second = Duration::from_secs(1);
-        let crash = Crash::new(3, When::At(second * 2), Some(second * 5));
-        assert_eq!(parse_crash("3@2s+5s").unwrap(), crash);
-        assert_eq!(parse_crash("3@2s").unwrap(), Crash { down: None, ..crash });
-        let partition = parse_partition("3s..6s:0,1/sydney").unwrap();
-        assert_eq!((partition.from, partition.until), (second * 3, second * 6));
-        assert_eq!(partition.groups, [Group::Replicas(vec![0, 1]), Group::Region("sydney".into())]);
-        for bad in ["sydney", "sydney:x", "sydney:3@fast"] {
-            assert!(parse_region(bad).is_err(), "{bad}");
-        }
-        for bad in ["3", "x@2s", "3@soon", "3@2s+x"] {
-            assert!(parse_crash(bad).is_err(), "{bad}");
-        }
-        for bad in ["3s:0", "3s..6s", "3s..x:0", "3s..6s:", "3s..6s:0,x"] {
-            assert!(parse_partition(bad).is_err(), "{bad}");
-        }
-    }
+fn region(text: &str) -> Result<Region> {
+    written::region(text).map_err(|error| anyhow!("--region {text}: {error}"))
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use dtn_peer::files::{self, Access};
-use dtn_runs::{Outcome, Picture, comparison, page, play};
+use dtn_runs::{Outcome, Picture, comparison, page, play, written};
 use dtn_simulator::Scenario;
 
-use super::options::{self, Setup};
+use super::options::Setup;
 use crate::{failure::Coded, output};
 
 // What to play, and what to write of it. No doc comment: it would become the command's description.
@@ -77,7 +77,7 @@ pub(crate) fn play_all(simulate: &Runs, change: Change<'_>) -> Result<()> {
         files::write(path, page.as_bytes(), Access::Shared)?;
     }
     if let (Some(path), [(_, scenario)], [(_, outcome)]) = (&simulate.record, &scenarios[..], &outcomes[..]) {
-        options::write(path, &Scenario { recorded: Some(outcome.recorded()), ..scenario.clone() })?;
+        written::write(path, &Scenario { recorded: Some(outcome.recorded()), ..scenario.clone() })?;
     }
     match &outcomes[..] {
         [(_, outcome)] if simulate.json => output::json(outcome)?,

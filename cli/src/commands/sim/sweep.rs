@@ -5,9 +5,12 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use dtn_bench::threads;
-use dtn_runs::sweep::{self, Network, Summary};
+use dtn_runs::{
+    sweep::{self, Network, Summary},
+    written,
+};
 
-use super::options::{self, Setup};
+use super::options::Setup;
 use crate::{commands::l1::engine::Engine, failure::Coded, output};
 
 /// The most runs of a sweep.
@@ -88,7 +91,7 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
     let Some(seed) = summary.failed.first() else { return Ok(()) };
     let (smallest, outcome) = runs.smallest(*seed, &bars);
     let (summary, file) = (outcome.summary(), sweep.failed.display());
-    options::write(&sweep.failed, &smallest).with_context(|| format!("seed {seed} fails, {summary}"))?;
+    written::write(&sweep.failed, &smallest).with_context(|| format!("seed {seed} fails, {summary}"))?;
     bail!("seed {seed} fails; as small as it gets, {summary}\n`dtn-cli sim replay {file}` shows it")
 }
 

@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dtn_primitives::B256;
-use dtn_report::{Table, left, right, units};
+use dtn_documents::training::{Checked, CheckedSegment};
 use dtn_train::{Fault, Job, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, Manifest, Run};
-use serde::Serialize;
 
 use super::{
     data::{DataOptions, read},
@@ -48,28 +46,6 @@ pub(crate) struct Check {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-/// What came of it.
-#[derive(Debug, Serialize)]
-struct Checked {
-    holds: bool,
-    segments: u32,
-    model_root: B256,
-    trace_root: B256,
-    check_ms: f64,
-    /// Of segments that were asked for.
-    checked: Vec<Segment>,
-}
-
-#[derive(Debug, Serialize)]
-struct Segment {
-    segment: u32,
-    /// What only the work shows, if it holds.
-    witness: Option<B256>,
-    /// What is wrong with it otherwise.
-    fault: Option<String>,
-    check_ms: f64,
 }
 
 pub(super) fn run(check: &Check) -> Result<()> {
@@ -116,20 +92,14 @@ pub(super) fn run(check: &Check) -> Result<()> {
     Ok(())
 }
 
-fn one(manifest: &Manifest, job: &Job<'_>, segment: u32, checkpoints: Option<&Path>) -> Result<Segment> {
+fn one(manifest: &Manifest, job: &Job<'_>, segment: u32, checkpoints: Option<&Path>) -> Result<CheckedSegment> {
     let segments = job.plan().segments;
     if segment >= segments {
         return Err(Fault::NoSegment { segment, segments }.into());
     }
     let state = match checkpoints {
         Some(folder) => read(&checkpoint(folder, segment), MAX_CHECKPOINT_BYTES as usize)?,
-        None => {
-            let mut run = Run::start(job);
-            while run.segment() < segment {
-                run.advance();
-            }
-            run.state()
-        }
+        None => Run::up_to(job, segment).state(),
     };
     let began = Instant::now();
     let witness = manifest.check_segment(job, segment, Some(&state));
@@ -138,31 +108,9 @@ fn one(manifest: &Manifest, job: &Job<'_>, segment: u32, checkpoints: Option<&Pa
         Ok(witness) => (Some(witness), None),
         Err(fault) => (None, Some(fault.to_string())),
     };
-    Ok(Segment { segment, witness, fault, check_ms })
+    Ok(CheckedSegment { segment, witness, fault, check_ms })
 }
 
 fn milliseconds(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
-}
-
-impl Checked {
-    fn table(&self) -> Table {
-        if self.checked.is_empty() {
-            let mut table = Table::new("The trace holds", [left("figure"), left("value")]);
-            table.row(["segments".to_string(), format!("{}, each trained again", units::thousands(self.segments))]);
-            table.row(["took".to_string(), units::duration((self.check_ms * 1e3) as u64)]);
-            table.row(["model root".to_string(), self.model_root.to_string()]);
-            table.row(["trace root".to_string(), self.trace_root.to_string()]);
-            return table;
-        }
-        let columns = [right("segment"), left("holds"), right("took"), left("witness, or what is wrong")];
-        let mut table = Table::new(format!("{} segments", self.segments), columns);
-        for Segment { segment, witness, fault, check_ms } in &self.checked {
-            let holds = if fault.is_none() { "yes" } else { "no" };
-            let said = witness.map_or_else(|| fault.clone().unwrap_or_default(), |witness| witness.to_string());
-            let took = units::duration((check_ms * 1e3) as u64);
-            table.row([segment.to_string(), holds.to_string(), took, said]);
-        }
-        table
-    }
 }

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +10,7 @@ use clap::{Args, ValueEnum};
 use dtn_peer::files::{self, Access};
 use dtn_primitives::B256;
 use dtn_train::{
-    Dataset, Import, LabelColumn, Scaling,
+    Dataset, Holdout, Import, LabelColumn, Scaling,
     data::{MAX_DATA_BYTES, SHIPPED},
     shipped,
 };
@@ -38,7 +37,7 @@ pub(super) struct DataOptions {
     clip: bool,
     /// How many rows are kept from training: a number, or a part such as 20%
     #[arg(long, default_value = "20%", value_name = "ROWS")]
-    holdout: HeldOut,
+    holdout: Holdout,
     /// Which rows those are is drawn from this
     #[arg(long, default_value_t = B256::ZERO, hide_default_value = true, value_name = "HASH")]
     split: B256,
@@ -53,26 +52,6 @@ enum Scale {
     Minmax,
     /// Not at all
     None,
-}
-
-/// How many rows are kept from training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HeldOut {
-    Rows(u32),
-    /// In hundredths.
-    Part(u32),
-}
-
-impl FromStr for HeldOut {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let rows = |text: &str| text.parse().map_err(|_| "give a number of rows, or a part such as 20%".to_string());
-        match text.strip_suffix('%') {
-            Some(part) => rows(part).map(Self::Part),
-            None => rows(text).map(Self::Rows),
-        }
-    }
 }
 
 /// The rows to train on, and those to score on.
@@ -124,10 +103,7 @@ impl DataOptions {
     pub(super) fn parts(&self) -> Result<Parts> {
         let data = self.all()?;
         let rows = data.rows() as u32;
-        let held_out = match self.holdout {
-            HeldOut::Rows(rows) => rows,
-            HeldOut::Part(part) => (u64::from(rows) * u64::from(part) / 100).try_into().unwrap_or(rows),
-        };
+        let held_out = self.holdout.of(rows);
         ensure!(
             (1..rows).contains(&held_out),
             "--holdout is {held_out} rows of {rows}: keep at least one, and train on at least one"
@@ -145,18 +121,4 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
 /// Writes a file.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(files::write(path, bytes, Access::Shared)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holdout_is_a_number_or_a_part() {
-        assert_eq!("20%".parse(), Ok(HeldOut::Part(20)));
-        assert_eq!("36".parse(), Ok(HeldOut::Rows(36)));
-        for wrong in ["", "%", "0.2", "-1", "20 %"] {
-            assert!(wrong.parse::<HeldOut>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -10,15 +10,13 @@ use std::{
 use alloy_primitives::Address;
 use anyhow::{Context, Result};
 use clap::Args;
+use dtn_documents::training::Trained;
 use dtn_primitives::B256;
-use dtn_report::{Table, left, units};
-use dtn_train::{Evaluation, Origin, Score, train};
-use serde::Serialize;
+use dtn_train::{Evaluation, Origin, train};
 
 use super::{
     data::{DataOptions, Parts, write},
     recipe::RecipeOptions,
-    score::in_words,
 };
 use crate::output;
 
@@ -89,27 +87,6 @@ struct OriginOptions {
     attempt: u16,
 }
 
-/// What came of a training.
-#[derive(Debug, Serialize)]
-struct Trained {
-    data: String,
-    training_rows: usize,
-    data_root: B256,
-    parameters: u64,
-    multiplications: u64,
-    steps: u32,
-    segments: u32,
-    train_ms: f64,
-    model_root: B256,
-    trace_root: B256,
-    on_training: Score,
-    on_holdout: Score,
-    model: PathBuf,
-    model_bytes: usize,
-    trace: PathBuf,
-    trace_bytes: usize,
-}
-
 pub(super) fn run(options: &Train) -> Result<()> {
     let recipe = options.recipe.recipe()?;
     let Parts { training, holdout } = options.data.parts()?;
@@ -164,24 +141,4 @@ pub(super) fn run(options: &Train) -> Result<()> {
 /// The file of the state at the beginning of a segment.
 pub(super) fn checkpoint(folder: &Path, segment: u32) -> PathBuf {
     folder.join(format!("{segment:04}.state"))
-}
-
-impl Trained {
-    fn table(&self) -> Table {
-        let title = format!("{} parameters, trained on {} rows", units::thousands(self.parameters), self.training_rows);
-        let mut table = Table::new(title, [left("figure"), left("value")]);
-        let took = units::duration((self.train_ms * 1e3) as u64);
-        table.row(["training took".to_string(), took]);
-        table.row(["multiplications".to_string(), units::thousands(self.multiplications)]);
-        table.row(["steps".to_string(), format!("{} in {} segments", units::thousands(self.steps), self.segments)]);
-        table.row(["on the rows it was trained on".to_string(), in_words(&self.on_training)]);
-        table.row(["on the holdout".to_string(), in_words(&self.on_holdout)]);
-        table.row(["data root".to_string(), self.data_root.to_string()]);
-        table.row(["model root".to_string(), self.model_root.to_string()]);
-        table.row(["trace root".to_string(), self.trace_root.to_string()]);
-        let file = |path: &Path, bytes| format!("{}, {}", path.display(), units::bytes(bytes as u64));
-        table.row(["model".to_string(), file(&self.model, self.model_bytes)]);
-        table.row(["trace".to_string(), file(&self.trace, self.trace_bytes)]);
-        table
-    }
 }

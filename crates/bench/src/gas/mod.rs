@@ -188,7 +188,7 @@ async fn certify(world: &World, signed: &mut SignedMessage, kind: CertificateKin
     }
     let (_, validators) = keys.validators().await?;
     let certificate = signed.certificate(&validators, &keys.published().await?, Some(kind))?;
-    world.send(&signed.post(world.deployment.addresses.registry, &certificate)).await
+    world.send(&signed.post(world.deployment.addresses.registry, &certificate)?).await
 }
 
 async fn certificates(world: &World, rows: &mut Rows) -> Result<()> {

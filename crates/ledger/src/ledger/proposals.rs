@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dtn_primitives::{Address, B256, Block, Header, MAX_TRANSACTION_BYTES, WorkResult, codec};
+use dtn_primitives::{Address, B256, Block, Header, MAX_TRANSACTION_BYTES, Transaction, WorkResult, codec};
 
 use super::{Ledger, Tip, view};
 use crate::{
@@ -100,7 +100,7 @@ impl Ledger {
         let (mut hashes, mut transactions, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, transaction) in self.mempool.select(max_bytes, max_transactions) {
             // It waits on: what it takes may be here in a moment.
-            if execution.missing(transaction, hash).is_some_and(|missing| !self.held.contains(&missing)) {
+            if self.lacks(&execution, transaction, hash) {
                 continue;
             }
             match execution.apply(transaction, hash) {
@@ -147,6 +147,11 @@ impl Ledger {
         };
         self.remember(checked, depth);
         Some(block)
+    }
+
+    /// Whether a transaction takes, where an execution is, what this peer does not hold.
+    fn lacks(&self, execution: &Execution<'_>, transaction: &Transaction, hash: B256) -> bool {
+        execution.missing(transaction, hash).is_some_and(|missing| !self.held.contains(&missing))
     }
 
     /// Checks whether a proposal may follow the tip or a block on top of it that was proposed or found valid, and
@@ -208,11 +213,8 @@ impl Ledger {
         let next_work = self.next_work_after(&parent_view, timestamp - parent.timestamp);
         let mut execution = Execution::new(&self.rules, parent_view, parent, timestamp);
         for (index, (transaction, hash)) in block.transactions.iter().zip(transaction_hashes.iter()).enumerate() {
-            if voting.is_some() && self.unproven(transaction).is_some() {
-                return Err(BlockError::Unproven { index });
-            }
-            let missing = || execution.missing(transaction, *hash).filter(|missing| !self.held.contains(missing));
-            if voting.is_some() && missing().is_some() {
+            if voting.is_some() && (self.unproven(transaction).is_some() || self.lacks(&execution, transaction, *hash))
+            {
                 return Err(BlockError::Unproven { index });
             }
             let refused = |refusal| BlockError::Execution { index, refusal };

@@ -189,12 +189,7 @@ impl Mempool {
                 }
             }
             Payload::Data { .. } | Payload::Custom(_) | Payload::Training(_) | Payload::Withdrawal(_) => {}
-            Payload::Deposit(deposit) => {
-                rules.allow_deposit(sender)?;
-                if let Some(vault) = view.vault(deposit.vault) {
-                    vault.takes(deposit.number, sender)?;
-                }
-            }
+            Payload::Deposit(deposit) => rules.allow_deposit(sender, deposit, view.vault(deposit.vault))?,
             Payload::Round(round) => {
                 rules.allow_round(sender, round)?;
                 // It would wait for as long as the open round lasts, and the sender's nonces with it.

@@ -41,9 +41,9 @@ impl Execution<'_> {
     }
 
     pub(super) fn apply_deposit(&mut self, sender: Address, deposit: &Deposit) -> Result<(), Refusal> {
-        self.rules.allow_deposit(sender)?;
         let address = deposit.vault;
         let known = self.changes.vaults.get(&address).or_else(|| self.parent.vault(address)).cloned();
+        self.rules.allow_deposit(sender, deposit, known.as_ref())?;
         let mut vault = match known {
             Some(vault) => vault,
             None => {
@@ -54,7 +54,6 @@ impl Execution<'_> {
                 Vault::new(sender)
             }
         };
-        vault.takes(deposit.number, sender)?;
         for (account, amount) in vault.take(deposit, sender, self.rules.validators().quorum()) {
             self.credit(account, amount);
         }

@@ -13,6 +13,8 @@ mod typed {
     alloy_sol_types::sol! {
         struct Rotation { uint64 epoch; address[] validators; }
         struct Distribution { uint64 epoch; uint32 number; bytes32 distributionHash; }
+        struct Resolution { uint64 epoch; bytes32 action; }
+        struct Recovery { uint64 epoch; address[] validators; }
     }
 }
 
@@ -43,6 +45,15 @@ pub enum SettlementMessage {
         /// The distribution's hash.
         hash: B256,
     },
+    /// The validators agree to something that a contract asks for.
+    Resolution {
+        /// The epoch of the signers.
+        epoch: u64,
+        /// The hash of what they agree to.
+        action: B256,
+    },
+    /// Validators of a set whose lock was stolen or lost name others for it.
+    Recovery(Rotation),
 }
 
 /// The validators of an epoch name those of the next.
@@ -87,8 +98,8 @@ impl SettlementMessage {
     /// The epoch of the signers.
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Commit { epoch, .. } | Self::Distribution { epoch, .. } => *epoch,
-            Self::Rotation(rotation) => rotation.epoch,
+            Self::Commit { epoch, .. } | Self::Distribution { epoch, .. } | Self::Resolution { epoch, .. } => *epoch,
+            Self::Rotation(next) | Self::Recovery(next) => next.epoch,
         }
     }
 
@@ -103,6 +114,10 @@ impl SettlementMessage {
             }
             Self::Distribution { epoch, number, hash } => {
                 domain.digest(&typed::Distribution { epoch, number, distributionHash: hash })
+            }
+            Self::Resolution { epoch, action } => domain.digest(&typed::Resolution { epoch, action }),
+            Self::Recovery(Rotation { epoch, ref validators }) => {
+                domain.digest(&typed::Recovery { epoch, validators: validators.clone() })
             }
         }
     }
@@ -171,6 +186,8 @@ mod tests {
             distribution(5, 1, 2),
             commit(5, 1),
             commit(5, 2),
+            SettlementMessage::Resolution { epoch: 5, action: B256::repeat_byte(1) },
+            SettlementMessage::Recovery(Rotation { epoch: 5, validators: validators.clone() }),
         ];
         let place = set.index_of(keys[0].address()).unwrap();
         for message in &messages {

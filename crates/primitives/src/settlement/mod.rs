@@ -37,6 +37,11 @@ impl EcdsaCertificate {
         Ok(Self::new(signatures.iter().copied().map(Signature)))
     }
 
+    /// The signatures one by one.
+    pub fn signatures(&self) -> impl Iterator<Item = &Signature> {
+        self.signatures.iter()
+    }
+
     /// The concatenated signatures.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.signatures.iter().flat_map(|signature| signature.0).collect()

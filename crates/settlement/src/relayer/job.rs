@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use dtn_chain::{connection::ReadError, sender::SendError};
 use tokio::time::Instant;
 
 use super::FAILED_PAUSE;
@@ -10,7 +11,6 @@ use crate::{
     multisig::MultisigError,
     payment::{Payment, Stage},
 };
-use dtn_chain::{connection::ReadError, sender::SendError};
 
 /// The longest wait before a step is tried again that the contracts or the payee refused.
 pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(120);
@@ -133,9 +133,10 @@ impl StepError {
         matches!(self, Self::Send(SendError::Reverted { .. }))
     }
 
-    /// Whether it is only money that is missing, which may come at any time.
+    /// Whether it is only money that is missing, or that a limit holds back, which may come at any time.
     pub(super) fn lacks_money(&self) -> bool {
-        matches!(self, Self::Send(error) if error.reverts_with(&["InsufficientFunds"]))
+        const SHORT: [&str; 3] = ["InsufficientFunds", "AboveAllowance", "AboveLimit"];
+        matches!(self, Self::Send(error) if error.reverts_with(&SHORT))
     }
 }
 

@@ -105,8 +105,8 @@ impl World {
             training: None,
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let deployer =
-            Account::new(chain.clone(), dev_key(9).expect("there"), GasLedger::new(dir.path().join("deployer.jsonl")));
+        let gas = GasLedger::new(dir.path().join("gas.jsonl"));
+        let deployer = Account::new(chain.clone(), dev_key(9).expect("there"), gas);
         let plan = DeployPlan::new(&genesis, None, None).expect("valid");
         let claims = ClaimTerms { bond: U256::from(BOND), window, ..plan.claims };
         let plan = plan.with_claims(claims).expect("valid");

@@ -1,5 +1,6 @@
 //! Rows to learn from: features in Q12 and a label each. A data set has one encoding and one root.
 
+mod holdout;
 mod import;
 mod scale;
 mod shipped;
@@ -8,6 +9,7 @@ use std::fmt;
 
 use dtn_primitives::{B256, keccak256, merkle};
 
+pub use holdout::Holdout;
 pub use import::{Import, ImportError, Imported, LabelColumn};
 pub use scale::Scaling;
 pub use shipped::{SHIPPED, UnknownData, shipped};

@@ -1,14 +1,58 @@
 //! Orders as people write them: one JSON object a line.
 
-use std::{fmt::Display, path::Path};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
-use dtn_chain::amount::parse_amount;
-use dtn_peer::files::{self, FileError, without_mark};
-use dtn_primitives::{Order, U256, Work};
+use dtn_chain::amount::{AmountError, parse_amount};
+use dtn_files::{self as files, FileError, without_mark};
+use dtn_primitives::{Order, TransactionError, U256, Work};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::failure::Coded;
+/// Why something is no order.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// It is no JSON of its kind.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Its reward is no amount.
+    #[error("reward: {0}")]
+    Reward(#[source] AmountError),
+    /// It asks for what cannot be.
+    #[error("{0}")]
+    Order(#[from] TransactionError),
+}
+
+/// Why nothing is taken from a file of orders.
+#[derive(Debug, thiserror::Error)]
+pub enum OrdersError {
+    /// It cannot be read.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// A line is no order.
+    #[error("{}:{line}: {reason}; nothing was submitted", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It has no order.
+    #[error("{} holds no transactions", .0.display())]
+    Empty(PathBuf),
+}
+
+impl OrdersError {
+    /// Its stable code, for programs, and what belongs to it.
+    pub fn code(&self) -> (&'static str, Value) {
+        match self {
+            Self::File(error) => error.code(),
+            Self::Line { file, line, .. } => ("not_valid", json!({ "file": file, "line": line })),
+            Self::Empty(file) => ("not_valid", json!({ "file": file, "line": null })),
+        }
+    }
+}
 
 /// One line of a transactions file.
 #[derive(Debug, Deserialize)]
@@ -25,44 +69,35 @@ struct OrderLine {
 /// Reads a transactions file. Any bad line refuses the whole file, so that nothing of it is submitted.
 ///
 /// The orders come without nonces (all 0): they are numbered when they are signed.
-pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
-    let shown = file.display();
+pub fn read(file: &Path) -> Result<Vec<Order>, OrdersError> {
     let bytes = files::read(file, files::MOST).map_err(|source| FileError::Read { file: file.into(), source })?;
-    let refused = |line, reason: &dyn Display| {
-        Coded::not_valid(file, Some(line), format_args!("{shown}:{line}: {reason}; nothing was submitted"))
-    };
+    let refused = |line, reason: String| OrdersError::Line { file: file.into(), line, reason };
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        refused(line, &"not UTF-8 text")
+        refused(line, "not UTF-8 text".into())
     })?;
     let mut orders = Vec::new();
     for (index, line) in without_mark(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let order = parse(line).map_err(|reason| refused(index + 1, &reason))?;
+        let order = parse(line).map_err(|error| refused(index + 1, error.to_string()))?;
         orders.push(order);
     }
-    if orders.is_empty() {
-        bail!(Coded::not_valid(file, None, format_args!("{shown} holds no transactions")));
-    }
-    Ok(orders)
+    if orders.is_empty() { Err(OrdersError::Empty(file.into())) } else { Ok(orders) }
 }
 
-fn parse(line: &str) -> Result<Order> {
-    let line: OrderLine = serde_json::from_str(line).map_err(|error| anyhow!("{error}"))?;
+fn parse(line: &str) -> Result<Order, OrderError> {
+    let line: OrderLine = serde_json::from_str(line)?;
     order(line.dataset, line.model, line.metric, line.reward.as_deref(), line.work)
 }
 
 /// An order from its parts, checked.
-pub(crate) fn order(
+pub fn order(
     dataset: String,
     model: String,
     metric: String,
     reward: Option<&str>,
     work: Option<Work>,
-) -> Result<Order> {
-    let reward = match reward {
-        Some(text) => parse_amount(text).map_err(|error| Coded::argument(format_args!("reward: {error}")))?,
-        None => U256::ZERO,
-    };
+) -> Result<Order, OrderError> {
+    let reward = reward.map(parse_amount).transpose().map_err(OrderError::Reward)?.unwrap_or(U256::ZERO);
     let order = Order { nonce: 0, dataset, model, metric, reward, work };
     order.validate()?;
     Ok(order)
@@ -73,6 +108,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::fs;
+
+    use dtn_report::text::reason;
 
     use super::*;
 
@@ -112,13 +149,14 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_refused() {
-        let error = format!("{:#}", read(Path::new("/dev/zero")).unwrap_err());
+        let error = reason(&read(Path::new("/dev/zero")).unwrap_err());
         assert!(error.contains("/dev/zero") && error.contains("67108864 bytes"), "{error}");
     }
 
     #[test]
     fn the_example_file_is_good_and_rich_enough() {
-        let orders = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/transactions.jsonl"))).unwrap();
+        let orders =
+            read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/transactions.jsonl"))).unwrap();
         assert!(orders.len() >= 20);
         assert!(orders.iter().filter(|order| order.work.is_some() && !order.reward.is_zero()).count() >= 3);
     }

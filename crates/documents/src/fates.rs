@@ -19,18 +19,21 @@ enum Fate {
 }
 
 /// What is known of several. As text it says what is final, what may be yet, and how to find out.
-pub(crate) struct Fates<'a> {
+#[derive(Debug)]
+pub struct Fates<'a> {
     domain: &'a Domain,
     transactions: &'a [Transaction],
     fates: Mutex<Vec<Fate>>,
 }
 
 impl<'a> Fates<'a> {
-    pub(crate) fn new(domain: &'a Domain, transactions: &'a [Transaction]) -> Self {
+    /// Nothing is handed in yet of these, which are bound to a network.
+    pub fn new(domain: &'a Domain, transactions: &'a [Transaction]) -> Self {
         Self { domain, transactions, fates: Mutex::new(vec![Fate::NotHandedIn; transactions.len()]) }
     }
 
-    pub(crate) fn learn(&self, event: Event<'_>) {
+    /// Takes in what a client tells of them.
+    pub fn learn(&self, event: Event<'_>) {
         let (index, fate) = match event {
             Event::HandedIn(index) => (index, Fate::HandedIn),
             Event::Refused(index) => (index, Fate::Refused),
@@ -40,15 +43,9 @@ impl<'a> Fates<'a> {
     }
 }
 
-/// What is known of several orders, for programs, where something kept them from becoming final all. People are told by
-/// [`Fates`], so it adds nothing to what is said of that.
-#[derive(Debug, thiserror::Error)]
-#[error("")]
-pub(crate) struct Unfinished(pub(crate) Value);
-
 impl Fates<'_> {
-    /// What is known of each order, by its hash, as the end of a command says it to programs.
-    pub(crate) fn unfinished(&self) -> Unfinished {
+    /// What is known of each order, by its hash, for programs.
+    pub fn json(&self) -> Value {
         let fates = self.fates.lock().unwrap_or_else(PoisonError::into_inner);
         let those = |wanted: fn(Fate) -> bool| -> Vec<Value> {
             let of = self.transactions.iter().zip(&*fates).filter(|(_, fate)| wanted(**fate));
@@ -61,12 +58,12 @@ impl Fates<'_> {
             })
             .collect()
         };
-        Unfinished(json!({
+        json!({
             "final": those(|fate| matches!(fate, Fate::Final(_))),
             "unknown": those(|fate| fate == Fate::HandedIn),
             "refused": those(|fate| fate == Fate::Refused),
             "not_handed_in": those(|fate| fate == Fate::NotHandedIn).len(),
-        }))
+        })
     }
 }
 
@@ -110,9 +107,8 @@ impl fmt::Display for Fates<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use dtn_primitives::{B256, Order, Payload, SecretKey, U256};
-
     use dtn_client::Accepted;
+    use dtn_primitives::{B256, Order, Payload, SecretKey, U256};
 
     use super::*;
 
@@ -148,6 +144,6 @@ mod tests {
             "refused": [{ "transaction": hash(2), "nonce": 7 }],
             "not_handed_in": 2,
         });
-        assert_eq!(fates.unfinished().0, told);
+        assert_eq!(fates.json(), told);
     }
 }
