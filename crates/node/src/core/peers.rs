@@ -166,7 +166,7 @@ impl Core {
     }
 
     /// Cuts a peer off once it has sent too much of what no correct peer sends.
-    pub(super) fn charge_fault(&mut self, peer: Remote) {
+    pub(crate) fn charge_fault(&mut self, peer: Remote) {
         if self.budget.charge(peer, Instant::now()) {
             tracing::warn!(%peer, "too many faulty messages");
             self.outbox.commands.push(Command::CutOff { peer, offence: Offence::Faults });

@@ -111,7 +111,8 @@ impl Core {
             let is_hopeful = self.want_training_for(block, &lacking);
             let is_rejected = !is_hopeful || missing.iter().any(|stated| self.rounds.proofs.is_rejected(stated));
             let is_above = block.header.height > height;
-            if !(missing.is_empty() && lacking.is_empty()) && !is_rejected && is_above {
+            let waits = !missing.is_empty() || !lacking.is_empty();
+            if waits && !is_rejected && is_above {
                 self.want_proofs_for(block);
                 break;
             }

@@ -15,7 +15,7 @@ pub(crate) enum Job {
         /// What it is told apart by.
         id: B256,
         /// What the order asks for.
-        brief: Brief,
+        brief: Box<Brief>,
         /// Its state, if it has one already.
         order: Option<Box<Order>>,
         /// What it takes.

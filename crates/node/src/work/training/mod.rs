@@ -61,7 +61,7 @@ impl Training {
 
     fn look(&self, id: B256) {
         if let Some(Wanted { missing, brief, order, .. }) = self.wanted.get(&id) {
-            let (brief, order) = (brief.clone(), order.clone().map(Box::new));
+            let (brief, order) = (Box::new(brief.clone()), order.clone().map(Box::new));
             self.desk.ask(Job::Check { id, brief, order, need: missing.need.clone() });
         }
     }
