@@ -3,6 +3,8 @@
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity;
+
 /// A validator's statement that money has come into a vault on the settlement chain. A quorum of such statements gives it to
 /// the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,7 @@ pub struct Deposit {
     /// Whose the money is.
     pub account: Address,
     /// How much, in wei.
+    #[serde(with = "quantity")]
     pub amount: u128,
 }
 
@@ -23,5 +26,6 @@ pub struct Withdrawal {
     /// The sender's account nonce.
     pub nonce: u64,
     /// How much, in wei.
+    #[serde(with = "quantity")]
     pub amount: u128,
 }

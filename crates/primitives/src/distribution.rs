@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::merkle;
+use crate::{merkle, quantity};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -23,19 +23,6 @@ pub struct Allotment {
     /// is text, as all amounts are: many readers of JSON have no numbers of this size.
     #[serde(with = "quantity")]
     pub amount: u128,
-}
-
-mod quantity {
-    use alloy_primitives::U256;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(amount: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        U256::from(*amount).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        U256::deserialize(deserializer)?.try_into().map_err(|_| D::Error::custom("an amount has 128 bits at most"))
-    }
 }
 
 /// What accounts have earned up to some point. Validators certify its hash, and the distributor contract pays by it.

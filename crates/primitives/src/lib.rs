@@ -27,6 +27,7 @@ mod kind;
 mod membership;
 pub mod memo;
 pub mod merkle;
+mod quantity;
 mod read;
 mod result;
 mod round;

@@ -1,8 +1,9 @@
 //! Orders for trained models: `dtn_training` has their rules, and the ledger has the money, the time and the randomness.
 
+use std::collections::BTreeSet;
+
 use dtn_primitives::{Address, B256, Payload, RoundOrder, TrainingCall, TrainingTerms, Transaction, ValidatorSet};
 use dtn_training::{Beacon, Call, Caller, Moves, Need, Network, Order, Phase, Proof, Terms, Why};
-
 use serde::{Deserialize, Serialize};
 
 use super::{Execution, open::Ends};
@@ -158,10 +159,9 @@ impl Execution<'_> {
             // What is only paid can always be paid.
             self.keep(open, moves).ok();
         }
-        for id in self.parent.training_ids(&self.changes.training) {
-            self.draw(id);
-        }
-        self.open_beacon();
+        let ids = self.parent.training_ids(&self.changes.training);
+        ids.iter().for_each(|id| self.draw(*id));
+        self.open_beacon(&ids);
     }
 
     /// Draws for an order if what it waits for has come.
@@ -186,8 +186,8 @@ impl Execution<'_> {
         }
     }
 
-    /// Opens a round of sequential work if an order waits for one and none is open. Orders share it.
-    fn open_beacon(&mut self) {
+    /// Opens a round of sequential work if one of these orders waits for one and none is open. Orders share it.
+    fn open_beacon(&mut self, ids: &BTreeSet<B256>) {
         let Ok(terms) = self.rules.training() else { return };
         let waits = |id: &B256| {
             let open = self.training_order(*id).ok();
@@ -196,7 +196,7 @@ impl Execution<'_> {
                 |order| matches!(order.phase(), Phase::Drawing { claims_ms } if self.timestamp_ms > claims_ms),
             )
         };
-        if self.rounds().open.is_some() || !self.parent.training_ids(&self.changes.training).iter().any(waits) {
+        if self.rounds().open.is_some() || !ids.iter().any(waits) {
             return;
         }
         let quorum = self.rules.validators().quorum() as u16;
