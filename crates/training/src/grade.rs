@@ -39,7 +39,7 @@ impl Grade {
     pub(crate) const WHOLE: u32 = ONE as u32;
 
     /// The order of grades on the same rows: more rows are right; of as many, the loss is less.
-    pub(crate) fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
+    pub fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
         (self.correct, std::cmp::Reverse(self.loss))
     }
 
@@ -49,7 +49,7 @@ impl Grade {
     }
 
     /// Whether it is at least the baseline on so many rows.
-    pub(crate) fn reaches(self, baseline: Fraction, classes: u16, rows: u32) -> bool {
+    pub fn reaches(self, baseline: Fraction, classes: u16, rows: u32) -> bool {
         let (baseline, rows) = (u128::from(baseline.0), u128::from(rows));
         if classes == 0 {
             // Q32 of Q16.

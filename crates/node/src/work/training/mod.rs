@@ -5,6 +5,7 @@
 
 pub(crate) mod desk;
 mod download;
+pub(crate) mod upload;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,7 +14,7 @@ use std::{
 
 use dtn_ledger::Missing;
 use dtn_primitives::{B256, Block, Payload, Transaction, ValidatorIndex};
-use dtn_trainer::{Brief, Library};
+use dtn_trainer::{Blob, Brief, Library};
 use dtn_training::{Order, Terms};
 use tokio::sync::mpsc;
 
@@ -165,10 +166,17 @@ impl Core {
                 }
                 self.validate_deferred()?;
             }
-            Done::Kept { order, blob, outcome } => {
-                if let Some(liar) = self.training.downloads.checked(order, blob, outcome.is_ok()) {
-                    tracing::warn!(peer = %liar, %order, kind = blob.kind(), ?outcome, "a peer gave something else than was asked for");
-                    self.charge_fault(liar);
+            Done::Kept { order, blob, from, outcome } => {
+                match (&outcome, from) {
+                    (Ok(()), _) => self.training.downloads.arrived_whole(order, blob),
+                    (Err(reason), Some(liar)) => {
+                        tracing::warn!(peer = %liar, %order, kind = blob.kind(), reason, "a peer gave something else than was asked for");
+                        self.training.downloads.was_wrong(order, blob);
+                        self.charge_fault(liar);
+                    }
+                    (Err(reason), None) => {
+                        tracing::info!(%order, kind = blob.kind(), reason, "a client handed in something else")
+                    }
                 }
                 let of_order = |(id, wanted): (&B256, &Wanted)| (wanted.missing.order == order).then_some(*id);
                 let ids: Vec<_> = self.training.wanted.iter().filter_map(of_order).collect();
@@ -182,9 +190,21 @@ impl Core {
     /// A part of a blob, or none.
     pub(crate) fn blob_arrived(&mut self, from: Remote, response: Option<Vec<u8>>) {
         if let Arrival::Whole(order, blob, bytes) = self.training.downloads.arrived(from, response) {
-            self.training.desk.ask(Job::Keep { order, blob, bytes });
+            self.training.desk.ask(Job::Keep { order, blob, bytes, from: Some(from) });
         }
         self.fetch_blobs();
+    }
+
+    /// Whether something waits for a blob.
+    pub(crate) fn waits_for(&self, order: B256, blob: Blob) -> bool {
+        self.training.downloads.want_it(order, blob)
+    }
+
+    /// Takes in a blob that a client has handed in.
+    pub(crate) fn take_in(&mut self, order: B256, blob: Blob, bytes: Vec<u8>) {
+        if self.waits_for(order, blob) {
+            self.training.desk.ask(Job::Keep { order, blob, bytes, from: None });
+        }
     }
 
     fn fetch_blobs(&mut self) {
