@@ -132,7 +132,7 @@ pub trait Api {
     async fn training_order(&self, order: B256) -> RpcResult<Option<Bytes>>;
 
     /// A part of something that an order for a trained model is about, from an offset on: `kind` is `data`, `rows`,
-    /// `model`, `trace` or `state`. None if this peer does not have it.
+    /// `model`, `trace` or `state`. None if this peer does not have it; it then asks the others, so that it may later.
     #[method(name = "blob")]
     async fn blob(&self, order: B256, kind: String, hash: B256, offset: u64) -> RpcResult<Option<BlobPart>>;
 

@@ -11,4 +11,5 @@ pub mod peers;
 pub mod proof_options;
 pub mod races;
 pub mod training;
+pub mod training_orders;
 pub mod work;

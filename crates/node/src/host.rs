@@ -29,6 +29,9 @@ pub(crate) trait Host {
         false
     }
 
+    /// Looks for a blob of an open order that a client has asked for and that is not here.
+    fn look_for(&mut self, _order: B256, _blob: Blob) {}
+
     /// Takes in a blob that something waits for.
     fn take_in(&mut self, _order: B256, _blob: Blob, _bytes: Vec<u8>) {}
 

@@ -23,5 +23,5 @@ pub use draft::{Draft, Drafted};
 pub use errand::{Errand, Roles, errands};
 pub use error::ParticipantError;
 pub use folder::Folder;
-pub use participant::{Options, Participant};
+pub use participant::{Event, Options, Participant};
 pub use peer::{Hand, Peer};

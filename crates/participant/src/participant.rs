@@ -11,7 +11,7 @@ use dtn_api::TrainingSummary;
 use dtn_primitives::{Address, B256, PublicKey, SecretKey};
 use dtn_trainer::Library;
 use dtn_training::{Phase, TrainingOrder};
-use tokio::time::sleep;
+use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
     Behaviour, Errand, Folder, Hand, ParticipantError, Peer, Roles,
@@ -40,6 +40,21 @@ pub struct Options {
     pub only: Option<B256>,
     /// How it behaves.
     pub behaviour: Behaviour,
+    /// Who is told what it does.
+    pub tell: Option<UnboundedSender<Event>>,
+}
+
+/// What a participant has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It begins to train for an order.
+    Training(B256),
+    /// A call of it about an order is final.
+    Called(B256, &'static str),
+    /// Nothing that it could train reaches the baseline of an order.
+    NotGood(B256),
+    /// Something failed, and is tried again.
+    Failed(B256, String),
 }
 
 /// An account that takes part.
@@ -174,9 +189,17 @@ impl Participant {
         // A first one may be because another was faster.
         if failures == 1 {
             tracing::warn!(order = %task.id(), ?errand, %error, "something could not be done for an order; trying again");
+            self.tell(Event::Failed(task.id(), error.to_string()));
         }
         let pause = PAUSES.0.saturating_mul(1 << failures.min(8)).min(PAUSES.1);
         ledger.failed.insert(key, (failures + 1, Instant::now() + pause));
+    }
+
+    /// Tells what was done, to whoever listens.
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(tell) = &self.options.tell {
+            tell.send(event).ok();
+        }
     }
 
     fn has_failed(&self) -> bool {

@@ -7,7 +7,7 @@ use dtn_train::audit_statement;
 use dtn_trainer::{Blob, Library, Trained};
 use dtn_training::{Call, Reveal, Stage, Subject, statement_path, statements_root};
 
-use crate::{Behaviour, Errand, Participant, ParticipantError, behaviour::splice, work::Task};
+use crate::{Behaviour, Errand, Event, Participant, ParticipantError, behaviour::splice, work::Task};
 
 /// What a claim must leave of its window, in milliseconds: to be handed in, and final.
 const MARGIN_MS: u64 = 1_000;
@@ -31,6 +31,7 @@ impl Participant {
     async fn call(&self, task: &Task, call: &Call, blobs: &[Blob]) -> Result<(), ParticipantError> {
         self.hand.call(task.id(), call, blobs, &self.shop.library).await?;
         tracing::info!(order = %task.id(), call = call.name(), "done");
+        self.tell(Event::Called(task.id(), call.name()));
         Ok(())
     }
 
@@ -44,6 +45,7 @@ impl Participant {
             // Trained before a restart.
             return self.call(task, &Call::Claim { commitment: reveal.commitment(id, me) }, &[]).await;
         }
+        self.tell(Event::Training(id));
         let worker = self.options.behaviour.worker(me);
         let until = task.at.order.deadline_ms().saturating_sub(MARGIN_MS);
         let best = self.shop.train(task, worker, self.options.points, until).await?;
@@ -52,6 +54,7 @@ impl Participant {
         let rows = order.work().fold.map_or(0, |fold| fold.rows);
         if !grade.reaches(deal.baseline, deal.classes, rows) {
             tracing::info!(order = %id, ?grade, "no point of the grid reaches the baseline; nothing is claimed");
+            self.tell(Event::NotGood(id));
             return Ok(());
         }
         let trained = self.as_it_behaves(task, trained)?;

@@ -222,6 +222,7 @@ impl Peer {
             points: train_points,
             only: None,
             behaviour: train_behaviour,
+            tell: None,
         };
         let settlement = match settlement {
             Some(settlement) => Some(Settlement::new(settlement, uphold, half_work).await?),

@@ -38,6 +38,15 @@ impl Grade {
     /// All rows, as a baseline has them.
     pub(crate) const WHOLE: u32 = ONE as u32;
 
+    /// For people: the part of so many rows that is right, or the mean square of errors of numbers.
+    pub fn summary(self, classes: u16, rows: u32) -> f64 {
+        match classes {
+            // Q32.
+            0 => self.loss as f64 / (1u64 << 32) as f64 / f64::from(rows.max(1)),
+            _ => f64::from(self.correct) / f64::from(rows.max(1)),
+        }
+    }
+
     /// The order of grades on the same rows: more rows are right; of as many, the loss is less.
     pub fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
         (self.correct, std::cmp::Reverse(self.loss))

@@ -271,6 +271,16 @@ impl Order {
         self.rows
     }
 
+    /// What somebody has staked a bond on and nobody has ruled on.
+    pub fn challenges(&self) -> &[Challenge] {
+        &self.challenges
+    }
+
+    /// What draws rows and members, once it is known; zeros before.
+    pub fn beacon(&self) -> B256 {
+        self.beacon
+    }
+
     /// Why the requester has lost its deposit, if it has.
     pub fn forfeit(&self) -> Option<Forfeit> {
         self.forfeit

@@ -26,6 +26,10 @@ impl NodeHandle {
         let part = self.reader().beside_the_store(read).await.map_err(unavailable)?;
         let part =
             part.map_err(|error| ErrorObjectOwned::owned(dtn_api::UNAVAILABLE, error.to_string(), None::<()>))?;
+        if part.is_none() {
+            // It may be here when it is asked for again.
+            self.ask(move |host| host.look_for(order, blob)).await.map_err(unavailable)?;
+        }
         Ok(part.map(|(length, bytes)| BlobPart { length, bytes: bytes.into() }))
     }
 

@@ -28,6 +28,10 @@ impl Host for Core {
         Self::waits_for(self, order, blob)
     }
 
+    fn look_for(&mut self, order: B256, blob: Blob) {
+        Self::look_for(self, order, blob);
+    }
+
     fn take_in(&mut self, order: B256, blob: Blob, bytes: Vec<u8>) {
         Self::take_in(self, order, blob, bytes);
     }

@@ -228,7 +228,7 @@ impl Crowd {
     async fn add(&mut self, scene: &Scene, peer: usize, key: &SecretKey, roles: Roles, behaviour: Behaviour) {
         let api = scene.cluster.nodes[peer].as_ref().unwrap().api();
         let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", key.address())));
-        let options = Options { roles, payee: key.address(), threads: 1, points: 1, only: None, behaviour };
+        let options = Options { roles, payee: key.address(), threads: 1, points: 1, only: None, behaviour, tell: None };
         let library = roles.validate.then(|| scene.library(peer));
         let participant = Participant::new(Peer::at(api).await.unwrap(), key.clone(), folder, library, options);
         self.0.push(tokio::spawn(participant.run()));

@@ -37,6 +37,8 @@ pub(crate) struct Training {
     /// What is looked for, by what it is told apart by.
     wanted: BTreeMap<B256, Wanted>,
     downloads: Downloads,
+    /// What a client has asked for that is not here, and when.
+    asked: BTreeMap<(B256, Blob), Instant>,
     /// The orders that are over and not forgotten yet, the oldest first.
     over: VecDeque<B256>,
 }
@@ -57,7 +59,8 @@ struct Wanted {
 impl Training {
     pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>) -> Self {
         let over = library.orders().into();
-        Self { desk: Desk::spawn(library, done), wanted: BTreeMap::new(), downloads: Downloads::default(), over }
+        let (wanted, asked, downloads) = (BTreeMap::new(), BTreeMap::new(), Downloads::default());
+        Self { desk: Desk::spawn(library, done), wanted, downloads, asked, over }
     }
 
     fn look(&self, id: B256) {
@@ -200,6 +203,15 @@ impl Core {
         self.training.downloads.want_it(order, blob)
     }
 
+    /// Looks for a blob of an open order that a client has asked for.
+    pub(crate) fn look_for(&mut self, order: B256, blob: Blob) {
+        if self.training.asked.len() < MAX_WANTED && self.ledger.training_ahead(order).is_some() {
+            self.training.asked.insert((order, blob), Instant::now());
+            self.training.downloads.want(order, blob, None);
+            self.fetch_blobs();
+        }
+    }
+
     /// Takes in a blob that a client has handed in.
     pub(crate) fn take_in(&mut self, order: B256, blob: Blob, bytes: Vec<u8>) {
         if self.waits_for(order, blob) {
@@ -214,9 +226,13 @@ impl Core {
 
     /// Forgets what came to nothing, and goes on with the rest.
     pub(crate) fn look_after_training(&mut self) {
-        let Training { wanted, downloads, .. } = &mut self.training;
+        let Training { wanted, asked, downloads, .. } = &mut self.training;
         wanted.retain(|_, wanted| wanted.since.elapsed() < PATIENCE);
-        downloads.retain(|order| wanted.values().any(|wanted| wanted.missing.order == order && !wanted.is_wrong));
+        asked.retain(|_, since| since.elapsed() < PATIENCE);
+        downloads.retain(|order| {
+            let is_asked = asked.keys().any(|(of, _)| *of == order);
+            is_asked || wanted.values().any(|wanted| wanted.missing.order == order && !wanted.is_wrong)
+        });
         self.fetch_blobs();
     }
 
