@@ -31,4 +31,5 @@ mod secrets;
 mod sim;
 mod survival;
 mod train;
+mod training;
 mod wallet;

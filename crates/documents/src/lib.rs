@@ -4,6 +4,7 @@
 //! here prints.
 
 pub mod blocks;
+pub mod export;
 pub mod fates;
 pub mod gas;
 pub mod orders;

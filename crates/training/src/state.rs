@@ -276,6 +276,16 @@ impl Order {
         &self.challenges
     }
 
+    /// Who was right to challenge, once for each challenge.
+    pub fn right(&self) -> &[Address] {
+        &self.right
+    }
+
+    /// Who has lost a bond, once for each.
+    pub fn wrong(&self) -> &[Address] {
+        &self.wrong
+    }
+
     /// What draws rows and members, once it is known; zeros before.
     pub fn beacon(&self) -> B256 {
         self.beacon

@@ -1,9 +1,12 @@
 //! `dtn-cli train`: models, trained and checked on this machine, and ordered from a network.
 
 mod access;
+mod attack;
+mod bench;
 mod check;
 mod data;
 mod explain;
+mod export;
 mod order;
 mod recipe;
 mod run;
@@ -36,6 +39,12 @@ pub(crate) enum Command {
     Challenge(take_part::Challenge),
     /// Show the orders of a network, or where one is
     Status(status::Status),
+    /// Measure how many orders a network on this machine gets done
+    Bench(bench::Bench),
+    /// Forge claims in all ways that are known, and see that each is refused
+    Attack(attack::Attack),
+    /// Write all that an order's payment rests on into a folder, for programs that have nothing of ours
+    Export(export::Export),
     /// Say why an account was paid for an order, or was not
     Explain(explain::Explain),
 }
@@ -53,6 +62,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Validate(validate) => take_part::validate(validate, context).await,
         Command::Challenge(challenge) => take_part::challenge(challenge, context).await,
         Command::Status(status) => status::run(&status, context).await,
+        Command::Bench(bench) => bench::run(&bench, json).await,
+        Command::Attack(attack) => attack::run(&attack, json),
+        Command::Export(export) => export::run(&export, context).await,
         Command::Explain(explain) => explain::run(&explain, context).await,
     }
 }
