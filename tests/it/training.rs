@@ -55,7 +55,7 @@ impl Market {
     fn account(&self, name: &str) -> Address {
         let password = self.scene.home().join("password");
         let keys = self.keys();
-        let made = ["keys", "generate", "--keys", &keys, "--password-file", password.to_str().unwrap(), name];
+        let made = ["keys", "generate", "--keys", &keys, "--password-file", password.to_str().unwrap(), "--name", name];
         self.scene.ok(&made);
         self.key(name).address()
     }

@@ -13,4 +13,5 @@ pub mod proof_options;
 pub mod races;
 pub mod training;
 pub mod training_orders;
+pub mod training_page;
 pub mod work;

@@ -104,8 +104,9 @@ impl Peer {
         Ok(true)
     }
 
-    /// The calls about an order in final blocks, the last ones first, with their senders.
-    pub(crate) async fn calls(&self, order: &TrainingOrder) -> Result<Vec<(Address, Call)>, ParticipantError> {
+    /// The calls about an order in final blocks, the last ones first, with the times of their blocks in milliseconds since the
+    /// Unix epoch, and their senders.
+    pub async fn calls(&self, order: &TrainingOrder) -> Result<Vec<(u64, Address, Call)>, ParticipantError> {
         let mut calls = Vec::new();
         for height in (order.height..=self.height().await?).rev() {
             let Some(view) = self.client.block(height).await? else { continue };
@@ -116,7 +117,7 @@ impl Peer {
                 if *about == order.order.id()
                     && let Ok(call) = Call::decode(body)
                 {
-                    calls.push((transaction.sender, call));
+                    calls.push((view.block.header.timestamp, transaction.sender, call));
                 }
             }
         }

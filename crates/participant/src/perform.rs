@@ -176,7 +176,7 @@ impl Participant {
         is_it: impl Fn(&Call) -> Option<Vec<B256>>,
     ) -> Result<Option<Vec<B256>>, ParticipantError> {
         let calls = self.shop.peer.calls(&task.at).await?;
-        Ok(calls.iter().filter(|(sender, _)| *sender == member).find_map(|(_, call)| is_it(call)))
+        Ok(calls.iter().filter(|(_, sender, _)| *sender == member).find_map(|(.., call)| is_it(call)))
     }
 
     async fn audit(&self, task: &Arc<Task>, claim: u8) -> Result<(), ParticipantError> {

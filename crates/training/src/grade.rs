@@ -47,6 +47,15 @@ impl Grade {
         }
     }
 
+    /// For people: the mean loss of a row in bits, or the mean square of errors of numbers.
+    pub fn loss_a_row(self, classes: u16, rows: u32) -> f64 {
+        match classes {
+            0 => self.summary(classes, rows),
+            // Q16.
+            _ => self.loss as f64 / f64::from(1u32 << 16) / f64::from(rows.max(1)),
+        }
+    }
+
     /// The order of grades on the same rows: more rows are right; of as many, the loss is less.
     pub fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
         (self.correct, std::cmp::Reverse(self.loss))

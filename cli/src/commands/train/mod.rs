@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod order;
 mod recipe;
+mod report;
 mod run;
 mod score;
 mod status;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Attack(attack::Attack),
     /// Write all that an order's payment rests on into a folder, for programs that have nothing of ours
     Export(export::Export),
+    /// Draw an order as a page
+    Report(report::Report),
     /// Say why an account was paid for an order, or was not
     Explain(explain::Explain),
 }
@@ -65,6 +68,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Bench(bench) => bench::run(&bench, json).await,
         Command::Attack(attack) => attack::run(&attack, json),
         Command::Export(export) => export::run(&export, context).await,
+        Command::Report(report) => report::run(&report, context).await,
         Command::Explain(explain) => explain::run(&explain, context).await,
     }
 }
