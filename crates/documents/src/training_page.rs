@@ -205,7 +205,7 @@ impl Story {
 fn money_bars(payments: &[PaymentDocument]) -> Bars {
     let mut bars = Bars::new(["ETH"]);
     for PaymentDocument { to, amount, why } in payments {
-        let to = to.map_or_else(|| "the pot".to_string(), |to| units::short(to));
+        let to = to.map_or_else(|| "the pot".to_string(), units::short);
         let ether = amount.to_string().parse::<f64>().unwrap_or_default() / 1e18;
         bars.row(format!("{to}: {why}"), [(ether, format!("{ether:.4}"))]);
     }
