@@ -26,10 +26,11 @@ const MAX_LONG_ANSWERS: usize = 16;
 const KIB: usize = 1024;
 
 /// Calls whose answers are long.
-const LONG: [&str; 5] = ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis"];
+const LONG: [&str; 6] =
+    ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis", "dtn_earnings"];
 
 /// Calls that look one thing up in the store.
-const LOOKUPS: [&str; 4] = ["dtn_nonce", "dtn_read", "dtn_rounds", "dtn_round"];
+const LOOKUPS: [&str; 5] = ["dtn_nonce", "dtn_balance", "dtn_read", "dtn_rounds", "dtn_round"];
 
 /// Calls that read a whole block for a short answer.
 const SCANS: [&str; 1] = ["dtn_certificate"];
