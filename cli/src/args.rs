@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::{
     commands::{
-        anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, multisig, network, pow, registry,
-        rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
+        anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, money, multisig, network, pow,
+        registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Settle(Family<settle::Command>),
     /// Distribute rewards to many accounts by one root
     Rewards(Family<rewards::Command>),
+    /// Money in the ledger: bring it in, take it out, and claim what was earned
+    Money(Family<money::Command>),
     /// The validator set of the registry, the next one, and what becomes of a stolen or lost lock
     Registry(Family<registry::Command>),
     /// What validators put at stake, and what evidence brings
@@ -240,6 +242,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Keys(family) => with(family.parts(), keys::run).await,
         Command::Settle(family) => with(family.parts(), settle::run).await,
         Command::Rewards(family) => with(family.parts(), rewards::run).await,
+        Command::Money(family) => with(family.parts(), money::run).await,
         Command::Registry(family) => with(family.parts(), registry::run).await,
         Command::Stake(family) => with(family.parts(), stake::run).await,
         Command::Bls(family) => with(family.parts(), bls::run).await,

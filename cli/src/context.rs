@@ -348,7 +348,7 @@ fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
 }
 
 /// The names by which people call the contracts of the chosen network.
-const CONTRACTS: [&str; 4] = ["multisig", "registry", "distributor", "aow"];
+const CONTRACTS: [&str; 5] = ["multisig", "registry", "distributor", "aow", "vault"];
 
 impl Context {
     /// The accounts that words name: addresses, keys, folders of keys, or contracts that were deployed from here.
@@ -379,11 +379,13 @@ impl Context {
         let network = self.network()?.name;
         let file = self.deployment_file(&network);
         let deployment = self.find_deployment(&network)?.ok_or(NotDeployed { network, file })?;
-        let ContractAddresses { registry, aow, multisig, distributor } = deployment.addresses;
+        let ContractAddresses { registry, aow, multisig, distributor, vault } = deployment.addresses;
         Ok(match name {
             "multisig" => multisig,
             "registry" => registry,
             "distributor" => distributor,
+            "vault" if vault.is_zero() => bail!(Coded::argument("the network was deployed without a vault")),
+            "vault" => vault,
             _ => aow,
         })
     }

@@ -23,6 +23,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "show",
             "settle",
             "rewards",
+            "money",
             "registry",
             "stake",
             "bls",

@@ -13,6 +13,7 @@ struct Addresses {
     address multisig;
     address aow;
     address distributor;
+    address vault;
 }
 
 /// @title Deploys the contracts of a network to the addresses that `dtn-cli deploy` gives them
@@ -49,6 +50,9 @@ contract Deploy is Script {
         all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt, all.multisig));
         all.aow = create(salt, "AowChallenge", aowArguments(plan, all.registry));
         all.distributor = create(salt, "RewardDistributor", distributorArguments(plan, all));
+        if (vm.keyExistsJson(plan, ".vault")) {
+            all.vault = create(salt, "Vault", vaultArguments(plan, all.distributor));
+        }
     }
 
     /// @notice The code that deploys a contract, without its arguments.
@@ -113,6 +117,11 @@ contract Deploy is Script {
         terms.requesterCap = uint128(number(plan, ".rewards.requester_cap", type(uint128).max));
         terms.caps = capsOf(plan);
         return abi.encode(all.registry, all.aow, all.multisig, terms);
+    }
+
+    function vaultArguments(string memory plan, address distributor) private pure returns (bytes memory) {
+        uint256 minimum = number(plan, ".vault.minimum", type(uint96).max);
+        return abi.encode(distributor, vm.parseJsonAddress(plan, ".vault.token"), minimum);
     }
 
     function capsOf(string memory plan) private view returns (Allotment[] memory caps) {

@@ -19,6 +19,7 @@ mod guide;
 mod hostile;
 mod interruption;
 mod l1;
+mod money;
 mod nakamoto;
 mod operation;
 mod operators;

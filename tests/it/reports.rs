@@ -263,7 +263,22 @@ async fn another_block_of_another_view_is_no_evidence() {
 }
 
 /// A development chain as a process, which ends with this.
-struct Anvil(std::process::Child);
+pub(crate) struct Anvil(std::process::Child);
+
+impl Anvil {
+    /// One on a port that is free, and its endpoint.
+    pub(crate) fn start() -> (Self, String) {
+        let port = free_port_range(1).to_string();
+        let anvil = Command::new(env!("CARGO_BIN_EXE_dtn-cli"))
+            .current_dir(ROOT)
+            .args(["anvil", "--port", &port])
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut anvil = Self(anvil.unwrap());
+        std::io::BufReader::new(anvil.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        (anvil, format!("http://127.0.0.1:{port}"))
+    }
+}
 
 impl Drop for Anvil {
     fn drop(&mut self) {
@@ -276,15 +291,8 @@ impl Drop for Anvil {
 fn a_network_of_peers_takes_the_stake_of_a_validator_that_contradicted_itself() {
     let scene = Scene::new();
     scene.init(4);
-    let port = free_port_range(1).to_string();
-    let anvil = Command::new(env!("CARGO_BIN_EXE_dtn-cli"))
-        .current_dir(ROOT)
-        .args(["anvil", "--port", &port])
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut anvil = Anvil(anvil.unwrap());
-    std::io::BufReader::new(anvil.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-    let (rpc, keys) = (format!("http://127.0.0.1:{port}"), scene.home().join("keys"));
+    let (_anvil, rpc) = Anvil::start();
+    let keys = scene.home().join("keys");
     let on_chain = |arguments: &[&str]| {
         let mut command = scene.command(&[arguments, &["--json"]].concat());
         command.env("DTN_RPC_URL", &rpc).env("DTN_KEYS", &keys);

@@ -174,7 +174,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
 }
 
 fn left_running(home: &Home, network: &Network, contracts: ContractAddresses) -> Result<()> {
-    let ContractAddresses { registry, multisig, distributor, aow: _ } = contracts;
+    let ContractAddresses { registry, multisig, distributor, .. } = contracts;
     let (rpc, home_shown) = (&network.rpc, home.path().display());
     let peers = home.client()?.peers;
     let peers: String = peers.iter().enumerate().map(|(i, api)| format!("\n  peer {i}  http://{api}")).collect();

@@ -165,7 +165,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     if args.sender.dry_run {
         return try_out(&account, &plan, args.fund_distributor, context).await;
     }
-    let bar = output::progress(4, "deploy");
+    let bar = output::progress(5, "deploy");
     let mut deployment = deploy::deploy(&account, &plan, |contract| {
         bar.set_message(contract.contract.clone());
         bar.inc(1);
@@ -271,6 +271,7 @@ async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -
         ("contract for claims", before.aow, after.aow),
         ("multisig", before.multisig, after.multisig),
         ("distributor", before.distributor, after.distributor),
+        ("vault", before.vault, after.vault),
     ];
     let others: Vec<_> = pairs.iter().filter(|(_, one, other)| one != other).map(|(name, ..)| *name).collect();
     let replaced = Replaced {
@@ -285,9 +286,9 @@ async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -
 
 /// What a run would do, which is an error with the first transaction that it would send. It writes nothing down, either.
 async fn try_out(account: &Account, plan: &DeployPlan, funding: Option<U256>, context: &Context) -> Result<()> {
-    let ContractAddresses { registry, multisig, distributor, aow } = plan.addresses();
+    let ContractAddresses { registry, multisig, distributor, aow, vault } = plan.addresses();
     let mut missing = 0;
-    for contract in [registry, multisig, distributor, aow] {
+    for contract in [registry, multisig, distributor, aow, vault].into_iter().filter(|contract| !contract.is_zero()) {
         missing += usize::from(!account.chain().has_code(contract).await?);
     }
     let others = Others((missing + usize::from(funding.is_some())).saturating_sub(1));
@@ -312,6 +313,9 @@ fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
     table.row(["AowChallenge".to_string(), addresses.aow.to_string()]);
     table.row(["MultiSigWallet".to_string(), addresses.multisig.to_string()]);
     table.row(["RewardDistributor".to_string(), addresses.distributor.to_string()]);
+    if !addresses.vault.is_zero() {
+        table.row(["Vault".to_string(), addresses.vault.to_string()]);
+    }
     output::line(table)
 }
 
@@ -319,8 +323,8 @@ fn write_plan(plan: &DeployPlan, file: &Path, context: &Context) -> Result<()> {
 fn settle_there(home: &Home, deployment: &Deployment, network: &Network) -> Result<bool> {
     let theirs = files::exists(&home.genesis_file())? && home.genesis()?.network_id() == deployment.network_id;
     if theirs {
-        let (name, contracts) = (deployment.network.clone(), deployment.addresses);
-        dtn_testbed::set_settlement(home, &SettlementConfig { name, contracts, chain: network.clone() })?;
+        let config = SettlementConfig::new(network.clone(), deployment.addresses, deployment.from_block);
+        dtn_testbed::set_settlement(home, &config)?;
     }
     Ok(theirs)
 }

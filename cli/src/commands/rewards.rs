@@ -161,6 +161,9 @@ pub(crate) struct Cancel {
     /// The id of a batch, in place of the distribution
     #[arg(long, value_name = "ID")]
     batch: Option<B256>,
+    /// What the ledger has stated of earnings instead, for good: the next statement can be scheduled
+    #[arg(long, conflicts_with = "batch")]
+    earned: bool,
     #[command(flatten)]
     owner: Sender,
 }
@@ -290,8 +293,9 @@ async fn owners(command: OwnersCommand, context: &Context) -> Result<()> {
             let cap = amount.try_into().ok().with_context(|| format!("{amount} is more than 128 bits hold"))?;
             (OwnersCall::SetAllowance { requester: context.account(&requester)?, cap }, owner)
         }
-        OwnersCommand::Cancel(Cancel { batch: Some(id), owner }) => (OwnersCall::CancelBatch(id), owner),
-        OwnersCommand::Cancel(Cancel { batch: None, owner }) => (OwnersCall::Cancel, owner),
+        OwnersCommand::Cancel(Cancel { batch: Some(id), owner, .. }) => (OwnersCall::CancelBatch(id), owner),
+        OwnersCommand::Cancel(Cancel { earned: true, owner, .. }) => (OwnersCall::CancelEarned, owner),
+        OwnersCommand::Cancel(Cancel { owner, .. }) => (OwnersCall::Cancel, owner),
         OwnersCommand::Close(AtHeight { height, sender }) => (OwnersCall::Close { height }, sender),
         OwnersCommand::MoveOn(MoveOn { successor, of, token: OfToken { token, owner } }) => {
             let closed = of.map(|word| context.account(&word)).transpose()?;

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, B256, U256};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{
@@ -14,11 +14,14 @@ use dtn_chain::{
 };
 use dtn_keys::KeyInfo;
 use dtn_peer::files::exists;
+use dtn_primitives::{Earning, FinalizedResult, Statement};
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
+    earnings::{EarningsDesk, StatementSource},
     held::{Held, Limits},
     payment::{Payments, Stage},
-    relayer::CLAIM_PATIENCE,
+    relayer::{CLAIM_PATIENCE, SourceError},
+    rewards::amount_of,
 };
 use dtn_testbed::Home;
 use serde::Serialize;
@@ -146,9 +149,10 @@ async fn status(args: Status, context: &Context) -> Result<()> {
     bar.finish_and_clear();
     let distributor = desk.chain.provider().get_balance(desk.deployment.addresses.distributor).await?;
     let purses = purses(&home, &desk.chain).await?;
+    let earnings = of_statements(&desk, contracts, results, threshold).await?;
     if context.json {
         return output::json(&json!({ "paid": paid, "forfeited": forfeited, "open": open, "threshold": threshold,
-            "distributor_wei": distributor, "payments": shown, "peers": purses }));
+            "distributor_wei": distributor, "payments": shown, "earnings": earnings, "peers": purses }));
     }
     output::line(format!(
         "{paid} results are paid, {forfeited} forfeited, {open} open. The distributor holds {}.",
@@ -157,7 +161,88 @@ async fn status(args: Status, context: &Context) -> Result<()> {
     if !shown.is_empty() {
         output::line(of_payments(&shown, threshold))?;
     }
+    if let Some(earnings) = earnings {
+        output::line(earnings.told())?;
+    }
     output::line(of_relayers(purses))
+}
+
+/// How far what the ledger states of earnings is on its way.
+#[derive(Debug, Serialize)]
+struct Stating {
+    /// The last statement of the ledger.
+    last: u32,
+    in_effect: u32,
+    waiting: Option<u32>,
+    effective_at: Option<u64>,
+    allotted: U256,
+    left: U256,
+    /// The one that is to be scheduled, and how far that is.
+    next: Option<(u32, &'static str)>,
+    #[serde(skip)]
+    token: Address,
+}
+
+impl Stating {
+    fn told(&self) -> String {
+        let Self { last, in_effect, waiting, allotted, left, next, token, .. } = self;
+        let waits = waiting.map_or_else(String::new, |number| format!(", {number} waits for its delay"));
+        let next = next.map_or_else(String::new, |(number, stage)| format!(", {number} is {stage}"));
+        let (allotted, left) = (amount_of(*token, *allotted), amount_of(*token, *left));
+        format!(
+            "The ledger has stated earnings {last} times: {in_effect} is in effect{waits}{next}. {allotted} were allotted to them, \
+             {left} are not claimed."
+        )
+    }
+}
+
+/// The statements among results that were read.
+struct Stated(Vec<FinalizedResult>);
+
+impl Stated {
+    fn numbered(&self) -> impl Iterator<Item = (Statement, &FinalizedResult)> {
+        self.0.iter().filter_map(|result| Statement::of(&result.result).map(|statement| (statement, result)))
+    }
+}
+
+impl StatementSource for Stated {
+    async fn last_statement(&self) -> Result<u32, SourceError> {
+        Ok(self.numbered().map(|(statement, _)| statement.number).max().unwrap_or_default())
+    }
+
+    async fn statement(&self, number: u32) -> Result<Option<FinalizedResult>, SourceError> {
+        Ok(self.numbered().find(|(statement, _)| statement.number == number).map(|(_, result)| result.clone()))
+    }
+
+    async fn earnings(&self, _: u32) -> Result<Option<Vec<Earning>>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// `None` if the ledger has stated nothing.
+async fn of_statements(
+    desk: &Desk,
+    contracts: ContractAddresses,
+    results: Vec<FinalizedResult>,
+    threshold: usize,
+) -> Result<Option<Stating>> {
+    let stated = Stated(results);
+    let Some((Statement { number: last, token, .. }, _)) = stated.numbered().last() else { return Ok(None) };
+    let state = desk.distributor().earned().await?;
+    let (allotted, left) = desk.distributor().earned_of(token).await?;
+    let next = EarningsDesk::new(desk.chain.clone(), contracts).scheduling(&stated, &state, threshold).await;
+    let next = next.map_err(|error| anyhow!(error))?.map(|next| (next.statement.number, name(next.stage)));
+    let waits = state.effectiveAt != 0;
+    Ok(Some(Stating {
+        last,
+        in_effect: state.number,
+        waiting: waits.then_some(state.waiting),
+        effective_at: waits.then_some(state.effectiveAt),
+        allotted: U256::from(allotted),
+        left,
+        next,
+        token,
+    }))
 }
 
 /// The payments and what holds them back.

@@ -64,6 +64,11 @@ library Formats {
         return keccak256(bytes.concat(keccak256(abi.encode(account, token, cumulative))));
     }
 
+    /// @notice The number and the token of a statement of earnings, which are the id of its result.
+    function statement(bytes32 id_) internal pure returns (uint32 number, address token) {
+        return (uint32(uint256(id_) >> 160), address(uint160(uint256(id_))));
+    }
+
     /// @notice The hash of a distribution, which validators certify.
     function hash(Distribution calldata distribution) internal pure returns (bytes32) {
         return keccak256(abi.encode(distribution));

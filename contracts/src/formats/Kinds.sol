@@ -10,6 +10,8 @@ library Kinds {
     uint32 internal constant ROUND = 2;
     /// @notice No work but a list of payouts, which the result stands for.
     uint32 internal constant BATCH = 3;
+    /// @notice No work but what the ledger states of earnings: it is scheduled and claimed, and not paid by itself.
+    uint32 internal constant EARNINGS = 4;
     /// @notice From here on kinds are custom, numbers by their names: the certificate is all that shows such work.
     uint32 internal constant FIRST_CUSTOM = 1 << 31;
 }

@@ -26,6 +26,34 @@ struct Terms {
     Allotment[] caps;
 }
 
+/// @notice What the ledger has stated of earnings, as far as it has got here.
+/// @param root The root against which its earnings are claimed.
+/// @param waitingRoot That of the statement that waits for its delay.
+/// @param token The token of that one.
+/// @param amount What that one may have taken since the beginning.
+/// @param number The number of the statement in effect.
+/// @param waiting That of the one that waits.
+/// @param refused The last number that was cancelled: neither it nor one before is scheduled.
+/// @param effectiveAt First second, in Unix time, at which what waits can take effect; zero if nothing waits.
+struct EarnedState {
+    bytes32 root;
+    bytes32 waitingRoot;
+    address token;
+    uint96 amount;
+    uint32 number;
+    uint32 waiting;
+    uint32 refused;
+    uint64 effectiveAt;
+}
+
+/// @notice The money of one token for what the ledger states of earnings. It is part of what is allotted.
+/// @param total What has been allotted since the beginning, less what was swept or written off.
+/// @param left What claims may still take of it.
+struct EarnedReserve {
+    uint128 total;
+    uint96 left;
+}
+
 /// @title The money of the rewards, behind two locks
 /// @notice See {RewardDistributor} for the ways through them.
 interface IRewardDistributor {
@@ -69,6 +97,32 @@ interface IRewardDistributor {
 
     /// @notice Puts the scheduled distribution into effect, and its allotments aside for claims.
     function activate(Distribution calldata distribution) external;
+
+    /// @notice Lets what the ledger states of earnings take effect after the delay, unless another statement waits. A statement
+    /// that is in effect may be given more money in the same way.
+    /// @param header A header that the registry holds as final, of any height.
+    /// @param result The statement: a result of that block.
+    /// @param proof Siblings from the result's leaf up to the header's results root.
+    /// @param amount What claims may have taken since the beginning, at most what the statement says was earned.
+    function scheduleEarned(Header calldata header, Result calldata result, bytes32[] calldata proof, uint96 amount)
+        external;
+
+    /// @notice Takes the statement that waits off the table for good.
+    function cancelEarned() external;
+
+    /// @notice Puts the statement that waits into effect, and its money aside for claims. Anyone may.
+    function activateEarned() external;
+
+    /// @notice Pays an account what it has earned in the ledger and not had. Anyone may ask for it.
+    /// @param account Who is paid.
+    /// @param token What it is paid in.
+    /// @param cumulative What it has earned since the beginning, as the root has it.
+    /// @param proof Siblings from the leaf up to the root.
+    function claimEarned(address account, address token, uint256 cumulative, bytes32[] calldata proof) external;
+
+    /// @notice Pays what an account has earned in the ledger to another one. The account itself may ask for it, and its claimer.
+    function claimEarnedTo(address account, address token, uint256 cumulative, bytes32[] calldata proof, address to)
+        external;
 
     /// @notice Pays an account what it has earned of a token and not had. Anyone may ask for it.
     /// @param account Who is paid.
@@ -151,6 +205,16 @@ interface IRewardDistributor {
 
     /// @notice What distributions have allotted of a token since the beginning, less what was swept or written off.
     function totalAllotted(address token) external view returns (uint128);
+
+    /// @notice What the ledger has stated of earnings, as far as it has got here.
+    function earned() external view returns (EarnedState memory);
+
+    /// @notice The money of a token for what the ledger states.
+    function earnedOf(address token) external view returns (uint128 total, uint96 left);
+
+    /// @notice What an account has claimed since the beginning of what it has earned in the ledger, at the distributors before
+    /// this one too.
+    function earnedClaimed(address account, address token) external view returns (uint256);
 
     /// @notice Who may claim and withdraw for an account, beside itself.
     function claimerOf(address account) external view returns (address);

@@ -71,7 +71,7 @@ abstract contract Batches is Limits {
             batchOf[id].next = uint24(end);
             emit BatchPushed(id, end);
         }
-        _pushAll(id, token, payouts, batch.next, end);
+        _pushAll(id, token, payouts, batch.next, end, cap);
         _checkSolvent(token);
     }
 
@@ -89,9 +89,11 @@ abstract contract Batches is Limits {
     }
 
     /// @dev Hardly ever is anybody barred, so that is asked once for all.
-    function _pushAll(bytes32 id, address token, bytes32[] calldata payouts, uint256 i, uint256 end) private {
+    function _pushAll(bytes32 id, address token, bytes32[] calldata payouts, uint256 i, uint256 end, uint256 cap)
+        private
+    {
         bool anyBarred = registry.barredCount() != 0;
-        (uint256 cap, uint256 balance) = (capOf(token), _balance(token));
+        uint256 balance = _balance(token);
         for (; i < end; ++i) {
             (address account, uint256 amount) = _payout(payouts, i);
             if (account == address(0) || amount > cap || (anyBarred && registry.isBarred(account))) {

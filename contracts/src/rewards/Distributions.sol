@@ -5,7 +5,7 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Formats} from "../formats/Formats.sol";
 import {Allotment, Distribution} from "../formats/Types.sol";
-import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
+import {EarnedReserve, IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 import {Batches} from "./Batches.sol";
 import {Reserve} from "./Purse.sol";
 
@@ -19,6 +19,9 @@ import {Reserve} from "./Purse.sol";
 /// has been. So it does not matter which of the distributions before have taken effect: none is covered twice, none not at all.
 ///
 /// What is allotted and not claimed may be swept to the multisig, if for long no further distribution has come.
+///
+/// What the ledger states of earnings has books of its own, see {Earnings}: numbers, roots, totals and claims. Neither overtakes
+/// the other, and what one has allotted is not counted by the other.
 abstract contract Distributions is Batches {
     using Formats for Distribution;
 
@@ -34,6 +37,9 @@ abstract contract Distributions is Batches {
     mapping(address account => address) public claimerOf;
     /// @inheritdoc IRewardDistributor
     mapping(address account => mapping(address token => uint256)) public claimedOf;
+
+    /// @inheritdoc IRewardDistributor
+    mapping(address token => EarnedReserve) public earnedOf;
 
     /// @inheritdoc IRewardDistributor
     bytes32 public root;
@@ -177,14 +183,16 @@ abstract contract Distributions is Batches {
         bytes32 leaf = Formats.rewardLeaf(account, token, cumulative);
         if (!MerkleProof.verifyCalldata(proof, root, leaf)) revert NotIncluded(leaf);
         if (registry.isBarred(account)) revert AccountBarred(account);
-        uint256 claimed = claimedOf[account][token];
+        mapping(address => uint256) storage had = claimedOf[account];
+        uint256 claimed = had[token];
         if (cumulative <= claimed) revert NothingToClaim(account, token);
         uint256 amount = cumulative - claimed;
-        uint256 allotted = reserveOf[token].allotted;
+        Reserve storage reserve = reserveOf[token];
+        uint256 allotted = reserve.allotted;
         if (amount > allotted) revert AllotmentExhausted(token, allotted, amount);
 
-        claimedOf[account][token] = cumulative;
-        reserveOf[token].allotted = uint96(allotted - amount);
+        had[token] = cumulative;
+        reserve.allotted = uint96(allotted - amount);
         emit Claimed(account, token, amount);
         _push(token, to, amount, _balance(token));
         _checkSolvent(token);
@@ -202,10 +210,28 @@ abstract contract Distributions is Batches {
         _transfer(token, multisig, amount);
     }
 
-    /// @dev What is allotted no more, a later distribution has to allot again if its root still owes it.
+    /// @dev What is allotted no more, a later distribution has to allot again if its root still owes it. What the ledger's
+    /// earnings may take comes last.
     function _release(address token, uint256 amount) private {
-        reserveOf[token].allotted -= uint96(amount);
-        totalAllotted[token] -= uint128(amount);
+        EarnedReserve memory earned = earnedOf[token];
+        uint256 byHand = reserveOf[token].allotted;
+        byHand = byHand > earned.left ? byHand - earned.left : 0;
+        if (byHand > amount) byHand = amount;
+        totalAllotted[token] -= uint128(byHand);
+        if (amount > byHand) _releaseEarned(token, uint96(amount - byHand));
+        reserveOf[token].allotted -= uint96(byHand);
+    }
+
+    /// @dev What the ledger's earnings may take no more, a statement may have allotted again.
+    function _releaseEarned(address token, uint96 amount) private {
+        EarnedReserve storage earned = earnedOf[token];
+        (earned.total, earned.left) = (earned.total - amount, earned.left - amount);
+        reserveOf[token].allotted -= amount;
+    }
+
+    /// @dev What the ledger has stated goes on at the distributor after this one.
+    function _settleBeforeMovingOn(address token) internal override {
+        _releaseEarned(token, earnedOf[token].left);
     }
 
     function _added(Allotment calldata allotment) private view returns (uint256) {
@@ -213,7 +239,7 @@ abstract contract Distributions is Batches {
         return allotment.amount > before ? allotment.amount - before : 0;
     }
 
-    function _checkClaimer(address account) private view {
+    function _checkClaimer(address account) internal view {
         if (msg.sender != account && msg.sender != claimerOf[account]) revert NotClaimer(account, msg.sender);
     }
 

@@ -142,10 +142,14 @@ abstract contract Locks is Purse {
         bytes32 action = Formats.action("move on", address(this), uint160(successor));
         uint256 since = Resolutions.check(registry.resolvedAt(action), action);
         if (block.timestamp < since + HAND_OVER_DELAY) revert TooEarly(since + HAND_OVER_DELAY);
+        _settleBeforeMovingOn(token);
         uint256 amount = free(token);
         emit MovedOn(token, successor, amount);
         _transfer(token, successor, amount);
     }
+
+    /// @dev What is not paid here any more, once this distributor is closed, is free.
+    function _settleBeforeMovingOn(address token) internal virtual;
 
     /// @dev When the validators have resolved an action, which then counts once.
     function _use(bytes32 action) private returns (uint64 since) {

@@ -96,6 +96,7 @@ abstract contract Results is Batches {
         onlyMultisig
         nonReentrant
     {
+        _checkPaidHere(header.height);
         _checkFinal(header);
         _checkResult(header, result, proof, solution);
         Till memory till = _openTill();
@@ -121,6 +122,7 @@ abstract contract Results is Batches {
         if (results.length != proofs.length || results.length != solutions.length) {
             revert LengthMismatch(results.length, proofs.length, solutions.length);
         }
+        _checkPaidHere(header.height);
         _checkFinal(header);
         Till memory till = _openTill();
         Fate[] memory fates = new Fate[](results.length);
@@ -173,11 +175,19 @@ abstract contract Results is Batches {
         return result.kind == Kinds.RACE ? solution.requester : address(uint160(result.kind));
     }
 
-    function _checkFinal(Header calldata header) private view {
-        if (header.height < firstHeight) revert BelowFirstHeight(header.height, firstHeight);
-        if (header.height > lastHeight) revert AboveLastHeight(header.height, lastHeight);
+    function _checkPaidHere(uint64 height) private view {
+        if (height < firstHeight) revert BelowFirstHeight(height, firstHeight);
+        if (height > lastHeight) revert AboveLastHeight(height, lastHeight);
+    }
+
+    function _checkFinal(Header calldata header) internal view {
         bytes32 blockHash = header.hash();
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
+    }
+
+    function _checkIncluded(Header calldata header, Result calldata result, bytes32[] calldata proof) internal pure {
+        bytes32 leaf = result.leaf();
+        if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
     }
 
     /// @dev The header is final, so it is of the registry's network and of this chain.
@@ -189,8 +199,7 @@ abstract contract Results is Batches {
     ) private view {
         if (result.payee == address(0)) revert ZeroPayee(result.id);
         if (isPaid[result.id]) revert AlreadyPaid(result.id);
-        bytes32 leaf = result.leaf();
-        if (!MerkleProof.verifyCalldata(proof, header.resultsRoot, leaf)) revert NotIncluded(leaf);
+        _checkIncluded(header, result, proof);
         if (result.kind == Kinds.RACE) {
             Pow.check(solution, result, header.networkId, header.chainId);
         } else if (result.kind == Kinds.ROUND) {

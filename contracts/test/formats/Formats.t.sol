@@ -6,6 +6,7 @@ import {stdJson} from "forge-std/StdJson.sol";
 import {Test} from "forge-std/Test.sol";
 import {Bls} from "../../src/bls/Bls.sol";
 import {Formats} from "../../src/formats/Formats.sol";
+import {Kinds} from "../../src/formats/Kinds.sol";
 import {Allotment, Distribution, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
@@ -47,6 +48,20 @@ contract FormatsTest is Test {
             transactionsRoot: json.readBytes32(".header.transactions_root"),
             resultsRoot: json.readBytes32(".header.results_root")
         });
+    }
+
+    /// @dev What the ledger states is a result like any other, whose id is its number and its token.
+    function test_GoldenVectors_Statement() public view {
+        bytes32 id = json.readBytes32(".distribution.statement.id");
+        (uint32 number, address token) = Formats.statement(id);
+        assertEq(number, json.readUint(".distribution.statement.number"));
+        assertEq(token, json.readAddress(".distribution.statement.token"));
+        assertEq(json.readUint(".distribution.statement.kind"), Kinds.EARNINGS);
+        uint256 amount = vm.parseUint(json.readString(".distribution.statement.amount"));
+        Result memory result = Result(
+            Kinds.EARNINGS, id, address(0), address(0), amount, json.readBytes32(".distribution.statement.root")
+        );
+        assertEq(this.leafOf(result), json.readBytes32(".distribution.statement.leaf"));
     }
 
     function test_GoldenVectors_Network() public view {

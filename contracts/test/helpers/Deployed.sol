@@ -9,6 +9,7 @@ import {IResultRegistry, RegistryTerms} from "../../src/interfaces/IResultRegist
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {Vault} from "../../src/rewards/Vault.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 
 /// @dev The tests are compiled with the cheap settings of `foundry.toml`, and with them all that they import. A `new`
@@ -48,6 +49,10 @@ function newDistributor(IResultRegistry registry, IOutcomes aow, address multisi
     returns (RewardDistributor)
 {
     return RewardDistributor(payable(deploy("RewardDistributor", abi.encode(registry, aow, multisig, terms))));
+}
+
+function newVault(address distributor, address token, uint96 minimum) returns (Vault) {
+    return Vault(deploy("Vault", abi.encode(distributor, token, minimum)));
 }
 
 function newToken(address holder, uint256 amount) returns (IERC20) {

@@ -23,6 +23,7 @@ abstract contract Fixture is Test {
     uint32 internal constant KIND_RACE = 1;
     uint32 internal constant KIND_ROUND = 2;
     uint32 internal constant KIND_BATCH = 3;
+    uint32 internal constant KIND_EARNINGS = 4;
     /// @dev A custom kind that the distributors here take.
     uint32 internal constant KIND_CUSTOM = 0x80000007;
     /// @dev The order of secp256k1.

@@ -151,6 +151,14 @@ contract TrickyToken is ERC20("Tricky", "TRK") {
         (_trick, _target, _call) = (Trick.Reentering, target, call_);
     }
 
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        if (_trick == Trick.False) return false;
+        if (_trick == Trick.Reentering) (entered, answer) = _target.call(_call);
+        _transfer(from, to, amount);
+        if (_trick == Trick.Fee) _burn(to, amount / 100);
+        return true;
+    }
+
     function transfer(address to, uint256 amount) public override returns (bool) {
         if (_trick == Trick.False) return false;
         if (_trick == Trick.Reverting) revert("no");

@@ -128,6 +128,30 @@ abstract contract RewardsFixture is Fixture {
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
     }
 
+    /// @dev What the ledger states, in a block of its own.
+    function makeStatement(uint32 number, address token, bytes32 root_, uint256 total)
+        internal
+        pure
+        returns (Result memory)
+    {
+        bytes32 id = bytes32((uint256(number) << 160) | uint160(token));
+        return Result(KIND_EARNINGS, id, address(0), address(0), total, root_);
+    }
+
+    function scheduleEarned(Result memory statement, uint64 height, uint96 amount) internal {
+        Header memory header = finalizeOnly(statement, height);
+        vm.prank(address(wallet));
+        distributor.scheduleEarned(header, statement, new bytes32[](0), amount);
+    }
+
+    /// @dev One account's earnings, through both locks and the delay.
+    function earn(uint32 number, address account, address token, uint96 cumulative) internal {
+        bytes32 root_ = rewardLeafOf(account, token, cumulative);
+        scheduleEarned(makeStatement(number, token, root_, cumulative), number, cumulative);
+        vm.warp(block.timestamp + DELAY);
+        distributor.activateEarned();
+    }
+
     function hashOf(Distribution memory distribution) internal pure returns (bytes32) {
         return keccak256(abi.encode(distribution));
     }

@@ -9,6 +9,7 @@ import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
 import {RewardDistributor} from "../../src/rewards/RewardDistributor.sol";
+import {Vault} from "../../src/rewards/Vault.sol";
 import {MultiSigWallet} from "../../src/wallet/MultiSigWallet.sol";
 import {artifactOf} from "../helpers/Deployed.sol";
 
@@ -63,6 +64,20 @@ contract DeployTest is Test {
         assertEq(distributor.requesterCap(), 25 ether);
         assertEq(distributor.capOf(address(0)), 100 ether);
         assertEq(distributor.capOf(TOKEN), type(uint128).max);
+
+        Vault vault = Vault(all.vault);
+        assertEq(vault.distributor(), all.distributor);
+        assertEq(vault.token(), address(0));
+        assertEq(vault.minimum(), 0.001 ether);
+    }
+
+    /// @dev A network whose ledger has no money needs none.
+    function test_DeploysNoVaultIfThePlanHasNone() public {
+        string memory plan = vm.readFile(PLAN);
+        Addresses memory with = script.deploy(plan);
+        Addresses memory without = script.deploy(vm.replace(plan, '"vault"', '"other"'));
+        assertEq(without.vault, address(0));
+        assertEq(without.distributor, with.distributor);
     }
 
     function test_AddressesAreThoseOfTheBuild() public {
@@ -159,6 +174,8 @@ contract DeployTest is Test {
         (terms.requesterCap, terms.caps) = (25 ether, caps);
         arguments = abi.encode(all.registry, all.aow, all.multisig, terms);
         assertEq(all.distributor, addressOf(of_, "RewardDistributor", arguments));
+        arguments = abi.encode(all.distributor, address(0), 0.001 ether);
+        assertEq(all.vault, addressOf(of_, "Vault", arguments));
     }
 
     function addressOf(Deploy of_, string memory name, bytes memory arguments) private view returns (address) {

@@ -1,6 +1,7 @@
 //! The JSON-RPC interface of a peer: its calls, what they answer, and its error codes. A client needs this and nothing of
 //! the peer; a server implements [`ApiServer`].
 
+mod money;
 mod refusal;
 mod views;
 
@@ -12,6 +13,7 @@ use jsonrpsee::{
     proc_macros::rpc,
 };
 
+pub use money::{AccountBalance, EarningsPage, MAX_EARNINGS};
 pub use refusal::{NotAdmitted, RefusalKind};
 pub use views::{
     BlobPart, BlockView, CertifiedHeader, FinalizedBlock, MiningStatus, Status, SubmitOutcome, TrainingSummary,
@@ -97,6 +99,15 @@ pub trait Api {
     /// The nonce that an account's next order must have.
     #[method(name = "nonce")]
     async fn nonce(&self, account: Address) -> RpcResult<u64>;
+
+    /// What an account has in the ledger.
+    #[method(name = "balance")]
+    async fn balance(&self, account: Address) -> RpcResult<AccountBalance>;
+
+    /// What a statement of the ledger says that accounts have earned, by default the last one: at most [`MAX_EARNINGS`] of them,
+    /// after the first `skip`. None if it is not one of the last few, or this peer has skipped its block.
+    #[method(name = "earnings")]
+    async fn earnings(&self, number: Option<u32>, skip: Option<usize>) -> RpcResult<Option<EarningsPage>>;
 
     /// A signed answer from the final state of this peer, once that has reached a height, if one is given; believed if a
     /// quorum answers alike.

@@ -32,13 +32,17 @@ pub mod bindings {
     pub mod distributor {
         alloy::sol!(RewardDistributor, "../../contracts/artifacts/RewardDistributor.json");
     }
+    /// `Vault.sol`.
+    pub mod vault {
+        alloy::sol!(Vault, "../../contracts/artifacts/Vault.json");
+    }
 }
 
 pub mod abi;
 
 pub use bindings::{
     aow::AowChallenge, clone::MultiSigClone, distributor::RewardDistributor, multisig::MultiSigWallet,
-    registry::ResultRegistry, template::WalletTemplate,
+    registry::ResultRegistry, template::WalletTemplate, vault::Vault,
 };
 
 /// The name of the registry contract.
@@ -51,15 +55,18 @@ pub const MULTISIG: &str = "MultiSigWallet";
 pub const TEMPLATE: &str = "WalletTemplate";
 /// The name of the distributor contract.
 pub const DISTRIBUTOR: &str = "RewardDistributor";
+/// The name of the contract that takes deposits.
+pub const VAULT: &str = "Vault";
 
 /// The artifacts as they are checked in, by contract name. Error and function names are decoded with their ABIs.
-pub const ARTIFACTS: [(&str, &str); 6] = [
+pub const ARTIFACTS: [(&str, &str); 7] = [
     (MULTISIG, include_str!("../../../contracts/artifacts/MultiSigWallet.json")),
     (TEMPLATE, include_str!("../../../contracts/artifacts/WalletTemplate.json")),
     ("MultiSigClone", include_str!("../../../contracts/artifacts/MultiSigClone.json")),
     (REGISTRY, include_str!("../../../contracts/artifacts/ResultRegistry.json")),
     (AOW, include_str!("../../../contracts/artifacts/AowChallenge.json")),
     (DISTRIBUTOR, include_str!("../../../contracts/artifacts/RewardDistributor.json")),
+    (VAULT, include_str!("../../../contracts/artifacts/Vault.json")),
 ];
 
 /// Where the contracts of one DTN network are.
@@ -78,6 +85,10 @@ pub struct ContractAddresses {
     /// The `RewardDistributor`.
     #[serde(deserialize_with = "deserialize_address")]
     pub distributor: Address,
+    /// The `Vault`; zero where the network has no money, or a deployment is older than that contract.
+    #[serde(default)]
+    #[serde(deserialize_with = "deserialize_address")]
+    pub vault: Address,
 }
 
 macro_rules! header_for {

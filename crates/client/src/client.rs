@@ -148,7 +148,7 @@ impl Client {
     }
 
     /// How many peers must say the same to be believed: one of them is correct.
-    fn convincing(&self) -> usize {
+    pub(crate) fn convincing(&self) -> usize {
         self.validators().max_faulty() + 1
     }
 
@@ -250,7 +250,7 @@ impl Client {
         Ok(known.find(convinces).cloned())
     }
 
-    fn too_few(&self, answers: usize) -> ClientError {
+    pub(crate) fn too_few(&self, answers: usize) -> ClientError {
         ClientError::TooFew { answers, peers: self.peers.len(), need: self.convincing() }
     }
 
@@ -279,7 +279,7 @@ impl Client {
 
     /// Hands in a transaction and waits until a quorum signs the same reply. Hands it in again to all peers now and
     /// then, as the client of OSDI '99, §4.1 does when the primary does not answer.
-    async fn execute(&self, transaction: &Transaction) -> Result<Accepted, ClientError> {
+    pub(crate) async fn execute(&self, transaction: &Transaction) -> Result<Accepted, ClientError> {
         let hash = transaction.hash(&self.domain);
         let began = Instant::now();
         let (mut heard, mut height, mut moved) = (began, 0, began);

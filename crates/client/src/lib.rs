@@ -10,6 +10,7 @@ mod compare;
 mod error;
 mod follow;
 pub mod ledger;
+mod money;
 mod races;
 mod results;
 mod verify;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_ledger::{Ledger, Manifest, Rest};
+use dtn_ledger::{Earned, Ledger, Manifest, Rest};
 use dtn_primitives::*;
 
 use common::*;
@@ -122,7 +122,7 @@ fn state_of(accounts: u64) -> (Manifest, Vec<Vec<u8>>) {
         transactions: Vec::new(),
     };
     let header = block.header.clone();
-    let rest = Rest { rounds: Rounds::default(), next_work: 0, floor: 0, pot: 0 };
+    let rest = Rest { rounds: Rounds::default(), next_work: 0, floor: 0, pot: 0, earned: Earned::default() };
     let head = codec::encode(&(HEIGHT, header.hash(), header.timestamp, &rest, parts as u64));
     let checkpoint = checkpoint_of(HEIGHT, keccak256([keccak256(head), top[0]].concat()));
     let width = BUCKETS / parts;

@@ -23,6 +23,26 @@ pub struct Balance {
     pub earned: u128,
 }
 
+/// What all accounts have earned, and how much of it was stated for distributions to pay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earned {
+    /// Since the beginning, in wei.
+    pub total: u128,
+    /// What the last statement stated of it.
+    pub stated: u128,
+    /// Its number; 0 before the first.
+    pub number: u32,
+    /// When its block was made, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+}
+
+impl Earned {
+    /// Whether a block with this timestamp states what was earned, so long after the last statement.
+    pub(crate) fn is_due(&self, timestamp_ms: u64, epoch_ms: u64) -> bool {
+        self.total != self.stated && timestamp_ms >= self.timestamp_ms.saturating_add(epoch_ms)
+    }
+}
+
 /// What a validator has stated of a deposit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stated {

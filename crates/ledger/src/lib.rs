@@ -37,7 +37,7 @@ mod work;
 
 pub use dtn_training::TrainingOrder;
 
-pub use bank::Balance;
+pub use bank::{Balance, Earned};
 pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE};
 pub use fairness::{PATIENCE_MS, Unfairness};
 pub use ledger::{Committed, Ledger, LedgerError, RETAIN_BLOCKS, Rulebook, Tip};
@@ -47,7 +47,9 @@ pub use root::Rest;
 pub use rules::Refusal;
 pub use snapshot::{CHUNK_BYTES, MAX_CHUNKS, Manifest, SnapshotError};
 pub use solution::{ResultError, SolutionError, check_solution, verify_result};
-pub use store::{Location, Memory, NEVER_VOTED, Reading, Store, StoreError, WeakStore, mark_never_voted};
+pub use store::{
+    KEPT_STATEMENTS, Location, Memory, NEVER_VOTED, Reading, Store, StoreError, WeakStore, mark_never_voted,
+};
 pub use work::{
     Call, Kinds, MAX_RECORD_BYTES, MAX_RECORD_MS, MAX_SHARES, Record, RecordError, Records, Share, WorkError, WorkKind,
     line::{Copies, LINE_WINDOW_MS},

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Tip,
+    bank::Earned,
     buckets::{BUCKET_BITS, BUCKETS},
     snapshot::{CHUNK_TARGET_BYTES, MAX_CHUNK_BITS},
     state::State,
@@ -97,18 +98,21 @@ pub struct Rest {
     pub floor: u64,
     /// The wei that nobody has.
     pub pot: u128,
+    /// What has been earned in all, and what was stated of it.
+    pub earned: Earned,
 }
 
 impl State {
     /// What of it is in no bucket.
     pub(crate) fn rest(&self) -> Rest {
-        Rest { rounds: self.rounds.clone(), next_work: self.next_work, floor: self.nonces.floor, pot: self.pot }
+        let Self { rounds, next_work, pot, earned, .. } = self;
+        Rest { rounds: rounds.clone(), next_work: *next_work, floor: self.nonces.floor, pot: *pot, earned: *earned }
     }
 }
 
 impl From<Rest> for State {
-    fn from(Rest { rounds, next_work, floor, pot }: Rest) -> Self {
-        let mut state = Self { rounds, next_work, pot, ..Self::default() };
+    fn from(Rest { rounds, next_work, floor, pot, earned }: Rest) -> Self {
+        let mut state = Self { rounds, next_work, pot, earned, ..Self::default() };
         state.nonces.floor = floor;
         state
     }
@@ -159,7 +163,7 @@ mod tests {
         assert_eq!(root.to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "0xc6d5da3964b9386380b2482f41edcba8ce71eb5cf69103fb1ca72b089caf72b4";
+    const GOLDEN: &str = "0x85a96f06bdb20f1298b5f88ebe0448bd3cdb4983c823db22b579f3c3110c1664";
 
     proptest! {
         #[test]

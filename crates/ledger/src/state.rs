@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dtn_primitives::{Address, B256, Deposit, Payload, Round, Rounds, Transaction};
+use dtn_primitives::{Address, B256, Deposit, Earning, Payload, Round, Rounds, Statement, Transaction};
 use dtn_training::{Beacon, Phase, TrainingOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Lead, OpenOrder,
     accounts::{Account, Accounts},
-    bank::{Balance, Vault},
+    bank::{Balance, Earned, Vault},
     work::{
         Record,
         line::Copies,
@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) bank: BTreeMap<Address, Balance>,
     /// What money nobody has: it was lost, and stays for later rewards.
     pub(crate) pot: u128,
+    /// What has been earned in all, and what was stated of it.
+    pub(crate) earned: Earned,
     /// Where money comes from.
     pub(crate) vaults: BTreeMap<Address, Vault>,
     /// The orders for trained models.
@@ -90,6 +92,7 @@ impl State {
         self.records.apply(changes.records);
         self.bank.extend(changes.bank);
         self.pot = changes.pot;
+        self.earned = changes.earned;
         self.vaults.extend(changes.vaults);
         self.training.apply(changes.training);
         if let Some(rounds) = changes.rounds {
@@ -121,6 +124,10 @@ pub(crate) struct Changes {
     pub(crate) bank: BTreeMap<Address, Balance>,
     /// What nobody has after it.
     pub(crate) pot: u128,
+    /// What has been earned after it.
+    pub(crate) earned: Earned,
+    /// What it states of earnings, if it does.
+    pub(crate) stated: Option<(Statement, Vec<Earning>)>,
     pub(crate) vaults: BTreeMap<Address, Vault>,
     pub(crate) training: OpenChanges<TrainingOrder>,
     /// The orders for trained models that it ends, which are history from then on.
@@ -226,6 +233,21 @@ impl<'a> View<'a> {
     /// What nobody has.
     pub(crate) fn pot(&self) -> u128 {
         self.layers.last().map_or(self.state.pot, |changes| changes.pot)
+    }
+
+    /// What has been earned in all, and what was stated of it.
+    pub(crate) fn earned(&self) -> Earned {
+        self.layers.last().map_or(self.state.earned, |changes| changes.earned)
+    }
+
+    /// What each account has earned that has earned anything, with what the block on top has changed so far. Costs as much as
+    /// there are accounts with money.
+    pub(crate) fn earnings(&self, changes: &Changes) -> BTreeMap<Address, u128> {
+        let changed = self.layers.iter().flat_map(|changes| &changes.bank).chain(&changes.bank);
+        let earned = self.state.bank.iter().chain(changed).map(|(account, balance)| (*account, balance.earned));
+        let mut earnings: BTreeMap<_, _> = earned.collect();
+        earnings.retain(|_, earned| *earned > 0);
+        earnings
     }
 
     /// What is known of a vault.

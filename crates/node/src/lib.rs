@@ -24,6 +24,7 @@ mod identity;
 mod inbox;
 mod link;
 mod metrics;
+mod money;
 mod monitoring;
 mod network;
 mod node;

@@ -92,7 +92,7 @@ impl Reader {
         Self { store, board, waiters, network, lookups: Pool::new(LOOKUPS), scans: Pool::new(SCANS) }
     }
 
-    async fn look_up<T: Send + 'static>(
+    pub(crate) async fn look_up<T: Send + 'static>(
         &self,
         look: impl FnOnce(Reading) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {
@@ -101,7 +101,7 @@ impl Reader {
         self.lookups.run(read).await??.ok_or(NodeError::Stopped)
     }
 
-    async fn scan<T: Send + 'static>(
+    pub(crate) async fn scan<T: Send + 'static>(
         &self,
         scan: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {

@@ -143,6 +143,10 @@ fn retain_blocks() -> u64 {
     dtn_ledger::RETAIN_BLOCKS
 }
 
+fn least_claim() -> u64 {
+    dtn_settlement::earnings::LEAST_CLAIM as u64
+}
+
 /// Where a peer settles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,8 +155,22 @@ pub struct SettlementConfig {
     pub name: String,
     /// The contracts of this DTN network there.
     pub contracts: ContractAddresses,
+    /// A block of the chain before which the contracts did not exist: deposits are looked for from here on.
+    #[serde(default)]
+    pub from_block: u64,
+    /// What an account must have to claim of earnings so that this peer claims it for it, in the unit of the ledger's money. Less
+    /// is not worth the gas, and waits until it is more.
+    #[serde(default = "least_claim")]
+    pub least_claim: u64,
     /// How to reach and treat the chain.
     pub chain: Network,
+}
+
+impl SettlementConfig {
+    /// That of contracts on a chain which did not exist before a block.
+    pub fn new(chain: Network, contracts: ContractAddresses, from_block: u64) -> Self {
+        Self { name: chain.name.clone(), contracts, from_block, least_claim: least_claim(), chain }
+    }
 }
 
 /// The folder of one peer.
@@ -338,7 +356,8 @@ mod tests {
 
     fn full() -> PeerConfig {
         let address = Address::repeat_byte(1);
-        let contracts = ContractAddresses { registry: address, aow: address, multisig: address, distributor: address };
+        let [registry, aow, multisig, distributor, vault] = [address; 5];
+        let contracts = ContractAddresses { registry, aow, multisig, distributor, vault };
         let mut chain = Chain::local("http://127.0.0.1:8545");
         chain.explorer = Some("https://example.org".into());
         PeerConfig {
@@ -364,7 +383,13 @@ mod tests {
             log: LogConfig { file: Some("log".into()), ..LogConfig::default() },
             lines: Some(LinesConfig { listen: "127.0.0.1:5".parse().unwrap(), expected_hashes: NonZeroU64::MIN }),
             peers: BTreeMap::from([(Address::repeat_byte(0xab), "/ip4/127.0.0.1/tcp/4".parse().unwrap())]),
-            settlement: Some(SettlementConfig { name: "local".into(), contracts, chain }),
+            settlement: Some(SettlementConfig {
+                name: "local".into(),
+                contracts,
+                from_block: 7,
+                least_claim: 8,
+                chain,
+            }),
         }
     }
 

@@ -15,8 +15,12 @@ use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
 use dtn_node::{DEVELOPMENT_CHAIN, Node, NodeConfig, NodeError, NodeHandle, Role};
 use dtn_participant::{Behaviour, Folder, Options, Participant, ParticipantError, Roles};
-use dtn_primitives::{Certificate, Evidence, FinalizedResult, Header, Round, SecretKey};
+use dtn_primitives::{
+    Address, Certificate, Deposit, Earning, Evidence, FinalizedResult, Header, Payload, Round, SecretKey, Transaction,
+};
 use dtn_settlement::{
+    deposits::{DepositTarget, Teller, TellerOptions, VaultPlace},
+    earnings::{EarningsOptions, Payer, StatementSource},
     relayer::{Relayer, RelayerOptions, ResultSource, SourceError},
     reporter::{EvidenceSource, Reporter, ReporterOptions},
     rewards::Distributor,
@@ -106,6 +110,42 @@ impl EvidenceSource for OwnLedger {
 
     async fn certificate(&self, height: u64) -> Result<Option<Certificate>, SourceError> {
         Ok(self.0.certified(height).await?.map(|(_, certificate)| certificate))
+    }
+}
+
+impl StatementSource for OwnLedger {
+    async fn last_statement(&self) -> Result<u32, SourceError> {
+        Ok(self.0.last_statement().await?)
+    }
+
+    async fn statement(&self, number: u32) -> Result<Option<FinalizedResult>, SourceError> {
+        Ok(self.0.statement(number).await?)
+    }
+
+    async fn earnings(&self, number: u32) -> Result<Option<Vec<Earning>>, SourceError> {
+        Ok(self.0.earnings(number).await?)
+    }
+}
+
+/// The peer's own ledger, to which its validator states deposits.
+struct OwnStatements {
+    node: NodeHandle,
+    key: SecretKey,
+}
+
+impl DepositTarget for OwnStatements {
+    async fn next_deposit(&self, vault: Address) -> Result<u64, SourceError> {
+        Ok(self.node.next_deposit(vault).await?)
+    }
+
+    async fn state(&self, deposit: Deposit) -> Result<(), SourceError> {
+        let statement = Transaction::sign(Payload::Deposit(deposit), &self.key, &self.node.domain());
+        match self.node.submit(statement).await? {
+            Ok(hash) => tracing::info!(deposit = deposit.number, %hash, "stated a deposit"),
+            // It waits already, or was stated before; or there is no room, and it is tried again.
+            Err(error) => tracing::debug!(deposit = deposit.number, %error, "a deposit was not stated"),
+        }
+        Ok(())
     }
 }
 
@@ -263,6 +303,10 @@ struct Settlement {
     contracts: ContractAddresses,
     /// How it claims its work of rounds.
     watcher: WatcherOptions,
+    /// What an account must have to claim, in wei, so that it is claimed for it.
+    least_claim: u64,
+    /// A block before which the vault did not exist.
+    from_block: u64,
     /// `None` while the chain is out of reach.
     chain: Option<Chain>,
 }
@@ -270,19 +314,19 @@ struct Settlement {
 impl Settlement {
     /// Fails if what answers cannot be the settlement chain. One that is down is no reason not to start.
     async fn new(config: SettlementConfig, uphold: bool, false_claims: bool) -> Result<Self, RunError> {
-        let SettlementConfig { name, contracts, chain: mut network } = config;
+        let SettlementConfig { name, contracts, from_block, least_claim, chain: mut network } = config;
         network.name = name;
         let watcher = WatcherOptions { uphold, false_claims, ..WatcherOptions::for_network(&network) };
         let chain = match tokio::time::timeout(FIRST_CONTACT, connect(&network)).await {
             Ok(answer) => answer?,
             Err(_) => None,
         };
-        Ok(Self { network, contracts, watcher, chain })
+        Ok(Self { network, contracts, watcher, least_claim, from_block, chain })
     }
 
     /// Settles for as long as the peer runs. A chain that is down is tried again: the peer goes on without it.
     async fn run(self, key: SecretKey, ledger: GasLedger, source: OwnLedger) -> Result<Infallible, RunError> {
-        let Self { network, mut contracts, watcher, mut chain } = self;
+        let Self { network, mut contracts, watcher, least_claim, from_block, mut chain } = self;
         let chain = loop {
             if let Some(chain) = chain {
                 break chain;
@@ -298,11 +342,22 @@ impl Settlement {
             Ok(multisig) => contracts.multisig = multisig,
             Err(error) => tracing::warn!(%error, "the distributor does not say which wallet it pays for"),
         }
+        let statements = OwnStatements { node: source.0.clone(), key: key.clone() };
+        let deposits = deposits(statements, chain.clone(), (&network, contracts, from_block));
         let account = Account::new(chain, key, ledger);
         let relayer = Relayer::new(account.clone(), contracts, source.clone(), RelayerOptions::for_network(&network));
         let options = ReporterOptions::for_network(&network);
         let reporter = Reporter::new(account.clone(), contracts.registry, source.clone(), options);
-        // A deployment that is older than claims has no contract for them.
+        let options = EarningsOptions { least_claim: least_claim.into(), ..EarningsOptions::for_network(&network) };
+        let payer = Payer::new(account.clone(), contracts, source.clone(), options);
+        // A deployment that is older than vaults has none, and its distributor knows no earnings.
+        let pay = async {
+            match contracts.vault.is_zero() {
+                true => std::future::pending().await,
+                false => payer.run().await,
+            }
+        };
+        // One that is older than claims has no contract for them.
         let watch = async {
             match contracts.aow.is_zero() {
                 true => std::future::pending().await,
@@ -313,8 +368,26 @@ impl Settlement {
         Ok(tokio::select! {
             never = relayer.run() => never,
             never = reporter.run() => never,
+            never = pay => never,
+            never = deposits => never,
             never = watch => never,
         })
+    }
+}
+
+/// Has a validator state what comes into its network's vault, if there is one.
+async fn deposits(
+    target: OwnStatements,
+    chain: Chain,
+    (network, contracts, from_block): (&Network, ContractAddresses, u64),
+) -> Infallible {
+    let ContractAddresses { vault, distributor, .. } = contracts;
+    match target.node.token().filter(|_| target.node.validator().is_some() && !vault.is_zero()) {
+        Some(token) => {
+            let place = VaultPlace { vault, distributor, token, from_block };
+            Teller::new(chain, place, target, TellerOptions::for_network(network)).run().await
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{merkle, quantity};
+use crate::{Kind, WorkResult, merkle, quantity};
 
 mod abi {
     alloy_sol_types::sol! {
@@ -95,6 +95,46 @@ impl Earning {
     /// The leaf of this earning in the tree of a distribution.
     pub fn leaf(&self) -> B256 {
         merkle::leaf(&(self.account, self.token, self.cumulative).abi_encode())
+    }
+}
+
+/// What the ledger states of earnings: the form in which a result of kind [`Kind::EARNINGS`] carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// From 1 on, without a gap.
+    pub number: u32,
+    /// What the ledger's money is; zero for the native currency.
+    pub token: Address,
+    /// What all accounts have earned since the beginning, in the token's unit.
+    #[serde(with = "quantity")]
+    pub total: u128,
+    /// The root of their [`Earnings`].
+    pub root: B256,
+}
+
+impl Statement {
+    /// The id of its result: eight zero bytes, the number, the token.
+    pub fn id(number: u32, token: Address) -> B256 {
+        let mut id = B256::ZERO;
+        id[8..12].copy_from_slice(&number.to_be_bytes());
+        id[12..].copy_from_slice(token.as_slice());
+        id
+    }
+
+    /// As a result.
+    pub fn result(&self) -> WorkResult {
+        let Self { number, token, total, root } = *self;
+        let (worker, payee) = (Address::ZERO, Address::ZERO);
+        let (kind, id, amount) = (Kind::EARNINGS, Self::id(number, token), U256::from(total));
+        WorkResult { kind, id, worker, payee, amount, digest: root }
+    }
+
+    /// What a result states, if it is of this kind.
+    pub fn of(result: &WorkResult) -> Option<Self> {
+        let (front, number) = (&result.id[..8], u32::from_be_bytes(result.id[8..12].try_into().ok()?));
+        let total = u128::try_from(result.amount).ok()?;
+        let is_one = result.kind == Kind::EARNINGS && front == [0; 8];
+        is_one.then(|| Self { number, token: Address::from_slice(&result.id[12..]), total, root: result.digest })
     }
 }
 

@@ -7,7 +7,8 @@ use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Domain, Engine, Kind, KindError, Membership, Mining, PublicKey, ValidatorSet, deserialize_addresses,
+    Domain, Engine, Kind, KindError, Membership, Mining, PublicKey, ValidatorSet, deserialize_address,
+    deserialize_addresses,
     engine::{EngineFile, KNOWN},
 };
 
@@ -31,7 +32,7 @@ mod abi {
             address[] requesters;
         }
         struct Training { bytes32 network; uint64 price; uint64 viewTimeoutMs; uint64 rulingMs; uint64 maxLifeMs;
-            uint64 beaconSteps; uint64 beaconMs; }
+            uint64 beaconSteps; uint64 beaconMs; uint64 epochMs; address token; }
         struct Mining { uint64 blockIntervalMs; uint64 confirmations; uint64 expectedHashes; }
     }
 }
@@ -101,10 +102,16 @@ pub struct TrainingTerms {
     pub beacon_steps: u64,
     /// How long such a round lasts at most, in milliseconds.
     pub beacon_ms: u64,
+    /// How long the ledger waits at least from one statement of what accounts have earned to the next, in milliseconds.
+    pub epoch_ms: u64,
+    /// What the ledger's money is on the settlement chain: a token's contract, or zero for the native currency.
+    #[serde(deserialize_with = "deserialize_address")]
+    pub token: Address,
 }
 
 impl Default for TrainingTerms {
-    /// A multiplication is worth 0.001 gwei, and an order lasts for thirty days at most.
+    /// A multiplication is worth 0.001 gwei, an order lasts for thirty days at most, and what was earned is stated once an hour,
+    /// in the native currency.
     fn default() -> Self {
         Self {
             price: 1_000_000,
@@ -113,6 +120,8 @@ impl Default for TrainingTerms {
             max_life_ms: 30 * 24 * 3_600 * 1_000,
             beacon_steps: 1 << 16,
             beacon_ms: 30_000,
+            epoch_ms: 3_600 * 1_000,
+            token: Address::ZERO,
         }
     }
 }
@@ -340,6 +349,8 @@ impl Genesis {
             maxLifeMs: it.max_life_ms,
             beaconSteps: it.beacon_steps,
             beaconMs: it.beacon_ms,
+            epochMs: it.epoch_ms,
+            token: it.token,
         };
         self.training.map_or(network, |training| keccak256(with(training).abi_encode()))
     }

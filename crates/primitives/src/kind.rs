@@ -26,7 +26,7 @@ pub enum KindError {
     #[error("{0} is a kind of work that every network has: choose another name")]
     Reserved(Kind),
     /// The text is neither a name of this project's kinds nor a number.
-    #[error("{0:?} is no kind of work: it is race, round, batch, or a number like 0x80000000")]
+    #[error("{0:?} is no kind of work: it is race, round, batch, earnings, or a number like 0x80000000")]
     Unknown(String),
 }
 
@@ -37,8 +37,11 @@ impl Kind {
     pub const ROUND: Self = Self(2);
     /// No work but a list of payouts, which the validators vouch for.
     pub const BATCH: Self = Self(3);
+    /// No work but a statement of the ledger: what all accounts have earned in it since the beginning.
+    pub const EARNINGS: Self = Self(4);
 
-    const NAMES: [(Self, &'static str); 3] = [(Self::RACE, "race"), (Self::ROUND, "round"), (Self::BATCH, "batch")];
+    const NAMES: [(Self, &'static str); 4] =
+        [(Self::RACE, "race"), (Self::ROUND, "round"), (Self::BATCH, "batch"), (Self::EARNINGS, "earnings")];
 
     /// The custom kind of work with this name: the first four bytes of `keccak256("DTN/kind/" ‖ name)` with the
     /// highest bit set.
@@ -116,11 +119,14 @@ mod tests {
     #[test]
     fn the_name_of_a_custom_kind_is_a_number_that_is_none_of_ours() {
         let kind = Kind::of_name("matrix-product").unwrap();
-        assert!(kind.is_custom() && ![Kind::RACE, Kind::ROUND, Kind::BATCH].iter().any(|ours| ours.is_custom()));
+        assert!(
+            kind.is_custom()
+                && ![Kind::RACE, Kind::ROUND, Kind::BATCH, Kind::EARNINGS].iter().any(|ours| ours.is_custom())
+        );
         let [a, b, c, d, ..] = keccak256("DTN/kind/matrix-product").0;
         assert_eq!(kind.number(), u32::from_be_bytes([a | 0x80, b, c, d]));
         assert_ne!(Kind::of_name("matrix-sum"), Ok(kind));
-        assert!(kind.is_known() && Kind::BATCH.is_known() && ![Kind(0), Kind(4)].iter().any(|it| it.is_known()));
+        assert!(kind.is_known() && Kind::BATCH.is_known() && ![Kind(0), Kind(5)].iter().any(|it| it.is_known()));
         for name in ["", "Upper", "a b", "ä", &"a".repeat(33)] {
             assert_eq!(Kind::of_name(name), Err(KindError::Name(name.into())));
         }
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn text_and_bytes_of_a_kind_lead_back_to_it() {
-        for kind in [Kind::RACE, Kind::ROUND, Kind::BATCH, Kind::of_name("x").unwrap(), Kind(9)] {
+        for kind in [Kind::RACE, Kind::ROUND, Kind::BATCH, Kind::EARNINGS, Kind::of_name("x").unwrap(), Kind(9)] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
             let json = serde_json::to_string(&kind).unwrap();
             assert_eq!((json.clone(), serde_json::from_str(&json).ok()), (format!("\"{kind}\""), Some(kind)));

@@ -45,7 +45,7 @@ pub use block::{Block, Header};
 #[cfg(feature = "bls")]
 pub use bls::{BlsError, BlsPublicKey, BlsSecretKey, BlsSignature};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
-pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings};
+pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings, Statement};
 pub use domain::Domain;
 pub use engine::{Engine, MAX_UNDECIDED, Mining};
 pub use evidence::{Evidence, EvidenceError};

@@ -47,6 +47,8 @@ pub enum OwnersCall {
     },
     /// The scheduled distribution is off the table.
     Cancel,
+    /// The statement of the ledger's earnings that waits is off the table for good.
+    CancelEarned,
     /// What has not been pushed of a batch never will be.
     CancelBatch(B256),
     /// No block above a height is paid any more.
@@ -132,6 +134,7 @@ impl OwnersCall {
             Self::CancelRecovery => Registry::cancelRecoveryCall {}.abi_encode(),
             Self::SetAllowance { requester, cap } => Distributor::setAllowanceCall { requester, cap }.abi_encode(),
             Self::Cancel => Distributor::cancelCall {}.abi_encode(),
+            Self::CancelEarned => Distributor::cancelEarnedCall {}.abi_encode(),
             Self::CancelBatch(id) => Distributor::cancelBatchCall { id }.abi_encode(),
             Self::Close { height } => Distributor::closeCall { height }.abi_encode(),
             Self::HandOver(next) => Distributor::handOverCall { next }.abi_encode(),
@@ -209,8 +212,8 @@ mod tests {
 
     #[test]
     fn what_the_guardian_says_goes_to_the_registry_and_all_else_to_the_distributor_that_it_is_about() {
-        let [registry, aow, multisig, distributor, closed] = [1, 2, 3, 4, 5].map(Address::repeat_byte);
-        let contracts = ContractAddresses { registry, aow, multisig, distributor };
+        let [registry, aow, multisig, distributor, vault, closed] = [1, 2, 3, 4, 6, 5].map(Address::repeat_byte);
+        let contracts = ContractAddresses { registry, aow, multisig, distributor, vault };
         let to = |call: OwnersCall| call.transaction(&contracts, B256::ZERO).to;
         for call in [OwnersCall::Pause, OwnersCall::Veto(B256::ZERO), OwnersCall::CancelRecovery] {
             assert_eq!(to(call), registry);

@@ -5,7 +5,8 @@ use alloy::{
     providers::Provider,
 };
 use dtn_bindings::{
-    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor, TEMPLATE,
+    AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, REGISTRY, ResultRegistry, RewardDistributor, TEMPLATE, VAULT,
+    Vault,
 };
 use dtn_chain::{
     connection::{Chain, ReadError, retrying},
@@ -15,7 +16,7 @@ use dtn_chain::{
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Part;
-pub use crate::plan::{DEPLOYER, DeployPlan, MAX_OWNERS, PlanError};
+pub use crate::plan::{DEPLOYER, DeployPlan, MAX_OWNERS, PlanError, VaultTerms};
 
 /// Why the contracts were not deployed.
 #[derive(Debug, thiserror::Error)]
@@ -218,7 +219,14 @@ async fn check(chain: &Chain, plan: &DeployPlan) -> Result<(), DeployError> {
     let delay = chain.read(at.distributor, &RewardDistributor::delayCall {}).await?;
     expect(delay == plan.rewards.delay, DISTRIBUTOR, at.distributor, "delay of distributions")?;
     let first_height = chain.read(at.distributor, &RewardDistributor::firstHeightCall {}).await?;
-    expect(first_height == plan.rewards.first_height, DISTRIBUTOR, at.distributor, "first height")
+    expect(first_height == plan.rewards.first_height, DISTRIBUTOR, at.distributor, "first height")?;
+    if let Some(terms) = plan.vault {
+        let distributor = chain.read(at.vault, &Vault::distributorCall {}).await?;
+        expect(distributor == at.distributor, VAULT, at.vault, "distributor")?;
+        let token = chain.read(at.vault, &Vault::tokenCall {}).await?;
+        expect(token == terms.token, VAULT, at.vault, "token")?;
+    }
+    Ok(())
 }
 
 /// Brings an account's balance up to an amount. `None` if it has that much already.

@@ -14,6 +14,7 @@ use dtn_chain::{
 };
 
 sol! {
+    /// What a token is asked for.
     interface Erc20 {
         function allowance(address owner, address spender) external view returns (uint256);
         function approve(address spender, uint256 amount) external returns (bool);

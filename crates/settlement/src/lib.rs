@@ -10,6 +10,8 @@ pub mod calls;
 pub mod claims;
 pub mod codes;
 pub mod deploy;
+pub mod deposits;
+pub mod earnings;
 pub mod evidence;
 pub mod execution;
 pub mod guard;

@@ -125,7 +125,7 @@ impl Payments {
 
     /// The payment of one result by a transaction of its own. `None` if it is paid nothing.
     pub fn alone(&self, result: &FinalizedResult) -> Option<Payment> {
-        if result.result.amount.is_zero() { None } else { self.of(vec![result.clone()]) }
+        batches(std::slice::from_ref(result)).pop().and_then(|alone| self.of(alone))
     }
 
     /// How a block's results are paid: the orders together, as they are final at once, and each completed round alone,
@@ -204,7 +204,9 @@ impl Payments {
 }
 
 fn batches(block: &[FinalizedResult]) -> Vec<Vec<FinalizedResult>> {
-    let rewarded = block.iter().filter(|result| !result.result.amount.is_zero());
+    // What the ledger states of earnings is claimed, and not paid.
+    let is_paid = |result: &WorkResult| !result.amount.is_zero() && result.kind != Kind::EARNINGS;
+    let rewarded = block.iter().filter(|result| is_paid(&result.result));
     let is_order = |result: &WorkResult| result.kind != Kind::ROUND && !result.payee.is_zero();
     let (orders, others): (Vec<_>, Vec<_>) = rewarded.cloned().partition(|result| is_order(&result.result));
     orders.chunks(BATCH).map(<[_]>::to_vec).chain(others.into_iter().map(|result| vec![result])).collect()
@@ -245,6 +247,7 @@ mod tests {
             result(Kind::RACE, order(2), 1, 0),
             result(Kind::RACE, order(3), 0, 5),
             result(Kind::RACE, order(4), 1, 5),
+            result(Kind::EARNINGS, order(5), 0, 5),
         ];
         let ids: Vec<Vec<_>> =
             batches(&block).iter().map(|batch| batch.iter().map(|result| result.result.id).collect()).collect();

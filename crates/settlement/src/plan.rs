@@ -6,7 +6,7 @@ use alloy::{
 };
 use dtn_bindings::{
     AOW, AowChallenge, ContractAddresses, DISTRIBUTOR, MULTISIG, MultiSigClone, MultiSigWallet, REGISTRY,
-    ResultRegistry, RewardDistributor, TEMPLATE, WalletTemplate,
+    ResultRegistry, RewardDistributor, TEMPLATE, VAULT, Vault, WalletTemplate,
 };
 use dtn_primitives::{Allotment, Genesis, GenesisError, Kind, deserialize_addresses};
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,29 @@ pub struct DeployPlan {
     pub claims: ClaimTerms,
     /// On which terms rewards are distributed.
     pub rewards: RewardTerms,
+    /// What can be deposited, if the network has money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultTerms>,
+}
+
+/// What a vault takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultTerms {
+    /// What the ledger's money is; zero for the native currency.
+    pub token: Address,
+    /// The least deposit, in its unit.
+    pub minimum: U256,
+}
+
+impl VaultTerms {
+    /// Those of a genesis: of the native currency 0.001 at least, of a token one of its unit.
+    fn of(genesis: &Genesis) -> Option<Self> {
+        let of = |token: Address| {
+            let least: u64 = if token.is_zero() { 1_000_000_000_000_000 } else { 1 };
+            Self { token, minimum: U256::from(least) }
+        };
+        genesis.training.map(|terms| of(terms.token))
+    }
 }
 
 impl DeployPlan {
@@ -123,6 +146,7 @@ impl DeployPlan {
                 kinds: genesis.custom_kinds().collect(),
                 ..RewardTerms::for_chain(genesis.chain_id)
             },
+            vault: VaultTerms::of(genesis),
         })
     }
 
@@ -202,11 +226,21 @@ impl DeployPlan {
         [registry, aow, distributor]
     }
 
+    /// The vault whose money goes to a distributor.
+    fn vault_of(&self, distributor: Address) -> Option<Part> {
+        self.vault.map(|VaultTerms { token, minimum }| {
+            let minimum_ = minimum.saturating_to();
+            let vault = Vault::constructorCall { distributor_: distributor, token_: token, minimum_ };
+            Part::new(VAULT, self.network_id, &Vault::BYTECODE, &vault.abi_encode())
+        })
+    }
+
     /// In the order in which they are deployed.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let (template, multisig) = self.wallet();
-        let others = self.others(multisig.address);
-        template.into_iter().chain([multisig]).chain(others).collect()
+        let [registry, aow, distributor] = self.others(multisig.address);
+        let vault = self.vault_of(distributor.address);
+        template.into_iter().chain([multisig, registry, aow, distributor]).chain(vault).collect()
     }
 
     /// The same with a multisig that is a clone, or not.
@@ -223,7 +257,8 @@ impl DeployPlan {
     pub fn addresses(&self) -> ContractAddresses {
         let multisig = self.wallet().1.address;
         let [registry, aow, distributor] = self.others(multisig).map(|part| part.address);
-        ContractAddresses { registry, aow, multisig, distributor }
+        let vault = self.vault_of(distributor).map_or(Address::ZERO, |part| part.address);
+        ContractAddresses { registry, aow, multisig, distributor, vault }
     }
 }
 
@@ -265,6 +300,23 @@ mod tests {
             kinds: Vec::new(),
             training: None,
         }
+    }
+
+    #[test]
+    fn a_network_with_money_has_a_vault_and_one_without_has_none() {
+        let plan = |genesis: &Genesis| DeployPlan::new(genesis, None, None).expect("valid");
+        assert_eq!((plan(&genesis("a")).addresses().vault, plan(&genesis("a")).parts().len()), (Address::ZERO, 4));
+        let with = |token| {
+            let terms = dtn_primitives::TrainingTerms { token, ..Default::default() };
+            plan(&Genesis { training: Some(terms), ..genesis("a") })
+        };
+        let (native, token) = (with(Address::ZERO), with(Address::repeat_byte(7)));
+        let vault = native.parts().pop().map(|part| (part.name, part.address));
+        assert_eq!(vault, Some((VAULT, native.addresses().vault)));
+        let minimum = |plan: &DeployPlan| plan.vault.expect("a vault").minimum;
+        assert!(minimum(&native) > minimum(&token) && minimum(&token) > U256::ZERO);
+        let elsewhere = DeployPlan { vault: token.vault, ..native.clone() };
+        assert_ne!(elsewhere.addresses().vault, native.addresses().vault);
     }
 
     #[test]

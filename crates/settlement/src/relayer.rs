@@ -41,13 +41,14 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     held::{Held, Limits},
+    multisig::Multisig,
     payment::{Payment, Payments, Stage},
 };
 
 mod job;
 
-pub(crate) use job::backoff;
-use job::{Job, REFUSED_PAUSE, StepError};
+use job::Job;
+pub(crate) use job::{COSTLY_PAUSE, REFUSED_PAUSE, REVERTED_PAUSE, StepError, backoff};
 
 /// The longest wait before a step is tried again that failed for a reason that may pass at any time.
 pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
@@ -112,20 +113,66 @@ struct Shelved {
 
 /// The owners and what they must agree on.
 #[derive(Debug, Clone)]
-struct Council {
+pub(crate) struct Council {
     /// In ascending order of address, which is the order of the rotation.
     owners: Vec<Address>,
-    threshold: usize,
+    pub(crate) threshold: usize,
     /// Signatures that the registry asks for.
-    quorum: usize,
+    pub(crate) quorum: usize,
     read_at: Instant,
 }
 
 impl Council {
     const REFRESH: Duration = Duration::from_secs(30);
 
+    /// Reads them from the chain.
+    pub(crate) async fn read(account: &Account, multisig: &Multisig, registry: Address) -> Result<Self, StepError> {
+        let mut owners = multisig.owners().await?;
+        owners.sort();
+        if !owners.contains(&account.address()) {
+            tracing::warn!(account = %account.address(), "not an owner of the multisig: watching only");
+        }
+        Ok(Self {
+            owners,
+            threshold: multisig.threshold().await?,
+            quorum: account.chain().read(registry, &ResultRegistry::quorumCall {}).await?.saturating_to(),
+            read_at: Instant::now(),
+        })
+    }
+
+    /// Whether it was read a moment ago.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.read_at.elapsed() < Self::REFRESH
+    }
+
+    /// How many others have their takeover time before an owner takes a step at a height; `None` if it never does. Whoever is
+    /// acting has taken the step before, and need not wait.
+    pub(crate) fn delays(
+        &self,
+        own: Address,
+        height: u64,
+        stage: Stage,
+        confirmed: &[Address],
+        acting: bool,
+    ) -> Option<usize> {
+        match stage {
+            Stage::Unproven | Stage::Divided | Stage::Settled { .. } => None,
+            Stage::Confirming { confirmations } => {
+                // All but the last one, who executes.
+                let missing = self.threshold.saturating_sub(confirmations + 1);
+                let rank = self.rank_among_missing(own, height, confirmed);
+                rank.map(|rank| (rank + 1).saturating_sub(missing))
+            }
+            Stage::Executable { confirmations } if confirmations < self.threshold => {
+                self.rank_among_missing(own, height, confirmed)
+            }
+            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } if acting => Some(0),
+            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } => self.rank(own, height),
+        }
+    }
+
     /// How many come before an owner at a height; the one on duty has rank 0. `None` for others than owners.
-    fn rank(&self, owner: Address, height: u64) -> Option<usize> {
+    pub(crate) fn rank(&self, owner: Address, height: u64) -> Option<usize> {
         let n = self.owners.len();
         let position = self.owners.binary_search(&owner).ok()?;
         Some((position + n - (height % n as u64) as usize) % n)
@@ -226,8 +273,11 @@ impl<S: ResultSource> Relayer<S> {
             return Ok(false);
         }
         let council = match council {
-            Some(known) if known.read_at.elapsed() < Council::REFRESH => known,
-            stale => stale.insert(self.desk.council().await?),
+            Some(known) if known.is_fresh() => known,
+            stale => {
+                let desk = &self.desk;
+                stale.insert(Council::read(&desk.account, desk.payments.multisig(), desk.registry).await?)
+            }
         };
         // Boxed in a loop, because the compiler cannot tell that a closure's future is `Send` for every lifetime.
         let mut heights: Vec<BoxFuture<'_, usize>> = Vec::new();
@@ -353,21 +403,6 @@ struct Desk {
 }
 
 impl Desk {
-    async fn council(&self) -> Result<Council, StepError> {
-        let chain = self.account.chain();
-        let mut owners = self.payments.multisig().owners().await?;
-        owners.sort();
-        if !owners.contains(&self.account.address()) {
-            tracing::warn!(account = %self.account.address(), "not an owner of the multisig: watching only");
-        }
-        Ok(Council {
-            owners,
-            threshold: self.payments.multisig().threshold().await?,
-            quorum: chain.read(self.registry, &ResultRegistry::quorumCall {}).await?.saturating_to(),
-            read_at: Instant::now(),
-        })
-    }
-
     /// Takes the steps that are due for the results of one block, one after another. Returns how many it took.
     async fn settle(&self, height: u64, jobs: &mut Vec<Job>, council: &Council) -> usize {
         let mut steps = 0;
@@ -449,21 +484,7 @@ impl Desk {
 
     /// Whether the next step is this relayer's: by rotation, or because those before it let their time pass.
     fn is_due(&self, height: u64, job: &Job, stage: Stage, confirmed: &[Address], council: &Council) -> bool {
-        let own = self.account.address();
-        let delays = match stage {
-            Stage::Unproven | Stage::Divided | Stage::Settled { .. } => None,
-            Stage::Confirming { confirmations } => {
-                // All but the last one, who executes.
-                let missing = council.threshold.saturating_sub(confirmations + 1);
-                let rank = council.rank_among_missing(own, height, confirmed);
-                rank.map(|rank| (rank + 1).saturating_sub(missing))
-            }
-            Stage::Executable { confirmations } if confirmations < council.threshold => {
-                council.rank_among_missing(own, height, confirmed)
-            }
-            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } if job.acting => Some(0),
-            Stage::Unposted | Stage::Unproposed | Stage::Executable { .. } => council.rank(own, height),
-        };
+        let delays = council.delays(self.account.address(), height, stage, confirmed, job.acting);
         delays.is_some_and(|delays| job.since.elapsed() >= self.options.takeover * delays as u32)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy::{
+    eips::BlockId,
     primitives::{Address, B256, U256},
     providers::Provider,
     sol_types::SolCall,
@@ -14,7 +15,7 @@ use dtn_chain::{
     networks::LOCAL_CHAIN_ID,
     sender::Call,
 };
-use dtn_primitives::{Allotment, Distribution, Earning, Earnings, Kind};
+use dtn_primitives::{Allotment, Distribution, Earning, Earnings, FinalizedResult, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::multisig::WalletTransaction;
@@ -243,6 +244,68 @@ impl Distributor {
         let reserve = self.read(&RewardDistributor::reserveOfCall { token }).await?;
         let (allotted, credited) = (U256::from(reserve.allotted), U256::from(reserve.credited));
         Ok(Holdings { token, free, allotted, credited, cap: U256::from(cap), available })
+    }
+
+    /// How far what the ledger states of earnings has got.
+    pub async fn earned(&self) -> Result<RewardDistributor::EarnedState, ReadError> {
+        self.read(&RewardDistributor::earnedCall {}).await
+    }
+
+    /// What statements of the ledger may have taken of a token since the beginning, and what claims may still take of it.
+    pub async fn earned_of(&self, token: Address) -> Result<(u128, U256), ReadError> {
+        let of = self.read(&RewardDistributor::earnedOfCall { token }).await?;
+        Ok((of.total, U256::from(of.left)))
+    }
+
+    /// What an account has claimed since the beginning of what it has earned in the ledger.
+    pub async fn earned_claimed(&self, account: Address, token: Address) -> Result<U256, ReadError> {
+        self.earned_claimed_at(account, token, BlockId::latest()).await
+    }
+
+    /// The same, as of a block.
+    pub(crate) async fn earned_claimed_at(
+        &self,
+        account: Address,
+        token: Address,
+        block: BlockId,
+    ) -> Result<U256, ReadError> {
+        let call = RewardDistributor::earnedClaimedCall { account, token };
+        self.chain.read_at(self.address, &call, block).await
+    }
+
+    /// The most that may leave of a token at once.
+    pub async fn cap_of(&self, token: Address) -> Result<u128, ReadError> {
+        self.read(&RewardDistributor::capOfCall { token }).await
+    }
+
+    /// The multisig's transaction that schedules what the ledger has stated, with so much money since the beginning.
+    pub fn schedule_earned(&self, statement: &FinalizedResult, amount: u128, salt: B256) -> WalletTransaction {
+        let call = RewardDistributor::scheduleEarnedCall {
+            header: (&statement.header).into(),
+            result: (&statement.result).into(),
+            proof: statement.proof.clone(),
+            amount: U256::from(amount).saturating_to(),
+        };
+        WalletTransaction { to: self.address, value: U256::ZERO, data: call.abi_encode().into(), expiry: 0, salt }
+    }
+
+    /// What puts the statement that waits into effect. Anyone may send it.
+    pub fn activate_earned(&self) -> Call {
+        Call::new(DISTRIBUTOR, self.address, &RewardDistributor::activateEarnedCall {})
+    }
+
+    /// What pays an account what it has earned in the ledger and not had. Anyone may send it.
+    pub fn claim_earned(&self, earning: &Earning, proof: Vec<B256>) -> Call {
+        let Earning { account, token, cumulative } = *earning;
+        let call = RewardDistributor::claimEarnedCall { account, token, cumulative, proof };
+        Call::new(DISTRIBUTOR, self.address, &call)
+    }
+
+    /// The same, to another account, by the account itself or its claimer.
+    pub fn claim_earned_to(&self, earning: &Earning, proof: Vec<B256>, to: Address) -> Call {
+        let Earning { account, token, cumulative } = *earning;
+        let call = RewardDistributor::claimEarnedToCall { account, token, cumulative, proof, to };
+        Call::new(DISTRIBUTOR, self.address, &call)
     }
 
     /// What an allotment, which is a total, adds to what was allotted before.

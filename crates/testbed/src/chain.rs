@@ -39,6 +39,6 @@ pub async fn settle_on(home: &Home, payer: &Account, holds: U256) -> Result<Depl
     fund(payer, &deployment.owners, U256::from(OWNER_GAS_WEI)).await?;
     top_up(payer, deployment.addresses.distributor, holds).await?;
     let chain = payer.chain().network().clone();
-    set_settlement(home, &SettlementConfig { name: chain.name.clone(), contracts: deployment.addresses, chain })?;
+    set_settlement(home, &SettlementConfig::new(chain, deployment.addresses, deployment.from_block))?;
     Ok(deployment)
 }

@@ -26,7 +26,7 @@ use clap::{Args, Subcommand};
 use dtn_client::Event;
 use dtn_documents::{blocks, fates::Fates, orders};
 use dtn_peer::files::exists;
-use dtn_primitives::{Address, B256, Genesis, MIN_VALIDATORS, Order, Question, Work};
+use dtn_primitives::{Address, B256, Genesis, MIN_VALIDATORS, Order, Question, TrainingTerms, Work};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
 
@@ -66,6 +66,9 @@ pub(crate) enum Command {
         /// How many observers to make: peers that follow and serve certified blocks without voting.
         #[arg(long, default_value_t = 0)]
         observers: usize,
+        /// How long the ledger waits at least from one statement of earnings to the next [default: 1h]
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        earnings_epoch: Option<Duration>,
         #[command(flatten)]
         engine: EngineOptions,
     },
@@ -230,12 +233,17 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let json = context.json;
     match command {
-        Command::Init { nodes, name, base_port, threads, transport, observers, engine } => {
+        Command::Init { nodes, name, base_port, threads, transport, observers, earnings_epoch, engine } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let (ports, mining) = (Ports::From(base_port), engine.mining()?);
             let transport = transport.into();
             let local = Plan::local(&name, nodes);
-            let plan = Plan { chain_id, ports, threads, password_file, transport, observers, mining, ..local };
+            let training = local.training.map(|terms| TrainingTerms {
+                epoch_ms: earnings_epoch.map_or(terms.epoch_ms, |epoch| epoch.as_millis() as u64),
+                ..terms
+            });
+            let plan =
+                Plan { chain_id, ports, threads, password_file, transport, observers, mining, training, ..local };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {

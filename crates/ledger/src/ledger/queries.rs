@@ -1,13 +1,13 @@
 //! What the final blocks have led to.
 
 use dtn_primitives::{
-    Address, B256, Block, Certificate, Completion, FinalizedResult, Header, Payload, Round, Rounds, Transaction,
-    WorkResult,
+    Address, B256, Block, Certificate, Completion, Earning, FinalizedResult, Header, Payload, Round, Rounds, Statement,
+    Transaction, WorkResult,
 };
 
 use super::{Ledger, view};
 use crate::{
-    Balance, Location, MAX_SPECULATIVE, Missing, OpenOrder, StoreError, TrainingOrder, block::CheckedBlock,
+    Balance, Earned, Location, MAX_SPECULATIVE, Missing, OpenOrder, StoreError, TrainingOrder, block::CheckedBlock,
     store::EXPIRED, work::Execution,
 };
 
@@ -69,6 +69,16 @@ impl Ledger {
     /// The wei that nobody has: what was lost, for later rewards.
     pub fn pot(&self) -> u128 {
         self.state.pot
+    }
+
+    /// What has been earned in all, and what was stated of it.
+    pub fn earned(&self) -> Earned {
+        self.state.earned
+    }
+
+    /// [`Store::earnings`](crate::Store::earnings).
+    pub fn earnings(&self, number: u32) -> Result<Option<(Statement, Vec<Earning>)>, StoreError> {
+        self.store.earnings(number)
     }
 
     /// The number of the deposit that a vault is to be credited with next.
@@ -141,12 +151,7 @@ impl Ledger {
 
     /// The result of an order with its proof, once it has its winner.
     pub fn finalized_result(&self, order: B256) -> Result<Option<FinalizedResult>, StoreError> {
-        let ended = self.store.result_of(order)?.filter(|location| location.index != EXPIRED);
-        let Some(Location { height, index }) = ended else { return Ok(None) };
-        let reading = self.store.reading()?;
-        let proven = reading.results_in(height, index as usize)?.next().transpose()?;
-        let proven = proven.filter(|proven| proven.result.id == order);
-        proven.map(Some).ok_or_else(|| self.store.contradiction("a closed order has no result"))
+        self.store.reading()?.result(order)
     }
 
     /// The height of the block that ended an order's race without a winner.

@@ -1,6 +1,6 @@
 //! What waits for a block.
 
-use dtn_primitives::{Address, B256, Transaction};
+use dtn_primitives::{Address, B256, Statement, Transaction};
 
 use super::{Ledger, view};
 use crate::{AdmissionError, Ready, block::CheckedBlock, mempool::Grounds, state::State, work::Execution};
@@ -45,7 +45,8 @@ impl Ledger {
     }
 
     /// The transaction that waits longest of those that could be executed at the tip, even if a block that is not final
-    /// contains it: until it is final, a decision is due. If there is none, the order whose race, record or phase is over longest.
+    /// contains it: until it is final, a decision is due. If there is none, the order whose race, record or phase is over longest, or
+    /// else the statement of earnings that is due.
     pub fn oldest_executable(&self) -> Option<B256> {
         let timestamp = self.mempool.now_ms().max(self.tip.timestamp + 1);
         let at_tip = view(&self.state, &self.speculative, 0);
@@ -56,15 +57,20 @@ impl Ledger {
             let State { orders, records, training, .. } = &self.state;
             orders.over(timestamp).chain(records.over(timestamp)).chain(training.over(timestamp)).next()
         };
-        oldest.map(|(hash, _)| hash).or_else(over)
+        let statement = || {
+            let terms = self.rules.training.filter(|it| self.state.earned.is_due(timestamp, it.epoch_ms))?;
+            Some(Statement::id(self.state.earned.number.saturating_add(1), terms.token))
+        };
+        oldest.map(|(hash, _)| hash).or_else(over).or_else(statement)
     }
 
-    /// Whether a race, a record or a phase of training on top of the highest block known is over by this clock, or an order for a
-    /// trained model waits for a block to draw by: a block is due, if need be an empty one.
+    /// Whether a race, a record or a phase of training on top of the highest block known is over by this clock, an order for a
+    /// trained model waits for a block to draw by, or what was earned is to be stated: a block is due, if need be an empty one.
     pub fn is_due(&self, now_ms: u64) -> bool {
         let view = view(&self.state, &self.speculative, usize::MAX);
         let is_over = !view.races_over(now_ms).is_empty() || !view.records_over(now_ms).is_empty();
-        is_over || !view.training_over(now_ms).is_empty() || view.waits_for_block()
+        let states = self.rules.training.is_some_and(|terms| view.earned().is_due(now_ms, terms.epoch_ms));
+        is_over || states || !view.training_over(now_ms).is_empty() || view.waits_for_block()
     }
 
     /// Tells the time in milliseconds since the Unix epoch, which a ledger never reads: it is what `oldest_executable`

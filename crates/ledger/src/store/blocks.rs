@@ -1,6 +1,8 @@
 //! Final blocks and what follows from them.
 
-use dtn_primitives::{B256, Block, Certificate, Domain, Header, Payload, Round, Transaction, WorkResult};
+use dtn_primitives::{
+    B256, Block, Certificate, Domain, Earning, Header, Payload, Round, Statement, Transaction, WorkResult,
+};
 use redb::{Durability, ReadableTable};
 
 use super::{EXPIRED, Location, Store, StoreError, proofs::forget_held, state::put_changes, tables::*};
@@ -8,6 +10,10 @@ use crate::{TrainingOrder, block::CheckedBlock};
 
 /// Blocks that a commit removes at most, more than it adds, so that the store shrinks to what is to be kept.
 const PRUNED_PER_COMMIT: usize = 2;
+
+/// How many statements of earnings are kept for claims.
+pub const KEPT_STATEMENTS: u32 = 8;
+
 impl Store {
     /// The header of the block at a height.
     pub fn header(&self, height: u64) -> Result<Option<Header>, StoreError> {
@@ -86,6 +92,12 @@ impl Store {
                 put(&mut transaction.open_table(TRAINED)?, TRAINED, id.as_slice(), open)?;
                 forget_held(transaction, id)?;
             }
+            if let Some((statement, earnings)) = &checked.changes.stated {
+                let mut table = transaction.open_table(EARNINGS)?;
+                put(&mut table, EARNINGS, &statement.number.to_be_bytes(), &(statement, earnings))?;
+                let kept = statement.number.saturating_sub(KEPT_STATEMENTS - 1).to_be_bytes();
+                table.retain_in::<&[u8], _>(..kept.as_slice(), |_, _| false)?;
+            }
             prune(transaction, keep_from, domain)
         })
     }
@@ -93,6 +105,11 @@ impl Store {
     /// An order for a trained model that is over; `None` also for one in blocks that this peer has skipped.
     pub fn trained(&self, id: B256) -> Result<Option<TrainingOrder>, StoreError> {
         self.read(TRAINED, id.as_slice())
+    }
+
+    /// What a statement of earnings has stated, if it is one of the last [`KEPT_STATEMENTS`] and this peer has executed its block.
+    pub fn earnings(&self, number: u32) -> Result<Option<(Statement, Vec<Earning>)>, StoreError> {
+        self.read(EARNINGS, &number.to_be_bytes())
     }
 
     /// A round that is closed; `None` also for one in blocks that this peer has skipped.

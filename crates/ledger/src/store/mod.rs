@@ -43,12 +43,13 @@ use std::{
 use redb::{Database, Durability, ReadableDatabase};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use self::{error::Label, memory::AgeFile, shelf::Shelf, tables::*};
 pub use self::{
+    blocks::KEPT_STATEMENTS,
     error::StoreError,
     memory::{Memory, NEVER_VOTED, mark_never_voted},
     reading::Reading,
 };
+use self::{error::Label, memory::AgeFile, shelf::Shelf, tables::*};
 pub(crate) use self::{migrate::migrate, shelf::Cover, state::Loaded};
 
 /// Writes that do not wait for the disk before one does: it bounds what a failing machine loses, and what redb holds

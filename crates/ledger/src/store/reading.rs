@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use dtn_primitives::{
-    Address, Answer, B256, Certificate, FinalizedResult, Header, Kind, Question, Round, Rounds, Solution, WorkResult,
-    codec, merkle,
+    Address, Answer, B256, Certificate, Earning, FinalizedResult, Header, Kind, Question, Round, Rounds, Solution,
+    Statement, WorkResult, codec, merkle,
 };
 use redb::{ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
@@ -13,11 +13,16 @@ use super::{
     EXPIRED, Location, Store, StoreError,
     error::Label,
     tables::{
-        CERTIFICATES, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RECORDS, RESULT_OF, RESULTS, ROUNDS, ROUNDS_KEY,
-        SOLUTIONS, TIP_KEY, TRAINED, TRAINING, TRANSACTIONS, Table, get, height, unseal,
+        BANK, CERTIFICATES, EARNED_KEY, EARNINGS, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RECORDS, RESULT_OF,
+        RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS, TIP_KEY, TRAINED, TRAINING, TRANSACTIONS, Table, VAULTS, get, height,
+        unseal,
     },
 };
-use crate::{OpenOrder, Record, TrainingOrder, accounts::Account};
+use crate::{
+    OpenOrder, Record, TrainingOrder,
+    accounts::Account,
+    bank::{Balance, Earned, Vault},
+};
 
 /// Everything that is final at one moment. It stays as it is while blocks are committed, and holds nobody up.
 pub struct Reading {
@@ -62,6 +67,27 @@ impl Reading {
             Some(account) => Ok(account.next),
             None => Ok(self.get(META, FLOOR_KEY)?.unwrap_or_default()),
         }
+    }
+
+    /// What an account has.
+    pub fn balance(&self, account: Address) -> Result<Balance, StoreError> {
+        Ok(self.get(BANK, account.as_slice())?.unwrap_or_default())
+    }
+
+    /// What has been earned in all, and what was stated of it.
+    pub fn earned(&self) -> Result<Earned, StoreError> {
+        Ok(self.get(META, EARNED_KEY)?.unwrap_or_default())
+    }
+
+    /// What a statement of earnings has stated, see [`Store::earnings`].
+    pub fn earnings(&self, number: u32) -> Result<Option<(Statement, Vec<Earning>)>, StoreError> {
+        self.get(EARNINGS, &number.to_be_bytes())
+    }
+
+    /// The number of the deposit that a vault is to be credited with next.
+    pub fn next_deposit(&self, vault: Address) -> Result<u64, StoreError> {
+        let known: Option<Vault> = self.get(VAULTS, vault.as_slice())?;
+        Ok(known.map_or(0, |vault| vault.next))
     }
 
     /// Where a final transaction is.
@@ -132,6 +158,17 @@ impl Reading {
         }
         let location = self.transaction(order)?;
         Ok(location.map_or(Answer::UnknownOrder, |location| Answer::RecordedOrder { height: location.height }))
+    }
+
+    /// A result with its proof, by its id.
+    pub fn result(&self, id: B256) -> Result<Option<FinalizedResult>, StoreError> {
+        let ended: Option<Location> = self.get(RESULT_OF, id.as_slice())?;
+        let Some(Location { height, index }) = ended.filter(|location| location.index != EXPIRED) else {
+            return Ok(None);
+        };
+        let proven = self.results_in(height, index as usize)?.next().transpose()?;
+        let proven = proven.filter(|proven| proven.result.id == id);
+        proven.map(Some).ok_or_else(|| self.contradiction("a closed order has no result"))
     }
 
     /// The results of a height's block, after the first `skip`, and of those above it, in order, each with its proof;

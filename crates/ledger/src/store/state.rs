@@ -52,6 +52,7 @@ pub(super) fn read_state(reading: &ReadTransaction, buckets: &RangeInclusive<u16
         ..State::default()
     };
     state.pot = get(&meta, META, POT_KEY)?.unwrap_or_default();
+    state.earned = get(&meta, META, EARNED_KEY)?.unwrap_or_default();
     state.nonces.floor = get(&meta, META, FLOOR_KEY)?.unwrap_or_default();
     read_records(reading, NONCES, buckets, |key: [u8; 20], account| state.nonces.insert(Address::from(key), account))?;
     read_records(reading, ORDERS, buckets, |key: [u8; 32], open| state.orders.insert(B256::from(key), open))?;
@@ -95,6 +96,9 @@ pub(super) fn put_changes(transaction: &WriteTransaction, changes: &Changes) -> 
     if changes.pot > 0 {
         put(&mut meta, META, POT_KEY, &changes.pot)?;
     }
+    if changes.earned.total > 0 {
+        put(&mut meta, META, EARNED_KEY, &changes.earned)?;
+    }
     if changes.next_work > 0 {
         put(&mut meta, META, WORK_KEY, &changes.next_work)?;
     }
@@ -117,6 +121,7 @@ pub(super) fn replace_state(transaction: &WriteTransaction, state: &State) -> Re
     put(&mut meta, META, ROUNDS_KEY, &state.rounds)?;
     put(&mut meta, META, FLOOR_KEY, &state.nonces.floor)?;
     put(&mut meta, META, POT_KEY, &state.pot)?;
+    put(&mut meta, META, EARNED_KEY, &state.earned)?;
     put(&mut meta, META, WORK_KEY, &state.next_work)
 }
 

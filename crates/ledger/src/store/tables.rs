@@ -36,6 +36,8 @@ pub(super) const VAULTS: Table = Table::new("vaults");
 pub(super) const TRAINING: Table = Table::new("training");
 /// Those that are over, by their hashes.
 pub(super) const TRAINED: Table = Table::new("trained");
+/// What was stated of earnings last, by the statements' numbers.
+pub(super) const EARNINGS: Table = Table::new("earnings");
 /// What this peer holds or has computed for orders of trained models: the order, and what it is.
 pub(super) const HELD: Table = Table::new("held");
 pub(super) const JOURNAL: Table = Table::new("journal");
@@ -53,7 +55,7 @@ pub(super) const PROVEN: Table = Table::new("proven");
 /// The proofs themselves, by digest.
 pub(super) const PROOFS: Table = Table::new("proofs");
 
-pub(super) const TABLES: [Table; 24] = [
+pub(super) const TABLES: [Table; 25] = [
     META,
     HEADERS,
     BLOCKS,
@@ -70,6 +72,7 @@ pub(super) const TABLES: [Table; 24] = [
     VAULTS,
     TRAINING,
     TRAINED,
+    EARNINGS,
     HELD,
     JOURNAL,
     ROOTS,
@@ -102,6 +105,8 @@ pub(super) const ROUNDS_KEY: &[u8] = b"rounds";
 pub(super) const WORK_KEY: &[u8] = b"work";
 /// What nobody has.
 pub(super) const POT_KEY: &[u8] = b"pot";
+/// What has been earned, and what was stated of it.
+pub(super) const EARNED_KEY: &[u8] = b"earned";
 /// The first nonce of accounts that are not remembered.
 pub(super) const FLOOR_KEY: &[u8] = b"floor";
 

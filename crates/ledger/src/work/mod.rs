@@ -48,8 +48,13 @@ impl<'a> Execution<'a> {
     pub(crate) fn new(rules: &'a Rules, parent: View<'a>, below: Tip, timestamp_ms: u64) -> Self {
         let height = below.height + 1;
         let open = BTreeMap::new();
-        let changes =
-            Changes { floor: parent.floor(), accounts: parent.accounts(), pot: parent.pot(), ..Changes::default() };
+        let changes = Changes {
+            floor: parent.floor(),
+            accounts: parent.accounts(),
+            pot: parent.pot(),
+            earned: parent.earned(),
+            ..Changes::default()
+        };
         let (results, solutions, expired) = (Vec::new(), BTreeMap::new(), Vec::new());
         Self { rules, parent, below, height, timestamp_ms, open, changes, results, solutions, expired }
     }
@@ -89,6 +94,7 @@ impl<'a> Execution<'a> {
         self.end_races();
         self.end_records();
         self.pass_training();
+        self.state_earnings();
         self.forget_accounts();
     }
 

@@ -1,10 +1,11 @@
-//! What a block does to balances: deposits that a quorum has stated, withdrawals, and what orders move.
+//! What a block does to balances: deposits that a quorum has stated, withdrawals, what orders move, and what it states of
+//! earnings.
 
-use dtn_primitives::{Address, Deposit, Withdrawal};
+use dtn_primitives::{Address, Deposit, Earning, Earnings, Statement, U256, Withdrawal};
 
 use super::Execution;
 use crate::{
-    bank::{Balance, Vault},
+    bank::{Balance, Earned, Vault},
     rules::Refusal,
 };
 
@@ -29,6 +30,24 @@ impl Execution<'_> {
         let mut balance = self.balance(account);
         balance.earned = balance.earned.saturating_add(amount);
         self.changes.bank.insert(account, balance);
+        self.changes.earned.total = self.changes.earned.total.saturating_add(amount);
+    }
+
+    /// States what all accounts have earned since the beginning, if it is time and anything has changed since it was stated.
+    pub(super) fn state_earnings(&mut self) {
+        let Some(terms) = self.rules.training.filter(|it| self.changes.earned.is_due(self.timestamp_ms, it.epoch_ms))
+        else {
+            return;
+        };
+        let of = |(account, earned)| Earning { account, token: terms.token, cumulative: U256::from(earned) };
+        // Each account once, so it is never refused.
+        let Ok(earnings) = Earnings::new(self.parent.earnings(&self.changes).into_iter().map(of)) else { return };
+        let Earned { total, number, .. } = self.changes.earned;
+        let number = number.saturating_add(1);
+        let statement = Statement { number, token: terms.token, total, root: earnings.root() };
+        self.results.push(statement.result());
+        self.changes.earned = Earned { total, stated: total, number, timestamp_ms: self.timestamp_ms };
+        self.changes.stated = Some((statement, earnings.as_slice().to_vec()));
     }
 
     /// Takes money from an account that has it.

@@ -7,6 +7,7 @@ mod common;
 mod cost;
 mod custom;
 mod durability;
+mod earnings;
 mod execution;
 mod lines;
 mod memory;

@@ -8,14 +8,14 @@ use dtn_training::{Beacon, Call, Deal, Grade, Grades, Money, Phase, Proof, Revea
 
 use crate::common::{NOW, key, proposer};
 
-const ETHER: u128 = 1_000_000_000_000_000_000;
-const SECOND: u64 = 1_000;
+pub(crate) const ETHER: u128 = 1_000_000_000_000_000_000;
+pub(crate) const SECOND: u64 = 1_000;
 const REQUESTER: u8 = 20;
 const WORKER: u8 = 21;
-const PAYEE: Address = Address::repeat_byte(0x99);
-const VAULT: Address = Address::repeat_byte(0x77);
+pub(crate) const PAYEE: Address = Address::repeat_byte(0x99);
+pub(crate) const VAULT: Address = Address::repeat_byte(0x77);
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let training = TrainingTerms {
         price: 1,
         view_timeout_ms: 250,
@@ -23,11 +23,13 @@ fn genesis() -> Genesis {
         max_life_ms: 3_600 * SECOND,
         beacon_steps: 16,
         beacon_ms: 5 * SECOND,
+        epoch_ms: 60 * SECOND,
+        token: Address::ZERO,
     };
     Genesis { training: Some(training), ..crate::common::genesis() }
 }
 
-fn sign(signer: u8, payload: Payload) -> Transaction {
+pub(crate) fn sign(signer: u8, payload: Payload) -> Transaction {
     Transaction::sign(payload, &key(signer), &genesis().domain())
 }
 
@@ -35,7 +37,7 @@ fn hash(transaction: &Transaction) -> B256 {
     transaction.hash(&genesis().domain())
 }
 
-fn certificate(block: &Block) -> Certificate {
+pub(crate) fn certificate(block: &Block) -> Certificate {
     let (domain, validators) = (genesis().domain(), genesis().validator_set().unwrap());
     let votes = (1..=3).map(|number| {
         let index = validators.index_of(key(number).address()).unwrap();
@@ -45,19 +47,19 @@ fn certificate(block: &Block) -> Certificate {
 }
 
 /// A ledger, what everybody had at first, and what its peer looked at.
-struct Scene {
-    ledger: Ledger,
+pub(crate) struct Scene {
+    pub(crate) ledger: Ledger,
     deposited: u128,
     deposits: u64,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ledger: Ledger::in_memory(genesis()).unwrap(), deposited: 0, deposits: 0 }
     }
 
     /// With money of all who take part.
-    fn funded() -> Self {
+    pub(crate) fn funded() -> Self {
         let mut scene = Self::new();
         for account in [1, 2, 3, 4, REQUESTER, WORKER] {
             scene.deposit(key(account).address(), 10 * ETHER);
@@ -69,7 +71,7 @@ impl Scene {
         sign(by, Payload::Deposit(Deposit { vault: VAULT, number, account, amount }))
     }
 
-    fn deposit(&mut self, account: Address, amount: u128) {
+    pub(crate) fn deposit(&mut self, account: Address, amount: u128) {
         let number = self.deposits;
         for validator in 1..=3 {
             let statement = self.statement(validator, number, account, amount);
@@ -80,7 +82,7 @@ impl Scene {
     }
 
     /// Commits what waits, so many milliseconds later, at this peer and at one that has only the block.
-    fn block(&mut self, later_ms: u64) -> Block {
+    pub(crate) fn block(&mut self, later_ms: u64) -> Block {
         let tip = self.ledger.tip();
         let now = tip.timestamp.max(NOW) + later_ms;
         self.ledger.tell_time(now);
@@ -89,7 +91,7 @@ impl Scene {
         Arc::unwrap_or_clone(block)
     }
 
-    fn nonce(&self, account: u8) -> u64 {
+    pub(crate) fn nonce(&self, account: u8) -> u64 {
         self.ledger.free_nonce(key(account).address())
     }
 
@@ -122,7 +124,7 @@ impl Scene {
         self.ledger.training_order(order).unwrap().unwrap().order.phase()
     }
 
-    fn balance(&self, account: u8) -> Balance {
+    pub(crate) fn balance(&self, account: u8) -> Balance {
         self.ledger.balance(key(account).address())
     }
 
@@ -158,7 +160,7 @@ impl Scene {
     }
 
     /// The same to its end.
-    fn finished(&mut self) -> B256 {
+    pub(crate) fn finished(&mut self) -> B256 {
         let order = self.revealed();
         let grades = Grades { hidden: Some(Grade { correct: 95, loss: 7 }), fold: None };
         for validator in 1..=4 {

@@ -26,11 +26,19 @@ const MAX_LONG_ANSWERS: usize = 16;
 const KIB: usize = 1024;
 
 /// Calls whose answers are long.
-const LONG: [&str; 7] =
-    ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis", "dtn_trainingOrders", "dtn_blob"];
+const LONG: [&str; 8] = [
+    "dtn_block",
+    "dtn_results",
+    "dtn_evidence",
+    "dtn_verifications",
+    "dtn_genesis",
+    "dtn_earnings",
+    "dtn_trainingOrders",
+    "dtn_blob",
+];
 
 /// Calls that look one thing up in the store.
-const LOOKUPS: [&str; 5] = ["dtn_nonce", "dtn_read", "dtn_rounds", "dtn_round", "dtn_trainingOrder"];
+const LOOKUPS: [&str; 6] = ["dtn_nonce", "dtn_balance", "dtn_read", "dtn_rounds", "dtn_round", "dtn_trainingOrder"];
 
 /// Calls that read a whole block for a short answer.
 const SCANS: [&str; 1] = ["dtn_certificate"];

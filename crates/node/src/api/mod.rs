@@ -11,8 +11,8 @@ mod training;
 use std::{convert::Infallible, sync::Arc};
 
 use dtn_api::{
-    ApiServer, BEHIND, BUSY, BlobPart, BlockView, CertifiedHeader, MAX_SUBMITTED, SILENT, Status, SubmitOutcome,
-    TrainingSummary, UNAVAILABLE, Verification,
+    AccountBalance, ApiServer, BEHIND, BUSY, BlobPart, BlockView, CertifiedHeader, EarningsPage, MAX_SUBMITTED, SILENT,
+    Status, SubmitOutcome, TrainingSummary, UNAVAILABLE, Verification,
 };
 use dtn_primitives::{
     Address, B256, Bytes, Evidence, FinalizedResult, Genesis, MAX_TRANSACTION_BYTES, Question, Reply, Round, Rounds,
@@ -99,6 +99,14 @@ impl ApiServer for NodeHandle {
 
     async fn nonce(&self, account: Address) -> RpcResult<u64> {
         self.reader().nonce(account).await.map_err(unavailable)
+    }
+
+    async fn balance(&self, account: Address) -> RpcResult<AccountBalance> {
+        self.reader().balance(account).await.map_err(unavailable)
+    }
+
+    async fn earnings(&self, number: Option<u32>, skip: Option<usize>) -> RpcResult<Option<EarningsPage>> {
+        self.reader().earnings_page(number, skip.unwrap_or_default()).await.map_err(unavailable)
     }
 
     async fn read(&self, question: Question, at_least: Option<u64>) -> RpcResult<SignedAnswer> {

@@ -1,7 +1,7 @@
 //! What a genesis says of work, and what becomes of it in the network's id.
 
 use dtn_primitives::{
-    Engine, Genesis, GenesisError, Kind, KindError, Mining, SecretKey, TrainingTerms, VERSION, keccak256,
+    Address, Engine, Genesis, GenesisError, Kind, KindError, Mining, SecretKey, TrainingTerms, VERSION, keccak256,
 };
 use serde_json::json;
 
@@ -25,18 +25,21 @@ fn genesis(training: Option<TrainingTerms>) -> Genesis {
 fn every_term_of_training_is_part_of_the_network_id_as_the_formats_have_it() {
     let terms = TrainingTerms::default();
     let without = genesis(None).network_id();
-    let TrainingTerms { price, view_timeout_ms, ruling_ms, max_life_ms, beacon_steps, beacon_ms } = terms;
-    let numbers = [price, view_timeout_ms, ruling_ms, max_life_ms, beacon_steps, beacon_ms];
+    let TrainingTerms { price, view_timeout_ms, ruling_ms, max_life_ms, beacon_steps, beacon_ms, epoch_ms, token } =
+        terms;
+    let numbers = [price, view_timeout_ms, ruling_ms, max_life_ms, beacon_steps, beacon_ms, epoch_ms];
     let words: Vec<_> = numbers.iter().map(|number| [&[0; 24][..], &number.to_be_bytes()].concat()).collect();
-    let id = keccak256([without.to_vec(), words.concat()].concat());
+    let id = keccak256([without.to_vec(), words.concat(), token.into_word().to_vec()].concat());
     assert_eq!(genesis(Some(terms)).network_id(), id);
-    let changes: [fn(&mut TrainingTerms); 6] = [
+    let changes: [fn(&mut TrainingTerms); 8] = [
         |terms| terms.price += 1,
         |terms| terms.view_timeout_ms += 1,
         |terms| terms.ruling_ms += 1,
         |terms| terms.max_life_ms += 1,
         |terms| terms.beacon_steps += 1,
         |terms| terms.beacon_ms += 1,
+        |terms| terms.epoch_ms += 1,
+        |terms| terms.token = Address::repeat_byte(1),
     ];
     for change in changes {
         let mut other = terms;

@@ -9,6 +9,8 @@ use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 use serde_json::{Value, json};
 
+use crate::earnings::{distribution, distribution_vector};
+
 const CHAIN_ID: u64 = 31337;
 
 fn keys() -> Vec<SecretKey> {
@@ -17,7 +19,7 @@ fn keys() -> Vec<SecretKey> {
     keys
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     Genesis {
         version: dtn_primitives::VERSION,
         name: "golden".into(),
@@ -45,28 +47,6 @@ fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
     Evidence::new(&vote(kind, validator, 0xe1), &vote(kind, validator, 0xe0))
 }
 
-/// Earnings of three accounts in two tokens, one of them the native currency.
-fn earnings() -> Earnings {
-    let earning = |account, token, cumulative| Earning {
-        account: Address::repeat_byte(account),
-        token: Address::repeat_byte(token),
-        cumulative: U256::from(cumulative),
-    };
-    let earnings =
-        [earning(0xa1, 0, 10u64.pow(18)), earning(0xa1, 0x70, 7), earning(0xa2, 0, 5), earning(0xa3, 0x70, 1)];
-    Earnings::new(earnings).unwrap()
-}
-
-fn distribution() -> Distribution {
-    let allotment = |token, amount| Allotment { token: Address::repeat_byte(token), amount };
-    Distribution {
-        distributor: Address::repeat_byte(0xdd),
-        number: 3,
-        root: earnings().root(),
-        allotments: vec![allotment(0, 10u128.pow(18) + 5), allotment(0x70, u128::MAX)],
-    }
-}
-
 /// Without the first of the validators, and with three more.
 fn rotation() -> Rotation {
     let mut validators: Vec<_> = keys()[1..].iter().map(SecretKey::address).collect();
@@ -75,7 +55,7 @@ fn rotation() -> Rotation {
 }
 
 /// The signatures of the first three validators, who are a quorum.
-fn certificate(message: &SettlementMessage) -> EcdsaCertificate {
+pub(crate) fn certificate(message: &SettlementMessage) -> EcdsaCertificate {
     EcdsaCertificate::new(keys()[..3].iter().map(|key| message.sign(key, &genesis().domain())))
 }
 
@@ -85,7 +65,7 @@ fn bls_keys() -> Vec<BlsSecretKey> {
 }
 
 /// The same by one signature of all but the second of the validators, who are a quorum as well.
-fn aggregate(message: &SettlementMessage) -> BlsCertificate {
+pub(crate) fn aggregate(message: &SettlementMessage) -> BlsCertificate {
     let (keys, digest) = (bls_keys(), message.digest(&genesis().domain()));
     let signatures = [0, 2, 3].map(|place: u16| (ValidatorIndex(place), keys[usize::from(place)].sign(digest)));
     BlsCertificate::aggregate(&signatures.into()).unwrap()
@@ -104,32 +84,6 @@ fn bls_vector(commit: &SettlementMessage) -> Value {
         "digest": commit.digest(&domain),
         "signature": hex::encode_prefixed(bls_keys[0].sign(commit.digest(&domain)).to_bytes()),
         "certificate": hex::encode_prefixed(aggregate(commit).to_bytes()),
-    })
-}
-
-fn distribution_vector() -> Value {
-    let (domain, earnings, distribution) = (genesis().domain(), earnings(), distribution());
-    let message = SettlementMessage::of_distribution(0, &distribution);
-    json!({
-        "distributor": distribution.distributor,
-        "number": distribution.number,
-        "root": distribution.root,
-        "allotments": distribution.allotments.iter().map(|allotment| json!({
-            "token": allotment.token,
-            "amount": allotment.amount.to_string(),
-        })).collect::<Vec<_>>(),
-        "hash": distribution.hash(),
-        "epoch": message.epoch(),
-        "digest": message.digest(&domain),
-        "certificate": hex::encode_prefixed(certificate(&message).to_bytes()),
-        "aggregate": hex::encode_prefixed(aggregate(&message).to_bytes()),
-        "earnings": earnings.as_slice().iter().map(|earning| json!({
-            "account": earning.account,
-            "token": earning.token,
-            "cumulative": earning.cumulative.to_string(),
-            "leaf": earning.leaf(),
-            "proof": earnings.claim(earning.account, earning.token).unwrap().1,
-        })).collect::<Vec<_>>(),
     })
 }
 

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+mod earnings;
 mod genesis;
 mod golden;

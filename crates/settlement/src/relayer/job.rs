@@ -13,15 +13,15 @@ use crate::{
 };
 
 /// The longest wait before a step is tried again that the contracts or the payee refused.
-pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(120);
+pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(120);
 
 /// The wait before a step is tried again that reverted on chain, where it cost gas. It doubles with every such step of the
 /// same payment, up to [`COSTLY_PAUSE`], so that a payment that only looks as if it could be made costs its relayers a
 /// dozen transactions in the first day and one in each of the following.
-const REVERTED_PAUSE: Duration = Duration::from_secs(600);
+pub(crate) const REVERTED_PAUSE: Duration = Duration::from_secs(600);
 
 /// The longest wait after a step that cost gas and did nothing.
-const COSTLY_PAUSE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const COSTLY_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// How often in a row a result was refused when it may be put away to make room for others.
 const SHELVED_AFTER: u32 = 3;
@@ -99,7 +99,7 @@ impl Job {
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StepError {
+pub(crate) enum StepError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -110,8 +110,8 @@ pub(super) enum StepError {
 
 impl StepError {
     /// Whether somebody else took the step in the meantime.
-    pub(super) fn is_overtaken(&self) -> bool {
-        const OVERTAKEN: [&str; 7] = [
+    pub(crate) fn is_overtaken(&self) -> bool {
+        const OVERTAKEN: [&str; 10] = [
             "AlreadyFinalized",
             "AlreadyProposed",
             "AlreadyConfirmed",
@@ -119,17 +119,20 @@ impl StepError {
             "AlreadyPaid",
             "NotProposed",
             "BelowThreshold",
+            "NothingToClaim",
+            "NothingWaits",
+            "StillWaiting",
         ];
         matches!(self, Self::Send(error) if error.reverts_with(&OVERTAKEN))
     }
 
     /// Whether the contracts or the payee do not want it.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Send(error) if error.revert().is_some())
     }
 
     /// Whether it was mined and did nothing.
-    pub(super) fn has_cost_gas(&self) -> bool {
+    pub(crate) fn has_cost_gas(&self) -> bool {
         matches!(self, Self::Send(SendError::Reverted { .. }))
     }
 
