@@ -22,6 +22,7 @@ mod sequence;
 mod steps;
 mod table;
 pub mod text;
+mod training;
 pub mod units;
 
 pub use bars::Bars;
@@ -41,3 +42,4 @@ pub use run::{agreement_table, claims_table, settlement_table, work_table};
 pub use sequence::Sequence;
 pub use steps::Steps;
 pub use table::{Align, Column, Table, left, right};
+pub use training::{EarnedEntry, TrainingEntry, TrainingPart, earned_table, training_table};
