@@ -12,13 +12,15 @@ import unittest
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
 import maker
+import models
 import money
 from checks import Checks
-from formats import Model
+from formats import Model, Table
 from order import Claim as ExportedClaim
 from order import Order
 from references import ROOT, kernel, rules
@@ -279,6 +281,16 @@ class Exports(unittest.TestCase):
                 self.assertEqual((run.returncode, says in run.stdout + run.stderr), (code, True), run)
         run = subprocess.run([sys.executable, "-B", HERE, changed, "--json"], capture_output=True, text=True)
         self.assertFalse(json.loads(run.stdout)["ok"])
+
+
+class Grades(unittest.TestCase):
+    def test_of_logits_that_are_equal_the_first_one_counts(self):
+        table = Table(3, np.zeros((3, 1), np.int64), [0, 1, 2])
+        self.assertEqual(models.grade(table, np.array([[5, 5, 5], [1, 7, 7], [7, 1, 7]]))[0], 2)
+
+    def test_an_error_of_numbers_counts_for_no_more_than_64(self):
+        table = Table(0, np.zeros((2, 1), np.int64), [-(1 << 22), 3])
+        self.assertEqual(models.grade(table, np.array([[1 << 22], [0]])), (0, (1 << 44) + 9))
 
 
 class Money(unittest.TestCase):
