@@ -22,7 +22,7 @@ def arguments():
     parser = argparse.ArgumentParser("check-model", description=__doc__, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="what dtn-cli train export has written")
-    parser.add_argument("--payouts", type=Path, metavar="FILE", help="JSON of what a chain has paid in wei, by account, to compare")
+    parser.add_argument("--payouts", type=Path, metavar="FILE", help="JSON of what a chain has paid in wei, by account")
     parser.add_argument("--train", action="store_true", help="train the winner's model again, in plain Python: slow")
     parser.add_argument("--compare", action="store_true", help="train models of scikit-learn on the same rows beside it")
     parser.add_argument("--json", action="store_true", help="print one document instead of lines")

@@ -219,7 +219,7 @@ class Model:
             raise Malformed("a node has a feature that is not there, or a leaf is beyond its bound")
         self.trees = (trees["node"]["feature"].astype(np.int64), trees["node"]["threshold"].astype(np.int64), leaves)
 
-    def states(self):
-        """Of trees: what the state after each round is, which is how the model begins."""
+    def state(self, rounds):
+        """Of trees: what the state after so many rounds is, which is how the model begins."""
         size = (len(self.data) - 32) // self.rounds if self.rounds else 0
-        return [self.data[32:32 + rounds * size] + struct.pack("<Q", rounds) for rounds in range(self.rounds + 1)]
+        return self.data[32:32 + rounds * size] + struct.pack("<Q", rounds)

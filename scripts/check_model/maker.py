@@ -30,7 +30,8 @@ def text(data):
 
 def part(data, first, step=3):
     """Every third row."""
-    kept = SimpleNamespace(classes=data.classes, outputs=data.outputs, rows=data.rows[first::step], labels=data.labels[first::step])
+    rows, labels = data.rows[first::step], data.labels[first::step]
+    kept = SimpleNamespace(classes=data.classes, outputs=data.outputs, rows=rows, labels=labels)
     kept.header = lambda: kernel.Data.header(kept)
     kept.root = lambda: kernel.Data.root(kept)
     return kept
@@ -108,7 +109,8 @@ def onnx_graph(layers):
             values = node("Max", values, zero)
     nodes[-1].output[0] = "logits"
     value = lambda name, columns: helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", columns])
-    graph = helper.make_graph(nodes, "model", [value("features", len(layers[0]) - 1)], [value("logits", len(layers[-1][0]))], constants)
+    given, found = value("features", len(layers[0]) - 1), value("logits", len(layers[-1][0]))
+    graph = helper.make_graph(nodes, "model", [given], [found], constants)
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -183,7 +185,8 @@ class Claim:
 
 
 def make(folder, name, recipe, traced=True, work=None):
-    """Of four claims the third is not revealed; the fourth is forged, and somebody shows it. The member in place 2 audits nothing."""
+    """Of four claims the third is not revealed; the fourth is forged, and somebody shows it. The member in place 2 audits
+    nothing."""
     data = kernel.Data(name)
     train, fold, holdout = part(data, 0), part(data, 1), Holdout(part(data, 2))
     draw = len(holdout.data.rows) // 2
@@ -220,7 +223,8 @@ def make(folder, name, recipe, traced=True, work=None):
         "forfeit": None, "claims": [claim.document(tables, traced) for claim in claims],
         "committee": members(work, traced), "right": [text(WATCHER)] if traced else [], "wrong": [],
         "leader": winner, "winner": winner, "work": work,
-        "payments": [{"to": to and text(to), "amount": str(amount), "why": why} for to, amount, why in payments(winner, work, traced)],
+        "payments": [{"to": to and text(to), "amount": str(amount), "why": why}
+                     for to, amount, why in payments(winner, work, traced)],
     }
     (folder / "order.json").write_text(json.dumps(document, indent=1))
 
@@ -239,7 +243,8 @@ def is_late(member, traced):
 
 
 def members(work, traced):
-    return [{"account": text(bytes([1 + place] * 20)), "macs": done, "late": int(is_late(place, traced)), "fault": None, "shown_by": None}
+    return [{"account": text(bytes([1 + place] * 20)), "macs": done, "late": int(is_late(place, traced)), "fault": None,
+             "shown_by": None}
             for place, done in enumerate(macs(work, traced))]
 
 
