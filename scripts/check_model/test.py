@@ -68,6 +68,17 @@ def other_label(folder, order):
     order["rows"] = maker.text(kernel.keccak(path.read_bytes()))
 
 
+def deeper_tree(folder, order):
+    """In which each number has a second place, so that the requester could choose between two rows."""
+    holdout = maker.Holdout(maker.part(kernel.Data("iris"), 2))
+    holdout.levels[-1].append(bytes(32))
+    holdout.levels.append([kernel.keccak(b"".join(holdout.levels[-1]))])
+    drawn = rules.draw(b"DTN/train/rows", maker.ORDER, maker.BEACON, order["holdout"]["rows"])[:order["draw"]]
+    opening = holdout.open(sorted(drawn))
+    (folder / "opening.bin").write_bytes(opening)
+    order["rows"], order["holdout"]["root"] = maker.text(kernel.keccak(opening)), maker.text(holdout.root())
+
+
 def other_weight(folder, order):
     path = folder / f"claim-{order['winner']}" / "model.dtm"
     model = Model.decode(path.read_bytes())
@@ -125,6 +136,7 @@ def more_work(folder, order):
 
 FORGERIES = {
     "a label of an opened row": (other_label, "opening.bin: rows that lead to the root held out"),
+    "a tree with a level more": (deeper_tree, "opening.bin: rows that lead to the root held out"),
     "a weight of the winner": (other_weight, "claim {}, opened rows: rows that are right, and loss"),
     "a weight of its graph": (other_graph, "claim {}, fold: 150 logits, others in onnxruntime"),
     "a state of its run": (other_state, "claim {}: 4 states, others by training again"),
