@@ -362,6 +362,15 @@ class Money(unittest.TestCase):
         order.forfeit, order.fold = "withheld", None
         self.assertEqual([self.gains(order)[claim.worker] for claim in order.claims], [order.money["deposit"] // 3] * 3)
 
+    def test_a_bounty_is_shared_for_each_time_and_what_is_left_of_it_is_the_winners(self):
+        order = self.order(self.golden[0])
+        before = self.gains(order)
+        stranger, bounty = bytes([0x99] * 20), order.money["reward"] // 20
+        order.right = [rules.WATCHER, stranger, rules.WATCHER]
+        gains, winner = self.gains(order), order.claims[order.winner].worker
+        self.assertEqual((gains[rules.WATCHER], gains[stranger]), (bounty // 3 * 2, bounty // 3))
+        self.assertEqual(gains[winner], before[winner] - bounty // 3 * 3)
+
     def test_a_stake_that_nobody_has_taken_by_a_challenge_is_all_the_pots(self):
         order = self.order(self.golden[0])
         order.committee[0].fault = "what it states of claim 0 is false"
