@@ -375,6 +375,7 @@ class Money(unittest.TestCase):
         order = self.order(self.golden[0])
         order.committee[0].fault = "what it states of claim 0 is false"
         self.assertEqual(self.gains(order)[None], order.money["member"])
+        self.assertEqual(sum(payment.to is None for payment in money.settlement(order)), 1)
         order.committee[0].fault, order.committee[0].late = None, 11
         self.assertEqual(self.gains(order)[None], order.money["member"])
 
@@ -387,6 +388,8 @@ class Money(unittest.TestCase):
         order.claims[1].grades["hidden"] = (101, 8)
         self.assertEqual(money.best(order), 1)
         order.claims[1].late = order.claims[2].late = True
+        self.assertEqual(money.best(order), 0)
+        order.claims[0].grades["hidden"] = (90, 0)
         self.assertEqual(money.best(order), 0)
         order.claims[0].grades["hidden"] = (89, 0)
         self.assertIsNone(money.best(order))
