@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,9 @@ from onnx import numpy_helper
 import maker
 import models
 import money
+import plan
 from checks import Checks
-from formats import Model, Table
+from formats import Malformed, Model, Opening, Table
 from order import Claim as ExportedClaim
 from order import Order
 from references import ROOT, kernel, rules
@@ -293,6 +295,28 @@ class Exports(unittest.TestCase):
                 self.assertEqual((run.returncode, says in run.stdout + run.stderr), (code, True), run)
         run = subprocess.run([sys.executable, "-B", HERE, changed, "--json"], capture_output=True, text=True)
         self.assertFalse(json.loads(run.stdout)["ok"])
+
+
+class Formats(unittest.TestCase):
+    def test_there_is_one_encoding_of_each_thing(self):
+        model = b"DTNmodl\x01" + struct.pack("<HHBB", 0, 1, 0, 0) + bytes(18) + struct.pack("<2i", 1 << 28, -1)
+        trees = b"DTNmodl\x01" + struct.pack("<HHBBI", 0, 1, 1, 1, 1) + bytes(14) + struct.pack("<Hhii", 0, 3, 1 << 22, 0)
+        table = b"DTNdata\x01" + struct.pack("<HHI", 2, 1, 1) + struct.pack("<hi", -5, 1)
+        opening = b"\x02\x01\x01" + b"\x00\x20" + bytes(32) + b"\x01\x09" + b"\x02" + b"\x00"
+        for kind, data in ((Model, model), (Model, trees), (Table, table), (Opening, opening)):
+            kind.decode(data)
+            for other in (data + b"\0", data[:-1], b"", b"x" + data[1:-1]):
+                self.assertRaises(Malformed, kind.decode, other)
+        self.assertEqual(Opening.decode(opening).table(), Table.decode(table))
+        # One class, a header that is not zero, a weight, a feature, a leaf and a label beyond their bounds.
+        for place, byte, data in ((8, 1, model), (31, 1, model), (35, 17, model), (32, 1, trees), (36, 1, trees), (18, 2, table)):
+            decode = Table.decode if data is table else Model.decode
+            self.assertRaises(Malformed, decode, data[:place] + bytes([byte]) + data[place + 1:])
+
+    def test_a_segment_has_no_more_steps_than_there_are(self):
+        order = SimpleNamespace(recipe=maker.LINEAR | {"segment_steps": 100}, features=4, classes=3, draw=25,
+                                data=SimpleNamespace(rows=50), fold=SimpleNamespace(rows=50))
+        self.assertEqual(plan.work(order), CASES["a linear model"][3] | {"segment": 2880, "segments": 1})
 
 
 class Grades(unittest.TestCase):
