@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ import models
 import money
 import plan
 from checks import Checks
+from compare import compare
 from formats import Malformed, Model, Opening, Table
 from order import Claim as ExportedClaim
 from order import Order
@@ -251,7 +253,7 @@ class Exports(unittest.TestCase):
                 folder, order = self.copy("a network"), self.order("a network")
                 forge(folder, order)
                 (folder / "order.json").write_text(json.dumps(order))
-                self.assertIn(found.format(order["winner"]), wrong(report_of(folder, train=True)))
+                self.assertIn(found.format(order["winner"]), wrong(report_of(folder, train=name == "a state of its run")))
 
     def test_whatever_is_changed_in_the_order_is_found(self):
         for case in ("a linear model", "trees"):
@@ -286,15 +288,23 @@ class Exports(unittest.TestCase):
                 self.assertEqual(report_of(self.folders["numbers"], payouts=path).is_wrong, is_wrong)
 
     def test_the_program_says_in_its_exit_code_whether_anything_is_wrong(self):
-        changed = self.copy("numbers")
+        changed = self.copy("trees")
         (changed / "claim-0" / "model.dtm").write_bytes(b"")
-        for arguments, code, says in (([self.folders["numbers"], "--compare"], 0, "LinearRegression"),
-                                      ([changed], 1, "WRONG"), ([changed / "claim-0"], 2, "order.json is not there")):
+        for arguments, code, says in (([self.folders["trees"]], 0, ", 0 WRONG"), ([changed, "--json"], 1, '"ok": false'),
+                                      ([changed / "claim-0"], 2, "order.json is not there")):
             with self.subTest(arguments):
                 run = subprocess.run([sys.executable, "-B", HERE, *arguments], capture_output=True, text=True)
                 self.assertEqual((run.returncode, says in run.stdout + run.stderr), (code, True), run)
-        run = subprocess.run([sys.executable, "-B", HERE, changed, "--json"], capture_output=True, text=True)
-        self.assertFalse(json.loads(run.stdout)["ok"])
+
+    def test_beside_the_models_of_scikit_learn_the_winner_is_as_good_as_its_grade(self):
+        folder, order = self.folders["a linear model"], self.order("a linear model")
+        checks = Checks(folder, Order.load(folder), Report(as_json=True))
+        checks.all()
+        with warnings.catch_warnings(action="ignore"):
+            found = compare(checks.train, checks.hidden, checks.models[order["winner"]])
+        self.assertEqual(found[0][1], claimed(order)["grades"]["hidden"]["correct"] / order["draw"])
+        self.assertEqual(len(found), 4)
+        self.assertTrue(all(0.6 < how_good <= 1 for _, how_good in found), found)
 
 
 class Formats(unittest.TestCase):
