@@ -2,7 +2,8 @@
 
     pip install pycryptodome blake3 && python reference.py > vectors.json
 
-It is slow and plain on purpose. Integers are Python's, so that nothing can overflow unnoticed.
+It is slow and plain on purpose. Integers are Python's, so that nothing can overflow unnoticed. `scripts/check-model` trains with
+it again what was paid for.
 """
 
 import csv
@@ -88,7 +89,7 @@ def standard(column, bits):
 
 class Data:
     def __init__(self, name):
-        rows = list(csv.reader(open(DATA / f"{name}.csv")))[1:]
+        rows = list(csv.reader((DATA / f"{name}.csv").read_text().splitlines()))[1:]
         self.classes = 0 if name == "diabetes" else len({row[-1] for row in rows})
         if name == "digits":
             self.rows = [[int(shade, 17) << 8 for shade in row[0]] for row in rows]
@@ -324,21 +325,27 @@ def fraction(text):
 # A run.
 
 
+def run(trainer, segment_steps):
+    """The hashes of the states, and the witness of each segment."""
+    states, witnesses, step = [blake3(trainer.state(0)).digest()], [], 0
+    while step < trainer.steps:
+        witness = blake3()
+        for step in range(step, min(trainer.steps, step + segment_steps)):
+            for of_row in trainer.step(step):
+                witness.update(struct.pack(f"<{len(of_row)}i", *of_row))
+        step += 1
+        states.append(blake3(trainer.state(step)).digest())
+        witnesses.append(witness.digest())
+    return states, witnesses
+
+
 def vector(name, recipe, attempt):
     data = Data(name)
     origin = {"network": bytes([1] * 32), "block": bytes([2] * 32), "order": bytes([3] * 32), "worker": bytes([4] * 20),
               "attempt": attempt}
     seed = seed_of(origin)
     trainer = (Boosted if "gbdt" in recipe["family"] else Dense)(data, seed, recipe)
-    states, witnesses, step = [blake3(trainer.state(0)).digest()], [], 0
-    while step < trainer.steps:
-        witness = blake3()
-        for step in range(step, min(trainer.steps, step + recipe["segment_steps"])):
-            for of_row in trainer.step(step):
-                witness.update(struct.pack(f"<{len(of_row)}i", *of_row))
-        step += 1
-        states.append(blake3(trainer.state(step)).digest())
-        witnesses.append(witness.digest())
+    states, witnesses = run(trainer, recipe["segment_steps"])
     logits = [trainer.logits(row) for row in range(len(data.rows))]
     if data.classes:
         correct = sum(of_row.index(max(of_row)) == label for of_row, label in zip(logits, data.labels))
@@ -392,5 +399,6 @@ CASES = [
     ("diabetes", trees(4, 16, 3, 1, "1", "0.00002", "0.99998", min_weight=["5"]), 2),
 ]
 
-json.dump([vector(*case) for case in CASES], sys.stdout, indent=2)
-print()
+if __name__ == "__main__":
+    json.dump([vector(*case) for case in CASES], sys.stdout, indent=2)
+    print()

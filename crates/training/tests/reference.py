@@ -136,19 +136,24 @@ def text(data):
     return "0x" + data.hex()
 
 
-order, model, trace = bytes([3] * 32), bytes([4] * 32), bytes([5] * 32)
-numbers, stated = [0, 3, 7, 10, 479], [bytes([40 + at] * 32) for at in range(5)]
-levels = statements(numbers, stated)
-money = {"reward": 1_000_000_000_000_000_007, "deposit": 200_000_000_000_000_003, "worker": 250_000_000_000_000_001,
-         "member": 250_000_000_000_000_003, "bond": 20_000_000_000_000_009}
-json.dump({
-    "commitment": text(commitment(order, bytes([6] * 20), model, trace, 258, 65534)),
-    "statements": {"numbers": numbers, "stated": [text(one) for one in stated], "root": text(levels[-1][0]),
-                   "paths": [[text(one) for one in path(levels, place)] for place in range(5)]},
-    "rows": sorted(draw(b"DTN/train/rows", ORDER, BEACON, 900)[:180]),
-    "committee": [text(validator(1 + place)) for place in draw(b"DTN/train/committee", ORDER, BEACON, 10)[:4]],
-    "segments": [segments_of(member, 7, 3, 12) for member in range(7)],
-    "paid": [paid(money, False), paid(money, True)],
-    "far_below": far_cases(),
-}, sys.stdout)
-print()
+def vectors():
+    order, model, trace = bytes([3] * 32), bytes([4] * 32), bytes([5] * 32)
+    numbers, stated = [0, 3, 7, 10, 479], [bytes([40 + at] * 32) for at in range(5)]
+    levels = statements(numbers, stated)
+    money = {"reward": 1_000_000_000_000_000_007, "deposit": 200_000_000_000_000_003, "worker": 250_000_000_000_000_001,
+             "member": 250_000_000_000_000_003, "bond": 20_000_000_000_000_009}
+    return {
+        "commitment": text(commitment(order, bytes([6] * 20), model, trace, 258, 65534)),
+        "statements": {"numbers": numbers, "stated": [text(one) for one in stated], "root": text(levels[-1][0]),
+                       "paths": [[text(one) for one in path(levels, place)] for place in range(5)]},
+        "rows": sorted(draw(b"DTN/train/rows", ORDER, BEACON, 900)[:180]),
+        "committee": [text(validator(1 + place)) for place in draw(b"DTN/train/committee", ORDER, BEACON, 10)[:4]],
+        "segments": [segments_of(member, 7, 3, 12) for member in range(7)],
+        "paid": [paid(money, False), paid(money, True)],
+        "far_below": far_cases(),
+    }
+
+
+if __name__ == "__main__":
+    json.dump(vectors(), sys.stdout)
+    print()
