@@ -120,8 +120,8 @@ impl Narrator {
             )),
             Happening::TrainingOrdered(orders) => self.say(format_args!("{orders} models are ordered")),
             Happening::Trained { orders, paid, longest_ms } => self.say(format_args!(
-                "{orders} models are trained, checked and paid after {} at most; {paid} accounts have it on chain, and the cheats \
-                 lost their stakes",
+                "{orders} models are trained, checked and paid after {} at most; it is on chain for {paid} accounts, and the lazy \
+                 validator lost its stake",
                 units::duration(longest_ms * 1_000)
             )),
             Happening::RoundOpened { height, cheat } => self.say(format_args!(

@@ -177,6 +177,7 @@ fn draft(plan: &Plan) -> Result<Draft> {
         beacon: Beacon::Block,
         claim_ms: 20_000,
         window_ms: None,
+        challenge_ms: None,
     })
 }
 

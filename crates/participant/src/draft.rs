@@ -9,6 +9,9 @@ use dtn_training::{
 
 use crate::ParticipantError;
 
+/// How long a phase lasts at most that ends when nothing more is waited for, in milliseconds, unless told otherwise.
+const WINDOW_MS: u64 = 30_000;
+
 /// How many auditors a segment has at most, unless told otherwise.
 const REDUNDANCY: u8 = 3;
 
@@ -44,8 +47,11 @@ pub struct Draft {
     pub beacon: Beacon,
     /// How long claims are taken, in milliseconds.
     pub claim_ms: u64,
-    /// How long every other phase lasts at most, in milliseconds; the least that the network takes without.
+    /// How long each phase lasts at most that ends when nothing more is waited for, in milliseconds; half a minute without, or
+    /// the least that the network takes.
     pub window_ms: Option<u64>,
+    /// How long challenges are taken, in milliseconds, which is waited for in full; the least that the network takes without.
+    pub challenge_ms: Option<u64>,
 }
 
 /// An order that is ready to be signed.
@@ -128,7 +134,7 @@ impl Draft {
 
     fn windows(&self, network: &Network) -> Windows {
         let least = network.view_timeout_ms.saturating_mul(LEAST_TIMEOUTS);
-        let window = self.window_ms.unwrap_or(least);
+        let window = self.window_ms.unwrap_or(WINDOW_MS.max(least));
         let ruling = window.max(network.ruling_ms.saturating_mul(MAX_CHALLENGES.into()));
         Windows {
             claim: self.claim_ms,
@@ -136,7 +142,7 @@ impl Draft {
             open: window,
             reveal: window,
             score: window,
-            challenge: window,
+            challenge: self.challenge_ms.unwrap_or(least),
             ruling,
             trace: window,
             audit: window,

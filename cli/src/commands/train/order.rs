@@ -104,9 +104,12 @@ struct TermsOptions {
     /// How long claims are taken
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
     claim_window: Duration,
-    /// How long every other phase lasts at most [default: the least that the network takes]
+    /// How long each phase lasts at most that ends when nothing more is waited for [default: 30s]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     window: Option<Duration>,
+    /// How long challenges are taken, which is waited for in full [default: the least that the network takes]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    challenge_window: Option<Duration>,
 }
 
 /// What draws.
@@ -225,6 +228,7 @@ impl Order {
             },
             claim_ms: milliseconds(terms.claim_window),
             window_ms: terms.window.map(milliseconds),
+            challenge_ms: terms.challenge_window.map(milliseconds),
         };
         // Nobody may know the secret before the rows are opened.
         Ok(draft.make(peer.genesis(), new_salt())?)

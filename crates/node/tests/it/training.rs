@@ -267,7 +267,8 @@ async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the
         redundancy: Some(2),
         beacon: Beacon::Block,
         claim_ms: 30_000,
-        window_ms: Some(3_000),
+        window_ms: None,
+        challenge_ms: None,
     };
     let drafted = draft.make(&scene.cluster.genesis, B256::repeat_byte(9)).unwrap();
     let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", requester.address())));

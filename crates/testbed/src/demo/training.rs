@@ -34,6 +34,8 @@ const CLAIM_MS: u64 = 30_000;
 /// The providers: two honest ones, and the thief, who claims what the first of them trains.
 const PROVIDERS: usize = 3;
 
+const PROVIDE: Roles = Roles { provide: true, validate: false, challenge: false };
+
 /// Whoever takes part beside the peers, until it is dropped.
 pub(super) struct Market {
     peer: Peer,
@@ -46,6 +48,7 @@ pub(super) struct Market {
     /// The validators, and which of them is lazy.
     validators: Vec<Address>,
     lazy: Address,
+    /// The orders, what they are called, and when they were handed in.
     ordered: Vec<(B256, &'static str, Instant)>,
 }
 
@@ -77,6 +80,7 @@ fn orders(validators: usize) -> Result<[(Draft, &'static str); 2], DemoError> {
             beacon: Beacon::Block,
             claim_ms: CLAIM_MS,
             window_ms: None,
+            challenge_ms: None,
         })
     };
     let digits = Recipe {
@@ -145,15 +149,27 @@ impl Market {
         Ok(())
     }
 
+    /// Starts the requester, who opens rows, and the thief, who is faster than the others.
     fn start(&mut self) {
-        let victim = self.providers[0].address();
-        let thief = PROVIDERS - 1;
-        let behaviour = |number| if number == thief { Behaviour::Thief(victim) } else { Behaviour::Honest };
-        let provide = Roles { provide: true, ..Roles::default() };
-        let mut acting: Vec<_> =
-            self.providers.iter().enumerate().map(|(number, key)| self.act(key, provide, behaviour(number))).collect();
-        acting.push(self.act(&self.requester, Roles::default(), Behaviour::Honest));
-        self.acting = acting;
+        let victim = Behaviour::Thief(self.providers[0].address());
+        let requester = self.act(&self.requester, Roles::default(), Behaviour::Honest);
+        self.acting = vec![requester, self.act(&self.providers[PROVIDERS - 1], PROVIDE, victim)];
+    }
+
+    /// Starts the honest providers once the thief has claimed.
+    async fn start_others(&mut self) -> Result<(), DemoError> {
+        for (id, _, handed_in) in &self.ordered {
+            while self.peer.order(*id).await?.order.claims().is_empty() {
+                if handed_in.elapsed() > PATIENCE {
+                    return Err(DemoError::OrderOpen { order: *id, phase: Phase::Claiming.to_string() });
+                }
+                sleep(POLL).await;
+            }
+        }
+        for key in &self.providers[..PROVIDERS - 1] {
+            self.acting.push(self.act(key, PROVIDE, Behaviour::Honest));
+        }
+        Ok(())
     }
 
     fn folder_of(&self, key: &SecretKey) -> Folder {
@@ -165,7 +181,7 @@ impl Market {
         tokio::spawn(Participant::new(self.peer.clone(), key.clone(), self.folder_of(key), None, options).run())
     }
 
-    /// Hands the orders in.
+    /// Hands the orders in, and has the others begin.
     pub(super) async fn order(&mut self) -> Result<usize, DemoError> {
         let (hand, folder) = (Hand::new(self.peer.clone(), self.requester.clone()), self.folder_of(&self.requester));
         for (number, (draft, subject)) in orders(self.validators.len())?.into_iter().enumerate() {
@@ -176,6 +192,7 @@ impl Market {
             let id = hand.order(&drafted.terms, &drafted.blobs, keep).await?;
             self.ordered.push((id, subject, handed_in));
         }
+        self.start_others().await?;
         Ok(self.ordered.len())
     }
 
