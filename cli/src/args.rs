@@ -132,11 +132,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: aow::Command,
     },
-    /// Train models that anyone can check, on this machine
-    Train {
-        #[command(subcommand)]
-        command: train::Command,
-    },
+    /// Order models, train them, check how they were trained, and get paid
+    Train(Box<Family<train::Command>>),
     /// Race for proofs of work, and keep the ledger of the races
     Pow {
         #[command(subcommand)]
@@ -239,7 +236,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Aow { command } => aow::run(command).await,
         Command::Pow { command } => pow::run(command).await,
         Command::Sim { command } => sim::run(command),
-        Command::Train { command } => train::run(&command),
+        Command::Train(family) => with(family.parts(), train::run).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::L1(family) => with(family.parts(), l1::run).await,
         Command::Keys(family) => with(family.parts(), keys::run).await,

@@ -32,4 +32,5 @@ mod secrets;
 mod sim;
 mod survival;
 mod train;
+mod training;
 mod wallet;

@@ -17,7 +17,7 @@ use dtn_primitives::{Order, U256};
 use dtn_report::units;
 use dtn_testbed::{
     Home, OwnNetwork, Plan,
-    demo::{Demo as Job, Done, Happening},
+    demo::{Demo as Job, Done, Happening, training_terms},
 };
 use indicatif::ProgressBar;
 
@@ -112,6 +112,18 @@ impl Narrator {
                 format_amount(promised)
             )),
             Happening::Connected(peers) => self.say(format_args!("{peers} peers are connected to each other")),
+            Happening::Deposited { thief, lazy } => self.say(format_args!(
+                "validators, a requester and three providers have put money in; {} claims what another trains, and validator {} \
+                 is lazy",
+                units::short(thief),
+                units::short(lazy)
+            )),
+            Happening::TrainingOrdered(orders) => self.say(format_args!("{orders} models are ordered")),
+            Happening::Trained { orders, paid, longest_ms } => self.say(format_args!(
+                "{orders} models are trained, checked and paid after {} at most; {paid} accounts have it on chain, and the cheats \
+                 lost their stakes",
+                units::duration(longest_ms * 1_000)
+            )),
             Happening::RoundOpened { height, cheat } => self.say(format_args!(
                 "block {height} opens a round of {} steps of sequential work; {} was told to cheat",
                 units::thousands(demo.steps),
@@ -157,7 +169,8 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         demo.transactions.display(),
         format_amount(promised)
     ));
-    let plan = Plan { mining: demo.engine.mining()?, ..Plan::local("demo", demo.nodes) };
+    let training = Some(training_terms());
+    let plan = Plan { mining: demo.engine.mining()?, training, ..Plan::local("demo", demo.nodes) };
     l1::make(home, &plan)?;
     let bars = output::bars();
     let Done { report, chain, contracts } =

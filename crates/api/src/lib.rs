@@ -16,7 +16,8 @@ use jsonrpsee::{
 pub use money::{AccountBalance, EarningsPage, MAX_EARNINGS};
 pub use refusal::{NotAdmitted, RefusalKind};
 pub use views::{
-    BlockView, CertifiedHeader, FinalizedBlock, MiningStatus, Status, SubmitOutcome, Verification, Vitals,
+    BlobPart, BlockView, CertifiedHeader, FinalizedBlock, MiningStatus, Status, SubmitOutcome, TrainingSummary,
+    Verification, Vitals,
 };
 
 /// The most transactions that are handed in at once.
@@ -27,6 +28,12 @@ pub const MAX_WAIT_MS: u64 = 60_000;
 
 /// The most results in one answer; fewer if they are long.
 pub const MAX_RESULTS: usize = 256;
+
+/// The most orders for trained models in one answer.
+pub const MAX_TRAINING_ORDERS: usize = 256;
+
+/// The longest part of a blob, in bytes.
+pub const MAX_BLOB_PART: usize = 256 * 1024;
 
 /// JSON-RPC error code: the transaction was not admitted. The message says why, and the data has a [`RefusalKind`].
 pub const NOT_ADMITTED: i32 = -32001;
@@ -45,6 +52,9 @@ pub const NEEDS_WEBSOCKET: i32 = -32005;
 
 /// JSON-RPC error code: the validator may have forgotten what it said, and answers again once it votes again.
 pub const SILENT: i32 = -32006;
+
+/// JSON-RPC error code: nothing that was handed in waits for this blob, or too many are under way.
+pub const NOT_WANTED: i32 = -32007;
 
 /// The calls that a peer answers.
 #[rpc(server, client, namespace = "dtn")]
@@ -121,6 +131,34 @@ pub trait Api {
     /// What this peer found when it verified the proofs of a round, as far as it remembers.
     #[method(name = "verifications")]
     async fn verifications(&self, round: u64) -> RpcResult<Vec<Verification>>;
+
+    /// Orders for trained models by their hashes, those that are open or those that are over, at most
+    /// [`MAX_TRAINING_ORDERS`] above one of them.
+    #[method(name = "trainingOrders")]
+    async fn training_orders(&self, over: bool, above: Option<B256>) -> RpcResult<Vec<TrainingSummary>>;
+
+    /// Everything that is known of an order for a trained model, in its wire encoding; none if there is no such order, or
+    /// it ended in blocks that this peer has skipped.
+    #[method(name = "trainingOrder")]
+    async fn training_order(&self, order: B256) -> RpcResult<Option<Bytes>>;
+
+    /// A part of something that an order for a trained model is about, from an offset on: `kind` is `data`, `rows`,
+    /// `model`, `trace` or `state`. None if this peer does not have it; it then asks the others, so that it may later.
+    #[method(name = "blob")]
+    async fn blob(&self, order: B256, kind: String, hash: B256, offset: u64) -> RpcResult<Option<BlobPart>>;
+
+    /// Hands in a part of something that a transaction takes which was handed in to this peer before and refused for lack of
+    /// it. Parts come in order, each at most [`MAX_BLOB_PART`] bytes. Gives how many bytes this peer has of it.
+    #[method(name = "putBlob")]
+    async fn put_blob(
+        &self,
+        order: B256,
+        kind: String,
+        hash: B256,
+        length: u64,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RpcResult<u64>;
 
     /// Proofs that validators contradicted themselves, at most one for each validator and kind of vote.
     #[method(name = "evidence")]

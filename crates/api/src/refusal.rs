@@ -50,6 +50,12 @@ pub enum RefusalKind {
         /// The block's.
         height: u64,
     },
+    /// This peer does not hold, or has not looked at, what an order for a trained model takes. It looks for that at once: hand
+    /// in what only you have by `dtn_putBlob`, and the same transaction again.
+    Missing {
+        /// The order that it is about, or would open.
+        order: B256,
+    },
     /// Too much waits; it may be taken later.
     Full,
     /// It was not taken as things stand; they may change.

@@ -1,6 +1,6 @@
 //! What a peer answers.
 
-use dtn_primitives::{Address, B256, Block, Certificate, Header, Signature};
+use dtn_primitives::{Address, B256, Block, Bytes, Certificate, Header, Signature, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::NotAdmitted;
@@ -191,4 +191,34 @@ impl FinalizedBlock {
     pub fn transactions_root(&self) -> B256 {
         Block::root_of_signed_hashes(self.transactions.iter().copied())
     }
+}
+
+/// Where an order for a trained model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingSummary {
+    /// Its hash.
+    pub order: B256,
+    /// Who pays.
+    pub requester: Address,
+    /// What is paid in all, in wei.
+    pub reward: U256,
+    /// The height of the block that opened it.
+    pub height: u64,
+    /// The phase, in words.
+    pub phase: String,
+    /// The last moment of the phase, in milliseconds since the Unix epoch.
+    pub deadline_ms: u64,
+    /// How many have claimed.
+    pub claims: usize,
+    /// The account that has won, if one has.
+    pub winner: Option<Address>,
+}
+
+/// A part of something that an order for a trained model is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobPart {
+    /// The length of the whole, in bytes.
+    pub length: u64,
+    /// The part.
+    pub bytes: Bytes,
 }

@@ -32,6 +32,9 @@ use crate::{
 /// looks for it among the causes finds it.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
+    /// An order for a trained model cannot be made.
+    #[error(transparent)]
+    Participant(#[from] dtn_participant::ParticipantError),
     /// A rate is out of its range.
     #[error("a rate is 1 to 10,000,000 a second")]
     Rate,

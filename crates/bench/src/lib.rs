@@ -5,6 +5,7 @@
 //! they are, and that know their tables. Nothing here prints.
 
 mod error;
+pub mod forging;
 pub mod gas;
 pub mod hashing;
 pub mod l1;
@@ -14,6 +15,7 @@ pub mod proofs;
 pub mod rounds;
 pub mod sim;
 pub mod tampering;
+pub mod training;
 mod workload;
 
 pub use error::BenchError;

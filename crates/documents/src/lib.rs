@@ -4,6 +4,7 @@
 //! here prints.
 
 pub mod blocks;
+pub mod export;
 pub mod fates;
 pub mod gas;
 pub mod orders;
@@ -11,4 +12,6 @@ pub mod peers;
 pub mod proof_options;
 pub mod races;
 pub mod training;
+pub mod training_orders;
+pub mod training_page;
 pub mod work;

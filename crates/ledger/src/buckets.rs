@@ -7,6 +7,7 @@ use std::{
 };
 
 use dtn_primitives::{Address, B256, codec};
+use dtn_training::TrainingOrder;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     accounts::Account,
     bank::{Balance, Vault},
     state::{Changes, State},
-    work::{Record, line::Copies, training::TrainingOrder},
+    work::{Record, line::Copies},
 };
 
 /// How many bits of a key name its bucket.

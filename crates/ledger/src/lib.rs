@@ -35,6 +35,8 @@ mod store;
 mod verified;
 mod work;
 
+pub use dtn_training::TrainingOrder;
+
 pub use bank::{Balance, Earned};
 pub use block::{BlockError, MAX_AHEAD_MS, MAX_BEHIND_MS, MAX_BLOCK_TRANSACTIONS, MAX_SPECULATIVE};
 pub use fairness::{PATIENCE_MS, Unfairness};
@@ -54,5 +56,5 @@ pub use work::{
     race::{
         CLAIM_WINDOW_MS, DELIVERY_MS, LINE_LIFETIME_MS, Lead, ORDER_LIFETIME_MS, OpenOrder, TOLERANCE_MS, races_over,
     },
-    training::{Missing, TrainingOrder},
+    training::Missing,
 };

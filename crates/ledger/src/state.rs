@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dtn_primitives::{Address, B256, Deposit, Earning, Payload, Round, Rounds, Statement, Transaction};
-use dtn_training::{Beacon, Phase};
+use dtn_training::{Beacon, Phase, TrainingOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,7 +14,6 @@ use crate::{
         Record,
         line::Copies,
         open::{Layered, Open, OpenChanges},
-        training::TrainingOrder,
     },
 };
 

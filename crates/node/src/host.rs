@@ -4,6 +4,7 @@
 use dtn_api::SubmitOutcome;
 use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
+use dtn_trainer::Blob;
 
 use crate::{api::outcome, work::line::LineRefusal};
 
@@ -22,6 +23,17 @@ pub(crate) trait Host {
     fn submit_line(&mut self, _data: Bytes, _expected_hashes: u64) -> Result<B256, LineRefusal> {
         Err(LineRefusal::Observer)
     }
+
+    /// Whether something that was handed in waits for a blob. Only validators look at what orders are about.
+    fn waits_for(&self, _order: B256, _blob: Blob) -> bool {
+        false
+    }
+
+    /// Looks for a blob of an open order that a client has asked for and that is not here.
+    fn look_for(&mut self, _order: B256, _blob: Blob) {}
+
+    /// Takes in a blob that something waits for.
+    fn take_in(&mut self, _order: B256, _blob: Blob, _bytes: Vec<u8>) {}
 
     /// Takes several transactions from a client.
     fn submit_many(&mut self, transactions: Vec<Transaction>) -> Vec<SubmitOutcome> {

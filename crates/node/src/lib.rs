@@ -42,7 +42,7 @@ mod work;
 
 pub use identity::peer_id;
 pub use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-pub use node::{Node, NodeConfig, NodeError, NodeHandle, Role};
+pub use node::{DEVELOPMENT_CHAIN, Node, NodeConfig, NodeError, NodeHandle, Role};
 pub use work::{line::port::LinesConfig, round::prover::ROUND_SECURITY};
 
 /// The version of this program, as peers tell it.

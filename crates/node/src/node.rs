@@ -34,14 +34,17 @@ use crate::{
     reader::Reader,
     serve::Archive,
     wire::{self, Hello, Tag},
-    work::line::port::{LinePort, LineRefusal, LinesConfig},
+    work::{
+        line::port::{LinePort, LineRefusal, LinesConfig},
+        training::upload::Uploads,
+    },
 };
 
 /// Messages that may wait between the core and the network.
 const CHANNEL: usize = 4096;
 
 /// The chain id of anvil and other development chains.
-const DEVELOPMENT_CHAIN: u64 = 31337;
+pub const DEVELOPMENT_CHAIN: u64 = 31337;
 
 /// Questions that may wait for the core.
 const QUERIES: usize = 1024;
@@ -278,7 +281,16 @@ impl Node {
         let (feed, board) = (Feed::new(), Board::new());
         let signer = me.map(|me| (me, config.key.clone()));
         let reader = Reader::new(ledger.store(), board.clone(), feed.waiters().clone(), config.genesis.clone(), signer);
-        let handle = NodeHandle { queries, me, metrics: metrics.clone(), feed: feed.clone(), reader };
+        let (metrics_of, uploads) = (metrics.clone(), Uploads::default());
+        let handle = NodeHandle {
+            queries,
+            me,
+            metrics: metrics_of,
+            feed: feed.clone(),
+            reader,
+            library: library.clone(),
+            uploads,
+        };
         let listener = ApiListener::bind(config.api)?;
         let port = match &config.lines {
             Some(lines) => Some(LinePort::bind(lines).await?),
@@ -378,6 +390,8 @@ pub struct NodeHandle {
     metrics: Metrics,
     feed: Feed,
     reader: Reader,
+    library: Library,
+    uploads: Uploads,
 }
 
 impl NodeHandle {
@@ -454,6 +468,16 @@ impl NodeHandle {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// What this peer holds of what orders for trained models are about.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// What clients hand in of it.
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     pub(crate) fn feed(&self) -> &Feed {

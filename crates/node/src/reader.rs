@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dtn_api::{BlockView, CertifiedHeader, FinalizedBlock, MAX_RESULTS, Status};
-use dtn_ledger::{Reading, Store, StoreError, WeakStore};
+use dtn_ledger::{Reading, Store, StoreError, TrainingOrder, WeakStore};
 use dtn_primitives::{
     Address, B256, Block, Certificate, Domain, Evidence, FinalizedResult, Genesis, Header, Question, Reply, Round,
     Rounds, SecretKey, SignedAnswer, Transaction, ValidatorIndex,
@@ -134,6 +134,27 @@ impl Reader {
 
     pub(crate) async fn round(&self, number: u64) -> Result<Option<Round>, NodeError> {
         self.look_up(move |reading| reading.round(number)).await
+    }
+
+    pub(crate) async fn training_order(&self, id: B256) -> Result<Option<TrainingOrder>, NodeError> {
+        self.look_up(move |reading| reading.training_order(id)).await
+    }
+
+    pub(crate) async fn training_orders(
+        &self,
+        over: bool,
+        above: B256,
+        limit: usize,
+    ) -> Result<Vec<TrainingOrder>, NodeError> {
+        self.scan(move |store| store.reading()?.training_orders(over, above, limit)).await
+    }
+
+    /// Reads from files that are not the store, one at a time.
+    pub(crate) async fn beside_the_store<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NodeError> {
+        self.scans.run(read).await
     }
 
     pub(crate) async fn certified(&self, height: u64) -> Result<Option<(Header, Certificate)>, NodeError> {

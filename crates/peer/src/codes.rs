@@ -32,6 +32,8 @@ impl RunError {
             Self::Keystore(error) => return error.code(),
             Self::Held(error) => error.code(),
             Self::Chain(error) => error.code(),
+            Self::Training(error) => error.code(),
+            Self::Behaviour(chain_id) => ("wrong_chain", json!({ "chain_id": chain_id })),
             Self::Node(_) => ("peer", Value::Null),
             Self::Signals(_) | Self::Password { .. } | Self::Unlock(_) => ("file", Value::Null),
         })

@@ -14,6 +14,7 @@ use dtn_chain::{networks::Network, shown};
 pub use dtn_config::Setting;
 use dtn_config::{Layers, Mistake, OutOfRange};
 use dtn_node::{LinesConfig, Multiaddr, Role};
+use dtn_participant::Behaviour;
 use dtn_primitives::{Address, Genesis, GenesisError, MAX_LINE_HASHES, deserialize_address};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,16 @@ pub struct PeerConfig {
     /// For demonstrations on a development chain: claims half of its work of rounds as all of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_work: bool,
+    /// Whether it takes part in orders for trained models by itself: it trains where validators are left over, states scores and
+    /// audits where it is drawn, challenges what is false, and rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub train: bool,
+    /// At how many points of an order's grid it trains at most.
+    #[serde(default = "train_points")]
+    pub train_points: u16,
+    /// For demonstrations on a development chain: how it behaves in such orders, such as "lazy" or "thief:0x…".
+    #[serde(default, skip_serializing_if = "is_honest", with = "behaviour")]
+    pub train_behaviour: Behaviour,
     /// Have the contract take own work of rounds back as a whole where it is short enough: more gas, and no window to wait
     /// for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -100,6 +111,28 @@ pub struct PeerConfig {
 
 fn mine() -> bool {
     true
+}
+
+fn train_points() -> u16 {
+    4
+}
+
+fn is_honest(behaviour: &Behaviour) -> bool {
+    *behaviour == Behaviour::Honest
+}
+
+/// A behaviour as text.
+mod behaviour {
+    use dtn_participant::Behaviour;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(behaviour: &Behaviour, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(behaviour)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Behaviour, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 fn view_timeout_ms() -> u64 {
@@ -168,6 +201,11 @@ impl PeerHome {
     /// What its transactions on the chain cost.
     pub fn gas_ledger(&self) -> PathBuf {
         self.0.join("gas.jsonl")
+    }
+
+    /// What it keeps for its orders and claims.
+    pub fn training(&self) -> PathBuf {
+        self.0.join("training")
     }
 
     /// The file that its process holds; see [`crate::hold`].
@@ -334,6 +372,9 @@ mod tests {
             threads: NonZeroUsize::MIN,
             mine: false,
             half_work: true,
+            train: true,
+            train_points: 2,
+            train_behaviour: Behaviour::Lazy,
             uphold: true,
             view_timeout_ms: 2_000,
             retain_blocks: 0,

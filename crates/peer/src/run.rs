@@ -1,13 +1,20 @@
 //! One peer in this process: the node, the relayer that settles what it finalizes, the watcher of claims, and the reporter of
 //! contradictions.
 
-use std::{convert::Infallible, io, path::PathBuf, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{Account, Chain, Network, connection::ConnectError, gas_ledger::GasLedger};
 use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
-use dtn_node::{Node, NodeConfig, NodeError, NodeHandle};
+use dtn_node::{DEVELOPMENT_CHAIN, Node, NodeConfig, NodeError, NodeHandle, Role};
+use dtn_participant::{Behaviour, Folder, Options, Participant, ParticipantError, Roles};
 use dtn_primitives::{
     Address, Certificate, Deposit, Earning, Evidence, FinalizedResult, Header, Payload, Round, SecretKey, Transaction,
 };
@@ -61,6 +68,12 @@ pub enum RunError {
     /// What answers is not the chain that it settles on.
     #[error("this peer cannot settle where its node.toml says")]
     Chain(#[source] ConnectError),
+    /// It cannot take part in orders for trained models.
+    #[error("this peer cannot take part in orders for trained models")]
+    Training(#[from] ParticipantError),
+    /// A peer told to cheat where it could do harm.
+    #[error("train_behaviour is for demonstrations on chain {DEVELOPMENT_CHAIN}, and this network settles on {0}")]
+    Behaviour(u64),
     /// The node does not start, or its store failed.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -145,7 +158,7 @@ pub async fn run(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<()
         peer = Peer::start(home, config, kinds) => peer?,
         () = stop.next() => return Ok(()),
     };
-    let Peer { mut node, _keystore, key, settlement } = peer;
+    let Peer { mut node, _keystore, key, settlement, training } = peer;
     let (source, ledger) = (OwnLedger(node.handle().clone()), GasLedger::new(home.gas_ledger()));
     let settling = async {
         match settlement {
@@ -153,8 +166,15 @@ pub async fn run(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<()
             None => std::future::pending().await,
         }
     };
+    let training = async {
+        match training {
+            Some(participant) => participant.run().await,
+            None => std::future::pending().await,
+        }
+    };
     let outcome = tokio::select! {
         error = node.stopped() => return Err(error.into()),
+        never = training => match never {},
         () = stop.next() => Ok(()),
         Err(error) = settling => Err(error),
     };
@@ -177,6 +197,8 @@ struct Peer {
     _keystore: Hold,
     key: SecretKey,
     settlement: Option<Settlement>,
+    /// What it does by itself in orders for trained models, if it does.
+    training: Option<Participant>,
 }
 
 impl Peer {
@@ -193,6 +215,9 @@ impl Peer {
             threads,
             mine,
             half_work,
+            train,
+            train_points,
+            train_behaviour,
             uphold,
             view_timeout_ms,
             retain_blocks,
@@ -229,6 +254,16 @@ impl Peer {
             view_timeout: Duration::from_millis(view_timeout_ms),
             retain_blocks,
         };
+        let roles = Roles { provide: true, validate: role == Role::Validator, challenge: true };
+        let options = Options {
+            roles,
+            payee,
+            threads: threads.get(),
+            points: train_points,
+            only: None,
+            behaviour: train_behaviour,
+            tell: None,
+        };
         let settlement = match settlement {
             Some(settlement) => Some(Settlement::new(settlement, uphold, half_work).await?),
             None => None,
@@ -239,8 +274,27 @@ impl Peer {
             tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
         }
         tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
-        Ok(Self { node, _keystore: held, key, settlement })
+        let training = match train {
+            true => Some(participant(home, &node, key.clone(), options).await?),
+            false => None,
+        };
+        Ok(Self { node, _keystore: held, key, settlement, training })
     }
+}
+
+/// What this peer does by itself in orders for trained models. It asks its own API, as anybody would who has no peer.
+async fn participant(home: &PeerHome, node: &Node, key: SecretKey, options: Options) -> Result<Participant, RunError> {
+    let mut api = node.api();
+    if api.ip().is_unspecified() {
+        let loopback: IpAddr = if api.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        api.set_ip(loopback);
+    }
+    let peer = dtn_participant::Peer::at(api).await?;
+    if options.behaviour != Behaviour::Honest && peer.genesis().chain_id != DEVELOPMENT_CHAIN {
+        return Err(RunError::Behaviour(peer.genesis().chain_id));
+    }
+    let (folder, library) = (Folder::new(home.training()), node.handle().library().clone());
+    Ok(Participant::new(peer, key, folder, Some(library), options))
 }
 
 /// Where this peer settles.

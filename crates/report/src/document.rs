@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::RoundEntry;
+use crate::{EarnedEntry, RoundEntry, TrainingEntry};
 
 /// Everything that a run did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,12 @@ pub struct RunReport {
     /// The rounds of sequential work.
     #[serde(default)]
     pub rounds: Vec<RoundEntry>,
+    /// The training orders.
+    #[serde(default)]
+    pub training: Vec<TrainingEntry>,
+    /// What was earned in the ledger, and has reached the chain.
+    #[serde(default)]
+    pub earned: Vec<EarnedEntry>,
     /// What the peers agreed on.
     pub agreement: Agreement,
     /// What was paid.
@@ -151,15 +157,15 @@ pub struct GasEntry {
 }
 
 /// Amounts are strings of decimal digits, because JSON numbers lose digits in many readers.
-mod decimal {
+pub(crate) mod decimal {
     use alloy_primitives::U256;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(amount)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
         let text = String::deserialize(deserializer)?;
         U256::from_str_radix(&text, 10).map_err(|error| D::Error::custom(format!("not a decimal amount: {error}")))
     }
@@ -186,6 +192,8 @@ pub(crate) mod tests {
                 duration_us: 1_234_567,
             }],
             rounds: vec![crate::rounds::tests::example()],
+            training: Vec::new(),
+            earned: Vec::new(),
             agreement: Agreement {
                 nodes: 4,
                 quorum: 3,

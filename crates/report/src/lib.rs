@@ -5,6 +5,7 @@
 //! and a terminal show the same.
 
 mod bars;
+mod cells;
 mod chart;
 mod distribution;
 mod document;
@@ -12,6 +13,7 @@ mod gas;
 mod map;
 mod page;
 mod palette;
+mod pictures;
 mod plot;
 mod progress;
 mod rounds;
@@ -20,9 +22,11 @@ mod sequence;
 mod steps;
 mod table;
 pub mod text;
+mod training;
 pub mod units;
 
 pub use bars::Bars;
+pub use cells::Cells;
 pub use chart::Chart;
 pub use distribution::Distribution;
 pub use document::{
@@ -31,9 +35,11 @@ pub use document::{
 pub use gas::gas_table;
 pub use map::{NetworkMap, Sign};
 pub use page::{Figure, Page};
+pub use pictures::Pictures;
 pub use progress::{Progress, Tell};
 pub use rounds::{CompletionEntry, RoundEntry, RoundTotals, VerificationEntry, round_table, round_totals_table};
 pub use run::{agreement_table, claims_table, settlement_table, work_table};
 pub use sequence::Sequence;
 pub use steps::Steps;
 pub use table::{Align, Column, Table, left, right};
+pub use training::{EarnedEntry, TrainingEntry, TrainingPart, earned_table, training_table};

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Bars, Chart, Distribution, NetworkMap, Sequence, Steps, Table};
+use crate::{Bars, Cells, Chart, Distribution, NetworkMap, Pictures, Sequence, Steps, Table};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ground:#f5f7f9;--card:#fff;--text:#1d2733;--muted:#596675;--line:#dbe1e8}
@@ -59,7 +59,7 @@ macro_rules! figures {
     )*};
 }
 
-figures!(Bars: "narrow", Chart: "wide", Distribution: "narrow", NetworkMap: "tall", Sequence: "wide", Steps: "narrow");
+figures!(Bars: "narrow", Cells: "narrow", Pictures: "narrow", Chart: "wide", Distribution: "narrow", NetworkMap: "tall", Sequence: "wide", Steps: "narrow");
 
 /// A page under construction. `Display` gives the HTML.
 #[derive(Debug, Clone)]

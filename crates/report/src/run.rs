@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Agreement, ClaimEntry, GasEntry, RunReport, Settlement, Table, WorkEntry, gas_table, left, right, round_table,
-    units,
+    Agreement, ClaimEntry, GasEntry, RunReport, Settlement, Table, WorkEntry, earned_table, gas_table, left, right,
+    round_table, training_table, units,
 };
 
 /// Who won each race and how long it took.
@@ -99,6 +99,10 @@ impl RunReport {
             let names: Vec<_> = done.chain(round.missing.iter().copied()).map(|it| (it, units::short(it))).collect();
             round_table(round, &names)
         }));
+        if !self.training.is_empty() {
+            tables.push(training_table(&self.training, symbol));
+            tables.push(earned_table(&self.earned, symbol));
+        }
         tables.extend([agreement_table(&self.agreement), settlement_table(&self.settlement, symbol)]);
         if !self.claims.is_empty() {
             tables.push(claims_table(&self.claims, symbol));

@@ -160,7 +160,8 @@ pub async fn report(
     gas.sort_by_key(|(block, _)| *block);
     let gas = gas.into_iter().map(|(_, entry)| entry).collect();
     let claims = claims(chain, contracts.aow).await?;
-    Ok(RunReport { work, rounds, agreement, settlement, claims, gas })
+    let (training, earned) = (Vec::new(), Vec::new());
+    Ok(RunReport { work, rounds, training, earned, agreement, settlement, claims, gas })
 }
 
 /// The claims of sequential work on chain, and what became of them.

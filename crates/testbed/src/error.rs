@@ -86,6 +86,9 @@ pub enum TestbedError {
         /// Why.
         source: io::Error,
     },
+    /// Accounts were to be given money, and the validators did not agree.
+    #[error("the deposits that were stated are not final")]
+    NotCredited,
     /// The system's clock is before 1970, or far beyond.
     #[error("the system's clock is wrong")]
     Clock,

@@ -15,6 +15,7 @@ use dtn_config::OutOfRange;
 use dtn_keys::{KeyInfo, Keystore, Password};
 use dtn_ledger::mark_never_voted;
 use dtn_node::{Multiaddr, Protocol, Role};
+use dtn_participant::Behaviour;
 use dtn_peer::{
     PeerConfig, SettlementConfig,
     config::THREADS,
@@ -306,6 +307,9 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         threads: plan.threads,
         mine: true,
         half_work: false,
+        train: false,
+        train_points: 4,
+        train_behaviour: Behaviour::Honest,
         uphold: false,
         view_timeout_ms: 2_000,
         retain_blocks: dtn_ledger::RETAIN_BLOCKS,

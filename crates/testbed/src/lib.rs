@@ -14,6 +14,7 @@ mod processes;
 pub mod rounds;
 mod service;
 mod survey;
+pub mod training;
 
 pub use access::{blocks, client, client_key};
 pub use chain::{settle_on, start_chain};

@@ -121,6 +121,17 @@ impl Model {
         &self.shape
     }
 
+    /// The layers of a network: how many inputs and outputs each has, and its weights, Q24, a row for each input and a last one
+    /// for the bias, with a column for each output. None of trees.
+    pub fn layers(&self) -> Option<Vec<(usize, usize, &[i32])>> {
+        match &self.body {
+            Body::Dense(layers) => {
+                Some(layers.iter().map(|layer| (layer.inputs, layer.outputs, layer.weights.as_slice())).collect())
+            }
+            Body::Boosted(_) => None,
+        }
+    }
+
     /// The file: a header of 32 bytes, and the numbers.
     pub fn encode(&self) -> Vec<u8> {
         let Shape { task, inputs, form } = &self.shape;

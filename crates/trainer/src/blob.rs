@@ -72,6 +72,12 @@ impl Blob {
         }
     }
 
+    /// That of a kind with a hash.
+    pub fn named(kind: &str, hash: B256) -> Option<Self> {
+        let kinds = [Self::Data, Self::Rows, Self::Model, Self::Trace, Self::State];
+        kinds.into_iter().map(|of| of(hash)).find(|blob| blob.kind() == kind)
+    }
+
     /// Its kind, as files and peers name it.
     pub fn kind(&self) -> &'static str {
         match self {

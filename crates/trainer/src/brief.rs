@@ -39,6 +39,24 @@ pub struct Trained {
     pub states: Vec<Vec<u8>>,
 }
 
+/// What a peer finds of a claim.
+#[derive(Debug)]
+pub struct Found {
+    /// Which.
+    pub claim: u8,
+    /// What it is worth.
+    pub grades: Grades,
+    evaluation: Evaluation,
+    commitment: B256,
+}
+
+impl Found {
+    /// What a member has to state of it.
+    pub fn statement(&self, order: B256, member: Address) -> B256 {
+        self.evaluation.statement(order, self.commitment, member)
+    }
+}
+
 /// Why something is not found out.
 #[derive(Debug, thiserror::Error)]
 pub enum Unmet {
@@ -227,16 +245,27 @@ impl Brief {
         Ok((grades, evaluation.statement(self.id, claim.commitment, member)))
     }
 
+    /// What this peer finds of all claims that are revealed, in their order.
+    pub fn found(&self, order: &Order, library: &Library) -> Result<Vec<Found>, Unmet> {
+        let find = |number: u16| {
+            let claim = self.claim(order, number as u8)?;
+            let model = self.model(library, claim.reveal.model)?;
+            let (grades, evaluation) = self.evaluate(order, &model, library)?;
+            Ok(Found { claim: number as u8, grades, evaluation, commitment: claim.commitment })
+        };
+        order.scored_claims().into_iter().map(find).collect()
+    }
+
     /// What a member of the committee states about all claims that are revealed.
     pub fn scores(&self, order: &Order, member: Address, library: &Library) -> Result<Call, Unmet> {
-        let claims = order.scored_claims().into_iter();
-        let scores = claims.map(|claim| self.score(order, claim as u8, member, library));
-        let (grades, statements) = scores.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let found = self.found(order, library)?;
+        let stated = found.iter().map(|found| (found.grades, found.statement(self.id, member)));
+        let (grades, statements) = stated.unzip();
         Ok(Call::Scores { grades, statements })
     }
 
-    /// Trains a segment of the leader again. Its witness, or what is wrong with it.
-    fn segment(
+    /// Trains a segment of a claim's run again. Its witness, or what is wrong with it.
+    pub fn segment(
         &self,
         order: &Order,
         number: u8,

@@ -75,7 +75,8 @@ impl Order {
         (0..self.work.segments).filter(|segment| self.audits(member, *segment)).collect()
     }
 
-    pub(crate) fn audits(&self, member: usize, segment: u16) -> bool {
+    /// Whether a member audits a segment.
+    pub fn audits(&self, member: usize, segment: u16) -> bool {
         let members = self.committee.len();
         (member + members - usize::from(segment) % members) % members < usize::from(self.deal.redundancy)
     }
@@ -161,7 +162,7 @@ impl Order {
 
     /// What a claim is worth: what a ruling has found, or what enough members say and none denies. Members that have lost
     /// their stake have said nothing.
-    pub(crate) fn settled(&self, claim: &Claim) -> Option<Grades> {
+    pub fn settled(&self, claim: &Claim) -> Option<Grades> {
         let heard = |opinion: &Opinion| {
             let members = (0..self.committee.len()).filter(|member| opinion.members >> member & 1 == 1);
             members.filter(|member| self.committee[*member].out.is_none()).count()

@@ -38,8 +38,26 @@ impl Grade {
     /// All rows, as a baseline has them.
     pub(crate) const WHOLE: u32 = ONE as u32;
 
+    /// For people: the part of so many rows that is right, or the mean square of errors of numbers.
+    pub fn summary(self, classes: u16, rows: u32) -> f64 {
+        match classes {
+            // Q32.
+            0 => self.loss as f64 / (1u64 << 32) as f64 / f64::from(rows.max(1)),
+            _ => f64::from(self.correct) / f64::from(rows.max(1)),
+        }
+    }
+
+    /// For people: the mean loss of a row in bits, or the mean square of errors of numbers.
+    pub fn loss_a_row(self, classes: u16, rows: u32) -> f64 {
+        match classes {
+            0 => self.summary(classes, rows),
+            // Q16.
+            _ => self.loss as f64 / f64::from(1u32 << 16) / f64::from(rows.max(1)),
+        }
+    }
+
     /// The order of grades on the same rows: more rows are right; of as many, the loss is less.
-    pub(crate) fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
+    pub fn rank(self) -> (u32, std::cmp::Reverse<u64>) {
         (self.correct, std::cmp::Reverse(self.loss))
     }
 
@@ -49,7 +67,7 @@ impl Grade {
     }
 
     /// Whether it is at least the baseline on so many rows.
-    pub(crate) fn reaches(self, baseline: Fraction, classes: u16, rows: u32) -> bool {
+    pub fn reaches(self, baseline: Fraction, classes: u16, rows: u32) -> bool {
         let (baseline, rows) = (u128::from(baseline.0), u128::from(rows));
         if classes == 0 {
             // Q32 of Q16.

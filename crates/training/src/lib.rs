@@ -35,6 +35,7 @@ mod dispute;
 mod explain;
 mod grade;
 mod money;
+mod opened;
 mod order;
 mod refusal;
 mod state;
@@ -44,6 +45,7 @@ pub use call::{Call, MAX_CALL_BYTES, Need, Reveal, Subject, Verdict, statement_p
 pub use explain::{Explanation, Finding, Rule};
 pub use grade::{Grade, Grades};
 pub use money::{Moves, Payment, Why};
+pub use opened::{MAX_ORDER_BYTES, TrainingOrder};
 pub use refusal::Refusal;
 pub use state::{Caller, Challenge, Claim, Ending, Fault, Forfeit, Member, Opinion, Order, Out, Phase, Stage, Void};
 pub use terms::{

@@ -101,7 +101,7 @@ fn part_of(amount: u128, part: u128, whole: u128) -> u128 {
 
 impl Order {
     /// Who gets what of all that an order still holds when it ends, bonds aside; nothing before.
-    pub(crate) fn settlement(&self) -> Vec<Payment> {
+    pub fn settlement(&self) -> Vec<Payment> {
         let Phase::Ended(ending) = self.phase else { return Vec::new() };
         let mut moves = Moves::default();
         let winner = match ending {

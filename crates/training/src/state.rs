@@ -271,6 +271,26 @@ impl Order {
         self.rows
     }
 
+    /// What somebody has staked a bond on and nobody has ruled on.
+    pub fn challenges(&self) -> &[Challenge] {
+        &self.challenges
+    }
+
+    /// Who was right to challenge, once for each challenge.
+    pub fn right(&self) -> &[Address] {
+        &self.right
+    }
+
+    /// Who has lost a bond, once for each.
+    pub fn wrong(&self) -> &[Address] {
+        &self.wrong
+    }
+
+    /// What draws rows and members, once it is known; zeros before.
+    pub fn beacon(&self) -> B256 {
+        self.beacon
+    }
+
     /// Why the requester has lost its deposit, if it has.
     pub fn forfeit(&self) -> Option<Forfeit> {
         self.forfeit

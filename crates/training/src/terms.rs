@@ -279,7 +279,8 @@ impl Terms {
         if is > most { Err(Refusal::State { is, most }) } else { Ok(work) }
     }
 
-    fn work(&self) -> Result<Work, Refusal> {
+    /// What follows from them, whatever they pay.
+    pub fn work(&self) -> Result<Work, Refusal> {
         let evaluation = |row_macs: u64, rows: u64| match row_macs.saturating_mul(rows) {
             is @ ..=MAX_EVALUATION_MACS => Ok(is),
             is => Err(RecipeError::Above { limit: Limit::EvaluationMacs, is }),

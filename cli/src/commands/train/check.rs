@@ -43,12 +43,9 @@ pub(crate) struct Check {
     /// A model that has to be the one of the trace
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
-pub(super) fn run(check: &Check) -> Result<()> {
+pub(super) fn run(check: &Check, json: bool) -> Result<()> {
     let bytes = read(&check.trace, MAX_MANIFEST_BYTES)?;
     let manifest = Manifest::decode(&bytes).with_context(|| format!("{} is no trace", check.trace.display()))?;
     let training = check.data.parts()?.training;
@@ -81,7 +78,7 @@ pub(super) fn run(check: &Check) -> Result<()> {
         check_ms: milliseconds(began),
         checked,
     };
-    if check.json {
+    if json {
         output::json(&checked)?
     } else {
         output::line(checked.table())?

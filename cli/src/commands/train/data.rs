@@ -99,11 +99,16 @@ impl DataOptions {
         Ok(imported.data)
     }
 
+    /// How many of so many rows are held out.
+    pub(super) fn held_out(&self, rows: u32) -> u32 {
+        self.holdout.of(rows)
+    }
+
     /// The two parts of it.
     pub(super) fn parts(&self) -> Result<Parts> {
         let data = self.all()?;
         let rows = data.rows() as u32;
-        let held_out = self.holdout.of(rows);
+        let held_out = self.held_out(rows);
         ensure!(
             (1..rows).contains(&held_out),
             "--holdout is {held_out} rows of {rows}: keep at least one, and train on at least one"

@@ -61,9 +61,6 @@ pub(crate) struct Train {
     /// Write the rows that were trained on
     #[arg(long, value_name = "FILE")]
     save_data: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Who trains, for what. On a network all of it is given; alone nothing has to be.
@@ -87,7 +84,7 @@ struct OriginOptions {
     attempt: u16,
 }
 
-pub(super) fn run(options: &Train) -> Result<()> {
+pub(super) fn run(options: &Train, json: bool) -> Result<()> {
     let recipe = options.recipe.recipe()?;
     let Parts { training, holdout } = options.data.parts()?;
     let plan = recipe.plan(training.outline())?;
@@ -135,7 +132,7 @@ pub(super) fn run(options: &Train) -> Result<()> {
         trace,
         trace_bytes: trace_bytes.len(),
     };
-    if options.json { output::json(&trained) } else { output::line(trained.table()) }
+    if json { output::json(&trained) } else { output::line(trained.table()) }
 }
 
 /// The file of the state at the beginning of a segment.

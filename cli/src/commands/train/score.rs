@@ -26,9 +26,6 @@ pub(crate) struct Evaluate {
     /// Which rows
     #[arg(long, value_enum, default_value_t = Rows::Holdout)]
     rows: Rows,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Which rows of the data.
@@ -42,7 +39,7 @@ enum Rows {
     All,
 }
 
-pub(super) fn run(options: &Evaluate) -> Result<()> {
+pub(super) fn run(options: &Evaluate, json: bool) -> Result<()> {
     let bytes = read(&options.model, MAX_MODEL_BYTES)?;
     let model = Model::decode(&bytes).with_context(|| format!("{} is no model", options.model.display()))?;
     let rows = match options.rows {
@@ -54,5 +51,5 @@ pub(super) fn run(options: &Evaluate) -> Result<()> {
     };
     let evaluation = Evaluation::of(&model, &rows)?;
     let scored = Scored::of(&model, &evaluation);
-    if options.json { output::json(&scored) } else { output::line(scored.table()) }
+    if json { output::json(&scored) } else { output::line(scored.table()) }
 }

@@ -239,7 +239,9 @@ fn taken(outcome: SubmitOutcome) -> Result<bool> {
         | RefusalKind::Final { .. }
         | RefusalKind::NonceTooLow { .. } => Ok(true),
         RefusalKind::Full | RefusalKind::NonceTooHigh { .. } => Ok(false),
-        RefusalKind::NotNow | RefusalKind::Invalid | RefusalKind::Unknown => Err(BenchError::Refused(refused)),
+        RefusalKind::Missing { .. } | RefusalKind::NotNow | RefusalKind::Invalid | RefusalKind::Unknown => {
+            Err(BenchError::Refused(refused))
+        }
     }
 }
 

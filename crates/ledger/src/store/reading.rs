@@ -1,6 +1,6 @@
 //! What others read of the store while the ledger goes on: one state, as of one final block.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use dtn_primitives::{
     Address, Answer, B256, Certificate, Earning, FinalizedResult, Header, Kind, Question, Round, Rounds, Solution,
@@ -14,11 +14,12 @@ use super::{
     error::Label,
     tables::{
         BANK, CERTIFICATES, EARNED_KEY, EARNINGS, FLOOR_KEY, HEADERS, META, NONCES, ORDERS, RECORDS, RESULT_OF,
-        RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS, TIP_KEY, TRANSACTIONS, Table, VAULTS, get, height,
+        RESULTS, ROUNDS, ROUNDS_KEY, SOLUTIONS, TIP_KEY, TRAINED, TRAINING, TRANSACTIONS, Table, VAULTS, get, height,
+        unseal,
     },
 };
 use crate::{
-    OpenOrder, Record,
+    OpenOrder, Record, TrainingOrder,
     accounts::Account,
     bank::{Balance, Earned, Vault},
 };
@@ -105,6 +106,27 @@ impl Reading {
             Some(open) if open.number == number => Ok(Some(open)),
             _ => self.get(ROUNDS, &number.to_be_bytes()),
         }
+    }
+
+    /// An order for a trained model, open or over; none also if it ended in blocks that this peer has skipped.
+    pub fn training_order(&self, id: B256) -> Result<Option<TrainingOrder>, StoreError> {
+        let open = self.get(TRAINING, id.as_slice())?;
+        open.map_or_else(|| self.get(TRAINED, id.as_slice()), |open| Ok(Some(open)))
+    }
+
+    /// The orders for trained models that are open, or that are over, by their hashes: at most `limit` above one of them.
+    pub fn training_orders(&self, over: bool, above: B256, limit: usize) -> Result<Vec<TrainingOrder>, StoreError> {
+        let table = if over { TRAINED } else { TRAINING };
+        self.label.guard(|| {
+            let opened = self.transaction.open_table(table)?;
+            let records = opened.range::<&[u8]>((Bound::Excluded(above.as_slice()), Bound::Unbounded))?.take(limit);
+            let mut found = Vec::new();
+            for record in records {
+                let (key, value) = record?;
+                found.push(unseal(table, key.value(), value.value())?);
+            }
+            Ok(found)
+        })
     }
 
     /// What is known of what is asked.

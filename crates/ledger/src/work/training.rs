@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use dtn_primitives::{Address, B256, Payload, RoundOrder, TrainingCall, TrainingTerms, Transaction, ValidatorSet};
-use dtn_training::{Beacon, Call, Caller, Moves, Need, Network, Order, Phase, Proof, Terms, Why};
-use serde::{Deserialize, Serialize};
+use dtn_training::{
+    Beacon, Call, Caller, MAX_ORDER_BYTES, Moves, Need, Network, Order, Phase, Terms, TrainingOrder, Why,
+};
 
 use super::{Execution, open::Ends};
 use crate::rules::{Refusal, Rules};
@@ -14,29 +15,6 @@ const MAX_OPEN: usize = 512;
 
 /// The most of one account that are open.
 const MAX_OPEN_OF_ONE: usize = 64;
-
-/// The longest state of an order, in bytes.
-pub(crate) const MAX_ORDER_BYTES: usize = 60 * 1024;
-
-/// An order for a trained model, with the block that opened it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrainingOrder {
-    /// The height of that block.
-    pub height: u64,
-    /// Its hash, to which all runs for the order are bound.
-    pub block: B256,
-    /// What a claim has to show.
-    pub proof: Proof,
-    /// The order.
-    pub order: Order,
-}
-
-impl TrainingOrder {
-    /// What was agreed.
-    pub fn terms(&self) -> Terms {
-        Terms { proof: self.proof.clone(), deal: *self.order.deal() }
-    }
-}
 
 impl Ends for TrainingOrder {
     fn ends_ms(&self) -> u64 {

@@ -26,17 +26,25 @@ const MAX_LONG_ANSWERS: usize = 16;
 const KIB: usize = 1024;
 
 /// Calls whose answers are long.
-const LONG: [&str; 6] =
-    ["dtn_block", "dtn_results", "dtn_evidence", "dtn_verifications", "dtn_genesis", "dtn_earnings"];
+const LONG: [&str; 8] = [
+    "dtn_block",
+    "dtn_results",
+    "dtn_evidence",
+    "dtn_verifications",
+    "dtn_genesis",
+    "dtn_earnings",
+    "dtn_trainingOrders",
+    "dtn_blob",
+];
 
 /// Calls that look one thing up in the store.
-const LOOKUPS: [&str; 5] = ["dtn_nonce", "dtn_balance", "dtn_read", "dtn_rounds", "dtn_round"];
+const LOOKUPS: [&str; 6] = ["dtn_nonce", "dtn_balance", "dtn_read", "dtn_rounds", "dtn_round", "dtn_trainingOrder"];
 
 /// Calls that read a whole block for a short answer.
 const SCANS: [&str; 1] = ["dtn_certificate"];
 
 /// Calls that the core answers.
-const SUBMISSIONS: [&str; 3] = ["dtn_submit", "dtn_submitMany", "dtn_submitEncoded"];
+const SUBMISSIONS: [&str; 4] = ["dtn_submit", "dtn_submitMany", "dtn_submitEncoded", "dtn_putBlob"];
 
 /// What a call takes of what all connections share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

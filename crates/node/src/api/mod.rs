@@ -6,12 +6,13 @@ mod gate;
 mod ids;
 mod refusal;
 mod server;
+mod training;
 
 use std::{convert::Infallible, sync::Arc};
 
 use dtn_api::{
-    AccountBalance, ApiServer, BEHIND, BUSY, BlockView, CertifiedHeader, EarningsPage, MAX_SUBMITTED, SILENT, Status,
-    SubmitOutcome, UNAVAILABLE, Verification,
+    AccountBalance, ApiServer, BEHIND, BUSY, BlobPart, BlockView, CertifiedHeader, EarningsPage, MAX_SUBMITTED, SILENT,
+    Status, SubmitOutcome, TrainingSummary, UNAVAILABLE, Verification,
 };
 use dtn_primitives::{
     Address, B256, Bytes, Evidence, FinalizedResult, Genesis, MAX_TRANSACTION_BYTES, Question, Reply, Round, Rounds,
@@ -126,6 +127,30 @@ impl ApiServer for NodeHandle {
 
     async fn verifications(&self, round: u64) -> RpcResult<Vec<Verification>> {
         Ok(self.reader().board().verifications(round))
+    }
+
+    async fn training_orders(&self, over: bool, above: Option<B256>) -> RpcResult<Vec<TrainingSummary>> {
+        self.list_training(over, above.unwrap_or_default()).await
+    }
+
+    async fn training_order(&self, order: B256) -> RpcResult<Option<Bytes>> {
+        self.read_training(order).await
+    }
+
+    async fn blob(&self, order: B256, kind: String, hash: B256, offset: u64) -> RpcResult<Option<BlobPart>> {
+        self.read_blob(order, training::blob(&kind, hash)?, offset).await
+    }
+
+    async fn put_blob(
+        &self,
+        order: B256,
+        kind: String,
+        hash: B256,
+        length: u64,
+        offset: u64,
+        bytes: Bytes,
+    ) -> RpcResult<u64> {
+        self.take_blob((order, training::blob(&kind, hash)?), length, offset, bytes).await
     }
 
     async fn evidence(&self) -> RpcResult<Vec<Evidence>> {

@@ -18,6 +18,7 @@ pub(crate) fn not_admitted(error: AdmissionError) -> NotAdmitted {
             RefusalKind::NonceTooHigh { have: *have, next: *next }
         }
         AdmissionError::Final { height } => RefusalKind::Final { height: *height },
+        AdmissionError::Missing(missing) => RefusalKind::Missing { order: missing.order },
         AdmissionError::Full | AdmissionError::SenderFull(_) | AdmissionError::Refused(Refusal::TooManyOpen { .. }) => {
             RefusalKind::Full
         }

@@ -3,6 +3,7 @@
 use dtn_api::{MiningStatus, Status, Vitals};
 use dtn_ledger::AdmissionError;
 use dtn_primitives::{B256, Bytes, Transaction};
+use dtn_trainer::Blob;
 
 use super::Core;
 use crate::{host::Host, work::line::LineRefusal};
@@ -21,6 +22,18 @@ impl Host for Core {
 
     fn submit_line(&mut self, data: Bytes, expected_hashes: u64) -> Result<B256, LineRefusal> {
         self.take_line(data, expected_hashes)
+    }
+
+    fn waits_for(&self, order: B256, blob: Blob) -> bool {
+        Self::waits_for(self, order, blob)
+    }
+
+    fn look_for(&mut self, order: B256, blob: Blob) {
+        Self::look_for(self, order, blob);
+    }
+
+    fn take_in(&mut self, order: B256, blob: Blob, bytes: Vec<u8>) {
+        Self::take_in(self, order, blob, bytes);
     }
 }
 

@@ -4,6 +4,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use dtn_api::ApiClient;
 use dtn_ledger::{Ledger, TrainingOrder};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Options, Participant, Peer, Roles};
 use dtn_primitives::*;
 use dtn_train::{Family, Grid, Recipe, shipped};
 use dtn_trainer::{Blob, Brief, Holdout, Library};
@@ -22,6 +23,7 @@ struct Scene {
     requester: SecretKey,
     worker: SecretKey,
     holdout: Holdout,
+    deposits: u64,
 }
 
 impl Scene {
@@ -30,7 +32,7 @@ impl Scene {
         let replica = Ledger::in_memory(cluster.genesis.clone()).unwrap();
         let (_, held_out) = shipped("digits").unwrap().split(300, B256::repeat_byte(3)).unwrap();
         let holdout = Holdout::new(held_out, B256::repeat_byte(9));
-        Self { cluster, replica, requester: key(201), worker: key(202), holdout }
+        Self { cluster, replica, requester: key(201), worker: key(202), holdout, deposits: 0 }
     }
 
     fn library(&self, peer: usize) -> Library {
@@ -71,15 +73,20 @@ impl Scene {
         self.execute(peer, call).await;
     }
 
+    async fn fund_account(&mut self, account: Address) {
+        let deposit = Deposit { vault: VAULT, number: self.deposits, account, amount: 10 * ETHER };
+        self.deposits += 1;
+        for validator in self.cluster.keys.clone().iter().take(3) {
+            let statement = self.sign(validator, Payload::Deposit(deposit));
+            self.execute(0, statement).await;
+        }
+    }
+
     async fn fund(&mut self) {
         let others = [self.requester.address(), self.worker.address()];
         let accounts: Vec<_> = self.cluster.keys.iter().map(SecretKey::address).chain(others).collect();
-        for (number, account) in (0..).zip(accounts) {
-            let deposit = Deposit { vault: VAULT, number, account, amount: 10 * ETHER };
-            for validator in self.cluster.keys.clone().iter().take(3) {
-                let statement = self.sign(validator, Payload::Deposit(deposit));
-                self.execute(0, statement).await;
-            }
+        for account in accounts {
+            self.fund_account(account).await;
         }
         assert_eq!(self.replica.balance(self.worker.address()).free, 10 * ETHER);
     }
@@ -205,5 +212,87 @@ async fn an_order_for_data_that_nobody_has_and_rows_that_are_others_never_get_in
         scene.execute(1, data).await;
     }
     assert!(scene.replica.tip().height > height && scene.replica.training().len() == 0);
+    scene.cluster.shutdown().await;
+}
+
+/// What runs beside the peers, until it is dropped.
+struct Crowd(Vec<tokio::task::JoinHandle<std::convert::Infallible>>);
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+impl Crowd {
+    async fn add(&mut self, scene: &Scene, peer: usize, key: &SecretKey, roles: Roles, behaviour: Behaviour) {
+        let api = scene.cluster.nodes[peer].as_ref().unwrap().api();
+        let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", key.address())));
+        let options = Options { roles, payee: key.address(), threads: 1, points: 1, only: None, behaviour, tell: None };
+        let library = roles.validate.then(|| scene.library(peer));
+        let participant = Participant::new(Peer::at(api).await.unwrap(), key.clone(), folder, library, options);
+        self.0.push(tokio::spawn(participant.run()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the_rules() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let (requester, honest, thief) = (scene.requester.clone(), scene.worker.clone(), key(203));
+    scene.fund_account(thief.address()).await;
+    let (provider, validator) =
+        (Roles { provide: true, ..Roles::default() }, Roles { validate: true, challenge: true, ..Roles::default() });
+    let mut crowd = Crowd(Vec::new());
+    crowd.add(&scene, 1, &honest, provider, Behaviour::Honest).await;
+    crowd.add(&scene, 2, &thief, provider, Behaviour::Thief(honest.address())).await;
+    crowd.add(&scene, 0, &requester, Roles::default(), Behaviour::Honest).await;
+    for (peer, key) in scene.cluster.keys.clone().iter().enumerate() {
+        let behaviour = if peer == 3 { Behaviour::Lazy } else { Behaviour::Honest };
+        crowd.add(&scene, peer, key, validator, behaviour).await;
+    }
+    let fraction = |text: &str| vec![text.parse().unwrap()];
+    let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
+    let draft = Draft {
+        data: shipped("digits").unwrap(),
+        holdout: 300,
+        fold: 200,
+        draw: None,
+        recipe: Recipe { family: Family::Linear, grid, epochs: 4, batch: 32, segment_steps: 40 },
+        baseline: "0.8".parse().unwrap(),
+        reward: ETHER,
+        stake: None,
+        claims: 2,
+        committee: Some(4),
+        redundancy: Some(2),
+        beacon: Beacon::Block,
+        claim_ms: 30_000,
+        window_ms: Some(3_000),
+    };
+    let drafted = draft.make(&scene.cluster.genesis, B256::repeat_byte(9)).unwrap();
+    let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", requester.address())));
+    let peer = Peer::at(scene.cluster.nodes[0].as_ref().unwrap().api()).await.unwrap();
+    let keep = |id| folder.keep_holdout(id, &drafted.holdout, drafted.secret);
+    let id = Hand::new(peer, requester.clone()).order(&drafted.terms, &drafted.blobs, keep).await.unwrap();
+
+    scene.phase(id, "the end", |phase| matches!(phase, Phase::Ended(_))).await;
+    let open = scene.open(id).order;
+    let winner = open.claims().iter().position(|claim| claim.worker == honest.address()).unwrap() as u8;
+    assert_eq!(open.phase(), Phase::Ended(Ending::Final { claim: winner }), "{open:?}");
+    let lazy = scene.cluster.keys[3].address();
+    let out: Vec<_> =
+        open.committee().iter().filter(|member| member.out.is_some()).map(|member| member.account).collect();
+    assert_eq!(out, [lazy], "{open:?}");
+    let stake = drafted.terms.deal.money.worker;
+    let theft = open.claims().iter().find(|claim| claim.worker == thief.address()).unwrap();
+    // Whether it was looked at depends on who has claimed first: the earlier of two that are as good leads.
+    let leads = winner == 1;
+    assert_eq!(theft.out.is_some(), leads, "{open:?}");
+    assert_eq!(scene.replica.balance(thief.address()).free, 10 * ETHER - if leads { stake } else { 0 });
+    assert!(scene.replica.balance(honest.address()).earned > ETHER * 7 / 10);
+    assert!(scene.replica.balance(lazy).free < 10 * ETHER - stake / 2);
+    let money: u128 = scene.replica.balances().map(|(_, balance)| balance.free + balance.earned).sum();
+    assert_eq!(money + scene.replica.pot(), 70 * ETHER);
+    drop(crowd);
     scene.cluster.shutdown().await;
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use dtn_chain::connection::ReadError;
+use dtn_chain::{connection::ReadError, sender::SendError};
 use dtn_client::{ClientError, RaceError};
+use dtn_participant::ParticipantError;
 use dtn_report::{VerificationEntry, units};
 
 use crate::{TestbedError, account::AccountError};
@@ -87,6 +88,50 @@ pub enum DemoError {
         new: U256,
         /// What it earned.
         owed: U256,
+    },
+    /// What takes part in training orders.
+    #[error("{0}")]
+    Participant(#[from] ParticipantError),
+    /// The data that ships is not there.
+    #[error("the data that ships with this program cannot be read")]
+    NoData,
+    /// A deposit was not sent.
+    #[error("a deposit was not sent")]
+    Deposit(#[source] SendError),
+    /// A deposit is on chain, and not in the ledger.
+    #[error("what {0} has deposited is not in the ledger")]
+    NoDeposit(Address),
+    /// A training order goes on for too long.
+    #[error("training order {order} is not over: it is {phase}")]
+    OrderOpen {
+        /// The order.
+        order: B256,
+        /// Where it is.
+        phase: String,
+    },
+    /// A training order was to have a winner.
+    #[error("training order {0} has no winner")]
+    NoWinner(B256),
+    /// The thief was paid.
+    #[error("training order {0} was won by the thief")]
+    ThiefWon(B256),
+    /// A cheat got away.
+    #[error("{account} has stated what it has not worked for in training order {order}, and kept its stake")]
+    NotCaught {
+        /// The order.
+        order: B256,
+        /// Who.
+        account: Address,
+    },
+    /// What was earned in the ledger has not reached the chain, or too much has.
+    #[error("{account} has earned {} in the ledger, and its balance grew by {}", units::ether(*earned, "ETH"), units::ether(*delta, "ETH"))]
+    Unpaid {
+        /// Who.
+        account: Address,
+        /// What it has earned.
+        earned: U256,
+        /// By how much its balance grew.
+        delta: U256,
     },
     /// Somebody was paid who is nobody's payee.
     #[error("somebody else than the payees was paid: {0}")]

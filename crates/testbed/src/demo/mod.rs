@@ -3,6 +3,7 @@
 
 mod check;
 mod error;
+mod training;
 
 use std::{
     collections::HashSet,
@@ -15,15 +16,16 @@ use dtn_bindings::{ContractAddresses, RewardDistributor};
 use dtn_chain::{Account, Chain, gas_ledger::GasLedger};
 use dtn_client::{Client, Event};
 use dtn_keys::dev_key;
-use dtn_primitives::{Order, Round, Transaction};
+use dtn_participant::Behaviour;
+use dtn_primitives::{Order, Round, TrainingTerms, Transaction};
 use dtn_report::{Progress, RoundEntry, RunReport, Tell};
 use dtn_settlement::{
     aow::{Aow, ClaimStatus},
     deploy::Deployment,
 };
 
-use self::check::Awaited;
 pub use self::error::DemoError;
+use self::{check::Awaited, training::Market};
 use crate::{
     Home, Service,
     account::{Finals, payee_balances, report},
@@ -35,6 +37,14 @@ const ROUND_REWARD_WEI: u128 = 10_000_000_000_000_000;
 
 /// How long the payouts may make no progress.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a primary has before its view ends, in milliseconds; the windows of training orders are multiples of it.
+pub const VIEW_TIMEOUT_MS: u64 = 500;
+
+/// What the demo's network demands of training orders: windows and epochs for who looks on.
+pub fn training_terms() -> TrainingTerms {
+    TrainingTerms { view_timeout_ms: VIEW_TIMEOUT_MS, ruling_ms: 50, epoch_ms: 2_000, ..TrainingTerms::default() }
+}
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -60,6 +70,24 @@ pub enum Happening<'a> {
     Deployed(&'a Deployment),
     /// So many peers are connected to each other.
     Connected(usize),
+    /// Everybody who takes part in training orders has money in the ledger.
+    Deposited {
+        /// Who claims what another trains.
+        thief: Address,
+        /// Which validator states what it has not worked for.
+        lazy: Address,
+    },
+    /// So many training orders are handed in.
+    TrainingOrdered(usize),
+    /// The training orders are over, and what was earned is paid on chain.
+    Trained {
+        /// How many orders.
+        orders: usize,
+        /// How many accounts were paid.
+        paid: usize,
+        /// The longest of them, until it was over, in milliseconds.
+        longest_ms: u64,
+    },
     /// A block has opened the round of sequential work, in which a peer was told to cheat.
     RoundOpened {
         /// The block's height.
@@ -146,9 +174,21 @@ impl Demo {
         // One peer is told to cheat: it claims half of its work as all of it, to its peers and on chain.
         let cheat = self.nodes - 1;
         crate::set_half_work(home, cheat)?;
+        // Another one takes part in training orders lazily; the rest does by the rules.
+        let lazy = cheat - 1;
+        for peer in 0..self.nodes {
+            let behaviour = if peer == lazy { Behaviour::Lazy } else { Behaviour::Honest };
+            crate::training::set_training(home, peer, behaviour)?;
+            crate::change(home, peer, |config| config.view_timeout_ms = VIEW_TIMEOUT_MS)?;
+        }
         let before = payee_balances(home, &chain).await?;
         let statuses = crate::up_all(home, tell).await?;
         (audience.happens)(Happening::Connected(statuses.len()));
+        let addresses: Vec<_> = statuses.iter().map(|status| status.address).collect();
+        let lazy = statuses[lazy].address;
+        let mut market = Market::open(home, &account, contracts, (addresses, lazy)).await?;
+        (audience.happens)(Happening::Deposited { thief: market.thief(), lazy });
+        (audience.happens)(Happening::TrainingOrdered(market.order().await?));
         let crash = self.crash.then(|| backup(&statuses)).flatten();
         let worked = self.work(&client, home, statuses[cheat].address, &mut audience).await?;
 
@@ -157,10 +197,14 @@ impl Demo {
         let settling = Settling { awaited: &awaited, chain: &chain, contracts, home };
         settling.run(&mut finals, crash, &mut audience).await?;
 
+        let (training, earned) = market.settle(home, &chain).await?;
+        let longest_ms = training.iter().map(|order| order.took_ms).max().unwrap_or_default();
+        (audience.happens)(Happening::Trained { orders: training.len(), paid: earned.len(), longest_ms });
         finals.read_on().await?;
         let report = report(&finals, home, &chain, contracts, &gas, &awaited.subjects, vec![worked.round]).await?;
         awaited.check(&report, &finals.races, &before, &payee_balances(home, &chain).await?)?;
         (audience.happens)(Happening::Checked);
+        let report = RunReport { training, earned, ..report };
         Ok(Done { report, chain, contracts })
     }
 

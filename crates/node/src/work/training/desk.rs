@@ -8,6 +8,8 @@ use dtn_trainer::{Blob, Brief, Library, Unmet};
 use dtn_training::{Need, Order};
 use tokio::sync::mpsc;
 
+use crate::network::Remote;
+
 /// What is to be done.
 pub(crate) enum Job {
     /// Look whether the library has what a vote takes.
@@ -29,6 +31,8 @@ pub(crate) enum Job {
         blob: Blob,
         /// What somebody says that it is.
         bytes: Vec<u8>,
+        /// Which peer, or a client.
+        from: Option<Remote>,
     },
     /// Forget all that is of an order.
     Forget(B256),
@@ -50,6 +54,8 @@ pub(crate) enum Done {
         order: B256,
         /// The blob.
         blob: Blob,
+        /// Which peer gave it, or a client.
+        from: Option<Remote>,
         /// Why not, if not.
         outcome: Result<(), String>,
     },
@@ -103,10 +109,10 @@ fn perform(job: Job, library: &Library) -> Option<Done> {
             };
             Some(Done::Checked { id, finding })
         }
-        Job::Keep { order, blob, bytes } => {
+        Job::Keep { order, blob, bytes, from } => {
             let checked = blob.check(&bytes).map_err(|error| error.to_string());
             let outcome = checked.and_then(|()| library.put(order, &blob, &bytes).map_err(|error| error.to_string()));
-            Some(Done::Kept { order, blob, outcome })
+            Some(Done::Kept { order, blob, from, outcome })
         }
         Job::Forget(order) => {
             if let Err(error) = library.forget(order) {

@@ -45,8 +45,7 @@ pub(super) enum Arrival {
 impl Downloads {
     /// Has a blob fetched, unless it is already.
     pub(super) fn want(&mut self, order: B256, blob: Blob, hint: Option<Remote>) {
-        let is_waiting = self.waiting.iter().any(|it| (it.order, it.blob) == (order, blob));
-        if !is_waiting && self.waiting.len() < MAX_WAITING {
+        if !self.want_it(order, blob) && self.waiting.len() < MAX_WAITING {
             let (bytes, tried, asked) = (Vec::new(), BTreeSet::new(), None);
             self.waiting.push_back(Download { order, blob, bytes, hint, tried, asked });
         }
@@ -99,17 +98,22 @@ impl Downloads {
         Arrival::Whole(first.order, first.blob, bytes)
     }
 
-    /// Takes in whether the bytes of the first one were right. Gives who gave them, if they were not.
-    pub(super) fn checked(&mut self, order: B256, blob: Blob, is_right: bool) -> Option<Remote> {
-        let place = self.waiting.iter().position(|it| (it.order, it.blob) == (order, blob))?;
-        if is_right {
-            self.waiting.remove(place);
-            return None;
+    /// One is here, wherever it came from.
+    pub(super) fn arrived_whole(&mut self, order: B256, blob: Blob) {
+        self.waiting.retain(|it| (it.order, it.blob) != (order, blob));
+    }
+
+    /// What was given for one was something else: whoever gave it is not asked for it again.
+    pub(super) fn was_wrong(&mut self, order: B256, blob: Blob) {
+        let download = self.waiting.iter_mut().find(|it| (it.order, it.blob) == (order, blob));
+        if let Some((download, liar)) = download.and_then(|it| it.asked.take().map(|liar| (it, liar))) {
+            download.fails(liar);
         }
-        let download = self.waiting.get_mut(place)?;
-        let liar = download.asked.take()?;
-        download.fails(liar);
-        Some(liar)
+    }
+
+    /// Whether one is wanted.
+    pub(super) fn want_it(&self, order: B256, blob: Blob) -> bool {
+        self.waiting.iter().any(|it| (it.order, it.blob) == (order, blob))
     }
 
     /// Somebody is gone, with what was asked of it.
@@ -169,7 +173,7 @@ mod tests {
         let Arrival::Whole(.., bytes) = downloads.arrived(peer(1), part(4, b"cd")) else { panic!("it is whole") };
         assert_eq!(bytes, b"abcd");
         assert!(downloads.ask(&all).is_none(), "it is looked at");
-        assert_eq!(downloads.checked(order, blob, false), Some(peer(1)));
+        downloads.was_wrong(order, blob);
         assert_eq!(asked(downloads.ask(&all)), (peer(0), 0), "from the beginning");
         for nonsense in [None, part(0, b""), part(1, b"ab"), part(u64::MAX, b"ab"), Some(vec![0xff; 9])] {
             downloads.arrived(peer(0), nonsense);
@@ -179,8 +183,9 @@ mod tests {
             assert_eq!((to, offset), (peer(0), 0));
         }
         let Arrival::Whole(..) = downloads.arrived(peer(0), part(1, b"x")) else { panic!("it is whole") };
-        assert_eq!(downloads.checked(order, blob, true), None);
-        assert!(downloads.ask(&all).is_none());
+        assert!(downloads.want_it(order, blob));
+        downloads.arrived_whole(order, blob);
+        assert!(downloads.ask(&all).is_none() && !downloads.want_it(order, blob));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub(crate) mod desk;
 mod download;
+pub(crate) mod upload;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,7 +14,7 @@ use std::{
 
 use dtn_ledger::Missing;
 use dtn_primitives::{B256, Block, Payload, Transaction, ValidatorIndex};
-use dtn_trainer::{Brief, Library};
+use dtn_trainer::{Blob, Brief, Library};
 use dtn_training::{Order, Terms};
 use tokio::sync::mpsc;
 
@@ -36,6 +37,8 @@ pub(crate) struct Training {
     /// What is looked for, by what it is told apart by.
     wanted: BTreeMap<B256, Wanted>,
     downloads: Downloads,
+    /// What a client has asked for that is not here, and when.
+    asked: BTreeMap<(B256, Blob), Instant>,
     /// The orders that are over and not forgotten yet, the oldest first.
     over: VecDeque<B256>,
 }
@@ -56,7 +59,8 @@ struct Wanted {
 impl Training {
     pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>) -> Self {
         let over = library.orders().into();
-        Self { desk: Desk::spawn(library, done), wanted: BTreeMap::new(), downloads: Downloads::default(), over }
+        let (wanted, asked, downloads) = (BTreeMap::new(), BTreeMap::new(), Downloads::default());
+        Self { desk: Desk::spawn(library, done), wanted, downloads, asked, over }
     }
 
     fn look(&self, id: B256) {
@@ -165,10 +169,17 @@ impl Core {
                 }
                 self.validate_deferred()?;
             }
-            Done::Kept { order, blob, outcome } => {
-                if let Some(liar) = self.training.downloads.checked(order, blob, outcome.is_ok()) {
-                    tracing::warn!(peer = %liar, %order, kind = blob.kind(), ?outcome, "a peer gave something else than was asked for");
-                    self.charge_fault(liar);
+            Done::Kept { order, blob, from, outcome } => {
+                match (&outcome, from) {
+                    (Ok(()), _) => self.training.downloads.arrived_whole(order, blob),
+                    (Err(reason), Some(liar)) => {
+                        tracing::warn!(peer = %liar, %order, kind = blob.kind(), reason, "a peer gave something else than was asked for");
+                        self.training.downloads.was_wrong(order, blob);
+                        self.charge_fault(liar);
+                    }
+                    (Err(reason), None) => {
+                        tracing::info!(%order, kind = blob.kind(), reason, "a client handed in something else")
+                    }
                 }
                 let of_order = |(id, wanted): (&B256, &Wanted)| (wanted.missing.order == order).then_some(*id);
                 let ids: Vec<_> = self.training.wanted.iter().filter_map(of_order).collect();
@@ -182,9 +193,30 @@ impl Core {
     /// A part of a blob, or none.
     pub(crate) fn blob_arrived(&mut self, from: Remote, response: Option<Vec<u8>>) {
         if let Arrival::Whole(order, blob, bytes) = self.training.downloads.arrived(from, response) {
-            self.training.desk.ask(Job::Keep { order, blob, bytes });
+            self.training.desk.ask(Job::Keep { order, blob, bytes, from: Some(from) });
         }
         self.fetch_blobs();
+    }
+
+    /// Whether something waits for a blob.
+    pub(crate) fn waits_for(&self, order: B256, blob: Blob) -> bool {
+        self.training.downloads.want_it(order, blob)
+    }
+
+    /// Looks for a blob of an open order that a client has asked for.
+    pub(crate) fn look_for(&mut self, order: B256, blob: Blob) {
+        if self.training.asked.len() < MAX_WANTED && self.ledger.training_ahead(order).is_some() {
+            self.training.asked.insert((order, blob), Instant::now());
+            self.training.downloads.want(order, blob, None);
+            self.fetch_blobs();
+        }
+    }
+
+    /// Takes in a blob that a client has handed in.
+    pub(crate) fn take_in(&mut self, order: B256, blob: Blob, bytes: Vec<u8>) {
+        if self.waits_for(order, blob) {
+            self.training.desk.ask(Job::Keep { order, blob, bytes, from: None });
+        }
     }
 
     fn fetch_blobs(&mut self) {
@@ -194,9 +226,13 @@ impl Core {
 
     /// Forgets what came to nothing, and goes on with the rest.
     pub(crate) fn look_after_training(&mut self) {
-        let Training { wanted, downloads, .. } = &mut self.training;
+        let Training { wanted, asked, downloads, .. } = &mut self.training;
         wanted.retain(|_, wanted| wanted.since.elapsed() < PATIENCE);
-        downloads.retain(|order| wanted.values().any(|wanted| wanted.missing.order == order && !wanted.is_wrong));
+        asked.retain(|_, since| since.elapsed() < PATIENCE);
+        downloads.retain(|order| {
+            let is_asked = asked.keys().any(|(of, _)| *of == order);
+            is_asked || wanted.values().any(|wanted| wanted.missing.order == order && !wanted.is_wrong)
+        });
         self.fetch_blobs();
     }
 
