@@ -36,7 +36,8 @@ impl Bank {
         let account = scene.client().parse().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let bank = Self { scene, _anvil: anvil, rpc, runtime, account };
-        bank.on_chain(&["deploy", "--reward-delay", "2s"]);
+        // So little leaves at once that the first statement is paid in two parts.
+        bank.on_chain(&["deploy", "--reward-delay", "2s", "--reward-cap", "2ether", "--reward-period", "4s"]);
         let keys = bank.scene.home().join("keys");
         bank.on_chain(&["fund", "--to", keys.to_str().unwrap(), "--amount", "1ether"]);
         bank.scene.ok(&["l1", "up"]);

@@ -52,12 +52,12 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 9600),
+    ("cli", 9800),
     ("crates/bench", 3600),
-    ("crates/ledger", 7800),
+    ("crates/ledger", 8000),
     ("crates/node", 12400),
     ("crates/primitives", 4900),
-    ("crates/settlement", 6300),
+    ("crates/settlement", 7000),
     ("crates/simulator", 10000),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
@@ -66,7 +66,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/link.rs", 601),
     ("crates/node/src/metrics.rs", 718),
     ("crates/node/src/network/mod.rs", 628),
-    ("crates/primitives/tests/it/golden.rs", 678),
+    ("crates/primitives/tests/it/golden.rs", 632),
     ("crates/settlement/src/watcher.rs", 608),
     ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),

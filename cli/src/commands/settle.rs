@@ -125,11 +125,8 @@ async fn status(args: Status, context: &Context) -> Result<()> {
             (paid, forfeited) = if is_open { (paid, forfeited) } else { (paid + count - lost, forfeited + lost) };
             open += if is_open { count } else { 0 };
             if is_open || args.all {
-                let missing = if is_open {
-                    owners.iter().filter(|owner| !confirmed.contains(owner)).copied().collect()
-                } else {
-                    Vec::new()
-                };
+                let lacks = |owner: &&Address| is_open && !confirmed.contains(owner);
+                let missing = owners.iter().filter(lacks).copied().collect();
                 let held = limits.held(&payment, stage).await?;
                 shown.push(Progress {
                     height: block[0].header.height,
@@ -148,8 +145,8 @@ async fn status(args: Status, context: &Context) -> Result<()> {
     }
     bar.finish_and_clear();
     let distributor = desk.chain.provider().get_balance(desk.deployment.addresses.distributor).await?;
-    let purses = purses(&home, &desk.chain).await?;
-    let earnings = of_statements(&desk, contracts, results, threshold).await?;
+    let (purses, earnings) =
+        (purses(&home, &desk.chain).await?, of_statements(&desk, contracts, results, threshold).await?);
     if context.json {
         return output::json(&json!({ "paid": paid, "forfeited": forfeited, "open": open, "threshold": threshold,
             "distributor_wei": distributor, "payments": shown, "earnings": earnings, "peers": purses }));
@@ -158,12 +155,10 @@ async fn status(args: Status, context: &Context) -> Result<()> {
         "{paid} results are paid, {forfeited} forfeited, {open} open. The distributor holds {}.",
         format_amount(distributor)
     ))?;
-    if !shown.is_empty() {
-        output::line(of_payments(&shown, threshold))?;
-    }
-    if let Some(earnings) = earnings {
-        output::line(earnings.told())?;
-    }
+    let (payments, earnings) = (of_payments(&shown, threshold), earnings.as_ref().map(Stating::told));
+    let payments = (!shown.is_empty()).then_some(payments);
+    payments.map_or(Ok(()), output::line)?;
+    earnings.map_or(Ok(()), output::line)?;
     output::line(of_relayers(purses))
 }
 

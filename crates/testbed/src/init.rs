@@ -7,7 +7,7 @@ use std::{
     num::NonZeroUsize,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use dtn_chain::networks::LOCAL_CHAIN_ID;
@@ -113,6 +113,15 @@ impl Plan {
             kinds: Vec::new(),
             training: Some(TrainingTerms::default()),
         }
+    }
+
+    /// The same with another time from one statement of earnings to the next, if one is given.
+    pub fn with_earnings_epoch(self, epoch: Option<Duration>) -> Self {
+        let other = |terms: TrainingTerms| TrainingTerms {
+            epoch_ms: epoch.map_or(terms.epoch_ms, |epoch| epoch.as_millis() as u64),
+            ..terms
+        };
+        Self { training: self.training.map(other), ..self }
     }
 }
 

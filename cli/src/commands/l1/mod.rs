@@ -26,7 +26,7 @@ use clap::{Args, Subcommand};
 use dtn_client::Event;
 use dtn_documents::{blocks, fates::Fates, orders};
 use dtn_peer::files::exists;
-use dtn_primitives::{Address, B256, Genesis, MIN_VALIDATORS, Order, Question, TrainingTerms, Work};
+use dtn_primitives::{Address, B256, Genesis, MIN_VALIDATORS, Order, Question, Work};
 use dtn_testbed::{Found, Home, Plan, Ports};
 use serde_json::json;
 
@@ -237,13 +237,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
             let (ports, mining) = (Ports::From(base_port), engine.mining()?);
             let transport = transport.into();
-            let local = Plan::local(&name, nodes);
-            let training = local.training.map(|terms| TrainingTerms {
-                epoch_ms: earnings_epoch.map_or(terms.epoch_ms, |epoch| epoch.as_millis() as u64),
-                ..terms
-            });
-            let plan =
-                Plan { chain_id, ports, threads, password_file, transport, observers, mining, training, ..local };
+            let local = Plan::local(&name, nodes).with_earnings_epoch(earnings_epoch);
+            let plan = Plan { chain_id, ports, threads, password_file, transport, observers, mining, ..local };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
