@@ -47,6 +47,6 @@ pub use money::{Moves, Payment, Why};
 pub use refusal::Refusal;
 pub use state::{Caller, Challenge, Claim, Ending, Fault, Forfeit, Member, Opinion, Order, Out, Phase, Stage, Void};
 pub use terms::{
-    Beacon, Deal, LEAST_TIMEOUTS, MAX_AMOUNT, MAX_CHALLENGES, MAX_CLAIMS, MAX_COMMITTEE, MAX_SEGMENTS, Money, Network,
-    Proof, Table, Terms, Windows, Work,
+    BOUNTY, Beacon, Deal, LATE_WORKER, LEAST_TIMEOUTS, MAX_AMOUNT, MAX_CHALLENGES, MAX_CLAIMS, MAX_COMMITTEE,
+    MAX_SEGMENTS, Money, Network, Proof, STATEMENTS, Table, Terms, WHOLE, Windows, Work,
 };

@@ -377,6 +377,31 @@ fn who_challenges_the_own_forgery_gains_nothing_at_the_least_stake_that_is_allow
     assert_eq!(refused, Err(Refusal::Amount { what: "stake of a worker", is, least }));
 }
 
+/// Who will audit which segment is known before anything is revealed.
+#[test]
+fn a_forger_who_sees_an_honest_auditor_loses_no_less_by_being_late_than_by_challenging_itself() {
+    let mut denounced = contest();
+    denounced.reach_auditing(forged(3));
+    let subject = Subject::Segment { claim: 1, segment: 3 };
+    denounced.call(worker(1), challenge(subject)).unwrap();
+    denounced.rule(subject);
+    let mut unrevealed = contest();
+    (0..).zip(forged(3)).for_each(|(number, truth)| unrevealed.claim(number, truth));
+    unrevealed.now_ms += 1;
+    unrevealed.draw(B256::ZERO);
+    unrevealed.open();
+    unrevealed.reveal(0).unwrap();
+    unrevealed.wait();
+    unrevealed.score_all();
+    let mut untraced = contest();
+    untraced.reach_tracing(forged(3));
+    untraced.wait();
+    for (mut world, loss) in [(denounced, STAKE / 2 - BOUNTY), (unrevealed, STAKE / 2), (untraced, STAKE / 2)] {
+        finish(&mut world);
+        assert_eq!((world.ending(), world.gain(worker(1))), (Some(Ending::Final { claim: 0 }), -loss));
+    }
+}
+
 #[test]
 fn only_validators_hand_in_rulings_and_only_on_what_is_open() {
     let mut world = contest();
