@@ -110,8 +110,12 @@ impl Game<'_> {
             self.put(copier, self.interval_ms(), Deed::Copy);
             return Ok(());
         };
-        let (grades, copied) = self.scores(other);
-        let numbers = copied.numbers;
+        let numbers = self.order.scored_claims();
+        let copied = |claim: &u16| {
+            let mut opinions = self.order.claims()[usize::from(*claim)].opinions.iter();
+            opinions.find(|opinion| opinion.members >> other & 1 == 1).map(|opinion| opinion.grades)
+        };
+        let grades: Vec<_> = numbers.iter().filter_map(copied).collect();
         let statements = self.said.get(&(other, false)).map(|said| said.statements.clone()).unwrap_or_default();
         if self.call(copier, Call::Scores { grades: grades.clone(), statements })? {
             return Err("P8: statements that were copied are taken".into());
