@@ -164,7 +164,8 @@ pub fn coalition(setup: &Setup, colluders: f64, redundancy: u8, tactic: Tactic) 
         let (gain, lost) = (mean(&|one| one.gain).mean(), mean(&|one| one.lost).mean());
         let measured = gain / lost;
         let within = mean(&|one| one.gain - measured * one.lost).within() / lost;
-        if within > PRECISION * measured && (outcomes.len() as u64) < MOST {
+        // What was never seen, or never missed, says nothing yet.
+        if (within == 0.0 || within > PRECISION * measured) && (outcomes.len() as u64) < MOST {
             continue;
         }
         let seen = seen(auditors, colluding, redundancy);

@@ -1,10 +1,10 @@
 //! One order among its accounts, in virtual time: what they call, the blocks that this comes into, and what the rules make
 //! of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use dtn_primitives::{B256, keccak256};
-use dtn_training::{Call, Caller, Order, Payment, Phase, Reveal, Subject};
+use dtn_training::{Call, Caller, Moves, Order, Payment, Phase, Reveal, Subject};
 use rand::{Rng, rngs::StdRng};
 
 use super::{
@@ -96,10 +96,23 @@ impl<'a> Game<'a> {
         runs.iter().for_each(|run| bank.compute(run.worker, run.macs));
         let (said, agenda, asked) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (now_ms, lapses) = (0, 0);
-        #[rustfmt::skip]
-        return Ok(Self {
-            setup, market, accounts, cast, bank, trace, rng, order, runs, said, now_ms, effort, lapses, agenda, asked,
-        });
+        Ok(Self {
+            setup,
+            market,
+            accounts,
+            cast,
+            bank,
+            trace,
+            rng,
+            order,
+            runs,
+            said,
+            now_ms,
+            effort,
+            lapses,
+            agenda,
+            asked,
+        })
     }
 
     /// Plays it to its end. An error is a promise that the rules break.
@@ -141,12 +154,12 @@ impl<'a> Game<'a> {
             let candidates: Vec<_> =
                 (0..self.accounts.len()).map(|account| (address(account), self.bank.free(account))).collect();
             let moves = self.order.draw(self.now_ms, beacon, self.now_ms, &candidates);
-            self.bank.moved(moves.map_err(|refusal| format!("no beacon: {refusal}"))?)?;
+            self.moved(moves.map_err(|refusal| format!("no beacon: {refusal}"))?)?;
         }
         if self.now_ms > self.order.deadline_ms() && !self.order.is_over() {
             self.lapses += 1;
             let moves = self.order.advance(self.now_ms);
-            self.bank.moved(moves)?;
+            self.moved(moves)?;
         }
         Ok(())
     }
@@ -163,12 +176,8 @@ impl<'a> Game<'a> {
             self.asked.retain(|asked| asked != subject);
         }
         let Ok(moves) = self.order.apply(self.now_ms, &caller, &call) else { return Ok(false) };
-        self.trace.add(call.name(), std::time::Duration::from_millis(self.now_ms), from, &[]);
-        for Payment { to, amount, .. } in &moves.paid {
-            let to = to.and_then(account).map_or(usize::from(u16::MAX), |to| to);
-            self.trace.add("paid", std::time::Duration::ZERO, to, &amount.to_be_bytes());
-        }
-        self.bank.moved(moves)?;
+        self.trace.add(call.name(), Duration::from_millis(self.now_ms), from, &[]);
+        self.moved(moves)?;
         if let Call::Ruling { subject, .. } = call {
             let macs = match subject {
                 Subject::Score { .. } | Subject::Evaluated { .. } => self.market.work.evaluation,
@@ -177,6 +186,14 @@ impl<'a> Game<'a> {
             self.effort.ruling += macs * self.accounts.len() as u64;
         }
         Ok(true)
+    }
+
+    fn moved(&mut self, moves: Moves) -> Result<(), String> {
+        for Payment { to, amount, .. } in &moves.paid {
+            let to = to.and_then(account).unwrap_or(usize::from(u16::MAX));
+            self.trace.add("paid", Duration::from_millis(self.now_ms), to, &amount.to_be_bytes());
+        }
+        self.bank.moved(moves)
     }
 
     /// An account begins something that takes it up to so many views' time, and its call is in a block after the way to the
