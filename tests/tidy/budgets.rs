@@ -52,13 +52,13 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 9800),
+    ("cli", 11200),
     ("crates/bench", 3600),
     ("crates/ledger", 8000),
     ("crates/node", 12400),
     ("crates/primitives", 4900),
     ("crates/settlement", 7000),
-    ("crates/simulator", 10000),
+    ("crates/simulator", 11900),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),
     ("crates/consensus/tests/it/nakamoto.rs", 710),

@@ -1,5 +1,5 @@
 //! Runs of simulated networks: what came of one, in figures, tables and pictures, of several side by side, and of one network
-//! under thousands of seeds.
+//! under thousands of seeds. And what strategies came to that play training orders.
 //!
 //! The simulator plays; this says what there was to see. Nothing here prints.
 
@@ -12,6 +12,7 @@ pub mod pot_table;
 pub mod regions;
 pub mod replay;
 pub mod sweep;
+pub mod training;
 pub mod written;
 
 pub use mining::{Miner, Mining};

@@ -39,6 +39,7 @@ mod shrink;
 pub mod standalone;
 mod subject;
 mod trace;
+pub mod training;
 pub mod twins;
 mod work;
 mod works;

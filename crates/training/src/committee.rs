@@ -160,18 +160,16 @@ impl Order {
         Ok(())
     }
 
-    /// What a claim is worth: what a ruling has found, or what enough members say and none denies. Members that have lost
-    /// their stake have said nothing.
+    /// What a claim is worth: what a ruling has found, or what enough members say who stand and none has denied. What was
+    /// denied by who has lost its stake since is ruled on, too: nobody could challenge it as long as it was open.
     pub fn settled(&self, claim: &Claim) -> Option<Grades> {
         let heard = |opinion: &Opinion| {
             let members = (0..self.committee.len()).filter(|member| opinion.members >> member & 1 == 1);
             members.filter(|member| self.committee[*member].out.is_none()).count()
         };
         let enough = (self.committee.len() - 1) / 3 + 1;
-        let mut opinions = claim.opinions.iter().map(|opinion| (opinion.grades, heard(opinion)));
-        let mut opinions = opinions.by_ref().filter(|(_, members)| *members > 0);
-        let unanimous = match (opinions.next(), opinions.next()) {
-            (Some((grades, members)), None) if members >= enough => Some(grades),
+        let unanimous = match &claim.opinions[..] {
+            [opinion] if heard(opinion) >= enough => Some(opinion.grades),
             _ => None,
         };
         claim.grades.or(unanimous)

@@ -49,6 +49,6 @@ pub use opened::{MAX_ORDER_BYTES, TrainingOrder};
 pub use refusal::Refusal;
 pub use state::{Caller, Challenge, Claim, Ending, Fault, Forfeit, Member, Opinion, Order, Out, Phase, Stage, Void};
 pub use terms::{
-    Beacon, Deal, LEAST_TIMEOUTS, MAX_AMOUNT, MAX_CHALLENGES, MAX_CLAIMS, MAX_COMMITTEE, MAX_SEGMENTS, Money, Network,
-    Proof, Table, Terms, Windows, Work,
+    BOUNTY, Beacon, Deal, LATE_WORKER, LEAST_TIMEOUTS, MAX_AMOUNT, MAX_CHALLENGES, MAX_CLAIMS, MAX_COMMITTEE,
+    MAX_SEGMENTS, Money, Network, Proof, STATEMENTS, Table, Terms, WHOLE, Windows, Work,
 };

@@ -7,7 +7,7 @@ use dtn_primitives::{Address, U256};
 use crate::{
     refusal::Refusal,
     state::{Claim, Ending, Forfeit, Order, Out, Phase, Stage},
-    terms::{BOUNTY, LATE, STATEMENTS, WHOLE},
+    terms::{BOUNTY, LATE, LATE_WORKER, STATEMENTS, WHOLE},
 };
 
 /// What a payment is for.
@@ -114,10 +114,10 @@ impl Order {
         self.settle_deposit(&mut moves);
         let money = &self.deal.money;
         for claim in &self.claims {
-            settle_stake(claim.worker, money.worker, claim.out, claim.late.into(), &mut moves);
+            settle_stake(claim.worker, money.worker, claim.out, u128::from(claim.late) * LATE_WORKER, &mut moves);
         }
         for member in &self.committee {
-            settle_stake(member.account, money.member, member.out, member.late, &mut moves);
+            settle_stake(member.account, money.member, member.out, u128::from(member.late) * LATE, &mut moves);
         }
         moves.paid
     }
@@ -175,8 +175,8 @@ impl Order {
     }
 }
 
-/// A stake: back, less a tenth for each thing that was late; or half to who has challenged it and half to the pot.
-fn settle_stake(account: Address, stake: u128, out: Option<Out>, late: u8, moves: &mut Moves) {
+/// A stake: back, less a part for what was late; or half to who has challenged it and half to the pot.
+fn settle_stake(account: Address, stake: u128, out: Option<Out>, late: u128, moves: &mut Moves) {
     match out {
         Some(Out { by, .. }) => {
             let half = by.map_or(0, |_| stake / 2);
@@ -184,7 +184,7 @@ fn settle_stake(account: Address, stake: u128, out: Option<Out>, late: u8, moves
             moves.pay(None, stake - half, Why::Slashed { from: account });
         }
         None => {
-            let lost = part_of(stake, LATE, WHOLE).saturating_mul(late.into()).min(stake);
+            let lost = part_of(stake, late.min(WHOLE), WHOLE);
             moves.pay(None, lost, Why::Late { from: account });
             moves.pay(Some(account), stake - lost, Why::Stake);
         }

@@ -21,13 +21,15 @@ pub const MAX_AMOUNT: u128 = 1 << 96;
 pub const LEAST_TIMEOUTS: u64 = 4;
 
 /// The whole, in ten-thousandths.
-pub(crate) const WHOLE: u128 = 10_000;
+pub const WHOLE: u128 = 10_000;
 /// The part of the reward that the committee can earn by its statements.
-pub(crate) const STATEMENTS: u128 = 1_500;
+pub const STATEMENTS: u128 = 1_500;
 /// The part of the reward that those share who were right to challenge.
-pub(crate) const BOUNTY: u128 = 500;
-/// The part of a stake that is lost for each thing that was due and did not come.
+pub const BOUNTY: u128 = 500;
+/// The part of a member's stake that is lost for each thing that was due and did not come.
 pub(crate) const LATE: u128 = 1_000;
+/// The same of a worker's. Its auditors are known before it reveals: to be late must cost no less than to be found out.
+pub const LATE_WORKER: u128 = WHOLE / 2;
 /// The least stake and deposit, in parts of the reward: what stays lost if a culprit challenges itself is no less than
 /// the bounty.
 const LEAST_STAKE: u128 = 2 * BOUNTY;

@@ -1,4 +1,4 @@
-//! `dtn-cli sim`: the production protocol in a simulated network, in virtual time.
+//! `dtn-cli sim`: the production protocol in a simulated network, in virtual time; and training orders among simulated accounts.
 
 mod nakamoto;
 mod options;
@@ -8,6 +8,7 @@ mod regions;
 mod replay;
 mod runs;
 mod sweep;
+mod train;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Nakamoto(Box<nakamoto::Simulate>),
     /// Play one network under many seeds, on all cores
     Sweep(Box<sweep::Sweep>),
+    /// Have accounts with strategies play training orders, and see who earns what
+    Train(Box<train::Train>),
     /// Show a recorded run, message by message
     Replay(replay::Replay),
     /// List the regions in which replicas may be
@@ -34,6 +37,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Pbft(simulate) => pbft::run(&simulate),
         Command::Nakamoto(simulate) => nakamoto::run(&simulate),
         Command::Sweep(sweep) => sweep::run(&sweep),
+        Command::Train(train) => train::run(&train),
         Command::Replay(replay) => replay::run(&replay),
         Command::Regions(regions) => regions::run(&regions),
         Command::PotTable(table) => pot_table::run(&table),

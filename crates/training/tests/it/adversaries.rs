@@ -145,13 +145,44 @@ fn a_cluster_of_liars_falls_to_one_who_dissents() {
     let open: Vec<_> = world.order.open_subjects().collect();
     assert_eq!(open, [Subject::Score { claim: 0 }, Subject::Score { claim: 1 }]);
     world.rule(open[0]);
-    assert_eq!(world.dispute(), None, "the liars have lost their voice in everything");
+    assert_eq!(world.dispute(), Some(open[1]), "what was denied is ruled on");
     finish(&mut world);
     assert_eq!(world.ending(), Some(Ending::Final { claim: 0 }));
     for member in &world.order.committee()[..2] {
         assert_eq!((member.out.unwrap().fault, world.gain(member.account)), (Fault::FalseScore { claim: 0 }, -STAKE));
     }
     assert_eq!(world.pot as i128, 2 * STAKE, "nobody has challenged");
+}
+
+/// Who looks on cannot challenge what is open already, and not once the window is over: it must not close by itself.
+#[test]
+fn a_lie_does_not_stand_because_the_only_one_who_denied_it_has_lost_its_stake() {
+    for for_false_score in [false, true] {
+        let mut world = World::new(&terms(2, 2, 1, 5), 4);
+        world.reach_scoring([run(0, 170, 171), run(1, 100, 100)]);
+        let (mut lie, statements) = world.scores(0);
+        lie[1].hidden = Some(grade(180));
+        world.say_scores(0, lie, statements).unwrap();
+        let (mut denial, mut statements) = world.scores(1);
+        match for_false_score {
+            true => denial[0].hidden = Some(grade(10)),
+            false => statements[0] = B256::repeat_byte(0x77),
+        }
+        world.say_scores(1, denial, statements).unwrap();
+        let call = world.challenge_statement(1, 0, None);
+        let Call::Challenge { subject, .. } = call else { panic!("a challenge") };
+        match for_false_score {
+            true => world.rule(Subject::Score { claim: 0 }),
+            false => {
+                world.call(WATCHER, call).unwrap();
+                world.rule(subject);
+            }
+        }
+        assert!(world.order.committee()[1].out.is_some());
+        assert_eq!(world.dispute(), Some(Subject::Score { claim: 1 }));
+        finish(&mut world);
+        assert_eq!(world.ending(), Some(Ending::Final { claim: 0 }));
+    }
 }
 
 #[test]
@@ -375,6 +406,31 @@ fn who_challenges_the_own_forgery_gains_nothing_at_the_least_stake_that_is_allow
     let refused = World::with(&least, 4, 10 * ETHER).map(|_| ());
     let (is, least) = (ETHER / 10 - 1, ETHER / 10);
     assert_eq!(refused, Err(Refusal::Amount { what: "stake of a worker", is, least }));
+}
+
+/// Who will audit which segment is known before anything is revealed.
+#[test]
+fn a_forger_who_sees_an_honest_auditor_loses_no_less_by_being_late_than_by_challenging_itself() {
+    let mut denounced = contest();
+    denounced.reach_auditing(forged(3));
+    let subject = Subject::Segment { claim: 1, segment: 3 };
+    denounced.call(worker(1), challenge(subject)).unwrap();
+    denounced.rule(subject);
+    let mut unrevealed = contest();
+    (0..).zip(forged(3)).for_each(|(number, truth)| unrevealed.claim(number, truth));
+    unrevealed.now_ms += 1;
+    unrevealed.draw(B256::ZERO);
+    unrevealed.open();
+    unrevealed.reveal(0).unwrap();
+    unrevealed.wait();
+    unrevealed.score_all();
+    let mut untraced = contest();
+    untraced.reach_tracing(forged(3));
+    untraced.wait();
+    for (mut world, loss) in [(denounced, STAKE / 2 - BOUNTY), (unrevealed, STAKE / 2), (untraced, STAKE / 2)] {
+        finish(&mut world);
+        assert_eq!((world.ending(), world.gain(worker(1))), (Some(Ending::Final { claim: 0 }), -loss));
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn an_order_without_a_claim_or_a_beacon_or_members_or_a_reveal_is_void_and_costs
     world.open();
     world.wait();
     assert_eq!(world.ending(), Some(Ending::Void(Void::NoReveal)));
-    assert_eq!((world.gain(REQUESTER), world.gain(worker(0))), (0, -((ETHER / 40) as i128)), "a tenth of the stake");
+    assert_eq!((world.gain(REQUESTER), world.gain(worker(0))), (0, -((ETHER / 8) as i128)), "half of the stake");
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_phase_runs_from_the_block_that_begins_it_however_late_that_comes() {
 }
 
 #[test]
-fn a_trace_that_is_not_shown_costs_a_tenth_and_the_next_claim_leads() {
+fn a_trace_that_is_not_shown_costs_half_of_the_stake_and_the_next_claim_leads() {
     let mut world = contest();
     world.reach_tracing(three());
     let not_leader = world.call(worker(0), Call::Trace { claim: 0 });
@@ -307,8 +307,8 @@ fn a_trace_that_is_not_shown_costs_a_tenth_and_the_next_claim_leads() {
     world.audit_all();
     world.wait();
     assert_eq!(world.ending(), Some(Ending::Final { claim: 0 }));
-    assert_eq!(world.gain(worker(1)), -((ETHER / 40) as i128));
-    assert_eq!(world.pot, ETHER / 40);
+    assert_eq!(world.gain(worker(1)), -((ETHER / 8) as i128));
+    assert_eq!(world.pot, ETHER / 8);
 }
 
 #[test]
