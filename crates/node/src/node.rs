@@ -14,7 +14,7 @@ use dtn_api::{MAX_WAIT_MS, Status};
 use dtn_ledger::{Kinds, Ledger, LedgerError, Memory, Rulebook, StoreError, WeakStore};
 use dtn_primitives::{
     Address, B256, Bytes, Certificate, Evidence, FinalizedResult, Genesis, GenesisError, Header, Reply, Round,
-    SecretKey, ValidatorIndex, codec,
+    SecretKey, ValidatorIndex, ValidatorSet, codec,
 };
 use dtn_trainer::Library;
 use libp2p::Multiaddr;
@@ -220,21 +220,29 @@ pub struct Node {
     network: tokio::task::JoinHandle<()>,
 }
 
+impl NodeConfig {
+    /// The place of its key among the validators, if its role and what it is told to do fit that.
+    fn seat(&self, validators: &ValidatorSet) -> Result<Option<ValidatorIndex>, NodeError> {
+        let address = self.key.address();
+        let me = validators.index_of(address);
+        match (self.role, me) {
+            (Role::Validator, None) => return Err(NodeError::NotAValidator(address)),
+            (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
+            (Role::Observer, None) if self.lines.is_some() => return Err(NodeError::ObserverLines),
+            _ => {}
+        }
+        match self.half_work && self.genesis.chain_id != DEVELOPMENT_CHAIN {
+            true => Err(NodeError::HalfWork(self.genesis.chain_id)),
+            false => Ok(me),
+        }
+    }
+}
+
 impl Node {
     /// Opens the store, binds the sockets and starts. Must be called within a tokio runtime.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         let validators = config.genesis.validator_set()?;
-        let address = config.key.address();
-        let me = validators.index_of(address);
-        match (config.role, me) {
-            (Role::Validator, None) => return Err(NodeError::NotAValidator(address)),
-            (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
-            (Role::Observer, None) if config.lines.is_some() => return Err(NodeError::ObserverLines),
-            _ => {}
-        }
-        if config.half_work && config.genesis.chain_id != DEVELOPMENT_CHAIN {
-            return Err(NodeError::HalfWork(config.genesis.chain_id));
-        }
+        let (address, me) = (config.key.address(), config.seat(&validators)?);
         let rules = Rulebook { genesis: config.genesis.clone(), kinds: config.kinds };
         let (ledger, is_older) = Ledger::start(&config.store, rules, address)?;
         let ledger = ledger.with_retention(config.retain_blocks);
@@ -281,16 +289,7 @@ impl Node {
         let (feed, board) = (Feed::new(), Board::new());
         let signer = me.map(|me| (me, config.key.clone()));
         let reader = Reader::new(ledger.store(), board.clone(), feed.waiters().clone(), config.genesis.clone(), signer);
-        let (metrics_of, uploads) = (metrics.clone(), Uploads::default());
-        let handle = NodeHandle {
-            queries,
-            me,
-            metrics: metrics_of,
-            feed: feed.clone(),
-            reader,
-            library: library.clone(),
-            uploads,
-        };
+        let handle = NodeHandle::new(queries, me, (metrics.clone(), feed.clone()), reader, library.clone());
         let listener = ApiListener::bind(config.api)?;
         let port = match &config.lines {
             Some(lines) => Some(LinePort::bind(lines).await?),
@@ -395,6 +394,16 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
+    fn new(
+        queries: mpsc::Sender<Query>,
+        me: Option<ValidatorIndex>,
+        (metrics, feed): (Metrics, Feed),
+        reader: Reader,
+        library: Library,
+    ) -> Self {
+        Self { queries, me, metrics, feed, reader, library, uploads: Uploads::default() }
+    }
+
     /// This peer's index among the validators; `None` for an observer.
     pub fn validator(&self) -> Option<ValidatorIndex> {
         self.me

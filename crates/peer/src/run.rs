@@ -203,6 +203,7 @@ struct Peer {
 
 impl Peer {
     async fn start(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<Self, RunError> {
+        let participating = config.train.then(|| options(&config));
         let PeerConfig {
             genesis,
             role,
@@ -215,9 +216,9 @@ impl Peer {
             threads,
             mine,
             half_work,
-            train,
-            train_points,
-            train_behaviour,
+            train: _,
+            train_points: _,
+            train_behaviour: _,
             uphold,
             view_timeout_ms,
             retain_blocks,
@@ -254,16 +255,6 @@ impl Peer {
             view_timeout: Duration::from_millis(view_timeout_ms),
             retain_blocks,
         };
-        let roles = Roles { provide: true, validate: role == Role::Validator, challenge: true };
-        let options = Options {
-            roles,
-            payee,
-            threads: threads.get(),
-            points: train_points,
-            only: None,
-            behaviour: train_behaviour,
-            tell: None,
-        };
         let settlement = match settlement {
             Some(settlement) => Some(Settlement::new(settlement, uphold, half_work).await?),
             None => None,
@@ -274,12 +265,19 @@ impl Peer {
             tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
         }
         tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
-        let training = match train {
-            true => Some(participant(home, &node, key.clone(), options).await?),
-            false => None,
+        let training = match participating {
+            Some(options) => Some(participant(home, &node, key.clone(), options).await?),
+            None => None,
         };
         Ok(Self { node, _keystore: held, key, settlement, training })
     }
+}
+
+/// How a peer takes part in orders for trained models.
+fn options(config: &PeerConfig) -> Options {
+    let PeerConfig { role, payee, threads, train_points: points, train_behaviour: behaviour, .. } = *config;
+    let roles = Roles { provide: true, validate: role == Role::Validator, challenge: true };
+    Options { roles, payee, threads: threads.get(), points, only: None, behaviour, tell: None }
 }
 
 /// What this peer does by itself in orders for trained models. It asks its own API, as anybody would who has no peer.

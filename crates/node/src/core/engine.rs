@@ -303,6 +303,15 @@ pub(crate) enum EngineError {
     Record { height: u64, error: CodecError },
 }
 
+impl From<EngineError> for crate::NodeError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => Self::Store(error),
+            EngineError::Record { height, error } => Self::Journal { height, error },
+        }
+    }
+}
+
 /// A protocol that the core can run.
 trait Hosted: Protocol {
     /// As operators know it.

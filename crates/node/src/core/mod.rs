@@ -56,7 +56,7 @@ use crate::{
         training::{Training, desk::Done},
     },
 };
-use engine::{Answer, Effect, Engine, EngineError, Input, Notice, Timer};
+use engine::{Answer, Effect, Engine, Input, Notice, Timer};
 use mining::ChainMiner;
 use proposals::{BATCH_DELAY, Deferred, Wish};
 
@@ -171,10 +171,7 @@ impl Core {
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
         let (report_done, done) = mpsc::unbounded_channel();
-        let engine = Engine::new(config, genesis.engine, &ledger, records).map_err(|error| match error {
-            EngineError::Store(error) => NodeError::Store(error),
-            EngineError::Record { height, error } => NodeError::Journal { height, error },
-        })?;
+        let engine = Engine::new(config, genesis.engine, &ledger, records)?;
         let mut core = Self {
             engine,
             faults: vec![0; ledger.validators().len()],
