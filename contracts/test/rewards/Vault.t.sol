@@ -110,6 +110,9 @@ contract VaultTest is Test {
     /// @dev What arrives during a deposit would count for both.
     function test_ATokenThatCallsBackIsRefused() public {
         TrickyToken token = tricky();
+        assertTrue(token.transfer(address(token), 1 ether));
+        vm.prank(address(token));
+        token.approve(address(vault), 1 ether);
         token.reenter(address(vault), abi.encodeWithSignature("deposit(address,uint256)", ACCOUNT, 1 ether));
         vault.deposit(ACCOUNT, 1 ether);
         assertFalse(token.entered());
