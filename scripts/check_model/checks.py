@@ -248,8 +248,18 @@ class Checks:
             report.same("the winner is the best claim that stands", order.winner, money.best(order))
             report.holds("the winner is revealed, and audited if there are traces",
                          winner.model is not None and (winner.audited or not order.traced))
-        elif order.payments and money.best(order) is not None:
-            report.left_out("nobody has won", f"claim {money.best(order)} is good, and order.json does not say what was open")
+        elif order.ending == "no_ruling":
+            report.left_out("nobody has won", "what was in dispute was not ruled on, and order.json does not say what that was")
+        elif order.payments:
+            none = {
+                "no_claim": not order.claims,
+                "no_beacon": not order.committee,
+                "few_members": not order.committee,
+                "no_rows": order.rows is None and not order.traced,
+                "no_reveal": not order.revealed(),
+                "none_good": money.best(order) is None,
+            }
+            report.holds(f"nobody has won: {order.ending}", none.get(order.ending, False))
 
     def paid(self):
         order, report = self.order, self.report

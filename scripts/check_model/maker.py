@@ -222,7 +222,7 @@ def make(folder, name, recipe, traced=True, work=None):
         "committee_size": 4, "redundancy": 2, "max_claims": 4, "beacon": text(BEACON), "rows": text(kernel.keccak(opening)),
         "forfeit": None, "claims": [claim.document(tables, traced) for claim in claims],
         "committee": members(work, traced), "right": [text(WATCHER)] if traced else [], "wrong": [],
-        "leader": winner, "winner": winner, "work": work,
+        "leader": winner, "winner": winner, "ending": "final", "work": work,
         "payments": [{"to": to and text(to), "amount": str(amount), "why": why}
                      for to, amount, why in payments(winner, work, traced)],
     }

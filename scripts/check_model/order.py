@@ -169,6 +169,9 @@ class Order:
         self.committee = [Member.read(member) for member in value["committee"]]
         self.right, self.wrong = ([read_address(one) for one in value[key]] for key in ("right", "wrong"))
         self.leader, self.winner = (perhaps(read_number, value[key]) for key in ("leader", "winner"))
+        self.ending = value["ending"]
+        if (self.ending == "final") != (self.winner is not None):
+            raise Malformed(f"the order is {self.ending}, and its winner {self.winner}")
         self.work = {key: read_number(value["work"][key])
                      for key in ("training", "segment", "evaluation", "segments", "points")}
         self.payments = [Payment.read(payment) for payment in value["payments"]]

@@ -126,6 +126,10 @@ def other_winner(folder, order):
     claimed(order)["audited"] = True
 
 
+def no_winner(folder, order):
+    order["winner"], order["ending"] = None, "none_good"
+
+
 def bounty_for_a_friend(folder, order):
     order["right"] = [maker.text(bytes([0x77] * 20))]
 
@@ -148,6 +152,7 @@ FORGERIES = {
     "a grade": (other_grade, "claim {}, opened rows: rows that are right, and loss"),
     "a wei from one to another": (wei_moved, "payments"),
     "a winner that is not the best": (other_winner, "the winner is the best claim that stands"),
+    "a winner that is hidden": (no_winner, "nobody has won: none_good"),
     "a bounty for who has shown nothing": (bounty_for_a_friend, "who was right to challenge"),
     "more work than there was": (more_work, "member 0: multiplications behind what it states"),
 }

@@ -4,7 +4,7 @@ mod onnx;
 mod weights;
 
 use dtn_primitives::{Address, B256};
-use dtn_training::{Claim, Ending, Forfeit, Member, Order, Payment, Phase, Proof, Stage, TrainingOrder, Why};
+use dtn_training::{Claim, Ending, Forfeit, Member, Order, Payment, Phase, Proof, Stage, TrainingOrder, Void, Why};
 use serde_json::{Value, json};
 
 pub use onnx::onnx;
@@ -73,8 +73,25 @@ pub fn order(network_id: B256, at: &TrainingOrder) -> Value {
         "wrong": accounts(order.wrong()),
         "leader": order.leader(),
         "winner": winner,
+        "ending": ending(order),
         "payments": order.settlement().iter().map(payment).collect::<Vec<_>>(),
     })
+}
+
+fn ending(order: &Order) -> &'static str {
+    match order.phase() {
+        Phase::Ended(Ending::Final { .. }) => "final",
+        Phase::Ended(Ending::Void(why)) => match why {
+            Void::NoClaim => "no_claim",
+            Void::NoBeacon => "no_beacon",
+            Void::FewMembers => "few_members",
+            Void::NoRows => "no_rows",
+            Void::NoReveal => "no_reveal",
+            Void::NoneGood => "none_good",
+            Void::NoRuling => "no_ruling",
+        },
+        _ => "open",
+    }
 }
 
 fn claim(order: &Order, number: u8, claim: &Claim) -> Value {
