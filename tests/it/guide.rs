@@ -104,6 +104,11 @@ fn the_commands_of_the_page_on_training_run() {
 }
 
 #[test]
+fn the_commands_of_the_page_on_economics_run() {
+    run("docs/protocols/economics.md");
+}
+
+#[test]
 fn the_commands_of_the_page_on_mined_blocks_run() {
     run("docs/protocols/nakamoto.md");
 }

@@ -363,3 +363,37 @@ fn the_published_table_is_reproduced_where_its_links_are_slow() {
     }
     assert_eq!(compared, 18);
 }
+
+#[test]
+fn accounts_with_strategies_play_training_orders_and_what_makes_no_sense_is_refused() {
+    let (_folder, page) = temporary("run.html");
+    let arguments = ["train", "--nodes=40", "--orders=20", "--deviate=forger:0.1", "--deviate", "lazy:0.1", "--seed=3"];
+    let [first, again] = [json(&[&arguments[..], &["--html", &page]].concat()), json(&arguments)];
+    assert_eq!(first, again);
+    assert_eq!((&first["won"], &first["forged"]), (&20.into(), &0.into()));
+    let lines = first["lines"].as_array().expect("lines");
+    let of = |strategy: &str| lines.iter().find(|line| line["strategy"] == strategy).expect(strategy);
+    assert!(of("forger")["payoff"].as_f64().expect("a number") < -0.2 && of("lazy")["caught"] == 1.0, "{first}");
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert!(page.contains("<svg") && page.contains("forger, worker"), "{page}");
+    assert_eq!(json(&["train", "--sweep=20"])["broken"], 0);
+    for (argument, reason) in [
+        ("--nodes=5", "6 to 1000"),
+        ("--deviate=saint:0.1", "test-trainer"),
+        ("--deviate=forger", "write forger:0.05"),
+        ("--deviate=forger:2", "give 0 to 1"),
+        ("--tactic=pray", "stay, quit, denounce"),
+        ("--stake=0.05", "a stake of a worker"),
+        ("--redundancy=0", "auditors"),
+        ("--colluders=nan", "colluders"),
+        ("--run-cost=0.9", "a reward of"),
+        ("--latency=1h", "latency"),
+        ("--orders=0", "orders"),
+        ("--sweep=0", "--sweep 0"),
+    ] {
+        let refused = sim(&["train", argument]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(reason), "{argument}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
