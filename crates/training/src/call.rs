@@ -168,9 +168,9 @@ pub enum Need {
 }
 
 impl Need {
-    /// What tells it apart from all others: Keccak-256 of a tag, the order, but for data, which orders share, and itself.
+    /// What tells it apart from all others: Keccak-256 of a tag, the order and itself. Data that several orders are about is
+    /// held for each of them, and goes with it.
     pub fn id(&self, order: B256) -> B256 {
-        let order = if matches!(self, Self::Data(_)) { B256::ZERO } else { order };
         keccak256([b"DTN/train/need", &order[..], &codec::encode(self)].concat())
     }
 }
@@ -244,4 +244,16 @@ pub fn statement_path(numbers: &[u16], statements: &[B256], number: u16) -> Opti
 /// Whether a member whose statements have this root has stated that.
 pub(crate) fn is_stated(root: B256, number: u16, statement: B256, path: &[B256]) -> bool {
     merkle::verify(root, leaf(number, statement), path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_data_is_another_need_of_another_order() {
+        let needs = [Need::Data(vec![Table { root: B256::ZERO, rows: 1 }]), Need::Model(B256::ZERO)];
+        let ids = needs.iter().flat_map(|need| [1, 2].map(|order| need.id(B256::repeat_byte(order))));
+        assert_eq!(ids.collect::<std::collections::BTreeSet<_>>().len(), 4);
+    }
 }
