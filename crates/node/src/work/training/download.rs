@@ -23,8 +23,12 @@ struct Download {
     hint: Option<Remote>,
     /// Who had nothing, or something else.
     tried: BTreeSet<Remote>,
-    /// Whom this peer has asked for the next part.
+    /// Whom this peer has asked for the next part, or who has given the last one.
     asked: Option<Remote>,
+    /// All of it is here, and is looked at.
+    checking: bool,
+    /// It is not needed any more, and goes once the answer that is under way has come: who asks next must not take it for its own.
+    dropped: bool,
 }
 
 /// The blobs that are fetched, the first of which is under way.
@@ -47,7 +51,8 @@ impl Downloads {
     pub(super) fn want(&mut self, order: B256, blob: Blob, hint: Option<Remote>) {
         if !self.want_it(order, blob) && self.waiting.len() < MAX_WAITING {
             let (bytes, tried, asked) = (Vec::new(), BTreeSet::new(), None);
-            self.waiting.push_back(Download { order, blob, bytes, hint, tried, asked });
+            let (checking, dropped) = (false, false);
+            self.waiting.push_back(Download { order, blob, bytes, hint, tried, asked, checking, dropped });
         }
     }
 
@@ -79,6 +84,10 @@ impl Downloads {
             return Arrival::Nothing;
         };
         first.asked = None;
+        if first.dropped {
+            self.waiting.pop_front();
+            return Arrival::Nothing;
+        }
         let part = response.and_then(|response| codec::decode::<BlobPart>(&response, MAX_BLOB_PART).ok());
         let part = part.filter(|part| {
             let end = first.bytes.len() as u64 + part.bytes.len() as u64;
@@ -94,39 +103,53 @@ impl Downloads {
         }
         // It stays in its place until it is found to be right.
         let bytes = std::mem::take(&mut first.bytes);
-        first.asked = Some(from);
+        (first.asked, first.checking) = (Some(from), true);
         Arrival::Whole(first.order, first.blob, bytes)
     }
 
     /// One is here, wherever it came from.
     pub(super) fn arrived_whole(&mut self, order: B256, blob: Blob) {
-        self.waiting.retain(|it| (it.order, it.blob) != (order, blob));
+        self.drop_where(|it| (it.order, it.blob) == (order, blob));
+    }
+
+    fn drop_where(&mut self, is_over: impl Fn(&Download) -> bool) {
+        self.waiting.retain_mut(|it| {
+            let is_over = is_over(it);
+            it.dropped |= is_over;
+            !is_over || (it.asked.is_some() && !it.checking)
+        });
     }
 
     /// What was given for one was something else: whoever gave it is not asked for it again.
     pub(super) fn was_wrong(&mut self, order: B256, blob: Blob) {
         let download = self.waiting.iter_mut().find(|it| (it.order, it.blob) == (order, blob));
         if let Some((download, liar)) = download.and_then(|it| it.asked.take().map(|liar| (it, liar))) {
+            download.checking = false;
             download.fails(liar);
         }
     }
 
     /// Whether one is wanted.
     pub(super) fn want_it(&self, order: B256, blob: Blob) -> bool {
-        self.waiting.iter().any(|it| (it.order, it.blob) == (order, blob))
+        self.waiting.iter().any(|it| (it.order, it.blob) == (order, blob) && !it.dropped)
     }
 
     /// Somebody is gone, with what was asked of it.
     pub(super) fn disconnected(&mut self, peer: Remote) {
-        if let Some(first) = self.waiting.front_mut().filter(|first| first.asked == Some(peer)) {
-            first.asked = None;
+        let Some(first) = self.waiting.front_mut().filter(|first| first.asked == Some(peer) && !first.checking) else {
+            return;
+        };
+        first.asked = None;
+        if first.dropped {
+            self.waiting.pop_front();
+        } else {
             first.fails(peer);
         }
     }
 
     /// Keeps those that somebody still needs.
     pub(super) fn retain(&mut self, is_needed: impl Fn(B256) -> bool) {
-        self.waiting.retain(|it| is_needed(it.order));
+        self.drop_where(|it| !is_needed(it.order));
     }
 }
 
@@ -186,6 +209,25 @@ mod tests {
         assert!(downloads.want_it(order, blob));
         downloads.arrived_whole(order, blob);
         assert!(downloads.ask(&all).is_none() && !downloads.want_it(order, blob));
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_taken_for_nothing_else() {
+        let (order, all) = (B256::repeat_byte(1), [peer(0)]);
+        let mut downloads = Downloads::default();
+        let [one, other] = [3, 4].map(|hash| Blob::State(B256::repeat_byte(hash)));
+        downloads.want(order, one, None);
+        asked(downloads.ask(&all));
+        // A client has handed it in meanwhile.
+        downloads.arrived_whole(order, one);
+        downloads.want(order, other, None);
+        assert!(downloads.ask(&all).is_none() && !downloads.want_it(order, one), "the answer is under way");
+        assert!(matches!(downloads.arrived(peer(0), part(2, b"ab")), Arrival::Nothing));
+        assert_eq!(asked(downloads.ask(&all)), (peer(0), 0));
+        let Arrival::Whole(_, blob, _) = downloads.arrived(peer(0), part(1, b"x")) else { panic!("it is whole") };
+        assert_eq!(blob, other);
+        downloads.arrived_whole(order, other);
+        assert!(downloads.ask(&all).is_none());
     }
 
     #[test]
