@@ -161,7 +161,8 @@ impl Narrator {
 async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let mut narrator = Narrator { began: Instant::now(), bars: None };
     let races = orders.iter().filter(|order| order.work.is_some()).count();
-    let job = Job { nodes: demo.nodes, orders, steps: demo.steps, crash: demo.crash };
+    let mining = demo.engine.mining()?;
+    let job = Job { nodes: demo.nodes, orders, steps: demo.steps, train: mining.is_none(), crash: demo.crash };
     let promised = job.promised();
     narrator.say(format_args!(
         "{} orders from {}: {races} ask for work, {} in rewards",
@@ -170,7 +171,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
     let training = Some(training_terms());
-    let plan = Plan { mining: demo.engine.mining()?, training, ..Plan::local("demo", demo.nodes) };
+    let plan = Plan { mining, training, ..Plan::local("demo", demo.nodes) };
     l1::make(home, &plan)?;
     let bars = output::bars();
     let Done { report, chain, contracts } =

@@ -57,6 +57,9 @@ pub struct Demo {
     pub orders: Vec<Order>,
     /// Steps of sequential work for each peer.
     pub steps: u64,
+    /// Whether models are ordered. Not where blocks are mined: what is challenged there is final too late for windows that people
+    /// wait for.
+    pub train: bool,
     /// Whether a peer that is not the primary is killed once the first reward is paid.
     pub crash: bool,
 }
@@ -176,7 +179,7 @@ impl Demo {
         crate::set_half_work(home, cheat)?;
         // Another one takes part in training orders lazily; the rest does by the rules.
         let lazy = cheat - 1;
-        for peer in 0..self.nodes {
+        for peer in (0..self.nodes).filter(|_| self.train) {
             let behaviour = if peer == lazy { Behaviour::Lazy } else { Behaviour::Honest };
             crate::training::set_training(home, peer, behaviour)?;
             crate::change(home, peer, |config| config.view_timeout_ms = VIEW_TIMEOUT_MS)?;
@@ -184,11 +187,14 @@ impl Demo {
         let before = payee_balances(home, &chain).await?;
         let statuses = crate::up_all(home, tell).await?;
         (audience.happens)(Happening::Connected(statuses.len()));
-        let addresses: Vec<_> = statuses.iter().map(|status| status.address).collect();
-        let lazy = statuses[lazy].address;
-        let mut market = Market::open(home, &account, contracts, (addresses, lazy)).await?;
-        (audience.happens)(Happening::Deposited { thief: market.thief(), lazy });
-        (audience.happens)(Happening::TrainingOrdered(market.order().await?));
+        let mut market = None;
+        if self.train {
+            let addresses: Vec<_> = statuses.iter().map(|status| status.address).collect();
+            let lazy = statuses[lazy].address;
+            let opened = market.insert(Market::open(home, &account, contracts, (addresses, lazy)).await?);
+            (audience.happens)(Happening::Deposited { thief: opened.thief(), lazy });
+            (audience.happens)(Happening::TrainingOrdered(opened.order().await?));
+        }
         let crash = self.crash.then(|| backup(&statuses)).flatten();
         let worked = self.work(&client, home, statuses[cheat].address, &mut audience).await?;
 
@@ -197,9 +203,12 @@ impl Demo {
         let settling = Settling { awaited: &awaited, chain: &chain, contracts, home };
         settling.run(&mut finals, crash, &mut audience).await?;
 
-        let (training, earned) = market.settle(home, &chain).await?;
-        let longest_ms = training.iter().map(|order| order.took_ms).max().unwrap_or_default();
-        (audience.happens)(Happening::Trained { orders: training.len(), paid: earned.len(), longest_ms });
+        let (mut training, mut earned) = (Vec::new(), Vec::new());
+        if let Some(market) = &market {
+            (training, earned) = market.settle(home, &chain).await?;
+            let longest_ms = training.iter().map(|order| order.took_ms).max().unwrap_or_default();
+            (audience.happens)(Happening::Trained { orders: training.len(), paid: earned.len(), longest_ms });
+        }
         finals.read_on().await?;
         let report = report(&finals, home, &chain, contracts, &gas, &awaited.subjects, vec![worked.round]).await?;
         awaited.check(&report, &finals.races, &before, &payee_balances(home, &chain).await?)?;

@@ -31,6 +31,9 @@ const REWARD: u128 = 50_000_000_000_000_000;
 /// How long claims are taken at most: all providers are there.
 const CLAIM_MS: u64 = 30_000;
 
+/// How long each other phase lasts at most, in milliseconds: a peer that was killed is waited for so long.
+const WINDOW_MS: u64 = 10_000;
+
 /// The providers: two honest ones, and the thief, who claims what the first of them trains.
 const PROVIDERS: usize = 3;
 
@@ -79,7 +82,7 @@ fn orders(validators: usize) -> Result<[(Draft, &'static str); 2], DemoError> {
             redundancy: Some(committee.min(3)),
             beacon: Beacon::Block,
             claim_ms: CLAIM_MS,
-            window_ms: None,
+            window_ms: Some(WINDOW_MS),
             challenge_ms: None,
         })
     };
