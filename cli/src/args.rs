@@ -361,6 +361,8 @@ mod tests {
             "rewards hand-over lost",
             "rewards hand-over cancel",
             "rewards hand-over take",
+            "money deposit",
+            "money claim",
             "registry post",
             "registry veto",
             "registry retract",

@@ -123,7 +123,7 @@ fn results_in_mined_blocks_are_paid_through_the_same_registry() {
     scene.ok(&[&["demo", "--steps", "65536", "--json", file.to_str().unwrap()], &MINING[..]].concat());
     let report: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     let payouts = report["settlement"]["payouts"].as_array().unwrap();
-    assert_eq!(payouts.len(), 8 + 3, "every reward once");
+    assert_eq!(payouts.len(), 4 + 3, "every reward once");
     for payout in payouts {
         assert_eq!(payout["amount_wei"], payout["balance_delta_wei"], "{payout}");
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use dtn_primitives::{Address, U256};
 use dtn_report::{Bars, Cells, Chart, Page, Pictures, Sequence, Table, left, right, units};
 use dtn_train::{Dataset, Evaluation, Task};
-use dtn_training::{Call, Order, TrainingOrder};
+use dtn_training::{Call, Order, Payment, TrainingOrder, Why};
 
-use crate::training_orders::{OrderDocument, PaymentDocument};
+use crate::training_orders::OrderDocument;
 
 /// How many rows are shown as pictures.
 const PICTURES: usize = 24;
@@ -45,7 +45,7 @@ impl Story {
         page.heading("Money").paragraph(
             "What went into the order is what came out of it: the reward, the deposit and all stakes, to the last wei.",
         );
-        page.figure("Paid at the end", &money_bars(&document.payments)).table(&self.money(&document));
+        page.figure("Paid at the end", &self.paid()).table(&self.money(&document));
         page
     }
 
@@ -182,6 +182,17 @@ impl Story {
         page.figure("Rows, those that it gets wrong first: label, and what it says", &pictures);
     }
 
+    fn paid(&self) -> Bars {
+        let (actors, mut bars) = (self.actors(), Bars::new(["ETH"]));
+        for Payment { to, amount, why } in self.order().settlement() {
+            let name = |to: Address| actors.iter().find(|(account, _)| *account == to).map(|(_, name)| name.clone());
+            let to = to.map_or_else(|| "the pot".to_string(), |to| name(to).unwrap_or_else(|| units::short(to)));
+            let ether = amount as f64 / 1e18;
+            bars.row(format!("{to}: {}", in_a_word(why)), [(ether, format!("{ether:.4}"))]);
+        }
+        bars
+    }
+
     fn money(&self, document: &OrderDocument) -> Table {
         let (order, money) = (self.order(), &self.order().deal().money);
         let mut table = Table::new("What went in and what came out", [left("what"), right("amount")]);
@@ -202,12 +213,18 @@ impl Story {
     }
 }
 
-fn money_bars(payments: &[PaymentDocument]) -> Bars {
-    let mut bars = Bars::new(["ETH"]);
-    for PaymentDocument { to, amount, why } in payments {
-        let to = to.map_or_else(|| "the pot".to_string(), units::short);
-        let ether = amount.to_string().parse::<f64>().unwrap_or_default() / 1e18;
-        bars.row(format!("{to}: {why}"), [(ether, format!("{ether:.4}"))]);
+fn in_a_word(why: Why) -> &'static str {
+    match why {
+        Why::Prize { .. } => "prize",
+        Why::Statements { .. } => "statements",
+        Why::Bounty => "bounty",
+        Why::Slashed { .. } => "slashed",
+        Why::Stake => "stake",
+        Why::Bond => "bond",
+        Why::Unearned => "unearned",
+        Why::Deposit => "deposit",
+        Why::Forfeited => "forfeited",
+        Why::Late { .. } => "late",
+        Why::LostBond { .. } => "lost bond",
     }
-    bars
 }
