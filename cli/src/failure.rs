@@ -262,13 +262,24 @@ fn of_file(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
     }
 }
 
+/// What to do about an order that may become final after all.
+fn of_order(error: &ParticipantError) -> Option<String> {
+    let ParticipantError::OrderNotFinal { order, .. } = error else { return None };
+    Some(format!("go on with `dtn-cli train open {order}`, which opens its rows once it is final"))
+}
+
 /// What may help against an error, if anything is known.
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         let of_testbed = || cause.downcast_ref().and_then(of_testbed);
         let of_deployment = || of_deployment(cause);
+        let of_order = || cause.downcast_ref().and_then(of_order);
         let of_client = cause.downcast_ref().and_then(of_client);
-        of_client.or_else(of_testbed).or_else(|| of_connection(cause.downcast_ref()?)).or_else(of_deployment)
+        of_client
+            .or_else(of_testbed)
+            .or_else(|| of_connection(cause.downcast_ref()?))
+            .or_else(of_deployment)
+            .or_else(of_order)
     })
 }
 

@@ -14,6 +14,8 @@ impl ParticipantError {
             Self::Encoding(_) | Self::Blob(_) => ("peer_answer", Value::Null),
             Self::Refused { kind, .. } => ("refused", json!({ "refusal": kind })),
             Self::NotFinal { after, .. } => ("not_final", json!({ "after_s": after.as_secs() })),
+            Self::OrderNotFinal { order, .. } => ("not_final", json!({ "order": order })),
+            Self::NoPayee => ("bad_argument", Value::Null),
             Self::Unmet(_) | Self::NoTime => ("not_computed", Value::Null),
             Self::Terms(_) => ("terms", Value::Null),
             Self::Data(_) => ("data", Value::Null),

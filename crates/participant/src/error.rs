@@ -47,6 +47,17 @@ pub enum ParticipantError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// An order was handed in and is not final, and may become so yet.
+    #[error("order {order} was handed in and is not final after {} s; it may become so yet", .after.as_secs())]
+    OrderNotFinal {
+        /// The order.
+        order: B256,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Nobody would be paid.
+    #[error("the payee is the zero address, and nobody has that")]
+    NoPayee,
     /// It cannot be computed.
     #[error(transparent)]
     Unmet(#[from] Unmet),

@@ -159,9 +159,13 @@ impl Hand {
             let transaction = self.sign(nonce, None, terms.encode());
             let hash = transaction.hash(self.peer.domain());
             each(hash)?;
-            match self.bring(&transaction, "the order", began, |wanted| supply(blobs, wanted)).await? {
-                None => return Ok(hash),
-                Some(next) => nonce = next,
+            match self.bring(&transaction, "the order", began, |wanted| supply(blobs, wanted)).await {
+                Ok(None) => return Ok(hash),
+                Ok(Some(next)) => nonce = next,
+                Err(ParticipantError::NotFinal { after, .. }) => {
+                    return Err(ParticipantError::OrderNotFinal { order: hash, after });
+                }
+                Err(error) => return Err(error),
             }
         }
     }

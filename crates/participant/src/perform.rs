@@ -45,6 +45,9 @@ impl Participant {
             // Trained before a restart.
             return self.call(task, &Call::Claim { commitment: reveal.commitment(id, me) }, &[]).await;
         }
+        if self.options.payee.is_zero() {
+            return Err(ParticipantError::NoPayee);
+        }
         self.tell(Event::Training(id));
         let worker = self.options.behaviour.worker(me);
         let until = task.at.order.deadline_ms().saturating_sub(MARGIN_MS);

@@ -1,15 +1,19 @@
 //! Whom a command asks about orders, and who signs.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use dtn_keys::KeyChoice;
-use dtn_participant::{Folder, Peer};
+use dtn_participant::{Folder, ParticipantError, Peer};
 use dtn_primitives::{Address, SecretKey};
 use dtn_testbed::Home;
+use tokio::time::sleep;
 
-use crate::{context::Context, failure::Coded};
+use crate::{context::Context, failure::Coded, output};
+
+/// The pause before a peer is asked again that did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Which peer is asked.
 #[derive(Debug, Clone, Args)]
@@ -46,9 +50,32 @@ impl Asked {
     }
 }
 
+/// Asks a peer until it answers: one that restarts is no reason to leave an order alone.
+pub(super) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, ParticipantError>) -> Result<T> {
+    let mut is_told = false;
+    loop {
+        match ask().await {
+            Err(ParticipantError::Call(error)) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    output::warn(format_args!("the peer does not answer ({error}); trying again"));
+                }
+                sleep(PAUSE).await;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
 impl Signs {
-    /// The key.
-    pub(super) async fn key(&self, context: &Context) -> Result<SecretKey> {
+    /// The key, which is to sign for the network of a peer.
+    pub(super) async fn key(&self, peer: &Peer, context: &Context) -> Result<SecretKey> {
+        let (network, chain_id) = (context.network()?, peer.genesis().chain_id);
+        ensure!(
+            network.chain_id == chain_id,
+            "the peers' network settles on chain {chain_id}, and `{}` is chain {}: name the right one with --network",
+            network.name,
+            network.chain_id
+        );
         match &self.from {
             None => Ok(dtn_testbed::client_key(&Home::new(&context.home))?),
             from => context.signer(from.as_ref(), &context.network()?).await,

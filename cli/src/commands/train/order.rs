@@ -13,7 +13,7 @@ use dtn_training::{Ending, Phase};
 use tokio::time::sleep;
 
 use super::{
-    access::{Asked, Signs, folder},
+    access::{Asked, Signs, folder, patiently},
     data::DataOptions,
     recipe::RecipeOptions,
     status::now_ms,
@@ -122,7 +122,8 @@ enum Beacon {
 }
 
 pub(super) async fn run(order: Order, context: &Context) -> Result<()> {
-    let (peer, key) = (order.asked.peer(context).await?, order.signs.key(context).await?);
+    let peer = order.asked.peer(context).await?;
+    let key = order.signs.key(&peer, context).await?;
     let drafted = order.draft(&peer)?;
     let folder = folder(context, key.address());
     let bar = output::progress(0, "handing the order in");
@@ -140,7 +141,8 @@ pub(super) async fn run(order: Order, context: &Context) -> Result<()> {
 }
 
 pub(super) async fn open(open: Open, context: &Context) -> Result<()> {
-    let (peer, key) = (open.asked.peer(context).await?, open.signs.key(context).await?);
+    let peer = open.asked.peer(context).await?;
+    let key = open.signs.key(&peer, context).await?;
     let is_own = folder(context, key.address()).holdout(open.order)?.is_some();
     ensure!(
         is_own,
@@ -176,7 +178,7 @@ async fn see_to(peer: &Peer, key: SecretKey, id: B256, context: &Context) -> Res
     let acting = tokio::spawn(Participant::new(peer.clone(), key, folder, None, options).run());
     let (mut before, bar) = (None, output::progress(0, "order"));
     let ending = loop {
-        let at = peer.order(id).await?;
+        let at = patiently(async || peer.order(id).await).await?;
         if let Phase::Ended(ending) = at.order.phase() {
             break ending;
         }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    access::{Asked, Signs, folder},
+    access::{Asked, Signs, folder, patiently},
     status::now_ms,
 };
 use crate::{context::Context, interruption, output};
@@ -31,7 +31,7 @@ pub(crate) struct Claim {
     /// Only this order
     order: Option<B256>,
     /// At how many points of a grid it trains at most; the best on the known rows is claimed
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     points: u16,
     /// Who is paid: an address or the name of a key [default: the key's]
     #[arg(long, value_name = "WHO")]
@@ -97,6 +97,7 @@ struct Common {
 pub(super) async fn claim(claim: Claim, context: &Context) -> Result<()> {
     let Claim { order, points, payee, threads, challenge, common } = claim;
     let payee = payee.map(|word| context.account(&word)).transpose()?;
+    ensure!(payee.is_none_or(|payee| !payee.is_zero()), "--payee is the zero address, and nobody has that");
     let roles = Roles { provide: true, validate: false, challenge };
     take_part(common, context, (order, roles, points, threads), payee).await
 }
@@ -119,7 +120,8 @@ async fn take_part(
     (only, roles, points, threads): (Option<B256>, Roles, u16, NonZeroUsize),
     payee: Option<Address>,
 ) -> Result<()> {
-    let (peer, key) = (common.asked.peer(context).await?, common.signs.key(context).await?);
+    let peer = common.asked.peer(context).await?;
+    let key = common.signs.key(&peer, context).await?;
     let chain_id = peer.genesis().chain_id;
     ensure!(
         common.be == Behaviour::Honest || chain_id == LOCAL_CHAIN_ID,
@@ -153,7 +155,7 @@ async fn follow(
             Some(event) = told.recv() => print(&event, context.json)?,
             _ = look.tick(), if only.is_some() => {
                 let Some(order) = only else { continue };
-                let at = peer.order(order).await?;
+                let at = patiently(async || peer.order(order).await).await?;
                 if !at.order.is_over() {
                     continue;
                 }

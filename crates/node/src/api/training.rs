@@ -60,7 +60,10 @@ impl NodeHandle {
             Put::Busy => {
                 Err(ErrorObjectOwned::owned(BUSY, "as many blobs are handed in as this peer takes", None::<()>))
             }
-            Put::TooLong => Err(invalid(format_args!("one of its kind has at most {} bytes", blob.max_bytes()))),
+            Put::Length => Err(invalid(format_args!(
+                "a part has at least a byte and ends within the blob, and one of its kind has at most {} bytes",
+                blob.max_bytes()
+            ))),
         }
     }
 }

@@ -171,6 +171,8 @@ impl Core {
         let (report_work, finished) = mpsc::unbounded_channel();
         let (report_verdict, verdicts) = mpsc::unbounded_channel();
         let (report_done, done) = mpsc::unbounded_channel();
+        let is_known = |order| ledger.training_order(order).is_ok_and(|it| it.is_some());
+        let training = Training::new(library, report_done, is_known);
         let engine = Engine::new(config, genesis.engine, &ledger, records)?;
         let mut core = Self {
             engine,
@@ -190,7 +192,7 @@ impl Core {
             ledger,
             turns,
             rounds: Rounds::new(half_work, threads, report_work, report_verdict),
-            training: Training::new(library, report_done),
+            training,
             done,
             deferred: Deferred::new(),
             finished,

@@ -8,21 +8,22 @@ mod download;
 pub(crate) mod upload;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
-use dtn_ledger::Missing;
-use dtn_primitives::{B256, Block, Payload, Transaction, ValidatorIndex};
+use dtn_ledger::{Missing, TrainingOrder};
+use dtn_primitives::{Address, B256, Block, Payload, Transaction, ValidatorIndex, codec};
 use dtn_trainer::{Blob, Brief, Library};
-use dtn_training::{Order, Terms};
+use dtn_training::{Order, Proof, Reveal, Terms};
 use tokio::sync::mpsc;
 
 use crate::{NodeError, core::Core, host::Host, network::Remote};
 use desk::{Desk, Done, Finding, Job};
 use download::{Arrival, Downloads};
 
-/// What is looked for at a time; what comes then comes again.
+/// What is looked for at a time; what comes then comes again. Half of it is for proposals alone: whoever hands in transactions has
+/// nothing at stake before they are in a block.
 const MAX_WANTED: usize = 256;
 
 /// After which time without success nothing is looked for any more, unless it comes again.
@@ -34,6 +35,7 @@ const KEPT: usize = 64;
 /// What this peer looks at.
 pub(crate) struct Training {
     desk: Desk,
+    library: Library,
     /// What is looked for, by what it is told apart by.
     wanted: BTreeMap<B256, Wanted>,
     downloads: Downloads,
@@ -49,18 +51,25 @@ struct Wanted {
     order: Option<Order>,
     /// What is to be admitted once it is here.
     transaction: Option<Transaction>,
+    /// Who has handed it in, if nobody has proposed it: of each sender one thing is looked for at a time.
+    sender: Option<Address>,
     /// Who has proposed it and must have it.
     proposer: Option<ValidatorIndex>,
+    /// What it takes that is not here.
+    blobs: BTreeSet<Blob>,
     since: Instant,
     /// It is not as it should be.
     is_wrong: bool,
 }
 
 impl Training {
-    pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>) -> Self {
-        let over = library.orders().into();
+    /// With what is here of orders, of which those go that nobody knows: they never came into a block.
+    pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>, is_known: impl Fn(B256) -> bool) -> Self {
+        let (over, unknown): (Vec<_>, Vec<_>) = library.orders().into_iter().partition(|order| is_known(*order));
         let (wanted, asked, downloads) = (BTreeMap::new(), BTreeMap::new(), Downloads::default());
-        Self { desk: Desk::spawn(library, done), wanted, downloads, asked, over }
+        let desk = Desk::spawn(library.clone(), done);
+        unknown.into_iter().for_each(|order| desk.ask(Job::Forget(order)));
+        Self { desk, library, wanted, downloads, asked, over: over.into() }
     }
 
     fn look(&self, id: B256) {
@@ -108,17 +117,43 @@ impl Core {
         if let Some(wanted) = self.training.wanted.get_mut(&id) {
             wanted.transaction = wanted.transaction.take().or_else(|| admit.then(|| transaction.clone()));
             wanted.proposer = proposer.or(wanted.proposer);
+            wanted.sender = wanted.sender.filter(|_| admit);
             return;
         }
-        if self.training.wanted.len() >= MAX_WANTED {
+        let sender = admit.then_some(transaction.sender);
+        if !self.make_room(sender) {
             return;
         }
         let Some((brief, order)) = self.brief(&missing, transaction) else { return };
         let transaction = admit.then(|| transaction.clone());
-        let since = Instant::now();
-        let wanted = Wanted { missing, brief, order, transaction, proposer, since, is_wrong: false };
+        let (blobs, since, is_wrong) = (BTreeSet::new(), Instant::now(), false);
+        let wanted = Wanted { missing, brief, order, transaction, sender, proposer, blobs, since, is_wrong };
         self.training.wanted.insert(id, wanted);
         self.training.look(id);
+    }
+
+    /// Makes room for something that a sender hands in, in place of what it has handed in before, or for what is proposed, if need
+    /// be in place of what somebody has handed in. Whether there is room.
+    fn make_room(&mut self, sender: Option<Address>) -> bool {
+        let wanted = &self.training.wanted;
+        let replaced = |it: &Wanted| it.sender.is_some() && (sender.is_none() || it.sender == sender);
+        let most = if sender.is_some() { MAX_WANTED / 2 } else { MAX_WANTED };
+        let is_full = wanted.len() >= most;
+        let oldest = wanted.iter().filter(|(_, it)| replaced(it)).min_by_key(|(_, it)| it.since).map(|(id, _)| *id);
+        match oldest {
+            Some(old) if is_full || sender.is_some() => self.give_up(old),
+            _ => {}
+        }
+        self.training.wanted.len() < most
+    }
+
+    /// Looks for something no longer. What is here of an order that came into no block goes.
+    fn give_up(&mut self, id: B256) {
+        let Some(Wanted { missing: Missing { order, .. }, .. }) = self.training.wanted.remove(&id) else { return };
+        let is_wanted = self.training.wanted.values().any(|it| it.missing.order == order);
+        if !is_wanted && self.ledger.training_ahead(order).is_none() && !self.training.over.contains(&order) {
+            self.training.desk.ask(Job::Forget(order));
+        }
     }
 
     /// What the transactions of a proposal take that is not here.
@@ -137,7 +172,8 @@ impl Core {
         for (missing, transaction) in lacking {
             self.want_training(missing.clone(), transaction, false, proposer);
         }
-        let is_hopeful = |missing: &Missing| self.training.wanted.get(&missing.id()).is_some_and(|it| !it.is_wrong);
+        // What there is no room for now is looked for when there is.
+        let is_hopeful = |missing: &Missing| self.training.wanted.get(&missing.id()).is_none_or(|it| !it.is_wrong);
         lacking.iter().all(|(missing, _)| is_hopeful(missing))
     }
 
@@ -155,11 +191,12 @@ impl Core {
                 self.validate_deferred()?;
             }
             Done::Checked { id, finding: Finding::Missing(blobs) } => {
-                if let Some(Wanted { missing, proposer, .. }) = self.training.wanted.get(&id) {
-                    let hint = proposer.map(Remote::Validator);
-                    for blob in blobs {
-                        self.training.downloads.want(missing.order, blob, hint);
+                if let Some(wanted) = self.training.wanted.get_mut(&id) {
+                    let hint = wanted.proposer.map(Remote::Validator);
+                    for blob in &blobs {
+                        self.training.downloads.want(wanted.missing.order, *blob, hint);
                     }
+                    wanted.blobs = blobs.into_iter().collect();
                 }
             }
             Done::Checked { id, finding: Finding::Wrong(reason) } => {
@@ -200,12 +237,13 @@ impl Core {
 
     /// Whether something waits for a blob.
     pub(crate) fn waits_for(&self, order: B256, blob: Blob) -> bool {
-        self.training.downloads.want_it(order, blob)
+        self.training.wanted.values().any(|it| it.missing.order == order && it.blobs.contains(&blob))
     }
 
     /// Looks for a blob of an open order that a client has asked for.
     pub(crate) fn look_for(&mut self, order: B256, blob: Blob) {
-        if self.training.asked.len() < MAX_WANTED && self.ledger.training_ahead(order).is_some() {
+        let is_named = self.ledger.training_ahead(order).is_some_and(|at| is_named(at, blob, &self.training.library));
+        if self.training.asked.len() < MAX_WANTED && is_named {
             self.training.asked.insert((order, blob), Instant::now());
             self.training.downloads.want(order, blob, None);
             self.fetch_blobs();
@@ -226,8 +264,10 @@ impl Core {
 
     /// Forgets what came to nothing, and goes on with the rest.
     pub(crate) fn look_after_training(&mut self) {
+        let expired = |(id, it): (&B256, &Wanted)| (it.since.elapsed() >= PATIENCE).then_some(*id);
+        let expired: Vec<_> = self.training.wanted.iter().filter_map(expired).collect();
+        expired.into_iter().for_each(|id| self.give_up(id));
         let Training { wanted, asked, downloads, .. } = &mut self.training;
-        wanted.retain(|_, wanted| wanted.since.elapsed() < PATIENCE);
         asked.retain(|_, since| since.elapsed() < PATIENCE);
         downloads.retain(|order| {
             let is_asked = asked.keys().any(|(of, _)| *of == order);
@@ -245,5 +285,23 @@ impl Core {
                 self.training.desk.ask(Job::Forget(oldest));
             }
         }
+    }
+}
+
+/// Whether an order is about a blob, as far as it says so, or a trace that is here.
+fn is_named(at: &TrainingOrder, blob: Blob, library: &Library) -> bool {
+    let mut revealed = (0..at.order.claims().len() as u8).filter_map(|claim| at.order.revealed(claim));
+    match blob {
+        Blob::Data(root) => match &at.proof {
+            Proof::Trace { data, fold, .. } => [data.root, fold.root].contains(&root),
+            Proof::Score { .. } => false,
+        },
+        Blob::Rows(hash) => at.order.rows() == Some(hash),
+        Blob::Model(root) => revealed.any(|reveal| reveal.model == root),
+        Blob::Trace(root) => revealed.any(|reveal| reveal.trace == root),
+        Blob::State(hash) => revealed.any(|Reveal { trace, .. }| {
+            let bytes = library.get(at.order.id(), &Blob::Trace(trace)).ok().flatten().unwrap_or_default();
+            codec::decode::<Vec<B256>>(&bytes, bytes.len()).is_ok_and(|states| states.contains(&hash))
+        }),
     }
 }
