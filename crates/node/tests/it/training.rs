@@ -297,3 +297,37 @@ async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the
     drop(crowd);
     scene.cluster.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hands_in_orders_without_their_data_holds_nobody_up() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let (requester, worker) = (scene.requester.clone(), scene.worker.clone());
+    let (terms, data) = terms(&scene.holdout);
+    // More than a peer looks for at a time, all of one account and for the same place among its transactions.
+    for draw in 1..=300 {
+        let terms = Terms { deal: Deal { draw, ..terms.deal }, ..terms.clone() };
+        let order = scene.training(&requester, None, terms.encode());
+        for peer in [0, 1] {
+            let refused = scene.cluster.client(peer).submit(order.clone()).await.unwrap_err().to_string();
+            assert!(refused.contains("not held here"), "{refused}");
+        }
+    }
+    let domain = scene.cluster.genesis.domain();
+    let order = scene.training(&worker, None, terms.encode());
+    let id = order.hash(&domain);
+    for (blob, bytes) in &data {
+        scene.library(2).put(id, blob, bytes).unwrap();
+    }
+    scene.execute(2, order).await;
+    assert_eq!(scene.open(id).order.phase(), Phase::Claiming);
+    for peer in 0..4 {
+        assert!(scene.cluster.status(peer).await.faults.iter().all(|faults| *faults == 0), "nobody is charged");
+    }
+    // Asking for what an order does not name makes nobody want it.
+    let (client, junk) = (scene.cluster.client(0), B256::repeat_byte(0x6a));
+    assert!(client.blob(id, "rows".into(), junk, 0).await.unwrap().is_none());
+    let put = client.put_blob(id, "rows".into(), junk, 1 << 20, 0, vec![7; 9].into()).await.unwrap_err();
+    assert!(put.to_string().contains("nothing that was handed in"), "{put}");
+    scene.cluster.shutdown().await;
+}
