@@ -329,7 +329,10 @@ fn a_network_of_peers_takes_the_stake_of_a_validator_that_contradicted_itself() 
     let others = (0..3).map(|index| stake_of(&format!("validator-{index}")));
     let shares: U256 = others.map(|stake| text(&stake["credit"]).parse::<U256>().unwrap()).sum();
     assert_eq!(shares, parse_amount("0.125ether").unwrap(), "one of the peers has the reporter's share");
-    assert!((0..3).any(|peer| scene.log(peer).contains("reported validators that contradicted themselves")));
+    // The chain knows before the peer that has sent the report hears of it.
+    wait_until("a peer says what it has reported", || {
+        (0..3).any(|peer| scene.log(peer).contains("reported validators that contradicted themselves"))
+    });
     scene.stop(0);
     peer.wait().unwrap();
 }
