@@ -51,12 +51,15 @@ impl Scene {
     /// Hands in a transaction until it is final: a peer that has to look for something first says so.
     async fn execute(&mut self, peer: usize, transaction: Transaction) {
         let (hash, client) = (transaction.hash(&self.cluster.genesis.domain()), self.cluster.client(peer));
-        until("a transaction to be final", || async {
+        let reply = until("a transaction to be final", || async {
             _ = client.submit(transaction.clone()).await;
             client.reply(hash, 100).await.unwrap()
         })
         .await;
-        self.follow().await;
+        // Another peer may hear of it a moment later.
+        while self.replica.tip().height < reply.height {
+            self.follow().await;
+        }
     }
 
     fn sign(&self, signer: &SecretKey, payload: Payload) -> Transaction {
