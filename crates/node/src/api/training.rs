@@ -1,9 +1,9 @@
 //! What clients read of orders for trained models, and hand in for them.
 
 use dtn_api::{BUSY, BlobPart, MAX_BLOB_PART, MAX_TRAINING_ORDERS, NOT_WANTED, TrainingSummary};
-use dtn_primitives::{B256, Bytes, U256};
-use dtn_trainer::Blob;
-use dtn_training::{Ending, Phase, TrainingOrder};
+use dtn_primitives::{B256, Bytes, U256, codec};
+use dtn_trainer::{Blob, Library};
+use dtn_training::{Ending, Phase, Proof, Reveal, TrainingOrder};
 use jsonrpsee::{core::RpcResult, types::ErrorObjectOwned};
 
 use super::{invalid, unavailable};
@@ -26,11 +26,18 @@ impl NodeHandle {
         let part = self.reader().beside_the_store(read).await.map_err(unavailable)?;
         let part =
             part.map_err(|error| ErrorObjectOwned::owned(dtn_api::UNAVAILABLE, error.to_string(), None::<()>))?;
-        if part.is_none() {
+        if part.is_none() && self.is_named(order, blob).await? {
             // It may be here when it is asked for again.
             self.ask(move |host| host.look_for(order, blob)).await.map_err(unavailable)?;
         }
         Ok(part.map(|(length, bytes)| BlobPart { length, bytes: bytes.into() }))
+    }
+
+    /// Whether an open order names a blob. That takes a look at the disk, which the thread that votes must not wait for.
+    async fn is_named(&self, order: B256, blob: Blob) -> RpcResult<bool> {
+        let Some(at) = self.reader().training_order(order).await.map_err(unavailable)? else { return Ok(false) };
+        let library = self.library().clone();
+        self.reader().beside_the_store(move || is_named(&at, blob, &library)).await.map_err(unavailable)
     }
 
     pub(super) async fn take_blob(
@@ -88,5 +95,23 @@ fn summary(TrainingOrder { height, order, .. }: &TrainingOrder) -> TrainingSumma
         deadline_ms: order.deadline_ms(),
         claims: order.claims().len(),
         winner,
+    }
+}
+
+/// Whether an order is about a blob, as far as it says so, or a trace that is here.
+fn is_named(at: &TrainingOrder, blob: Blob, library: &Library) -> bool {
+    let mut revealed = (0..at.order.claims().len() as u8).filter_map(|claim| at.order.revealed(claim));
+    match blob {
+        Blob::Data(root) => match &at.proof {
+            Proof::Trace { data, fold, .. } => [data.root, fold.root].contains(&root),
+            Proof::Score { .. } => false,
+        },
+        Blob::Rows(hash) => at.order.rows() == Some(hash),
+        Blob::Model(root) => revealed.any(|reveal| reveal.model == root),
+        Blob::Trace(root) => revealed.any(|reveal| reveal.trace == root),
+        Blob::State(hash) => revealed.any(|Reveal { trace, .. }| {
+            let bytes = library.get(at.order.id(), &Blob::Trace(trace)).ok().flatten().unwrap_or_default();
+            codec::decode::<Vec<B256>>(&bytes, bytes.len()).is_ok_and(|states| states.contains(&hash))
+        }),
     }
 }

@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_ledger::{Missing, TrainingOrder};
-use dtn_primitives::{Address, B256, Block, Payload, Transaction, ValidatorIndex, codec};
+use dtn_ledger::Missing;
+use dtn_primitives::{Address, B256, Block, Payload, Transaction, ValidatorIndex};
 use dtn_trainer::{Blob, Brief, Library};
-use dtn_training::{Order, Proof, Reveal, Terms};
+use dtn_training::{Order, Terms};
 use tokio::sync::mpsc;
 
 use crate::{NodeError, core::Core, host::Host, network::Remote};
@@ -35,7 +35,6 @@ const KEPT: usize = 64;
 /// What this peer looks at.
 pub(crate) struct Training {
     desk: Desk,
-    library: Library,
     /// What is looked for, by what it is told apart by.
     wanted: BTreeMap<B256, Wanted>,
     downloads: Downloads,
@@ -67,9 +66,9 @@ impl Training {
     pub(crate) fn new(library: Library, done: mpsc::UnboundedSender<Done>, is_known: impl Fn(B256) -> bool) -> Self {
         let (over, unknown): (Vec<_>, Vec<_>) = library.orders().into_iter().partition(|order| is_known(*order));
         let (wanted, asked, downloads) = (BTreeMap::new(), BTreeMap::new(), Downloads::default());
-        let desk = Desk::spawn(library.clone(), done);
+        let desk = Desk::spawn(library, done);
         unknown.into_iter().for_each(|order| desk.ask(Job::Forget(order)));
-        Self { desk, library, wanted, downloads, asked, over: over.into() }
+        Self { desk, wanted, downloads, asked, over: over.into() }
     }
 
     fn look(&self, id: B256) {
@@ -240,10 +239,9 @@ impl Core {
         self.training.wanted.values().any(|it| it.missing.order == order && it.blobs.contains(&blob))
     }
 
-    /// Looks for a blob of an open order that a client has asked for.
+    /// Looks for a blob that an open order names, and a client has asked for.
     pub(crate) fn look_for(&mut self, order: B256, blob: Blob) {
-        let is_named = self.ledger.training_ahead(order).is_some_and(|at| is_named(at, blob, &self.training.library));
-        if self.training.asked.len() < MAX_WANTED && is_named {
+        if self.training.asked.len() < MAX_WANTED && self.ledger.training_ahead(order).is_some() {
             self.training.asked.insert((order, blob), Instant::now());
             self.training.downloads.want(order, blob, None);
             self.fetch_blobs();
@@ -285,23 +283,5 @@ impl Core {
                 self.training.desk.ask(Job::Forget(oldest));
             }
         }
-    }
-}
-
-/// Whether an order is about a blob, as far as it says so, or a trace that is here.
-fn is_named(at: &TrainingOrder, blob: Blob, library: &Library) -> bool {
-    let mut revealed = (0..at.order.claims().len() as u8).filter_map(|claim| at.order.revealed(claim));
-    match blob {
-        Blob::Data(root) => match &at.proof {
-            Proof::Trace { data, fold, .. } => [data.root, fold.root].contains(&root),
-            Proof::Score { .. } => false,
-        },
-        Blob::Rows(hash) => at.order.rows() == Some(hash),
-        Blob::Model(root) => revealed.any(|reveal| reveal.model == root),
-        Blob::Trace(root) => revealed.any(|reveal| reveal.trace == root),
-        Blob::State(hash) => revealed.any(|Reveal { trace, .. }| {
-            let bytes = library.get(at.order.id(), &Blob::Trace(trace)).ok().flatten().unwrap_or_default();
-            codec::decode::<Vec<B256>>(&bytes, bytes.len()).is_ok_and(|states| states.contains(&hash))
-        }),
     }
 }
