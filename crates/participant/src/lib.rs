@@ -25,3 +25,4 @@ pub use error::ParticipantError;
 pub use folder::Folder;
 pub use participant::{Event, Options, Participant};
 pub use peer::{Hand, Peer};
+pub use work::now_ms;

@@ -6,6 +6,7 @@ use dtn_primitives::{Address, B256, keccak256};
 use dtn_train::audit_statement;
 use dtn_trainer::{Blob, Library, Trained};
 use dtn_training::{Call, Reveal, Stage, Subject, statement_path, statements_root};
+use tokio::sync::OnceCell;
 
 use crate::{Behaviour, Errand, Event, Participant, ParticipantError, behaviour::splice, work::Task};
 
@@ -141,6 +142,8 @@ impl Participant {
         if self.options.behaviour == Behaviour::Spammer {
             return self.challenge(task, Subject::Score { claim: 0 }, Vec::new()).await;
         }
+        // The blocks are read once, and only if something is not as it should be.
+        let calls = OnceCell::new();
         for found in &found {
             let settled = order.claims().get(usize::from(found.claim)).and_then(|claim| order.settled(claim));
             if settled.is_some_and(|grades| grades != found.grades) {
@@ -159,7 +162,8 @@ impl Participant {
                 }
                 _ => None,
             };
-            let Some(stated) = self.stated(task, member.account, is_it).await? else { continue };
+            let calls = calls.get_or_try_init(|| self.shop.peer.calls(&task.at)).await?;
+            let Some(stated) = stated(calls, member.account, is_it) else { continue };
             let false_ones =
                 claims.iter().zip(&stated).zip(&expected).filter(|((_, stated), expected)| stated != expected);
             if let Some(((claim, statement), _)) = false_ones.into_iter().next() {
@@ -169,17 +173,6 @@ impl Participant {
             }
         }
         Ok(())
-    }
-
-    /// What a member has stated in a final block.
-    async fn stated(
-        &self,
-        task: &Task,
-        member: Address,
-        is_it: impl Fn(&Call) -> Option<Vec<B256>>,
-    ) -> Result<Option<Vec<B256>>, ParticipantError> {
-        let calls = self.shop.peer.calls(&task.at).await?;
-        Ok(calls.iter().filter(|(_, sender, _)| *sender == member).find_map(|(.., call)| is_it(call)))
     }
 
     async fn audit(&self, task: &Arc<Task>, claim: u8) -> Result<(), ParticipantError> {
@@ -219,6 +212,7 @@ impl Participant {
     async fn check_audits(&self, task: &Arc<Task>, claim: u8) -> Result<(), ParticipantError> {
         let (id, order, known) = (task.id(), &task.at.order, self.witnesses(task.id(), claim));
         let Some(commitment) = commitment(task, claim) else { return Ok(()) };
+        let calls = self.shop.peer.calls(&task.at).await?;
         for (place, member) in (0u8..).zip(order.committee()).filter(|(_, member)| member.account != self.me()) {
             let Some(root) = member.audit.filter(|_| member.out.is_none()) else { continue };
             let segments = order.segments_of(place.into());
@@ -228,7 +222,7 @@ impl Participant {
                 }
                 _ => None,
             };
-            let Some(stated) = self.stated(task, member.account, is_it).await? else { continue };
+            let Some(stated) = stated(&calls, member.account, is_it) else { continue };
             let is_false = |(segment, statement): &(&u16, &B256)| {
                 let of = |witness: &B256| audit_statement(id, commitment, member.account, (**segment).into(), *witness);
                 known.get(segment).is_some_and(|witness| of(witness) != **statement)
@@ -270,4 +264,13 @@ impl Participant {
 fn commitment(task: &Task, claim: u8) -> Option<B256> {
     let worker = task.at.order.claims().get(usize::from(claim))?.worker;
     Some(task.at.order.revealed(claim)?.commitment(task.id(), worker))
+}
+
+/// What a member has stated in a final block.
+fn stated(
+    calls: &[(u64, Address, Call)],
+    member: Address,
+    is_it: impl Fn(&Call) -> Option<Vec<B256>>,
+) -> Option<Vec<B256>> {
+    calls.iter().filter(|(_, sender, _)| *sender == member).find_map(|(.., call)| is_it(call))
 }

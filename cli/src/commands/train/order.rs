@@ -6,7 +6,7 @@ use alloy_primitives::U256;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use dtn_documents::training_orders::OrderDocument;
-use dtn_participant::{Behaviour, Draft, Drafted, Hand, Options, Participant, Peer, Roles};
+use dtn_participant::{Behaviour, Draft, Drafted, Hand, Options, Participant, Peer, Roles, now_ms};
 use dtn_primitives::{B256, SecretKey};
 use dtn_train::{Fraction, Holdout};
 use dtn_training::{Ending, Phase};
@@ -16,7 +16,6 @@ use super::{
     access::{Asked, Signs, folder, patiently},
     data::DataOptions,
     recipe::RecipeOptions,
-    status::now_ms,
 };
 use crate::{
     commands::desk::new_salt,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use dtn_documents::training_orders::{OrderDocument, list};
+use dtn_participant::now_ms;
 use dtn_primitives::B256;
 use serde_json::json;
 
@@ -43,10 +44,4 @@ pub(super) async fn run(status: &Status, context: &Context) -> Result<()> {
         true => output::json(&document),
         false => document.tables(now_ms).iter().try_for_each(output::line),
     }
-}
-
-/// The time, in milliseconds since the Unix epoch.
-pub(super) fn now_ms() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

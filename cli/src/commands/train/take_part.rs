@@ -6,16 +6,13 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_chain::networks::LOCAL_CHAIN_ID;
 use dtn_documents::training_orders::OrderDocument;
-use dtn_participant::{Behaviour, Event, Options, Participant, Peer, Roles};
+use dtn_participant::{Behaviour, Event, Options, Participant, Peer, Roles, now_ms};
 use dtn_primitives::{Address, B256, SecretKey};
 use dtn_report::units;
 use serde_json::json;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{
-    access::{Asked, Signs, folder, patiently},
-    status::now_ms,
-};
+use super::access::{Asked, Signs, folder, patiently};
 use crate::{context::Context, interruption, output};
 
 /// Train for orders.
