@@ -9,6 +9,7 @@ import {Formats} from "../../src/formats/Formats.sol";
 import {Kinds} from "../../src/formats/Kinds.sol";
 import {Allotment, Distribution, Evidence, Header, Result, Solution, VoteKind} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
+import {RegistryTerms} from "../../src/interfaces/IResultRegistry.sol";
 import {Terms} from "../../src/interfaces/IRewardDistributor.sol";
 import {Barring} from "../../src/registry/Barring.sol";
 import {ResultRegistry} from "../../src/registry/ResultRegistry.sol";
@@ -242,6 +243,39 @@ contract FormatsTest is Test {
         assertEq(registry.validators(), next);
     }
 
+    /// @dev What the validators agree to is known to the registry by its action, whichever certificate says so.
+    function test_GoldenVectors_Resolution() public {
+        uint64 epoch = uint64(json.readUint(".resolution.epoch"));
+        bytes32 action = Formats.action(
+            json.readString(".resolution.what"),
+            json.readAddress(".resolution.target"),
+            vm.parseUint(json.readString(".resolution.value"))
+        );
+        assertEq(action, json.readBytes32(".resolution.action"));
+        bytes32 digest = Formats.resolutionDigest(json.readBytes32(".network.domain_separator"), epoch, action);
+        assertEq(digest, json.readBytes32(".resolution.digest"));
+        ResultRegistry registry = deployRegistry(epoch);
+        registry.resolve(action, json.readBytes(".resolution.certificate"));
+        assertEq(registry.resolvedAt(action), block.timestamp);
+    }
+
+    /// @dev One more than may be faulty of the old set put others in its place, and what they sign for it is no rotation.
+    function test_GoldenVectors_Recovery() public {
+        uint64 epoch = uint64(json.readUint(".recovery.epoch"));
+        address[] memory next = json.readAddressArray(".recovery.validators");
+        bytes32 digest = this.digestRecovery(json.readBytes32(".network.domain_separator"), epoch, next);
+        assertEq(digest, json.readBytes32(".recovery.digest"));
+        bytes32 networkId = json.readBytes32(".network.network_id");
+        address[] memory set = json.readAddressArray(".network.validators");
+        ResultRegistry registry = newRegistry(networkId, epoch, set, RegistryTerms(address(this), address(0), 0));
+        vm.expectRevert();
+        registry.rotate(next, json.readBytes(".recovery.certificate"));
+        registry.proposeRecovery(epoch, next, json.readBytes(".recovery.certificate"));
+        skip(registry.RECOVERY_DELAY());
+        registry.recover(next);
+        assertEq(registry.validators(), next);
+    }
+
     function test_GoldenVectors_Batch() public view {
         bytes32[] memory payouts = json.readBytes32Array(".batch.payouts");
         assertEq(this.hashBatch(json.readAddress(".batch.token"), payouts), json.readBytes32(".batch.hash"));
@@ -253,7 +287,7 @@ contract FormatsTest is Test {
     }
 
     /// @dev Keys and proofs of possession made in Rust are registered, and what the keys sign together certifies a
-    /// block, a distribution and a rotation.
+    /// block, a distribution, a resolution and a rotation.
     function test_GoldenVectors_Bls() public {
         ResultRegistry registry = deployRegistry(header.epoch);
         bytes32 separator = json.readBytes32(".network.domain_separator");
@@ -282,6 +316,9 @@ contract FormatsTest is Test {
         bytes32 hash = json.readBytes32(".distribution.hash");
         registry.certify(number, hash, json.readBytes(".distribution.aggregate"));
         assertTrue(registry.isCertified(number, hash));
+        bytes32 action = json.readBytes32(".resolution.action");
+        registry.resolve(action, json.readBytes(".resolution.aggregate"));
+        assertEq(registry.resolvedAt(action), block.timestamp);
         registry.rotate(json.readAddressArray(".rotation.validators"), json.readBytes(".rotation.aggregate"));
         assertEq(registry.epoch(), header.epoch + 1);
     }
@@ -296,6 +333,10 @@ contract FormatsTest is Test {
 
     function digestRotation(bytes32 separator, uint64 epoch, address[] calldata next) external pure returns (bytes32) {
         return Formats.rotationDigest(separator, epoch, next);
+    }
+
+    function digestRecovery(bytes32 separator, uint64 epoch, address[] calldata next) external pure returns (bytes32) {
+        return Formats.recoveryDigest(separator, epoch, next);
     }
 
     function hashBatch(address token, bytes32[] calldata payouts) external pure returns (bytes32) {

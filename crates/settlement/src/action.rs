@@ -89,18 +89,14 @@ mod tests {
 
     #[test]
     fn an_action_is_hashed_as_the_contracts_do() {
-        let source = include_str!("../../../contracts/src/formats/Formats.sol");
-        assert!(source.contains("keccak256(abi.encode(what, target, value))"));
-        let (target, value) = (Address::repeat_byte(0x11), U256::from(7));
+        let vectors = include_str!("../../primitives/tests/vectors.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).expect("JSON");
+        let golden = |key: &str| vectors["resolution"][key].as_str().expect("a text").to_string();
+        assert_eq!(golden("what"), Deed::Retract.name());
+        let (target, value) =
+            (golden("target").parse().expect("an account"), golden("value").parse().expect("a number"));
         let action = Action { deed: Deed::Retract, target, value };
-        // The place of the text, the contract, the number, the length of the text, the text.
-        let mut encoded = [[0; 32]; 5];
-        encoded[0][31] = 0x60;
-        encoded[1][12..].copy_from_slice(target.as_slice());
-        encoded[2][31] = 7;
-        encoded[3][31] = 7;
-        encoded[4][..7].copy_from_slice(b"retract");
-        assert_eq!(action.hash(), keccak256(encoded.concat()));
+        assert_eq!(action.hash().to_string(), golden("action"));
     }
 
     #[test]

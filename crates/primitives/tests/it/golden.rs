@@ -9,11 +9,14 @@ use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 use serde_json::{Value, json};
 
-use crate::earnings::{distribution, distribution_vector};
+use crate::{
+    earnings::{distribution, distribution_vector},
+    messages::{recovery_vector, resolution_vector, rotation, rotation_vector},
+};
 
 const CHAIN_ID: u64 = 31337;
 
-fn keys() -> Vec<SecretKey> {
+pub(crate) fn keys() -> Vec<SecretKey> {
     let mut keys: Vec<_> = (1..=4).map(|i| SecretKey::from_bytes(&[i; 32]).unwrap()).collect();
     keys.sort_by_key(SecretKey::address);
     keys
@@ -47,16 +50,14 @@ fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
     Evidence::new(&vote(kind, validator, 0xe1), &vote(kind, validator, 0xe0))
 }
 
-/// Without the first of the validators, and with three more.
-fn rotation() -> Rotation {
-    let mut validators: Vec<_> = keys()[1..].iter().map(SecretKey::address).collect();
-    validators.extend((0xf1..=0xf3).map(Address::repeat_byte));
-    Rotation { epoch: 0, validators }
-}
-
 /// The signatures of the first three validators, who are a quorum.
 pub(crate) fn certificate(message: &SettlementMessage) -> EcdsaCertificate {
-    EcdsaCertificate::new(keys()[..3].iter().map(|key| message.sign(key, &genesis().domain())))
+    certificate_of(3, message)
+}
+
+/// Those of so many.
+pub(crate) fn certificate_of(count: usize, message: &SettlementMessage) -> EcdsaCertificate {
+    EcdsaCertificate::new(keys()[..count].iter().map(|key| message.sign(key, &genesis().domain())))
 }
 
 /// The BLS keys of the validators, by place.
@@ -84,18 +85,6 @@ fn bls_vector(commit: &SettlementMessage) -> Value {
         "digest": commit.digest(&domain),
         "signature": hex::encode_prefixed(bls_keys[0].sign(commit.digest(&domain)).to_bytes()),
         "certificate": hex::encode_prefixed(aggregate(commit).to_bytes()),
-    })
-}
-
-fn rotation_vector() -> Value {
-    let rotation = rotation();
-    let message = SettlementMessage::Rotation(rotation.clone());
-    json!({
-        "epoch": rotation.epoch,
-        "validators": rotation.validators,
-        "digest": message.digest(&genesis().domain()),
-        "certificate": hex::encode_prefixed(certificate(&message).to_bytes()),
-        "aggregate": hex::encode_prefixed(aggregate(&message).to_bytes()),
     })
 }
 
@@ -355,6 +344,8 @@ fn vectors() -> Value {
         "bls": bls_vector(&SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),
         "distribution": distribution_vector(),
         "rotation": rotation_vector(),
+        "resolution": resolution_vector(),
+        "recovery": recovery_vector(),
         "batch": batch_vector(),
         "proofs": (0..leaves.len()).map(|index| merkle::proof(&leaves, index).unwrap()).collect::<Vec<_>>(),
     })

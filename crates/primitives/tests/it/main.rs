@@ -6,3 +6,4 @@ mod certificates;
 mod earnings;
 mod genesis;
 mod golden;
+mod messages;
