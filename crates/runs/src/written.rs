@@ -6,7 +6,7 @@ use std::{
 };
 
 use dtn_files::{self as files, Access, FileError};
-use dtn_simulator::{Crash, Group, Partition, Rate, Region, Scenario, When};
+use dtn_simulator::{Crash, Group, Partition, Rate, Region, Scenario, When, training::Setup};
 use serde_json::{Value, json};
 
 /// The longest scenario file.
@@ -92,6 +92,16 @@ pub enum ScenarioError {
 }
 
 impl ScenarioError {
+    fn of(file: &Path, error: dtn_simulator::FileError) -> Self {
+        let file = file.into();
+        match error {
+            dtn_simulator::FileError::Impossible { line, impossible } => {
+                Self::Impossible { file, line, reason: impossible.to_string() }
+            }
+            dtn_simulator::FileError::Malformed(reason) => Self::Malformed { file, reason },
+        }
+    }
+
     /// Its stable code, for programs, and what belongs to it.
     pub fn code(&self) -> (&'static str, Value) {
         let not_valid = |file: &Path, line| ("not_valid", json!({ "file": file, "line": line }));
@@ -106,14 +116,13 @@ impl ScenarioError {
 /// Reads a scenario file.
 pub fn read(file: &Path) -> Result<Scenario, ScenarioError> {
     let text = files::read_text(file, MAX_FILE)?;
-    Scenario::from_toml(&text).map_err(|error| match error {
-        dtn_simulator::FileError::Impossible { line, impossible } => {
-            ScenarioError::Impossible { file: file.into(), line, reason: impossible.to_string() }
-        }
-        dtn_simulator::FileError::Malformed(error) => {
-            ScenarioError::Malformed { file: file.into(), reason: error.to_string() }
-        }
-    })
+    Scenario::from_toml(&text).map_err(|error| ScenarioError::of(file, error))
+}
+
+/// Reads a scenario of training orders.
+pub fn training(file: &Path) -> Result<Setup, ScenarioError> {
+    let text = files::read_text(file, MAX_FILE)?;
+    Setup::from_toml(&text).map(|(setup, _)| setup).map_err(|error| ScenarioError::of(file, error))
 }
 
 /// Writes a scenario file.

@@ -7,7 +7,7 @@ use clap::Args;
 use dtn_bench::threads;
 use dtn_peer::files::{self, Access};
 use dtn_report::Page;
-use dtn_runs::training;
+use dtn_runs::{training, written};
 use dtn_simulator::{
     Latency,
     training::{Setup, Stopped, Strategy, Tactic, play},
@@ -21,6 +21,7 @@ use crate::{failure::Coded, output};
   dtn-cli sim train
   dtn-cli sim train --nodes 1000 --orders 1000 --deviate forger:0.05 --deviate lazy:0.05
   dtn-cli sim train --colluders 0.66 --unwatched --html run.html
+  dtn-cli sim train scenarios/training/forger.toml --seed 7
   dtn-cli sim train --best-reply --html best-reply.html
   dtn-cli sim train --sweep 10000
 
@@ -36,25 +37,28 @@ Strategies, by role:
   requester   poisoner (rows that nobody gets right), row-withholder
   anybody     spammer (challenges of what is true)")]
 pub(crate) struct Train {
-    /// Accounts, 6 to 1,000
-    #[arg(long, default_value_t = 100)]
-    nodes: usize,
-    /// Orders
-    #[arg(long, default_value_t = 1_000)]
-    orders: u64,
-    /// Decides all that is left to chance
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// A scenario; options change what it says
+    #[arg(value_name = "FILE", conflicts_with_all = ["best_reply", "sweep"])]
+    scenario: Option<PathBuf>,
+    /// Accounts, 6 to 1,000 [default: 100]
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Orders [default: 1000]
+    #[arg(long)]
+    orders: Option<u64>,
+    /// Decides all that is left to chance [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
 
     /// What a part of the accounts does: forger:0.05 (repeat)
     #[arg(long, value_name = "STRATEGY:PART", value_parser = parse_deviation, help_heading = "Accounts")]
     deviate: Vec<(Strategy, f64)>,
-    /// The part that works together: its claims have a false segment, which its auditors pass
-    #[arg(long, default_value_t = 0.0, help_heading = "Accounts")]
-    colluders: f64,
-    /// What colluders do once an auditor is known who is none of them: hope, be late, or challenge themselves
-    #[arg(long, default_value_t, value_name = "stay|quit|denounce", help_heading = "Accounts")]
-    tactic: Tactic,
+    /// The part that works together: its claims have a false segment, which its auditors pass [default: 0]
+    #[arg(long, help_heading = "Accounts")]
+    colluders: Option<f64>,
+    /// What colluders do once an auditor is known who is none of them: hope, be late, or challenge themselves [default: stay]
+    #[arg(long, value_name = "stay|quit|denounce", help_heading = "Accounts")]
+    tactic: Option<Tactic>,
     /// Nobody honest looks on beside the committee
     #[arg(long, help_heading = "Accounts")]
     unwatched: bool,
@@ -62,18 +66,18 @@ pub(crate) struct Train {
     /// Auditors of each segment; 3 without, or as many members as there are
     #[arg(long, help_heading = "Terms")]
     redundancy: Option<u8>,
-    /// What a worker stakes on a claim, in parts of the reward
-    #[arg(long, default_value_t = 0.25, help_heading = "Terms")]
-    stake: f64,
-    /// What a training costs, in parts of the reward
-    #[arg(long, default_value_t = 0.03, help_heading = "Terms")]
-    run_cost: f64,
-    /// How long a call is under way to the primary, as `dtn-cli sim pbft --latency` has it
-    #[arg(long, default_value = "350ms", help_heading = "Terms")]
-    latency: Latency,
-    /// The time between two blocks; windows are multiples of both
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration, help_heading = "Terms")]
-    block_interval: Duration,
+    /// What a worker stakes on a claim, in parts of the reward [default: 0.25]
+    #[arg(long, help_heading = "Terms")]
+    stake: Option<f64>,
+    /// What a training costs, in parts of the reward [default: 0.03]
+    #[arg(long, help_heading = "Terms")]
+    run_cost: Option<f64>,
+    /// How long a call is under way to the primary, as `dtn-cli sim pbft --latency` has it [default: 350ms]
+    #[arg(long, help_heading = "Terms")]
+    latency: Option<Latency>,
+    /// The time between two blocks; windows are multiples of both [default: 1s]
+    #[arg(long, value_parser = humantime::parse_duration, help_heading = "Terms")]
+    block_interval: Option<Duration>,
 
     /// Play each strategy alone, and each of 36 coalitions, beside the closed form: takes some minutes
     #[arg(long, conflicts_with_all = ["deviate", "colluders", "tactic", "unwatched", "redundancy", "sweep"])]
@@ -106,22 +110,29 @@ fn named(stopped: Stopped) -> anyhow::Error {
 }
 
 impl Train {
-    fn setup(&self) -> Setup {
-        let setup = Setup::of(self.nodes);
-        Setup {
-            orders: self.orders,
-            seed: self.seed,
+    fn setup(&self) -> Result<Setup> {
+        let setup = match &self.scenario {
+            Some(file) => written::training(file)?,
+            None => Setup::default(),
+        };
+        let setup = self.nodes.map_or(setup.clone(), |nodes| setup.among(nodes));
+        let mut deviations = setup.deviations.clone();
+        deviations.retain(|(known, _)| !self.deviate.iter().any(|(given, _)| given == known));
+        deviations.extend(&self.deviate);
+        Ok(Setup {
+            orders: self.orders.unwrap_or(setup.orders),
+            seed: self.seed.unwrap_or(setup.seed),
             redundancy: self.redundancy.unwrap_or(setup.redundancy),
-            stake: self.stake,
-            run_cost: self.run_cost,
-            deviations: self.deviate.clone(),
-            colluders: self.colluders,
-            tactic: self.tactic,
-            watched: !self.unwatched,
-            latency: self.latency,
-            block_interval: self.block_interval,
+            stake: self.stake.unwrap_or(setup.stake),
+            run_cost: self.run_cost.unwrap_or(setup.run_cost),
+            deviations,
+            colluders: self.colluders.unwrap_or(setup.colluders),
+            tactic: self.tactic.unwrap_or(setup.tactic),
+            watched: setup.watched && !self.unwatched,
+            latency: self.latency.unwrap_or(setup.latency),
+            block_interval: self.block_interval.unwrap_or(setup.block_interval),
             ..setup
-        }
+        })
     }
 
     fn write(&self, page: impl FnOnce() -> Page) -> Result<()> {
@@ -131,12 +142,13 @@ impl Train {
 }
 
 pub(crate) fn run(train: &Train) -> Result<()> {
-    let (setup, threads, bars) = (train.setup(), threads(train.threads), output::bars());
+    let (setup, threads, bars) = (train.setup()?, threads(train.threads), output::bars());
     if let Some(seeds) = train.sweep {
-        let end = train.seed.checked_add(seeds).filter(|_| seeds > 0);
-        let end = end.ok_or_else(|| Coded::argument(format_args!("--sweep {seeds}: from --seed {}", train.seed)))?;
-        training::sweep(train.seed..end, threads, &bars).map_err(named)?;
-        let kept = serde_json::json!({ "seeds": seeds, "from": train.seed, "broken": 0 });
+        let first = setup.seed;
+        let end = first.checked_add(seeds).filter(|_| seeds > 0);
+        let end = end.ok_or_else(|| Coded::argument(format_args!("--sweep {seeds}: from --seed {first}")))?;
+        training::sweep(first..end, threads, &bars).map_err(named)?;
+        let kept = serde_json::json!({ "seeds": seeds, "from": first, "broken": 0 });
         return if train.json {
             output::json(&kept)
         } else {

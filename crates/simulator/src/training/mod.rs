@@ -12,6 +12,7 @@
 mod acts;
 mod bank;
 mod best_reply;
+mod file;
 mod game;
 mod promises;
 mod setup;

@@ -171,6 +171,12 @@ impl Setup {
         Self { accounts, claims: claims as u8, committee: committee as u8, redundancy, ..whole }
     }
 
+    /// The same with another number of accounts, and so perhaps of claims, members and auditors.
+    pub fn among(self, accounts: usize) -> Self {
+        let Self { claims, committee, redundancy, .. } = Self::of(accounts);
+        Self { accounts, claims, committee, redundancy: redundancy.min(self.redundancy), ..self }
+    }
+
     /// Who does what, in the order of the accounts: colluders, those that deviate, the honest rest.
     pub(super) fn population(&self) -> Result<Vec<Account>, Unplayable> {
         range("accounts", self.accounts as f64, MIN_ACCOUNTS as f64, MAX_ACCOUNTS as f64)?;

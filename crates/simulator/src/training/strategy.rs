@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
-use serde_with::SerializeDisplay;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// In which part of an order a strategy differs from an honest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,7 +20,7 @@ pub enum Role {
 }
 
 /// What an account does. One that deviates in one role is honest in all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SerializeDisplay)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub enum Strategy {
     /// Does its work, says what it has found, and challenges what is false where it has looked anyway.
     Honest,
@@ -147,8 +147,7 @@ impl fmt::Display for Role {
 }
 
 /// What colluders do once they see that an auditor of their false segment is none of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, SerializeDisplay, DeserializeFromStr)]
 pub enum Tactic {
     /// Hope, and lose the stake: the closed form's.
     #[default]

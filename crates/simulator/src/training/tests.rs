@@ -116,3 +116,29 @@ fn what_cannot_be_played_is_refused_by_name() {
         assert!(refused(setup.clone()).contains(reason), "{reason}: {}", refused(setup));
     }
 }
+
+#[test]
+fn each_deviation_has_a_scenario_whose_promises_hold_and_that_pays_nobody_who_breaks_a_rule() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/training");
+    let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}.toml")).expect(name);
+    for strategy in Strategy::deviations() {
+        let name = strategy.to_string();
+        let (setup, about) = Setup::from_toml(&read(&name)).expect(&name);
+        assert!(!about.is_empty() && setup.deviations == [(strategy, 0.1)], "{name}");
+        let economy = play(&setup).expect(&name);
+        let pays = |of: Strategy| economy.lines.iter().find(|line| line.role == strategy.role() && line.strategy == of);
+        let (honest, deviates) = (pays(Strategy::Honest).expect(&name), pays(strategy).expect(&name));
+        assert!(strategy.is_fair() || deviates.payoff < honest.payoff, "{name}: {deviates:?} {honest:?}");
+    }
+    let coalitions = ["coalition", "coalition-that-quits", "coalition-that-denounces", "majority"];
+    let files = std::fs::read_dir(folder).expect("a folder").count();
+    assert_eq!(files, Strategy::deviations().count() + coalitions.len(), "a file that nobody plays");
+    for name in coalitions {
+        let (setup, _) = Setup::from_toml(&read(name)).expect(name);
+        let economy = play(&setup).expect(name);
+        assert_eq!(economy.forged > 0, name == "majority", "{name}: {} of {} are forged", economy.forged, economy.won);
+    }
+    let typo = Setup::from_toml("[deviate]\nforgr = 0.1\n").expect_err("no strategy").to_string();
+    assert!(typo.contains("forgr") && typo.contains("forger"), "{typo}");
+    assert!(Setup::from_toml("colluder = 0.1").is_err(), "no key");
+}
