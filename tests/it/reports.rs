@@ -26,6 +26,7 @@ use dtn_settlement::{
     bls_keys::BlsKeys,
     deploy::{DeployPlan, Deployment, deploy, fund},
     guard::{Registry, Stake},
+    multisig::{Multisig, WalletTransaction},
     relayer::SourceError,
     reporter::{EvidenceSource, Reporter, ReporterOptions},
 };
@@ -137,9 +138,24 @@ impl World {
     }
 
     async fn post(&self, header: &Header, view: u64, certificate: Bytes) {
+        self.deployer.send(&self.posting(header, view, certificate)).await.expect("final");
+    }
+
+    fn posting(&self, header: &Header, view: u64, certificate: Bytes) -> Call {
         let call = ResultRegistry::finalizeCall { header: header.into(), view_: view, certificate };
-        let registry = self.deployment.addresses.registry;
-        self.deployer.send(&Call::new(REGISTRY, registry, &call)).await.expect("final");
+        Call::new(REGISTRY, self.deployment.addresses.registry, &call)
+    }
+
+    /// Posts a block by a call of the wallet.
+    async fn post_by_wallet(&self, header: &Header, view: u64, certificate: Bytes) {
+        let Call { to, value, data, .. } = self.posting(header, view, certificate);
+        let transaction = WalletTransaction { to, value, data, expiry: 0, salt: B256::ZERO };
+        let wallet = Multisig::new(self.chain.clone(), self.deployment.addresses.multisig);
+        wallet.propose(&self.account(1), &transaction).await.expect("proposed");
+        for index in [2, 3] {
+            wallet.confirm(&self.account(index), wallet.id(&transaction)).await.expect("confirmed");
+        }
+        wallet.execute(&self.account(1), &transaction).await.expect("final");
     }
 
     async fn stake(&self, index: usize) -> Stake {
@@ -202,8 +218,8 @@ async fn one_peer_reports_two_votes_after_a_commitment_and_has_the_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn peers_report_who_has_signed_another_block_than_theirs_also_by_an_aggregate() {
-    for by_bls in [false, true] {
+async fn peers_report_who_has_signed_another_block_than_theirs_also_by_an_aggregate_and_inside_another_call() {
+    for (by_bls, by_wallet) in [(false, false), (true, false), (false, true)] {
         let world = World::new().await;
         let (own, made_up) = (world.header(1), world.header(2));
         let node = Node { certificates: [(1, world.certificate(&own, [0, 1, 2], 0))].into(), ..Node::default() };
@@ -217,7 +233,10 @@ async fn peers_report_who_has_signed_another_block_than_theirs_also_by_an_aggreg
                 .await
             }
         };
-        world.post(&made_up, 0, certificate).await;
+        match by_wallet {
+            true => world.post_by_wallet(&made_up, 0, certificate).await,
+            false => world.post(&made_up, 0, certificate).await,
+        }
         let peers: Vec<_> = [0, 3].map(|index| world.start(index, &node)).into();
         world.until_barred(&[1, 2]).await;
         stop(peers).await;

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 use crate::{
     guard::Erc20,
-    relayer::{FAILED_PAUSE, SourceError, backoff},
+    passes::{Passes, forever},
+    relayer::SourceError,
 };
 
 /// How many deposits are stated ahead of the one that comes next: half of what the ledger takes.
@@ -88,7 +89,7 @@ pub async fn deposit_calls(
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
-enum TellerError {
+pub(crate) enum TellerError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the node of the chain: {0}")]
@@ -120,46 +121,8 @@ impl<T: DepositTarget> Teller<T> {
     }
 
     /// Works until it is dropped, through any failure of the chain and the ledger.
-    pub async fn run(mut self) -> Infallible {
-        let mut failures = 0u32;
-        loop {
-            let pause = match self.pass().await {
-                Ok(()) => {
-                    if failures > 0 {
-                        tracing::info!("looking for deposits again");
-                    }
-                    failures = 0;
-                    self.options.poll
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "looking for deposits is interrupted");
-                    }
-                    failures = failures.saturating_add(1);
-                    backoff(self.options.poll, failures, FAILED_PAUSE)
-                }
-            };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Reads what is new, and states what the ledger lacks.
-    async fn pass(&mut self) -> Result<(), TellerError> {
-        if !self.is_checked {
-            self.check().await?;
-            self.is_checked = true;
-        }
-        self.read().await?;
-        let next = self.target.next_deposit(self.place.vault).await.map_err(TellerError::Ledger)?;
-        self.open = self.open.split_off(&next);
-        let (now, again) = (Instant::now(), self.options.again);
-        for (deposit, stated) in self.open.range_mut(..next.saturating_add(AHEAD)).map(|(_, open)| open) {
-            if stated.is_none_or(|at| now.duration_since(at) >= again) {
-                self.target.state(*deposit).await.map_err(TellerError::Ledger)?;
-                *stated = Some(now);
-            }
-        }
-        Ok(())
+    pub async fn run(self) -> Infallible {
+        forever(self).await
     }
 
     /// Money of another kind, or that goes elsewhere, is none of the ledger's.
@@ -193,5 +156,32 @@ impl<T: DepositTarget> Teller<T> {
         }
         self.next_block = head + 1;
         Ok(())
+    }
+}
+
+impl<T: DepositTarget> Passes for Teller<T> {
+    const WHAT: &'static str = "looking for deposits";
+    type Error = TellerError;
+
+    fn poll(&self) -> Duration {
+        self.options.poll
+    }
+
+    async fn pass(&mut self) -> Result<bool, TellerError> {
+        if !self.is_checked {
+            self.check().await?;
+            self.is_checked = true;
+        }
+        self.read().await?;
+        let next = self.target.next_deposit(self.place.vault).await.map_err(TellerError::Ledger)?;
+        self.open = self.open.split_off(&next);
+        let (now, again) = (Instant::now(), self.options.again);
+        for (deposit, stated) in self.open.range_mut(..next.saturating_add(AHEAD)).map(|(_, open)| open) {
+            if stated.is_none_or(|at| now.duration_since(at) >= again) {
+                self.target.state(*deposit).await.map_err(TellerError::Ledger)?;
+                *stated = Some(now);
+            }
+        }
+        Ok(false)
     }
 }

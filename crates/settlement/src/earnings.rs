@@ -25,10 +25,9 @@ use tokio::time::Instant;
 
 use crate::{
     multisig::{Multisig, ProposalStatus, WalletTransaction},
+    passes::{FAILED_PAUSE, Passes, backoff, forever},
     payment::Stage,
-    relayer::{
-        COSTLY_PAUSE, Council, FAILED_PAUSE, REFUSED_PAUSE, REVERTED_PAUSE, SourceError, StepError, backoff, finalize,
-    },
+    relayer::{COSTLY_PAUSE, Council, REFUSED_PAUSE, REVERTED_PAUSE, SourceError, StepError, finalize},
     rewards::Distributor,
 };
 
@@ -216,51 +215,8 @@ impl<S: StatementSource> Payer<S> {
     }
 
     /// Works until it is dropped, through any failure of the node, the ledger and other peers.
-    pub async fn run(mut self) -> Infallible {
-        let (poll, mut failures) = (self.options.poll, 0u32);
-        loop {
-            match self.pass().await {
-                Ok(progress) => {
-                    if failures > 0 {
-                        tracing::info!("paying earnings again");
-                    }
-                    failures = 0;
-                    if !progress {
-                        tokio::time::sleep(poll).await;
-                    }
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "paying earnings is interrupted");
-                    }
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff(poll, failures, FAILED_PAUSE)).await;
-                }
-            }
-        }
-    }
-
-    /// Looks at everything once and takes the steps that are due. Returns whether any was taken.
-    async fn pass(&mut self) -> Result<bool, SourceError> {
-        if self.source.last_statement().await? == 0 {
-            return Ok(false);
-        }
-        let council = match self.council.take().filter(Council::is_fresh) {
-            Some(known) => known,
-            None => Council::read(&self.account, &self.desk.multisig, self.desk.registry).await?,
-        };
-        let state = self.desk.distributor.earned().await?;
-        let mut progress = match state.effectiveAt {
-            0 => self.schedule(&state, &council).await?,
-            _ => self.activate(&state, &council).await?,
-        };
-        if !state.root.is_zero() {
-            progress |= self.claim(&state, &council).await?;
-        }
-        self.council = Some(council);
-        let seen = std::mem::take(&mut self.seen);
-        self.tries.retain(|step, _| seen.contains(step));
-        Ok(progress)
+    pub async fn run(self) -> Infallible {
+        forever(self).await
     }
 
     async fn schedule(&mut self, state: &EarnedState, council: &Council) -> Result<bool, SourceError> {
@@ -333,9 +289,11 @@ impl<S: StatementSource> Payer<S> {
     async fn open_claims(&mut self) -> Result<Vec<Earning>, SourceError> {
         let Some(InEffect { earnings, done, .. }) = &mut self.in_effect else { return Ok(Vec::new()) };
         let (distributor, least) = (&self.desk.distributor, U256::from(self.options.least_claim));
-        let unknown = earnings.as_slice().iter().filter(|earning| !done.contains(&earning.account)).copied();
+        let all = earnings.as_slice().iter().copied();
+        // Collected, because the compiler cannot tell that a borrowing closure's future is `Send` for every lifetime.
+        let unknown: Vec<_> = all.filter(|earning| !done.contains(&earning.account)).collect();
         let (latest, irrevocable) = (BlockId::latest(), self.desk.chain.final_block());
-        let ask = unknown.map(|earning| async move {
+        let ask = unknown.into_iter().map(|earning| async move {
             let claimed = |block| distributor.earned_claimed_at(earning.account, earning.token, block);
             let (now, for_good) = futures::try_join!(claimed(latest), claimed(irrevocable))?;
             let owed = |claimed| earning.cumulative.saturating_sub(claimed);
@@ -389,5 +347,36 @@ impl<S: StatementSource> Payer<S> {
             tracing::warn!(number, tries = tries.failures, %error, "what the ledger states has to wait");
         }
         false
+    }
+}
+
+impl<S: StatementSource> Passes for Payer<S> {
+    const WHAT: &'static str = "paying earnings";
+    type Error = SourceError;
+
+    fn poll(&self) -> Duration {
+        self.options.poll
+    }
+
+    async fn pass(&mut self) -> Result<bool, SourceError> {
+        if self.source.last_statement().await? == 0 {
+            return Ok(false);
+        }
+        let council = match self.council.take().filter(Council::is_fresh) {
+            Some(known) => known,
+            None => Council::read(&self.account, &self.desk.multisig, self.desk.registry).await?,
+        };
+        let state = self.desk.distributor.earned().await?;
+        let mut progress = match state.effectiveAt {
+            0 => self.schedule(&state, &council).await?,
+            _ => self.activate(&state, &council).await?,
+        };
+        if !state.root.is_zero() {
+            progress |= self.claim(&state, &council).await?;
+        }
+        self.council = Some(council);
+        let seen = std::mem::take(&mut self.seen);
+        self.tries.retain(|step, _| seen.contains(step));
+        Ok(progress)
     }
 }

@@ -18,6 +18,7 @@ pub mod guard;
 pub mod held;
 pub mod message;
 pub mod multisig;
+mod passes;
 pub mod payment;
 pub mod payouts;
 mod plan;

@@ -42,16 +42,14 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     held::{Held, Limits},
     multisig::Multisig,
+    passes::{Passes, forever},
     payment::{Payment, Payments, Stage},
 };
 
 mod job;
 
 use job::Job;
-pub(crate) use job::{COSTLY_PAUSE, REFUSED_PAUSE, REVERTED_PAUSE, StepError, backoff};
-
-/// The longest wait before a step is tried again that failed for a reason that may pass at any time.
-pub(crate) const FAILED_PAUSE: Duration = Duration::from_secs(30);
+pub(crate) use job::{COSTLY_PAUSE, REFUSED_PAUSE, REVERTED_PAUSE, StepError};
 
 /// How long a completion waits for its claim: a week, for a peer that was down to come back.
 pub const CLAIM_PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -204,6 +202,7 @@ pub struct Relayer<S> {
     /// Jobs that are done, irrevocably.
     paid: u64,
     forfeited: u64,
+    council: Option<Council>,
     status: watch::Sender<RelayerStatus>,
 }
 
@@ -224,6 +223,7 @@ impl<S: ResultSource> Relayer<S> {
             is_full: false,
             paid: 0,
             forfeited: 0,
+            council: None,
             status,
         }
     }
@@ -240,63 +240,8 @@ impl<S: ResultSource> Relayer<S> {
     }
 
     /// Works until it is dropped, through any failure of the node, the ledger and other peers.
-    pub async fn run(mut self) -> Infallible {
-        let mut council = None;
-        let mut failures = 0u32;
-        loop {
-            match self.pass(&mut council).await {
-                Ok(progress) => {
-                    if failures > 0 {
-                        tracing::info!("relaying again");
-                    }
-                    failures = 0;
-                    if !progress {
-                        tokio::time::sleep(self.desk.options.poll).await;
-                    }
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "relaying is interrupted");
-                    }
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff(self.desk.options.poll, failures, FAILED_PAUSE)).await;
-                }
-            }
-        }
-    }
-
-    /// Looks at everything once and takes the steps that are due. Returns whether any was taken.
-    async fn pass(&mut self, council: &mut Option<Council>) -> Result<bool, SourceError> {
-        self.collect().await?;
-        if self.jobs.is_empty() {
-            self.publish();
-            return Ok(false);
-        }
-        let council = match council {
-            Some(known) if known.is_fresh() => known,
-            stale => {
-                let desk = &self.desk;
-                stale.insert(Council::read(&desk.account, desk.payments.multisig(), desk.registry).await?)
-            }
-        };
-        // Boxed in a loop, because the compiler cannot tell that a closure's future is `Send` for every lifetime.
-        let mut heights: Vec<BoxFuture<'_, usize>> = Vec::new();
-        for (height, jobs) in &mut self.jobs {
-            heights.push(self.desk.settle(*height, jobs, council).boxed());
-        }
-        let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
-
-        for job in self.jobs.values().flatten().filter(|job| job.irrevocable) {
-            let (paid, forfeited) = job.settled();
-            self.paid += paid as u64;
-            self.forfeited += forfeited as u64;
-        }
-        self.jobs.retain(|_, jobs| {
-            jobs.retain(|job| !job.irrevocable);
-            !jobs.is_empty()
-        });
-        self.publish();
-        Ok(steps.into_iter().sum::<usize>() > 0)
+    pub async fn run(self) -> Infallible {
+        forever(self).await
     }
 
     /// Takes up what the ledger has that is not known yet, and what has been on the shelf for long enough.
@@ -389,6 +334,48 @@ impl<S: ResultSource> Relayer<S> {
         let (paid, forfeited) = (self.paid + paid as u64, self.forfeited + forfeited as u64);
         let status = RelayerStatus { cursor: self.cursor(), paid, forfeited, open };
         self.status.send_if_modified(|current| std::mem::replace(current, status) != status);
+    }
+}
+
+impl<S: ResultSource> Passes for Relayer<S> {
+    const WHAT: &'static str = "relaying";
+    type Error = SourceError;
+
+    fn poll(&self) -> Duration {
+        self.desk.options.poll
+    }
+
+    async fn pass(&mut self) -> Result<bool, SourceError> {
+        self.collect().await?;
+        if self.jobs.is_empty() {
+            self.publish();
+            return Ok(false);
+        }
+        let council = match &mut self.council {
+            Some(known) if known.is_fresh() => known,
+            stale => {
+                let desk = &self.desk;
+                stale.insert(Council::read(&desk.account, desk.payments.multisig(), desk.registry).await?)
+            }
+        };
+        // Boxed in a loop, because the compiler cannot tell that a closure's future is `Send` for every lifetime.
+        let mut heights: Vec<BoxFuture<'_, usize>> = Vec::new();
+        for (height, jobs) in &mut self.jobs {
+            heights.push(self.desk.settle(*height, jobs, council).boxed());
+        }
+        let steps: Vec<_> = stream::iter(heights).buffer_unordered(self.desk.options.concurrency).collect().await;
+
+        for job in self.jobs.values().flatten().filter(|job| job.irrevocable) {
+            let (paid, forfeited) = job.settled();
+            self.paid += paid as u64;
+            self.forfeited += forfeited as u64;
+        }
+        self.jobs.retain(|_, jobs| {
+            jobs.retain(|job| !job.irrevocable);
+            !jobs.is_empty()
+        });
+        self.publish();
+        Ok(steps.into_iter().sum::<usize>() > 0)
     }
 }
 

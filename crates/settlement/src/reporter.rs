@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, convert::Infallible, future::Future, time::Dura
 
 use alloy::{
     consensus::Transaction as _,
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, keccak256},
     providers::Provider,
-    sol_types::SolCall,
+    sol_types::{SolCall, SolValue},
     transports::TransportError,
 };
 use dtn_bindings::ResultRegistry;
@@ -28,7 +28,8 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     evidence::{Contradiction, NoContradiction, Proof, ReportError, report},
-    relayer::{FAILED_PAUSE, SourceError, backoff},
+    passes::{FAILED_PAUSE, Passes, backoff, forever},
+    relayer::SourceError,
 };
 
 /// How many of the last blocks are read again in each pass, because the chain may have replaced them.
@@ -40,6 +41,9 @@ const LOOKBACK: u64 = 10_000;
 
 /// How many posted blocks are kept that the ledger does not have; those of the lowest heights go first.
 const MOST_OPEN: usize = 1_024;
+
+/// How many beginnings of a call are looked at in one transaction: whoever has sent it may have filled it with them.
+const MOST_CALLS: usize = 64;
 
 /// How long it takes until it is looked at again whether what was reported still is: the chain may have replaced the block.
 const REPORTED_PAUSE: Duration = Duration::from_secs(600);
@@ -84,7 +88,7 @@ pub struct ReporterStatus {
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-enum ReporterError {
+pub(crate) enum ReporterError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the node: {0}")]
@@ -147,41 +151,8 @@ impl<S: EvidenceSource> Reporter<S> {
     }
 
     /// Works until it is dropped, through any failure of the node, the ledger and other peers.
-    pub async fn run(mut self) -> Infallible {
-        let poll = self.options.poll;
-        let mut failures = 0u32;
-        loop {
-            match self.pass().await {
-                Ok(()) => {
-                    if failures > 0 {
-                        tracing::info!("looking for contradictions again");
-                    }
-                    failures = 0;
-                    tokio::time::sleep(poll).await;
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "looking for contradictions is interrupted");
-                    }
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff(poll, failures, FAILED_PAUSE)).await;
-                }
-            }
-        }
-    }
-
-    /// Looks at everything once and makes the reports that are due.
-    async fn pass(&mut self) -> Result<(), ReporterError> {
-        for evidence in self.source.evidence().await.map_err(ReporterError::Source)? {
-            self.take_up(evidence.into());
-        }
-        // What is known is reported even where nothing new can be read.
-        let read = self.read_posted().await;
-        let due = self.cases.iter().filter(|(_, case)| case.retry_at <= Instant::now());
-        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.advance(id).await?;
-        }
-        read
+    pub async fn run(self) -> Infallible {
+        forever(self).await
     }
 
     fn take_up(&mut self, proof: Proof) {
@@ -232,9 +203,11 @@ impl<S: EvidenceSource> Reporter<S> {
         let chain = self.account.chain().clone();
         tracing::error!(height, posted = %hash, own = %own.block_hash, %tx, "the registry was told of another block than the ledger has");
         let sent = retrying(|| chain.provider().get_transaction_by_hash(tx)).await?;
-        let call = sent.and_then(|sent| ResultRegistry::finalizeCall::abi_decode(sent.input()).ok());
-        let Some(call) = call.filter(|call| call.view_ == view && call.header.height == height) else {
-            tracing::warn!(height, %tx, "the certificate is inside another call, and was not looked at");
+        let posted = |call: &ResultRegistry::finalizeCall| {
+            (call.view_, call.header.height, keccak256(call.header.abi_encode())) == (view, height, hash)
+        };
+        let Some(call) = sent.and_then(|sent| finalize_in(sent.input(), posted)) else {
+            tracing::warn!(height, %tx, "the certificate is not in the transaction as it was posted, and was not looked at");
             return Ok(());
         };
         let domain = match self.domain {
@@ -306,6 +279,40 @@ impl<S: EvidenceSource> Reporter<S> {
         case.retry_at = Instant::now() + pause;
         Ok(())
     }
+}
+
+impl<S: EvidenceSource> Passes for Reporter<S> {
+    const WHAT: &'static str = "looking for contradictions";
+    type Error = ReporterError;
+
+    fn poll(&self) -> Duration {
+        self.options.poll
+    }
+
+    async fn pass(&mut self) -> Result<bool, ReporterError> {
+        for evidence in self.source.evidence().await.map_err(ReporterError::Source)? {
+            self.take_up(evidence.into());
+        }
+        // What is known is reported even where nothing new can be read.
+        let read = self.read_posted().await;
+        let due = self.cases.iter().filter(|(_, case)| case.retry_at <= Instant::now());
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.advance(id).await?;
+        }
+        read.map(|()| false)
+    }
+}
+
+/// The call in calldata that posted a block: all of it, or a part where another contract made the call, as a wallet does.
+fn finalize_in(
+    input: &[u8],
+    posted: impl Fn(&ResultRegistry::finalizeCall) -> bool,
+) -> Option<ResultRegistry::finalizeCall> {
+    let begins = |window: &[u8]| window == ResultRegistry::finalizeCall::SELECTOR;
+    let places = input.windows(4).enumerate().filter(|(_, window)| begins(window)).map(|(place, _)| place);
+    let mut calls =
+        places.take(MOST_CALLS).filter_map(|place| ResultRegistry::finalizeCall::abi_decode(&input[place..]).ok());
+    calls.find(posted)
 }
 
 /// How many of a set come before an account in reporting evidence: those who are not accused, beginning with another one for

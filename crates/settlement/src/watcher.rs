@@ -34,7 +34,8 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     aow::{Aow, ClaimState, ClaimStatus, ClaimTerms, MAX_WHOLE_STEPS, NewClaim, PostedClaim, checkpoints_of},
-    relayer::{FAILED_PAUSE, ResultSource, SourceError, backoff, finalize},
+    passes::{FAILED_PAUSE, Passes, backoff, forever},
+    relayer::{ResultSource, SourceError, finalize},
 };
 
 /// How many of the last blocks are read again in each pass, because the chain may have replaced them.
@@ -93,7 +94,7 @@ pub struct WatcherStatus {
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-enum WatchError {
+pub(crate) enum WatchError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -242,48 +243,8 @@ impl<S: RoundSource> Watcher<S> {
     }
 
     /// Works until it is dropped, through any failure of the node, the ledger and other peers.
-    pub async fn run(mut self) -> Infallible {
-        let poll = self.desk.options.poll;
-        let mut failures = 0u32;
-        loop {
-            match self.pass().await {
-                Ok(()) => {
-                    if failures > 0 {
-                        tracing::info!("watching claims again");
-                    }
-                    failures = 0;
-                    tokio::time::sleep(poll).await;
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "watching claims is interrupted");
-                    }
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff(poll, failures, FAILED_PAUSE)).await;
-                }
-            }
-        }
-    }
-
-    /// Looks at everything once and takes the steps that are due.
-    async fn pass(&mut self) -> Result<(), WatchError> {
-        let terms = match &self.terms {
-            Some(terms) => terms.clone(),
-            None => self.terms.insert(self.desk.terms().await?).clone(),
-        };
-        let now = self.desk.clock().await?;
-        // What is known to be false is challenged even where nothing new can be read.
-        let read = self.read_claims(&terms, now).await;
-        for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| watched.pace.is_due()) {
-            if let Err(error) = self.desk.judge(watched, &terms, now, &self.status).await {
-                watched.pace.note(&error, self.desk.options.poll, key.0);
-            }
-        }
-        read?;
-        match self.desk.options.false_claims {
-            true => self.post_false_claims(&terms).await,
-            false => self.tend_own(&terms).await,
-        }
+    pub async fn run(self) -> Infallible {
+        forever(self).await
     }
 
     /// Takes up claims that were posted since the last pass, and forgets those that are past challenging.
@@ -372,6 +333,36 @@ impl<S: RoundSource> Watcher<S> {
             self.next_round += 1;
         }
         Ok(())
+    }
+}
+
+impl<S: RoundSource> Passes for Watcher<S> {
+    const WHAT: &'static str = "watching claims";
+    type Error = WatchError;
+
+    fn poll(&self) -> Duration {
+        self.desk.options.poll
+    }
+
+    async fn pass(&mut self) -> Result<bool, WatchError> {
+        let terms = match &self.terms {
+            Some(terms) => terms.clone(),
+            None => self.terms.insert(self.desk.terms().await?).clone(),
+        };
+        let now = self.desk.clock().await?;
+        // What is known to be false is challenged even where nothing new can be read.
+        let read = self.read_claims(&terms, now).await;
+        for (key, watched) in self.watched.iter_mut().filter(|(_, watched)| watched.pace.is_due()) {
+            if let Err(error) = self.desk.judge(watched, &terms, now, &self.status).await {
+                watched.pace.note(&error, self.desk.options.poll, key.0);
+            }
+        }
+        read?;
+        match self.desk.options.false_claims {
+            true => self.post_false_claims(&terms).await?,
+            false => self.tend_own(&terms).await?,
+        }
+        Ok(false)
     }
 }
 

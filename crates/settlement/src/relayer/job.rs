@@ -6,9 +6,9 @@ use alloy::primitives::B256;
 use dtn_chain::{connection::ReadError, sender::SendError};
 use tokio::time::Instant;
 
-use super::FAILED_PAUSE;
 use crate::{
     multisig::MultisigError,
+    passes::{FAILED_PAUSE, backoff},
     payment::{Payment, Stage},
 };
 
@@ -143,11 +143,6 @@ impl StepError {
     }
 }
 
-/// The wait after so many failures in a row: twice as long each time, up to a limit.
-pub(crate) fn backoff(start: Duration, failures: u32, limit: Duration) -> Duration {
-    start.saturating_mul(2u32.saturating_pow(failures)).min(limit).max(start)
-}
-
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{Address, Bytes, U256};
@@ -180,14 +175,5 @@ mod tests {
         });
         assert!(first_day.filter(|passed| *passed < COSTLY_PAUSE).count() < 12);
         assert!(job.note(&would, poll) <= REFUSED_PAUSE, "what costs nothing is tried again soon");
-    }
-
-    #[test]
-    fn waiting_grows_and_ends_somewhere() {
-        let poll = Duration::from_millis(100);
-        assert_eq!(backoff(poll, 1, FAILED_PAUSE), Duration::from_millis(200));
-        assert_eq!(backoff(poll, 5, FAILED_PAUSE), Duration::from_millis(3_200));
-        assert_eq!(backoff(poll, u32::MAX, FAILED_PAUSE), Duration::from_secs(30));
-        assert_eq!(backoff(poll, u32::MAX, REFUSED_PAUSE), Duration::from_secs(120));
     }
 }
