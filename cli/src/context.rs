@@ -16,6 +16,7 @@ use dtn_chain::{
     amount::parse_amount,
     codes::Code,
     gas_ledger::{GasLedger, GasRecord},
+    sender::Offer,
     signer::{RemoteSigner, Signer},
 };
 use dtn_keys::{KeyChoice, KeyInfo, Keystore, Password, dev_key};
@@ -57,6 +58,41 @@ pub(crate) struct Globals {
     pub(crate) verbose: u8,
 }
 
+/// A password that is chosen now: of a file, or asked for twice.
+pub(crate) fn chosen_password(file: Option<&Path>, option: &str, prompt: &str) -> Result<Password> {
+    let password = read_password(file, option, prompt)?;
+    if password.is_empty() {
+        bail!(Coded::argument("the password is empty"));
+    }
+    if file.is_none() && read_password(None, option, "Once more: ")? != password {
+        bail!("the passwords differ; nothing was written");
+    }
+    Ok(password)
+}
+
+fn read_password(file: Option<&Path>, option: &str, prompt: &str) -> Result<Password> {
+    if let Some(file) = file {
+        let unreadable = |source| FileError::Read { file: file.into(), source };
+        return Password::from_file(file).map_err(unreadable).context("there is no password");
+    }
+    if !io::stdin().is_terminal() {
+        let nowhere = format!("a password is needed and there is no terminal to ask at; name a file with {option}");
+        bail!(Coded::argument(nowhere));
+    }
+    Ok(Password::new(rpassword::prompt_password(prompt).context("cannot ask for the password")?))
+}
+
+/// What is offered for gas.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Price {
+    /// Offer this for a unit of gas, tip included, and never more [default: what the chain asks for, raised while no block takes it]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub(crate) gas_price: Option<U256>,
+    /// Of that, what the block's maker gets [default: what the chain asks for]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub(crate) priority_gas_price: Option<U256>,
+}
+
 /// Who sends to a chain, or only tries to. A command without this option has nothing that could be held back, and takes no
 /// `--dry-run`.
 #[derive(Debug, Clone, Default, Args)]
@@ -68,13 +104,21 @@ pub(crate) struct Sender {
     /// Simulate, decode and price what would be sent first, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) price: Price,
+    /// Let each transaction use so much gas at most [default: a quarter more than it takes now]
+    #[arg(long, value_name = "GAS", value_parser = clap::value_parser!(u64).range(21_000..))]
+    pub(crate) gas_limit: Option<u64>,
 }
 
 impl Sender {
     /// A signer's account on a chain.
     fn account_of(&self, chain: &Chain, signer: impl Into<Signer>, context: &Context) -> Account {
         let new = if self.dry_run { Account::dry_run } else { Account::new };
-        new(chain.clone(), signer.into(), context.gas_ledger())
+        let Price { gas_price, priority_gas_price } = self.price;
+        let [max, tip] = [gas_price, priority_gas_price].map(|price| price.map(|price| price.saturating_to()));
+        let offer = Offer { max, tip, gas_limit: self.gas_limit };
+        new(chain.clone(), signer.into(), context.gas_ledger()).offering(offer)
     }
 
     /// The account that `--from` names, on a chain. What it has under way is brought to an end first, and until this command
@@ -217,29 +261,13 @@ impl Context {
 
     /// A password for new keys: of `--password-file`, or asked for twice.
     pub(crate) async fn new_password(&self) -> Result<&Password> {
-        let read = || async {
-            let password = self.read_password("Password for the new keys: ")?;
-            if password.is_empty() {
-                bail!(Coded::argument("the password is empty"));
-            }
-            if self.password_file.is_none() && self.read_password("Once more: ")? != password {
-                bail!("the passwords differ; nothing was written");
-            }
-            Ok(password)
-        };
-        self.password.get_or_try_init(read).await
+        let file = self.password_file.as_deref();
+        let chosen = || async { chosen_password(file, "--password-file", "Password for the new keys: ") };
+        self.password.get_or_try_init(chosen).await
     }
 
     fn read_password(&self, prompt: &str) -> Result<Password> {
-        if let Some(file) = &self.password_file {
-            let unreadable = |source| FileError::Read { file: file.clone(), source };
-            return Password::from_file(file).map_err(unreadable).context("there is no password");
-        }
-        if !io::stdin().is_terminal() {
-            let nowhere = "a password is needed and there is no terminal to ask at; name a file with --password-file";
-            bail!(Coded::argument(nowhere));
-        }
-        Ok(Password::new(rpassword::prompt_password(prompt).context("cannot ask for the password")?))
+        read_password(self.password_file.as_deref(), "--password-file", prompt)
     }
 
     /// The key that `--from` names: a key's name or address, a file, or `dev:N` on a development chain.

@@ -297,6 +297,61 @@ async fn keystores_are_those_of_cast() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_password_of_keys_is_changed_and_what_they_hold_is_listed() {
+    let bench = Bench::new(AnvilOptions::default()).await;
+    let keys = bench.generate_keys(2);
+    bench.json(&["fund", "--to", "owner-01", "--amount", "1.5ether"]);
+    let listed = bench.json(&["keys", "list", "--balances"]);
+    assert_eq!((text(&listed[0]["balance_wei"]), text(&listed[1]["balance_wei"])), ("0x14d1120d7b160000", "0x0"));
+    let shown = String::from_utf8(bench.run(&["keys", "list", "--balances"]).stdout).expect("text");
+    assert!(shown.contains(&keys[0].address().to_string()) && shown.contains("1.5"), "{shown}");
+
+    fs::write(bench.path("new.txt"), "another one\n").expect("writable");
+    let change = ["keys", "password", "owner-01", "owner-02", "--new-password-file", "new.txt"];
+    let wrong = bench.failure(&[&change[..], &["--password-file", "new.txt"]].concat());
+    assert!(wrong.contains("wrong password for the key owner-01"), "{wrong}");
+    let absent = bench.failure(&["keys", "password", "owner-01", "--new-password-file", "nowhere.txt"]);
+    assert!(absent.contains("nowhere.txt"), "{absent}");
+    bench.json(&change);
+    let public = ["keys", "export-address", "owner-02", "--public-key"];
+    assert!(bench.failure(&public).contains("wrong password"), "the old one opens nothing any more");
+    bench.json(&[&public[..], &["--password-file", "new.txt"]].concat());
+    let address = Command::new(cast())
+        .args(["wallet", "address", "--password", "another one", "--keystore"])
+        .arg(bench.path("keys/owner-01.json"))
+        .output()
+        .expect("cast runs");
+    assert_eq!(String::from_utf8_lossy(&address.stdout).trim(), keys[0].address().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_offered_for_gas_is_what_was_said() {
+    let bench = Bench::new(AnvilOptions::default()).await;
+    bench.generate_keys(1);
+    let fund = |amount: &str, more: &[&str]| {
+        let arguments = [&["fund", "--to", "owner-01", "--amount", amount][..], more].concat();
+        let done = bench.json(&arguments);
+        text(&done[0]["transaction"]["tx"]).parse::<B256>().expect("a hash")
+    };
+    let sent = async |tx: B256| {
+        let sent = bench.chain().await.provider().get_transaction_by_hash(tx).await.expect("answered").expect("there");
+        (sent.max_fee_per_gas(), sent.max_priority_fee_per_gas(), sent.gas_limit())
+    };
+    let gwei = 1_000_000_000;
+    let said = ["--gas-price", "9gwei", "--priority-gas-price", "2gwei", "--gas-limit", "30000"];
+    assert_eq!(sent(fund("1ether", &said)).await, (9 * gwei, Some(2 * gwei), 30_000));
+    let (max, tip, _) = sent(fund("2ether", &["--priority-gas-price", "3gwei"])).await;
+    assert!(max > 3 * gwei && tip == Some(3 * gwei));
+
+    let refused =
+        |more: &[&str]| bench.failure(&[&["fund", "--to", "owner-01", "--amount", "3ether"][..], more].concat());
+    let above = refused(&["--gas-price", "1gwei", "--priority-gas-price", "2gwei"]);
+    assert!(above.contains("a tip of 2gwei is more than the 1gwei"), "{above}");
+    let little = ["propose", "--to", "owner-01", "--value", "1", "--from", "dev:0", "--gas-limit", "20999"];
+    assert!(bench.failure(&little).contains("20999 is not in 21000"), "{}", bench.failure(&little));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_is_no_failure() {
     let bench = Bench::new(AnvilOptions::default()).await;
     let mut command = bench.command(&["completions", "bash"]);

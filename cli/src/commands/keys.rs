@@ -5,15 +5,21 @@ use std::{
     path::PathBuf,
 };
 
-use alloy_primitives::hex;
+use alloy::providers::Provider;
+use alloy_primitives::{U256, hex};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use dtn_chain::connection::retrying;
 use dtn_keys::{KeyInfo, parse_secret_key};
 use dtn_peer::files;
-use dtn_report::{Table, left};
+use dtn_report::{Table, left, right, units};
+use futures::future::try_join_all;
 use serde_json::json;
 
-use crate::{context::Context, output};
+use crate::{
+    context::{Context, chosen_password},
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,7 +31,10 @@ pub(crate) enum Command {
 The files are keystores of version 3; `cast wallet address --keystore keys/owner-01.json` reads them.")]
     Generate(Generate),
     /// Show the keys that there are
-    List,
+    #[command(after_help = "Examples:
+  dtn-cli keys list
+  dtn-cli keys list --balances --network testnet")]
+    List(List),
     /// Encrypt a private key that exists already
     #[command(after_help = "Examples:
   dtn-cli keys import treasurer                     (asks for the private key, without showing it)
@@ -37,6 +46,30 @@ A private key is never an argument: arguments are in the shell's history and in 
     Import(Import),
     /// Print a key's address
     ExportAddress(ExportAddress),
+    /// Encrypt keys with another password
+    #[command(after_help = "Examples:
+  dtn-cli keys password treasurer                   (asks for the old password, and for the new one twice)
+  dtn-cli keys password owner-01 owner-02 --password-file old.txt --new-password-file new.txt
+
+Whatever happens meanwhile, each file opens by the old password or by the new one. Copies of it elsewhere open by the old one.")]
+    Password(ChangePassword),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Ask the chosen network what each holds
+    #[arg(long)]
+    balances: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangePassword {
+    /// The keys: their names or addresses, or files of keys. All have the same password
+    #[arg(required = true)]
+    key: Vec<String>,
+    /// A file whose first line is the new password, in place of a prompt
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -73,7 +106,8 @@ pub(crate) struct ExportAddress {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Generate(args) => generate(args, context).await,
-        Command::List => list(context),
+        Command::List(args) => list(args, context).await,
+        Command::Password(args) => change_password(args, context).await,
         Command::Import(args) => import(args, context).await,
         Command::ExportAddress(args) => export_address(args, context).await,
     }
@@ -102,13 +136,58 @@ async fn generate(args: Generate, context: &Context) -> Result<()> {
     show(context, &made.await??)
 }
 
-fn list(context: &Context) -> Result<()> {
+async fn list(args: List, context: &Context) -> Result<()> {
     let keystore = context.keystore();
-    show(context, &keystore.list()?)?;
+    let keys = keystore.list()?;
+    match args.balances {
+        true => show_balances(context, &keys).await?,
+        false => show(context, &keys)?,
+    }
     for error in keystore.unusable()? {
         output::note(format_args!("passed over: {error}"));
     }
     Ok(())
+}
+
+async fn show_balances(context: &Context, keys: &[KeyInfo]) -> Result<()> {
+    let chain = context.connect().await?;
+    let balances = try_join_all(keys.iter().map(|key| async {
+        match key.address {
+            Some(address) => retrying(|| async { chain.provider().get_balance(address).await }).await.map(Some),
+            None => Ok(None),
+        }
+    }))
+    .await?;
+    let network = &chain.network().name;
+    if context.json {
+        let held = |(key, balance): (&KeyInfo, &Option<U256>)| json!({ "name": key.name, "address": key.address, "path": key.path, "network": network, "balance_wei": balance });
+        return output::json(&keys.iter().zip(&balances).map(held).collect::<Vec<_>>());
+    }
+    let mut table = Table::new(format!("On {network}"), [left("key"), left("address"), right("balance")]);
+    for (key, balance) in keys.iter().zip(&balances) {
+        let held = balance.map_or(units::NONE.to_string(), |balance| units::ether(balance, ""));
+        table.row([key.name.clone(), stated(key), held]);
+    }
+    output::line(table)
+}
+
+async fn change_password(args: ChangePassword, context: &Context) -> Result<()> {
+    let keystore = context.keystore();
+    let keys = args.key.iter().map(|key| keystore.choose(key)).collect::<Result<Vec<_>, _>>()?;
+    let old = context.password().await?.clone();
+    // The old one is tried on all of them before the first is changed.
+    let tried = (keys.clone(), old.clone());
+    let open = move || tried.0.iter().try_for_each(|key| key.unlock(&tried.1).map(drop));
+    tokio::task::spawn_blocking(open).await??;
+    let new = chosen_password(args.new_password_file.as_deref(), "--new-password-file", "New password: ")?;
+    let changed = keys.clone();
+    let change = move || changed.iter().try_for_each(|key| key.change_password(&old, &new));
+    tokio::task::spawn_blocking(change).await??;
+    show(context, &keys)
+}
+
+fn stated(key: &KeyInfo) -> String {
+    key.address.map_or("not stated".to_string(), |address| address.to_string())
 }
 
 fn show(context: &Context, keys: &[KeyInfo]) -> Result<()> {
@@ -120,8 +199,7 @@ fn show(context: &Context, keys: &[KeyInfo]) -> Result<()> {
     }
     let mut table = Table::new("", [left("key"), left("address"), left("file")]);
     for key in keys {
-        let address = key.address.map_or("not stated".to_string(), |address| address.to_string());
-        table.row([key.name.clone(), address, key.path.display().to_string()]);
+        table.row([key.name.clone(), stated(key), key.path.display().to_string()]);
     }
     output::line(table)
 }

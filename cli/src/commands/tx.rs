@@ -13,7 +13,7 @@ use dtn_report::{Table, left, right};
 use serde_json::json;
 
 use crate::{
-    context::{Context, Sender},
+    context::{Context, Price, Sender},
     output,
 };
 
@@ -28,8 +28,9 @@ A transaction is under way from when it is signed until its receipt is known. Of
 their nonces, so the first holds up those after it.")]
     List,
     /// Offer more for a transaction, so that a block takes it
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   dtn-cli tx raise 0x1234… --from owner-01
+  dtn-cli tx raise 0x1234… --from owner-01 --gas-price 12gwei
 
 The same call with the same nonce is signed for an eighth more, or for what the market asks for: at most one of the two is ever
 mined. max_fee_per_gas of the network bounds what is offered.")]
@@ -50,11 +51,13 @@ pub(crate) struct ByHash {
     /// remote:ADDRESS@URL for a program that signs
     #[arg(long, env = "DTN_FROM", hide_env_values = true, value_name = "KEY")]
     from: Option<KeyChoice>,
+    #[command(flatten)]
+    price: Price,
 }
 
 impl ByHash {
     async fn account(&self, context: &Context) -> Result<Account> {
-        let sender = Sender { from: self.from.clone(), dry_run: false };
+        let sender = Sender { from: self.from.clone(), price: self.price, ..Sender::default() };
         sender.account_as_it_is(&context.connect().await?, context).await
     }
 }

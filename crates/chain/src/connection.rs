@@ -352,6 +352,10 @@ pub struct AnvilOptions {
     pub hardfork: Option<String>,
 }
 
+/// Of so many of the last blocks a development chain keeps the state, in memory. Left alone it writes older ones to a folder of the
+/// user's, which nobody empties when its process is killed.
+const KEPT_STATES: u32 = 500;
+
 /// Starts a development chain on loopback that ends when the returned handle is dropped.
 pub async fn start_anvil(root: &Path, options: AnvilOptions) -> Result<AnvilInstance, AnvilError> {
     let program = find_anvil(root).ok_or(AnvilError::NotFound)?;
@@ -361,6 +365,7 @@ pub async fn start_anvil(root: &Path, options: AnvilOptions) -> Result<AnvilInst
         return Err(AnvilError::PortTaken(port));
     }
     let mut anvil = Anvil::at(&program).host("127.0.0.1").port(port).timeout(20_000);
+    anvil = anvil.arg("--prune-history").arg(KEPT_STATES.to_string());
     if let Some(chain_id) = options.chain_id {
         anvil = anvil.chain_id(chain_id);
     }

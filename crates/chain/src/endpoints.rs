@@ -350,3 +350,18 @@ impl Service<RequestPacket> for Failover {
         Box::pin(self.clone().ask(request))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_url_logs_and_errors_have_no_more_than_may_be_shown() {
+        let text = "https://user:secret@node.example:8545/v3/secret?key=secret";
+        let (asks, is_loopback) = http(text, REQUEST_TIMEOUT).expect("a URL");
+        let shown = format!("{asks:?} {} {:?} {}", asks.shown(), Endpoints::from(text), Endpoints::from(text));
+        assert!(!is_loopback && shown.contains("node.example:8545") && !shown.contains("secret"), "{shown}");
+        let bad = http("ftp://user:secret@node.example/secret", REQUEST_TIMEOUT).map(drop).expect_err("not HTTP");
+        assert!(!bad.to_string().contains("secret"), "{bad}");
+    }
+}

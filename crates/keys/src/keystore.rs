@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
-    io::{self, Write},
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use alloy_primitives::{Address, hex};
-use alloy_signer_local::{LocalSignerError, PrivateKeySigner};
+use dtn_files::{Access, FileError};
 use dtn_primitives::{AddressError, SecretKey, parse_address};
+use eth_keystore::{KeystoreError as Undecrypted, decrypt_key, encrypt_key};
 use k256::elliptic_curve::rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +22,9 @@ use crate::{
 
 /// More memory than this for one password check is refused: 1 GiB.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+
+/// So many rounds take seconds.
+const MAX_PBKDF2_ROUNDS: u64 = 10_000_000;
 
 /// A key in the folder, as far as is known without its password.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,6 +98,9 @@ pub enum KeystoreError {
     /// Not a private key.
     #[error("not a private key: 32 bytes in hexadecimal are expected")]
     NotAKey,
+    /// Writing the file of a key.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file operation.
     #[error("{path}: {source}")]
     Io {
@@ -264,7 +270,7 @@ impl Keystore {
 
     /// Makes a key from the system's randomness.
     pub fn generate(&self, name: &str, password: &Password) -> Result<(KeyInfo, SecretKey), KeystoreError> {
-        let mut bytes = PrivateKeySigner::random().to_bytes().0;
+        let mut bytes: [u8; 32] = k256::SecretKey::random(&mut OsRng).to_bytes().into();
         let key = SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey);
         bytes.zeroize();
         let key = key?;
@@ -283,32 +289,27 @@ impl Keystore {
             return Err(KeystoreError::Exists(name.to_string()));
         }
 
-        // The library writes a file without the address, which one wants to know without the password.
-        let draft = format!(".{name}.{}.draft", std::process::id());
-        let bytes = Zeroizing::new(key.to_bytes());
-        let encrypted =
-            PrivateKeySigner::encrypt_keystore(&self.dir, &mut OsRng, bytes.as_slice(), password.bytes(), Some(&draft));
-        let draft = self.dir.join(draft);
-        encrypted.map_err(|error| io_error(&draft)(io::Error::other(error)))?;
-        let text = fs::read_to_string(&draft).map_err(io_error(&draft));
-        let _ = fs::remove_file(&draft);
-        let mut json: Value = serde_json::from_str(&text?).map_err(|error| malformed(&path, error))?;
-        json["address"] = hex::encode(key.address()).into();
-
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = match options.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(KeystoreError::Exists(name.to_string()));
-            }
-            opened => opened.map_err(io_error(&path))?,
-        };
-        let written = file.write_all(format!("{json:#}\n").as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(io_error(&path))?;
-        Ok(KeyInfo { name: name.to_string(), address: Some(key.address()), path })
+        let text = encrypted(&self.dir, key, password)?;
+        match dtn_files::write_new(&path, text.as_bytes(), Access::Owner)? {
+            true => Ok(KeyInfo { name: name.to_string(), address: Some(key.address()), path }),
+            false => Err(KeystoreError::Exists(name.to_string())),
+        }
     }
+}
+
+/// The text of a keystore. The library writes it to a file only, which is made in this folder for a moment, and without the
+/// address, which one wants to know without the password.
+fn encrypted(dir: &Path, key: &SecretKey, password: &Password) -> Result<String, KeystoreError> {
+    let name = format!(".{}.{}.draft", key.address(), std::process::id());
+    let bytes = Zeroizing::new(key.to_bytes());
+    let written = encrypt_key(dir, &mut OsRng, bytes.as_slice(), password.bytes(), Some(&name));
+    let draft = dir.join(name);
+    written.map_err(|error| io_error(&draft)(io::Error::other(error)))?;
+    let text = fs::read_to_string(&draft).map_err(io_error(&draft));
+    let _ = fs::remove_file(&draft);
+    let mut json: Value = serde_json::from_str(&text?).map_err(|error| malformed(&draft, error))?;
+    json["address"] = hex::encode(key.address()).into();
+    Ok(format!("{json:#}\n"))
 }
 
 impl KeyInfo {
@@ -328,16 +329,22 @@ impl KeyInfo {
         }
     }
 
+    /// Encrypts the key with another password. Whatever happens meanwhile, the file opens by the old one or by the new one.
+    pub fn change_password(&self, old: &Password, new: &Password) -> Result<(), KeystoreError> {
+        let key = self.unlock(old)?;
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let text = encrypted(dir, &key, new)?;
+        Ok(dtn_files::write(&self.path, text.as_bytes(), Access::Owner)?)
+    }
+
     fn decrypt(&self, password: &Password) -> Result<SecretKey, KeystoreError> {
         info(&self.path)?; // the library trusts the file's numbers
-        match PrivateKeySigner::decrypt_keystore(&self.path, password.bytes()) {
-            Ok(signer) => {
-                let bytes = Zeroizing::new(signer.to_bytes().0);
-                SecretKey::from_bytes(&bytes).map_err(|_| KeystoreError::NotAKey)
-            }
-            Err(LocalSignerError::EthKeystoreError(error)) if error.to_string() == "Mac Mismatch" => {
-                Err(KeystoreError::WrongPassword(self.name.clone()))
-            }
+        match decrypt_key(&self.path, password.bytes()).map(Zeroizing::new) {
+            Ok(bytes) => match bytes.as_slice().try_into() {
+                Ok(bytes) => SecretKey::from_bytes(bytes).map_err(|_| KeystoreError::NotAKey),
+                Err(_) => Err(KeystoreError::NotAKey),
+            },
+            Err(Undecrypted::MacMismatch) => Err(KeystoreError::WrongPassword(self.name.clone())),
             Err(error) => Err(malformed(&self.path, error)),
         }
     }
@@ -389,6 +396,7 @@ struct KdfParams {
     n: Option<u64>,
     r: Option<u64>,
     p: Option<u64>,
+    c: Option<u64>,
 }
 
 /// Whether there is something at a word that may be a path. Where it can only be one, what cannot be looked at is an error.
@@ -409,7 +417,7 @@ fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
         malformed(path, if error.is_eof() { format!("it ends early, in {place}") } else { format!("see {place}") })
     };
     let file: File = serde_json::from_str(&text).map_err(wrong)?;
-    let Crypto { cipher, cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p } } = file.crypto;
+    let Crypto { cipher, cipherparams: CipherParams { iv }, kdfparams: KdfParams { dklen, n, r, p, c } } = file.crypto;
     if file.version != 3 {
         return Err(malformed(path, format!("version {}", file.version)));
     }
@@ -424,6 +432,9 @@ fn info(path: &Path) -> Result<KeyInfo, KeystoreError> {
         if memory.is_none_or(|bytes| bytes > MAX_SCRYPT_BYTES) || n < 2 || !(1..=64).contains(&p) {
             return Err(malformed(path, "the scrypt parameters are out of range"));
         }
+    }
+    if c.is_some_and(|rounds| !(1..=MAX_PBKDF2_ROUNDS).contains(&rounds)) {
+        return Err(malformed(path, "the rounds of PBKDF2 are out of range"));
     }
     // Some tools leave it empty, to say less of whose key it is.
     let stated = file.address.filter(|text| !text.is_empty());
@@ -494,6 +505,20 @@ mod tests {
         assert_eq!(error, "wrong password for the key owner-1");
         let text = fs::read_to_string(&info.path).expect("readable");
         assert!(!text.contains(&hex::encode(key.to_bytes())));
+    }
+
+    #[test]
+    fn a_password_is_changed_by_whoever_has_the_old_one() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, [old, new]) = (Keystore::new(dir.path()), ["old", "new"].map(Password::new));
+        let (info, key) = store.generate("a", &old).expect("writable");
+        let refused = info.change_password(&new, &old).expect_err("not by the wrong one");
+        assert!(matches!(refused, KeystoreError::WrongPassword(_)));
+        info.change_password(&old, &new).expect("changed");
+        assert_eq!(store.find("a").expect("there"), info, "its address is stated as before");
+        assert!(matches!(info.unlock(&old), Err(KeystoreError::WrongPassword(_))));
+        assert_eq!(info.unlock(&new).expect("opens").address(), key.address());
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "no draft is left");
     }
 
     #[test]

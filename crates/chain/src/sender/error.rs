@@ -51,7 +51,7 @@ pub enum SendError {
     },
     /// Gas is too dear at the moment.
     #[error(
-        "gas costs {} at the least on network `{network}`, more than the {} of max_fee_per_gas: wait, or raise that",
+        "gas costs {} at the least on network `{network}`, more than the {} of max_fee_per_gas or --gas-price: wait, or raise that",
         gwei(*fee), gwei(*ceiling)
     )]
     AboveCeiling {
@@ -61,6 +61,22 @@ pub enum SendError {
         ceiling: u128,
         /// The network.
         network: String,
+    },
+    /// The tip is part of what is offered at most.
+    #[error("a tip of {} is more than the {} that is offered in all", gwei(*tip), gwei(*max))]
+    TipAboveCap {
+        /// In wei a unit of gas.
+        tip: u128,
+        /// In wei a unit of gas.
+        max: u128,
+    },
+    /// It takes more gas than was said to be allowed.
+    #[error("it takes {estimate} gas now, more than the limit of {limit} that was given: nothing was sent")]
+    GasLimit {
+        /// What was given.
+        limit: u64,
+        /// What it takes.
+        estimate: u64,
     },
     /// Enough was spent for a day.
     #[error(

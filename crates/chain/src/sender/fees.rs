@@ -2,6 +2,32 @@
 
 use alloy::consensus::TxEip1559;
 
+use super::SendError;
+
+/// What somebody has said that transactions offer for gas, in place of what would be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// The fee cap, in wei a unit of gas. Nothing is raised above it.
+    pub max: Option<u128>,
+    /// The tip, in wei a unit of gas.
+    pub tip: Option<u128>,
+    /// How much gas each may use.
+    pub gas_limit: Option<u64>,
+}
+
+impl Offer {
+    /// What is offered where the market asks for this. A cap that was said holds for the tip as well, unless that was said, too.
+    pub(super) fn instead_of(self, market: Fees) -> Result<Fees, SendError> {
+        let (max, tip) = (self.max.unwrap_or(market.max), self.tip.unwrap_or(market.tip));
+        match self {
+            Self { max: Some(_), tip: Some(_), .. } if tip > max => Err(SendError::TipAboveCap { tip, max }),
+            Self { max: Some(_), .. } => Ok(Fees { max, tip: tip.min(max) }),
+            // What else goes to the maker of the block comes on top.
+            Self { max: None, .. } => Ok(Fees { max: max.saturating_sub(market.tip).saturating_add(tip), tip }),
+        }
+    }
+}
+
 /// The fee cap and the tip, in wei a unit of gas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fees {
@@ -30,6 +56,12 @@ impl Fees {
             _ if least > ceiling => Err(least),
             _ => Ok(Self { max: self.max.min(ceiling), ..self }),
         }
+    }
+
+    /// With a fee cap of at most what was said to be offered.
+    pub(super) fn within(self, offer: Offer) -> Self {
+        let max = offer.max.map_or(self.max, |most| self.max.min(most));
+        Self { max, tip: self.tip.min(max) }
     }
 
     /// The more of both.
@@ -64,6 +96,21 @@ mod tests {
         assert_eq!(fees(1_010, 10).below(510), Ok(fees(510, 10)), "enough for the base fee of 500 and the tip");
         assert_eq!(fees(1_010, 10).below(509), Err(510));
         assert_eq!(fees(1, u128::MAX).below(5), Err(u128::MAX), "whatever a node answers");
+    }
+
+    #[test]
+    fn what_was_said_to_be_offered_takes_the_place_of_what_the_market_asks_for() {
+        let (market, none) = (Fees { max: 2_010, tip: 10 }, Offer::default());
+        let offered = |offer: Offer| offer.instead_of(market).expect("a tip within the cap");
+        assert_eq!(offered(none), market);
+        assert_eq!(offered(Offer { max: Some(500), ..none }), Fees { max: 500, tip: 10 });
+        assert_eq!(offered(Offer { max: Some(5), ..none }), Fees { max: 5, tip: 5 });
+        assert_eq!(offered(Offer { tip: Some(60), ..none }), Fees { max: 2_060, tip: 60 });
+        assert_eq!(offered(Offer { max: Some(50), tip: Some(50), ..none }), Fees { max: 50, tip: 50 });
+        let above = Offer { max: Some(50), tip: Some(51), ..none }.instead_of(market);
+        assert!(matches!(above, Err(SendError::TipAboveCap { tip: 51, max: 50 })));
+        assert_eq!(Fees { max: 900, tip: 600 }.within(Offer { max: Some(500), ..none }), Fees { max: 500, tip: 500 });
+        assert_eq!(Fees { max: 900, tip: 600 }.within(none), Fees { max: 900, tip: 600 });
     }
 
     #[test]

@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 use self::fees::Fees;
 pub use self::{
     error::{Quote, SendError},
+    fees::Offer,
     submitted::Submitted,
 };
 use crate::{
@@ -94,6 +95,7 @@ struct Inner {
     address: Address,
     ledger: GasLedger,
     dry_run: bool,
+    offer: Offer,
     nonces: Mutex<Nonces>,
     on_sent: OnSent,
 }
@@ -122,15 +124,21 @@ struct Nonces {
 impl Account {
     /// What a key or another signer sends to this chain, written into this gas ledger.
     pub fn new(chain: Chain, signer: impl Into<Signer>, ledger: GasLedger) -> Self {
-        Self::with(chain, signer.into(), ledger, false)
+        Self::with(chain, signer.into(), ledger, (false, Offer::default()))
     }
 
     /// The same, but it only simulates: what would be sent fails with [`SendError::DryRun`] instead.
     pub fn dry_run(chain: Chain, signer: impl Into<Signer>, ledger: GasLedger) -> Self {
-        Self::with(chain, signer.into(), ledger, true)
+        Self::with(chain, signer.into(), ledger, (true, Offer::default()))
     }
 
-    fn with(chain: Chain, signer: Signer, ledger: GasLedger, dry_run: bool) -> Self {
+    /// The same, with what somebody says that it offers for gas. It knows nothing of what it was before: not its nonces either.
+    pub fn offering(&self, offer: Offer) -> Self {
+        let Inner { chain, signer, ledger, dry_run, .. } = &*self.0;
+        Self::with(chain.clone(), signer.clone(), ledger.clone(), (*dry_run, offer))
+    }
+
+    fn with(chain: Chain, signer: Signer, ledger: GasLedger, (dry_run, offer): (bool, Offer)) -> Self {
         let address = signer.address();
         Self(Arc::new(Inner {
             chain,
@@ -138,6 +146,7 @@ impl Account {
             address,
             ledger,
             dry_run,
+            offer,
             nonces: Mutex::default(),
             on_sent: OnSent::default(),
         }))
@@ -254,7 +263,11 @@ impl Account {
         // A few units more or less cost nothing and tell apart transactions that are alike otherwise: signed with a nonce
         // that is taken, one must not pass for the other, which is done.
         let mark = u64::from(OsRng.next_u32() % GAS_MARKS);
-        let gas_limit = (estimate + estimate / 4 + mark).min(TRANSACTION_GAS_CAP.max(estimate));
+        let gas_limit = match self.0.offer.gas_limit {
+            Some(limit) if limit < estimate => return Err(SendError::GasLimit { limit, estimate }),
+            Some(limit) => limit,
+            None => (estimate + estimate / 4 + mark).min(TRANSACTION_GAS_CAP.max(estimate)),
+        };
         let market = self.fees().await?;
         if self.0.dry_run {
             return Err(SendError::DryRun(Box::new(self.quote(call, estimate, gas_limit, market).await?)));
@@ -275,6 +288,9 @@ impl Account {
                 None => (nonces.next.map_or(pending, |next| next.max(pending)), market),
             };
             let transaction = self.transaction(call, nonce, gas_limit, fees);
+            if fees.within(self.0.offer) != fees {
+                return Err(self.too_dear(fees.max));
+            }
             if !call.urgent {
                 // What replaces another one may have to offer more than the market asks for.
                 let ceiling = u128::from(chain.network().max_fee_per_gas);
@@ -341,7 +357,9 @@ impl Account {
 
     fn too_dear(&self, fee: u128) -> SendError {
         let network = self.0.chain.network();
-        SendError::AboveCeiling { fee, ceiling: network.max_fee_per_gas.into(), network: network.name.clone() }
+        let limits = [u128::from(network.max_fee_per_gas), self.0.offer.max.unwrap_or(0)];
+        let ceiling = limits.into_iter().filter(|limit| *limit != 0).min().unwrap_or(0);
+        SendError::AboveCeiling { fee, ceiling, network: network.name.clone() }
     }
 
     /// Fails if a cost would go beyond the budget. What is under way counts in full until its receipt is there, and the
@@ -420,12 +438,13 @@ impl Account {
         Ok((record, raw))
     }
 
-    /// What the market asks for. The usual estimate can be a tip of 1 wei, which some chains refuse.
+    /// What the market asks for, or what was said to be offered. The usual estimate can be a tip of 1 wei, which some chains
+    /// refuse.
     async fn fees(&self) -> Result<Fees, SendError> {
         let chain = &self.0.chain;
         let estimate = retrying(|| async { chain.provider().estimate_eip1559_fees().await }).await?;
         let fees = Fees { max: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas };
-        Ok(fees.with_tip_floor(chain.network().min_priority_fee.into()))
+        self.0.offer.instead_of(fees.with_tip_floor(chain.network().min_priority_fee.into()))
     }
 }
 

@@ -96,6 +96,9 @@ impl Account {
         let market = self.fees().await?;
         let offered = replaced.iter().filter_map(|record| Some(Fees::of(&record.transaction()?)));
         let fees = offered.fold(market, |most, sent| most.max(sent)).raised(market);
+        if fees.within(self.0.offer) != fees {
+            return Err(self.too_dear(fees.max));
+        }
         let call = Call::transfer("cancel", self.address(), U256::ZERO);
         let nonce = replaced.first().map(|record| record.nonce).unwrap_or_default();
         let gas_limit = self.simulate(&call).await?;

@@ -123,7 +123,8 @@ impl Submitted {
         };
         // A node takes a replacement only for an eighth more. Where that is too dear, it waits as it is.
         let ceiling = u128::from(self.account.0.chain.network().max_fee_per_gas);
-        if !self.call.urgent && ceiling != 0 && fees.max > ceiling {
+        let is_too_dear = !self.call.urgent && ceiling != 0 && fees.max > ceiling;
+        if is_too_dear || fees.within(self.account.0.offer) != fees {
             return Ok(());
         }
         self.transaction.max_fee_per_gas = fees.max;

@@ -134,22 +134,72 @@ async fn a_nonce_that_a_node_makes_up_neither_pays_twice_nor_blocks_the_account(
     let bench = Bench::with_nodes(1).await;
     let (node, account) = (&bench.nodes[0], bench.account());
     account.send(&payment()).await.expect("paid");
-    // Too low: another process would sign with a nonce that is taken, and notices.
+    // Too low, for who knows better: it is not believed.
+    node.next("eth_getTransactionCount", Fault::Lie(json!("0x0")));
+    let sent = node.asked("eth_sendRawTransaction");
+    account.send(&payment()).await.expect("paid");
+    assert_eq!((node.left(), node.asked("eth_sendRawTransaction")), (0, sent + 1), "signed once");
+    // Too low, for another process: it would sign with a nonce that is taken, and notices.
     node.next("eth_getTransactionCount", Fault::Lie(json!("0x0")));
     let record = bench.account().send(&payment()).await.expect("paid");
-    assert_eq!(record.nonce, 1);
+    assert_eq!(record.nonce, 2);
     // Too high: it waits behind nonces that nobody has used, until its time is up.
-    node.next("eth_getTransactionCount", Fault::Lie(json!("0x4")));
+    node.next("eth_getTransactionCount", Fault::Lie(json!("0x5")));
     let waiting = bench.account();
     let error = waiting.send(&payment()).await.expect_err("no block takes it");
     assert!(matches!(error, SendError::NoReceipt { .. }), "{error}");
-    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 2, "the account goes on where it is");
-    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 3);
+    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 3, "the account goes on where it is");
+    assert_eq!(waiting.send(&payment()).await.expect("paid").nonce, 4);
     // What waited can be mined now, or is replaced by what comes next: once either way.
     let record = waiting.send(&payment()).await.expect("paid");
-    assert!((4..=5).contains(&record.nonce), "{record:?}");
+    assert!((5..=6).contains(&record.nonce), "{record:?}");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.paid().await, U256::from(7 * (record.nonce + 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_sent_is_written_down_before_it_is() {
+    let bench = Bench::with_nodes(1).await;
+    for _ in 0..5 {
+        bench.nodes[0].next("eth_sendRawTransaction", Fault::Lost);
+    }
+    let error = bench.account().send(&payment()).await.expect_err("no answer");
+    assert!(matches!(error, SendError::Rpc(_)), "{error}");
+    let records = bench.account().ledger().read().expect("readable").records;
+    assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [TransactionStatus::Pending]);
+    bench.account().take_up().await.expect("sent now");
+    assert_eq!(bench.paid().await, U256::from(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_done_once_enough_blocks_follow() {
+    let bench = Bench::with_nodes(1).await;
+    let node = &bench.nodes[0];
+    let chain = Chain::connect(&Network { confirmations: 3, ..network(&node.url) }).await.expect("answers");
+    let ledger = GasLedger::new(bench.dir.path().join("gas.jsonl"));
+    let account = Account::new(chain.clone(), dev_key(0).expect("there"), ledger);
+    let waiting = tokio::spawn(async move { account.send(&payment()).await });
+    while node.asked("eth_getTransactionReceipt") < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(bench.paid().await == U256::from(7) && !waiting.is_finished(), "one block has it");
+    let _: Value = proxy::anvil(&chain, "anvil_mine", json!([2])).await;
+    let record = waiting.await.expect("no panic").expect("done");
+    assert_eq!(record.status, TransactionStatus::Success);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_on_another_chain_is_not_taken_up() {
+    let (bench, other) = (Bench::with_nodes(1).await, anvil(31_338).await);
+    stopped(&bench).await;
+    stuck(&bench).await;
+    let network = Network { chain_id: 31_338, ..network(&other.endpoint()) };
+    let elsewhere = Chain::connect(&network).await.expect("answers");
+    let ledger = GasLedger::new(bench.dir.path().join("gas.jsonl"));
+    let account = Account::new(elsewhere, dev_key(0).expect("there"), ledger);
+    assert!(account.open().await.expect("asked").is_empty());
+    assert_eq!(account.send(&payment()).await.expect("paid").nonce, 0);
+    assert_eq!(bench.account().open().await.expect("asked").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,11 +279,24 @@ async fn more_is_offered_for_what_is_stuck_or_its_place_is_taken() {
         let ended = if cancels { later.cancel(tx).await } else { later.raise(tx).await }.expect("a block came");
         mined.await.expect("no panic");
         assert!(ended.tx != tx && ended.nonce == 0, "{ended:?}");
+        let known = later.ledger().read().expect("readable").records;
+        assert!(known.len() > 1 && known.iter().all(|record| record.status != TransactionStatus::Pending), "{known:?}");
         assert_eq!(bench.paid().await, U256::from(if cancels { 0 } else { 7 }));
         assert!(later.open().await.expect("asked").is_empty());
         let unknown = later.raise(tx).await.expect_err("it is over");
         assert!(matches!(unknown, SendError::NotUnderWay { .. }), "{unknown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_next_takes_the_place_of_what_was_given_up() {
+    let bench = Bench::with_nodes(1).await;
+    stopped(&bench).await;
+    let account = bench.account();
+    account.send(&payment()).await.expect_err("no block comes");
+    account.submit(&payment()).await.expect("taken");
+    let known = account.ledger().read().expect("readable").records;
+    assert!(known.len() > 1 && known.iter().all(|record| record.nonce == 0), "{known:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,20 @@ async fn a_range_that_a_node_refuses_is_halved_until_it_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_block_is_read_twice_or_left_out_where_a_node_looks_through_few() {
+    let world = World::new().await;
+    for number in 3..=30 {
+        world.log(number).await;
+    }
+    let node = world.node().await;
+    node.never(Habit::LooksThrough(4));
+    let (chain, head) = (connect(&[&node]).await, world.honest.provider().get_block_number().await.expect("a head"));
+    let read = |event: Happened, _, _| Some(event.number.to::<u64>());
+    let found = chain.events(CONTRACT, head - 27..=head, None, read).await.expect("read");
+    assert_eq!(found, (3..=30).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_logs_is_passed_over_and_asked_for_all_else() {
     let world = World::new().await;
     let (without, whole) = (world.node().await, world.node().await);
