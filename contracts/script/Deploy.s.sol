@@ -46,9 +46,15 @@ contract Deploy is Script {
         if (PROXY.code.length == 0) revert NoProxy(PROXY);
 
         bytes32 salt = vm.parseJsonBytes32(plan, ".network_id");
-        all.multisig = createMultisig(plan, salt);
-        all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt, all.multisig));
-        all.aow = create(salt, "AowChallenge", aowArguments(plan, all.registry));
+        if (vm.keyExistsJson(plan, ".existing")) {
+            all.multisig = vm.parseJsonAddress(plan, ".existing.multisig");
+            all.registry = vm.parseJsonAddress(plan, ".existing.registry");
+            all.aow = vm.parseJsonAddress(plan, ".existing.aow");
+        } else {
+            all.multisig = createMultisig(plan, salt);
+            all.registry = create(salt, "ResultRegistry", registryArguments(plan, salt, all.multisig));
+            all.aow = create(salt, "AowChallenge", aowArguments(plan, all.registry));
+        }
         all.distributor = create(salt, "RewardDistributor", distributorArguments(plan, all));
         if (vm.keyExistsJson(plan, ".vault")) {
             all.vault = create(salt, "Vault", vaultArguments(plan, all.distributor));

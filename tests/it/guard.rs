@@ -9,7 +9,7 @@ use alloy::{
 };
 use dtn_chain::{amount::parse_amount, connection::AnvilOptions};
 use dtn_primitives::SecretKey;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::desk::{Bench, text};
 
@@ -301,6 +301,12 @@ async fn the_owners_lock_is_handed_over_and_a_closed_distributor_passes_its_mone
     assert_eq!(text(&bench.json(&["rewards", "show"])["locks"]["multisig"]), wallet);
     assert_eq!(text(&bench.json(&["show"])["multisig"]["address"]), wallet, "the wallet that pays is the wallet");
 
+    // Whoever deploys once more finds all there, and hears who decides.
+    let deploy = ["deploy", "--genesis", "genesis.json", "--threshold", "2"];
+    let again = String::from_utf8(bench.run(&deploy).stdout).expect("text");
+    assert!(again.contains(&format!("It was handed over: the wallet {wallet} has a say now")), "{again}");
+    let before = bench.json(&deploy)["deployment"].clone();
+
     // From now on one of its two owners decides.
     let agreed = |arguments: &[&str]| {
         let proposed = bench.json(&[arguments, &["--from", "owner-04"]].concat());
@@ -311,11 +317,15 @@ async fn the_owners_lock_is_handed_over_and_a_closed_distributor_passes_its_mone
     let old = bench.json(&["show"])["distributor"]["address"].clone();
     let shown = String::from_utf8(bench.run(&["rewards", "show"]).stdout).expect("text");
     assert!(shown.contains("It pays no block above 10."), "{shown}");
-    let next =
-        ["deploy", "--genesis", "genesis.json", "--threshold", "2", "--first-height", "11", "--after", text(&old)];
-    bench.json(&next);
-    let new = bench.json(&["show"])["distributor"]["address"].clone();
-    assert_ne!(old, new);
+    // It shares the registry with the one before, and has the wallet that has a say by now.
+    let next = ["deploy", "--genesis", "genesis.json", "--first-height", "11", "--after", text(&old)];
+    let deployed = bench.json(&next)["deployment"].clone();
+    assert_ne!(old, deployed["distributor"]);
+    assert_eq!((&deployed["registry"], text(&deployed["multisig"])), (&before["registry"], wallet.as_str()));
+    assert_eq!((deployed["owners"].as_array().expect("a list").len(), &deployed["threshold"]), (2, &json!(1)));
+    assert_eq!(bench.json(&["show"])["distributor"]["address"], deployed["distributor"]);
+    let terms = bench.failure(&[&next[..], &["--threshold", "2"]].concat());
+    assert!(terms.contains("cannot be used with"), "{terms}");
     resolve(&bench, &["move-on", "distributor", "--of", text(&old)], "move.json");
     let id = agreed(&["rewards", "move-on", "distributor", "--of", text(&old)]);
     assert!(bench.failure(&["execute", &id, "--from", "owner-04"]).contains("TooEarly(until: "));

@@ -21,6 +21,7 @@ use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     aow::ClaimTerms,
     deploy::{self, DeployPlan, Deployment},
+    multisig::Multisig,
     rewards::Distributor,
 };
 use dtn_testbed::Home;
@@ -41,6 +42,7 @@ use crate::{
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
   dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
   dtn-cli deploy --threshold 2 --first-height 70001        (other terms for a network that settles here already)
+  dtn-cli deploy --reward-cap 50ether --first-height 101 --after 0x5FbDB2315678afecb367f032d93F642f64180aa3
   dtn-cli deploy --clone
   dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-05 --threshold 2
   dtn-cli deploy --stake 2ether --requester-cap 1ether     (each validator bonds; one requester's races a day)
@@ -93,8 +95,10 @@ pub(crate) struct Deploy {
     /// development chain, and no more than the cap]
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     requester_cap: Option<U256>,
-    /// The distributor that this one takes over from: it must be closed below --first-height
-    #[arg(long, value_name = "ADDRESS", requires = "first_height", value_parser = parse_address)]
+    /// The distributor that this one takes over from: it must be closed below --first-height. Its registry, its contract for
+    /// claims and the wallet that has a say now go on
+    #[arg(long, value_name = "ADDRESS", requires = "first_height", value_parser = parse_address,
+          conflicts_with_all = ["owners", "threshold", "clone", "stake", "claim_bond", "claim_window", "claim_gas_price"])]
     after: Option<Address>,
     /// The first block whose results are paid there: above all that another distributor of the network pays [default: 1, where
     /// there is none]
@@ -115,7 +119,18 @@ pub(crate) struct Deploy {
 
 impl Deploy {
     /// What is to be deployed, and on which terms.
-    fn plan(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
+    async fn plan(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
+        let plan = self.terms(home, context)?;
+        let Some(before) = self.after else { return Ok(plan) };
+        let chain = context.connect_or_start().await?;
+        let existing = deploy::existing(&chain, before).await?;
+        let multisig = Multisig::new(chain, existing.multisig);
+        let threshold = multisig.threshold().await?.try_into().context("a threshold of more than 255")?;
+        Ok(plan.with_existing(existing, multisig.owners().await?, threshold))
+    }
+
+    /// The same as far as it is told here.
+    fn terms(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
         let genesis = read_genesis(self.genesis.as_ref().unwrap_or(&home.genesis_file()))?;
         let owners = match self.owners.as_slice() {
             [] => None,
@@ -147,7 +162,7 @@ impl Deploy {
 
 pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
-    let plan = args.plan(&home, context)?;
+    let plan = args.plan(&home, context).await?;
     if let Some(file) = &args.plan {
         return write_plan(&plan, file, context);
     }
@@ -204,6 +219,12 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     if let Some(Replaced { distributor, holds, .. }) = replaced {
         let first = plan.rewards.first_height;
         table.note(format!("The distributor before, {distributor}, holds {holds} and pays the blocks below {first}."));
+    }
+    let decides = Distributor::new(chain, deployment.addresses.distributor).multisig().await?;
+    if decides != deployment.addresses.multisig {
+        table.note(format!(
+            "It was handed over: the wallet {decides} has a say now, which commands and peers find by themselves."
+        ));
     }
     if let Some(amount) = args.fund_distributor {
         let done = if funded.is_some() { "now" } else { "already" };

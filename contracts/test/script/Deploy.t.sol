@@ -80,6 +80,23 @@ contract DeployTest is Test {
         assertEq(without.distributor, with.distributor);
     }
 
+    /// @dev What takes over from another distributor shares its registry, its contract for claims and its wallet of now.
+    function test_DeploysADistributorAloneIfThePlanSaysSo() public {
+        string memory plan = vm.readFile(PLAN);
+        Addresses memory first = script.deploy(plan);
+        string memory heir = vm.toString(makeAddr("heir"));
+        vm.etch(makeAddr("heir"), hex"00");
+        string memory there = string.concat('"existing": {"registry": "', vm.toString(first.registry), '", "aow": "');
+        there = string.concat(there, vm.toString(first.aow), '", "multisig": "', heir, '"}, "threshold": 2,');
+        Addresses memory next = script.deploy(vm.replace(plan, '"threshold": 2,', there));
+        assertEq(next.registry, first.registry);
+        assertEq(next.aow, first.aow);
+        assertEq(next.multisig, makeAddr("heir"));
+        assertEq(RewardDistributor(payable(next.distributor)).multisig(), makeAddr("heir"));
+        assertEq(Vault(next.vault).distributor(), next.distributor);
+        assertNotEq(next.vault, first.vault);
+    }
+
     function test_AddressesAreThoseOfTheBuild() public {
         expectAddresses(script);
     }

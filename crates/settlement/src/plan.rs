@@ -88,6 +88,21 @@ pub struct DeployPlan {
     /// What can be deposited, if the network has money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultTerms>,
+    /// What is there and goes on, for a distributor that takes over from another one. Terms of these contracts are not looked
+    /// at then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
+}
+
+/// The contracts that a distributor shares with the one that it takes over from, whoever owns them by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Existing {
+    /// The registry.
+    pub registry: Address,
+    /// The contract for claims.
+    pub aow: Address,
+    /// The multisig that has a say.
+    pub multisig: Address,
 }
 
 /// What a vault takes.
@@ -147,7 +162,13 @@ impl DeployPlan {
                 ..RewardTerms::for_chain(genesis.chain_id)
             },
             vault: VaultTerms::of(genesis),
+            existing: None,
         })
+    }
+
+    /// The distributor alone, for contracts that are there. `owners` and `threshold` are those of their multisig.
+    pub fn with_existing(self, existing: Existing, owners: Vec<Address>, threshold: u8) -> Self {
+        Self { existing: Some(existing), owners, threshold, ..self }
     }
 
     /// The same with other terms for claims.
@@ -185,8 +206,8 @@ impl DeployPlan {
         (Some(template), clone)
     }
 
-    /// The registry, the contract for claims and the distributor of a multisig, in this order: each names those before it.
-    fn others(&self, at_multisig: Address) -> [Part; 3] {
+    /// The registry of a multisig, and the contract for claims of that registry.
+    fn base(&self, at_multisig: Address) -> [Part; 2] {
         let part = |name, code: &Bytes, arguments: &[u8]| Part::new(name, self.network_id, code, arguments);
         let registry = ResultRegistry::constructorCall {
             networkId_: self.network_id,
@@ -206,11 +227,15 @@ impl DeployPlan {
             gasPrice_: U256::from(self.claims.gas_price),
         };
         let aow = part(AOW, &AowChallenge::BYTECODE, &aow.abi_encode());
+        [registry, aow]
+    }
+
+    fn distributor(&self, of: Existing) -> Part {
         let caps = self.rewards.caps.iter();
         let distributor = RewardDistributor::constructorCall {
-            registry_: registry.address,
-            aow_: aow.address,
-            multisig_: at_multisig,
+            registry_: of.registry,
+            aow_: of.aow,
+            multisig_: of.multisig,
             terms: RewardDistributor::Terms {
                 firstHeight: self.rewards.first_height,
                 predecessor: self.rewards.predecessor,
@@ -222,8 +247,7 @@ impl DeployPlan {
                 caps: caps.map(|cap| RewardDistributor::Allotment { token: cap.token, amount: cap.amount }).collect(),
             },
         };
-        let distributor = part(DISTRIBUTOR, &RewardDistributor::BYTECODE, &distributor.abi_encode());
-        [registry, aow, distributor]
+        Part::new(DISTRIBUTOR, self.network_id, &RewardDistributor::BYTECODE, &distributor.abi_encode())
     }
 
     /// The vault whose money goes to a distributor.
@@ -235,12 +259,20 @@ impl DeployPlan {
         })
     }
 
-    /// In the order in which they are deployed.
+    /// In the order in which they are deployed: each names those before it.
     pub(crate) fn parts(&self) -> Vec<Part> {
-        let (template, multisig) = self.wallet();
-        let [registry, aow, distributor] = self.others(multisig.address);
+        let mut parts = Vec::new();
+        let of = self.existing.unwrap_or_else(|| {
+            let (template, multisig) = self.wallet();
+            let [registry, aow] = self.base(multisig.address);
+            let of = Existing { registry: registry.address, aow: aow.address, multisig: multisig.address };
+            parts.extend(template.into_iter().chain([multisig, registry, aow]));
+            of
+        });
+        let distributor = self.distributor(of);
         let vault = self.vault_of(distributor.address);
-        template.into_iter().chain([multisig, registry, aow, distributor]).chain(vault).collect()
+        parts.extend([distributor].into_iter().chain(vault));
+        parts
     }
 
     /// The same with a multisig that is a clone, or not.
@@ -255,8 +287,12 @@ impl DeployPlan {
 
     /// Where the contracts are or will be.
     pub fn addresses(&self) -> ContractAddresses {
-        let multisig = self.wallet().1.address;
-        let [registry, aow, distributor] = self.others(multisig).map(|part| part.address);
+        let Existing { registry, aow, multisig } = self.existing.unwrap_or_else(|| {
+            let multisig = self.wallet().1.address;
+            let [registry, aow] = self.base(multisig).map(|part| part.address);
+            Existing { registry, aow, multisig }
+        });
+        let distributor = self.distributor(Existing { registry, aow, multisig }).address;
         let vault = self.vault_of(distributor).map_or(Address::ZERO, |part| part.address);
         ContractAddresses { registry, aow, multisig, distributor, vault }
     }
@@ -317,6 +353,22 @@ mod tests {
         assert!(minimum(&native) > minimum(&token) && minimum(&token) > U256::ZERO);
         let elsewhere = DeployPlan { vault: token.vault, ..native.clone() };
         assert_ne!(elsewhere.addresses().vault, native.addresses().vault);
+    }
+
+    #[test]
+    fn what_takes_over_is_a_distributor_for_the_contracts_that_are_there() {
+        let plan = DeployPlan::new(&genesis("a"), None, None).expect("valid");
+        let [registry, aow, multisig] = [0xa1, 0xa2, 0xa3].map(Address::repeat_byte);
+        let next = plan.clone().with_existing(Existing { registry, aow, multisig }, vec![Address::repeat_byte(1)], 1);
+        let at = next.addresses();
+        assert_eq!((at.registry, at.aow, at.multisig), (registry, aow, multisig));
+        assert_ne!(at.distributor, plan.addresses().distributor);
+        assert_eq!(
+            next.parts().iter().map(|part| (part.name, part.address)).collect::<Vec<_>>(),
+            [(DISTRIBUTOR, at.distributor)]
+        );
+        let written = serde_json::to_string(&next).expect("JSON");
+        assert_eq!(serde_json::from_str::<DeployPlan>(&written).expect("the same"), next);
     }
 
     #[test]
