@@ -22,7 +22,7 @@ use dtn_config::OutOfRange;
 use dtn_documents::orders::OrdersError;
 use dtn_keys::KeystoreError;
 use dtn_ledger::{LedgerError, StoreError};
-use dtn_participant::ParticipantError;
+use dtn_participant::{ParticipantError, custom::ToolError};
 use dtn_peer::{
     ConfigError, RunError,
     files::{self, FileError},
@@ -228,7 +228,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
             of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError, ScenarioError]
         })
         .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
-        .or_else(|| of![ReportError, MessageError, ProofError, ParticipantError])
+        .or_else(|| of![ReportError, MessageError, ProofError, ParticipantError, ToolError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
 }

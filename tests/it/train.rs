@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
 };
@@ -185,4 +186,37 @@ fn each_command_teaches_by_examples() {
         let text = String::from_utf8_lossy(&help.stdout);
         assert!(text.contains("Examples") && text.contains(&format!("dtn-cli train {command}")), "{text}");
     }
+}
+
+#[test]
+fn a_trainer_and_a_scorer_of_ones_own_are_tried_alone_and_say_in_a_line_why_nothing_comes_of_them() {
+    let folder = Folder::new();
+    let tool = |name: &str, text: &str| {
+        let file = folder.path(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    folder.json("run iris --linear --out exact.dtm");
+    tool("trainer", &format!("cp {} \"$1/model.dtm\"", folder.path("exact.dtm").display()));
+    let tried = folder.json("run iris --linear --trainer ./trainer --out model.dtm");
+    assert_eq!(fs::read(folder.path("model.dtm")).unwrap(), fs::read(folder.path("exact.dtm")).unwrap());
+    tool("scorer", "grep -c . < \"$1/rows.csv\"");
+    let scored = folder.json("score model.dtm iris --scorer scorer");
+    assert_eq!((&scored["score"], scored["by_scorer"].as_f64()), (&tried["score"], Some(31.0)), "a header and 30 rows");
+    let why = |trainer: &str| {
+        let said = folder.refused(&format!("run iris --linear --trainer {trainer} --out none.dtm"), 1);
+        assert!(!folder.path("none.dtm").exists());
+        said
+    };
+    assert!(why("nowhere").contains("there is no program"));
+    fs::write(folder.path("text"), "words").unwrap();
+    assert!(why("text").contains("chmod +x"));
+    tool("fails", "echo sorry >&2; exit 7");
+    assert!(why("fails").contains("exit status: 7: sorry"));
+    tool("lazy", "true");
+    assert!(why("lazy").contains("neither model.json nor model.dtm"));
+    tool("wrong", "echo '{}' > \"$1/model.json\"");
+    assert!(why("wrong").contains("missing field `layers`"));
+    let none = folder.refused("score model.dtm iris --scorer lazy", 1);
+    assert!(none.contains("no number"), "{none}");
 }

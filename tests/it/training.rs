@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -10,7 +12,7 @@ use dtn_primitives::{Address, SecretKey};
 use dtn_testbed::Home;
 use serde_json::Value;
 
-use crate::common::{Scene, text};
+use crate::common::{ROOT, Scene, skip, text};
 
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
@@ -31,11 +33,15 @@ impl Drop for Running {
 
 impl Market {
     fn open(lazy: Option<usize>) -> Self {
+        Self::with(|peer| if lazy == Some(peer) { "train_behaviour = \"lazy\"".into() } else { String::new() })
+    }
+
+    /// One whose peers have lines more in their configuration.
+    fn with(line: impl Fn(usize) -> String) -> Self {
         let scene = Scene::new();
         scene.init(4);
         for peer in 0..4 {
-            let behaviour = if lazy == Some(peer) { "\ntrain_behaviour = \"lazy\"" } else { "" };
-            scene.set_key(peer, "threads", &format!("1\ntrain = true{behaviour}"));
+            scene.set_key(peer, "threads", &format!("1\ntrain = true\n{}", line(peer)));
         }
         scene.ok(&["l1", "up"]);
         Self { scene }
@@ -79,6 +85,12 @@ impl Market {
     fn provider(&self, name: &str, behaviour: &str) -> Running {
         let mut command = self.command(&["train", "claim", "--be", behaviour], name);
         Running(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Has an account train by a program of its own. What it says is in a file.
+    fn own_trainer(&self, name: &str, trainer: &Path) -> Running {
+        let mut command = self.command(&["train", "claim", "--trainer", trainer.to_str().unwrap(), "--json"], name);
+        Running(command.stdout(fs::File::create(self.scene.path(name)).unwrap()).spawn().unwrap())
     }
 
     fn client(&self) -> Address {
@@ -154,6 +166,75 @@ fn an_order_from_the_command_line_is_trained_checked_and_paid_and_cheats_lose_wh
     }
     let refused = market.scene.refused(&["train", "status", &format!("{:#x}", dtn_primitives::B256::repeat_byte(1))]);
     assert!(refused.contains("knows no order"), "{refused}");
+}
+
+#[test]
+fn where_only_scores_count_a_trainer_of_ones_own_beats_the_built_in_one_and_one_that_fails_costs_one_order() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("where_only_scores_count", "there is no python3");
+    }
+    let plain = Path::new(ROOT).join("examples/trainer/plain.py");
+    let market = Market::with(|_| format!("trainer = {plain:?}"));
+    let [built_in, own, clumsy] = ["worker-01", "worker-02", "worker-03"].map(|name| market.account(name));
+    market.fund(&[market.client(), built_in, own, clumsy]);
+    // The first time it fails, and then it trains like the other one.
+    let clumsy_trainer = market.scene.path("clumsy");
+    let mark = market.scene.path("mark");
+    let script = format!(
+        "#!/bin/sh\nif mkdir {}; then echo no luck >&2; exit 3; fi\nexec {} \"$1\"\n",
+        mark.display(),
+        plain.display()
+    );
+    fs::write(&clumsy_trainer, script).unwrap();
+    fs::set_permissions(&clumsy_trainer, fs::Permissions::from_mode(0o755)).unwrap();
+    let _providers = [
+        market.provider("worker-01", "honest"),
+        market.own_trainer("worker-02", &plain),
+        market.own_trainer("worker-03", &clumsy_trainer),
+    ];
+    let order = |committee: &str, claims: &str| {
+        let order = "train order digits --linear --epochs 1 --learning-rate 0.01 --score --reward 1ether --baseline 0.3 \
+                     --beacon block --committee";
+        let words: Vec<_> = order.split_whitespace().chain([committee, "--claims", claims]).collect();
+        market.scene.json(&words)
+    };
+    let hidden = |found: &Value, of: Address| {
+        let claims = found["claims"].as_array().unwrap();
+        let claim = claims.iter().find(|claim| claim["worker"].as_str().unwrap().parse::<Address>().unwrap() == of);
+        claim.unwrap()["hidden"].as_f64().unwrap()
+    };
+    let found = order("4", "2");
+    assert_eq!(
+        (found["ending"]["ending"].as_str(), found["proof"].as_str()),
+        (Some("final"), Some("score")),
+        "{found:#}"
+    );
+    assert_eq!(found["ending"]["worker"].as_str().unwrap().parse::<Address>().unwrap(), own, "{found:#}");
+    let mut claimed = addresses(&found, "claims", |claim| claim["hidden"].is_number());
+    claimed.sort();
+    let mut expected = [built_in, own];
+    expected.sort();
+    assert_eq!(claimed, expected, "{found:#}");
+    assert!(hidden(&found, own) > hidden(&found, built_in), "{found:#}");
+    let said = fs::read_to_string(market.scene.path("worker-03")).unwrap();
+    assert!(said.contains("exit status: 3: no luck"), "{said}");
+
+    // There is no trace to be had, and all else is.
+    let out = market.scene.path("export");
+    market.scene.ok(&["train", "export", found["order"].as_str().unwrap(), "--out", out.to_str().unwrap()]);
+    for file in ["order.json", "data.dtd", "fold.dtd", "opening.bin", "claim-0/model.dtm", "claim-1/model.dtm"] {
+        assert!(fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
+    }
+    assert!(!out.join("claim-0/trace.json").exists());
+
+    // Who has failed once takes the next one, and so does the peer that is left over, by the trainer of its configuration: the
+    // same trainer comes to the same model.
+    let next = order("3", "4");
+    let workers = addresses(&next, "claims", |claim| claim["hidden"].is_number());
+    let peer = workers.iter().find(|worker| ![built_in, own, clumsy].contains(worker));
+    assert!(workers.contains(&clumsy) && peer.is_some(), "{next:#}");
+    let expected = hidden(&next, own);
+    assert_eq!([hidden(&next, clumsy), hidden(&next, *peer.unwrap())], [expected; 2], "{next:#}");
 }
 
 #[test]

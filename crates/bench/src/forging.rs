@@ -12,8 +12,8 @@ use dtn_train::{
 };
 use dtn_trainer::{Blob, Brief, Holdout, Library, OpenRow, Opening, Trained};
 use dtn_training::{
-    self as training, Beacon, Call, Caller, Deal, Grade, MAX_AMOUNT, Money, Need, Network, Order, Proof, Subject,
-    Terms, Verdict, Windows,
+    self as training, Beacon, Call, Caller, Deal, Grade, MAX_AMOUNT, Material, Money, Need, Network, Order, Proof,
+    Subject, Terms, Verdict, Windows,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::Serialize;
@@ -203,7 +203,7 @@ impl Originals {
         library.put(ORDER, &Blob::Data(rest.root()), &rest.encode()).map_err(place)?;
         own.keep(&library).map_err(place)?;
         let table = training::Table { root: rest.root(), rows: rest.outline().rows };
-        let proof = Proof::Trace { recipe: Box::new(recipe.clone()), data: table, features: 4, fold: table };
+        let proof = Proof::Trace(Material { recipe: Box::new(recipe.clone()), data: table, features: 4, fold: table });
         let brief = Brief { network: ORDER, block: ORDER, id: ORDER, terms: Terms { proof, deal: deal(&holdout) } };
         let order = order(&brief, &own, &holdout, &library)?;
         Ok(Self { data, holdout, recipe, own, others, witnesses, brief, order, library: (folder, library) })

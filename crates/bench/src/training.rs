@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_participant::{Behaviour, Draft, Folder, Hand, Options, Participant, Peer, Roles};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles, Tools};
 use dtn_primitives::{B256, SecretKey, TrainingTerms, keccak256};
 use dtn_report::{Progress, Table, Tell, left, right, units};
 use dtn_testbed::{Home, training};
@@ -115,7 +115,8 @@ fn provider(number: u8) -> Result<SecretKey> {
 fn act(peer: &Peer, key: &SecretKey, folder: &Path, roles: Roles) -> JoinHandle<std::convert::Infallible> {
     let folder = Folder::new(folder.join("training").join(format!("{:x}", key.address())));
     let (payee, behaviour) = (key.address(), Behaviour::Honest);
-    let options = Options { roles, payee, threads: 1, points: 1, only: None, behaviour, tell: None };
+    let options =
+        Options { roles, payee, threads: 1, points: 1, only: None, tools: Tools::default(), behaviour, tell: None };
     tokio::spawn(Participant::new(peer.clone(), key.clone(), folder, None, options).run())
 }
 
@@ -167,6 +168,7 @@ fn draft(plan: &Plan) -> Result<Draft> {
         holdout: 300,
         fold: 200,
         draw: None,
+        mode: Mode::Trace,
         recipe: Recipe { family: Family::Linear, grid, epochs: 10, batch: 32, segment_steps: 64 },
         baseline: "0.8".parse().unwrap_or(dtn_train::Fraction(1)),
         reward: REWARD,

@@ -129,6 +129,9 @@ pub struct Scored {
     pub summary: f64,
     /// The hash of all logits.
     pub logits: B256,
+    /// What a scorer of one's own says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_scorer: Option<f64>,
 }
 
 impl Scored {
@@ -136,13 +139,16 @@ impl Scored {
     pub fn of(model: &Model, evaluation: &Evaluation) -> Self {
         let logits: Vec<u8> = evaluation.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
         let (score, summary) = (evaluation.score, evaluation.score.summary());
-        Self { model_root: model.root(), score, summary, logits: keccak256(logits) }
+        Self { model_root: model.root(), score, summary, logits: keccak256(logits), by_scorer: None }
     }
 
     /// For people.
     pub fn table(&self) -> Table {
         let mut table = Table::new("Score", [left("figure"), left("value")]);
         table.row(["score".to_string(), in_words(&self.score)]);
+        if let Some(number) = self.by_scorer {
+            table.row(["by the scorer".to_string(), number.to_string()]);
+        }
         table.row(["hash of the logits".to_string(), self.logits.to_string()]);
         table.row(["model root".to_string(), self.model_root.to_string()]);
         table

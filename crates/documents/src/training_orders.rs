@@ -4,7 +4,7 @@ use dtn_api::TrainingSummary;
 use dtn_primitives::{Address, B256, U256};
 use dtn_report::{Table, left, right, units};
 use dtn_training::{
-    Claim, Ending, Explanation, Grade, Member, Order, Payment, Phase, Proof, Stage, Subject, TrainingOrder, Void, Why,
+    Claim, Ending, Explanation, Grade, Member, Order, Payment, Phase, Stage, Subject, TrainingOrder, Void, Why,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -178,7 +178,7 @@ impl OrderDocument {
             requester: order.requester(),
             phase: order.phase().to_string(),
             deadline_ms: order.deadline_ms(),
-            proof: if matches!(proof, Proof::Trace { .. }) { "trace" } else { "score" },
+            proof: proof.name(),
             classes: deal.classes,
             baseline: deal.baseline.to_string(),
             rows_drawn: deal.draw,

@@ -5,7 +5,7 @@ use std::{fmt, ops::ControlFlow, str::FromStr};
 use dtn_primitives::{Address, B256, keccak256};
 use dtn_train::{Job, JobError, Run, state_hash};
 use dtn_trainer::{Blob, Library, Trained, Unmet};
-use dtn_training::{Call, Grades, Order, Proof};
+use dtn_training::{Call, Grades, Material, Order, Proof};
 
 use crate::work::Task;
 
@@ -106,7 +106,7 @@ fn made_up(number: u16) -> B256 {
 
 /// Goes on from another run's state in the middle of a run, with a trace that says so: all segments hold but one.
 pub(crate) fn splice(task: &Task, trained: Trained, library: &Library) -> Result<Trained, Unmet> {
-    let Proof::Trace { recipe, data, .. } = &task.brief.terms.proof else { return Ok(trained) };
+    let Proof::Trace(Material { recipe, data, .. }) = &task.brief.terms.proof else { return Ok(trained) };
     let point = trained.manifest.point;
     let other = task.brief.train(point, (Address::repeat_byte(0xfe), 0), library, |_| ControlFlow::Continue(()))?;
     let (Some(other), Some(bytes)) = (other, library.get(task.id(), &Blob::Data(data.root))?) else {

@@ -20,6 +20,7 @@ impl ParticipantError {
             Self::Terms(_) => ("terms", Value::Null),
             Self::Data(_) => ("data", Value::Null),
             Self::File(error) => error.code(),
+            Self::Tool(error) => error.code(),
             Self::Claims { file, .. } => ("file", json!({ "file": file })),
         }
     }

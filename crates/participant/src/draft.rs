@@ -4,7 +4,8 @@ use dtn_primitives::{B256, Genesis, keccak256};
 use dtn_train::{Dataset, Fraction, Recipe, Task};
 use dtn_trainer::{Blob, Holdout};
 use dtn_training::{
-    Beacon, Deal, LEAST_TIMEOUTS, MAX_CHALLENGES, MAX_ORDER_BYTES, Money, Network, Proof, Table, Terms, Windows, Work,
+    Beacon, Deal, LEAST_TIMEOUTS, MAX_CHALLENGES, MAX_ORDER_BYTES, Material, Money, Network, Proof, Refusal, Table,
+    Terms, Windows, Work,
 };
 
 use crate::ParticipantError;
@@ -18,6 +19,18 @@ const REDUNDANCY: u8 = 3;
 /// How many members a committee has at most, unless told otherwise.
 const COMMITTEE: u8 = 7;
 
+/// What claims have to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// How they were trained: a trace by the recipe, which others train again.
+    Trace,
+    /// Nothing but how good they are.
+    Score {
+        /// The most multiplications to evaluate a row; those of the recipe's model without.
+        row_macs: Option<u64>,
+    },
+}
+
 /// What a requester wants.
 #[derive(Debug, Clone)]
 pub struct Draft {
@@ -29,8 +42,10 @@ pub struct Draft {
     pub fold: u32,
     /// How many of those held out the beacon draws; half of them without.
     pub draw: Option<u32>,
-    /// What training is.
+    /// What training is; where only scores count, how those train who have no trainer of their own.
     pub recipe: Recipe,
+    /// What claims have to show.
+    pub mode: Mode,
     /// The least part of rows that is right, or of numbers the largest mean square of errors.
     pub baseline: Fraction,
     /// What is paid in all, in wei.
@@ -90,11 +105,17 @@ impl Draft {
         let (data, fold) = rest.split(self.fold, split("DTN/train/fold split"))?;
         let table = |data: &Dataset| Table { root: data.root(), rows: data.outline().rows };
         let outline = data.outline();
-        let proof = Proof::Trace {
-            recipe: Box::new(self.recipe.clone()),
-            data: table(&data),
-            features: outline.features,
-            fold: table(&fold),
+        let recipe = Box::new(self.recipe.clone());
+        let material = Material { recipe, data: table(&data), features: outline.features, fold: table(&fold) };
+        let proof = match self.mode {
+            Mode::Trace => Proof::Trace(material),
+            Mode::Score { row_macs } => {
+                let row_macs = match row_macs {
+                    Some(row_macs) => row_macs,
+                    None => self.recipe.plan(outline).map_err(Refusal::from)?.shape.row_macs(),
+                };
+                Proof::Score { material, row_macs }
+            }
         };
         let classes = match outline.task {
             Task::Classes(classes) => classes,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dtn_api::RefusalKind;
 use dtn_client::ClientError;
+use dtn_custom::ToolError;
 use dtn_files::FileError;
 use dtn_primitives::{B256, codec::CodecError};
 use dtn_trainer::{BlobError, Unmet};
@@ -78,6 +79,9 @@ pub enum ParticipantError {
         /// Why.
         source: serde_json::Error,
     },
+    /// Nothing came of a trainer or a scorer of one's own.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
     /// What had to be computed was given up.
     #[error("there was too little time to train")]
     NoTime,

@@ -4,6 +4,7 @@
 //! FOLDER/library/ORDER/…          what it holds of orders, unless the peer beside it holds that
 //! FOLDER/claims/ORDER.json        what it has committed to
 //! FOLDER/orders/ORDER/holdout     the rows that it holds out, and their secret
+//! FOLDER/work/ORDER-…             where a trainer or a scorer of its own works, while it does
 //! ```
 
 use std::{
@@ -38,6 +39,11 @@ impl Folder {
     /// Where its own library is.
     pub fn library(&self) -> PathBuf {
         self.0.join("library")
+    }
+
+    /// Where a tool works for an order.
+    pub(crate) fn work(&self, order: B256, tool: &str) -> PathBuf {
+        self.0.join("work").join(format!("{order:x}-{tool}"))
     }
 
     fn claims_file(&self, order: B256) -> PathBuf {

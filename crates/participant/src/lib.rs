@@ -5,6 +5,7 @@
 //! - [`errands`] says what is due for an order, from the order's state alone. So a [`Participant`] can be killed anywhere and
 //!   started again; what it must not lose, its [`Folder`] keeps.
 //! - A [`Draft`] makes an order of data, a recipe and money.
+//! - [`Tools`] are a trainer and a scorer of its own, as commands.
 //! - A [`Behaviour`] other than honest is for trials.
 
 mod behaviour;
@@ -13,16 +14,19 @@ mod draft;
 mod errand;
 mod error;
 mod folder;
+mod made;
 mod participant;
 mod peer;
 mod perform;
 mod work;
 
+pub use dtn_custom as custom;
+
 pub use behaviour::{Behaviour, NoBehaviour};
-pub use draft::{Draft, Drafted};
+pub use draft::{Draft, Drafted, Mode};
 pub use errand::{Errand, Roles, errands};
 pub use error::ParticipantError;
 pub use folder::Folder;
-pub use participant::{Event, Options, Participant};
+pub use participant::{Event, Options, Participant, Tools};
 pub use peer::{Hand, Peer};
 pub use work::now_ms;

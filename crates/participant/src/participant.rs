@@ -8,6 +8,7 @@ use std::{
 };
 
 use dtn_api::TrainingSummary;
+use dtn_custom::Tool;
 use dtn_primitives::{Address, B256, PublicKey, SecretKey};
 use dtn_trainer::Library;
 use dtn_training::{Phase, TrainingOrder};
@@ -38,10 +39,21 @@ pub struct Options {
     pub points: u16,
     /// Only this order; all without.
     pub only: Option<B256>,
+    /// What trains where only scores count, and what chooses among models, in place of what is built in.
+    pub tools: Tools,
     /// How it behaves.
     pub behaviour: Behaviour,
     /// Who is told what it does.
     pub tell: Option<UnboundedSender<Event>>,
+}
+
+/// Commands of one's own.
+#[derive(Debug, Clone, Default)]
+pub struct Tools {
+    /// Trains for orders in which only scores count.
+    pub trainer: Option<Tool>,
+    /// Says how good a model is, of those at the points of a grid, and whether it is claimed.
+    pub scorer: Option<Tool>,
 }
 
 /// What a participant has done.
@@ -53,7 +65,7 @@ pub enum Event {
     Called(B256, &'static str),
     /// Nothing that it could train reaches the baseline of an order.
     NotGood(B256),
-    /// Something failed, and is tried again.
+    /// Something failed, and is tried again; but a tool of one's own is not, and nothing is claimed.
     Failed(B256, String),
 }
 

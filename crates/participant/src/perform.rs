@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use dtn_primitives::{Address, B256, keccak256};
 use dtn_train::audit_statement;
-use dtn_trainer::{Blob, Library, Trained};
+use dtn_trainer::{Blob, Library};
 use dtn_training::{Call, Reveal, Stage, Subject, statement_path, statements_root};
 use tokio::sync::OnceCell;
 
-use crate::{Behaviour, Errand, Event, Participant, ParticipantError, behaviour::splice, work::Task};
+use crate::{
+    Behaviour, Errand, Event, Participant, ParticipantError,
+    behaviour::splice,
+    made::{Best, Made},
+    work::Task,
+};
 
 /// What a claim must leave of its window, in milliseconds: to be handed in, and final.
 const MARGIN_MS: u64 = 1_000;
@@ -51,27 +56,34 @@ impl Participant {
         }
         self.tell(Event::Training(id));
         let worker = self.options.behaviour.worker(me);
-        let until = task.at.order.deadline_ms().saturating_sub(MARGIN_MS);
-        let best = self.shop.train(task, worker, self.options.points, until).await?;
-        let Some((trained, grade)) = best else { return Err(ParticipantError::NoTime) };
-        let (order, deal) = (&task.at.order, task.at.order.deal());
-        let rows = order.work().fold.map_or(0, |fold| fold.rows);
+        let until_ms = task.at.order.deadline_ms().saturating_sub(MARGIN_MS);
+        let best = match self.make(task, worker, until_ms).await {
+            // It would fail again, and take as long.
+            Err(ParticipantError::Tool(error)) => {
+                tracing::warn!(order = %id, %error, "nothing is claimed");
+                self.tell(Event::Failed(id, error.to_string()));
+                return Ok(());
+            }
+            best => best?,
+        };
+        let Some(Best { made, grade, .. }) = best else { return Err(ParticipantError::NoTime) };
+        let (deal, rows) = (task.at.order.deal(), task.brief.terms.proof.material().fold.rows);
         if !grade.reaches(deal.baseline, deal.classes, rows) {
-            tracing::info!(order = %id, ?grade, "no point of the grid reaches the baseline; nothing is claimed");
+            tracing::info!(order = %id, ?grade, "nothing that was trained reaches the baseline; nothing is claimed");
             self.tell(Event::NotGood(id));
             return Ok(());
         }
-        let trained = self.as_it_behaves(task, trained)?;
-        trained.keep(&self.shop.library)?;
-        let reveal = trained.reveal(self.options.payee);
+        let made = self.as_it_behaves(task, made)?;
+        made.keep(id, &self.shop.library)?;
+        let reveal = made.reveal(self.options.payee);
         self.folder.keep_claim(id, &reveal)?;
         self.call(task, &Call::Claim { commitment: reveal.commitment(id, me) }, &[]).await
     }
 
-    fn as_it_behaves(&self, task: &Task, trained: Trained) -> Result<Trained, ParticipantError> {
-        match self.options.behaviour {
-            Behaviour::Forger => Ok(splice(task, trained, &self.shop.library)?),
-            _ => Ok(trained),
+    fn as_it_behaves(&self, task: &Task, made: Made) -> Result<Made, ParticipantError> {
+        match (self.options.behaviour, made) {
+            (Behaviour::Forger, Made::Run(run)) => Ok(Made::Run(Box::new(splice(task, *run, &self.shop.library)?))),
+            (_, made) => Ok(made),
         }
     }
 

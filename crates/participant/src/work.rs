@@ -1,10 +1,10 @@
 //! The work of a participant: whatever takes time runs on threads for that, and what it takes is fetched from the peer.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dtn_primitives::{Address, B256};
-use dtn_trainer::{Brief, Library, Trained, Unmet};
-use dtn_training::{Grade, Proof, TrainingOrder};
+use dtn_primitives::B256;
+use dtn_trainer::{Brief, Library, Unmet};
+use dtn_training::TrainingOrder;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
 
 use crate::{ParticipantError, Peer};
@@ -21,6 +21,8 @@ pub(crate) struct Workshop {
     pub(crate) peer: Peer,
     pub(crate) library: Library,
     threads: Arc<Semaphore>,
+    /// As many for tools of one's own, which take as long as they like, and must not keep scores and audits waiting.
+    pub(crate) tools: Arc<Semaphore>,
 }
 
 /// An order, and what it asks for.
@@ -43,7 +45,8 @@ impl Task {
 
 impl Workshop {
     pub(crate) fn new(peer: Peer, library: Library, threads: usize) -> Self {
-        Self { peer, library, threads: Arc::new(Semaphore::new(threads.max(1))) }
+        let [threads, tools] = [threads.max(1); 2].map(|count| Arc::new(Semaphore::new(count)));
+        Self { peer, library, threads, tools }
     }
 
     /// Computes something of an order on a thread, and fetches what that takes.
@@ -79,31 +82,6 @@ impl Workshop {
             }
             sleep(if tries == 1 { Duration::ZERO } else { PAUSE }).await;
         }
-    }
-
-    /// Trains at some points of the grid, and gives the run that does best on the rows that everybody knows.
-    pub(crate) async fn train(
-        &self,
-        task: &Arc<Task>,
-        worker: Address,
-        points: u16,
-        deadline_ms: u64,
-    ) -> Result<Option<(Trained, Grade)>, ParticipantError> {
-        let Proof::Trace { recipe, .. } = &task.brief.terms.proof else { return Ok(None) };
-        let points = points.min(recipe.grid.len() as u16);
-        let mut best: Option<(Trained, Grade)> = None;
-        for point in 0..points {
-            let run = move |task: &Task, library: &Library| {
-                let go_on = |_| if now_ms() < deadline_ms { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-                let trained = task.brief.train(point, (worker, 0), library, go_on)?;
-                trained.map(|trained| Ok((task.brief.on_the_fold(&trained.model, library)?, trained))).transpose()
-            };
-            let Some((grade, trained)) = self.compute(task, run).await? else { break };
-            if best.as_ref().is_none_or(|(_, best)| grade.rank() > best.rank()) {
-                best = Some((trained, grade));
-            }
-        }
-        Ok(best)
     }
 
     /// The witnesses of segments of a claim, until one that does not hold.

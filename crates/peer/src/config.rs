@@ -80,6 +80,12 @@ pub struct PeerConfig {
     /// For demonstrations on a development chain: how it behaves in such orders, such as "lazy" or "thief:0x…".
     #[serde(default, skip_serializing_if = "is_honest", with = "behaviour")]
     pub train_behaviour: Behaviour,
+    /// A program that trains, where only scores count, in place of what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<PathBuf>,
+    /// A program that says how good a model is, of those at the points of a grid, in place of the rows that everybody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer: Option<PathBuf>,
     /// Have the contract take own work of rounds back as a whole where it is short enough: more gas, and no window to wait
     /// for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -238,7 +244,8 @@ impl PeerHome {
             return Err(ConfigError::NotValid(unfit));
         }
         let files = [&mut config.genesis, &mut config.keystore, &mut config.password_file];
-        for path in files.into_iter().chain(&mut config.log.file) {
+        let tools = config.trainer.iter_mut().chain(&mut config.scorer);
+        for path in files.into_iter().chain(&mut config.log.file).chain(tools) {
             *path = self.0.join(&path);
         }
         Ok(config)
@@ -375,6 +382,8 @@ mod tests {
             train: true,
             train_points: 2,
             train_behaviour: Behaviour::Lazy,
+            trainer: Some("tools/trainer".into()),
+            scorer: Some("tools/scorer".into()),
             uphold: true,
             view_timeout_ms: 2_000,
             retain_blocks: 0,

@@ -14,7 +14,7 @@ use dtn_chain::{Account, Chain, Network, connection::ConnectError, gas_ledger::G
 use dtn_keys::{KeyInfo, KeystoreError, Password};
 use dtn_ledger::Kinds;
 use dtn_node::{DEVELOPMENT_CHAIN, Node, NodeConfig, NodeError, NodeHandle, Role};
-use dtn_participant::{Behaviour, Folder, Options, Participant, ParticipantError, Roles};
+use dtn_participant::{Behaviour, Folder, Options, Participant, ParticipantError, Roles, Tools, custom::Tool};
 use dtn_primitives::{
     Address, Certificate, Deposit, Earning, Evidence, FinalizedResult, Header, Payload, Round, SecretKey, Transaction,
 };
@@ -203,7 +203,7 @@ struct Peer {
 
 impl Peer {
     async fn start(home: &PeerHome, config: PeerConfig, kinds: Kinds) -> Result<Self, RunError> {
-        let participating = config.train.then(|| options(&config));
+        let participating = config.train.then(|| options(&config)).transpose()?;
         let PeerConfig {
             genesis,
             role,
@@ -219,6 +219,8 @@ impl Peer {
             train: _,
             train_points: _,
             train_behaviour: _,
+            trainer: _,
+            scorer: _,
             uphold,
             view_timeout_ms,
             retain_blocks,
@@ -260,11 +262,7 @@ impl Peer {
             None => None,
         };
         let node = Node::start(config).await?;
-        let (api, lines, validator) = (node.api(), node.lines(), node.handle().validator());
-        if !api.ip().is_loopback() {
-            tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
-        }
-        tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
+        announce(&node, role);
         let training = match participating {
             Some(options) => Some(participant(home, &node, key.clone(), options).await?),
             None => None,
@@ -273,11 +271,22 @@ impl Peer {
     }
 }
 
+/// Says in the log that a peer is up, and where.
+fn announce(node: &Node, role: Role) {
+    let (api, lines, validator) = (node.api(), node.lines(), node.handle().validator());
+    if !api.ip().is_loopback() {
+        tracing::warn!(%api, "the API listens beyond this machine, and asks nobody who they are");
+    }
+    tracing::info!(%api, ?lines, ?role, ?validator, version = dtn_node::VERSION, "the peer is up");
+}
+
 /// How a peer takes part in orders for trained models.
-fn options(config: &PeerConfig) -> Options {
+fn options(config: &PeerConfig) -> Result<Options, RunError> {
     let PeerConfig { role, payee, threads, train_points: points, train_behaviour: behaviour, .. } = *config;
     let roles = Roles { provide: true, validate: role == Role::Validator, challenge: true };
-    Options { roles, payee, threads: threads.get(), points, only: None, behaviour, tell: None }
+    let find = |tool: &Option<PathBuf>| tool.as_deref().map(Tool::find).transpose().map_err(ParticipantError::from);
+    let tools = Tools { trainer: find(&config.trainer)?, scorer: find(&config.scorer)? };
+    Ok(Options { roles, payee, threads: threads.get(), points, only: None, tools, behaviour, tell: None })
 }
 
 /// What this peer does by itself in orders for trained models. It asks its own API, as anybody would who has no peer.

@@ -310,6 +310,8 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         train: false,
         train_points: 4,
         train_behaviour: Behaviour::Honest,
+        trainer: None,
+        scorer: None,
         uphold: false,
         view_timeout_ms: 2_000,
         retain_blocks: dtn_ledger::RETAIN_BLOCKS,

@@ -116,6 +116,21 @@ impl Model {
         Self { shape, body }
     }
 
+    /// A network that was trained elsewhere: how wide its inputs, its hidden layers and its outputs are, and the weights of each
+    /// layer as [`Self::layers`] gives them. Refused is what [`Self::decode`] refuses.
+    pub fn of_layers(task: Task, widths: &[usize], weights: Vec<Vec<i32>>) -> Result<Self, WireError> {
+        let width = |width: &usize| u16::try_from(*width).map_err(|_| WireError::Value("the width of a layer"));
+        let widths: Vec<u16> = widths.iter().map(width).collect::<Result<_, _>>()?;
+        let [inputs, hidden @ .., _] = widths.as_slice() else { return Err(WireError::Value("the number of layers")) };
+        if hidden.len() > MAX_HIDDEN_LAYERS {
+            return Err(WireError::Value("the number of layers"));
+        }
+        let shape = Shape { task, inputs: *inputs, form: Form::Dense(hidden.to_vec()) };
+        let layers = shape.layers().into_iter().zip(weights);
+        let layers = layers.map(|((inputs, outputs), weights)| Layer { inputs, outputs, weights }).collect();
+        Self::decode(&Self { shape, body: Body::Dense(layers) }.encode())
+    }
+
     /// Its size.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use dtn_files::FileError;
 use dtn_primitives::{Address, B256, codec};
 use dtn_train::{
-    Dataset, Evaluation, Fault, JobError, Manifest, Model, Origin, OtherShape, Progress, Recipe, WireError,
-    audit_statement, data::DataError, state_hash, train,
+    Dataset, Evaluation, Fault, JobError, Manifest, Model, Origin, OtherShape, Outline, Progress, Recipe, Shape, Task,
+    WireError, audit_statement, data::DataError, state_hash, train,
 };
-use dtn_training::{Call, Grade, Grades, Need, Order, Proof, Reveal, Stage, Subject, Table, Terms, Verdict};
+use dtn_training::{Call, Grade, Grades, Material, Need, Order, Proof, Reveal, Stage, Subject, Table, Terms, Verdict};
 
 use crate::{
     Blob, Library,
@@ -72,6 +72,14 @@ pub enum Unmet {
     /// A model is for other rows.
     #[error(transparent)]
     Model(#[from] OtherShape),
+    /// A model takes more multiplications than the order pays for.
+    #[error("the model takes {is} multiplications a row, and the order {most} at most")]
+    Large {
+        /// What it takes.
+        is: u64,
+        /// The most.
+        most: u64,
+    },
     /// The bytes of a model are none.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -100,11 +108,39 @@ struct Revealed {
 }
 
 impl Brief {
-    fn trace(&self) -> Result<(&Recipe, Table, u16, Table), Unmet> {
+    /// What a trace is of.
+    fn trace(&self) -> Result<(&Recipe, Table), Unmet> {
         match &self.terms.proof {
-            Proof::Trace { recipe, data, features, fold } => Ok((recipe, *data, *features, *fold)),
+            Proof::Trace(Material { recipe, data, .. }) => Ok((recipe, *data)),
             Proof::Score { .. } => Err(Unmet::Unknown("trace")),
         }
+    }
+
+    /// Whether a model is one for the order's rows, and takes no more multiplications than the order pays for.
+    pub fn admits(&self, model: &Model) -> Result<(), Unmet> {
+        admit(model, (self.terms.deal.task(), self.terms.proof.material().features), self.row_macs()?)
+    }
+
+    /// The most multiplications that a model may take for a row.
+    pub fn row_macs(&self) -> Result<u64, Unmet> {
+        match &self.terms.proof {
+            Proof::Score { row_macs, .. } => Ok(*row_macs),
+            Proof::Trace(Material { recipe, data, features, .. }) => {
+                let outline = Outline { task: self.terms.deal.task(), features: *features, rows: data.rows };
+                Ok(recipe.plan(outline).map_err(JobError::from)?.shape.row_macs())
+            }
+        }
+    }
+
+    /// The rows to learn from, and those that everybody knows to score by.
+    pub fn rows(&self, library: &Library) -> Result<(Dataset, Dataset), Unmet> {
+        let Material { data, fold, .. } = self.terms.proof.material();
+        let missing: Vec<_> = [data, fold].map(|table| Blob::Data(table.root)).into();
+        let missing: Vec<_> = missing.into_iter().filter(|blob| !library.has(self.id, blob)).collect();
+        if !missing.is_empty() {
+            return Err(Unmet::Missing(missing));
+        }
+        Ok((self.data(library, *data)?, self.data(library, *fold)?))
     }
 
     fn bytes(&self, library: &Library, blob: Blob) -> Result<Vec<u8>, Unmet> {
@@ -138,16 +174,15 @@ impl Brief {
             Need::Rows { of, numbers, hash } => {
                 let opening = Opening::decode(&self.bytes(library, Blob::Rows(*hash))?).map_err(OpeningError::from)?;
                 let rows = opening.data(*of, numbers, self.terms.deal.classes)?;
-                match &self.terms.proof {
-                    Proof::Trace { features, .. } if rows.outline().features != *features => {
-                        Err(Unmet::Other("the rows have other features"))
-                    }
-                    _ => Ok(()),
+                match rows.outline().features == self.terms.proof.material().features {
+                    true => Ok(()),
+                    false => Err(Unmet::Other("the rows have other features")),
                 }
             }
             Need::Model(root) => {
                 let order = order.ok_or(Unmet::Unknown("claim"))?;
                 let model = self.model(library, *root)?;
+                self.admits(&model)?;
                 for data in self.tables(order, library)? {
                     Evaluation::of(&model, &data)?;
                 }
@@ -163,15 +198,10 @@ impl Brief {
     }
 
     fn check_data(&self, library: &Library) -> Result<(), Unmet> {
-        let (recipe, data, features, fold) = self.trace()?;
-        let missing: Vec<_> = [data, fold].map(|table| Blob::Data(table.root)).into();
-        let missing: Vec<_> = missing.into_iter().filter(|blob| !library.has(self.id, blob)).collect();
-        if !missing.is_empty() {
-            return Err(Unmet::Missing(missing));
-        }
-        let (data, fold) = (self.data(library, data)?, self.data(library, fold)?);
+        let Material { recipe, features, .. } = self.terms.proof.material();
+        let (data, fold) = self.rows(library)?;
         let (is, of_fold) = (data.outline(), fold.outline());
-        if is.features != features || of_fold.features != features || is.task != of_fold.task {
+        if is.features != *features || of_fold.features != *features || is.task != of_fold.task {
             return Err(Unmet::Other("the tables have other features or labels"));
         }
         if is.task.outputs() != usize::from(self.terms.deal.classes.max(1)) {
@@ -200,7 +230,7 @@ impl Brief {
 
     /// What a claim's run must have been. Only the states are the worker's word.
     fn manifest(&self, order: &Order, claim: &Revealed, library: &Library) -> Result<Manifest, Unmet> {
-        let (recipe, data, ..) = self.trace()?;
+        let (recipe, data) = self.trace()?;
         let Reveal { model, point, attempt, .. } = claim.reveal;
         let states = self.states(order, &claim.reveal, library)?;
         let origin = self.origin(claim.worker, attempt);
@@ -219,9 +249,10 @@ impl Brief {
         Ok(Some(opening.data(deal.holdout, &order.drawn_rows(), deal.classes)?))
     }
 
+    /// The rows that everybody knows, where they count.
     fn fold(&self, library: &Library) -> Result<Option<Dataset>, Unmet> {
         match &self.terms.proof {
-            Proof::Trace { fold, .. } => self.data(library, *fold).map(Some),
+            Proof::Trace(material) => self.data(library, material.fold).map(Some),
             Proof::Score { .. } => Ok(None),
         }
     }
@@ -326,7 +357,7 @@ impl Brief {
         })
     }
 
-    /// Trains at a point of the grid. Nothing comes of it if `each`, which is called after each segment, says to break.
+    /// Trains by the order's recipe at a point of its grid. Nothing comes of it if `each`, which is called after each segment, says to break.
     pub fn train(
         &self,
         point: u16,
@@ -334,8 +365,8 @@ impl Brief {
         library: &Library,
         mut each: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Option<Trained>, Unmet> {
-        let (recipe, data, ..) = self.trace()?;
-        let data = self.data(library, data)?;
+        let Material { recipe, data, .. } = self.terms.proof.material();
+        let data = self.data(library, *data)?;
         let mut states = Vec::new();
         let trained = train(recipe, point, &data, self.origin(worker, attempt), |progress, state| {
             states.push(state.to_vec());
@@ -346,9 +377,19 @@ impl Brief {
 
     /// How good a model is on the rows that everybody knows: what a worker goes by.
     pub fn on_the_fold(&self, model: &Model, library: &Library) -> Result<Grade, Unmet> {
-        let fold = self.fold(library)?.ok_or(Unmet::Unknown("fold"))?;
+        let fold = self.data(library, self.terms.proof.material().fold)?;
         Ok(Evaluation::of(model, &fold)?.score.into())
     }
+}
+
+/// Whether a model is for rows of such a task and so many features, and takes no more multiplications for a row.
+pub fn admit(model: &Model, (task, features): (Task, u16), most: u64) -> Result<(), Unmet> {
+    let Shape { task: expected, inputs: expected_features, .. } = *model.shape();
+    if (expected, expected_features) != (task, features) {
+        return Err(OtherShape { expected_features, expected, features, task }.into());
+    }
+    let is = model.shape().row_macs();
+    if is > most { Err(Unmet::Large { is, most }) } else { Ok(()) }
 }
 
 impl Trained {

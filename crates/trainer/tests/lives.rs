@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use dtn_primitives::{Address, B256, codec};
-use dtn_train::{Family, Grid, Recipe, shipped};
+use dtn_train::{Family, Grid, Model, Recipe, shipped};
 use dtn_trainer::{Blob, Brief, Holdout, Library, Opening, Trained, Unmet, blobs};
 use dtn_training::*;
 use tempfile::TempDir;
@@ -37,6 +37,15 @@ fn network() -> Network {
 
 impl Scene {
     fn new() -> Self {
+        Self::of(Proof::Trace)
+    }
+
+    /// One in which only scores count, of models that are no larger than the recipe's.
+    fn scores() -> Self {
+        Self::of(|material| Proof::Score { material, row_macs: 650 })
+    }
+
+    fn of(proof: impl FnOnce(Material) -> Proof) -> Self {
         let (rest, held_out) = shipped("digits").unwrap().split(300, B256::repeat_byte(3)).unwrap();
         let (data, fold) = rest.split(200, B256::repeat_byte(4)).unwrap();
         let holdout = Holdout::new(held_out, B256::repeat_byte(9));
@@ -44,7 +53,7 @@ impl Scene {
         let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
         let recipe = Box::new(Recipe { family: Family::Linear, grid, epochs: 4, batch: 32, segment_steps: 40 });
         let table = |data: &dtn_train::Dataset| Table { root: data.root(), rows: data.outline().rows };
-        let proof = Proof::Trace { recipe, data: table(&data), features: 64, fold: table(&fold) };
+        let proof = proof(Material { recipe, data: table(&data), features: 64, fold: table(&fold) });
         let [claim, draw, open, reveal, score, challenge, ruling, trace, audit] = [1_000; 9];
         let deal = Deal {
             classes: 10,
@@ -250,4 +259,56 @@ fn a_model_rows_and_a_trace_of_something_else_are_not_taken() {
 
 fn hash(opening: &Opening) -> B256 {
     dtn_primitives::keccak256(opening.encode())
+}
+
+/// What a worker commits to who has a model from somewhere.
+fn model_of(scene: &Scene, model: &Model, payee: Address) -> Reveal {
+    put(&scene.library, scene.brief.id, Blob::Model(model.root()), &model.encode());
+    Reveal { model: model.root(), trace: B256::ZERO, point: 0, attempt: 0, payee }
+}
+
+#[test]
+fn where_only_scores_count_a_model_from_anywhere_wins_by_the_drawn_rows() {
+    let mut scene = Scene::scores();
+    let built_in = scene.train(WORKERS[0]);
+    // By another recipe, and from rows that nobody has checked.
+    let fraction = |text: &str| vec![text.parse().unwrap()];
+    let grid = Grid { learning_rate: fraction("0.05"), momentum: fraction("0.9"), ..Grid::default() };
+    let recipe = Recipe { family: Family::Linear, grid, epochs: 40, batch: 32, segment_steps: 400 };
+    let origin =
+        dtn_train::Origin { network: B256::ZERO, block: B256::ZERO, order: B256::ZERO, worker: WORKERS[1], attempt: 0 };
+    let all = shipped("digits").unwrap();
+    let go_on = |_: dtn_train::Progress, _: &[u8]| ControlFlow::Continue(());
+    let elsewhere = dtn_train::train(&recipe, 0, &all, origin, go_on).unwrap().unwrap().0;
+    let reveals = [(0, &built_in.model), (1, &elsewhere)]
+        .map(|(place, model): (usize, &Model)| (WORKERS[place], model_of(&scene, model, WORKERS[place])));
+    scene.claimed(&reveals);
+    scene.scored();
+    assert_eq!(scene.order.phase(), Phase::Ended(Ending::Final { claim: 1 }));
+    let hidden = |claim: usize| scene.order.claims()[claim].grades.unwrap().hidden.unwrap();
+    assert!(hidden(1).rank() > hidden(0).rank() && scene.order.claims()[1].grades.unwrap().fold.is_none());
+    assert!(scene.order.segments_of(0).is_empty(), "there is nothing to audit");
+}
+
+#[test]
+fn nobody_votes_for_a_model_that_is_larger_than_the_order_takes() {
+    for scene in [Scene::scores(), Scene::new()] {
+        let dense = |widths: &[usize]| {
+            let weights = widths.windows(2).map(|pair| vec![0; (pair[0] + 1) * pair[1]]).collect();
+            Model::of_layers(dtn_train::Task::Classes(widths[widths.len() - 1] as u16), widths, weights).unwrap()
+        };
+        let [fits, large, narrow, fewer] = [&[64, 10][..], &[64, 9, 10], &[63, 10], &[64, 9]].map(dense);
+        for (model, why) in [(&large, "685 multiplications a row, and the order 650"), (&narrow, "63"), (&fewer, "9")] {
+            assert!(scene.brief.admits(model).unwrap_err().to_string().contains(why));
+        }
+        let reveals = [&fits, &large].map(|model| model_of(&scene, model, WORKERS[0]));
+        let [one, other] = reveals.map(|reveal| (WORKERS[0], reveal));
+        for (worker, reveal) in [one, other] {
+            let need = Need::Model(reveal.model);
+            let voted = scene.brief.check(Some(&scene.order), &need, &scene.library);
+            assert_eq!(voted.is_ok(), reveal == one.1, "{worker} {voted:?}");
+            let Err(error) = voted else { continue };
+            assert!(matches!(error, Unmet::Large { is: 685, most: 650 }), "{error}");
+        }
+    }
 }

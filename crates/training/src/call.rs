@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     grade::Grades,
-    terms::{Table, Terms},
+    terms::{Material, Table, Terms},
 };
 
 /// The longest encoding of a call.
@@ -159,7 +159,7 @@ pub enum Need {
         /// The hash.
         hash: B256,
     },
-    /// A model of the order's shape.
+    /// A model for the order's rows, and no larger than the order pays for.
     Model(B256),
     /// A manifest with this trace and model, and the state at the beginning of each segment.
     Trace(Reveal),
@@ -178,10 +178,8 @@ impl Need {
 impl Terms {
     /// What a peer has to hold before it votes for such an order.
     pub fn needs(&self) -> Option<Need> {
-        match &self.proof {
-            crate::Proof::Trace { data, fold, .. } => Some(Need::Data(vec![*data, *fold])),
-            crate::Proof::Score { .. } => None,
-        }
+        let Material { data, fold, .. } = self.proof.material();
+        Some(Need::Data(vec![*data, *fold]))
     }
 
     /// Its bytes: postcard, in the order of the fields.

@@ -50,5 +50,5 @@ pub use refusal::Refusal;
 pub use state::{Caller, Challenge, Claim, Ending, Fault, Forfeit, Member, Opinion, Order, Out, Phase, Stage, Void};
 pub use terms::{
     BOUNTY, Beacon, Deal, LATE_WORKER, LEAST_TIMEOUTS, MAX_AMOUNT, MAX_CHALLENGES, MAX_CLAIMS, MAX_COMMITTEE,
-    MAX_SEGMENTS, Money, Network, Proof, STATEMENTS, Table, Terms, WHOLE, Windows, Work,
+    MAX_SEGMENTS, Material, Money, Network, Proof, STATEMENTS, Table, Terms, WHOLE, Windows, Work,
 };

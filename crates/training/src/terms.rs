@@ -43,25 +43,49 @@ pub struct Table {
     pub rows: u32,
 }
 
+/// What everybody gets who trains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Material {
+    /// What training is; where only scores count, how those train who have no trainer of their own.
+    pub recipe: Box<Recipe>,
+    /// What it learns from.
+    pub data: Table,
+    /// The features of a row.
+    pub features: u16,
+    /// Rows that everybody knows, to score by. With a trace they decide if those that are held out cannot; where only scores
+    /// count they decide nothing, since a model may have learned from them.
+    pub fold: Table,
+}
+
 /// What shows that a claim's model came about as it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proof {
-    /// A trace by a recipe, of which every segment is trained again.
-    Trace {
-        /// What training is.
-        recipe: Box<Recipe>,
-        /// What it learns from.
-        data: Table,
-        /// The features of a row.
-        features: u16,
-        /// Rows that everybody knows. They decide if those that are held out cannot.
-        fold: Table,
-    },
+    /// A trace by the recipe, of which every segment is trained again.
+    Trace(Material),
     /// Nothing: any training anywhere, ranked by the rows that are held out alone.
     Score {
-        /// Multiplications to evaluate one row.
+        /// What everybody gets.
+        material: Material,
+        /// The most multiplications to evaluate one row: no larger model is revealed.
         row_macs: u64,
     },
+}
+
+impl Proof {
+    /// What everybody gets who trains.
+    pub fn material(&self) -> &Material {
+        match self {
+            Self::Trace(material) | Self::Score { material, .. } => material,
+        }
+    }
+
+    /// Its name, as commands and documents have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Trace(_) => "trace",
+            Self::Score { .. } => "score",
+        }
+    }
 }
 
 /// Which random value draws.
@@ -201,6 +225,11 @@ impl Windows {
 }
 
 impl Deal {
+    /// What models are to tell.
+    pub fn task(&self) -> Task {
+        if self.classes == 0 { Task::Number } else { Task::Classes(self.classes) }
+    }
+
     /// The longest that an order lasts, but for the time until the next block after each deadline: each claim leads once,
     /// and each member that loses its stake may open something to be ruled on.
     pub fn life_ms(&self, work: &Work) -> u64 {
@@ -288,12 +317,12 @@ impl Terms {
             is => Err(RecipeError::Above { limit: Limit::EvaluationMacs, is }),
         };
         let deal = &self.deal;
+        let Material { recipe, data, features, fold } = self.proof.material();
+        let plan = recipe.plan(Outline { task: deal.task(), features: *features, rows: data.rows })?;
+        range("rows of the fold", fold.rows.into(), 1, MAX_ROWS as u64)?;
         match &self.proof {
-            Proof::Trace { recipe, data, features, fold } => {
-                let task = if deal.classes == 0 { Task::Number } else { Task::Classes(deal.classes) };
-                let plan = recipe.plan(Outline { task, features: *features, rows: data.rows })?;
+            Proof::Trace(_) => {
                 let rows = u64::from(deal.draw) + u64::from(fold.rows);
-                range("rows of the fold", fold.rows.into(), 1, MAX_ROWS as u64)?;
                 range("segments", plan.segments.into(), 1, MAX_SEGMENTS.into())?;
                 Ok(Work {
                     fold: Some(*fold),
@@ -304,8 +333,10 @@ impl Terms {
                     evaluation: evaluation(plan.shape.row_macs(), rows)?,
                 })
             }
-            Proof::Score { row_macs } => {
+            Proof::Score { row_macs, .. } => {
                 let evaluation = evaluation(*row_macs, deal.draw.into())?;
+                let most = MAX_EVALUATION_MACS / u64::from(deal.draw).max(1);
+                range("multiplications to evaluate a row", *row_macs, plan.shape.row_macs(), most)?;
                 Ok(Work { fold: None, points: 0, segments: 0, training: 0, segment: 0, evaluation })
             }
         }

@@ -12,7 +12,7 @@ use dtn_participant::Peer;
 use dtn_primitives::{B256, codec};
 use dtn_train::Model;
 use dtn_trainer::Blob;
-use dtn_training::{Proof, TrainingOrder};
+use dtn_training::{Material, TrainingOrder};
 use serde_json::json;
 
 use super::{access::Asked, data::write};
@@ -65,10 +65,9 @@ impl Folder {
     async fn fill(&mut self) -> Result<()> {
         let document = export::order(self.peer.domain().network_id, &self.at);
         self.put("order.json", &serde_json::to_vec_pretty(&document)?)?;
-        if let Proof::Trace { data, fold, .. } = self.at.proof.clone() {
-            self.copy("data.dtd", Blob::Data(data.root)).await?;
-            self.copy("fold.dtd", Blob::Data(fold.root)).await?;
-        }
+        let Material { data, fold, .. } = self.at.proof.material().clone();
+        self.copy("data.dtd", Blob::Data(data.root)).await?;
+        self.copy("fold.dtd", Blob::Data(fold.root)).await?;
         if let Some(rows) = self.at.order.rows() {
             self.copy("opening.bin", Blob::Rows(rows)).await?;
         }
@@ -82,6 +81,9 @@ impl Folder {
                     self.put(folder.join("model.onnx"), &onnx(&model)?)?;
                     self.put(folder.join("model.safetensors"), &safetensors(&model)?)?;
                 }
+            }
+            if reveal.trace.is_zero() {
+                continue;
             }
             if let Some(bytes) = self.peer.fetch(self.at.order.id(), Blob::Trace(reveal.trace)).await? {
                 let states: Vec<B256> = codec::decode(&bytes, bytes.len())?;

@@ -14,6 +14,7 @@ mod run;
 mod score;
 mod status;
 mod take_part;
+mod tools;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -56,9 +57,9 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     let json = context.json;
     match command {
-        Command::Run(train) => run::run(&train, json),
+        Command::Run(train) => run::run(&train, json).await,
         Command::Check(check) => check::run(&check, json),
-        Command::Score(evaluate) => score::run(&evaluate, json),
+        Command::Score(evaluate) => score::run(&evaluate, json).await,
         Command::Order(order) => order::run(*order, context).await,
         Command::Open(open) => order::open(open, context).await,
         Command::Claim(claim) => take_part::claim(claim, context).await,

@@ -6,7 +6,7 @@ use alloy_primitives::U256;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use dtn_documents::training_orders::OrderDocument;
-use dtn_participant::{Behaviour, Draft, Drafted, Hand, Options, Participant, Peer, Roles, now_ms};
+use dtn_participant::{Behaviour, Draft, Drafted, Hand, Mode, Options, Participant, Peer, Roles, Tools, now_ms};
 use dtn_primitives::{B256, SecretKey};
 use dtn_train::{Fraction, Holdout};
 use dtn_training::{Ending, Phase};
@@ -32,12 +32,17 @@ const LOOK: Duration = Duration::from_millis(250);
   dtn-cli train order digits --mlp 64 --epochs 20 --holdout 20% --reward 0.1ether --baseline 0.9
   dtn-cli train order houses.csv --label price --number --gbdt 3 --reward 0.2ether --baseline 0.3 --beacon block
   dtn-cli train order digits --recipe digits.toml --reward 0.1ether --baseline 0.9 --detach
+  dtn-cli train order digits --linear --score --row-macs 10000 --reward 0.1ether --baseline 0.95
 
 The reward and a deposit are locked from the free balance of the key (`dtn-cli money deposit`). The rows that are held out stay
 in this folder until the beacon has drawn some of them, after the last claim; this command waits for that, and opens them. Keep
 it running, or go on later with `dtn-cli train open ORDER`: who does not open its rows in time loses the deposit.
 
-What is held out must be rows that nobody else has: who knows all rows of a published data set knows which are missing.")]
+What is held out must be rows that nobody else has: who knows all rows of a published data set knows which are missing.
+
+With --score nothing is said about how a model came about: not that it was trained by the recipe, on this data, or by who claims
+it; nor that its trainer has not seen the rows held out elsewhere. Only that on rows that were drawn after all claims it is as good
+as the committee states. If the rows are not opened the order ends without a winner, and the deposit is lost.")]
 pub(crate) struct Order {
     #[command(flatten)]
     data: DataOptions,
@@ -79,6 +84,13 @@ struct TermsOptions {
     /// The least part of rows that has to be right, such as 0.9; of numbers the largest mean square of errors
     #[arg(long)]
     baseline: Fraction,
+    /// Take models however and wherever they were trained, ranked by the rows held out alone: no trace, and no audit. The recipe
+    /// is for providers without a trainer of their own (`train claim --trainer`), and bounds the size of models
+    #[arg(long)]
+    score: bool,
+    /// With --score, the most multiplications that a model may take for a row [default: those of the recipe's model]
+    #[arg(long, value_name = "COUNT", requires = "score")]
+    row_macs: Option<u64>,
     /// How many of the rows that are left everybody gets to score by: a number, or a part
     #[arg(long, default_value = "15%", value_name = "ROWS")]
     fold: Holdout,
@@ -171,6 +183,7 @@ async fn see_to(peer: &Peer, key: SecretKey, id: B256, context: &Context) -> Res
         threads: 1,
         points: 1,
         only: Some(id),
+        tools: Tools::default(),
         behaviour: Behaviour::Honest,
         tell: None,
     };
@@ -217,6 +230,7 @@ impl Order {
             fold,
             draw: terms.draw,
             recipe: self.recipe.recipe()?,
+            mode: if terms.score { Mode::Score { row_macs: terms.row_macs } } else { Mode::Trace },
             baseline: terms.baseline,
             reward: wei(terms.reward)?,
             stake: terms.stake.map(wei).transpose()?,

@@ -9,7 +9,7 @@ use dtn_participant::Peer;
 use dtn_primitives::{B256, codec};
 use dtn_train::{Dataset, Evaluation, Job, Model, Origin, Run};
 use dtn_trainer::{Blob, Opening};
-use dtn_training::{Proof, Reveal, TrainingOrder};
+use dtn_training::{Material, Proof, Reveal, TrainingOrder};
 use serde_json::json;
 
 use super::{access::Asked, data::write};
@@ -68,7 +68,7 @@ async fn losses_of(
     reveal: &Reveal,
     origin: Origin,
 ) -> Result<Option<Vec<(u32, f64)>>> {
-    let Proof::Trace { recipe, data, fold, .. } = &at.proof else { return Ok(None) };
+    let Proof::Trace(Material { recipe, data, fold, .. }) = &at.proof else { return Ok(None) };
     let id = at.order.id();
     let fetch = async |blob| peer.fetch(id, blob).await;
     let (Some(data), Some(fold)) = (fetch(Blob::Data(data.root)).await?, fetch(Blob::Data(fold.root)).await?) else {

@@ -17,6 +17,7 @@ use dtn_train::{Evaluation, Origin, train};
 use super::{
     data::{DataOptions, Parts, write},
     recipe::RecipeOptions,
+    tools,
 };
 use crate::output;
 
@@ -27,6 +28,7 @@ use crate::output;
   dtn-cli train run wine --gbdt 3 --epochs 30 --out model.dtm
   dtn-cli train run diabetes --linear --holdout 100 --out model.dtm
   dtn-cli train run houses.csv --label price --number --mlp 64,32 --epochs 100 --out model.dtm
+  dtn-cli train run digits --mlp 128 --trainer examples/trainer/train.py --out model.dtm
   dtn-cli train run digits --recipe digits.toml --point 3 --worker 0x1111111111111111111111111111111111111111 --out model.dtm
 
 Beside the model a trace is written, model.trace: what it was trained from, by whom, and the hash of the state at the end of
@@ -49,6 +51,10 @@ pub(crate) struct Train {
     point: u16,
     #[command(flatten)]
     origin: OriginOptions,
+    /// A program that trains in place of what is built in, as `train claim --trainer` runs it; of the recipe only the size of its
+    /// model counts
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["point", "trace", "checkpoints", "save_data"])]
+    trainer: Option<PathBuf>,
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -84,10 +90,14 @@ struct OriginOptions {
     attempt: u16,
 }
 
-pub(super) fn run(options: &Train, json: bool) -> Result<()> {
+pub(super) async fn run(options: &Train, json: bool) -> Result<()> {
     let recipe = options.recipe.recipe()?;
-    let Parts { training, holdout } = options.data.parts()?;
-    let plan = recipe.plan(training.outline())?;
+    let parts = options.data.parts()?;
+    let plan = recipe.plan(parts.training.outline())?;
+    if let Some(trainer) = &options.trainer {
+        return tools::train(trainer, recipe, plan.shape.row_macs(), parts, &options.out, json).await;
+    }
+    let Parts { training, holdout } = parts;
     let OriginOptions { network_id: network, block_hash: block, order, worker, attempt } = options.origin;
     let origin = Origin { network, block, order, worker, attempt };
     if let Some(folder) = &options.checkpoints {

@@ -1,12 +1,12 @@
 //! `dtn-cli train claim`, `validate` and `challenge`: what a peer with `train = true` does by itself, by hand or without a peer.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_chain::networks::LOCAL_CHAIN_ID;
 use dtn_documents::training_orders::OrderDocument;
-use dtn_participant::{Behaviour, Event, Options, Participant, Peer, Roles, now_ms};
+use dtn_participant::{Behaviour, Event, Options, Participant, Peer, Roles, Tools, custom::Tool, now_ms};
 use dtn_primitives::{Address, B256, SecretKey};
 use dtn_report::units;
 use serde_json::json;
@@ -20,16 +20,29 @@ use crate::{context::Context, interruption, output};
 #[command(after_help = "Examples:
   dtn-cli train claim --from worker-01
   dtn-cli train claim 0x3f1c…e2 --from worker-01 --points 4 --payee 0x7099…79C8
+  dtn-cli train claim --from worker-01 --trainer examples/trainer/train.py
 
 Each claim locks a stake from the free balance of the key (`dtn-cli money deposit`). The command trains, claims, reveals, and
 shows the trace if the claim leads; with an order it ends with it, without one it goes on until it is interrupted. What it has
-committed to is kept in --home, and a later start goes on from there. No validator's key is needed.")]
+committed to is kept in --home, and a later start goes on from there. No validator's key is needed.
+
+A trainer or scorer of one's own is a command that sees a folder and nothing of the network's keys or passwords. It is ended
+when the window of the claims is over, or when it fills its folder. What it writes to its standard error is logged. If it fails,
+the order is not claimed, and others are. Try one by `dtn-cli train run DATA --trainer FILE`.")]
 pub(crate) struct Claim {
     /// Only this order
     order: Option<B256>,
     /// At how many points of a grid it trains at most; the best on the known rows is claimed
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     points: u16,
+    /// A program that trains, where only scores count: run with a folder that has task.json, data.csv and fold.csv, it leaves
+    /// model.json or model.dtm there and exits with 0
+    #[arg(long, value_name = "FILE")]
+    trainer: Option<PathBuf>,
+    /// A program that chooses among own models, in place of the known rows: run with a folder that has task.json, rows.csv and
+    /// outputs.csv, it prints a number, the larger the better. It has no part in what peers state
+    #[arg(long, value_name = "FILE")]
+    scorer: Option<PathBuf>,
     /// Who is paid: an address or the name of a key [default: the key's]
     #[arg(long, value_name = "WHO")]
     payee: Option<String>,
@@ -92,29 +105,41 @@ struct Common {
 }
 
 pub(super) async fn claim(claim: Claim, context: &Context) -> Result<()> {
-    let Claim { order, points, payee, threads, challenge, common } = claim;
+    let Claim { order, points, trainer, scorer, payee, threads, challenge, common } = claim;
+    let find = |tool: Option<PathBuf>| tool.as_deref().map(Tool::find).transpose();
+    let tools = Tools { trainer: find(trainer)?, scorer: find(scorer)? };
     let payee = payee.map(|word| context.account(&word)).transpose()?;
     ensure!(payee.is_none_or(|payee| !payee.is_zero()), "--payee is the zero address, and nobody has that");
     let roles = Roles { provide: true, validate: false, challenge };
-    take_part(common, context, (order, roles, points, threads), payee).await
+    let work = Work { only: order, roles, points, threads, tools };
+    take_part(common, context, work, payee).await
 }
 
 pub(super) async fn validate(validate: Validate, context: &Context) -> Result<()> {
     let Validate { order, threads, common } = validate;
     let roles = Roles { provide: false, validate: true, challenge: true };
-    take_part(common, context, (order, roles, 0, threads), None).await
+    take_part(common, context, Work { only: order, roles, points: 0, threads, tools: Tools::default() }, None).await
 }
 
 pub(super) async fn challenge(challenge: Challenge, context: &Context) -> Result<()> {
     let Challenge { order, threads, common } = challenge;
     let roles = Roles { provide: false, validate: false, challenge: true };
-    take_part(common, context, (order, roles, 0, threads), None).await
+    take_part(common, context, Work { only: order, roles, points: 0, threads, tools: Tools::default() }, None).await
+}
+
+/// What is taken on, and by what means.
+struct Work {
+    only: Option<B256>,
+    roles: Roles,
+    points: u16,
+    threads: NonZeroUsize,
+    tools: Tools,
 }
 
 async fn take_part(
     common: Common,
     context: &Context,
-    (only, roles, points, threads): (Option<B256>, Roles, u16, NonZeroUsize),
+    Work { only, roles, points, threads, tools }: Work,
     payee: Option<Address>,
 ) -> Result<()> {
     let peer = common.asked.peer(context).await?;
@@ -132,7 +157,7 @@ async fn take_part(
     let payee = payee.unwrap_or(key.address());
     let (tell, told) = unbounded_channel();
     let (threads, behaviour) = (threads.get(), common.be);
-    let options = Options { roles, payee, threads, points, only, behaviour, tell: Some(tell) };
+    let options = Options { roles, payee, threads, points, only, tools, behaviour, tell: Some(tell) };
     output::note(format_args!("{} takes part; Ctrl-C ends it", key.address()));
     interruption::until_asked(follow(&peer, key, options, told, context)).await
 }

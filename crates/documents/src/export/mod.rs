@@ -4,7 +4,7 @@ mod onnx;
 mod weights;
 
 use dtn_primitives::{Address, B256};
-use dtn_training::{Claim, Ending, Forfeit, Member, Order, Payment, Phase, Proof, Stage, TrainingOrder, Void, Why};
+use dtn_training::{Claim, Ending, Forfeit, Material, Member, Order, Payment, Phase, Stage, TrainingOrder, Void, Why};
 use serde_json::{Value, json};
 
 pub use onnx::onnx;
@@ -19,10 +19,7 @@ pub struct NotDense;
 pub fn order(network_id: B256, at: &TrainingOrder) -> Value {
     let TrainingOrder { height, block, proof, order } = at;
     let (deal, work) = (order.deal(), order.work());
-    let (recipe, features, data, fold) = match proof {
-        Proof::Trace { recipe, data, features, fold } => (json!(recipe), json!(features), json!(data), json!(fold)),
-        Proof::Score { .. } => Default::default(),
-    };
+    let Material { recipe, data, features, fold } = proof.material();
     let money = &deal.money;
     let winner = match order.phase() {
         Phase::Ended(Ending::Final { claim }) => Some(claim),
@@ -35,7 +32,7 @@ pub fn order(network_id: B256, at: &TrainingOrder) -> Value {
         "block": block,
         "height": height,
         "requester": order.requester(),
-        "proof": if matches!(proof, Proof::Trace { .. }) { "trace" } else { "score" },
+        "proof": proof.name(),
         "recipe": recipe,
         "features": features,
         "classes": deal.classes,

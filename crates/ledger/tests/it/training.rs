@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dtn_ledger::{AdmissionError, Balance, BlockError, Ledger, Refusal, TrainingOrder};
 use dtn_primitives::*;
-use dtn_training::{Beacon, Call, Deal, Grade, Grades, Money, Phase, Proof, Reveal, Table, Terms, Windows};
+use dtn_train::{Family, Grid, Recipe};
+use dtn_training::{Beacon, Call, Deal, Grade, Grades, Material, Money, Phase, Proof, Reveal, Table, Terms, Windows};
 
 use crate::common::{NOW, key, proposer};
 
@@ -189,7 +190,12 @@ fn terms(beacon: Beacon) -> Terms {
         redundancy: 1,
         beacon,
     };
-    Terms { proof: Proof::Score { row_macs: 650 }, deal }
+    let fraction = |text: &str| vec![text.parse().unwrap()];
+    let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
+    let recipe = Box::new(Recipe { family: Family::Linear, grid, epochs: 1, batch: 32, segment_steps: 20 });
+    let table = |tag, rows| Table { root: B256::repeat_byte(tag), rows };
+    let material = Material { recipe, data: table(0xda, 640), features: 64, fold: table(0xf0, 100) };
+    Terms { proof: Proof::Score { material, row_macs: 650 }, deal }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use dtn_api::{BUSY, BlobPart, MAX_BLOB_PART, MAX_TRAINING_ORDERS, NOT_WANTED, TrainingSummary};
 use dtn_primitives::{B256, Bytes, U256, codec};
 use dtn_trainer::{Blob, Library};
-use dtn_training::{Ending, Phase, Proof, Reveal, TrainingOrder};
+use dtn_training::{Ending, Material, Phase, Reveal, TrainingOrder};
 use jsonrpsee::{core::RpcResult, types::ErrorObjectOwned};
 
 use super::{invalid, unavailable};
@@ -102,10 +102,10 @@ fn summary(TrainingOrder { height, order, .. }: &TrainingOrder) -> TrainingSumma
 fn is_named(at: &TrainingOrder, blob: Blob, library: &Library) -> bool {
     let mut revealed = (0..at.order.claims().len() as u8).filter_map(|claim| at.order.revealed(claim));
     match blob {
-        Blob::Data(root) => match &at.proof {
-            Proof::Trace { data, fold, .. } => [data.root, fold.root].contains(&root),
-            Proof::Score { .. } => false,
-        },
+        Blob::Data(root) => {
+            let Material { data, fold, .. } = at.proof.material();
+            [data.root, fold.root].contains(&root)
+        }
         Blob::Rows(hash) => at.order.rows() == Some(hash),
         Blob::Model(root) => revealed.any(|reveal| reveal.model == root),
         Blob::Trace(root) => revealed.any(|reveal| reveal.trace == root),

@@ -4,11 +4,11 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use dtn_api::ApiClient;
 use dtn_ledger::{Ledger, TrainingOrder};
-use dtn_participant::{Behaviour, Draft, Folder, Hand, Options, Participant, Peer, Roles};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles, Tools};
 use dtn_primitives::*;
 use dtn_train::{Family, Grid, Recipe, shipped};
 use dtn_trainer::{Blob, Brief, Holdout, Library};
-use dtn_training::{Beacon, Call, Deal, Ending, Money, Phase, Proof, Table, Terms, Windows};
+use dtn_training::{Beacon, Call, Deal, Ending, Material, Money, Phase, Proof, Table, Terms, Windows};
 
 use crate::common::*;
 
@@ -124,7 +124,7 @@ fn terms(holdout: &Holdout) -> (Terms, Vec<(Blob, Vec<u8>)>) {
     let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
     let recipe = Box::new(Recipe { family: Family::Linear, grid, epochs: 4, batch: 32, segment_steps: 40 });
     let table = |data: &dtn_train::Dataset| Table { root: data.root(), rows: data.outline().rows };
-    let proof = Proof::Trace { recipe, data: table(&data), features: 64, fold: table(&fold) };
+    let proof = Proof::Trace(Material { recipe, data: table(&data), features: 64, fold: table(&fold) });
     let [claim, draw, open, reveal, score, challenge, ruling, trace, audit] = [30_000; 9];
     let windows = Windows { claim, draw, open, reveal, score, challenge: challenge / 20, ruling, trace, audit };
     let deal = Deal {
@@ -231,7 +231,16 @@ impl Crowd {
     async fn add(&mut self, scene: &Scene, peer: usize, key: &SecretKey, roles: Roles, behaviour: Behaviour) {
         let api = scene.cluster.nodes[peer].as_ref().unwrap().api();
         let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", key.address())));
-        let options = Options { roles, payee: key.address(), threads: 1, points: 1, only: None, behaviour, tell: None };
+        let options = Options {
+            roles,
+            payee: key.address(),
+            threads: 1,
+            points: 1,
+            only: None,
+            tools: Tools::default(),
+            behaviour,
+            tell: None,
+        };
         let library = roles.validate.then(|| scene.library(peer));
         let participant = Participant::new(Peer::at(api).await.unwrap(), key.clone(), folder, library, options);
         self.0.push(tokio::spawn(participant.run()));
@@ -261,6 +270,7 @@ async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the
         holdout: 300,
         fold: 200,
         draw: None,
+        mode: Mode::Trace,
         recipe: Recipe { family: Family::Linear, grid, epochs: 4, batch: 32, segment_steps: 40 },
         baseline: "0.8".parse().unwrap(),
         reward: ETHER,

@@ -230,7 +230,7 @@ impl Setup {
         let grid = Grid { learning_rate: vec![part(0.05)], momentum: vec![part(0.9)], ..Grid::default() };
         let recipe = Recipe { family: Family::Linear, grid, epochs: EPOCHS, batch: BATCH, segment_steps: STEPS };
         let table = |tag, rows| Table { root: B256::repeat_byte(tag), rows };
-        let data = table(1, u32::from(BATCH) * STEPS * segments / EPOCHS);
+        let (data, fold) = (table(1, u32::from(BATCH) * STEPS * segments / EPOCHS), table(2, FOLD));
         let windows = |views: u64| views * view_ms;
         let [short, long] = [windows(LEAST_TIMEOUTS), windows(2 * LEAST_TIMEOUTS)];
         let money = Money {
@@ -241,7 +241,7 @@ impl Setup {
             bond: REWARD / 50,
         };
         Terms {
-            proof: Proof::Trace { recipe: Box::new(recipe), data, features: FEATURES, fold: table(2, FOLD) },
+            proof: Proof::Trace(dtn_training::Material { recipe: recipe.into(), data, features: FEATURES, fold }),
             deal: Deal {
                 classes: CLASSES,
                 holdout: table(3, HELD_OUT),

@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B256, U256};
 use dtn_api::ApiClient;
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{Account, Chain};
-use dtn_participant::{Behaviour, Draft, Folder, Hand, Options, Participant, Peer, Roles};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles, Tools};
 use dtn_primitives::{SecretKey, keccak256};
 use dtn_report::{EarnedEntry, TrainingEntry, TrainingPart};
 use dtn_settlement::deposits::deposit_calls;
@@ -73,6 +73,7 @@ fn orders(validators: usize) -> Result<[(Draft, &'static str); 2], DemoError> {
             holdout,
             fold,
             draw: None,
+            mode: Mode::Trace,
             recipe,
             baseline: baseline.parse().map_err(|_| DemoError::NoData)?,
             reward: REWARD,
@@ -180,7 +181,16 @@ impl Market {
     }
 
     fn act(&self, key: &SecretKey, roles: Roles, behaviour: Behaviour) -> JoinHandle<std::convert::Infallible> {
-        let options = Options { roles, payee: key.address(), threads: 1, points: 1, only: None, behaviour, tell: None };
+        let options = Options {
+            roles,
+            payee: key.address(),
+            threads: 1,
+            points: 1,
+            only: None,
+            tools: Tools::default(),
+            behaviour,
+            tell: None,
+        };
         tokio::spawn(Participant::new(self.peer.clone(), key.clone(), self.folder_of(key), None, options).run())
     }
 

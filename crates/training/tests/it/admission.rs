@@ -15,7 +15,7 @@ fn refused(change: impl FnOnce(&mut Terms)) -> Refusal {
 
 fn refused_recipe(change: impl FnOnce(&mut dtn_train::Recipe)) -> Refusal {
     refused(|terms| match &mut terms.proof {
-        Proof::Trace { recipe, .. } => change(recipe),
+        Proof::Trace(material) => change(&mut material.recipe),
         Proof::Score { .. } => panic!("a trace"),
     })
 }
@@ -34,8 +34,8 @@ fn counts_that_make_no_order_are_refused_with_what_they_may_be() {
     assert_eq!(refused(|terms| terms.deal.draw = 901), range("rows drawn", 901, 1, 900));
     assert_eq!(refused(|terms| terms.deal.baseline = Fraction(65537)), Refusal::Baseline(Fraction(65537)));
     let no_fold = refused(|terms| {
-        if let Proof::Trace { fold, .. } = &mut terms.proof {
-            fold.rows = 0;
+        if let Proof::Trace(material) = &mut terms.proof {
+            material.fold.rows = 0;
         }
     });
     assert_eq!(no_fold, range("rows of the fold", 0, 1, 1_000_000));
@@ -58,9 +58,15 @@ fn a_recipe_that_costs_too_much_or_is_none_says_which_limit_and_by_how_much() {
 #[test]
 fn evaluations_are_bounded_where_only_scores_count() {
     let mut terms = score_terms(4, 4);
-    terms.proof = Proof::Score { row_macs: u64::MAX };
+    let material = terms.proof.material().clone();
+    terms.proof = Proof::Score { material: material.clone(), row_macs: u64::MAX };
     let above = RecipeError::Above { limit: Limit::EvaluationMacs, is: u64::MAX };
     assert_eq!(terms.check(&network(4)), Err(above.into()));
+    // What the order itself says how to train has to fit.
+    terms.proof = Proof::Score { material, row_macs: 649 };
+    let most = dtn_train::MAX_EVALUATION_MACS / 180;
+    let small = Refusal::Range { what: "multiplications to evaluate a row", is: 649, least: 650, most };
+    assert_eq!(terms.check(&network(4)), Err(small));
 }
 
 #[test]

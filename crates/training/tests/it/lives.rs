@@ -408,7 +408,7 @@ fn nobody_votes_for_a_ruling_that_it_has_not_computed() {
 #[test]
 fn nobody_votes_for_data_rows_or_a_trace_that_it_does_not_hold() {
     let terms = terms(3, 4, 2, 5);
-    let Proof::Trace { data, fold, .. } = &terms.proof else { panic!("a trace") };
+    let Material { data, fold, .. } = terms.proof.material();
     assert_eq!(terms.needs(), Some(Need::Data(vec![*data, *fold])));
     assert_eq!(score_terms(3, 4).needs(), None);
     let mut world = contest();

@@ -43,12 +43,14 @@ pub(crate) fn terms(claims: u8, committee: u8, redundancy: u8, segments: u32) ->
     let recipe = Box::new(Recipe { family: Family::Linear, grid, epochs: 1, batch: 32, segment_steps: 20 });
     let data = Table { root: B256::repeat_byte(0xda), rows: 32 * (20 * segments - 5) };
     let fold = Table { root: B256::repeat_byte(0xf0), rows: 180 };
-    Terms { proof: Proof::Trace { recipe, data, features: 64, fold }, deal: deal(claims, committee, redundancy) }
+    let proof = Proof::Trace(Material { recipe, data, features: 64, fold });
+    Terms { proof, deal: deal(claims, committee, redundancy) }
 }
 
 /// Whatever training, ranked by scores.
 pub(crate) fn score_terms(claims: u8, committee: u8) -> Terms {
-    Terms { proof: Proof::Score { row_macs: 650 }, deal: deal(claims, committee, 1) }
+    let material = terms(claims, committee, 1, 5).proof.material().clone();
+    Terms { proof: Proof::Score { material, row_macs: 650 }, deal: deal(claims, committee, 1) }
 }
 
 fn deal(claims: u8, committee: u8, redundancy: u8) -> Deal {
