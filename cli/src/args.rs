@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::{
     commands::{
-        anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, money, multisig, network, pow,
-        registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
+        analyze, anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, money, multisig, network,
+        pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -144,6 +144,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: sim::Command,
     },
+    /// Measure what a decision of each protocol costs, and hold it against what is proven
+    Analyze(analyze::Analyze),
     /// The settlement networks that are known, and whether one can be relied on
     Network(Family<network::Command>),
     /// Run a development chain
@@ -236,6 +238,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Aow { command } => aow::run(command).await,
         Command::Pow { command } => pow::run(command).await,
         Command::Sim { command } => sim::run(command),
+        Command::Analyze(analyze) => analyze::run(&analyze),
         Command::Train(family) => with(family.parts(), train::run).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::L1(family) => with(family.parts(), l1::run).await,

@@ -30,7 +30,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "verify-certificate",
         ],
     ),
-    ("Measure", &["gas", "bench"]),
+    ("Measure", &["analyze", "gas", "bench"]),
     ("Tools", &["keys", "network", "anvil", "compile", "completions"]),
 ];
 

@@ -112,6 +112,15 @@ fn the_commands_of_the_page_on_mined_blocks_run() {
 }
 
 #[test]
+fn the_commands_of_the_page_on_the_textbook_run_and_what_fails_does_for_the_reason_that_it_shows() {
+    let said: String = run("docs/protocols/textbook.md").into_iter().map(|(_, said)| said).collect();
+    for reason in ["more than three times as many replicas as faulty ones", "broken beyond the assumptions"] {
+        assert!(said.is_empty() || said.contains(reason), "{reason}\n{said}");
+    }
+    assert!(!said.contains("broken inside"), "{said}");
+}
+
+#[test]
 fn the_commands_of_the_page_on_sequential_work_run_and_everybody_accepts_all_but_the_cheat() {
     for (block, said) in run("docs/protocols/aow.md") {
         if block.contains("aow sync --peers 4 --rounds 3") {

@@ -54,15 +54,17 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 11200),
+    ("cli", 11500),
     ("crates/bench", 4200),
+    ("crates/consensus", 5200),
     ("crates/documents", 2500),
     ("crates/ledger", 8000),
     ("crates/node", 13500),
     ("crates/primitives", 4900),
     ("crates/report", 3600),
+    ("crates/runs", 2100),
     ("crates/settlement", 7000),
-    ("crates/simulator", 11900),
+    ("crates/simulator", 14000),
     ("crates/testbed", 4000),
     ("crates/training", 2700),
     // files

@@ -1,5 +1,6 @@
 //! The commands, one module a verb or a family of verbs.
 
+pub(crate) mod analyze;
 pub(crate) mod anvil;
 pub(crate) mod aow;
 pub(crate) mod bench;

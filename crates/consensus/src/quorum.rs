@@ -31,6 +31,27 @@ impl Ballot for Arc<Vote> {
     }
 }
 
+/// A ballot without a signature, for where the channel that it came over says whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cast<C> {
+    /// Who says it.
+    pub by: ValidatorIndex,
+    /// What for.
+    pub choice: C,
+}
+
+impl<C: Copy + Ord> Ballot for Cast<C> {
+    type Choice = C;
+
+    fn voter(&self) -> ValidatorIndex {
+        self.by
+    }
+
+    fn choice(&self) -> C {
+        self.choice
+    }
+}
+
 /// The ballots on one question: at most one a validator.
 #[derive(Debug, Clone)]
 pub struct Tally<B: Ballot> {
@@ -90,6 +111,11 @@ impl<B: Ballot + Clone> Tally<B> {
         self.ballots.iter().flatten().filter(move |ballot| ballot.choice() == choice)
     }
 
+    /// How many distinct validators chose anything.
+    pub fn total(&self) -> usize {
+        self.counts.values().sum()
+    }
+
     /// How many distinct validators chose this.
     pub fn count(&self, choice: B::Choice) -> usize {
         self.counts.get(&choice).copied().unwrap_or_default()
@@ -118,31 +144,20 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    struct Bit(u16, bool);
-
-    impl Ballot for Bit {
-        type Choice = bool;
-
-        fn voter(&self) -> ValidatorIndex {
-            ValidatorIndex(self.0)
-        }
-
-        fn choice(&self) -> bool {
-            self.1
-        }
+    fn bit(by: u16, choice: bool) -> Cast<bool> {
+        Cast { by: ValidatorIndex(by), choice }
     }
 
     #[test]
     fn a_validator_counts_once_and_for_what_it_chose_first() {
         let mut tally = Tally::default();
-        assert_eq!(tally.add(Bit(3, true)), Added::New);
-        assert_eq!(tally.add(Bit(3, true)), Added::Duplicate);
-        assert_eq!(tally.add(Bit(3, false)), Added::Conflicting(Bit(3, true)));
-        tally.extend([Bit(0, true), Bit(1, false)]);
+        assert_eq!(tally.add(bit(3, true)), Added::New);
+        assert_eq!(tally.add(bit(3, true)), Added::Duplicate);
+        assert_eq!(tally.add(bit(3, false)), Added::Conflicting(bit(3, true)));
+        tally.extend([bit(0, true), bit(1, false)]);
         assert_eq!((tally.count(true), tally.count(false)), (2, 1));
-        assert!(tally.ballots_for(true).eq(&[Bit(0, true), Bit(3, true)]));
-        assert_eq!((tally.of(ValidatorIndex(1)), tally.of(ValidatorIndex(2))), (Some(&Bit(1, false)), None));
+        assert!(tally.ballots_for(true).eq(&[bit(0, true), bit(3, true)]));
+        assert_eq!((tally.of(ValidatorIndex(1)), tally.of(ValidatorIndex(2))), (Some(&bit(1, false)), None));
     }
 
     #[test]
@@ -158,7 +173,7 @@ mod tests {
                     (have >= quorum).then_some(quorum)
                 );
                 assert_eq!(has_correct(have, &validators), have >= correct);
-                tally.add(Bit(voter, true));
+                tally.add(bit(voter, true));
             }
         }
     }

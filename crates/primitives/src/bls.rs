@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256, FixedBytes};
-use blst::{BLST_ERROR, min_sig};
+use alloy_primitives::{Address, B256, FixedBytes, U256, uint};
+use blst::{BLST_ERROR, MultiPoint, min_sig};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Domain;
@@ -19,6 +19,12 @@ const POSSESSION_TAG: &[u8] = b"BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
 
 /// Bytes of a coordinate: an element of the field, behind [`ZEROS`].
 const COORDINATE: usize = 64;
+
+/// The order of the groups: secret keys are below it.
+pub const GROUP_ORDER: U256 = uint!(0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001_U256);
+
+/// Bits of [`GROUP_ORDER`].
+const ORDER_BITS: usize = 255;
 
 const ZEROS: [u8; 16] = [0; 16];
 
@@ -76,6 +82,11 @@ impl BlsSecretKey {
     /// Derives a key from 32 secret random bytes by `KeyGen` (draft-irtf-cfrg-bls-signature-05, §2.3, no `key_info`).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(min_sig::SecretKey::key_gen(seed, &[]).expect("32 bytes are enough"))
+    }
+
+    /// A key that is a number, such as a point of a polynomial. `None` unless it is above 0 and below [`GROUP_ORDER`].
+    pub fn from_scalar(scalar: U256) -> Option<Self> {
+        min_sig::SecretKey::from_bytes(&scalar.to_be_bytes::<32>()).ok().map(Self)
     }
 
     /// The public half.
@@ -183,6 +194,19 @@ impl BlsSignature {
         }
     }
 
+    /// The sum of signatures, each so many times, which are numbers below [`GROUP_ORDER`]. `None` for none, and if they
+    /// cancel each other out.
+    pub fn weighted_sum(terms: &[(Self, U256)]) -> Option<Self> {
+        if terms.is_empty() {
+            return None;
+        }
+        let points: Vec<_> = terms.iter().map(|(signature, _)| signature.0).collect();
+        let weights: Vec<u8> = terms.iter().flat_map(|(_, weight)| weight.to_le_bytes::<32>()).collect();
+        let sum = points.mult(&weights, ORDER_BITS).to_signature();
+        sum.validate(true).ok()?;
+        Some(Self(sum))
+    }
+
     /// The sum of signatures. `None` for none, and if they cancel each other out.
     pub(crate) fn sum<'a>(signatures: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let signatures: Vec<_> = signatures.into_iter().map(|signature| &signature.0).collect();
@@ -215,7 +239,7 @@ impl<'de> Deserialize<'de> for BlsSignature {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use alloy_primitives::{U256, hex, keccak256};
+    use alloy_primitives::{hex, keccak256};
     use proptest::prelude::*;
 
     use super::*;

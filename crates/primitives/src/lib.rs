@@ -43,7 +43,7 @@ pub use bank::{Deposit, Withdrawal};
 pub use batch::{Batch, Payout};
 pub use block::{Block, Header};
 #[cfg(feature = "bls")]
-pub use bls::{BlsError, BlsPublicKey, BlsSecretKey, BlsSignature};
+pub use bls::{BlsError, BlsPublicKey, BlsSecretKey, BlsSignature, GROUP_ORDER};
 pub use certificate::{Certificate, CertificateError, CheckpointCertificate};
 pub use distribution::{Allotment, Distribution, DistributionError, Earning, Earnings, Statement};
 pub use domain::Domain;

@@ -12,6 +12,7 @@ pub mod pot_table;
 pub mod regions;
 pub mod replay;
 pub mod sweep;
+pub mod textbook;
 pub mod training;
 pub mod written;
 

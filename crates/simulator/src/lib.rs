@@ -5,7 +5,7 @@
 //! that lose power, links that delay, lose, repeat and part, and adversaries among the replicas. A run is a function of
 //! its scenario, and a scenario one of its seed, so a verdict is replayed by its seed and made smaller by [`shrink()`].
 //! [`twins`] is the same idea in rounds instead of time, thousands of times faster. [`standalone`] does it with protocols
-//! without blocks, those of strangers included.
+//! without blocks, those of strangers included; [`property`] holds the textbook's to what they promise, and to what they cost.
 
 mod above;
 pub mod adversary;
@@ -32,6 +32,7 @@ mod packet;
 mod pbft;
 mod pool;
 mod port;
+pub mod property;
 mod random;
 mod regions;
 mod scenario;

@@ -1,17 +1,22 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time; and training orders among simulated accounts.
 
+mod mutants;
 mod nakamoto;
 mod options;
 mod pbft;
 mod pot_table;
+mod properties;
 mod regions;
 mod replay;
 mod runs;
 mod sweep;
 mod train;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Subcommand;
+use dtn_simulator::property::Textbook;
+
+use crate::failure::Coded;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -21,6 +26,10 @@ pub(crate) enum Command {
     Nakamoto(Box<nakamoto::Simulate>),
     /// Play one network under many seeds, on all cores
     Sweep(Box<sweep::Sweep>),
+    /// Hold the textbook's protocols to what they promise, whatever liars and the network do
+    Properties(Box<properties::Properties>),
+    /// Leave out their rules, one by one, and see which seed catches it
+    Mutants(mutants::Mutants),
     /// Have accounts with strategies play training orders, and see who earns what
     Train(Box<train::Train>),
     /// Show a recorded run, message by message
@@ -37,9 +46,21 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Pbft(simulate) => pbft::run(&simulate),
         Command::Nakamoto(simulate) => nakamoto::run(&simulate),
         Command::Sweep(sweep) => sweep::run(&sweep),
+        Command::Properties(properties) => properties::run(&properties),
+        Command::Mutants(mutants) => mutants::run(&mutants),
         Command::Train(train) => train::run(&train),
         Command::Replay(replay) => replay::run(&replay),
         Command::Regions(regions) => regions::run(&regions),
         Command::PotTable(table) => pot_table::run(&table),
     }
+}
+
+/// The protocols of a name: one, or `all`.
+pub(super) fn protocols(name: &str) -> Result<Vec<Textbook>> {
+    if name == "all" {
+        return Ok(Textbook::ALL.into());
+    }
+    let one =
+        name.parse::<Textbook>().map_err(|error| anyhow!(Coded::argument(format_args!("--protocol: {error}, all"))))?;
+    Ok(vec![one])
 }

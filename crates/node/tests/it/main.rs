@@ -9,4 +9,5 @@ mod lines;
 mod proofs;
 mod rounds;
 mod standalone;
+mod textbook;
 mod training;

@@ -11,4 +11,5 @@ mod normal_case;
 mod power_cuts;
 mod scenarios;
 mod standalone;
+mod textbook;
 mod twins;

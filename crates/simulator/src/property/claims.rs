@@ -1,0 +1,68 @@
+//! Who has proven what.
+
+use serde::Serialize;
+
+use super::{Property, Textbook};
+
+/// A row of the table: a promise, whose theorem it is, and what that assumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// Whose promise.
+    pub protocol: Textbook,
+    /// What it promises.
+    pub property: Property,
+    /// Where it is proven.
+    pub theorem: &'static str,
+    /// What the proof assumes.
+    pub assumes: &'static str,
+    /// By when it is kept, where that is bounded.
+    pub bound: &'static str,
+}
+
+const fn claim(
+    (protocol, property): (Textbook, Property),
+    theorem: &'static str,
+    assumes: &'static str,
+    bound: &'static str,
+) -> Claim {
+    Claim { protocol, property, theorem, assumes, bound }
+}
+
+const BRACHA: &str = "Bracha 1987";
+const LOCK_STEP: &str = "Dolev & Strong 1983";
+const BINDING: &str = "Abraham, Ben-David & Yandamuri 2022";
+const THIRD: &str = "n > 3f";
+const COIN: &str = "n > 3f, and a common coin that n - f toss";
+/// What is assumed where a promise is kept whatever happens: no case is beyond that.
+pub(super) const NOTHING: &str = "nothing";
+const DELTA: &str = "n > f, messages take less than a round, and all begin together";
+
+/// What the textbook's protocols promise. A property that a protocol has no row for is not promised.
+pub const CLAIMS: [Claim; 14] = [
+    claim((Textbook::Broadcast, Property::Agreement), BRACHA, THIRD, ""),
+    claim((Textbook::Broadcast, Property::Validity), BRACHA, THIRD, ""),
+    claim((Textbook::Broadcast, Property::Totality), BRACHA, THIRD, ""),
+    claim((Textbook::Broadcast, Property::Termination), BRACHA, "n > 3f, and a correct sender", "3 causal rounds"),
+    claim((Textbook::Broadcast, Property::Innocence), BRACHA, NOTHING, ""),
+    claim((Textbook::DolevStrong, Property::Agreement), LOCK_STEP, DELTA, ""),
+    claim((Textbook::DolevStrong, Property::Validity), LOCK_STEP, DELTA, ""),
+    claim((Textbook::DolevStrong, Property::Termination), LOCK_STEP, DELTA, "f + 1 rounds"),
+    claim((Textbook::DolevStrong, Property::Innocence), LOCK_STEP, NOTHING, ""),
+    claim((Textbook::Agreement, Property::Agreement), BINDING, COIN, ""),
+    claim((Textbook::Agreement, Property::Validity), BINDING, COIN, ""),
+    claim((Textbook::Agreement, Property::Termination), BINDING, COIN, "4 rounds on average"),
+    claim((Textbook::Agreement, Property::Binding), BINDING, THIRD, ""),
+    claim((Textbook::Agreement, Property::Innocence), BINDING, NOTHING, ""),
+];
+
+impl Claim {
+    /// Whether there is anything beyond what it assumes.
+    pub fn has_beyond(&self) -> bool {
+        self.assumes != NOTHING
+    }
+}
+
+/// The promises of one protocol.
+pub fn claims(protocol: Textbook) -> impl Iterator<Item = &'static Claim> {
+    CLAIMS.iter().filter(move |claim| claim.protocol == protocol)
+}
