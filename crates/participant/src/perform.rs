@@ -125,7 +125,7 @@ impl Participant {
         let Some(reveal) = self.own(task, claim)? else { return Ok(()) };
         let trace = Blob::Trace(reveal.trace);
         let bytes = self.shop.library.get(task.id(), &trace)?.unwrap_or_default();
-        let states: Vec<B256> = dtn_primitives::codec::decode(&bytes, bytes.len())?;
+        let states = dtn_trainer::states_of(&bytes)?;
         let inner = states.get(1..states.len().saturating_sub(1)).unwrap_or_default();
         let blobs: Vec<_> = [trace].into_iter().chain(inner.iter().map(|hash| Blob::State(*hash))).collect();
         self.call(task, &Call::Trace { claim }, &blobs).await

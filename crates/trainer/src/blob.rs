@@ -110,12 +110,21 @@ impl Blob {
             Self::Data(_) => Dataset::decode(bytes)?.root(),
             Self::Rows(_) => keccak256(bytes),
             Self::Model(_) => Model::decode(bytes)?.root(),
-            Self::Trace(_) => trace_root(&codec::decode::<Vec<B256>>(bytes, MAX_TRACE_BYTES)?),
+            Self::Trace(_) => trace_root(&states_of(bytes)?),
             Self::State(_) => state_hash(bytes),
         };
         let expected = self.hash();
         if is == expected { Ok(()) } else { Err(BlobError::Other { is, expected }) }
     }
+}
+
+/// The hashes of the states that a trace has, the first one included.
+///
+/// # Errors
+///
+/// If the bytes are no trace.
+pub fn states_of(trace: &[u8]) -> Result<Vec<B256>, CodecError> {
+    codec::decode(trace, MAX_TRACE_BYTES)
 }
 
 /// What has to be fetched for a need, apart from the states that a trace names.

@@ -12,6 +12,7 @@ use dtn_training::{Call, Grade, Grades, Material, Need, Order, Proof, Reveal, St
 
 use crate::{
     Blob, Library,
+    blob::states_of,
     holdout::{Opening, OpeningError},
 };
 
@@ -223,7 +224,7 @@ impl Brief {
     /// The hashes of a claim's states: that at the beginning, and those at the end of each segment.
     fn states(&self, order: &Order, reveal: &Reveal, library: &Library) -> Result<Vec<B256>, Unmet> {
         let bytes = self.bytes(library, Blob::Trace(reveal.trace))?;
-        let states: Vec<B256> = codec::decode(&bytes, bytes.len()).map_err(|_| Unmet::Other("the trace is none"))?;
+        let states = states_of(&bytes).map_err(|_| Unmet::Other("the trace is none"))?;
         let expected = usize::from(order.work().segments) + 1;
         if states.len() == expected { Ok(states) } else { Err(Unmet::Other("the trace has other segments")) }
     }

@@ -15,7 +15,7 @@ mod library;
 
 pub use dtn_files as files;
 
-pub use blob::{Blob, BlobError, blobs};
+pub use blob::{Blob, BlobError, blobs, states_of};
 pub use brief::{Brief, Found, Trained, Unmet, admit};
 pub use holdout::{Holdout, MAX_OPENING_BYTES, OpenRow, Opening, OpeningError};
 pub use library::Library;

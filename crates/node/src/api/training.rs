@@ -1,8 +1,8 @@
 //! What clients read of orders for trained models, and hand in for them.
 
 use dtn_api::{BUSY, BlobPart, MAX_BLOB_PART, MAX_TRAINING_ORDERS, NOT_WANTED, TrainingSummary};
-use dtn_primitives::{B256, Bytes, U256, codec};
-use dtn_trainer::{Blob, Library};
+use dtn_primitives::{B256, Bytes, U256};
+use dtn_trainer::{Blob, Library, states_of};
 use dtn_training::{Ending, Material, Phase, Reveal, TrainingOrder};
 use jsonrpsee::{core::RpcResult, types::ErrorObjectOwned};
 
@@ -111,7 +111,7 @@ fn is_named(at: &TrainingOrder, blob: Blob, library: &Library) -> bool {
         Blob::Trace(root) => revealed.any(|reveal| reveal.trace == root),
         Blob::State(hash) => revealed.any(|Reveal { trace, .. }| {
             let bytes = library.get(at.order.id(), &Blob::Trace(trace)).ok().flatten().unwrap_or_default();
-            codec::decode::<Vec<B256>>(&bytes, bytes.len()).is_ok_and(|states| states.contains(&hash))
+            states_of(&bytes).is_ok_and(|states| states.contains(&hash))
         }),
     }
 }

@@ -22,7 +22,7 @@ async fn four_peers_decide_a_bit_by_a_threshold_coin_although_they_begin_with_bo
     }
     let mut decided = Vec::new();
     for peer in &mut peers {
-        let Event::Output(output) = peer.next().await.unwrap() else { panic!("it asks nothing") };
+        let Event::Output(output) = peer.next().await.unwrap();
         decided.push(output.value);
     }
     assert!(decided.iter().all(|value| *value == decided[0]), "{decided:?}");
