@@ -26,9 +26,9 @@ Each claim locks a stake from the free balance of the key (`dtn-cli money deposi
 shows the trace if the claim leads; with an order it ends with it, without one it goes on until it is interrupted. What it has
 committed to is kept in --home, and a later start goes on from there. No validator's key is needed.
 
-A trainer or scorer of one's own is a command that sees a folder and nothing of the network's keys or passwords. It is ended
-when the window of the claims is over, or when it fills its folder. What it writes to its standard error is logged. If it fails,
-the order is not claimed, and others are. Try one by `dtn-cli train run DATA --trainer FILE`.")]
+A trainer or scorer of one's own is run with a folder, and without this command's environment. It is ended when the window of the
+claims is over, or when it fills its folder; but it is not locked in, and may do what its user may. What it writes to its standard
+error is logged (-v). If it fails, the order is not claimed, and others are. Try one by `dtn-cli train run DATA --trainer FILE`.")]
 pub(crate) struct Claim {
     /// Only this order
     order: Option<B256>,

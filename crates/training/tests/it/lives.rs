@@ -410,7 +410,9 @@ fn nobody_votes_for_data_rows_or_a_trace_that_it_does_not_hold() {
     let terms = terms(3, 4, 2, 5);
     let Material { data, fold, .. } = terms.proof.material();
     assert_eq!(terms.needs(), Some(Need::Data(vec![*data, *fold])));
-    assert_eq!(score_terms(3, 4).needs(), None);
+    let terms_of_scores = score_terms(3, 4);
+    let Material { data, fold, .. } = terms_of_scores.proof.material();
+    assert_eq!(terms_of_scores.needs(), Some(Need::Data(vec![*data, *fold])));
     let mut world = contest();
     world.reach_tracing(three());
     let rows = B256::repeat_byte(7);
