@@ -368,6 +368,7 @@ impl<C: Coin> Agreement<C> {
             self.decided = Some(*value);
             effects.push(Effect::Output(Decided { value: *value, round: self.round }));
         }
+        self.advance(None, &mut effects);
         effects
     }
 }

@@ -212,6 +212,10 @@ impl Protocol for Broadcast {
             Input::Start { memory, .. } => {
                 self.is_silent = memory == Memory::Lost;
                 effects.push(Effect::SetTimer { timer: (), after: self.resend.pause() });
+                // The power may have failed after its first word, which nobody says to it again.
+                if let Some(begun) = self.said.get(&Phase::Initial).cloned() {
+                    self.say(Phase::Echo, begun.value, &mut effects);
+                }
             }
             Input::Timer(()) => {
                 effects.extend(self.said.values().cloned().map(Effect::Broadcast));

@@ -72,6 +72,9 @@ fn a_restarted_replica_says_what_it_said_and_one_that_lost_its_disk_says_nothing
     assert!(said(&again.handle(start(Memory::Kept))).is_empty());
     assert!(said(&hears(&mut again, 0, message(Phase::Initial, "w"))).is_empty(), "it has echoed v");
     assert_eq!(again.handle(Input::Connected(ValidatorIndex(1))).len(), 1);
+    let begun = vec![message(Phase::Initial, "v")];
+    let mut sender = Broadcast::new(parties(4).swap_remove(0), ValidatorIndex(0), begun);
+    assert_eq!(said(&sender.handle(start(Memory::Kept))), [(Phase::Echo, &b"v"[..])], "as it would have");
     let mut lost = replica();
     assert!(said(&lost.handle(start(Memory::Lost))).is_empty());
     assert!(hears(&mut lost, 0, message(Phase::Initial, "v")).is_empty());

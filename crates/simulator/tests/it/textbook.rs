@@ -18,6 +18,14 @@ fn nothing_is_broken_inside_the_assumptions_whatever_liars_and_the_network_do() 
 }
 
 #[test]
+fn a_sender_whose_power_fails_after_its_first_word_is_heard_nevertheless() {
+    for seed in [640, 809, 1804, 2645, 3071] {
+        let played = Case::random(Textbook::Broadcast, seed).play();
+        assert!(played.broken.is_empty(), "DTN_SEED={seed}: {:?}", played.broken);
+    }
+}
+
+#[test]
 fn every_mutant_is_caught_and_every_promise_is_broken_beyond_its_assumptions() {
     let matrix = matrix(400);
     assert!(matrix.gaps().is_empty(), "{:#?}\n{matrix:#?}", matrix.gaps());
