@@ -110,6 +110,8 @@ fn every_scenario_of_the_folder_ends_as_it_says() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    // Those of training orders are in a folder of their own, and played where their rules are.
+    files.retain(|file| file.is_file());
     files.sort();
     assert!(files.len() >= 10, "{}", files.len());
     for file in files {

@@ -346,7 +346,7 @@ async fn what_is_offered_for_gas_is_what_was_said() {
     let refused =
         |more: &[&str]| bench.failure(&[&["fund", "--to", "owner-01", "--amount", "3ether"][..], more].concat());
     let above = refused(&["--gas-price", "1gwei", "--priority-gas-price", "2gwei"]);
-    assert!(above.contains("a tip of 2gwei is more than the 1gwei"), "{above}");
+    assert!(above.contains("a tip of 2 gwei is more than the 1 gwei"), "{above}");
     let little = ["propose", "--to", "owner-01", "--value", "1", "--from", "dev:0", "--gas-limit", "20999"];
     assert!(bench.failure(&little).contains("20999 is not in 21000"), "{}", bench.failure(&little));
 }
