@@ -220,17 +220,22 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         let first = plan.rewards.first_height;
         table.note(format!("The distributor before, {distributor}, holds {holds} and pays the blocks below {first}."));
     }
-    let decides = Distributor::new(chain, deployment.addresses.distributor).multisig().await?;
-    if decides != deployment.addresses.multisig {
-        table.note(format!(
-            "It was handed over: the wallet {decides} has a say now, which commands and peers find by themselves."
-        ));
+    if let Some(decides) = heir(&chain, &deployment).await? {
+        let found = "which commands and peers find by themselves";
+        table.note(format!("It was handed over: the wallet {decides} has a say now, {found}."));
     }
     if let Some(amount) = args.fund_distributor {
         let done = if funded.is_some() { "now" } else { "already" };
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
+}
+
+/// The wallet that has a say in place of the one that was deployed, if there is one by now.
+async fn heir(chain: &Chain, deployment: &Deployment) -> Result<Option<Address>> {
+    let ContractAddresses { multisig, distributor, .. } = deployment.addresses;
+    let decides = Distributor::new(chain.clone(), distributor).multisig().await?;
+    Ok((decides != multisig).then_some(decides))
 }
 
 /// When the peers in the home settle there.

@@ -343,9 +343,7 @@ fn vectors() -> Value {
         "results_root": header.results_root,
         "bls": bls_vector(&SettlementMessage::Commit { epoch: 0, view: 2, height: 9, block_hash: hash }),
         "distribution": distribution_vector(),
-        "rotation": rotation_vector(),
-        "resolution": resolution_vector(),
-        "recovery": recovery_vector(),
+        "rotation": rotation_vector(), "resolution": resolution_vector(), "recovery": recovery_vector(),
         "batch": batch_vector(),
         "proofs": (0..leaves.len()).map(|index| merkle::proof(&leaves, index).unwrap()).collect::<Vec<_>>(),
     })
