@@ -304,7 +304,7 @@ async fn the_owners_lock_is_handed_over_and_a_closed_distributor_passes_its_mone
     // Whoever deploys once more finds all there, and hears who decides.
     let deploy = ["deploy", "--genesis", "genesis.json", "--threshold", "2"];
     let again = String::from_utf8(bench.run(&deploy).stdout).expect("text");
-    assert!(again.contains(&format!("It was handed over: the wallet {wallet}")), "{again}");
+    assert!(again.to_lowercase().contains(&format!("it was handed over: the wallet {wallet}")), "{again}");
     let before = bench.json(&deploy)["deployment"].clone();
 
     // From now on one of its two owners decides.

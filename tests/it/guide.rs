@@ -181,7 +181,36 @@ fn run(page: &str) -> Vec<(String, String)> {
     assert!(output.status.success(), "{page}: {}\n{said}", output.status);
     let said: Vec<_> = said.split(BLOCK).skip(1).map(str::to_owned).collect();
     assert_eq!(said.len(), blocks.len(), "{page}: a block was left out");
+    let stale = stale_gas(page, &said.concat());
+    assert!(stale.is_empty(), "{page} shows gas of another version: {stale:#?}");
     blocks.into_iter().zip(said).collect()
+}
+
+/// The gas that a page shows for calls, where none of that name took as much when the page was run; a hundredth more or less is
+/// what other addresses and signatures make of it.
+fn stale_gas(page: &str, said: &str) -> Vec<String> {
+    let taken = gas_of(said);
+    let is_stale = |(name, shown): &(String, u64)| {
+        let mut like = taken.iter().filter(|(other, _)| other == name).peekable();
+        // What a page leaves out of its commands' output is not compared.
+        like.peek().is_some() && like.all(|(_, gas)| gas.abs_diff(*shown) * 100 > *shown)
+    };
+    let shown = blocks(page).into_iter().filter(|(mark, _)| mark == "text").flat_map(|(_, block)| gas_of(&block));
+    let told = |(name, shown): (String, u64)| {
+        let like: Vec<_> = taken.iter().filter(|(other, _)| *other == name).map(|(_, gas)| gas).collect();
+        format!("{name}: {shown} on the page, {like:?} now")
+    };
+    shown.filter(is_stale).map(told).collect()
+}
+
+/// Calls with the gas that they took: lines such as `claim in 0x…, 96404 gas`.
+fn gas_of(text: &str) -> Vec<(String, u64)> {
+    let call = |line: &str| {
+        let (name, rest) = line.trim().split_once(" in 0x")?;
+        let gas = rest.split_once(", ")?.1.strip_suffix(" gas")?.parse().ok()?;
+        Some((name.to_owned(), gas))
+    };
+    text.lines().filter_map(call).collect()
 }
 
 fn alone() -> Command {

@@ -347,8 +347,13 @@ async fn what_is_offered_for_gas_is_what_was_said() {
         |more: &[&str]| bench.failure(&[&["fund", "--to", "owner-01", "--amount", "3ether"][..], more].concat());
     let above = refused(&["--gas-price", "1gwei", "--priority-gas-price", "2gwei"]);
     assert!(above.contains("a tip of 2 gwei is more than the 1 gwei"), "{above}");
-    let little = ["propose", "--to", "owner-01", "--value", "1", "--from", "dev:0", "--gas-limit", "20999"];
-    assert!(bench.failure(&little).contains("20999 is not in 21000"), "{}", bench.failure(&little));
+    let little = bench.run(&["fund", "--to", "owner-01", "--amount", "3ether", "--gas-limit", "20999"]);
+    let said = String::from_utf8_lossy(&little.stderr);
+    assert!(little.status.code() == Some(2) && said.contains("20999 is not in 21000"), "{said}");
+    bench.write_genesis(&bench.generate_keys(3), 31337);
+    let deploy = ["deploy", "--genesis", "genesis.json", "--owners", "owner-01", "--gas-limit", "30000"];
+    let short = bench.failure(&deploy);
+    assert!(short.contains("more than the limit of 30000 that was given: nothing was sent"), "{short}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
