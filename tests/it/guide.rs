@@ -186,14 +186,14 @@ fn run(page: &str) -> Vec<(String, String)> {
     blocks.into_iter().zip(said).collect()
 }
 
-/// The gas that a page shows for calls, where none of that name took as much when the page was run; a hundredth more or less is
+/// The gas that a page shows for calls, where none of that name took as much when the page was run; a fiftieth more or less is
 /// what other addresses and signatures make of it.
 fn stale_gas(page: &str, said: &str) -> Vec<String> {
     let taken = gas_of(said);
     let is_stale = |(name, shown): &(String, u64)| {
         let mut like = taken.iter().filter(|(other, _)| other == name).peekable();
         // What a page leaves out of its commands' output is not compared.
-        like.peek().is_some() && like.all(|(_, gas)| gas.abs_diff(*shown) * 100 > *shown)
+        like.peek().is_some() && like.all(|(_, gas)| gas.abs_diff(*shown) * 50 > *shown)
     };
     let shown = blocks(page).into_iter().filter(|(mark, _)| mark == "text").flat_map(|(_, block)| gas_of(&block));
     let told = |(name, shown): (String, u64)| {

@@ -353,7 +353,7 @@ async fn what_is_offered_for_gas_is_what_was_said() {
     bench.write_genesis(&bench.generate_keys(3), 31337);
     let deploy = ["deploy", "--genesis", "genesis.json", "--owners", "owner-01", "--gas-limit", "30000"];
     let short = bench.failure(&deploy);
-    assert!(short.contains("more than the limit of 30000 that was given: nothing was sent"), "{short}");
+    assert!(short.contains("more than the limit of 30000 that was given: it was not sent"), "{short}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

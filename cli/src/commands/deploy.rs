@@ -123,7 +123,7 @@ impl Deploy {
         let plan = self.terms(home, context)?;
         let Some(before) = self.after else { return Ok(plan) };
         let chain = context.connect_or_start().await?;
-        let existing = deploy::existing(&chain, before).await?;
+        let existing = deploy::existing(&chain, before, &plan).await?;
         let multisig = Multisig::new(chain, existing.multisig);
         let threshold = multisig.threshold().await?.try_into().context("a threshold of more than 255")?;
         Ok(plan.with_existing(existing, multisig.owners().await?, threshold))

@@ -1,6 +1,7 @@
 //! `dtn-cli keys`: encrypted keys in a folder.
 
 use std::{
+    collections::HashSet,
     io::{self, IsTerminal, Read},
     path::PathBuf,
 };
@@ -173,7 +174,10 @@ async fn show_balances(context: &Context, keys: &[KeyInfo]) -> Result<()> {
 
 async fn change_password(args: ChangePassword, context: &Context) -> Result<()> {
     let keystore = context.keystore();
-    let keys = args.key.iter().map(|key| keystore.choose(key)).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = args.key.iter().map(|key| keystore.choose(key)).collect::<Result<Vec<_>, _>>()?;
+    // However often and by whatever name it is given, a file is one key.
+    let mut files = HashSet::new();
+    keys.retain(|key| files.insert(key.path.canonicalize().unwrap_or_else(|_| key.path.clone())));
     let old = context.password().await?.clone();
     // The old one is tried on all of them before the first is changed.
     let tried = (keys.clone(), old.clone());
@@ -181,8 +185,19 @@ async fn change_password(args: ChangePassword, context: &Context) -> Result<()> 
     tokio::task::spawn_blocking(open).await??;
     let new = chosen_password(args.new_password_file.as_deref(), "--new-password-file", "New password: ")?;
     let changed = keys.clone();
-    let change = move || changed.iter().try_for_each(|key| key.change_password(&old, &new));
-    tokio::task::spawn_blocking(change).await??;
+    let change = move || {
+        for (place, key) in changed.iter().enumerate() {
+            key.change_password(&old, &new).map_err(|error| (place, error))?;
+        }
+        Ok(())
+    };
+    if let Err((place, error)) = tokio::task::spawn_blocking(change).await? {
+        let names = |keys: &[KeyInfo]| keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ");
+        let (done, left) = keys.split_at(place);
+        let still = format!("the old password still opens {}", names(left));
+        let what = if done.is_empty() { still } else { format!("{still}, and the new one {}", names(done)) };
+        return Err(anyhow::Error::from(error).context(what));
+    }
     show(context, &keys)
 }
 

@@ -215,10 +215,10 @@ impl Analysis {
             let figure = |figure: f64| format!("{figure:.0}");
             let mean =
                 |spread: &Spread| if spread.sd > 0.0 { format!("{:.2}", spread.mean) } else { figure(spread.mean) };
-            let form = if it.off == 0 {
-                "exact".to_owned()
-            } else {
-                format!("{} ({} off)", mean(&it.expected_messages), it.off)
+            let form = match &it.expected_messages {
+                None => "none".to_owned(),
+                Some(_) if it.off == 0 => "exact".to_owned(),
+                Some(expected) => format!("{} ({} off)", mean(expected), it.off),
             };
             let mut row = vec![it.protocol.to_string(), it.n.to_string(), it.faulty.to_string()];
             row.extend([mean(&it.causal_rounds), it.rounds.as_ref().map_or_else(String::new, mean)]);

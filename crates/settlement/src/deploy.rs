@@ -32,6 +32,29 @@ pub enum DeployError {
         /// Connected to.
         chain: u64,
     },
+    /// What is to be taken over from is of another network.
+    #[error(
+        "the distributor {distributor} is of network {theirs}, and this genesis is of another one: nothing was sent"
+    )]
+    OtherNetwork {
+        /// The distributor.
+        distributor: Address,
+        /// The id of its network.
+        theirs: B256,
+    },
+    /// What is to be taken over from has not come to its end.
+    #[error(
+        "the distributor {distributor} pays blocks from {first} on as well: close it first, by `dtn-cli rewards close \
+         {below}` or a lower height"
+    )]
+    StillPays {
+        /// The distributor.
+        distributor: Address,
+        /// The first height of the one that takes over.
+        first: u64,
+        /// The last one that it may pay itself.
+        below: u64,
+    },
     /// No deployment proxy.
     #[error(
         "there is no deterministic deployment proxy at {DEPLOYER} on network `{0}`; deploy it first, see \
@@ -122,13 +145,25 @@ pub struct Deployment {
     pub contracts: Vec<DeployedContract>,
 }
 
-/// What a distributor shares with one that takes over from it, as it is now.
-pub async fn existing(chain: &Chain, distributor: Address) -> Result<Existing, ReadError> {
-    Ok(Existing {
-        registry: chain.read(distributor, &RewardDistributor::registryCall {}).await?,
-        aow: chain.read(distributor, &RewardDistributor::aowCall {}).await?,
-        multisig: chain.read(distributor, &RewardDistributor::multisigCall {}).await?,
-    })
+/// What a distributor shares with that of a plan, which takes over from it, as it is now.
+///
+/// # Errors
+///
+/// If it is of another network, or still pays what the plan's would pay.
+pub async fn existing(chain: &Chain, distributor: Address, plan: &DeployPlan) -> Result<Existing, DeployError> {
+    let registry = chain.read(distributor, &RewardDistributor::registryCall {}).await?;
+    let theirs = chain.read(registry, &ResultRegistry::networkIdCall {}).await?;
+    if theirs != plan.network_id {
+        return Err(DeployError::OtherNetwork { distributor, theirs });
+    }
+    let (last, first) =
+        (chain.read(distributor, &RewardDistributor::lastHeightCall {}).await?, plan.rewards.first_height);
+    if last >= first {
+        return Err(DeployError::StillPays { distributor, first, below: first.saturating_sub(1) });
+    }
+    let aow = chain.read(distributor, &RewardDistributor::aowCall {}).await?;
+    let multisig = chain.read(distributor, &RewardDistributor::multisigCall {}).await?;
+    Ok(Existing { registry, aow, multisig })
 }
 
 /// Deploys a plan's wallet alone, for owners who are to take over from those of another one, unless it is there. Its address.

@@ -71,7 +71,7 @@ pub enum SendError {
         max: u128,
     },
     /// It takes more gas than was said to be allowed.
-    #[error("it takes {estimate} gas now, more than the limit of {limit} that was given: nothing was sent")]
+    #[error("it takes {estimate} gas now, more than the limit of {limit} that was given: it was not sent")]
     GasLimit {
         /// What was given.
         limit: u64,

@@ -69,8 +69,8 @@ pub struct Measured {
     pub rounds: Option<Spread>,
     /// Messages, once for each receiver.
     pub messages: Spread,
-    /// The same by the closed form, from the rounds that each run took.
-    pub expected_messages: Spread,
+    /// The same by the closed form, from the rounds that each run took, where there is one.
+    pub expected_messages: Option<Spread>,
     /// How many runs had another number of messages than the closed form says.
     pub off: usize,
     /// Bits of all messages, as they are encoded.
@@ -85,7 +85,7 @@ struct Sample {
     causal: f64,
     rounds: Option<u64>,
     messages: u64,
-    expected: u64,
+    expected: Option<u64>,
     bits: f64,
     wall: f64,
     broken: Vec<(Property, String)>,
@@ -95,16 +95,17 @@ struct Sample {
 /// anybody may be faulty, and of binary agreement whose
 /// replicas begin alike, in a run in which they decide in some round.
 ///
-/// In agreement each round takes three words and a share, which is no message for a coin of one's own; then the first words
-/// of the next round have left, and each says once that it has decided.
-fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: CoinKind) -> u64 {
+/// In agreement each round takes three words and a share; then the first words of the next round have left, and each says
+/// once that it has decided. With a coin of one's own replicas decide in different rounds, and there is no such form.
+fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: CoinKind) -> Option<u64> {
     let all = n * (n - 1);
-    match protocol {
+    Some(match protocol {
         Textbook::Broadcast => (n - 1) + 2 * all,
         Textbook::DolevStrong if faulty == 0 => n - 1,
         Textbook::DolevStrong => (n - 1) * (n - 1),
-        Textbook::Agreement => all * ((3 + u64::from(coin != CoinKind::Local)) * round + 2),
-    }
+        Textbook::Agreement if coin == CoinKind::Local => return None,
+        Textbook::Agreement => all * (4 * round + 2),
+    })
 }
 
 fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64) -> Sample {
@@ -156,8 +157,8 @@ pub fn measure(
         causal_rounds: spread(&|it| it.causal)?,
         rounds: Spread::of(samples.iter().filter_map(|it| it.rounds).map(|rounds| rounds as f64)),
         messages: spread(&|it| it.messages as f64)?,
-        expected_messages: spread(&|it| it.expected as f64)?,
-        off: samples.iter().filter(|it| it.messages != it.expected).count(),
+        expected_messages: Spread::of(samples.iter().filter_map(|it| it.expected).map(|it| it as f64)),
+        off: samples.iter().filter(|it| it.expected.is_some_and(|expected| it.messages != expected)).count(),
         bits: spread(&|it| it.bits)?,
         wall_ms: spread(&|it| it.wall)?,
         broken: samples.into_iter().flat_map(|it| it.broken).collect(),
