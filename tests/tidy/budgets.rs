@@ -63,7 +63,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/primitives", 4900),
     ("crates/report", 3600),
     ("crates/runs", 2100),
-    ("crates/settlement", 7100),
+    ("crates/settlement", 7150),
     ("crates/simulator", 14000),
     ("crates/testbed", 4000),
     ("crates/training", 2700),
