@@ -118,19 +118,17 @@ pub(crate) struct Deploy {
 }
 
 impl Deploy {
-    /// What is to be deployed, and on which terms.
-    async fn plan(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
-        let plan = self.terms(home, context)?;
+    /// A plan with what goes on of the distributor that it takes over from, if it does.
+    async fn taking_over(&self, plan: DeployPlan, chain: &Chain) -> Result<DeployPlan> {
         let Some(before) = self.after else { return Ok(plan) };
-        let chain = context.connect_or_start().await?;
-        let existing = deploy::existing(&chain, before, &plan).await?;
-        let multisig = Multisig::new(chain, existing.multisig);
+        let existing = deploy::existing(chain, before, &plan).await?;
+        let multisig = Multisig::new(chain.clone(), existing.multisig);
         let threshold = multisig.threshold().await?.try_into().context("a threshold of more than 255")?;
         Ok(plan.with_existing(existing, multisig.owners().await?, threshold))
     }
 
-    /// The same as far as it is told here.
-    fn terms(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
+    /// What is to be deployed, and on which terms, as far as these are told here.
+    fn plan(&self, home: &Home, context: &Context) -> Result<DeployPlan> {
         let genesis = read_genesis(self.genesis.as_ref().unwrap_or(&home.genesis_file()))?;
         let owners = match self.owners.as_slice() {
             [] => None,
@@ -162,11 +160,16 @@ impl Deploy {
 
 pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
-    let plan = args.plan(&home, context).await?;
-    if let Some(file) = &args.plan {
+    let plan = args.plan(&home, context)?;
+    // Only what takes over has to ask a chain what there is to plan with.
+    if let (Some(file), None) = (&args.plan, args.after) {
         return write_plan(&plan, file, context);
     }
     let chain = context.connect_or_start().await?;
+    let plan = args.taking_over(plan, &chain).await?;
+    if let Some(file) = &args.plan {
+        return write_plan(&plan, file, context);
+    }
     let account = args.sender.account(&chain, context).await?;
     if args.wallet_only {
         return wallet_only(&account, &plan, context).await;
@@ -200,19 +203,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     if context.json {
         return output::json(&json!({ "deployment": deployment, "funded": funded }));
     }
-    let title = format!("Network {} on {} (chain {})", deployment.network_id, deployment.network, deployment.chain_id);
-    let mut table = Table::new(title, [left("contract"), left("address"), left(""), right("gas")]);
-    for contract in &deployment.contracts {
-        let state = contract.block.map_or("found".to_string(), |block| format!("deployed in block {block}"));
-        let gas = contract.gas_used.map_or(units::NONE.to_string(), units::thousands);
-        table.row([contract.contract.clone(), contract.address.to_string(), state, gas]);
-    }
-    table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
-    let window = humantime::format_duration(Duration::from_secs(plan.claims.window.into()));
-    let bond = format_amount(plan.claims.bond);
-    table.note(format!("A claim of sequential work takes a bond of {bond} and can be challenged for {window}."));
-    let delay = humantime::format_duration(Duration::from_secs(plan.rewards.delay));
-    table.note(format!("A distribution of rewards takes effect {delay} after the owners have scheduled it."));
+    let mut table = table(&deployment, &plan, &file);
     if peers_settle {
         table.note(restart_note(&home, context)?);
     }
@@ -229,6 +220,24 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
         table.note(format!("The distributor {done} holds at least {}.", format_amount(amount)));
     }
     output::line(table)
+}
+
+/// What is deployed, and the terms.
+fn table(deployment: &Deployment, plan: &DeployPlan, file: &Path) -> Table {
+    let title = format!("Network {} on {} (chain {})", deployment.network_id, deployment.network, deployment.chain_id);
+    let mut table = Table::new(title, [left("contract"), left("address"), left(""), right("gas")]);
+    for contract in &deployment.contracts {
+        let state = contract.block.map_or("found".to_string(), |block| format!("deployed in block {block}"));
+        let gas = contract.gas_used.map_or(units::NONE.to_string(), units::thousands);
+        table.row([contract.contract.clone(), contract.address.to_string(), state, gas]);
+    }
+    table.note(format!("{} of {} owners decide. Recorded in {}.", plan.threshold, plan.owners.len(), file.display()));
+    let window = humantime::format_duration(Duration::from_secs(plan.claims.window.into()));
+    let bond = format_amount(plan.claims.bond);
+    table.note(format!("A claim of sequential work takes a bond of {bond} and can be challenged for {window}."));
+    let delay = humantime::format_duration(Duration::from_secs(plan.rewards.delay));
+    table.note(format!("A distribution of rewards takes effect {delay} after the owners have scheduled it."));
+    table
 }
 
 /// The wallet that has a say in place of the one that was deployed, if there is one by now.

@@ -47,6 +47,14 @@ pub struct Options {
     pub tell: Option<UnboundedSender<Event>>,
 }
 
+impl Options {
+    /// All orders, as it should, on one thread and at one point of a grid.
+    pub fn new(roles: Roles, payee: Address) -> Self {
+        let (tools, behaviour) = (Tools::default(), Behaviour::Honest);
+        Self { roles, payee, threads: 1, points: 1, only: None, tools, behaviour, tell: None }
+    }
+}
+
 /// Commands of one's own.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {

@@ -45,15 +45,14 @@ pub enum DeployError {
     /// What is to be taken over from has not come to its end.
     #[error(
         "the distributor {distributor} pays blocks from {first} on as well: close it first, by `dtn-cli rewards close \
-         {below}` or a lower height"
+         {}` or a lower height",
+        first.saturating_sub(1)
     )]
     StillPays {
         /// The distributor.
         distributor: Address,
         /// The first height of the one that takes over.
         first: u64,
-        /// The last one that it may pay itself.
-        below: u64,
     },
     /// No deployment proxy.
     #[error(
@@ -159,7 +158,7 @@ pub async fn existing(chain: &Chain, distributor: Address, plan: &DeployPlan) ->
     let (last, first) =
         (chain.read(distributor, &RewardDistributor::lastHeightCall {}).await?, plan.rewards.first_height);
     if last >= first {
-        return Err(DeployError::StillPays { distributor, first, below: first.saturating_sub(1) });
+        return Err(DeployError::StillPays { distributor, first });
     }
     let aow = chain.read(distributor, &RewardDistributor::aowCall {}).await?;
     let multisig = chain.read(distributor, &RewardDistributor::multisigCall {}).await?;

@@ -5,7 +5,8 @@ use clap::Args;
 use dtn_runs::textbook;
 use dtn_simulator::property;
 
-use crate::{failure::Coded, output};
+use super::sweep::check_seeds;
+use crate::output;
 
 /// The most seeds of each.
 const MAX_SEEDS: u64 = 1_000_000;
@@ -30,7 +31,7 @@ pub(crate) struct Mutants {
 
 pub(crate) fn run(mutants: &Mutants) -> Result<()> {
     let seeds = mutants.seeds;
-    ensure!((1..=MAX_SEEDS).contains(&seeds), Coded::argument(format_args!("--seeds {seeds}: give 1 to {MAX_SEEDS}")));
+    check_seeds(seeds, MAX_SEEDS)?;
     let matrix = property::matrix(seeds);
     if mutants.json {
         output::json(&matrix)?;

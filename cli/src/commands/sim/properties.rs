@@ -8,11 +8,11 @@ use dtn_bench::threads;
 use dtn_runs::textbook::{self, Choice, promises, promises_table};
 use dtn_simulator::property::Lie;
 
-use super::protocols;
+use super::{
+    protocols,
+    sweep::{MAX_SEEDS, check_seeds},
+};
 use crate::{commands::analyze::refuse_beyond, failure::Coded, output};
-
-/// The most cases of a protocol.
-const MAX_SEEDS: u64 = 10_000_000;
 
 /// The most replicas.
 const MAX_NODES: usize = 100;
@@ -80,7 +80,7 @@ impl Properties {
 pub(crate) fn run(properties: &Properties) -> Result<()> {
     let protocols = protocols(&properties.protocol)?;
     let seeds = properties.seeds;
-    ensure!((1..=MAX_SEEDS).contains(&seeds), Coded::argument(format_args!("--seeds {seeds}: give 1 to {MAX_SEEDS}")));
+    check_seeds(seeds, MAX_SEEDS)?;
     let choice = properties.choice()?;
     if let Some(choice) = choice {
         refuse_beyond(&protocols, choice, properties.beyond_assumptions)?;

@@ -13,8 +13,8 @@ use dtn_runs::{
 use super::options::Setup;
 use crate::{commands::l1::engine::Engine, failure::Coded, output};
 
-/// The most runs of a sweep.
-const MAX_SEEDS: u64 = 10_000_000;
+/// The most seeds of a sweep.
+pub(super) const MAX_SEEDS: u64 = 10_000_000;
 
 /// The same network under many seeds.
 #[derive(Debug, Args)]
@@ -62,14 +62,14 @@ pub(crate) struct Sweep {
     json: bool,
 }
 
-fn check_seeds(seeds: u64) -> Result<()> {
-    let few = format_args!("--seeds {seeds}: give 1 to {MAX_SEEDS}");
-    ensure!((1..=MAX_SEEDS).contains(&seeds), Coded::argument(few));
+/// One seed is the least that there is to play.
+pub(super) fn check_seeds(seeds: u64, most: u64) -> Result<()> {
+    ensure!((1..=most).contains(&seeds), Coded::argument(format_args!("--seeds {seeds}: give 1 to {most}")));
     Ok(())
 }
 
 pub(crate) fn run(sweep: &Sweep) -> Result<()> {
-    check_seeds(sweep.seeds)?;
+    check_seeds(sweep.seeds, MAX_SEEDS)?;
     ensure!(
         sweep.parquet.is_none() || cfg!(feature = "parquet"),
         Coded::argument("this program was built without Parquet: build it with `--features parquet`, or take --csv")

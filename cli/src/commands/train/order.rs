@@ -6,7 +6,7 @@ use alloy_primitives::U256;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use dtn_documents::training_orders::OrderDocument;
-use dtn_participant::{Behaviour, Draft, Drafted, Hand, Mode, Options, Participant, Peer, Roles, Tools, now_ms};
+use dtn_participant::{Draft, Drafted, Hand, Mode, Options, Participant, Peer, Roles, now_ms};
 use dtn_primitives::{B256, SecretKey};
 use dtn_train::{Fraction, Holdout};
 use dtn_training::{Ending, Phase};
@@ -177,16 +177,7 @@ async fn show(peer: &Peer, id: B256, context: &Context) -> Result<()> {
 /// Opens the rows that are drawn, and waits for the end.
 async fn see_to(peer: &Peer, key: SecretKey, id: B256, context: &Context) -> Result<()> {
     let folder = folder(context, key.address());
-    let options = Options {
-        roles: Roles::default(),
-        payee: key.address(),
-        threads: 1,
-        points: 1,
-        only: Some(id),
-        tools: Tools::default(),
-        behaviour: Behaviour::Honest,
-        tell: None,
-    };
+    let options = Options { only: Some(id), ..Options::new(Roles::default(), key.address()) };
     let acting = tokio::spawn(Participant::new(peer.clone(), key, folder, None, options).run());
     let (mut before, bar) = (None, output::progress(0, "order"));
     let ending = loop {

@@ -91,9 +91,8 @@ struct Sample {
     broken: Vec<(Property, String)>,
 }
 
-/// Messages by the closed form: of Bracha's broadcast, of lock step with a correct sender, whose words are told on if
-/// anybody may be faulty, and of binary agreement whose
-/// replicas begin alike, in a run in which they decide in some round.
+/// Messages by the closed form: of Bracha's broadcast, of lock step with a correct sender, whose words are told on if anybody
+/// may be faulty, and of binary agreement whose replicas begin alike, in a run in which they decide in some round.
 ///
 /// In agreement each round takes three words and a share; then the first words of the next round have left, and each says
 /// once that it has decided. With a coin of one's own replicas decide in different rounds, and there is no such form.

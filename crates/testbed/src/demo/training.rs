@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B256, U256};
 use dtn_api::ApiClient;
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{Account, Chain};
-use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles, Tools};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles};
 use dtn_primitives::{SecretKey, keccak256};
 use dtn_report::{EarnedEntry, TrainingEntry, TrainingPart};
 use dtn_settlement::deposits::deposit_calls;
@@ -181,16 +181,7 @@ impl Market {
     }
 
     fn act(&self, key: &SecretKey, roles: Roles, behaviour: Behaviour) -> JoinHandle<std::convert::Infallible> {
-        let options = Options {
-            roles,
-            payee: key.address(),
-            threads: 1,
-            points: 1,
-            only: None,
-            tools: Tools::default(),
-            behaviour,
-            tell: None,
-        };
+        let options = Options { behaviour, ..Options::new(roles, key.address()) };
         tokio::spawn(Participant::new(self.peer.clone(), key.clone(), self.folder_of(key), None, options).run())
     }
 
