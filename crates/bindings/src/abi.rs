@@ -322,6 +322,16 @@ mod tests {
         assert!(error("f(uint8)", &[]).contains("takes 1 arguments, and 0"));
         assert!(error("f(uint8)", &["256"]).contains("argument 1 of f(uint8), `256`, is no uint8"));
         assert!(error("f(address)", &["0x12"]).contains("is no address"));
+        // By EIP-55 the case of a digit tells a typing error, wherever the address stands.
+        let (address, mistyped) =
+            ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed");
+        for (signature, before, after) in
+            [("f(address)", "", ""), ("f(address[])", "[", "]"), ("f((uint8,address))", "(1,", ")")]
+        {
+            let written = |address: &str| format!("{before}{address}{after}");
+            assert!(encode_call(signature, &words(&[&written(address)])).is_ok(), "{signature}");
+            assert!(error(signature, &[&written(mistyped)]).contains("checksum"), "{signature}");
+        }
     }
 
     #[test]

@@ -173,3 +173,90 @@ pub fn csv(records: &[GasRecord]) -> Result<Vec<u8>, csv::Error> {
     }
     writer.into_inner().map_err(|error| error.into_error().into())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn report() -> GasReport {
+        let summary = GasSummary {
+            contract: "MultiSigWallet".into(),
+            function: "confirm".into(),
+            count: 2,
+            reverted: 1,
+            min: 30_000,
+            mean: 31_000,
+            max: 32_000,
+            total: 62_000,
+            fee: U256::from(62_000_000_000_000u64),
+        };
+        GasReport {
+            network: "local".into(),
+            chain_id: 31_337,
+            hardfork: None,
+            summary: vec![summary],
+            without_receipt: 0,
+            torn_lines: 0,
+            gas_price: None,
+            token_price: Some(500.0),
+        }
+    }
+
+    #[test]
+    fn a_price_that_is_given_replaces_what_was_paid_and_is_said() {
+        let paid = report();
+        assert_eq!(paid.json(&[])["total"]["fee_wei"], json!(U256::from(62_000_000_000_000u64)));
+        assert_eq!(paid.json(&[])["total"]["cost"], json!(0.031));
+        assert!(!paid.table().to_string().contains("for a unit of gas"));
+        let priced = GasReport { gas_price: Some(U256::from(3_000_000_000u64)), ..report() };
+        assert_eq!(priced.json(&[])["total"]["fee_wei"], json!(U256::from(186_000_000_000_000u64)));
+        assert_eq!(priced.json(&[])["total"]["cost"], json!(0.093));
+        let table = priced.table().to_string();
+        assert!(table.contains("At 3 gwei for a unit of gas") && table.contains("2 (1 reverted)"), "{table}");
+    }
+
+    #[test]
+    fn what_is_in_no_sum_is_said() {
+        let whole = report().table().to_string();
+        assert!(!whole.contains("no receipt") && !whole.contains("cut off"), "{whole}");
+        let part = GasReport { without_receipt: 3, torn_lines: 1, ..report() };
+        let table = part.table().to_string();
+        assert!(
+            table.contains("3 transactions have no receipt yet") && table.contains("1 lines were cut off"),
+            "{table}"
+        );
+        let json = part.json(&[]);
+        assert_eq!((&json["without_receipt"], &json["torn_lines"]), (&json!(3), &json!(1)));
+    }
+
+    #[test]
+    fn a_line_of_the_table_for_programs_has_every_number_of_its_transaction() {
+        let record = GasRecord {
+            contract: "RewardDistributor".into(),
+            function: "pay".into(),
+            from: Address::repeat_byte(1),
+            to: Address::repeat_byte(2),
+            nonce: 7,
+            tx: B256::repeat_byte(3),
+            status: TransactionStatus::Success,
+            gas_used: Some(61_000),
+            effective_gas_price: Some(5),
+            block: Some(12),
+            max_fee: U256::from(700_001),
+            network: "local".into(),
+            chain_id: 31_337,
+            at: 1_700_000_000_000,
+            value: U256::from(10).pow(U256::from(30)),
+            raw: Default::default(),
+        };
+        let table = String::from_utf8(csv(&[record]).unwrap()).unwrap();
+        let (columns, line) = table.trim_end().split_once('\n').unwrap();
+        let read: Vec<_> = columns.split(',').zip(line.split(',')).collect();
+        let number = |name| read.iter().find(|(column, _)| *column == name).unwrap().1;
+        let names = ["nonce", "gas_used", "effective_gas_price", "block", "max_fee", "chain_id", "at", "value"];
+        let numbers = ["7", "61000", "5", "12", "700001", "31337", "1700000000000", "1000000000000000000000000000000"];
+        assert_eq!(names.map(number), numbers);
+    }
+}
