@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, hex};
-use dtn_files::{Access, FileError};
+use dtn_files::{Access, FileError, Held};
 use dtn_primitives::{AddressError, SecretKey, parse_address};
 use eth_keystore::{KeystoreError as Undecrypted, decrypt_key, encrypt_key};
 use k256::elliptic_curve::rand_core::OsRng;
@@ -329,8 +329,10 @@ impl KeyInfo {
         }
     }
 
-    /// Encrypts the key with another password. Whatever happens meanwhile, the file opens by the old one or by the new one.
+    /// Encrypts the key with another password. Whatever happens meanwhile, the file opens by the old one or by the new one; of
+    /// two who change the same password at once, one finds it changed.
     pub fn change_password(&self, old: &Password, new: &Password) -> Result<(), KeystoreError> {
+        let _held = Held::new(&self.path)?;
         let key = self.unlock(old)?;
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let text = encrypted(dir, &key, new)?;
