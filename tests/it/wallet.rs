@@ -347,6 +347,10 @@ async fn what_is_offered_for_gas_is_what_was_said() {
         |more: &[&str]| bench.failure(&[&["fund", "--to", "owner-01", "--amount", "3ether"][..], more].concat());
     let above = refused(&["--gas-price", "1gwei", "--priority-gas-price", "2gwei"]);
     assert!(above.contains("a tip of 2 gwei is more than the 1 gwei"), "{above}");
+    let cheap = refused(&["--gas-price", "1wei"]);
+    assert!(cheap.contains("gas costs 0.") && cheap.contains("at the least on network `local`"), "{cheap}");
+    let vast = refused(&["--gas-limit", "999999999"]);
+    assert!(vast.contains("a transaction may use 16777216 gas at most"), "{vast}");
     let little = bench.run(&["fund", "--to", "owner-01", "--amount", "3ether", "--gas-limit", "20999"]);
     let said = String::from_utf8_lossy(&little.stderr);
     assert!(little.status.code() == Some(2) && said.contains("20999 is not in 21000"), "{said}");
@@ -387,6 +391,15 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let quote = bench.json(&deploy);
     assert_eq!((text(&quote["function"]), &quote["not_priced"]), ("fund", &0.into()));
     let others = ["deploy", "--genesis", "genesis.json", "--threshold", "2", "--first-height", "9", "--dry-run"];
+    let both = bench.failure(&others);
+    assert!(both.contains("pays blocks from 9 on as well") && both.contains("rewards close 8"), "{both}");
+    let close = bench.json(&["rewards", "close", "8", "--from", "owner-01"]);
+    let id = text(&close["proposal"]["id"]);
+    for owner in ["owner-02", "owner-03"] {
+        bench.json(&["confirm", id, "--from", owner]);
+    }
+    bench.json(&["execute", id, "--from", "owner-01"]);
+    let before = height().await;
     let quote = bench.json(&[&others[..], &["--fund-distributor", "1ether"]].concat());
     // Another multisig, the three contracts that depend on it, and the money.
     assert_eq!(quote["not_priced"], 4, "{quote}");

@@ -29,7 +29,7 @@ impl SendError {
             Self::AboveCeiling { fee, ceiling, .. } => {
                 ("gas_too_dear", json!({ "fee": fee.to_string(), "ceiling": ceiling.to_string() }))
             }
-            Self::TipAboveCap { .. } | Self::GasLimit { .. } => bare("bad_argument"),
+            Self::TipAboveCap { .. } | Self::GasLimit { .. } | Self::GasLimitAboveBlock { .. } => bare("bad_argument"),
             Self::OverBudget { .. } => bare("over_budget"),
             Self::NoReceipt { tx, .. } => ("no_receipt", json!({ "tx": tx })),
             Self::UnderWay(record) => {

@@ -78,6 +78,14 @@ pub enum SendError {
         /// What it takes.
         estimate: u64,
     },
+    /// No block has room for it.
+    #[error("a transaction may use {most} gas at most on this chain, less than the limit of {limit} that was given")]
+    GasLimitAboveBlock {
+        /// What was given.
+        limit: u64,
+        /// What there is.
+        most: u64,
+    },
     /// Enough was spent for a day.
     #[error(
         "{} of the daily_budget of {} on network `{network}` are spent, and this takes up to {}: wait, or raise it",

@@ -314,7 +314,7 @@ impl Account {
                 if mentions(&payload, &["insufficient funds"]) {
                     return Err(self.insufficient_funds().await);
                 }
-                return Err(TransportError::ErrorResp(payload).into());
+                return Err(self.refused(&transaction, payload).await);
             }
             self.told(&record);
             nonces.stuck.remove(&nonce);
@@ -349,6 +349,23 @@ impl Account {
             }
             Err(_) => Err(TransportError::ErrorResp(refused).into()),
         }
+    }
+
+    /// Why a node does not take what was offered for gas, where its last block tells.
+    async fn refused(&self, transaction: &TxEip1559, payload: ErrorPayload) -> SendError {
+        let provider = self.0.chain.provider();
+        let block =
+            retrying(|| async { provider.get_block(alloy::eips::BlockId::latest()).await }).await.ok().flatten();
+        let header = block.map(|block| block.header.inner).unwrap_or_default();
+        let (base_fee, limit) = (header.base_fee_per_gas.unwrap_or_default(), transaction.gas_limit);
+        let most = header.gas_limit.min(TRANSACTION_GAS_CAP);
+        if transaction.max_fee_per_gas < u128::from(base_fee) {
+            return self.too_dear(base_fee.into());
+        }
+        if limit > most && most > 0 {
+            return SendError::GasLimitAboveBlock { limit, most };
+        }
+        TransportError::ErrorResp(payload).into()
     }
 
     fn below_ceiling(&self, market: Fees) -> Result<Fees, SendError> {
