@@ -288,8 +288,8 @@ fn of_deployment(cause: &(dyn Error + 'static)) -> Option<String> {
         return Some("run `dtn-cli deploy`".into());
     }
     cause.is::<Replaced>().then(|| {
-        "deploy with the terms of before to go on there; to move, say with --first-height from which block on the new ones pay, \
-         above all that the old distributor has paid (`dtn-cli l1 status` tells the height)"
+        "deploy with the terms of before to go on there; to move, have its owners close the old distributor (`dtn-cli rewards close \
+         HEIGHT`) and say with --first-height from which block above that the new one pays (`dtn-cli l1 status` tells the height)"
             .into()
     })
 }

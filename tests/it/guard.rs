@@ -318,7 +318,9 @@ async fn the_owners_lock_is_handed_over_and_a_closed_distributor_passes_its_mone
     let shown = String::from_utf8(bench.run(&["rewards", "show"]).stdout).expect("text");
     assert!(shown.contains("It pays no block above 10."), "{shown}");
     // It shares the registry with the one before, and has the wallet that has a say by now.
-    let next = ["deploy", "--genesis", "genesis.json", "--first-height", "11", "--after", text(&old)];
+    let other = bench.failure(&["deploy", "--genesis", "genesis.json", "--first-height", "11", "--after", "registry"]);
+    assert!(other.contains("is no distributor"), "{other}");
+    let next = ["deploy", "--genesis", "genesis.json", "--first-height", "11", "--after", "distributor"];
     let deployed = bench.json(&next)["deployment"].clone();
     assert_ne!(old, deployed["distributor"]);
     assert_eq!((&deployed["registry"], text(&deployed["multisig"])), (&before["registry"], wallet.as_str()));

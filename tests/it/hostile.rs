@@ -163,7 +163,7 @@ async fn addresses(world: &mut World) {
     world.case(wrong, &anvil, &["fund", "--to", typo, "--amount", "1ether"], (1, "bad_argument"), nothing);
     world.case(wrong, &anvil, &["rewards", "show", "--token", typo], (2, "usage"), "");
     let after = ["deploy", "--genesis", "genesis.json", "--first-height", "9", "--after", typo];
-    world.case(wrong, &anvil, &after, (2, "usage"), "nothing is deployed");
+    world.case(wrong, &anvil, &after, (1, "bad_argument"), "nothing is deployed");
     let remote = format!("remote:{typo}@http://127.0.0.1:1");
     world.case(
         wrong,

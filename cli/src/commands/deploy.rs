@@ -7,7 +7,7 @@ use std::{
 
 use alloy::providers::Provider;
 use alloy_primitives::{Address, U256};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{
@@ -16,7 +16,7 @@ use dtn_chain::{
 };
 use dtn_peer::files;
 use dtn_peer::{SettlementConfig, read_genesis};
-use dtn_primitives::{Allotment, parse_address};
+use dtn_primitives::Allotment;
 use dtn_report::{Table, left, right, units};
 use dtn_settlement::{
     aow::ClaimTerms,
@@ -41,8 +41,8 @@ use crate::{
   dtn-cli deploy --network testnet --from treasurer
   dtn-cli deploy --claim-bond 0.1ether --claim-window 2h
   dtn-cli deploy --reward-delay 1d --reward-cap 50ether --reward-cap 0x5FbDB2315678afecb367f032d93F642f64180aa3=1000ether
-  dtn-cli deploy --threshold 2 --first-height 70001        (other terms for a network that settles here already)
-  dtn-cli deploy --reward-cap 50ether --first-height 101 --after 0x5FbDB2315678afecb367f032d93F642f64180aa3
+  dtn-cli deploy --threshold 2 --first-height 70001        (other terms, after `dtn-cli rewards close 70000`)
+  dtn-cli deploy --reward-cap 50ether --first-height 101 --after distributor
   dtn-cli deploy --clone
   dtn-cli deploy --wallet-only --owners owner-01,owner-02,owner-05 --threshold 2
   dtn-cli deploy --stake 2ether --requester-cap 1ether     (each validator bonds; one requester's races a day)
@@ -95,11 +95,11 @@ pub(crate) struct Deploy {
     /// development chain, and no more than the cap]
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     requester_cap: Option<U256>,
-    /// The distributor that this one takes over from: it must be closed below --first-height. Its registry, its contract for
+    /// The distributor that this one takes over from, such as `distributor`: it must be closed below --first-height. Its registry, its contract for
     /// claims and the wallet that has a say now go on
-    #[arg(long, value_name = "ADDRESS", requires = "first_height", value_parser = parse_address,
+    #[arg(long, value_name = "CONTRACT", requires = "first_height",
           conflicts_with_all = ["owners", "threshold", "clone", "stake", "claim_bond", "claim_window", "claim_gas_price"])]
-    after: Option<Address>,
+    after: Option<String>,
     /// The first block whose results are paid there: above all that another distributor of the network pays [default: 1, where
     /// there is none]
     #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -119,9 +119,11 @@ pub(crate) struct Deploy {
 
 impl Deploy {
     /// A plan with what goes on of the distributor that it takes over from, if it does.
-    async fn taking_over(&self, plan: DeployPlan, chain: &Chain) -> Result<DeployPlan> {
-        let Some(before) = self.after else { return Ok(plan) };
-        let existing = deploy::existing(chain, before, &plan).await?;
+    async fn taking_over(plan: DeployPlan, chain: &Chain) -> Result<DeployPlan> {
+        if plan.rewards.predecessor.is_zero() {
+            return Ok(plan);
+        }
+        let existing = deploy::existing(chain, plan.rewards.predecessor, &plan).await?;
         let multisig = Multisig::new(chain.clone(), existing.multisig);
         let threshold = multisig.threshold().await?.try_into().context("a threshold of more than 255")?;
         Ok(plan.with_existing(existing, multisig.owners().await?, threshold))
@@ -151,7 +153,7 @@ impl Deploy {
         terms.claim_period = self.claim_period.map_or(terms.claim_period, |period| period.as_secs());
         terms.first_height = self.first_height.unwrap_or(terms.first_height);
         terms.period = self.reward_period.map_or(terms.period, |period| period.as_secs());
-        terms.predecessor = self.after.unwrap_or_default();
+        terms.predecessor = self.after.as_ref().map_or(Ok(Address::ZERO), |word| context.account(word))?;
         let mut terms = self.reward_caps.iter().fold(terms, |terms, cap| terms.with_cap(*cap));
         terms.requester_cap = self.requester_cap.unwrap_or(terms.requester_cap);
         Ok(plan.with_rewards(terms)?)
@@ -162,11 +164,11 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let plan = args.plan(&home, context)?;
     // Only what takes over has to ask a chain what there is to plan with.
-    if let (Some(file), None) = (&args.plan, args.after) {
+    if let (Some(file), None) = (&args.plan, &args.after) {
         return write_plan(&plan, file, context);
     }
     let chain = context.connect_or_start().await?;
-    let plan = args.taking_over(plan, &chain).await?;
+    let plan = Deploy::taking_over(plan, &chain).await?;
     if let Some(file) = &args.plan {
         return write_plan(&plan, file, context);
     }
@@ -292,7 +294,8 @@ impl Replaced {
     }
 }
 
-/// What is replaced by a plan, if it is still there. An error unless the plan says from which later height on it pays.
+/// What is replaced by a plan, if it is still there. An error unless the plan says from which later height on it pays, and
+/// what is replaced is closed below that.
 async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -> Result<Option<Replaced>> {
     let distributor = Distributor::new(chain.clone(), before.distributor);
     let first_height = match distributor.first_height().await {
@@ -316,7 +319,9 @@ async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -
         first_height,
         others: others.join(" and "),
     };
-    if plan.rewards.first_height > first_height { Ok(Some(replaced)) } else { Err(replaced.into()) }
+    ensure!(plan.rewards.first_height > first_height, replaced);
+    deploy::closed(chain, before.distributor, plan).await?;
+    Ok(Some(replaced))
 }
 
 /// What a run would do, which is an error with the first transaction that it would send. It writes nothing down, either.

@@ -32,6 +32,9 @@ pub enum DeployError {
         /// Connected to.
         chain: u64,
     },
+    /// What is to be taken over from is something else.
+    #[error("{0} is no distributor, so there is nothing to take over from: `dtn-cli show` lists what was deployed")]
+    NoDistributor(Address),
     /// What is to be taken over from is of another network.
     #[error(
         "the distributor {distributor} is of network {theirs}, and this genesis is of another one: nothing was sent"
@@ -44,8 +47,8 @@ pub enum DeployError {
     },
     /// What is to be taken over from has not come to its end.
     #[error(
-        "the distributor {distributor} pays blocks from {first} on as well: close it first, by `dtn-cli rewards close \
-         {}` or a lower height",
+        "the distributor {distributor} pays blocks from {first} on as well: have its owners close it first, by \
+         `dtn-cli rewards close {}` or a lower height",
         first.saturating_sub(1)
     )]
     StillPays {
@@ -150,19 +153,33 @@ pub struct Deployment {
 ///
 /// If it is of another network, or still pays what the plan's would pay.
 pub async fn existing(chain: &Chain, distributor: Address, plan: &DeployPlan) -> Result<Existing, DeployError> {
-    let registry = chain.read(distributor, &RewardDistributor::registryCall {}).await?;
+    let registry = match chain.read(distributor, &RewardDistributor::registryCall {}).await {
+        Err(ReadError::NotTheContract { .. } | ReadError::Revert { .. }) => {
+            return Err(DeployError::NoDistributor(distributor));
+        }
+        registry => registry?,
+    };
     let theirs = chain.read(registry, &ResultRegistry::networkIdCall {}).await?;
     if theirs != plan.network_id {
         return Err(DeployError::OtherNetwork { distributor, theirs });
     }
-    let (last, first) =
-        (chain.read(distributor, &RewardDistributor::lastHeightCall {}).await?, plan.rewards.first_height);
-    if last >= first {
-        return Err(DeployError::StillPays { distributor, first });
-    }
+    closed(chain, distributor, plan).await?;
     let aow = chain.read(distributor, &RewardDistributor::aowCall {}).await?;
     let multisig = chain.read(distributor, &RewardDistributor::multisigCall {}).await?;
     Ok(Existing { registry, aow, multisig })
+}
+
+/// Makes sure that a distributor pays no block that the plan's would pay.
+///
+/// # Errors
+///
+/// If it does.
+pub async fn closed(chain: &Chain, distributor: Address, plan: &DeployPlan) -> Result<(), DeployError> {
+    let first = plan.rewards.first_height;
+    match chain.read(distributor, &RewardDistributor::lastHeightCall {}).await? {
+        last if last >= first => Err(DeployError::StillPays { distributor, first }),
+        _ => Ok(()),
+    }
 }
 
 /// Deploys a plan's wallet alone, for owners who are to take over from those of another one, unless it is there. Its address.
