@@ -8,7 +8,7 @@ impl ParticipantError {
     /// Its code.
     pub fn code(&self) -> (&'static str, Value) {
         match self {
-            Self::Connect(_) | Self::Call(_) => ("peer_api", Value::Null),
+            Self::Connect(_) | Self::Call(_) | Self::NoPeer => ("peer_api", Value::Null),
             Self::NoTraining => ("no_training", Value::Null),
             Self::NoOrder(order) => ("no_order", json!({ "order": order })),
             Self::Encoding(_) | Self::Blob(_) => ("peer_answer", Value::Null),

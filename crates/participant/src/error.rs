@@ -20,6 +20,9 @@ pub enum ParticipantError {
     /// The peer does not answer, or not as a peer does.
     #[error("the peer: {0}")]
     Call(#[from] CallError),
+    /// There is nobody to ask.
+    #[error("no peer was named")]
+    NoPeer,
     /// The network takes no orders for trained models.
     #[error("the network takes no orders for trained models: its genesis has no terms for them")]
     NoTraining,

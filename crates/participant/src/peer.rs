@@ -1,8 +1,12 @@
-//! A peer's API, as somebody uses it who takes part in orders.
+//! The API of peers, as somebody uses it who takes part in orders.
 
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,10 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a reply is waited for at a time, in milliseconds.
 const WAIT_MS: u64 = 250;
 
-/// A peer, and the network that it belongs to.
+/// A peer, and the network that it belongs to; and others of that network, which are asked where it does not answer.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    client: HttpClient,
+    clients: Arc<[HttpClient]>,
+    /// Who is asked; copies turn together.
+    turn: Arc<AtomicUsize>,
     genesis: Genesis,
     domain: Domain,
 }
@@ -35,9 +41,53 @@ pub struct Peer {
 impl Peer {
     /// The one that answers at an address.
     pub async fn at(address: SocketAddr) -> Result<Self, ParticipantError> {
-        let client = dtn_client::connect(address)?;
-        let genesis = client.genesis().await?;
-        Ok(Self { client, domain: genesis.domain(), genesis })
+        Self::of([address]).await
+    }
+
+    /// The first of some that answers. The others are turned to, one after the other, once it does not.
+    ///
+    /// # Errors
+    ///
+    /// Those of the last one, if none answers; [`ParticipantError::NoPeer`] if there is none.
+    pub async fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, ParticipantError> {
+        let clients = addresses.into_iter().map(dtn_client::connect).collect::<Result<Vec<_>, _>>()?;
+        let mut failed = ParticipantError::NoPeer;
+        for (first, client) in clients.iter().enumerate() {
+            match client.genesis().await {
+                Ok(genesis) => {
+                    let turn = Arc::new(AtomicUsize::new(first));
+                    return Ok(Self { clients: clients.into(), turn, domain: genesis.domain(), genesis });
+                }
+                Err(error) => failed = error.into(),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Asks whose turn it is, and the next one if that one does not answer. What a peer refuses, no other is asked for.
+    async fn ask<T, F>(&self, call: impl Fn(HttpClient) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let first = self.turn.load(Relaxed);
+        let mut failed = match call(self.clients[first].clone()).await {
+            Err(error) if !matches!(error, CallError::Call(_)) => error,
+            answered => return answered,
+        };
+        for next in (first + 1..first + self.clients.len()).map(|next| next % self.clients.len()) {
+            let client = &self.clients[next];
+            // Another network's may have taken the place of one that was ours.
+            match client.genesis().await {
+                Ok(genesis) if genesis == self.genesis => {}
+                _ => continue,
+            }
+            self.turn.store(next, Relaxed);
+            failed = match call(client.clone()).await {
+                Err(error) if !matches!(error, CallError::Call(_)) => error,
+                answered => return answered,
+            };
+        }
+        Err(failed)
     }
 
     /// The genesis of its network.
@@ -52,14 +102,14 @@ impl Peer {
 
     /// The height of the last final block.
     pub async fn height(&self) -> Result<u64, ParticipantError> {
-        Ok(self.client.status().await?.height)
+        Ok(self.ask(|client| async move { client.status().await }).await?.height)
     }
 
     /// All orders that are open, or that are over.
     pub async fn orders(&self, over: bool) -> Result<Vec<TrainingSummary>, ParticipantError> {
         let (mut found, mut above) = (Vec::new(), None);
         loop {
-            let page = self.client.training_orders(over, above).await?;
+            let page = self.ask(|client| async move { client.training_orders(over, above).await }).await?;
             let Some(last) = page.last() else { return Ok(found) };
             above = Some(last.order);
             found.extend(page);
@@ -68,7 +118,8 @@ impl Peer {
 
     /// An order, open or over.
     pub async fn order(&self, id: B256) -> Result<TrainingOrder, ParticipantError> {
-        let bytes = self.client.training_order(id).await?.ok_or(ParticipantError::NoOrder(id))?;
+        let bytes = self.ask(|client| async move { client.training_order(id).await }).await?;
+        let bytes = bytes.ok_or(ParticipantError::NoOrder(id))?;
         Ok(TrainingOrder::decode(&bytes)?)
     }
 
@@ -76,7 +127,8 @@ impl Peer {
     pub async fn fetch(&self, order: B256, blob: Blob) -> Result<Option<Vec<u8>>, ParticipantError> {
         let mut bytes = Vec::new();
         loop {
-            let part = self.client.blob(order, blob.kind().into(), blob.hash(), bytes.len() as u64).await?;
+            let (kind, hash, have) = (blob.kind(), blob.hash(), bytes.len() as u64);
+            let part = self.ask(|client| async move { client.blob(order, kind.into(), hash, have).await }).await?;
             let Some(BlobPart { length, bytes: part }) = part else { return Ok(None) };
             bytes.extend_from_slice(&part);
             let is_whole = bytes.len() as u64 >= length;
@@ -92,10 +144,12 @@ impl Peer {
         let mut offset = 0;
         while offset < bytes.len() as u64 {
             let rest = &bytes[offset as usize..];
-            let part = rest[..rest.len().min(MAX_BLOB_PART)].to_vec();
-            let put =
-                self.client.put_blob(order, blob.kind().into(), blob.hash(), bytes.len() as u64, offset, part.into());
-            offset = match put.await {
+            let part = &rest[..rest.len().min(MAX_BLOB_PART)];
+            let (kind, hash, length) = (blob.kind(), blob.hash(), bytes.len() as u64);
+            let put = |client: HttpClient| async move {
+                client.put_blob(order, kind.into(), hash, length, offset, part.to_vec().into()).await
+            };
+            offset = match self.ask(put).await {
                 Ok(have) => have.min(bytes.len() as u64),
                 Err(CallError::Call(error)) if [NOT_WANTED, dtn_api::BUSY].contains(&error.code()) => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -109,7 +163,8 @@ impl Peer {
     pub async fn calls(&self, order: &TrainingOrder) -> Result<Vec<(u64, Address, Call)>, ParticipantError> {
         let mut calls = Vec::new();
         for height in (order.height..=self.height().await?).rev() {
-            let Some(view) = self.client.block(height).await? else { continue };
+            let view = self.ask(|client| async move { client.block(height).await }).await?;
+            let Some(view) = view else { continue };
             for transaction in view.block.transactions.iter().rev() {
                 let Payload::Training(TrainingCall { order: Some(about), body, .. }) = &transaction.payload else {
                     continue;
@@ -153,7 +208,7 @@ impl Hand {
         mut each: impl FnMut(B256) -> Result<(), ParticipantError>,
     ) -> Result<B256, ParticipantError> {
         let _turn = self.turn.lock().await;
-        let mut nonce = self.peer.client.nonce(self.account()).await?;
+        let mut nonce = self.peer.ask(|client| async move { client.nonce(self.account()).await }).await?;
         let began = Instant::now();
         loop {
             let transaction = self.sign(nonce, None, terms.encode());
@@ -179,7 +234,7 @@ impl Hand {
         library: &Library,
     ) -> Result<(), ParticipantError> {
         let _turn = self.turn.lock().await;
-        let mut nonce = self.peer.client.nonce(self.account()).await?;
+        let mut nonce = self.peer.ask(|client| async move { client.nonce(self.account()).await }).await?;
         let began = Instant::now();
         loop {
             let transaction = self.sign(nonce, Some(order), call.encode());
@@ -197,7 +252,7 @@ impl Hand {
     /// Waits for a transaction to be final, for a while.
     async fn wait_for(&self, hash: B256) {
         // An observer gives no replies.
-        if self.peer.client.reply(hash, WAIT_MS).await.is_err() {
+        if self.peer.ask(|client| async move { client.reply(hash, WAIT_MS).await }).await.is_err() {
             sleep(PAUSE).await;
         }
     }
@@ -216,10 +271,10 @@ impl Hand {
         began: Instant,
         supply: impl Fn(&BTreeSet<Blob>) -> Option<(Blob, Vec<u8>)>,
     ) -> Result<Option<u64>, ParticipantError> {
-        let (client, hash) = (&self.peer.client, transaction.hash(self.peer.domain()));
+        let hash = transaction.hash(self.peer.domain());
         let mut given = BTreeSet::new();
         while began.elapsed() < PATIENCE {
-            let refused = match client.submit(transaction.clone()).await {
+            let refused = match self.peer.ask(|client| async move { client.submit(transaction.clone()).await }).await {
                 Ok(_) => {
                     self.wait_for(hash).await;
                     continue;

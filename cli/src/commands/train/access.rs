@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use dtn_keys::KeyChoice;
 use dtn_participant::{Folder, ParticipantError, Peer};
@@ -15,12 +15,13 @@ use crate::{context::Context, failure::Coded, output};
 /// The pause before a peer is asked again that did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Which peer is asked.
+/// Which peers are asked.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Asked {
-    /// Where a peer serves its API [default: the first peer of the network in --home that answers]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    api: Option<SocketAddr>,
+    /// Where a peer serves its API, or several do: the next one is asked where one does not answer
+    /// [default: the peers of the network in --home]
+    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',')]
+    api: Vec<SocketAddr>,
 }
 
 /// Who signs for the network.
@@ -32,32 +33,31 @@ pub(super) struct Signs {
 }
 
 impl Asked {
-    /// A peer that answers.
+    /// A peer that answers, and those who are asked after it.
     pub(super) async fn peer(&self, context: &Context) -> Result<Peer> {
-        if let Some(api) = self.api {
-            return Ok(Peer::at(api).await?);
+        if !self.api.is_empty() {
+            return Ok(Peer::of(self.api.iter().copied()).await?);
         }
-        let home = Home::new(&context.home);
-        for peer in home.peers()? {
-            if let Ok(peer) = Peer::at(peer.config(&[])?.api).await {
-                return Ok(peer);
-            }
-        }
-        bail!(Coded::no_answer(format_args!(
-            "no peer of the network in {} answers: start it by `dtn-cli l1 up`, or name another one's API with --api",
-            context.home.display()
-        )))
+        let peers = Home::new(&context.home).peers()?;
+        let apis = peers.iter().map(|peer| Ok(peer.config(&[])?.api)).collect::<Result<Vec<_>>>()?;
+        Peer::of(apis).await.map_err(|_| {
+            Coded::no_answer(format_args!(
+                "no peer of the network in {} answers: start it by `dtn-cli l1 up`, or name another one's API with --api",
+                context.home.display()
+            ))
+            .into()
+        })
     }
 }
 
-/// Asks a peer until it answers: one that restarts is no reason to leave an order alone.
+/// Asks until somebody answers: a peer that restarts is no reason to leave an order alone.
 pub(super) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, ParticipantError>) -> Result<T> {
     let mut is_told = false;
     loop {
         match ask().await {
             Err(ParticipantError::Call(error)) => {
                 if !std::mem::replace(&mut is_told, true) {
-                    output::warn(format_args!("the peer does not answer ({error}); trying again"));
+                    output::warn(format_args!("no peer answers ({error}); trying again"));
                 }
                 sleep(PAUSE).await;
             }

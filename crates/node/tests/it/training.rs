@@ -1,6 +1,6 @@
 //! Orders for trained models among real peers: what one of them holds, the others fetch and look at before they vote.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, ops::ControlFlow, sync::Arc};
 
 use dtn_api::ApiClient;
 use dtn_ledger::{Ledger, TrainingOrder};
@@ -106,7 +106,7 @@ impl Scene {
     }
 
     async fn phase(&mut self, order: B256, what: &str, is_it: impl Fn(Phase) -> bool) {
-        for _ in 0..600 {
+        for _ in 0..3_600 {
             self.follow().await;
             if is_it(self.open(order).order.phase()) {
                 return;
@@ -238,25 +238,11 @@ impl Crowd {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the_rules() {
-    let mut scene = Scene::start().await;
-    scene.fund().await;
-    let (requester, honest, thief) = (scene.requester.clone(), scene.worker.clone(), key(203));
-    scene.fund_account(thief.address()).await;
-    let (provider, validator) =
-        (Roles { provide: true, ..Roles::default() }, Roles { validate: true, challenge: true, ..Roles::default() });
-    let mut crowd = Crowd(Vec::new());
-    crowd.add(&scene, 1, &honest, provider, Behaviour::Honest).await;
-    crowd.add(&scene, 2, &thief, provider, Behaviour::Thief(honest.address())).await;
-    crowd.add(&scene, 0, &requester, Roles::default(), Behaviour::Honest).await;
-    for (peer, key) in scene.cluster.keys.clone().iter().enumerate() {
-        let behaviour = if peer == 3 { Behaviour::Lazy } else { Behaviour::Honest };
-        crowd.add(&scene, peer, key, validator, behaviour).await;
-    }
+/// An order as people draft it.
+fn draft() -> Draft {
     let fraction = |text: &str| vec![text.parse().unwrap()];
     let grid = Grid { learning_rate: fraction("0.1"), momentum: fraction("0.9"), ..Grid::default() };
-    let draft = Draft {
+    Draft {
         data: shipped("digits").unwrap(),
         holdout: 300,
         fold: 200,
@@ -273,8 +259,26 @@ async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the
         claim_ms: 30_000,
         window_ms: None,
         challenge_ms: None,
-    };
-    let drafted = draft.make(&scene.cluster.genesis, B256::repeat_byte(9)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the_rules() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let (requester, honest, thief) = (scene.requester.clone(), scene.worker.clone(), key(203));
+    scene.fund_account(thief.address()).await;
+    let (provider, validator) =
+        (Roles { provide: true, ..Roles::default() }, Roles { validate: true, challenge: true, ..Roles::default() });
+    let mut crowd = Crowd(Vec::new());
+    crowd.add(&scene, 1, &honest, provider, Behaviour::Honest).await;
+    crowd.add(&scene, 2, &thief, provider, Behaviour::Thief(honest.address())).await;
+    crowd.add(&scene, 0, &requester, Roles::default(), Behaviour::Honest).await;
+    for (peer, key) in scene.cluster.keys.clone().iter().enumerate() {
+        let behaviour = if peer == 3 { Behaviour::Lazy } else { Behaviour::Honest };
+        crowd.add(&scene, peer, key, validator, behaviour).await;
+    }
+    let drafted = draft().make(&scene.cluster.genesis, B256::repeat_byte(9)).unwrap();
     let folder = Folder::new(scene.cluster.folder.path().join(format!("{:x}", requester.address())));
     let peer = Peer::at(scene.cluster.nodes[0].as_ref().unwrap().api()).await.unwrap();
     let keep = |id| folder.keep_holdout(id, &drafted.holdout, drafted.secret);
@@ -304,6 +308,31 @@ async fn a_thief_and_a_lazy_validator_lose_their_stakes_to_those_who_play_by_the
     let money: u128 = scene.replica.balances().map(|(_, balance)| balance.free + balance.earned).sum();
     assert_eq!(money + scene.replica.pot(), 70 * ETHER);
     drop(crowd);
+    scene.cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_peer_goes_away_hands_in_to_the_next_one_of_the_same_network() {
+    let mut scene = Scene::start().await;
+    scene.fund().await;
+    let other = Cluster::of((1..=4).map(|seed| key(150 + seed)).collect());
+    std::fs::create_dir_all(other.store(0).parent().unwrap()).unwrap();
+    dtn_ledger::mark_never_voted(&other.store(0)).unwrap();
+    let abroad = dtn_node::Node::start(other.config(0)).await.unwrap();
+    let api = |peer: usize| scene.cluster.nodes[peer].as_ref().unwrap().api();
+    let (nobody, first, last) = (SocketAddr::from(([127, 0, 0, 1], free_port())), api(3), api(0));
+    let peer = Peer::of([nobody, first, abroad.api(), last]).await.unwrap();
+    assert_eq!(peer.genesis(), &scene.cluster.genesis);
+    let drafted = draft().make(&scene.cluster.genesis, B256::repeat_byte(9)).unwrap();
+    let hand = Hand::new(peer.clone(), scene.requester.clone());
+    let ordered = hand.order(&drafted.terms, &drafted.blobs, |_| Ok(())).await.unwrap();
+    scene.cluster.stop(3).await;
+    let again = hand.order(&drafted.terms, &drafted.blobs, |_| Ok(())).await.unwrap();
+    assert_ne!(ordered, again);
+    let open: BTreeSet<_> = peer.orders(false).await.unwrap().into_iter().map(|open| open.order).collect();
+    assert_eq!(open, BTreeSet::from([ordered, again]));
+    assert!(Peer::of([nobody, first]).await.is_err());
+    abroad.shutdown().await;
     scene.cluster.shutdown().await;
 }
 
