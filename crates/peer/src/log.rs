@@ -9,9 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
-    EnvFilter,
-    filter::{LevelFilter, ParseError},
-    fmt::MakeWriter,
+    filter::{LevelFilter, ParseError, Targets},
+    fmt::{MakeWriter, layer},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// How a line of the log is written.
@@ -69,14 +70,14 @@ pub enum LogError {
 
 /// Starts the log of a command that is not a peer. `RUST_LOG` decides when it is set, else the number of `-v`.
 pub fn start_for_command(verbosity: u8) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level(verbosity)));
+    let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    let filter = asked.or_else(|| level(verbosity).parse().ok()).unwrap_or_default();
     subscribe(filter, Format::Text, io::stderr().is_terminal(), io::stderr);
 }
 
 /// Starts a peer's log.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
-    let filter =
-        EnvFilter::try_new(&config.level).map_err(|source| LogError::Level { level: config.level.clone(), source })?;
+    let filter = config.level.parse().map_err(|source| LogError::Level { level: config.level.clone(), source })?;
     match &config.file {
         Some(file) => {
             let file = CappedFile::open(file, config.max_bytes)
@@ -98,12 +99,12 @@ pub fn check_level(text: &str) -> Result<(), String> {
     };
     for part in text.split(',').map(str::trim) {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
-        // A directive for a span may do without one; the library takes nothing for `error`.
-        if level.is_empty() || level.parse::<LevelFilter>().is_err() && !level.ends_with(']') {
+        // The library takes nothing for `error`.
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
             return unknown(part);
         }
     }
-    EnvFilter::try_new(text).map(drop).or_else(|_| unknown(text))
+    text.parse::<Targets>().map(drop).or_else(|_| unknown(text))
 }
 
 /// What so many `-v` ask for.
@@ -117,18 +118,18 @@ pub fn level(verbosity: u8) -> &'static str {
 }
 
 fn subscribe(
-    filter: EnvFilter,
+    filter: Targets,
     format: Format,
     colours: bool,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) {
     // A line that cannot be written is lost. To say so on standard error would panic where that is what cannot be written, in
     // whichever thread has something to say: the one that votes, too.
-    let log = tracing_subscriber::fmt().log_internal_errors(false);
-    let log = log.with_env_filter(filter).with_ansi(colours).with_writer(writer);
+    let lines = layer().log_internal_errors(false).with_ansi(colours).with_writer(writer);
+    let log = tracing_subscriber::registry().with(filter);
     match format {
-        Format::Text => log.init(),
-        Format::Json => log.json().flatten_event(true).init(),
+        Format::Text => log.with(lines).init(),
+        Format::Json => log.with(lines.json().flatten_event(true)).init(),
     }
 }
 

@@ -84,7 +84,7 @@ impl<const VERSION: u8> Standalone for Sum<VERSION> {
 }
 
 async fn start<const VERSION: u8>(config: &PeerConfig, number: u64) -> Peer<Sum<VERSION>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init().ok();
+    crate::common::log();
     let n = config.validators.len();
     let peer = Peer::start(config.clone(), |records| Sum::new(n, &records)).await.unwrap();
     peer.handle().answer(Told::Number(number)).await.unwrap();

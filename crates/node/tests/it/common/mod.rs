@@ -18,6 +18,7 @@ use dtn_primitives::*;
 use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use libp2p::{Swarm, SwarmBuilder, identity, noise, tcp, yamux};
 use tempfile::TempDir;
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -63,6 +64,13 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: 
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited too long for: {what}"))
 }
 
+/// What `RUST_LOG` asks for goes to standard error.
+pub fn log() {
+    let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    let filter: tracing_subscriber::filter::Targets = asked.unwrap_or_default();
+    tracing_subscriber::registry().with(filter).with(tracing_subscriber::fmt::layer()).try_init().ok();
+}
+
 pub struct Cluster {
     pub genesis: Genesis,
     pub keys: Vec<SecretKey>,
@@ -79,7 +87,7 @@ impl Cluster {
 
     /// Starts the peers with what `adjust` makes of their configurations.
     pub async fn start_with(n: u8, adjust: impl Fn(usize, &mut NodeConfig)) -> Self {
-        tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init().ok();
+        log();
         let mut cluster = Self::of((1..=n).map(key).collect());
         for index in 0..n.into() {
             let mut config = cluster.config(index);
