@@ -290,6 +290,9 @@ fn payoffs<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Bars {
 /// A run with pictures.
 pub fn page(economy: &Economy) -> Page {
     let mut page = Page::new("Training orders");
+    if !economy.setup.about.is_empty() {
+        page.paragraph(&economy.setup.about);
+    }
     page.facts([
         ("orders with a winner", units::thousands(economy.won)),
         ("winners with a false trace", units::thousands(economy.forged)),

@@ -122,7 +122,7 @@ pub fn read(file: &Path) -> Result<Scenario, ScenarioError> {
 /// Reads a scenario of training orders.
 pub fn training(file: &Path) -> Result<Setup, ScenarioError> {
     let text = files::read_text(file, MAX_FILE)?;
-    Setup::from_toml(&text).map(|(setup, _)| setup).map_err(|error| ScenarioError::of(file, error))
+    Setup::from_toml(&text).map_err(|error| ScenarioError::of(file, error))
 }
 
 /// Writes a scenario file.

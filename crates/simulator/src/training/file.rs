@@ -21,6 +21,7 @@ struct File {
     colluders: Option<f64>,
     tactic: Option<Tactic>,
     watched: Option<bool>,
+    real: Option<bool>,
     latency: Option<Latency>,
     #[serde(with = "humantime_serde::option")]
     block_interval: Option<Duration>,
@@ -29,16 +30,17 @@ struct File {
 }
 
 impl Setup {
-    /// Reads a scenario, and what it is about. Whether it can be played is for [`play`](super::play) to say.
+    /// Reads a scenario. Whether it can be played is for [`play`](super::play) to say.
     ///
     /// # Errors
     ///
     /// If it is not TOML, or has something in it that a scenario does not have.
-    pub fn from_toml(text: &str) -> Result<(Self, String), FileError> {
+    pub fn from_toml(text: &str) -> Result<Self, FileError> {
         let malformed = |error: toml::de::Error| FileError::Malformed(error.to_string().trim_end().to_string());
         let file: File = toml::from_str(text).map_err(malformed)?;
         let setup = file.accounts.map_or_else(Self::default, Self::of);
-        let setup = Self {
+        Ok(Self {
+            about: file.about,
             orders: file.orders.unwrap_or(setup.orders),
             seed: file.seed.unwrap_or(setup.seed),
             redundancy: file.redundancy.unwrap_or(setup.redundancy),
@@ -48,10 +50,10 @@ impl Setup {
             colluders: file.colluders.unwrap_or(setup.colluders),
             tactic: file.tactic.unwrap_or(setup.tactic),
             watched: file.watched.unwrap_or(setup.watched),
+            real: file.real.unwrap_or(setup.real),
             latency: file.latency.unwrap_or(setup.latency),
             block_interval: file.block_interval.unwrap_or(setup.block_interval),
             ..setup
-        };
-        Ok((setup, file.about))
+        })
     }
 }

@@ -11,7 +11,7 @@ use super::{
     bank::{Bank, account, address},
     setup::{Account, Cast, Market, Setup},
     strategy::{Role, Strategy},
-    truth::{Run, verdict},
+    truth::{Run, Worth, verdict},
 };
 use crate::trace::Trace;
 
@@ -87,9 +87,10 @@ impl<'a> Game<'a> {
         let (order, moves) = opened.map_err(|refusal| refusal.to_string())?;
         bank.moved(moves)?;
         let poisoned = accounts[cast.requester].within(Role::Requester) == Strategy::Poisoner;
+        let exam = market.school.as_ref().map(|school| school.exam(id, poisoned));
+        let worth = Worth { market, poisoned, exam };
         let of = |(attempt, worker): (usize, &usize)| {
-            let who = (*worker, accounts[*worker]);
-            Run::of(market, who, attempt as u16, poisoned, &mut rng)
+            Run::of(&worth, (*worker, accounts[*worker]), attempt as u16, &mut rng)
         };
         let runs: Vec<_> = cast.workers.iter().enumerate().map(of).collect();
         let effort = Effort { training: runs.iter().map(|run| run.macs).sum(), ..Effort::default() };

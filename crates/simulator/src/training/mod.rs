@@ -3,7 +3,7 @@
 //!
 //! A run is a function of its [`Setup`], seed included. What is true of a claim is drawn: an honest model gets each row right
 //! with a probability that is normal among models, 0.92 with a deviation of 0.01; one that was trained otherwise than ordered,
-//! with 0.99. Everything else is as it is on the ledger: calls that come into blocks in an order which the primary chooses,
+//! with 0.99; or each model is really trained, of the digits that ship with the program ([`Setup::real`]). Everything else is as it is on the ledger: calls that come into blocks in an order which the primary chooses,
 //! windows, draws, statements that only the work shows, rulings, and money to the wei. Rulings are true: more than a third of
 //! liars among the peers themselves is another matter than liars among auditors.
 //!
@@ -15,6 +15,7 @@ mod best_reply;
 mod file;
 mod game;
 mod promises;
+mod school;
 mod setup;
 mod strategy;
 mod sweep;

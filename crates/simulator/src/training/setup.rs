@@ -1,13 +1,16 @@
 //! What is played: how many accounts, what they do, and on which terms.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dtn_primitives::B256;
 use dtn_train::{Family, Fraction, Grid, ONE, Recipe};
 use dtn_training::{Beacon, Deal, LEAST_TIMEOUTS, Money, Network, Proof, Refusal, Table, Terms, Windows, Work};
 use serde::Serialize;
 
-use super::strategy::{Role, Strategy, Tactic};
+use super::{
+    school::School,
+    strategy::{Role, Strategy, Tactic},
+};
 use crate::Latency;
 
 /// The fewest accounts: a requester, a worker, and validators among which one may be silent.
@@ -20,9 +23,9 @@ pub(super) const REWARD: u128 = 1_000_000_000_000_000_000;
 /// What everybody has at the beginning, so that nobody is ruined within a run.
 pub(super) const PURSE: u128 = REWARD << 20;
 
-const DRAWN: u32 = 360;
-const HELD_OUT: u32 = 900;
-const FOLD: u32 = 360;
+pub(super) const DRAWN: u32 = 360;
+pub(super) const HELD_OUT: u32 = 900;
+pub(super) const FOLD: u32 = 360;
 const CLASSES: u16 = 10;
 const FEATURES: u16 = 64;
 const BATCH: u16 = 32;
@@ -34,6 +37,9 @@ const BASELINE: f64 = 0.85;
 /// Accounts, what they do, and the terms of their orders. Parts are of 1, and money is in parts of the reward.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setup {
+    /// What it is about, in a sentence or none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub about: String,
     /// How many accounts there are: all are validators, and each may order and work.
     pub accounts: usize,
     /// How many orders are played, one after the other.
@@ -58,6 +64,8 @@ pub struct Setup {
     pub tactic: Tactic,
     /// Whether somebody honest, who is no validator, looks at everything.
     pub watched: bool,
+    /// Whether models are really trained, small ones, in place of grades that are drawn.
+    pub real: bool,
     /// How long a call is under way to the primary.
     pub latency: Latency,
     /// The time between two blocks.
@@ -129,11 +137,14 @@ pub(super) struct Market {
     pub(super) work: Work,
     /// What a view lasts: the longest that one primary keeps a call out, in ms.
     pub(super) view_ms: u64,
+    /// Where models are trained, if they are.
+    pub(super) school: Option<Arc<School>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            about: String::new(),
             accounts: 100,
             orders: 1_000,
             seed: 0,
@@ -146,6 +157,7 @@ impl Default for Setup {
             colluders: 0.0,
             tactic: Tactic::Stay,
             watched: true,
+            real: false,
             latency: Latency::up_to(Duration::from_millis(350)),
             block_interval: Duration::from_secs(1),
         }
@@ -221,7 +233,11 @@ impl Setup {
         let bond = &mut terms.deal.money.bond;
         *bond = (*bond).max(ruling * self.accounts as u128);
         let work = terms.check(&network)?;
-        Ok(Market { terms, network, work, view_ms })
+        let school = match &terms.proof {
+            Proof::Trace(material) if self.real => Some(Arc::new(School::new((*material.recipe).clone()))),
+            _ => None,
+        };
+        Ok(Market { terms, network, work, view_ms, school })
     }
 
     fn terms(&self, view_ms: u64) -> Terms {

@@ -44,6 +44,8 @@ impl Setup {
             colluders: colluders as f64 * part,
             tactic: *Tactic::ALL.choose(&mut rng).unwrap_or(&Tactic::Stay),
             watched: rng.random(),
+            real: false,
+            about: String::new(),
             latency: Latency::up_to(Duration::from_millis(latency_ms)),
             block_interval: Duration::from_millis(rng.random_range(50..=3_000)),
         }

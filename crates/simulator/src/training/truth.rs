@@ -9,6 +9,7 @@ use rand_distr::{Binomial, Distribution, Normal};
 
 use super::{
     bank::address,
+    school::{Exam, Made},
     setup::{Account, Market},
     strategy::{Role, Strategy},
 };
@@ -18,7 +19,7 @@ const SKILL: (f64, f64) = (0.92, 0.01);
 /// The same of a model that was trained otherwise than ordered.
 const STOLEN_SKILL: f64 = 0.99;
 /// How many trainings a grinder chooses from.
-const TRIES: usize = 3;
+const TRIES: u16 = 3;
 
 /// A claim as it is in truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,41 +57,52 @@ fn skill(rng: &mut StdRng) -> f64 {
     Normal::new(mean, deviation).map_or(mean, |skills| skills.sample(rng)).min(0.98)
 }
 
+/// What claims on an order are worth.
+pub(super) struct Worth<'a> {
+    pub(super) market: &'a Market,
+    /// Whether the requester draws rows that nobody gets right.
+    pub(super) poisoned: bool,
+    /// Where models are really trained.
+    pub(super) exam: Option<Exam<'a>>,
+}
+
+impl Worth<'_> {
+    fn of(&self, made: Made, worker: usize, rng: &mut StdRng) -> Grades {
+        if let Some(exam) = &self.exam {
+            return exam.grades(made, address(worker));
+        }
+        let skill = match made {
+            Made::AsOrdered(_) => [skill(rng); 2],
+            Made::Otherwise => [STOLEN_SKILL; 2],
+            Made::OnTheFold => [SKILL.0, 1.0],
+        };
+        grades(self.market, skill, self.poisoned, rng)
+    }
+}
+
 impl Run {
     /// What an account has to claim.
-    pub(super) fn of(
-        market: &Market,
-        (worker, account): (usize, Account),
-        attempt: u16,
-        poisoned: bool,
-        rng: &mut StdRng,
-    ) -> Self {
-        let (segments, training) = (market.work.segments, market.work.training);
-        let mut drawn = |skill: [f64; 2]| grades(market, skill, poisoned, rng);
+    pub(super) fn of(worth: &Worth<'_>, (worker, account): (usize, Account), attempt: u16, rng: &mut StdRng) -> Self {
+        let work = &worth.market.work;
+        let (segments, training) = (work.segments, work.training);
         let strategy = if account.colludes { Strategy::Forger } else { account.within(Role::Worker) };
-        let stolen = [STOLEN_SKILL; 2];
+        let mut made = |made: Made| worth.of(made, worker, rng);
         let (grades, falsehoods, macs) = match strategy {
-            Strategy::Thief => (drawn(stolen), 0..segments, 0),
+            Strategy::Thief => (made(Made::Otherwise), 0..segments, 0),
             Strategy::Forger => {
-                let grades = drawn(stolen);
+                let grades = made(Made::Otherwise);
                 let segment = rng.random_range(0..segments);
-                (grades, segment..segment + 1, training - market.work.segment)
+                (grades, segment..segment + 1, training - work.segment)
             }
-            Strategy::Splicer => (drawn(stolen), segments / 2..segments, training / 2),
-            Strategy::TestTrainer => (drawn([SKILL.0, 1.0]), segments - 1..segments, training),
+            Strategy::Splicer => (made(Made::Otherwise), segments / 2..segments, training / 2),
+            Strategy::TestTrainer => (made(Made::OnTheFold), segments - 1..segments, training),
             Strategy::ClaimSpammer => (Grades::default(), 0..segments, 0),
             Strategy::Grinder => {
-                let tries = (0..TRIES).map(|_| {
-                    let skill = skill(rng);
-                    grades(market, [skill; 2], poisoned, rng)
-                });
+                let tries = (0..TRIES).map(|number| made(Made::AsOrdered(attempt * TRIES + number)));
                 let best = tries.max_by_key(|grades| grades.fold.map_or(0, |grade| grade.correct));
-                (best.unwrap_or_default(), 0..0, training * TRIES as u64)
+                (best.unwrap_or_default(), 0..0, training * u64::from(TRIES))
             }
-            _ => {
-                let skill = skill(rng);
-                (grades(market, [skill; 2], poisoned, rng), 0..0, training)
-            }
+            _ => (made(Made::AsOrdered(attempt * TRIES)), 0..0, training),
         };
         let [model, trace] = [B256::from(rng.random::<[u8; 32]>()), B256::from(rng.random::<[u8; 32]>())];
         let reveal = Reveal { model, trace, point: 0, attempt, payee: address(worker) };
