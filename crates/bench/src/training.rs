@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles, Tools};
+use dtn_participant::{Behaviour, Draft, Folder, Hand, Mode, Options, Participant, Peer, Roles};
 use dtn_primitives::{B256, SecretKey, TrainingTerms, keccak256};
 use dtn_report::{Progress, Table, Tell, left, right, units};
 use dtn_testbed::{Home, training};
@@ -16,7 +16,10 @@ use dtn_training::{Beacon, Ending, Phase, TrainingOrder};
 use serde::Serialize;
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::{BenchError, Result};
+use crate::{
+    BenchError, Result,
+    l1::{self, Latency},
+};
 
 /// What everybody begins with, in wei.
 const MONEY: u128 = 1_000_000_000_000_000_000_000;
@@ -40,6 +43,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How long a view lasts, of which windows are multiples.
     pub view_timeout: Duration,
+    /// Transactions a second beside the orders, whose latency is measured with the orders and before them; none of 0.
+    pub rate: f64,
 }
 
 /// What came of it.
@@ -63,6 +68,21 @@ pub struct Outcome {
     pub life_ms: [u64; 2],
     /// Whether all of the ledger's money is where it was, or was moved by the rules: nobody who kept them has lost a stake.
     pub honest_slashed: usize,
+    /// What the orders did to other transactions, if there were any.
+    pub beside: Option<Beside>,
+}
+
+/// Transactions beside orders.
+#[derive(Debug, Serialize)]
+pub struct Beside {
+    /// How many were due a second.
+    pub rate: f64,
+    /// From when one was due to its verified finality, without orders.
+    pub alone: Latency,
+    /// The same with orders.
+    pub with_orders: Latency,
+    /// How many a second became final, without orders and with them.
+    pub throughput: [f64; 2],
 }
 
 /// Runs until it is dropped.
@@ -80,7 +100,7 @@ pub async fn measure(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Outcome
     let terms = TrainingTerms { view_timeout_ms, ruling_ms: 50, ..TrainingTerms::default() };
     let local = dtn_testbed::Plan::local("train", plan.peers);
     let local = dtn_testbed::Plan { training: Some(terms), threads: NonZeroUsize::MIN, ..local };
-    dtn_testbed::init_and_tell(home, &local, tell)?;
+    let genesis = dtn_testbed::init_and_tell(home, &local, tell)?;
     for peer in 0..plan.peers {
         training::set_training(home, peer, Behaviour::Honest)?;
         dtn_testbed::change(home, peer, |config| {
@@ -102,10 +122,24 @@ pub async fn measure(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Outcome
         acting.0.push(act(&peer, key, home.path(), Roles { provide: true, ..Roles::default() }));
     }
     acting.0.push(act(&peer, &requester, home.path(), Roles::default()));
+    let load = l1::Plan::beside(plan.peers, plan.duration.as_secs_f64());
+    let network = (plan.rate > 0.0).then(|| l1::Network::of(home, genesis)).transpose()?;
+    let alone = match &network {
+        Some(network) => Some(l1::load(&load, plan.rate, network, tell).await?),
+        None => None,
+    };
     tell(Progress::Stage { what: "orders over", parts: 0 });
-    let ended = order(plan, &peer, &requester, home.path(), tell).await?;
+    let ordering = order(plan, &peer, &requester, home.path(), tell);
+    let (ended, beside) = match network.as_ref().zip(alone) {
+        Some((network, alone)) => {
+            let (ended, run) = tokio::try_join!(ordering, l1::load(&load, plan.rate, network, &|_: Progress| ()))?;
+            let throughput = [alone.throughput, run.throughput];
+            (ended, Some(Beside { rate: plan.rate, alone: alone.latency, with_orders: run.latency, throughput }))
+        }
+        None => (ordering.await?, None),
+    };
     tell(Progress::Over);
-    Ok(outcome(plan, &ended))
+    Ok(Outcome { beside, ..outcome(plan, &ended) })
 }
 
 fn provider(number: u8) -> Result<SecretKey> {
@@ -114,9 +148,7 @@ fn provider(number: u8) -> Result<SecretKey> {
 
 fn act(peer: &Peer, key: &SecretKey, folder: &Path, roles: Roles) -> JoinHandle<std::convert::Infallible> {
     let folder = Folder::new(folder.join("training").join(format!("{:x}", key.address())));
-    let (payee, behaviour) = (key.address(), Behaviour::Honest);
-    let options =
-        Options { roles, payee, threads: 1, points: 1, only: None, tools: Tools::default(), behaviour, tell: None };
+    let options = Options::new(roles, key.address());
     tokio::spawn(Participant::new(peer.clone(), key.clone(), folder, None, options).run())
 }
 
@@ -209,6 +241,7 @@ fn outcome(plan: &Plan, (ended, took): &(Vec<Ended>, Duration)) -> Outcome {
         won_a_minute: won as f64 * 60.0 / took.as_secs_f64(),
         life_ms: [lives.get(lives.len() / 2), lives.last()].map(|life| life.copied().unwrap_or_default()),
         honest_slashed: ended.iter().map(|(_, at)| out(at)).sum(),
+        beside: None,
     }
 }
 
@@ -227,6 +260,17 @@ impl Outcome {
         table.row(["from the order to its end, median".to_string(), median]);
         table.row(["from the order to its end, longest".to_string(), longest]);
         table.row(["honest accounts that lost a stake".to_string(), self.honest_slashed.to_string()]);
+        if let Some(Beside { rate, alone, with_orders, throughput }) = &self.beside {
+            let ms = |of: fn(&Latency) -> f64| [alone, with_orders].map(|run| units::duration((of(run) * 1e3) as u64));
+            for (what, [before, with]) in [("median", ms(|run| run.p50)), ("99 in 100", ms(|run| run.p99))] {
+                table.row([
+                    format!("other transactions, {what}: without orders, with them"),
+                    format!("{before}, {with}"),
+                ]);
+            }
+            let [before, with] = throughput;
+            table.row([format!("of {rate} such a second, final"), format!("{before:.0}, {with:.0}")]);
+        }
         table
     }
 }

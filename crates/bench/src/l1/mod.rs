@@ -88,6 +88,31 @@ impl Plan {
         self.shape().map(|_| ())
     }
 
+    /// A load of signed transactions beside something else.
+    pub(crate) fn beside(nodes: usize, seconds: f64) -> Self {
+        let (size, warm_up, transport) = (512, 2.0, Transport::default());
+        let (saturate, opaque, items, crash, crash_primary) = (false, false, None, 0, false);
+        Self {
+            nodes,
+            rates: Vec::new(),
+            saturate,
+            size,
+            opaque,
+            items,
+            seconds,
+            warm_up,
+            crash,
+            crash_primary,
+            transport,
+        }
+    }
+
+    /// What is under way at most, and how many accounts sign.
+    fn crowd(&self, shape: &Shape) -> (usize, usize) {
+        let window = WINDOW.min(WINDOW_BYTES / shape.transaction_bytes()).max(self.nodes);
+        (window, ACCOUNTS_PER_PEER * self.nodes)
+    }
+
     fn shape(&self) -> Result<Shape> {
         let faulty = dtn_primitives::max_faulty(self.nodes);
         let crashes = self.crash > 0 || self.crash_primary;
@@ -109,7 +134,7 @@ impl Plan {
 }
 
 /// A network that runs.
-struct Network {
+pub(crate) struct Network {
     home: Home,
     genesis: Genesis,
     domain: Domain,
@@ -127,8 +152,7 @@ pub async fn measure(plan: &Plan, home: &Home, loaded: impl Fn(&Run), tell: Tell
     let machine = Machine::this();
     let network = start(plan, home, tell).await?;
     let costs = tokio::task::block_in_place(|| primitives::costs(plan.size, home.path()))?;
-    let accounts = ACCOUNTS_PER_PEER * plan.nodes;
-    let window = WINDOW.min(WINDOW_BYTES / shape.transaction_bytes()).max(plan.nodes);
+    let (window, accounts) = plan.crowd(&shape);
     let parameters = Parameters {
         nodes: plan.nodes,
         size: plan.size,
@@ -145,7 +169,7 @@ pub async fn measure(plan: &Plan, home: &Home, loaded: impl Fn(&Run), tell: Tell
     };
     let (mut rates, mut runs) = (plan.rates.clone(), Vec::<Run>::new());
     while let Some(rate) = rates.get(runs.len()).copied() {
-        let run = load(plan, &shape, rate, (window, accounts), &network, tell).await?;
+        let run = load(plan, rate, &network, tell).await?;
         loaded(&run);
         let kept_up = run.throughput >= KEEPS_UP * rate;
         runs.push(run);
@@ -163,34 +187,36 @@ async fn start(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Network> {
     let made = dtn_testbed::Plan { transport: plan.transport, ..dtn_testbed::Plan::local("bench", plan.nodes) };
     let genesis = dtn_testbed::init_and_tell(home, &made, tell)?;
     dtn_testbed::up_all(home, tell).await?;
-    let folders = home.peers()?;
-    let process = |peer| Service::peer(peer).process().ok_or(BenchError::Missing("a peer has ended"));
-    Ok(Network {
-        home: home.clone(),
-        domain: genesis.domain(),
-        membership: genesis.membership()?,
-        peers: home.client()?.peers,
-        pids: folders.iter().map(process).collect::<Result<_>>()?,
-        view_timeout: Duration::from_millis(folders[0].config(&[])?.view_timeout_ms),
-        genesis,
-    })
+    Network::of(home, genesis)
+}
+
+impl Network {
+    /// That of a folder, whose peers run.
+    pub(crate) fn of(home: &Home, genesis: Genesis) -> Result<Self> {
+        let folders = home.peers()?;
+        let process = |peer| Service::peer(peer).process().ok_or(BenchError::Missing("a peer has ended"));
+        Ok(Self {
+            home: home.clone(),
+            domain: genesis.domain(),
+            membership: genesis.membership()?,
+            peers: home.client()?.peers,
+            pids: folders.iter().map(process).collect::<Result<_>>()?,
+            view_timeout: Duration::from_millis(folders[0].config(&[])?.view_timeout_ms),
+            genesis,
+        })
+    }
 }
 
 /// One load, from its signatures to the last of its transactions.
-async fn load(
-    plan: &Plan,
-    shape: &Shape,
-    rate: f64,
-    (window, accounts): (usize, usize),
-    network: &Network,
-    tell: Tell<'_>,
-) -> Result<Run> {
+pub(crate) async fn load(plan: &Plan, rate: f64, network: &Network, tell: Tell<'_>) -> Result<Run> {
+    let shape = plan.shape()?;
+    let (window, accounts) = plan.crowd(&shape);
     let (warm_up, measured) = (Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
     let items = (rate * (plan.warm_up + plan.seconds)).ceil() as usize;
     let count = items.div_ceil(shape.items).max(1);
     tell(Progress::Stage { what: "signatures", parts: count as u64 });
     let signed = || tell(Progress::Part);
-    let workload = tokio::task::block_in_place(|| Workload::sign(shape, count, accounts, &network.domain, signed))?;
+    let workload = tokio::task::block_in_place(|| Workload::sign(&shape, count, accounts, &network.domain, signed))?;
     tell(Progress::Over);
 
     let statuses = statuses(network).await?;
