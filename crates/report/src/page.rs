@@ -45,6 +45,11 @@ mod sealed {
     pub trait Shaped {
         /// The class of its box.
         fn class(&self) -> &'static str;
+
+        /// Its data as a table for other programs, if it has more than it shows in words.
+        fn csv(&self) -> Option<String> {
+            None
+        }
     }
 }
 
@@ -59,7 +64,18 @@ macro_rules! figures {
     )*};
 }
 
-figures!(Bars: "narrow", Cells: "narrow", Pictures: "narrow", Chart: "wide", Distribution: "narrow", NetworkMap: "tall", Sequence: "wide", Steps: "narrow");
+figures!(Bars: "narrow", Cells: "narrow", Pictures: "narrow", Distribution: "narrow", NetworkMap: "tall", Sequence: "wide", Steps: "narrow");
+
+impl Figure for Chart {}
+impl sealed::Shaped for Chart {
+    fn class(&self) -> &'static str {
+        "wide"
+    }
+
+    fn csv(&self) -> Option<String> {
+        Some(self.csv())
+    }
+}
 
 /// A page under construction. `Display` gives the HTML.
 #[derive(Debug, Clone)]
@@ -108,7 +124,10 @@ impl Page {
         let class = chart.class();
         let caption =
             if caption.is_empty() { String::new() } else { format!("<figcaption>{}</figcaption>\n", escape(caption)) };
-        self.add(format_args!("<figure class=\"{class}\">{caption}<div class=\"box\">{chart}</div></figure>\n"))
+        let data = chart.csv().map_or_else(String::new, |csv| {
+            format!("<a class=\"note\" download=\"chart.csv\" href=\"data:text/csv,{}\">data</a>", in_url(&csv))
+        });
+        self.add(format_args!("<figure class=\"{class}\">{caption}<div class=\"box\">{chart}</div>{data}</figure>\n"))
     }
 
     fn add(&mut self, html: fmt::Arguments<'_>) -> &mut Self {
@@ -128,6 +147,18 @@ impl fmt::Display for Page {
             self.body
         )
     }
+}
+
+/// A text as a part of a URL.
+fn in_url(text: &str) -> String {
+    let mut url = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => url.push(byte.into()),
+            _ => url += &format!("%{byte:02X}"),
+        }
+    }
+    url
 }
 
 pub(crate) fn escape(text: &str) -> String {
