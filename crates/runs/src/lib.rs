@@ -3,6 +3,7 @@
 //!
 //! The simulator plays; this says what there was to see. Nothing here prints.
 
+pub mod longest_chain;
 mod mining;
 mod outcome;
 mod page;

@@ -21,6 +21,7 @@ mod following;
 mod happening;
 mod host;
 mod links;
+pub mod longest_chain;
 mod measured;
 mod members;
 mod mined;

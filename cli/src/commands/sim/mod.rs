@@ -1,5 +1,6 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time; and training orders among simulated accounts.
 
+mod mining;
 mod mutants;
 mod nakamoto;
 mod options;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Pbft(Box<pbft::Simulate>),
     /// Have miners extend a chain, and validators make it final
     Nakamoto(Box<nakamoto::Simulate>),
+    /// Play what an adversary among miners gets by chance alone, beside what is proven
+    Mining(mining::Mining),
     /// Play one network under many seeds, on all cores
     Sweep(Box<sweep::Sweep>),
     /// Hold the textbook's protocols to what they promise, whatever liars and the network do
@@ -45,6 +48,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Pbft(simulate) => pbft::run(&simulate),
         Command::Nakamoto(simulate) => nakamoto::run(&simulate),
+        Command::Mining(mining) => mining::run(&mining),
         Command::Sweep(sweep) => sweep::run(&sweep),
         Command::Properties(properties) => properties::run(&properties),
         Command::Mutants(mutants) => mutants::run(&mutants),
