@@ -1,7 +1,10 @@
 //! `dtn-cli analyze`: what a decision costs, measured and proven.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 use clap::Args;
+use dtn_peer::files::{self, Access};
 use dtn_runs::textbook::{self, Choice};
 use dtn_simulator::property::{CoinKind, Lie, Textbook};
 
@@ -17,7 +20,7 @@ const MAX_RUNS: u64 = 100_000;
 /// Measure what decisions cost.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  dtn-cli analyze --nodes 4,7,10,16,31,64
+  dtn-cli analyze --nodes 4,7,10,16,31,64 --html analysis.html
   dtn-cli analyze --protocol agreement --coin threshold --nodes 4,7 --runs 50
   dtn-cli analyze --protocol dolev-strong --nodes 8 --faulty 6 --json
 
@@ -45,6 +48,9 @@ pub(crate) struct Analyze {
     /// Measure although a protocol promises nothing among so many
     #[arg(long)]
     beyond_assumptions: bool,
+    /// Write a page with pictures
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +70,9 @@ pub(crate) fn run(analyze: &Analyze) -> Result<()> {
         Coded::argument(format_args!("--runs {}: give 1 to {MAX_RUNS}", analyze.runs))
     );
     let analysis = textbook::analyze(&protocols, &analyze.nodes, analyze.faulty, analyze.coin, analyze.runs);
+    if let Some(file) = &analyze.html {
+        files::write(file, analysis.page().to_string().as_bytes(), Access::Shared)?;
+    }
     if analyze.json {
         output::json(&analysis)?;
     } else {

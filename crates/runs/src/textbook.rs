@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use dtn_report::{Table, left, right};
+use dtn_report::{Chart, Page, Table, left, right};
 use dtn_simulator::property::{
     Case, Claim, CoinKind, CoinReader, Lie, Matrix, Measured, Property, Spread, Textbook, Verdict, claims, exponent,
     measure,
@@ -187,14 +187,63 @@ pub fn analyze(protocols: &[Textbook], nodes: &[usize], faulty: Option<usize>, c
     Analysis { coin, ranking }
 }
 
+/// What a chart shows of each protocol and number of replicas.
+type Cost = fn(&Measured) -> f64;
+
+/// The power of n that fits that.
+type Exponent = fn(&Growth) -> Option<f64>;
+
 impl Analysis {
     /// Whether every run had as many messages as the closed form says, and broke nothing.
     pub fn is_exact(&self) -> bool {
         self.ranking.iter().flat_map(|growth| &growth.measured).all(|it| it.off == 0 && it.broken.is_empty())
     }
 
+    /// With charts.
+    pub fn page(&self) -> Page {
+        let mut page = Page::new("What a decision costs");
+        page.paragraph(
+            "Protocols of the textbook in the simulator, where nobody lies and all begin alike. Lines without marks are the powers \
+             of n that fit best.",
+        );
+        let none: Exponent = |_| None;
+        let costs: [(&str, &str, Cost, Exponent); 4] = [
+            ("Messages", "messages a decision", |it| it.messages.mean, |growth| growth.messages_exponent),
+            ("Bits", "bits a decision", |it| it.bits.mean, |growth| growth.bits_exponent),
+            ("Causal rounds", "the longest chain of messages", |it| it.causal_rounds.mean, none),
+            ("Time of this machine", "milliseconds a decision", |it| it.wall_ms.mean, none),
+        ];
+        for (caption, axis, cost, exponent) in costs {
+            let mut chart = Chart::new("replicas", axis).logarithmic();
+            for growth in &self.ranking {
+                let points: Vec<_> = growth.measured.iter().map(|it| (it.n as f64, cost(it))).collect();
+                // Through the mean of what was measured, on axes on which a power is straight.
+                let middle = |of: fn(&(f64, f64)) -> f64| {
+                    (points.iter().map(|point| of(point).ln()).sum::<f64>() / points.len() as f64).exp()
+                };
+                let fitted = exponent(growth).filter(|_| points.len() > 1).map(|k| {
+                    let (x, y) = (middle(|point| point.0), middle(|point| point.1));
+                    let at = |(n, _): &(f64, f64)| (*n, y * (n / x).powf(k));
+                    (k, points.first().into_iter().chain(points.last()).map(at).collect::<Vec<_>>())
+                });
+                chart.line(growth.protocol.to_string(), points);
+                if let Some((k, ends)) = fitted {
+                    chart.curve(format!("{}: n^{k:.2}", growth.protocol), ends);
+                }
+            }
+            page.figure(caption, &chart);
+        }
+        self.each_table().iter().for_each(|table| _ = page.table(table));
+        page
+    }
+
     /// The figures, and how they grow.
     pub fn tables(&self) -> String {
+        let [costs, growth] = self.each_table();
+        format!("{costs}\n{growth}")
+    }
+
+    fn each_table(&self) -> [Table; 2] {
         let columns = [
             left("protocol"),
             right("n"),
@@ -244,7 +293,7 @@ impl Analysis {
             growth.row([it.protocol.to_string(), messages, bits, it.closed_form.into(), it.lower_bound.into()]);
         }
         growth.note("Fitted by least squares; those of agreement to what a round takes.");
-        format!("{costs}\n{growth}")
+        [costs, growth]
     }
 }
 
