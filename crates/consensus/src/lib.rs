@@ -2,11 +2,12 @@
 //!
 //! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
 //! type runs in the simulator, in a model checker and over libp2p. One that agrees on something that is no block is
-//! [`Standalone`]: of these there are [`broadcast`], [`dolev_strong`] and [`agreement`], from the textbook.
+//! [`Standalone`]: of these there are [`broadcast`], [`dolev_strong`], [`agreement`] and [`common_subset`], from the textbook.
 
 pub mod agreement;
 pub mod broadcast;
 pub mod coin;
+pub mod common_subset;
 mod decision;
 pub mod dolev_strong;
 pub mod nakamoto;
@@ -21,6 +22,7 @@ pub mod tree;
 pub use agreement::Agreement;
 pub use broadcast::Broadcast;
 pub use coin::Coin;
+pub use common_subset::CommonSubset;
 pub use decision::Decision;
 pub use dolev_strong::DolevStrong;
 pub use dtn_primitives::Evidence;
