@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "bls")]
 
-use alloy_primitives::{b256, hex};
+use alloy_primitives::{b256, hex, keccak256};
 use dtn_pow::{Cancel, Puzzle, mine};
 use dtn_primitives::*;
 use serde_json::{Value, json};
@@ -37,17 +37,28 @@ pub(crate) fn genesis() -> Genesis {
     }
 }
 
-const KINDS: [VoteKind; 4] = [VoteKind::PrePrepare, VoteKind::Prepare, VoteKind::Commit, VoteKind::Checkpoint];
+/// Of each kind there is evidence. That of nullifications is against commits.
+const KINDS: [VoteKind; 6] = [
+    VoteKind::PrePrepare,
+    VoteKind::Prepare,
+    VoteKind::Commit,
+    VoteKind::Checkpoint,
+    VoteKind::Notarize,
+    VoteKind::Nullify,
+];
 
-/// A vote of one of the validators in view 2 at height 128; a checkpoint is cast in none.
+/// A vote of one of the validators in view 2 at height 128. What has no view, height or hash is without.
 fn vote(kind: VoteKind, validator: u16, hash: u8) -> Vote {
     let view = if kind == VoteKind::Checkpoint { 0 } else { 2 };
-    let (key, hash) = (&keys()[usize::from(validator)], B256::repeat_byte(hash));
-    Vote::sign(kind, (0, view, 128), hash, ValidatorIndex(validator), key, &genesis().domain())
+    let height = if matches!(kind, VoteKind::Notarize | VoteKind::Nullify) { 0 } else { 128 };
+    let hash = if kind == VoteKind::Nullify { B256::ZERO } else { B256::repeat_byte(hash) };
+    let key = &keys()[usize::from(validator)];
+    Vote::sign(kind, (0, view, height), hash, ValidatorIndex(validator), key, &genesis().domain())
 }
 
 fn contradiction(kind: VoteKind, validator: u16) -> Evidence {
-    Evidence::new(&vote(kind, validator, 0xe1), &vote(kind, validator, 0xe0))
+    let other = if kind == VoteKind::Nullify { VoteKind::Commit } else { kind };
+    Evidence::new(&vote(other, validator, 0xe1), &vote(kind, validator, 0xe0))
 }
 
 /// The signatures of the first three validators, who are a quorum.
@@ -232,6 +243,7 @@ fn vectors() -> Value {
         .collect();
     let certificate = Certificate::from_votes(&commits).unwrap();
     let evidence = KINDS.map(|kind| contradiction(kind, 3));
+    let chained = [VoteKind::Notarize, VoteKind::Nullify].map(|kind| vote(kind, 1, 0xe2));
     let reply = Reply::sign(transactions[0].hash(&domain), 9, hash, ValidatorIndex(0), &keys[0], &domain);
     let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
     let block = Block { header: header.clone(), transactions: transactions.clone() };
@@ -285,7 +297,7 @@ fn vectors() -> Value {
             "hash": hash,
         },
         "block": hex::encode_prefixed(codec::encode(&block)),
-        "votes": votes.iter().map(|vote| json!({
+        "votes": votes.iter().chain(&chained).map(|vote| json!({
             "kind": vote.kind,
             "epoch": vote.epoch,
             "view": vote.view,
@@ -300,7 +312,7 @@ fn vectors() -> Value {
             "kind": evidence.kind() as u8,
             "epoch": evidence.first.epoch,
             "view": evidence.first.view,
-            "height": evidence.first.height,
+            "height": evidence.second.height,
             "validator": evidence.validator(),
             "address": keys[evidence.validator().as_usize()].address(),
             "first_hash": evidence.first.block_hash,
@@ -445,7 +457,81 @@ fn two_votes_of_one_kind_for_one_slot_and_two_hashes_are_evidence() {
             ids.insert(evidence.id());
         }
     }
-    assert_eq!(ids.len(), 16, "other contradictions have other identities");
+    assert_eq!(ids.len(), 24, "other contradictions have other identities");
+}
+
+#[test]
+fn two_notarizations_of_one_view_are_evidence_at_whatever_heights_their_blocks_are() {
+    let (domain, validators) = (genesis().domain(), genesis().validator_set().unwrap());
+    let notarize = |height, view| {
+        // The height is in the header, so the hash says it and nothing else does.
+        let hash = keccak256(u64::to_be_bytes(height));
+        Vote::sign(VoteKind::Notarize, (0, view, 0), hash, ValidatorIndex(1), &keys()[1], &domain)
+    };
+    for height in [5, 6, 900u64] {
+        let evidence = Evidence::new(&notarize(4, 7), &notarize(height, 7));
+        assert_eq!(evidence.verify(&domain, &validators), Ok(()));
+        assert_eq!((evidence.kind(), evidence.first.height), (VoteKind::Notarize, 0));
+    }
+    let next = Evidence::new(&notarize(4, 7), &notarize(5, 8));
+    assert_eq!(next.verify(&domain, &validators), Err(EvidenceError::DifferentSlots), "a vote a view is what it casts");
+}
+
+#[test]
+fn who_has_given_a_view_up_and_commits_in_it_is_accused_whatever_came_first() {
+    let (keys, domain, validators) = (keys(), genesis().domain(), genesis().validator_set().unwrap());
+    let sign =
+        |kind, slot, hash, by: u16| Vote::sign(kind, slot, hash, ValidatorIndex(by), &keys[usize::from(by)], &domain);
+    let hash = B256::repeat_byte(1);
+    let nullify = sign(VoteKind::Nullify, (0, 2, 0), B256::ZERO, 1);
+    let commit = sign(VoteKind::Commit, (0, 2, 9), hash, 1);
+    let evidence = Evidence::new(&nullify, &commit);
+    assert_eq!(evidence, Evidence::new(&commit, &nullify), "one contradiction has one form");
+    assert_eq!(evidence.verify(&domain, &validators), Ok(()));
+    assert_eq!((evidence.kind(), evidence.validator()), (VoteKind::Nullify, ValidatorIndex(1)));
+    let elsewhere = Evidence::new(&nullify, &sign(VoteKind::Commit, (0, 2, 10), hash, 1));
+    assert_eq!(elsewhere.verify(&domain, &validators), Ok(()), "at whatever height");
+    assert_ne!(elsewhere.id(), evidence.id());
+
+    let refused = |one: &Vote, other: &Vote| Evidence::new(one, other).verify(&domain, &validators).unwrap_err();
+    for other in [
+        sign(VoteKind::Commit, (0, 3, 9), hash, 1),
+        sign(VoteKind::Commit, (1, 2, 9), hash, 1),
+        sign(VoteKind::Commit, (0, 2, 9), hash, 2),
+        sign(VoteKind::Notarize, (0, 2, 0), hash, 1),
+        sign(VoteKind::Prepare, (0, 2, 9), hash, 1),
+        sign(VoteKind::PrePrepare, (0, 2, 9), hash, 1),
+        sign(VoteKind::Checkpoint, (0, 0, 9), hash, 1),
+    ] {
+        assert_eq!(refused(&nullify, &other), EvidenceError::DifferentSlots, "{:?}", other.kind);
+    }
+    let notarize = sign(VoteKind::Notarize, (0, 2, 0), hash, 1);
+    assert_eq!(refused(&notarize, &commit), EvidenceError::DifferentSlots, "who commits has notarized");
+    assert_eq!(refused(&nullify, &nullify), EvidenceError::NoContradiction);
+    let nothing = sign(VoteKind::Commit, (0, 2, 9), B256::ZERO, 1);
+    for (one, other) in [(&nullify, &nothing), (&nothing, &nullify)] {
+        assert!(Evidence::new(one, other).verify(&domain, &validators).is_err(), "no block has this hash");
+    }
+    let mut turned = evidence;
+    std::mem::swap(&mut turned.first, &mut turned.second);
+    assert_eq!(turned.verify(&domain, &validators), Err(EvidenceError::DifferentSlots));
+}
+
+#[test]
+fn what_a_vote_does_not_sign_cannot_be_varied() {
+    let (domain, validators) = (genesis().domain(), genesis().validator_set().unwrap());
+    let refused = |vote: Vote| vote.verify(&domain, &validators) == Err(KeyError::MalformedSignature);
+    for kind in [VoteKind::Notarize, VoteKind::Nullify] {
+        let good = vote(kind, 1, 5);
+        assert_eq!(good.verify(&domain, &validators), Ok(()));
+        assert!(refused(Vote { height: 1, ..good.clone() }), "{kind:?} at a height");
+        let other = Vote { view: 3, ..good };
+        assert!(other.verify(&domain, &validators).is_err(), "{kind:?} in another view");
+    }
+    assert!(refused(Vote { block_hash: B256::repeat_byte(1), ..vote(VoteKind::Nullify, 1, 0) }), "nothing has a hash");
+    // So two nullifications never contradict each other.
+    let dressed = |hash| Vote { block_hash: B256::repeat_byte(hash), ..vote(VoteKind::Nullify, 1, 0) };
+    assert!(Evidence::new(&dressed(0), &dressed(1)).verify(&domain, &validators).is_err());
 }
 
 #[test]
