@@ -27,6 +27,12 @@ library Formats {
     bytes32 internal constant CHECKPOINT_TYPEHASH =
         keccak256("Checkpoint(uint64 epoch,uint64 height,bytes32 stateRoot)");
 
+    /// @notice Type of the vote by which a replica takes a block for that of its view. It is bound to no height.
+    bytes32 internal constant NOTARIZE_TYPEHASH = keccak256("Notarize(uint64 epoch,uint64 view,bytes32 blockHash)");
+
+    /// @notice Type of the vote by which a replica gives a view up.
+    bytes32 internal constant NULLIFY_TYPEHASH = keccak256("Nullify(uint64 epoch,uint64 view)");
+
     /// @notice Type of the message by which a validator set names the next one.
     bytes32 internal constant ROTATION_TYPEHASH = keccak256("Rotation(uint64 epoch,address[] validators)");
 
@@ -152,7 +158,8 @@ library Formats {
         return slotDigest(Slot(evidence.kind, evidence.epoch, evidence.view_, evidence.height), separator, voted);
     }
 
-    /// @notice The digest that a validator signs for a hash in a slot.
+    /// @notice The digest that a validator signs for a hash in a slot. For zero in one of {VoteKind-Nullify} it gives the view up,
+    /// and for anything else there it commits.
     function slotDigest(Slot memory slot, bytes32 separator, bytes32 voted) internal pure returns (bytes32) {
         VoteKind kind = slot.kind;
         if (kind == VoteKind.Rotation) {
@@ -163,6 +170,14 @@ library Formats {
         }
         if (kind == VoteKind.Checkpoint) {
             bytes32 structHash = keccak256(abi.encode(CHECKPOINT_TYPEHASH, slot.epoch, slot.height, voted));
+            return MessageHashUtils.toTypedDataHash(separator, structHash);
+        }
+        if (kind == VoteKind.Notarize) {
+            bytes32 structHash = keccak256(abi.encode(NOTARIZE_TYPEHASH, slot.epoch, slot.view_, voted));
+            return MessageHashUtils.toTypedDataHash(separator, structHash);
+        }
+        if (kind == VoteKind.Nullify && voted == 0) {
+            bytes32 structHash = keccak256(abi.encode(NULLIFY_TYPEHASH, slot.epoch, slot.view_));
             return MessageHashUtils.toTypedDataHash(separator, structHash);
         }
         bytes32 typehash = kind == VoteKind.PrePrepare

@@ -77,14 +77,18 @@ enum VoteKind {
     Commit,
     Checkpoint,
     Rotation,
-    Distribution
+    Distribution,
+    Notarize,
+    Nullify
 }
 
 /// @notice What a vote is about, in which no correct validator casts two for different hashes.
-/// @param kind What the vote says.
+/// @param kind What the vote says. That of {VoteKind-Nullify} is a view which a validator has given up, for the hash zero, and in
+/// which it has committed all the same, for another.
 /// @param epoch The validator set's epoch.
 /// @param view_ The view in which it is cast; 0 for checkpoints, rotations and distributions.
-/// @param height The height that it is about; the number of a distribution, and 0 for a rotation.
+/// @param height The height that it is about; the number of a distribution, and 0 for a rotation and a notarization. Of a view that
+/// was given up, the height of the commit.
 struct Slot {
     VoteKind kind;
     uint64 epoch;
@@ -93,13 +97,14 @@ struct Slot {
 }
 
 /// @notice Two votes of one validator for the same slot that no correct validator casts together.
-/// @param kind What both votes say.
+/// @param kind What both votes say; where it is {VoteKind-Nullify}, the second is a commit.
 /// @param epoch The validator set's epoch.
 /// @param view_ The view in which both are cast; 0 for checkpoints, rotations and distributions.
-/// @param height The height that both are about; the number of distributions, and 0 for rotations.
+/// @param height The height that both are about; the number of distributions, and 0 for rotations and notarizations. Where the
+/// first has given the view up, which is for no height, that of the second.
 /// @param validator The validator's place in the set, in ascending order of address.
 /// @param firstHash The block hash of one vote, or its state root, or the hash of the validators or of the distribution that it
-/// names; the lower of the two.
+/// names; the lower of the two. Zero where it has given the view up.
 /// @param secondHash That of the other vote.
 /// @param firstSignature The validator's signature of the first vote: r, s, v.
 /// @param secondSignature The validator's signature of the second vote.

@@ -33,7 +33,8 @@ interface IResultRegistry {
     /// @param certificate Signatures of the current validators over the rotation.
     function rotate(address[] calldata next, bytes calldata certificate) external;
 
-    /// @notice Bars a validator that signed two votes of one kind, epoch, view and height for different hashes.
+    /// @notice Bars a validator that signed two votes of one kind, epoch, view and height for different hashes, or that committed in a
+    /// view which it had given up.
     /// @param evidence The votes.
     function reportEvidence(Evidence calldata evidence) external;
 

@@ -13,7 +13,8 @@ import {Stakes} from "./Stakes.sol";
 /// whether it is barred, and no further set may have it. Its signatures still count until then: a quorum already allows for
 /// faulty ones.
 ///
-/// One validator's two votes are evidence, and so are two certificates for one slot, of however few: by ECDSA signatures, by
+/// One validator's two votes for different hashes in one slot are evidence, and so is a commit in a view that the validator has
+/// given up (Chan & Pass, TCC 2023, eprint 2023/463, section 3: whoever finalizes in a view has not skipped it). And so are two certificates for one slot, of however few: by ECDSA signatures, by
 /// aggregates, or one by these and one by that. All who have signed both are barred.
 abstract contract Barring is Stakes {
     using Formats for Evidence;
@@ -30,11 +31,12 @@ abstract contract Barring is Stakes {
     error UnknownValidator(uint256 index);
     /// @notice This validator is barred already.
     error AlreadyBarred(address validator);
-    /// @notice The two hashes are equal, which is no contradiction, or not in ascending order.
+    /// @notice The two hashes are equal, which is no contradiction, or not in ascending order; or the first is not that of a view
+    /// which was given up, and the slot says so.
     error NoContradiction(bytes32 firstHash, bytes32 secondHash);
     /// @notice Checkpoints, rotations and distributions are cast in no view, which is written as view 0.
     error CheckpointInView(uint64 view_);
-    /// @notice Rotations are for no height, and distributions have numbers of 32 bits.
+    /// @notice Rotations and notarizations are for no height, and distributions have numbers of 32 bits.
     error InvalidSlot(uint64 height);
     /// @notice Nobody has signed both, or only who is barred already.
     error NobodyToBar();
@@ -104,10 +106,14 @@ abstract contract Barring is Stakes {
     }
 
     function _checkSlot(Slot memory slot, bytes32 firstHash, bytes32 secondHash) private pure {
-        if (firstHash >= secondHash) revert NoContradiction(firstHash, secondHash);
-        if (slot.kind >= VoteKind.Checkpoint && slot.view_ != 0) revert CheckpointInView(slot.view_);
-        bool isOff = slot.kind == VoteKind.Rotation && slot.height != 0;
-        if (isOff || (slot.kind == VoteKind.Distribution && slot.height > type(uint32).max)) {
+        VoteKind kind = slot.kind;
+        if (firstHash >= secondHash || (kind == VoteKind.Nullify && firstHash != 0)) {
+            revert NoContradiction(firstHash, secondHash);
+        }
+        bool hasView = kind < VoteKind.Checkpoint || kind > VoteKind.Distribution;
+        if (!hasView && slot.view_ != 0) revert CheckpointInView(slot.view_);
+        bool isOff = (kind == VoteKind.Rotation || kind == VoteKind.Notarize) && slot.height != 0;
+        if (isOff || (kind == VoteKind.Distribution && slot.height > type(uint32).max)) {
             revert InvalidSlot(slot.height);
         }
     }

@@ -216,6 +216,11 @@ abstract contract Fixture is Test {
         return keccak256(bytes.concat(keccak256(abi.encode(account, token, cumulative))));
     }
 
+    /// @dev The kinds of which validators cast votes, in the order of the golden vectors.
+    function voteKind(uint256 index) internal pure returns (VoteKind) {
+        return VoteKind(index % 6 < 4 ? index % 6 : index % 6 + 2);
+    }
+
     /// @dev Two votes of one validator that contradict each other, for a slot that all kinds can have.
     function makeEvidence(VoteKind kind, address[] memory signers, uint16 validator)
         internal
@@ -225,9 +230,10 @@ abstract contract Fixture is Test {
         evidence.kind = kind;
         evidence.epoch = EPOCH;
         evidence.view_ = kind == VoteKind.Checkpoint ? 0 : VIEW;
-        evidence.height = 128;
+        evidence.height = kind == VoteKind.Notarize ? 0 : 128;
         evidence.validator = validator;
         (evidence.firstHash, evidence.secondHash) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        if (kind == VoteKind.Nullify) evidence.firstHash = 0;
         sign(evidence, signers[validator]);
     }
 
@@ -243,10 +249,18 @@ abstract contract Fixture is Test {
         if (evidence.kind == VoteKind.Checkpoint) {
             bytes32 typehash = keccak256("Checkpoint(uint64 epoch,uint64 height,bytes32 stateRoot)");
             vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.height, hash));
+        } else if (evidence.kind == VoteKind.Notarize) {
+            bytes32 typehash = keccak256("Notarize(uint64 epoch,uint64 view,bytes32 blockHash)");
+            vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.view_, hash));
+        } else if (evidence.kind == VoteKind.Nullify && hash == 0) {
+            bytes32 typehash = keccak256("Nullify(uint64 epoch,uint64 view)");
+            vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.view_));
         } else {
             string[3] memory names = ["PrePrepare", "Prepare", "Commit"];
             string memory fields = "(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)";
-            bytes32 typehash = keccak256(abi.encodePacked(names[uint256(evidence.kind)], fields));
+            bytes32 typehash = keccak256(
+                abi.encodePacked(names[evidence.kind == VoteKind.Nullify ? 2 : uint256(evidence.kind)], fields)
+            );
             vote = keccak256(abi.encode(typehash, evidence.epoch, evidence.view_, evidence.height, hash));
         }
         return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), vote));

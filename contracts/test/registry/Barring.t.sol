@@ -26,10 +26,11 @@ contract BarringTest is BlsFixture {
         bytes32 other
     ) public {
         vm.assume(one != other);
-        Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, validator % 7);
+        Evidence memory evidence = makeEvidence(voteKind(kind), validators, validator % 7);
         if (evidence.kind != VoteKind.Checkpoint) evidence.view_ = view_;
-        evidence.height = height;
+        if (evidence.kind != VoteKind.Notarize) evidence.height = height;
         (evidence.firstHash, evidence.secondHash) = one < other ? (one, other) : (other, one);
+        if (evidence.kind == VoteKind.Nullify) evidence.firstHash = 0;
         address accused = validators[validator % 7];
         sign(evidence, accused);
 
@@ -49,9 +50,9 @@ contract BarringTest is BlsFixture {
     /// @dev The same evidence again, and any other evidence against the same validator.
     function test_RevertWhen_AlreadyBarred() public {
         registry.reportEvidence(makeEvidence(VoteKind.Commit, validators, 3));
-        for (uint256 kind; kind < 4; ++kind) {
+        for (uint256 kind; kind < 6; ++kind) {
             expectRejection(
-                makeEvidence(VoteKind(kind), validators, 3),
+                makeEvidence(voteKind(kind), validators, 3),
                 abi.encodeWithSelector(Barring.AlreadyBarred.selector, validators[3])
             );
         }
@@ -61,7 +62,7 @@ contract BarringTest is BlsFixture {
     }
 
     function testFuzz_RevertWhen_BothVotesAreForTheSameHash(uint8 kind, bytes32 hash) public {
-        Evidence memory evidence = makeEvidence(VoteKind(kind % 4), validators, 2);
+        Evidence memory evidence = makeEvidence(voteKind(kind), validators, 2);
         (evidence.firstHash, evidence.secondHash) = (hash, hash);
         sign(evidence, validators[2]);
         expectRejection(evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, hash, hash));
@@ -190,6 +191,62 @@ contract BarringTest is BlsFixture {
         expectRejection(evidence, abi.encodeWithSelector(Barring.CheckpointInView.selector, view_));
     }
 
+    /// @dev A view has one notarization of a correct validator, at whatever height its block is: no signature says that.
+    function testFuzz_RevertWhen_NotarizationNamesAHeight(uint64 height) public {
+        vm.assume(height != 0);
+        Evidence memory evidence = makeEvidence(VoteKind.Notarize, validators, 2);
+        evidence.height = height;
+        expectRejection(evidence, abi.encodeWithSelector(Barring.InvalidSlot.selector, height));
+    }
+
+    /// @dev The block that a validator notarizes is in most cases what it commits to, and what it gives up it has often notarized.
+    function test_RevertWhen_ANotarizationIsTheOtherVote() public {
+        bytes32 hash = bytes32(uint256(2));
+        Evidence memory notarized = makeEvidence(VoteKind.Notarize, validators, 2);
+        Evidence memory evidence = makeEvidence(VoteKind.Commit, validators, 2);
+        evidence.firstSignature = signatureOf(validators[2], voteDigestOf(notarized, evidence.firstHash));
+        expectNotSigned(evidence, evidence.firstHash);
+        evidence = makeEvidence(VoteKind.Nullify, validators, 2);
+        evidence.secondSignature = signatureOf(validators[2], voteDigestOf(notarized, hash));
+        expectNotSigned(evidence, hash);
+    }
+
+    /// @dev The commit is in the view that was given up, whose block may be at any height, and in no other.
+    function testFuzz_RevertWhen_AnotherViewWasGivenUp(uint64 delta) public {
+        delta = uint64(bound(delta, 1, type(uint64).max));
+        Evidence memory evidence = makeEvidence(VoteKind.Nullify, validators, 2);
+        Evidence memory elsewhere = makeEvidence(VoteKind.Nullify, validators, 2);
+        unchecked {
+            elsewhere.view_ += delta;
+        }
+        sign(elsewhere, validators[2]);
+        evidence.firstSignature = elsewhere.firstSignature;
+        expectNotSigned(evidence, 0);
+        sign(evidence, validators[2]);
+        evidence.secondSignature = elsewhere.secondSignature;
+        expectNotSigned(evidence, evidence.secondHash);
+    }
+
+    /// @dev Two commits are evidence of commits, under one id, and a view is given up for no hash.
+    function testFuzz_RevertWhen_TwoCommitsPassForAViewGivenUp(bytes32 one, bytes32 other) public {
+        vm.assume(one != 0 && one < other);
+        Evidence memory evidence = makeEvidence(VoteKind.Nullify, validators, 2);
+        (evidence.firstHash, evidence.secondHash) = (one, other);
+        sign(evidence, validators[2]);
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, one, other));
+    }
+
+    /// @dev A commit to nothing is no nullification, and a nullification twice is no contradiction.
+    function test_RevertWhen_NothingIsCommittedTo() public {
+        Evidence memory evidence = makeEvidence(VoteKind.Nullify, validators, 2);
+        Evidence memory commit = makeEvidence(VoteKind.Commit, validators, 2);
+        evidence.firstSignature = signatureOf(validators[2], voteDigestOf(commit, 0));
+        expectNotSigned(evidence, 0);
+        evidence.secondHash = 0;
+        sign(evidence, validators[2]);
+        expectRejection(evidence, abi.encodeWithSelector(Barring.NoContradiction.selector, bytes32(0), bytes32(0)));
+    }
+
     function expectNotSigned(Evidence memory evidence, bytes32 hash) private {
         expectNotSigned(evidence, hash, validators[2]);
     }
@@ -228,6 +285,46 @@ contract BarringTest is BlsFixture {
             registry.reportCertificates(slot, one, two, pairs[0], pairs[1]);
             vm.revertToState(state);
         }
+    }
+
+    /// @dev A quorum has given a view up and another has finalized in it; and two quora have notarized in it.
+    function test_BarsWhoHasSignedTwoCertificatesOfAChainedView() public {
+        publish(registry, validators);
+        Slot memory skipped = Slot(VoteKind.Nullify, EPOCH, VIEW, 9);
+        Slot memory notarized = Slot(VoteKind.Notarize, EPOCH, VIEW, 0);
+        (bytes32 one, bytes32 two) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        expectBarred(skipped, 0, two, aggregate(slotDigest(skipped, 0), validators, 0x1f));
+        expectBarred(skipped, 0, two, signatures(slotDigest(skipped, 0), validators, 0, 5));
+        expectBarred(notarized, one, two, aggregate(slotDigest(notarized, one), validators, 0x1f));
+        expectBarred(notarized, one, two, signatures(slotDigest(notarized, one), validators, 0, 5));
+    }
+
+    /// @dev Two commits are no skipped view, and no signature says at which height a notarized block is.
+    function test_RevertWhen_CertificatesOfAChainedViewProveNothing() public {
+        Slot memory skipped = Slot(VoteKind.Nullify, EPOCH, VIEW, 9);
+        Slot memory notarized = Slot(VoteKind.Notarize, EPOCH, VIEW, 9);
+        (bytes32 one, bytes32 two) = (bytes32(uint256(1)), bytes32(uint256(2)));
+        bytes memory first = signatures(slotDigest(skipped, one), validators, 0, 5);
+        bytes memory second = signatures(slotDigest(skipped, two), validators, 0, 5);
+        vm.expectRevert(abi.encodeWithSelector(Barring.NoContradiction.selector, one, two));
+        registry.reportCertificates(skipped, one, two, first, second);
+        first = signatures(slotDigest(notarized, one), validators, 0, 5);
+        second = signatures(slotDigest(notarized, two), validators, 0, 5);
+        vm.expectRevert(abi.encodeWithSelector(Barring.InvalidSlot.selector, 9));
+        registry.reportCertificates(notarized, one, two, first, second);
+    }
+
+    /// @dev The first certificate is by the first five of seven, and the other one here by the last five.
+    function expectBarred(Slot memory slot, bytes32 one, bytes32 two, bytes memory first) private {
+        uint256 state = vm.snapshotState();
+        bytes memory second = aggregate(slotDigest(slot, two), validators, 0x7c);
+        vm.expectEmit(address(registry));
+        emit Barring.ValidatorBarred(validators[2], keccak256(abi.encode(slot, one, two)));
+        registry.reportCertificates(slot, one, two, first, second);
+        for (uint256 i; i < 7; ++i) {
+            assertEq(registry.isBarred(validators[i]), i >= 2 && i < 5);
+        }
+        vm.revertToState(state);
     }
 
     /// @dev One vote by ECDSA and one by BLS, of one validator.
@@ -299,6 +396,11 @@ contract BarringTest is BlsFixture {
         bytes32 message;
         if (slot.kind == VoteKind.Rotation) {
             message = keccak256(abi.encode(keccak256("Rotation(uint64 epoch,address[] validators)"), slot.epoch, voted));
+        } else if (slot.kind == VoteKind.Notarize) {
+            bytes32 typehash = keccak256("Notarize(uint64 epoch,uint64 view,bytes32 blockHash)");
+            message = keccak256(abi.encode(typehash, slot.epoch, slot.view_, voted));
+        } else if (slot.kind == VoteKind.Nullify && voted == 0) {
+            message = keccak256(abi.encode(keccak256("Nullify(uint64 epoch,uint64 view)"), slot.epoch, slot.view_));
         } else {
             bytes32 typehash = keccak256("Commit(uint64 epoch,uint64 view,uint64 height,bytes32 blockHash)");
             message = keccak256(abi.encode(typehash, slot.epoch, slot.view_, slot.height, voted));

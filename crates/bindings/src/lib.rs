@@ -148,14 +148,15 @@ impl From<&Distribution> for RewardDistributor::Distribution {
 }
 
 impl From<&Evidence> for ResultRegistry::Evidence {
-    /// The contract takes the slot once: evidence that holds has the same one in both votes.
+    /// The contract takes the slot once: evidence that holds has the same one in both votes, or else a nullification,
+    /// which has no height, in the first.
     fn from(evidence: &Evidence) -> Self {
         let (first, second) = (&evidence.first, &evidence.second);
         Self {
             kind: first.kind as u8,
             epoch: first.epoch,
             view_: first.view,
-            height: first.height,
+            height: second.height,
             validator: first.validator.0,
             firstHash: first.block_hash,
             secondHash: second.block_hash,

@@ -128,6 +128,18 @@ impl BlsPublicKey {
         pad(&self.0.serialize(), &G2)
     }
 
+    /// Reads what [`BlsPublicKey::to_compressed`] writes.
+    pub fn from_compressed(bytes: &[u8; 96]) -> Result<Self, BlsError> {
+        let key = min_sig::PublicKey::uncompress(bytes).map_err(|_| BlsError::MalformedPoint)?;
+        key.validate().map_err(|_| BlsError::MalformedPoint)?;
+        Ok(Self(key))
+    }
+
+    /// The short encoding, as everybody else has it (draft-irtf-cfrg-pairing-friendly-curves-11, appendix C).
+    pub fn to_compressed(&self) -> [u8; 96] {
+        self.0.compress()
+    }
+
     /// The EIP-712 digest of `BlsKey(address account,bytes key)`, which the key's holder signs for its account.
     pub fn possession_digest(&self, account: Address, domain: &Domain) -> B256 {
         domain.digest(&typed::BlsKey { account, key: self.to_bytes().into() })
@@ -136,6 +148,19 @@ impl BlsPublicKey {
     /// Succeeds only if the holder of this key signed that it is the key of this account in this domain.
     pub fn verify_possession(&self, proof: &BlsSignature, account: Address, domain: &Domain) -> Result<(), BlsError> {
         proof.verify_tagged(self.possession_digest(account, domain), POSSESSION_TAG, self)
+    }
+
+    /// The sum of keys, each so many times, which are numbers below [`GROUP_ORDER`]: the key of the same sum of their secrets.
+    /// `None` for none, and if they cancel each other out.
+    pub fn weighted_sum(terms: &[(Self, U256)]) -> Option<Self> {
+        if terms.is_empty() {
+            return None;
+        }
+        let points: Vec<_> = terms.iter().map(|(key, _)| key.0).collect();
+        let weights: Vec<u8> = terms.iter().flat_map(|(_, weight)| weight.to_le_bytes::<32>()).collect();
+        let sum = points.mult(&weights, ORDER_BITS).to_public_key();
+        sum.validate().ok()?;
+        Some(Self(sum))
     }
 
     /// The sum of keys: what signatures of one digest by all of them, added up, are by. `None` for no keys.
@@ -371,6 +396,40 @@ mod tests {
         let digest = public.possession_digest(account, &domain);
         assert_eq!(proof.verify(digest, &public), wrong);
         assert_eq!(public.verify_possession(&key(1).sign(digest), account, &domain), wrong);
+    }
+
+    #[test]
+    fn a_weighted_sum_of_keys_is_the_key_of_that_sum_of_secrets() {
+        let secret = |number: u64| BlsSecretKey::from_scalar(U256::from(number)).unwrap();
+        let keys = [secret(2), secret(3), secret(5)].map(|key| key.public_key());
+        let weights = [U256::from(7), U256::ZERO, GROUP_ORDER - U256::ONE];
+        let terms: Vec<_> = keys.into_iter().zip(weights).collect();
+        assert_eq!(BlsPublicKey::weighted_sum(&terms), Some(secret(9).public_key()));
+        assert_eq!(BlsPublicKey::weighted_sum(&[]), None);
+        let cancelled = [(keys[0], U256::from(5)), (keys[2], GROUP_ORDER - U256::from(2))];
+        assert_eq!(BlsPublicKey::weighted_sum(&cancelled), None);
+    }
+
+    #[test]
+    fn a_key_has_a_short_encoding_and_what_is_no_point_of_the_group_is_none() {
+        let key = BlsSecretKey::from_seed(&[7; 32]).public_key();
+        let short = key.to_compressed();
+        assert_eq!(BlsPublicKey::from_compressed(&short), Ok(key));
+        let mut infinity = [0; 96];
+        infinity[0] = 0xc0;
+        let mut above = short;
+        above[1..48].fill(0xff);
+        for bytes in [infinity, above, [0; 96]] {
+            assert_eq!(BlsPublicKey::from_compressed(&bytes), Err(BlsError::MalformedPoint));
+        }
+        // Half of all numbers are coordinates of points of the curve, of which next to none are in the group.
+        let mut malformed = 0;
+        for number in 0..16 {
+            let mut bytes = short;
+            bytes[95] = number;
+            malformed += u32::from(BlsPublicKey::from_compressed(&bytes) == Err(BlsError::MalformedPoint));
+        }
+        assert!(malformed >= 15, "{malformed}");
     }
 
     #[test]

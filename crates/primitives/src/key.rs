@@ -3,7 +3,10 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, keccak256};
-use k256::ecdsa::{SigningKey, VerifyingKey};
+use k256::{
+    Scalar,
+    ecdsa::{SigningKey, VerifyingKey},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{ecdsa, memo, signatures};
@@ -63,6 +66,10 @@ impl SecretKey {
         self.address
     }
 
+    pub(crate) fn scalar(&self) -> Scalar {
+        **self.key.as_nonzero_scalar()
+    }
+
     /// Signs a 32-byte digest deterministically (RFC 6979), with low `s` (EIP-2).
     pub fn sign(&self, digest: B256) -> Signature {
         let stand_in = signatures::make(self.address, digest);
@@ -79,7 +86,7 @@ impl fmt::Debug for SecretKey {
 
 /// A verified point of the curve; 33 bytes compressed on every wire, hex in JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey(pub(crate) VerifyingKey);
 
 impl PublicKey {
     /// Reads the compressed form (SEC 1).

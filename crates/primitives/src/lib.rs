@@ -32,6 +32,7 @@ mod read;
 mod result;
 mod round;
 mod settlement;
+mod shared;
 pub mod signatures;
 mod transaction;
 mod validators;
@@ -65,6 +66,7 @@ pub use round::{
 #[cfg(feature = "bls")]
 pub use settlement::{BlsCertificate, SettlementCertificate};
 pub use settlement::{EcdsaCertificate, Rotation, RotationError, SettlementMessage};
+pub use shared::SharedProof;
 pub use transaction::{
     Claim, Custom, Line, MAX_DATA_ITEMS, MAX_LINE_BYTES, MAX_LINE_HASHES, MAX_ORDER_HASHES, MAX_TEXT_BYTES,
     MAX_TRANSACTION_BYTES, Order, Payload, TrainingCall, Transaction, TransactionError, Work,

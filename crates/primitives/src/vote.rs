@@ -1,4 +1,4 @@
-//! What replicas sign: the votes of PBFT's three phases, and the reply to a client.
+//! What replicas sign: the votes of PBFT's three phases and of protocols that chain blocks, and the reply to a client.
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,8 @@ mod typed {
         struct Prepare { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Commit { uint64 epoch; uint64 view; uint64 height; bytes32 blockHash; }
         struct Checkpoint { uint64 epoch; uint64 height; bytes32 stateRoot; }
+        struct Notarize { uint64 epoch; uint64 view; bytes32 blockHash; }
+        struct Nullify { uint64 epoch; uint64 view; }
         struct ViewChange {
             uint64 epoch;
             uint64 view;
@@ -24,7 +26,10 @@ mod typed {
     }
 }
 
-/// What a vote says (OSDI '99, §4.2 and §4.3).
+/// What a vote says (OSDI '99, §4.2 and §4.3; of the last two, Chan & Pass, TCC 2023, eprint 2023/463, §2).
+///
+/// The discriminants are the numbers of the contracts' `VoteKind`, which has two messages of its own in between. On the
+/// wire a kind is its place in this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VoteKind {
@@ -36,6 +41,12 @@ pub enum VoteKind {
     Commit,
     /// A replica has executed all blocks up to a height (§4.3). Bound to no view.
     Checkpoint,
+    /// A replica takes the block for that of its view. It says so once a view, at whatever height the block is, and
+    /// therefore signs no height: two of these at two heights contradict each other as well.
+    Notarize = 6,
+    /// A replica has given the view up, and signs no [`Commit`](Self::Commit) in it, before or after. A protocol whose
+    /// replicas leave views in which they have committed, as PBFT's and HotStuff-2's do, has no use for it.
+    Nullify,
 }
 
 impl VoteKind {
@@ -46,6 +57,8 @@ impl VoteKind {
             Self::Prepare => "prepare",
             Self::Commit => "commit",
             Self::Checkpoint => "checkpoint",
+            Self::Notarize => "notarize",
+            Self::Nullify => "nullify",
         }
     }
 }
@@ -59,9 +72,9 @@ pub struct Vote {
     pub epoch: u64,
     /// The view in which it is cast; 0 for a checkpoint.
     pub view: u64,
-    /// The block's height, PBFT's sequence number.
+    /// The block's height, PBFT's sequence number; 0 for a notarization and for a nullification, which have none.
     pub height: u64,
-    /// The block's hash; of a checkpoint, the root of the state after that block.
+    /// The block's hash; of a checkpoint, the root of the state after that block; zero for a nullification.
     pub block_hash: B256,
     /// Who says so.
     pub validator: ValidatorIndex,
@@ -93,13 +106,22 @@ impl Vote {
             VoteKind::Prepare => domain.digest(&typed::Prepare { epoch, view, height, blockHash }),
             VoteKind::Commit => domain.digest(&typed::Commit { epoch, view, height, blockHash }),
             VoteKind::Checkpoint => domain.digest(&typed::Checkpoint { epoch, height, stateRoot: block_hash }),
+            VoteKind::Notarize => domain.digest(&typed::Notarize { epoch, view, blockHash }),
+            VoteKind::Nullify => domain.digest(&typed::Nullify { epoch, view }),
         })
     }
 
     /// Succeeds only if the vote is signed by the validator that it names, in this set and domain.
     pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), KeyError> {
         let validator = epochs.signer(self.epoch, self.validator)?;
-        if self.kind == VoteKind::Checkpoint && self.view != 0 {
+        // What a kind does not sign has one value, so that one signature is one vote.
+        let is_off = match self.kind {
+            VoteKind::PrePrepare | VoteKind::Prepare | VoteKind::Commit => false,
+            VoteKind::Checkpoint => self.view != 0,
+            VoteKind::Notarize => self.height != 0,
+            VoteKind::Nullify => self.height != 0 || !self.block_hash.is_zero(),
+        };
+        if is_off {
             return Err(KeyError::MalformedSignature);
         }
         let digest = Self::digest(domain, self.kind, (self.epoch, self.view, self.height), self.block_hash);

@@ -355,5 +355,17 @@ mod tests {
         let (_, kinds) = types.split_once("enum VoteKind {").expect("there");
         let names: Vec<_> = kinds.split('}').next().unwrap_or_default().split(',').map(str::trim).collect();
         assert_eq!((names[usize::from(ROTATION)], names[usize::from(DISTRIBUTION)]), ("Rotation", "Distribution"));
+        let votes = [
+            (VoteKind::PrePrepare, "PrePrepare"),
+            (VoteKind::Prepare, "Prepare"),
+            (VoteKind::Commit, "Commit"),
+            (VoteKind::Checkpoint, "Checkpoint"),
+            (VoteKind::Notarize, "Notarize"),
+            (VoteKind::Nullify, "Nullify"),
+        ];
+        for (kind, name) in votes {
+            assert_eq!(names[kind as usize], name);
+        }
+        assert_eq!(names.len(), votes.len() + 2, "each is one or the other");
     }
 }

@@ -1,6 +1,11 @@
 //! A coin that replicas toss: one for each round of a protocol, that nobody knows before it has come.
 
+mod ceremony;
+mod dealing;
 mod local;
+mod polynomial;
+#[cfg(test)]
+mod tests;
 mod threshold;
 
 use std::{collections::BTreeMap, fmt::Debug};
@@ -8,8 +13,9 @@ use std::{collections::BTreeMap, fmt::Debug};
 use dtn_primitives::ValidatorIndex;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use ceremony::{Ceremony, Fault, ShareError, Stage, Terms};
 pub use local::Local;
-pub use threshold::{Threshold, deal};
+pub use threshold::{Dealt, Threshold, deal};
 
 /// A coin for each round, as one replica has it.
 pub trait Coin {

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_primitives::{B256, BlsPublicKey, BlsSecretKey, BlsSignature, GROUP_ORDER, U256, ValidatorIndex, keccak256};
+use dtn_primitives::{B256, BlsPublicKey, BlsSecretKey, BlsSignature, U256, ValidatorIndex, keccak256};
 
-use super::Coin;
+use super::{
+    Coin,
+    polynomial::{Commitments, Polynomial, place, weights},
+};
 use crate::Party;
 
 /// A coin in common (Cachin, Kursawe & Shoup, "Random Oracles in Constantinople", J. Cryptology 18, 2005): a bit of the hash
@@ -22,7 +25,7 @@ pub struct Threshold {
 }
 
 /// What everybody knows of a secret that was dealt.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Dealt {
     /// What signatures are verified against.
     group: BlsPublicKey,
@@ -32,42 +35,43 @@ pub struct Dealt {
     threshold: usize,
 }
 
+impl Dealt {
+    /// What n replicas have in common of a polynomial. None where somebody's share is zero, which is no key.
+    pub(super) fn of(commitments: &Commitments, n: usize) -> Option<Self> {
+        let share = |replica| commitments.at(place(ValidatorIndex(replica)));
+        let shares = (0..u16::try_from(n).ok()?).map(share).collect::<Option<_>>()?;
+        Some(Self { group: commitments.at(U256::ZERO)?, shares, threshold: commitments.keys().len() })
+    }
+
+    /// What the signatures of so many together are verified against.
+    pub fn group(&self) -> &BlsPublicKey {
+        &self.group
+    }
+
+    /// How many shares are a signature.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// Whether a secret is the share of this replica.
+    pub fn is_share(&self, of: ValidatorIndex, secret: &BlsSecretKey) -> bool {
+        self.shares.get(of.as_usize()) == Some(&secret.public_key())
+    }
+}
+
 /// Deals a secret, which 32 random bytes determine, to n replicas, any `threshold` of which together sign with it: values at
-/// 1 to n of a polynomial of one degree less (Shamir, CACM 22, 1979). Whoever deals knows the secret. `None` if there is
-/// no threshold from 1 to n.
+/// 1 to n of a polynomial of one degree less (Shamir, CACM 22, 1979). Whoever deals knows the secret, so this is for simulations:
+/// a [`Ceremony`](super::Ceremony) has no such dealer. `None` if there is no threshold from 1 to n.
 pub fn deal(seed: B256, n: usize, threshold: usize) -> Option<(Arc<Dealt>, Vec<BlsSecretKey>)> {
     if threshold == 0 || threshold > n {
         return None;
     }
-    let coefficient = |degree: usize| {
-        let wide = [0, 1].map(|half: u8| keccak256([&seed[..], &(degree as u64).to_be_bytes(), &[half]].concat()));
-        // Of 512 bits, so that no number is likelier than another.
-        let [high, low] = wide.map(|half| U256::from_be_bytes(half.0).reduce_mod(GROUP_ORDER));
-        let shift = U256::MAX.reduce_mod(GROUP_ORDER).add_mod(U256::ONE, GROUP_ORDER);
-        high.mul_mod(shift, GROUP_ORDER).add_mod(low, GROUP_ORDER)
-    };
-    let coefficients: Vec<_> = (0..threshold).map(coefficient).collect();
-    let at = |x: U256| {
-        let horner = |sum: U256, coefficient: &U256| sum.mul_mod(x, GROUP_ORDER).add_mod(*coefficient, GROUP_ORDER);
-        coefficients.iter().rev().fold(U256::ZERO, horner)
-    };
-    let group = BlsSecretKey::from_scalar(coefficients[0])?.public_key();
-    let secrets: Vec<_> = (1..=n).map(|x| BlsSecretKey::from_scalar(at(U256::from(x)))).collect::<Option<_>>()?;
+    let polynomial = Polynomial::new(seed, threshold);
+    let secret = |replica| BlsSecretKey::from_scalar(polynomial.at(place(ValidatorIndex(replica))));
+    let secrets: Vec<_> = (0..u16::try_from(n).ok()?).map(secret).collect::<Option<_>>()?;
+    let group = BlsSecretKey::from_scalar(polynomial.at(U256::ZERO))?.public_key();
     let shares = secrets.iter().map(BlsSecretKey::public_key).collect();
     Some((Arc::new(Dealt { group, shares, threshold }), secrets))
-}
-
-/// What each of these counts in the value at 0 of the polynomial through them (Lagrange).
-fn weights(xs: &[U256]) -> Option<Vec<U256>> {
-    let weight = |own: &U256| {
-        let (mut over, mut under) = (U256::ONE, U256::ONE);
-        for x in xs.iter().filter(|x| *x != own) {
-            over = over.mul_mod(*x, GROUP_ORDER);
-            under = under.mul_mod(x.add_mod(GROUP_ORDER - *own, GROUP_ORDER), GROUP_ORDER);
-        }
-        Some(over.mul_mod(under.inv_mod(GROUP_ORDER)?, GROUP_ORDER))
-    };
-    xs.iter().map(weight).collect()
 }
 
 impl Threshold {
@@ -107,7 +111,7 @@ impl Coin for Threshold {
             return Ok(None);
         }
         let chosen: Vec<_> = shares.iter().take(self.dealt.threshold).collect();
-        let xs: Vec<_> = chosen.iter().map(|(by, _)| U256::from(by.0) + U256::ONE).collect();
+        let xs: Vec<_> = chosen.iter().map(|(by, _)| place(**by)).collect();
         let terms =
             weights(&xs).map(|weights| chosen.iter().map(|(_, share)| **share).zip(weights).collect::<Vec<_>>());
         let signature = terms.and_then(|terms| BlsSignature::weighted_sum(&terms));

@@ -88,7 +88,9 @@ impl Pbft {
             return Ok(());
         }
         match kind {
-            VoteKind::PrePrepare | VoteKind::Checkpoint => return Err(Fault::WrongKind),
+            VoteKind::PrePrepare | VoteKind::Checkpoint | VoteKind::Notarize | VoteKind::Nullify => {
+                return Err(Fault::WrongKind);
+            }
             VoteKind::Prepare if self.proposer(height) == Some(vote.validator) => return Err(Fault::PrimaryPrepared),
             VoteKind::Prepare | VoteKind::Commit => {}
         }

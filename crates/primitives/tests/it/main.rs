@@ -4,6 +4,7 @@
 
 mod certificates;
 mod earnings;
+mod evidence;
 mod genesis;
 mod golden;
 mod messages;
