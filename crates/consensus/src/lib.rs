@@ -6,27 +6,35 @@
 
 pub mod agreement;
 pub mod broadcast;
+pub mod chained;
+mod checkpoints;
 pub mod coin;
 pub mod common_subset;
 mod decision;
 pub mod dolev_strong;
+pub mod hotstuff2;
 pub mod nakamoto;
 mod party;
 pub mod pbft;
 mod protocol;
 pub mod quorum;
 pub mod signature_chain;
+pub mod simplex;
 mod standalone;
+pub mod streamlet;
 pub mod tree;
 
 pub use agreement::Agreement;
 pub use broadcast::Broadcast;
+pub use chained::{Chained, ChainedConfig};
 pub use coin::Coin;
 pub use common_subset::CommonSubset;
 pub use decision::Decision;
 pub use dolev_strong::DolevStrong;
 pub use dtn_primitives::Evidence;
+pub use hotstuff2::HotStuff2;
 pub use nakamoto::Nakamoto;
+
 pub use party::{Party, Unmet};
 pub use pbft::{
     CHECKPOINT_INTERVAL, Fault, Greeting, LOG_WINDOW, Message, NewView, PIPELINE, PRE_PREPARE_WINDOW, Pbft, PbftConfig,
@@ -34,4 +42,6 @@ pub use pbft::{
 };
 pub use protocol::{Effect, Input, Memory, Protocol};
 pub use signature_chain::SignatureChain;
+pub use simplex::Simplex;
 pub use standalone::Standalone;
+pub use streamlet::Streamlet;

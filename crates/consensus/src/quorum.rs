@@ -121,6 +121,11 @@ impl<B: Ballot + Clone> Tally<B> {
         self.counts.get(&choice).copied().unwrap_or_default()
     }
 
+    /// What a quorum chose, once there is one.
+    pub fn choice_of_quorum(&self, validators: &ValidatorSet) -> Option<B::Choice> {
+        self.counts.iter().find(|(_, count)| is_quorum(**count, validators)).map(|(choice, _)| *choice)
+    }
+
     /// The ballots of a quorum that chose this, once there is one: no more than it takes.
     pub fn quorum_for(&self, choice: B::Choice, validators: &ValidatorSet) -> Option<impl Iterator<Item = &B>> {
         let enough = is_quorum(self.count(choice), validators);

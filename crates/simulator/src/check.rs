@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use dtn_consensus::{CHECKPOINT_INTERVAL, LOG_WINDOW};
 
 use crate::{
-    Crash, DiskAfter, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, Source, Start, Strangers, When,
-    Work, pool::MAX_WAITING,
+    Crash, DiskAfter, Engine, Group, Latency, Model, REGIONS, Scenario, Scheduler, Sharing, Source, Start, Strangers,
+    When, Work, pool::MAX_WAITING,
 };
 
 /// The fewest replicas that tolerate a liar.
@@ -267,7 +267,14 @@ impl Scenario {
     }
 
     fn check_mining(&self) -> Result<(), Impossible> {
-        let Some(mining) = &self.mining else { return Ok(()) };
+        ensure(self.mining.is_none() || Engine::of(self) == Engine::Nakamoto, "mining", || {
+            "this engine does not mine".into()
+        })?;
+        let Some(mining) = &self.mining else {
+            return ensure(self.engine != Some(Engine::Nakamoto), "engine", || {
+                "nobody mines: there is no [mining]".into()
+            });
+        };
         let (shortest, longest) = BLOCK_INTERVAL;
         ensure((shortest..=longest).contains(&mining.block_interval), "mining.block_interval", || {
             format!("a block takes from {} ms to {} s", shortest.as_millis(), longest.as_secs())

@@ -1,22 +1,34 @@
 //! The one place where the engine that a scenario names becomes a type.
 
-use dtn_consensus::{Nakamoto, Pbft};
+use dtn_consensus::{HotStuff2, Nakamoto, Pbft, Simplex, Streamlet};
+use serde::{Deserialize, Serialize};
 
 use crate::{Observer, Report, Scenario, Subject, world};
 
 /// The engine of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// PBFT, for a client.
     Pbft,
     /// Mined blocks, which PBFT makes final.
     Nakamoto,
+    /// Streamlet, for a client.
+    Streamlet,
+    /// Simplex, for a client.
+    Simplex,
+    /// HotStuff-2, for a client.
+    HotStuff2,
 }
 
 impl Engine {
-    /// That of a scenario: miners, if it says how they mine.
+    /// Those that chain blocks.
+    pub const CHAINED: [Self; 3] = [Self::Streamlet, Self::Simplex, Self::HotStuff2];
+
+    /// That of a scenario: if it names none, miners if it says how they mine.
     pub fn of(scenario: &Scenario) -> Self {
-        if scenario.mining.is_some() { Self::Nakamoto } else { Self::Pbft }
+        let unnamed = if scenario.mining.is_some() { Self::Nakamoto } else { Self::Pbft };
+        scenario.engine.unwrap_or(unnamed)
     }
 }
 
@@ -34,6 +46,9 @@ fn dispatch<'a>(scenario: &'a Scenario, observer: Option<Observer<'a>>) -> Repor
     match Engine::of(scenario) {
         Engine::Pbft => engine::<Pbft>(scenario, observer),
         Engine::Nakamoto => engine::<Nakamoto>(scenario, observer),
+        Engine::Streamlet => engine::<Streamlet>(scenario, observer),
+        Engine::Simplex => engine::<Simplex>(scenario, observer),
+        Engine::HotStuff2 => engine::<HotStuff2>(scenario, observer),
     }
 }
 

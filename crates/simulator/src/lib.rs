@@ -12,6 +12,7 @@ pub mod adversary;
 mod agenda;
 mod books;
 mod chain;
+mod chained;
 mod check;
 mod disk;
 mod engines;

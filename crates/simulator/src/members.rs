@@ -36,6 +36,8 @@ pub struct Members {
     validators: ValidatorSet,
     view_timeout: Duration,
     mining: Option<Mining>,
+    /// Replicas that chain blocks pass on what they hear.
+    relays: bool,
     /// Where hosts have the real ledger: what it begins with, and what it has to do.
     ledger: Option<Arc<(Genesis, Work)>>,
     /// Signs transactions.
@@ -50,13 +52,24 @@ impl Members {
         let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
         let filling = Arc::new(Filling::new(Vec::new(), domain));
-        Self { keys, domain, validators, view_timeout, mining: None, ledger: None, client, filling }
+        Self { keys, domain, validators, view_timeout, mining: None, relays: false, ledger: None, client, filling }
     }
 
     /// The same network, whose blocks are mined.
     #[must_use]
     pub fn with_mining(self, mining: Mining) -> Self {
         Self { mining: Some(mining), ..self }
+    }
+
+    /// The same network, whose replicas pass on what they hear, or do not.
+    #[must_use]
+    pub fn relaying(self, relays: bool) -> Self {
+        Self { relays, ..self }
+    }
+
+    /// Whether replicas that chain blocks pass on what they hear.
+    pub fn relays(&self) -> bool {
+        self.relays
     }
 
     /// The same network, whose hosts have the real ledger.

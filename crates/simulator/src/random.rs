@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Crash, DiskAfter, Durability, Group, Latency, Miners, Partition, Scenario, Start, Strangers, Survival, When,
-    adversary::Kind,
+    Crash, DiskAfter, Durability, Engine, Group, Latency, Miners, Partition, Scenario, Start, Strangers, Survival,
+    When, adversary::Kind,
 };
 
 impl Scenario {
@@ -112,6 +112,18 @@ impl Scenario {
         for kind in scenario.adversaries.values_mut() {
             if rng.random_bool(0.4) {
                 *kind = *pick(&mut rng, &Kind::MINERS);
+            }
+        }
+        scenario
+    }
+
+    /// The same for a protocol that chains blocks. Its liars know one more lie: votes that only some hear.
+    pub fn random_chained(engine: Engine, seed: u64) -> Self {
+        let mut scenario = Self { engine: Some(engine), ..Self::random(seed) };
+        let mut rng = StdRng::seed_from_u64(!seed);
+        for kind in scenario.adversaries.values_mut() {
+            if rng.random_bool(0.1) {
+                *kind = Kind::Revoter;
             }
         }
         scenario

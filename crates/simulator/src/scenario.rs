@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::{
-    Durability, Latency, Miners, Rate, Survival, Work,
+    Durability, Engine, Latency, Miners, Rate, Survival, Work,
     adversary::{self, Kind},
 };
 
@@ -29,6 +29,13 @@ pub struct Scenario {
     pub about: String,
     /// Seeds whatever the scenario leaves open: delays, losses, the order of what happens at one time.
     pub seed: u64,
+    /// What decides which blocks become final. Without it, mined blocks if the scenario says how they are mined, and PBFT
+    /// otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// Whether replicas that chain blocks pass on what they hear: all of it in Streamlet, certificates in Simplex.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub relays: bool,
     /// The number of replicas. Where regions are given, it is theirs together.
     #[serde(rename = "nodes")]
     pub n: usize,
@@ -497,6 +504,8 @@ impl Default for Scenario {
         Self {
             about: String::new(),
             seed: 0,
+            engine: None,
+            relays: false,
             n: 0,
             gst: None,
             base: 0,

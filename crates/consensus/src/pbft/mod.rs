@@ -70,9 +70,11 @@ use dtn_primitives::{
     B256, Block, Certificate, CheckpointCertificate, Domain, SecretKey, ValidatorIndex, ValidatorSet, Vote, VoteKind,
 };
 
-use crate::protocol::{Effect, Input, Protocol};
+use crate::{
+    checkpoints::Checkpoints,
+    protocol::{Effect, Input, Protocol},
+};
 use bodies::Served;
-use checkpoints::Checkpoints;
 use patience::{Awaited, Patience};
 use recall::Recall;
 use slot::{Slot, Validity};

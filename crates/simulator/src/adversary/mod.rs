@@ -6,6 +6,7 @@
 mod amnesiac;
 mod censor;
 mod certifier;
+mod chained;
 mod equivocator;
 mod exhauster;
 mod forger;
@@ -23,7 +24,7 @@ mod withholder;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use dtn_consensus::{Decision, Message, nakamoto};
+use dtn_consensus::{Decision, Message, chained as chains, nakamoto};
 use dtn_primitives::ValidatorIndex;
 use rand::rngs::StdRng;
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -123,6 +124,27 @@ impl Kind {
             Self::Amnesiac => Box::new(amnesiac::Amnesiac::default()),
             Self::SlowPrimary => Box::new(slow_primary::SlowPrimary),
             Self::Revoter => Box::new(revoter::Revoter::default()),
+        }
+    }
+
+    /// Such a liar, for replicas that chain blocks; a silent one in the place of a miner.
+    pub fn create_chained(self) -> Box<dyn Adversary<chains::Message>> {
+        match self {
+            Self::Equivocator => Box::new(chained::TwoFaced::default()),
+            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
+            Self::Slow => Box::new(Slow),
+            Self::Replayer => Box::new(Replayer::default()),
+            Self::Forger => Box::new(chained::Forger::default()),
+            Self::WrongViewSpammer => Box::new(chained::Spammer),
+            Self::MemoryExhauster => Box::new(chained::Exhauster),
+            Self::FalseCertifier => Box::new(chained::FalseNotary),
+            Self::LyingState => Box::new(chained::StaleLeader::default()),
+            Self::Permuter => Box::new(chained::Shuffler),
+            Self::Censor => Box::new(censor::Censor),
+            Self::HeightLiar => Box::new(height_liar::HeightLiar),
+            Self::Amnesiac => Box::new(chained::Unbound::default()),
+            Self::SlowPrimary => Box::new(chained::SlowLeader),
+            Self::Revoter => Box::new(chained::Selective),
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Adversary, Context, Outgoing};
 pub(super) struct Permuter;
 
 /// The block with its first two transactions in each other's place.
-fn permuted(block: &Block) -> Arc<Block> {
+pub(super) fn permuted(block: &Block) -> Arc<Block> {
     let mut block = block.clone();
     if block.transactions.len() > 1 {
         block.transactions.swap(0, 1);
