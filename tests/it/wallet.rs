@@ -375,7 +375,6 @@ async fn a_reader_that_goes_away_is_no_failure() {
 async fn a_dry_run_says_what_would_happen_and_does_nothing() {
     let (bench, keys, _) = wallet_of_four(3).await;
     let height = async || bench.chain().await.provider().get_block_number().await.expect("a number");
-    let before = height().await;
 
     let payee = Address::repeat_byte(0x77).to_string();
     let propose = ["propose", "--from", "owner-01", "--to", &payee, "--value", "1ether", "--salt", &"07".repeat(32)];

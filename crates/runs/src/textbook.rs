@@ -5,10 +5,13 @@ use std::ops::Range;
 
 use dtn_report::{Chart, Page, Table, left, right};
 use dtn_simulator::property::{
-    Case, Claim, CoinKind, CoinReader, Lie, Matrix, Measured, Property, Spread, Textbook, Verdict, claims, exponent,
-    measure,
+    Bivalent, Bound, Bounds, Case, Claim, CoinKind, CoinReader, Lie, Matrix, Measured, Property, Spread, Textbook,
+    Verdict, claims, exponent, measure,
 };
 use serde::Serialize;
+
+/// Rounds that are shown one by one.
+const SHOWN: usize = 8;
 
 /// Failing seeds that are named one by one.
 const NAMED: usize = 5;
@@ -295,6 +298,28 @@ impl Analysis {
         growth.note("Fitted by least squares; those of agreement to what a round takes.");
         [costs, growth]
     }
+}
+
+/// What no protocol can escape, and what came of it.
+pub fn bounds_tables(bounds: &Bounds) -> String {
+    let columns = ["bound", "by", "what the adversary does", "what comes of it"].map(left);
+    let mut each = Table::new("Lower bounds, played", columns);
+    for Bound { bound, theorem, adversary, found } in &bounds.bounds {
+        let found = found.clone().unwrap_or_else(|| "nothing: it did not come about".to_owned());
+        each.row([(*bound).to_owned(), (*theorem).to_owned(), adversary.clone(), found]);
+    }
+    let columns = [right("round"), left("begins with"), right("all false in round"), right("all true in round")];
+    let mut open = Table::new("An agreement that is kept undecided", columns);
+    for Bivalent { round, values, decides: [no, yes] } in bounds.bivalent.iter().take(SHOWN) {
+        let values: Vec<_> = values.iter().map(bool::to_string).collect();
+        open.row([round.to_string(), values.join(", "), no.to_string(), yes.to_string()]);
+    }
+    let left = bounds.bivalent.len().saturating_sub(SHOWN);
+    if left > 0 {
+        open.note(format!("and {left} rounds more"));
+    }
+    open.note("From each of these rounds messages may fall so that all decide either value, and so that the next begins like this.");
+    format!("{each}\n{open}")
 }
 
 /// Which mutant is caught by which property, and what breaks promises beyond their assumptions.

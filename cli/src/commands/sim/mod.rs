@@ -1,5 +1,6 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time; and training orders among simulated accounts.
 
+mod bounds;
 mod mining;
 mod mutants;
 mod nakamoto;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Properties(Box<properties::Properties>),
     /// Leave out their rules, one by one, and see which seed catches it
     Mutants(mutants::Mutants),
+    /// Play what no protocol can escape
+    Bounds(bounds::Bounds),
     /// Have accounts with strategies play training orders, and see who earns what
     Train(Box<train::Train>),
     /// Show a recorded run, message by message
@@ -52,6 +55,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Sweep(sweep) => sweep::run(&sweep),
         Command::Properties(properties) => properties::run(&properties),
         Command::Mutants(mutants) => mutants::run(&mutants),
+        Command::Bounds(bounds) => bounds::run(&bounds),
         Command::Train(train) => train::run(&train),
         Command::Replay(replay) => replay::run(&replay),
         Command::Regions(regions) => regions::run(&regions),

@@ -226,7 +226,7 @@ impl<R: Rules> Chained<R> {
     fn heal(&mut self, peer: ValidatorIndex, silent: bool) {
         let view = self.standing.view;
         let until = self.pace.silent.entry(peer).or_default();
-        if silent && view >= until.saturating_add(HEALED) || (silent && *until == 0) {
+        if silent && (*until == 0 || view >= until.saturating_add(HEALED)) {
             *until = view.saturating_add(HEALING);
         } else if !silent && *until > view {
             // It is silent no more; should it say so again soon, it is not believed.

@@ -3,9 +3,10 @@
 //! A [`Case`] is a protocol, who lies in it and how, and which of its rules is left out, if any: a [`Mutant`]. Playing it says
 //! which [`Property`] is broken. Inside the assumptions of the theorem ([`Case::assumes`]) that is a bug; beyond them it is
 //! to be expected. The checker is checked itself: each property of each protocol is broken by a case beyond
-//! ([`beyond`]) and by a mutant inside ([`matrix`]). [`complexity`](measure) holds what a decision costs against closed forms.
+//! ([`beyond`]) and by a mutant inside ([`matrix`]). [`bounds`] plays what no protocol can escape. [`complexity`](measure) holds what a decision costs against closed forms.
 
 mod beyond;
+mod bounds;
 mod case;
 mod claims;
 mod coins;
@@ -23,6 +24,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use beyond::{Beyond, beyond};
+pub use bounds::{Bound, Bounds, bounds};
 pub use case::{Case, Scheduled};
 pub use claims::{CLAIMS, Claim, claims};
 pub use coins::Ideal;
@@ -32,7 +34,7 @@ pub use matrix::{Caught, CoinReader, Matrix, matrix, read_coin};
 pub use mutant::Mutant;
 pub use names::UnknownName;
 pub use play::Played;
-pub use schedule::Course;
+pub use schedule::{Bivalent, Course, bivalent};
 
 /// A protocol of the textbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -347,6 +347,57 @@ fn play_with<C: Coin + Clone>(
     (broken, board.decided.iter().flatten().map(|decided| decided.round).min().unwrap_or(0))
 }
 
+/// A round at whose beginning nothing is decided, and everything can still happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bivalent {
+    /// The round, from 1.
+    pub round: u64,
+    /// What each correct replica goes into it with.
+    pub values: Vec<bool>,
+    /// In which round all have decided false if messages fall one way from here on, and true if they fall another.
+    pub decides: [u64; 2],
+}
+
+/// From here on messages for a value arrive first, and everything else after them. The round in which all have decided it.
+fn favour<C: Coin + Clone>(board: &Board<C>, round: u64, value: bool) -> Option<u64> {
+    let mut fork = board.clone();
+    let all: Vec<_> = (0..fork.correct()).collect();
+    for word in [Word::Echo1(value), Word::Echo2(value), Word::Echo3(Some(value))] {
+        // What is heard first has others say it.
+        for to in all.iter().chain(&all) {
+            let from: Vec<_> = all.iter().copied().filter(|from| from != to).chain([B]).collect();
+            fork.say(round, &from, *to, word);
+        }
+    }
+    let last = (round..round + UNLIKELY).find(|now| {
+        fork.flush(*now);
+        fork.decided.iter().all(Option::is_some)
+    })?;
+    fork.decided.iter().flatten().all(|decided| decided.value == value).then_some(last)
+}
+
+/// Rounds in which a coin shows both sides, but for one time in 2⁶⁴.
+const UNLIKELY: u64 = 64;
+
+/// What no deterministic agreement can escape, and no other that does not bind: from each round that begins undecided messages may
+/// fall so that all decide false, or true, or so that the next one begins undecided (Fischer, Lynch & Paterson, JACM 32, 1985).
+/// The rounds in which it was so, of so many.
+pub fn bivalent(rounds: u64) -> Vec<Bivalent> {
+    let mut case = Case::calm(super::Textbook::Agreement, 4, 0);
+    (case.values, case.mutant) = (vec![true, false, true, true], Some(Mutant::AgreementNotBinding));
+    let mut board = Board::new(&case, 3, case.ideal_coin());
+    let mut found = Vec::new();
+    for round in 1..=rounds {
+        let Some(parts) = parts(&board, round, &case) else { break };
+        let values = (0..3).map(|who| board.value(who, round, &case)).collect();
+        let (Some(no), Some(yes)) = (favour(&board, round, false), favour(&board, round, true)) else { break };
+        found.push(Bivalent { round, values, decides: [no, yes] });
+        read_coin(&mut board, round, parts);
+        board.flush(round);
+    }
+    found
+}
+
 fn judge<C: Coin + Clone>(case: &Case, board: &Board<C>, broken: &mut BTreeMap<Property, String>) {
     let values: Vec<_> = board.decided.iter().flatten().map(|decided| decided.value).collect();
     if values.len() < board.correct() {
