@@ -54,17 +54,17 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 11500),
+    ("cli", 11700),
     ("crates/bench", 4200),
-    ("crates/consensus", 5300),
+    ("crates/consensus", 6000),
     ("crates/documents", 2600),
     ("crates/ledger", 8000),
     ("crates/node", 13500),
-    ("crates/primitives", 4900),
+    ("crates/primitives", 5200),
     ("crates/report", 3600),
     ("crates/runs", 2100),
     ("crates/settlement", 7150),
-    ("crates/simulator", 14000),
+    ("crates/simulator", 14100),
     ("crates/testbed", 4000),
     ("crates/training", 2700),
     // files
@@ -74,7 +74,6 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/node/src/link.rs", 601),
     ("crates/node/src/metrics.rs", 718),
     ("crates/node/src/network/mod.rs", 636),
-    ("crates/primitives/tests/it/golden.rs", 632),
     ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),
     ("crates/simulator/src/scenario.rs", 687),

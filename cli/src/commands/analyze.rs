@@ -28,7 +28,8 @@ The protocols run in the simulator, unchanged, and nobody lies. Causal rounds ar
 decision: each message counts one more than the longest that had come to its sender. Bits are those of the messages as
 they are encoded. Exit code 1 if a run had another number of messages than the closed form says.
 
-Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature), local (each replica's own).")]
+Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature),
+dealt (the same, whose key the replicas deal in the open), local (each replica's own).")]
 pub(crate) struct Analyze {
     /// Which protocol: broadcast, dolev-strong, agreement, or all
     #[arg(long, default_value = "all")]
@@ -40,7 +41,7 @@ pub(crate) struct Analyze {
     #[arg(long)]
     faulty: Option<usize>,
     /// Which coin agreement tosses
-    #[arg(long, default_value_t = CoinKind::Ideal, value_name = "ideal|threshold|local")]
+    #[arg(long, default_value_t = CoinKind::Ideal, value_name = "ideal|threshold|dealt|local")]
     coin: CoinKind,
     /// Decisions of each
     #[arg(long, default_value_t = 20)]

@@ -243,7 +243,6 @@ fn vectors() -> Value {
         .collect();
     let certificate = Certificate::from_votes(&commits).unwrap();
     let evidence = KINDS.map(|kind| contradiction(kind, 3));
-    let chained = [VoteKind::Notarize, VoteKind::Nullify].map(|kind| vote(kind, 1, 0xe2));
     let reply = Reply::sign(transactions[0].hash(&domain), 9, hash, ValidatorIndex(0), &keys[0], &domain);
     let leaves: Vec<_> = results.iter().map(WorkResult::leaf).collect();
     let block = Block { header: header.clone(), transactions: transactions.clone() };
@@ -297,7 +296,7 @@ fn vectors() -> Value {
             "hash": hash,
         },
         "block": hex::encode_prefixed(codec::encode(&block)),
-        "votes": votes.iter().chain(&chained).map(|vote| json!({
+        "votes": votes.iter().chain(&[VoteKind::Notarize, VoteKind::Nullify].map(|kind| vote(kind, 1, 0xe2))).map(|vote| json!({
             "kind": vote.kind,
             "epoch": vote.epoch,
             "view": vote.view,

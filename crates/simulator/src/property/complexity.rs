@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dtn_consensus::coin::Local;
 use serde::Serialize;
 
-use super::{Case, Property, Textbook, case::DELTA};
+use super::{Case, Property, Textbook, case::DELTA, play::CoinOf};
 use crate::Latency;
 
 /// How long each message takes.
@@ -15,8 +15,10 @@ const LATENCY: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoinKind {
-    /// A bit of a threshold signature.
+    /// A bit of a threshold signature, whose key the simulator deals.
     Threshold,
+    /// The same, whose key all replicas deal together.
+    Dealt,
     /// One that the simulator vouches for.
     Ideal,
     /// Each replica's own.
@@ -112,9 +114,14 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64
     case.faulty = faulty;
     (case.setting.latency, case.setting.writing) = (Latency::Constant(LATENCY), Duration::ZERO);
     case.values = vec![seed.is_multiple_of(2); n];
-    let dealt = (protocol == Textbook::Agreement && coin == CoinKind::Threshold).then(|| case.threshold_coin());
+    let threshold: Option<CoinOf> = match coin {
+        _ if protocol != Textbook::Agreement => None,
+        CoinKind::Threshold => Some(Box::new(case.threshold_coin())),
+        CoinKind::Dealt => Some(Box::new(case.dealt_coin())),
+        CoinKind::Ideal | CoinKind::Local => None,
+    };
     let begun = Instant::now();
-    let (broken, round, report) = match (protocol, coin, dealt) {
+    let (broken, round, report) = match (protocol, coin, threshold) {
         (Textbook::Broadcast, ..) => case.broadcast(),
         (Textbook::DolevStrong, ..) => case.dolev_strong(),
         (Textbook::Agreement, _, Some(threshold)) => case.agreement(threshold),

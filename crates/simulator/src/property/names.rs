@@ -41,7 +41,7 @@ impl FromStr for CoinKind {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        named("coin", name, &[Self::Threshold, Self::Ideal, Self::Local])
+        named("coin", name, &[Self::Threshold, Self::Dealt, Self::Ideal, Self::Local])
     }
 }
 
@@ -49,6 +49,7 @@ impl fmt::Display for CoinKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Threshold => "threshold",
+            Self::Dealt => "dealt",
             Self::Ideal => "ideal",
             Self::Local => "local",
         })

@@ -6,10 +6,10 @@ use dtn_consensus::{
     Agreement, Broadcast, Coin, DolevStrong, Party, Standalone,
     agreement::{self, Message},
     broadcast,
-    coin::{Threshold, deal},
+    coin::{Ceremony, Stage, Terms, Threshold, deal},
     dolev_strong::{self, Begin},
 };
-use dtn_primitives::{B256, ValidatorIndex, keccak256};
+use dtn_primitives::{B256, SecretKey, ValidatorIndex, keccak256};
 
 use super::{
     Case, Ideal, Mutant, Property, Textbook, Verdict,
@@ -49,6 +49,9 @@ impl Played {
         }
     }
 }
+
+/// The threshold coin of each replica.
+pub(super) type CoinOf = Box<dyn Fn(&Party) -> Threshold>;
 
 impl Case {
     /// Plays it.
@@ -101,6 +104,24 @@ impl Case {
         move |party| {
             let coin = Threshold::new(party.clone(), dealt.clone(), secrets[party.me.as_usize()].clone());
             if verifies { coin } else { coin.without_verification() }
+        }
+    }
+
+    /// The same, dealt by all replicas in the two blocks that it takes where nobody lies.
+    pub(super) fn dealt_coin(&self) -> impl Fn(&Party) -> Threshold + 'static {
+        let members = Members::new(self.n(), Duration::ZERO);
+        let keys: Vec<_> = (0..self.n()).map(|who| members.key(ValidatorIndex(who as u16)).clone()).collect();
+        let (validators, network) = (members.validators().clone(), members.domain().network_id);
+        let instance = self.setting.seed;
+        let mut ceremony = Ceremony::new(Terms { validators, network, instance, patience_ms: 0 });
+        for timestamp_ms in [1, 2] {
+            let wanted = |key: &SecretKey| Some((key.address(), ceremony.wanted(key)?));
+            let said: Vec<_> = keys.iter().filter_map(wanted).collect();
+            ceremony.see(timestamp_ms, said.iter().map(|(sender, item)| (*sender, item.as_slice())));
+        }
+        move |party| match (ceremony.stage(), ceremony.share(&party.key)) {
+            (Stage::Ready(dealt), Ok(share)) => Threshold::new(party.clone(), dealt, share),
+            (stage, share) => unreachable!("nobody lies: {stage}, {share:?}"),
         }
     }
 
