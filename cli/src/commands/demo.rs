@@ -161,8 +161,8 @@ impl Narrator {
 async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
     let mut narrator = Narrator { began: Instant::now(), bars: None };
     let races = orders.iter().filter(|order| order.work.is_some()).count();
-    let mining = demo.engine.mining()?;
-    let job = Job { nodes: demo.nodes, orders, steps: demo.steps, train: mining.is_none(), crash: demo.crash };
+    let engine = demo.engine.named()?;
+    let job = Job { nodes: demo.nodes, orders, steps: demo.steps, train: engine.mining().is_none(), crash: demo.crash };
     let promised = job.promised();
     narrator.say(format_args!(
         "{} orders from {}: {races} ask for work, {} in rewards",
@@ -171,7 +171,7 @@ async fn perform(demo: &Demo, orders: Vec<Order>, home: &Home) -> Result<()> {
         format_amount(promised)
     ));
     let training = Some(training_terms());
-    let plan = Plan { mining, training, ..Plan::local("demo", demo.nodes) };
+    let plan = Plan { engine, training, ..Plan::local("demo", demo.nodes) };
     l1::make(home, &plan)?;
     let bars = output::bars();
     let Done { report, chain, contracts } =

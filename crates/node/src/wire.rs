@@ -230,6 +230,12 @@ pub(crate) enum Tag {
     Pbft,
     /// That of replicas that mine.
     Nakamoto,
+    /// Streamlet's.
+    Streamlet,
+    /// Simplex's.
+    Simplex,
+    /// HotStuff-2's.
+    HotStuff2,
     /// A protocol without blocks, by its name.
     Own(Mark),
 }
@@ -240,6 +246,9 @@ impl Tag {
         match named {
             Engine::Pbft => Self::Pbft,
             Engine::Nakamoto(_) => Self::Nakamoto,
+            Engine::Streamlet => Self::Streamlet,
+            Engine::Simplex => Self::Simplex,
+            Engine::HotStuff2 => Self::HotStuff2,
         }
     }
 
@@ -250,6 +259,9 @@ impl Tag {
         match self {
             Self::Pbft => *tag != 0,
             Self::Nakamoto => *tag != 1,
+            Self::Streamlet => *tag != 3,
+            Self::Simplex => *tag != 4,
+            Self::HotStuff2 => *tag != 5,
             Self::Own(Mark(mark)) => *tag != 2 || !rest.starts_with(&mark),
         }
     }

@@ -13,10 +13,16 @@ pub enum Engine {
     Pbft,
     /// Blocks are mined, and PBFT makes the confirmed ones final.
     Nakamoto(Mining),
+    /// Streamlet: the leaders of epochs propose blocks, and three in a row make one final.
+    Streamlet,
+    /// Simplex: a leader a view, and a view that fails is given up by a quorum.
+    Simplex,
+    /// HotStuff-2: everybody talks to the leader of a view alone.
+    HotStuff2,
 }
 
 /// The engines that this program knows, by name.
-pub(crate) const KNOWN: [&str; 2] = ["pbft", "nakamoto"];
+pub(crate) const KNOWN: [&str; 5] = ["pbft", "nakamoto", "streamlet", "simplex", "hotstuff2"];
 
 /// The names of [`Mining`]'s fields.
 const MINING: [&str; 3] = ["block_interval_ms", "confirmations", "expected_hashes"];
@@ -27,14 +33,17 @@ impl Engine {
         match self {
             Self::Pbft => KNOWN[0],
             Self::Nakamoto(_) => KNOWN[1],
+            Self::Streamlet => KNOWN[2],
+            Self::Simplex => KNOWN[3],
+            Self::HotStuff2 => KNOWN[4],
         }
     }
 
     /// How blocks are mined, where they are.
     pub fn mining(&self) -> Option<Mining> {
         match self {
-            Self::Pbft => None,
             Self::Nakamoto(mining) => Some(*mining),
+            Self::Pbft | Self::Streamlet | Self::Simplex | Self::HotStuff2 => None,
         }
     }
 }
@@ -70,11 +79,8 @@ impl TryFrom<EngineFile> for Engine {
             None => Err(wrong(kind, format!("needs {name:?}"))),
         };
         match KNOWN.into_iter().find(|known| *known == kind) {
-            Some("pbft") => {
-                allow(KNOWN[0], &[])?;
-                Ok(Self::Pbft)
-            }
-            Some(kind) => {
+            Some("nakamoto") => {
+                let kind = KNOWN[1];
                 allow(kind, &MINING)?;
                 let [block_interval_ms, confirmations, expected_hashes] = MINING;
                 Ok(Self::Nakamoto(Mining {
@@ -82,6 +88,15 @@ impl TryFrom<EngineFile> for Engine {
                     confirmations: number(kind, confirmations)?,
                     expected_hashes: number(kind, expected_hashes)?,
                 }))
+            }
+            Some(kind) => {
+                allow(kind, &[])?;
+                Ok(match kind {
+                    "streamlet" => Self::Streamlet,
+                    "simplex" => Self::Simplex,
+                    "hotstuff2" => Self::HotStuff2,
+                    _ => Self::Pbft,
+                })
             }
             None => Err(GenesisError::UnknownEngine(kind)),
         }

@@ -7,7 +7,7 @@ use std::{
 
 use dtn_primitives::quorum;
 use dtn_report::{Table, left, right, units};
-use dtn_simulator::{Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict};
+use dtn_simulator::{Engine, Happening, Measured, Offence, Recorded, Report, Scenario, Signatures, Verdict};
 use serde::Serialize;
 
 use super::mining::Mining;
@@ -74,6 +74,8 @@ pub struct Outcome {
     /// Where blocks are mined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mining: Option<Mining>,
+    /// What decided which blocks became final.
+    pub engine: Engine,
 }
 
 /// Messages of a kind.
@@ -212,14 +214,14 @@ impl Outcome {
                 text(pace.signing),
                 text(pace.verifying)
             ),
+            engine: Engine::of(scenario),
             mining: scenario.mining.as_ref().map(|miners| Mining::of(scenario, miners, report)),
         }
     }
 
     /// What was played.
     pub fn title(&self) -> String {
-        let protocol = if self.mining.is_some() { "Mined blocks" } else { "PBFT" };
-        format!("{protocol}, {} replicas, quorum {}", units::thousands(self.nodes), self.quorum)
+        format!("{}, {} replicas, quorum {}", self.engine.title(), units::thousands(self.nodes), self.quorum)
     }
 
     /// Whether all decided, and alike.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use dtn_report::{Progress, Table, Tell, left, right, units};
-use dtn_simulator::{Scenario, Verdict, shrink};
+use dtn_simulator::{Engine, Scenario, Verdict, shrink};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, Quantiles, play, virtual_time};
@@ -80,6 +80,8 @@ pub enum Network {
     Random,
     /// Chance chooses it, and blocks are mined.
     RandomMiners,
+    /// Chance chooses it, and a protocol that chains blocks plays it.
+    RandomChained(Engine),
 }
 
 /// A run, as the file has it.
@@ -219,6 +221,7 @@ impl Network {
             Self::Chosen(scenario) => Scenario { seed, ..Scenario::clone(scenario) },
             Self::Random => Scenario::random(seed),
             Self::RandomMiners => Scenario::random_miners(seed),
+            Self::RandomChained(engine) => Scenario::random_chained(*engine, seed),
         }
     }
 
@@ -228,6 +231,7 @@ impl Network {
             Self::Chosen(scenario) => dtn_primitives::keccak256(scenario.to_toml()).to_string()[2..10].to_string(),
             Self::Random => "random".into(),
             Self::RandomMiners => "random-miners".into(),
+            Self::RandomChained(engine) => format!("random-{engine}"),
         }
     }
 }

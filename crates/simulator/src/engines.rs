@@ -1,5 +1,7 @@
 //! The one place where the engine that a scenario names becomes a type.
 
+use std::fmt;
+
 use dtn_consensus::{HotStuff2, Nakamoto, Pbft, Simplex, Streamlet};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,28 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// As files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pbft => "pbft",
+            Self::Nakamoto => "nakamoto",
+            Self::Streamlet => "streamlet",
+            Self::Simplex => "simplex",
+            Self::HotStuff2 => "hotstuff2",
+        }
+    }
+
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Pbft => "PBFT",
+            Self::Nakamoto => "Mined blocks",
+            Self::Streamlet => "Streamlet",
+            Self::Simplex => "Simplex",
+            Self::HotStuff2 => "HotStuff-2",
+        }
+    }
+
     /// Those that chain blocks.
     pub const CHAINED: [Self; 3] = [Self::Streamlet, Self::Simplex, Self::HotStuff2];
 
@@ -29,6 +53,12 @@ impl Engine {
     pub fn of(scenario: &Scenario) -> Self {
         let unnamed = if scenario.mining.is_some() { Self::Nakamoto } else { Self::Pbft };
         scenario.engine.unwrap_or(unnamed)
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

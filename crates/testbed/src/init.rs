@@ -22,7 +22,7 @@ use dtn_peer::{
     files::{exists, make_private, read_toml, write_json, write_toml},
     log::LogConfig,
 };
-use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, Mining, SecretKey, TrainingTerms};
+use dtn_primitives::{Address, Engine, Genesis, MAX_VALIDATORS, MIN_VALIDATORS, SecretKey, TrainingTerms};
 use dtn_report::{Progress, Tell};
 
 use crate::{
@@ -89,8 +89,8 @@ pub struct Plan {
     pub transport: Transport,
     /// How many peers follow without voting.
     pub observers: usize,
-    /// How blocks are mined, if they are.
-    pub mining: Option<Mining>,
+    /// What decides which blocks become final.
+    pub engine: Engine,
     /// The custom kinds of work that it does.
     pub kinds: Vec<String>,
     /// What it demands of orders for trained models, if it takes any.
@@ -109,7 +109,7 @@ impl Plan {
             password_file: None,
             transport: Transport::Tcp,
             observers: 0,
-            mining: None,
+            engine: Engine::Pbft,
             kinds: Vec::new(),
             training: Some(TrainingTerms::default()),
         }
@@ -259,7 +259,7 @@ impl Keys {
             max_block_bytes: MAX_BLOCK_BYTES,
             validators: self.validators.iter().map(|(_, key)| key.public_key()).collect(),
             requesters: vec![self.client.1.address()],
-            engine: plan.mining.map_or(Engine::Pbft, Engine::Nakamoto),
+            engine: plan.engine,
             kinds: plan.kinds.clone(),
             training: plan.training,
         };

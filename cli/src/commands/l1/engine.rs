@@ -14,6 +14,37 @@ pub(crate) enum Engine {
     Pbft,
     /// Validators mine blocks, and PBFT makes the confirmed ones final.
     Nakamoto,
+    /// The leaders of epochs propose blocks; of three in a row the second is final.
+    Streamlet,
+    /// The leaders of views propose blocks, and a view that fails is given up by a quorum.
+    Simplex,
+    /// The leaders of views propose blocks, and everybody talks to them alone.
+    #[value(name = "hotstuff2")]
+    HotStuff2,
+}
+
+impl From<dtn_primitives::Engine> for Engine {
+    fn from(named: dtn_primitives::Engine) -> Self {
+        match named {
+            dtn_primitives::Engine::Pbft => Self::Pbft,
+            dtn_primitives::Engine::Nakamoto(_) => Self::Nakamoto,
+            dtn_primitives::Engine::Streamlet => Self::Streamlet,
+            dtn_primitives::Engine::Simplex => Self::Simplex,
+            dtn_primitives::Engine::HotStuff2 => Self::HotStuff2,
+        }
+    }
+}
+
+impl From<Engine> for dtn_simulator::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Pbft => Self::Pbft,
+            Engine::Nakamoto => Self::Nakamoto,
+            Engine::Streamlet => Self::Streamlet,
+            Engine::Simplex => Self::Simplex,
+            Engine::HotStuff2 => Self::HotStuff2,
+        }
+    }
 }
 
 /// How the blocks of a new network come about.
@@ -39,17 +70,22 @@ const CONFIRMATIONS: u64 = 6;
 const BLOCK_WORK: u64 = 1 << 26;
 
 impl EngineOptions {
-    /// What the genesis says about mining.
-    pub(crate) fn mining(&self) -> Result<Option<Mining>> {
+    /// What the genesis says.
+    pub(crate) fn named(&self) -> Result<dtn_primitives::Engine> {
         let Self { engine, block_interval, confirmations, block_work } = *self;
         if engine != Some(Engine::Nakamoto) {
             let unused = block_interval.is_none() && confirmations.is_none() && block_work.is_none();
             let for_miners = "--block-interval, --confirmations and --block-work are for --engine nakamoto";
             ensure!(unused, Coded::argument(for_miners));
-            return Ok(None);
+            return Ok(match engine {
+                Some(Engine::Streamlet) => dtn_primitives::Engine::Streamlet,
+                Some(Engine::Simplex) => dtn_primitives::Engine::Simplex,
+                Some(Engine::HotStuff2) => dtn_primitives::Engine::HotStuff2,
+                None | Some(Engine::Pbft | Engine::Nakamoto) => dtn_primitives::Engine::Pbft,
+            });
         }
         let block_interval = block_interval.unwrap_or(BLOCK_INTERVAL);
-        Ok(Some(Mining {
+        Ok(dtn_primitives::Engine::Nakamoto(Mining {
             block_interval_ms: u64::try_from(block_interval.as_millis()).context("such a block interval")?,
             confirmations: confirmations.unwrap_or(CONFIRMATIONS),
             expected_hashes: block_work.unwrap_or(BLOCK_WORK),

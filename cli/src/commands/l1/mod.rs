@@ -235,10 +235,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Init { nodes, name, base_port, threads, transport, observers, earnings_epoch, engine } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
-            let (ports, mining) = (Ports::From(base_port), engine.mining()?);
+            let (ports, engine) = (Ports::From(base_port), engine.named()?);
             let transport = transport.into();
             let local = Plan::local(&name, nodes).with_earnings_epoch(earnings_epoch);
-            let plan = Plan { chain_id, ports, threads, password_file, transport, observers, mining, ..local };
+            let plan = Plan { chain_id, ports, threads, password_file, transport, observers, engine, ..local };
             let genesis = make(&home, &plan)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
@@ -334,22 +334,19 @@ pub(crate) fn make(home: &Home, plan: &Plan) -> Result<Genesis> {
 
 /// Sees to it that there is a network with the engine that is asked for, if one is.
 fn prepare(home: &Home, engine: &EngineOptions, context: &Context) -> Result<()> {
-    let mining = engine.mining()?;
+    let named = engine.named()?;
     let Some(wanted) = engine.engine else { return Ok(()) };
     if !exists(&home.genesis_file())? {
         let plan = Plan {
             ports: Ports::From(BASE_PORT),
             password_file: context.password_file.clone(),
-            mining,
+            engine: named,
             chain_id: context.network()?.chain_id,
             ..Plan::local("dtn", MIN_VALIDATORS)
         };
         return make(home, &plan).map(|_| ());
     }
-    let has = match home.genesis()?.engine {
-        dtn_primitives::Engine::Pbft => Engine::Pbft,
-        dtn_primitives::Engine::Nakamoto(_) => Engine::Nakamoto,
-    };
+    let has = Engine::from(home.genesis()?.engine);
     ensure!(
         has == wanted,
         "the network in {} has the engine {has:?}, which is part of its genesis: choose another folder with --home",

@@ -23,6 +23,7 @@ use crate::failure::Coded;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Have a client's transactions decided in a network of so many replicas
+    #[command(visible_alias = "run")]
     Pbft(Box<pbft::Simulate>),
     /// Have miners extend a chain, and validators make it final
     Nakamoto(Box<nakamoto::Simulate>),

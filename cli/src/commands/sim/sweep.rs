@@ -23,6 +23,7 @@ pub(super) const MAX_SEEDS: u64 = 10_000_000;
   dtn-cli sim sweep --seeds 10000 --nodes 10 --loss 0.1 --gst 5s --csv runs.csv
   dtn-cli sim sweep --seeds 10000 --random
   dtn-cli sim sweep --seeds 1000 --random --engine nakamoto
+  dtn-cli sim sweep --seeds 10000 --random --engine simplex
   dtn-cli sim sweep --seeds 100 scenarios/partition.toml
 
 With --csv each run is written down when it is done, and a sweep that was stopped goes on where it stopped. Exit code 1 if
@@ -36,8 +37,8 @@ pub(crate) struct Sweep {
     /// Let chance choose everything: power cuts, losses, partitions and liars among 4 to 7 replicas
     #[arg(long, conflicts_with_all = ["file", "Setup"])]
     random: bool,
-    /// What decides which blocks become final where chance chooses everything else; pbft without
-    #[arg(long, value_enum, requires = "random")]
+    /// What decides which blocks become final; what the scenario names, or pbft, without
+    #[arg(long, value_enum)]
     engine: Option<Engine>,
     /// How many seeds
     #[arg(long, default_value_t = 100)]
@@ -98,12 +99,16 @@ pub(crate) fn run(sweep: &Sweep) -> Result<()> {
 impl Sweep {
     fn network(&self) -> Result<Network> {
         match (self.random, self.engine) {
-            (false, _) => {
-                let scenario = self.setup.scenario(self.file.as_deref(), Some(0), &|_, _| Ok(()))?;
+            (false, engine) => {
+                let scenario = self.setup.scenario(self.file.as_deref(), Some(0), &|_, scenario| {
+                    scenario.engine = engine.map(Into::into).or(scenario.engine);
+                    Ok(())
+                })?;
                 Ok(Network::Chosen(Box::new(scenario)))
             }
             (true, None | Some(Engine::Pbft)) => Ok(Network::Random),
             (true, Some(Engine::Nakamoto)) => Ok(Network::RandomMiners),
+            (true, Some(engine)) => Ok(Network::RandomChained(engine.into())),
         }
     }
 }

@@ -259,7 +259,7 @@ impl<R: Rules> Chained<R> {
         self.blocks.decide(height, hash);
         self.commits.retain(|(above, _), _| *above > height);
         self.finals.retain(|above, _| *above > height);
-        (self.pace.doublings, self.pace.quiet) = (0, 0);
+        (self.pace.failures, self.pace.quiet) = (0, 0);
         self.pace.asked = None;
     }
 

@@ -13,7 +13,7 @@ use crate::{
     quorum::{has_correct, is_quorum},
 };
 
-/// A view's time doubles at most this many times while nothing is decided.
+/// A view's time doubles with each leader that fails, at most this many times while nothing is decided.
 const MAX_DOUBLINGS: u32 = 10;
 
 /// While nothing changes, things are said again after 1, 2, 4 and 8 looks at the clock, and then after each 8 more.
@@ -38,7 +38,7 @@ pub(super) struct Pace {
     /// The same of others, as they say.
     wishes: BTreeMap<ValidatorIndex, u64>,
     /// Views that failed since the last decision.
-    pub(super) doublings: u32,
+    pub(super) failures: u32,
     /// Looks at the clock since something changed.
     pub(super) quiet: u32,
     /// What its host was asked to propose on, and in which view.
@@ -77,6 +77,16 @@ impl<R: Rules> Chained<R> {
         if memory != Memory::NeverVoted || self.is_lost() {
             effects.extend(self.said().into_iter().chain([self.status()]).map(Effect::Broadcast));
         }
+        // What was known when it stopped may end the view in which it last spoke.
+        if let Some(tip) = self.standing.tip.clone() {
+            R::notarized(self, &tip, effects);
+        }
+        if let Some(view) = self.nullified.keys().next_back().copied() {
+            self.enter(view.saturating_add(1), effects);
+        }
+        if let Some(view) = self.certificate.as_ref().map(|certificate| certificate.view) {
+            R::decided(self, view, effects);
+        }
         self.entered(effects);
     }
 
@@ -109,9 +119,9 @@ impl<R: Rules> Chained<R> {
         if R::LINEAR { config.view_timeout / 4 } else { R::patience(config) / 16 }
     }
 
-    /// The next view has more time.
+    /// The view has failed: after as many of these as one leads in a row, views have more time.
     pub fn back_off(&mut self) {
-        self.pace.doublings = self.pace.doublings.saturating_add(1).min(MAX_DOUBLINGS);
+        self.pace.failures = self.pace.failures.saturating_add(1);
     }
 
     /// Keeps the view's timer running exactly while there is something to decide, until its time is over.
@@ -123,7 +133,9 @@ impl<R: Rules> Chained<R> {
         }
         effects.push(match wanted {
             Some(_) => {
-                let patience = R::patience(&self.config.replica).saturating_mul(2u32.pow(self.pace.doublings));
+                let leaders = u64::from(self.pace.failures) / R::TURN;
+                let doublings = leaders.min(u64::from(MAX_DOUBLINGS)) as u32;
+                let patience = R::patience(&self.config.replica).saturating_mul(2u32.pow(doublings));
                 Effect::SetTimer { timer: Timer::View, after: patience.max(Duration::from_millis(1)) }
             }
             None => Effect::CancelTimer(Timer::View),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many nullifications a proposal carries at most: who knows more of them does not need those.
-const NULLIFICATIONS_CARRIED: usize = 256;
+const NULLIFICATIONS_CARRIED: usize = 16;
 
 impl<R: Rules> Chained<R> {
     pub(super) fn sign(&self, kind: VoteKind, (view, height): (u64, u64), hash: B256) -> Arc<Vote> {

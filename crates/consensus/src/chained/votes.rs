@@ -125,7 +125,8 @@ impl<R: Rules> Chained<R> {
     /// Gives up its view: it commits to nothing there any more.
     pub fn nullify(&mut self, effects: &mut Effects<R>) {
         let view = self.standing.view;
-        if self.standing.nullified.is_some() || self.is_silent() {
+        let committed = self.standing.commits.first().is_some_and(|commit| commit.view == view);
+        if self.standing.nullified.is_some() || committed || self.is_silent() {
             return;
         }
         let vote = self.sign(VoteKind::Nullify, (view, 0), B256::ZERO);

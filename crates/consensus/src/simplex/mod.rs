@@ -76,10 +76,12 @@ impl Rules for SimplexRules {
         if view < chain.view() {
             return;
         }
-        if !chain.has_given_up(view) {
+        let given_up = chain.has_given_up(view);
+        // What is said of the view left is durable together with that it was left: nobody comes back to give it up.
+        chain.enter(view + 1, effects);
+        if !given_up {
             chain.commit_to(notarization, effects);
         }
-        chain.enter(view + 1, effects);
     }
 
     fn expired(chain: &mut Chained<Self>, effects: &mut Effects<Self>) {

@@ -26,8 +26,8 @@
 //!   in turn does not: n = 4 has three in a row.
 //! - There are no clocks to begin epochs together. A replica leaves an epoch when it has lasted its time and a quorum
 //!   has voted in it, which the notarization shows, or asks for the next one. So epochs may drift apart by a message's delay.
-//! - An epoch in which nothing is notarized is followed by longer ones until something is decided: the paper's epochs
-//!   take 2Δ, which replicas here do not know.
+//! - After as many epochs in which nothing is notarized as one leads in a row, epochs are twice as long, until something is
+//!   decided: the paper's epochs take 2Δ, which replicas here do not know.
 //! - A proposal carries its parent's notarization, so who missed votes does not have to fetch anything but blocks. Passing
 //!   on every message (the paper's implicit echo, §2) is an option ([`crate::chained::ChainedConfig::relays`]) since
 //!   what was lost is said again.

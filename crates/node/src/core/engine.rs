@@ -7,9 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use dtn_consensus::{
-    self as consensus, Decision, Evidence, Memory, Nakamoto, Pbft, PbftConfig, Protocol,
+    self as consensus, Chained, ChainedConfig, Decision, Evidence, HotStuff2, Memory, Nakamoto, Pbft, PbftConfig,
+    Protocol, Simplex, Streamlet,
+    chained::{self, Rules},
+    hotstuff2::HotStuff2Rules,
     nakamoto::{self, Base, NakamotoConfig, Sealed},
     pbft,
+    simplex::SimplexRules,
+    streamlet::StreamletRules,
 };
 use dtn_ledger::{Ledger, StoreError};
 use dtn_pow::Puzzle;
@@ -27,6 +32,12 @@ pub(crate) enum Engine {
     Pbft(Box<Pbft>),
     /// Blocks are mined, and PBFT makes the confirmed ones final.
     Nakamoto(Box<Nakamoto>),
+    /// The leaders of epochs propose blocks.
+    Streamlet(Box<Streamlet>),
+    /// The leaders of views do, and views are given up.
+    Simplex(Box<Simplex>),
+    /// The leaders of views do, and all talk to them alone.
+    HotStuff2(Box<HotStuff2>),
 }
 
 /// What the replicas of an engine say to each other. The first byte of the encoding is the engine's tag: what it says is
@@ -39,6 +50,12 @@ pub(crate) enum Words {
     Nakamoto(nakamoto::Message),
     /// Those of a protocol without blocks, which no genesis names: see [`crate::standalone`].
     Own { protocol: Mark, message: Bytes },
+    /// Streamlet's.
+    Streamlet(chained::Message),
+    /// Simplex's.
+    Simplex(chained::Message),
+    /// HotStuff-2's.
+    HotStuff2(chained::Message),
 }
 
 /// What must survive a crash, as the journal has it. What makes blocks final is kept in one way, whoever makes them.
@@ -46,6 +63,7 @@ pub(crate) enum Words {
 enum Record {
     Finality(pbft::Record),
     Block(Sealed),
+    Chained(chained::Record),
 }
 
 /// What an engine sets timers for.
@@ -55,7 +73,7 @@ pub(crate) enum Timer {
     Retransmit,
     /// It gives up the view.
     ViewChange,
-    /// It mines a block with what came since.
+    /// It mines a block with what came since, or has waited long enough to propose one.
     Tick,
 }
 
@@ -150,6 +168,8 @@ pub(crate) enum Fault {
     Pbft(#[from] pbft::Fault),
     #[error(transparent)]
     Nakamoto(#[from] nakamoto::Fault),
+    #[error(transparent)]
+    Chained(#[from] chained::Fault),
     /// Its network runs another engine, or it does.
     #[error("it speaks {theirs}, and this network runs {ours}: it needs the genesis of this network")]
     OtherEngine { theirs: &'static str, ours: &'static str },
@@ -161,6 +181,7 @@ impl Fault {
         match self {
             Self::Pbft(fault) => fault.kind(),
             Self::Nakamoto(fault) => fault.kind(),
+            Self::Chained(fault) => fault.kind(),
             Self::OtherEngine { .. } => "other_engine",
         }
     }
@@ -172,6 +193,7 @@ impl Fault {
         let finality = match self {
             Self::Pbft(fault) | Self::Nakamoto(nakamoto::Fault::Pbft(fault)) => fault,
             Self::Nakamoto(fault) => return *fault != nakamoto::Fault::UnknownParent,
+            Self::Chained(fault) => return *fault != chained::Fault::InvalidBlock,
             Self::OtherEngine { .. } => return true,
         };
         !matches!(finality, Finality::InvalidBlock | Finality::NotChained | Finality::NotRequired)
@@ -184,6 +206,7 @@ impl Words {
         match self {
             Self::Pbft(message) => message.kind(),
             Self::Nakamoto(message) => message.kind(),
+            Self::Streamlet(message) | Self::Simplex(message) | Self::HotStuff2(message) => message.kind(),
             Self::Own { .. } => "own",
         }
     }
@@ -192,6 +215,9 @@ impl Words {
         match self {
             Self::Pbft(_) => Pbft::NAME,
             Self::Nakamoto(_) => Nakamoto::NAME,
+            Self::Streamlet(_) => Streamlet::NAME,
+            Self::Simplex(_) => Simplex::NAME,
+            Self::HotStuff2(_) => HotStuff2::NAME,
             Self::Own { .. } => "a protocol of its own",
         }
     }
@@ -239,6 +265,9 @@ impl Engine {
                 Self::Nakamoto(Box::new(Nakamoto::new(config, base(ledger), certificate, stable, records)))
             }
             Named::Pbft => Self::Pbft(Box::new(Pbft::new(pbft, certificate, stable, recorded::<Pbft>(records)?))),
+            Named::Streamlet => Self::Streamlet(chain(pbft, certificate, stable, records)?),
+            Named::Simplex => Self::Simplex(chain(pbft, certificate, stable, records)?),
+            Named::HotStuff2 => Self::HotStuff2(chain(pbft, certificate, stable, records)?),
         })
     }
 
@@ -247,24 +276,32 @@ impl Engine {
         match self {
             Self::Pbft(pbft) => step(pbft.as_mut(), input),
             Self::Nakamoto(nakamoto) => step(nakamoto.as_mut(), input),
+            Self::Streamlet(chain) => step(chain.as_mut(), input),
+            Self::Simplex(chain) => step(chain.as_mut(), input),
+            Self::HotStuff2(chain) => step(chain.as_mut(), input),
         }
     }
 
     /// Where it stands.
     pub(crate) fn standing(&self) -> Standing {
-        let finality = self.finality();
-        Standing {
-            view: finality.view(),
-            primary: finality.primary(),
-            stable_height: finality.stable().map_or(0, |stable| stable.height),
-            is_silent: finality.is_silent(),
-            is_changing_view: finality.is_changing_view(),
+        match self {
+            Self::Pbft(pbft) => Standing::of(pbft),
+            Self::Nakamoto(nakamoto) => Standing::of(nakamoto.finality()),
+            Self::Streamlet(chain) => Standing::of_chain(chain),
+            Self::Simplex(chain) => Standing::of_chain(chain),
+            Self::HotStuff2(chain) => Standing::of_chain(chain),
         }
     }
 
     /// The last stable checkpoint.
     pub(crate) fn stable(&self) -> Option<&CheckpointCertificate> {
-        self.finality().stable()
+        match self {
+            Self::Pbft(pbft) => pbft.stable(),
+            Self::Nakamoto(nakamoto) => nakamoto.finality().stable(),
+            Self::Streamlet(chain) => chain.stable(),
+            Self::Simplex(chain) => chain.stable(),
+            Self::HotStuff2(chain) => chain.stable(),
+        }
     }
 
     /// The chain that is mined, where blocks are.
@@ -276,20 +313,48 @@ impl Engine {
 
     /// How a peer says that a checkpoint is stable.
     pub(crate) fn stable_words(&self, stable: CheckpointCertificate) -> Words {
-        let message = pbft::Message::Stable(stable);
         match self {
-            Self::Pbft(_) => Words::Pbft(message),
-            Self::Nakamoto(_) => Words::Nakamoto(nakamoto::Message::Pbft(message)),
+            Self::Pbft(_) => Words::Pbft(pbft::Message::Stable(stable)),
+            Self::Nakamoto(_) => Words::Nakamoto(nakamoto::Message::Pbft(pbft::Message::Stable(stable))),
+            Self::Streamlet(_) => Words::Streamlet(chained::Message::Stable(stable)),
+            Self::Simplex(_) => Words::Simplex(chained::Message::Stable(stable)),
+            Self::HotStuff2(_) => Words::HotStuff2(chained::Message::Stable(stable)),
+        }
+    }
+}
+
+impl Standing {
+    fn of(pbft: &Pbft) -> Self {
+        Self {
+            view: pbft.view(),
+            primary: pbft.primary(),
+            stable_height: pbft.stable().map_or(0, |stable| stable.height),
+            is_silent: pbft.is_silent(),
+            is_changing_view: pbft.is_changing_view(),
         }
     }
 
-    /// What makes blocks final.
-    fn finality(&self) -> &Pbft {
-        match self {
-            Self::Pbft(pbft) => pbft,
-            Self::Nakamoto(nakamoto) => nakamoto.finality(),
+    fn of_chain<R: Rules>(chain: &Chained<R>) -> Self {
+        Self {
+            view: chain.view(),
+            primary: chain.primary(),
+            stable_height: chain.stable().map_or(0, |stable| stable.height),
+            is_silent: chain.is_silent(),
+            is_changing_view: chain.is_changing_view(),
         }
     }
+}
+
+/// A replica that chains blocks.
+fn chain<R: Spoken>(
+    replica: PbftConfig,
+    certificate: Option<Certificate>,
+    stable: Option<CheckpointCertificate>,
+    records: Vec<(u64, Vec<u8>)>,
+) -> Result<Box<Chained<R>>, EngineError> {
+    // What is lost on a link is said again: nothing has to be passed on.
+    let config = ChainedConfig { replica, relays: false };
+    Ok(Box::new(Chained::new(config, certificate, stable, recorded::<Chained<R>>(records)?)))
 }
 
 /// Why an engine cannot go on from a ledger.
@@ -506,6 +571,84 @@ impl Hosted for Nakamoto {
             nakamoto::Output::Finality(output) => Pbft::output(output),
             nakamoto::Output::Notice(notice) => Effect::Notice(Notice::Chain(notice)),
         }
+    }
+}
+
+/// Rules of a protocol that chains blocks, whose words have a tag of their own.
+trait Spoken: Rules {
+    fn words(message: chained::Message) -> Words;
+    fn heard(words: Words) -> Result<chained::Message, Words>;
+}
+
+macro_rules! spoken {
+    ($($rules:ty: $name:ident,)*) => {
+        $(impl Spoken for $rules {
+            fn words(message: chained::Message) -> Words {
+                Words::$name(message)
+            }
+
+            fn heard(words: Words) -> Result<chained::Message, Words> {
+                if let Words::$name(message) = words { Ok(message) } else { Err(words) }
+            }
+        })*
+    };
+}
+
+spoken! {
+    StreamletRules: Streamlet,
+    SimplexRules: Simplex,
+    HotStuff2Rules: HotStuff2,
+}
+
+impl<R: Spoken> Hosted for Chained<R> {
+    const NAME: &'static str = R::NAME;
+
+    fn words(message: chained::Message) -> Words {
+        R::words(message)
+    }
+
+    fn heard(words: Words) -> Result<chained::Message, &'static str> {
+        R::heard(words).map_err(|words| words.engine())
+    }
+
+    fn record(record: chained::Record) -> (u64, Record) {
+        (record.height(), Record::Chained(record))
+    }
+
+    fn recorded(record: Record) -> Option<chained::Record> {
+        if let Record::Chained(record) = record { Some(record) } else { None }
+    }
+
+    fn timer(timer: chained::Timer) -> Timer {
+        match timer {
+            chained::Timer::Retransmit => Timer::Retransmit,
+            chained::Timer::View => Timer::ViewChange,
+            chained::Timer::Propose => Timer::Tick,
+        }
+    }
+
+    fn expired(timer: Timer) -> Option<chained::Timer> {
+        Some(match timer {
+            Timer::Retransmit => chained::Timer::Retransmit,
+            Timer::ViewChange => chained::Timer::View,
+            Timer::Tick => chained::Timer::Propose,
+        })
+    }
+
+    fn fault(fault: chained::Fault) -> Fault {
+        fault.into()
+    }
+
+    fn asked(ask: pbft::Ask) -> Effect {
+        Pbft::asked(ask)
+    }
+
+    fn answer(answer: Answer) -> Option<pbft::Answer> {
+        Pbft::answer(answer)
+    }
+
+    fn output(output: pbft::Output) -> Effect {
+        Pbft::output(output)
     }
 }
 

@@ -5,6 +5,7 @@
 mod api;
 mod cluster;
 mod common;
+mod engines;
 mod lines;
 mod proofs;
 mod rounds;

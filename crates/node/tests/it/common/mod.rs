@@ -87,9 +87,20 @@ impl Cluster {
 
     /// Starts the peers with what `adjust` makes of their configurations.
     pub async fn start_with(n: u8, adjust: impl Fn(usize, &mut NodeConfig)) -> Self {
+        Self::of((1..=n).map(key).collect()).begin(adjust).await
+    }
+
+    /// Starts four peers whose blocks become final by this engine.
+    pub async fn start_engine(engine: Engine) -> Self {
+        let mut cluster = Self::of((1..=4).map(key).collect());
+        cluster.genesis.engine = engine;
+        cluster.begin(|_, _| ()).await
+    }
+
+    async fn begin(self, adjust: impl Fn(usize, &mut NodeConfig)) -> Self {
         log();
-        let mut cluster = Self::of((1..=n).map(key).collect());
-        for index in 0..n.into() {
+        let (n, mut cluster) = (self.keys.len(), self);
+        for index in 0..n {
             let mut config = cluster.config(index);
             adjust(index, &mut config);
             std::fs::create_dir_all(config.store.parent().unwrap()).unwrap();
@@ -97,7 +108,7 @@ impl Cluster {
             let node = Node::start(config).await.unwrap();
             cluster.nodes.push(Some(node));
         }
-        for index in 0..n.into() {
+        for index in 0..n {
             cluster.votes(index).await;
         }
         cluster
