@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::{
     commands::{
-        analyze, anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, money, multisig, network,
-        pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
+        analyze, anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, lockstep, money, multisig,
+        network, pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,
@@ -146,6 +146,8 @@ pub(crate) enum Command {
     },
     /// Measure what a decision of each protocol costs, and hold it against what is proven
     Analyze(analyze::Analyze),
+    /// Play rounds of events in lock step among processes: commitments first, then events
+    Lockstep(Box<lockstep::Lockstep>),
     /// The settlement networks that are known, and whether one can be relied on
     Network(Family<network::Command>),
     /// Run a development chain
@@ -239,6 +241,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Pow { command } => pow::run(command).await,
         Command::Sim { command } => sim::run(command),
         Command::Analyze(analyze) => analyze::run(&analyze),
+        Command::Lockstep(lockstep) => lockstep::run(&lockstep).await,
         Command::Train(family) => with(family.parts(), train::run).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::L1(family) => with(family.parts(), l1::run).await,

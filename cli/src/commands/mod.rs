@@ -13,6 +13,7 @@ pub(crate) mod desk;
 pub(crate) mod gas;
 pub(crate) mod keys;
 pub(crate) mod l1;
+pub(crate) mod lockstep;
 pub(crate) mod messages;
 pub(crate) mod money;
 pub(crate) mod multisig;

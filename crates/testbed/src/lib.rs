@@ -9,6 +9,7 @@ mod error;
 mod home;
 mod init;
 pub mod lines;
+pub mod lockstep;
 mod own;
 mod processes;
 pub mod rounds;

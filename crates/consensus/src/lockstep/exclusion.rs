@@ -50,6 +50,7 @@ pub(super) struct Exclusion {
     broadcasts: Vec<DolevStrong>,
     reports: BTreeMap<ValidatorIndex, Option<Bytes>>,
     pub(super) has_begun: bool,
+    has_ended: bool,
 }
 
 /// What a broadcast has its host do.
@@ -66,7 +67,7 @@ impl Exclusion {
         let sub = Party { instance, ..party.clone() };
         let broadcast = |(sender, _)| DolevStrong::new(sub.clone(), sender, delta);
         let broadcasts = party.validators.iter().map(broadcast).collect();
-        Self { timeouts: BTreeMap::new(), broadcasts, reports: BTreeMap::new(), has_begun: false }
+        Self { timeouts: BTreeMap::new(), broadcasts, reports: BTreeMap::new(), has_begun: false, has_ended: false }
     }
 
     pub(super) fn has(&self, timeout: &Timeout) -> bool {
@@ -86,6 +87,17 @@ impl Exclusion {
         let accused: BTreeSet<_> = self.timeouts.keys().map(|(accused, _)| *accused).collect();
         let enough = accused.into_iter().filter(|it| party.has_correct(against(*it).count()));
         enough.flat_map(|it| against(it).take(party.faulty + 1).copied()).collect()
+    }
+
+    /// Whether peers broadcast what they know now.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.has_begun && !self.has_ended
+    }
+
+    /// Whether all reports are there, which it says once.
+    pub(super) fn is_ending(&mut self) -> bool {
+        let is_over = self.reports.len() == self.broadcasts.len();
+        is_over && !std::mem::replace(&mut self.has_ended, true)
     }
 
     /// Begins to broadcast what this peer knows.
@@ -130,21 +142,18 @@ impl Exclusion {
         steps
     }
 
-    /// What the reports come to, once all are there.
+    /// What the reports come to.
     pub(super) fn verdict(
         &self,
         round: u64,
         attempt: u64,
         party: &Party,
         members: &BTreeSet<ValidatorIndex>,
-    ) -> Option<Verdict> {
-        if self.reports.len() < self.broadcasts.len() {
-            return None;
-        }
+    ) -> Verdict {
         let decoded = |value: &Bytes| codec::decode::<Report>(value, MAX_VALUE).ok();
         let reports: Vec<_> = self.reports.values().flatten().filter_map(decoded).collect();
         if let Some(report) = reports.iter().find(|report| shows_the_end(&report.reveals, round, party, members)) {
-            return Some(Verdict::Over(report.reveals.clone()));
+            return Verdict::Over(report.reveals.clone());
         }
         let is_valid = |it: &&Timeout| (it.round, it.attempt) == (round, attempt) && it.is_genuine(party);
         let accused = |report: &Report| -> Vec<_> {
@@ -153,7 +162,7 @@ impl Exclusion {
             let against = |accused: &ValidatorIndex| timeouts.keys().filter(|(whom, _)| whom == accused).count();
             members.iter().copied().filter(|member| party.has_correct(against(member))).collect()
         };
-        Some(Verdict::Without(reports.iter().flat_map(accused).collect()))
+        Verdict::Without(reports.iter().flat_map(accused).collect())
     }
 }
 

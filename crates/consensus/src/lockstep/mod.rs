@@ -198,6 +198,8 @@ pub struct Lockstep<S> {
     outcomes: Vec<Outcome>,
     /// The last round whose events its host was asked for.
     asked: u64,
+    /// Events of rounds that it cannot commit to before it has those of an earlier one.
+    gathered: BTreeMap<u64, Vec<Bytes>>,
     /// The last round that it has committed to.
     committed: u64,
     /// The last round that each has committed to.
@@ -230,6 +232,7 @@ impl<S: State> Lockstep<S> {
             over: 0,
             outcomes: Vec::new(),
             asked: 0,
+            gathered: BTreeMap::new(),
             committed: 0,
             heard: BTreeMap::new(),
             members,
@@ -308,7 +311,7 @@ impl<S: State> Protocol for Lockstep<S> {
                 effects.extend(self.own().into_iter().map(|message| Effect::Send { to, message }));
             }
             Input::Timer(timer) => self.timer(timer, &mut effects),
-            Input::Answer(Answer::Events(round, events)) => self.commit(round, events, &mut effects),
+            Input::Answer(Answer::Events(round, events)) => self.gather(round, events, &mut effects),
             Input::Answer(Answer::DependsOn(whom)) => {
                 self.depends_on = whom.into_iter().filter(|it| self.members.contains(it)).collect();
                 self.depends_on.insert(self.party.me);

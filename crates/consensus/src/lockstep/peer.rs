@@ -96,12 +96,18 @@ impl<S: State> Lockstep<S> {
         Place { group: group(&self.party), round, by }
     }
 
-    /// Commits to the events that its host gives it.
-    pub(super) fn commit(&mut self, number: u64, mut events: Vec<Bytes>, effects: &mut Effects<S>) {
-        let is_asked = number <= self.asked && number == self.committed + 1;
-        if !is_asked || self.is_silent || !self.members.contains(&self.party.me) {
+    /// Takes the events that its host gives it, and commits to those of the next rounds.
+    pub(super) fn gather(&mut self, number: u64, events: Vec<Bytes>, effects: &mut Effects<S>) {
+        if !(self.committed + 1..=self.asked).contains(&number) || self.is_silent {
             return;
         }
+        self.gathered.entry(number).or_insert(events);
+        while let Some(events) = self.gathered.remove(&(self.committed + 1)) {
+            self.commit(self.committed + 1, events, effects);
+        }
+    }
+
+    fn commit(&mut self, number: u64, mut events: Vec<Bytes>, effects: &mut Effects<S>) {
         let (limits, given) = (self.config.limits, events.len());
         events.retain(|event| event.len() <= limits.bytes);
         events.truncate(limits.events);
@@ -274,7 +280,7 @@ impl<S: State> Lockstep<S> {
         }
         loop {
             self.begin(effects);
-            let open: Vec<_> = self.rounds.range(self.over + 1..=self.committed).map(|(round, _)| *round).collect();
+            let open: Vec<_> = self.rounds.range(self.over + 1..).map(|(round, _)| *round).collect();
             open.into_iter().for_each(|round| self.reveal(round, effects));
             if !self.end(effects) {
                 return;
@@ -408,8 +414,8 @@ impl<S: State> Lockstep<S> {
 
     /// Accuses those who keep the next round from its end.
     fn deadline(&mut self, (number, attempt): (u64, u64), reveals: bool, effects: &mut Effects<S>) {
-        let has_begun = self.exclusions.get(&(number, attempt)).is_some_and(|it| it.has_begun);
-        if self.is_silent || number != self.over + 1 || attempt != self.attempt() || has_begun {
+        let is_agreeing = self.exclusions.values().any(Exclusion::is_under_way);
+        if self.is_silent || number != self.over + 1 || attempt != self.attempt() || is_agreeing {
             return;
         }
         let round = self.rounds.entry(number).or_default();
@@ -478,15 +484,21 @@ impl<S: State> Lockstep<S> {
                 Step::Fault(_) => {}
             }
         }
-        let is_next = round == self.over + 1 && attempt == self.attempt();
-        let exclusion = self.exclusions.get(&(round, attempt)).filter(|_| is_next);
-        match exclusion.and_then(|it| it.verdict(round, attempt, &self.party, &self.members)) {
-            None => {}
-            Some(Verdict::Over(all)) => {
+        if !self.exclusions.get_mut(&(round, attempt)).is_some_and(Exclusion::is_ending) {
+            return;
+        }
+        if round != self.over + 1 || attempt != self.attempt() {
+            // Who was in that round until now begins the next one only now.
+            self.set_deadlines(self.over + 1, effects);
+            return;
+        }
+        let Some(exclusion) = self.exclusions.get(&(round, attempt)) else { return };
+        match exclusion.verdict(round, attempt, &self.party, &self.members) {
+            Verdict::Over(all) => {
                 all.iter().for_each(|reveal| self.rounds.entry(round).or_default().keep(reveal.clone()));
                 self.finish(round, &all, effects);
             }
-            Some(Verdict::Without(accused)) => self.exclude(round, &accused, effects),
+            Verdict::Without(accused) => self.exclude(round, &accused, effects),
         }
     }
 

@@ -92,31 +92,35 @@ impl PeerConfig {
     /// are free now, a journal each in a folder of its own below `folder`, and messages of up to 64 KiB. A peer starts
     /// again with a clone of its configuration.
     pub fn local(n: u8, folder: &Path) -> Result<Vec<(ValidatorIndex, Self)>, PeerError> {
-        let keys = (1..=n).map(|seed| SecretKey::from_bytes(&[seed; 32]).expect("it is below the order of the curve"));
-        let mut keys: Vec<_> = keys.collect();
-        keys.sort_by_key(SecretKey::address);
         let failed = |error: io::Error| NodeError::Network(error.to_string());
         // Held together, so that they differ.
-        let held = keys.iter().map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>();
-        let held = held.map_err(failed)?;
-        let address = |listener: &TcpListener| -> Result<_, NodeError> {
-            let port = listener.local_addr().map_err(failed)?.port();
-            Ok(Multiaddr::from(Ipv4Addr::LOCALHOST).with(multiaddr::Protocol::Tcp(port)))
-        };
-        let addresses = held.iter().map(address).collect::<Result<Vec<_>, _>>()?;
-        let peers: BTreeMap<_, _> = keys.iter().map(SecretKey::address).zip(addresses.iter().cloned()).collect();
+        let held = (0..n).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>();
+        let port = |listener: &TcpListener| Ok(listener.local_addr()?.port());
+        let ports = held.and_then(|held| held.iter().map(port).collect::<Result<Vec<_>, _>>()).map_err(failed)?;
+        let configs = Self::on_ports(&ports, folder);
+        for (_, config) in &configs {
+            config.store.parent().map_or(Ok(()), fs::create_dir).map_err(failed)?;
+            mark_never_voted(&config.store)?;
+        }
+        Ok(configs)
+    }
+
+    /// The same on ports that somebody has chosen, whose folders are there: each process of such a network knows all.
+    pub fn on_ports(ports: &[u16], folder: &Path) -> Vec<(ValidatorIndex, Self)> {
+        let keys = (1u8..).zip(ports).filter_map(|(seed, _)| SecretKey::from_bytes(&[seed; 32]).ok());
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_by_key(SecretKey::address);
+        let address = |port: &u16| Multiaddr::from(Ipv4Addr::LOCALHOST).with(multiaddr::Protocol::Tcp(*port));
+        let addresses = ports.iter().map(address);
+        let peers: BTreeMap<_, _> = keys.iter().map(SecretKey::address).zip(addresses.clone()).collect();
         let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
         let network_id = keccak256(folder.as_os_str().as_encoded_bytes());
-        let config = |((index, key), listen): ((usize, SecretKey), Multiaddr)| {
-            let folder = folder.join(index.to_string());
-            fs::create_dir(&folder).map_err(failed)?;
-            let store = folder.join("journal.redb");
-            mark_never_voted(&store)?;
+        let config = |((index, key), listen): ((u16, SecretKey), Multiaddr)| {
+            let store = folder.join(index.to_string()).join("journal.redb");
             let (validators, peers, max_message) = (validators.clone(), peers.clone(), 64 * 1024);
-            let config = Self { network_id, validators, key, listen, peers, store, max_message };
-            Ok((ValidatorIndex(index as u16), config))
+            (ValidatorIndex(index), Self { network_id, validators, key, listen, peers, store, max_message })
         };
-        keys.into_iter().enumerate().zip(addresses).map(config).collect()
+        (0..).zip(keys).zip(addresses).map(config).collect()
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{Case, Course, Lie, Property, Scheduled, Textbook};
+use super::{
+    Case, Course, Lie, Property, Scheduled, Textbook,
+    lockstep::{BUCKET, DEADLINE, timed},
+};
 use crate::{Latency, property::case::DELTA};
 
 /// A case beyond the assumptions, that breaks a property.
@@ -21,6 +24,32 @@ fn lying(protocol: Textbook, n: usize, faulty: usize, liars: &[(usize, Lie)], se
     let mut case = Case::calm(protocol, n, seed);
     (case.faulty, case.liars) = (faulty, liars.iter().copied().collect());
     case
+}
+
+/// What breaks rounds of events.
+fn lockstep(property: Property, seed: u64) -> Option<(&'static str, Case)> {
+    let calm = |liars: &[(usize, Lie)]| lying(Textbook::Lockstep, 4, 1, liars, seed);
+    let slow = |liars: &[(usize, Lie)]| {
+        let mut case = calm(liars);
+        case.lockstep = timed();
+        case.setting.latency = Latency::Uniform { least: Duration::from_millis(1), most: 4 * DEADLINE };
+        case
+    };
+    Some(match property {
+        Property::Agreement => ("messages take longer than a deadline", slow(&[])),
+        Property::Validity => ("messages take longer than a deadline", slow(&[])),
+        Property::Termination => ("one is silent for whom all wait", {
+            let mut case = calm(&[(3, Lie::Silent)]);
+            case.faulty = 0;
+            case
+        }),
+        Property::Secrecy => {
+            let mut case = calm(&[(3, Lie::Peeker)]);
+            case.lockstep.mode = BUCKET;
+            ("buckets, which have no commitments", case)
+        }
+        _ => return None,
+    })
 }
 
 /// The scenario that breaks this property of this protocol, as the seed has messages fall. `None` if it does not promise
@@ -68,6 +97,7 @@ pub fn beyond(protocol: Textbook, property: Property, seed: u64) -> Option<Beyon
             case.scheduled = Some(Scheduled { course: Course::TwoLiars, rounds: 1 });
             ("f + 1 plan when messages arrive", case)
         }
+        (Textbook::Lockstep, property) => lockstep(property, seed)?,
         _ => return None,
     };
     Some(Beyond { name, case })

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dtn_consensus::{Agreement, Broadcast, DolevStrong};
+use dtn_consensus::{
+    Agreement, Broadcast, DolevStrong,
+    lockstep::{Config, Mode},
+};
 use dtn_primitives::max_faulty;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::{Course, Lie, Mutant, Textbook};
+use super::{Course, Lie, Mutant, Textbook, lockstep};
 use crate::{Latency, random::pick, standalone::Setting};
 
 /// A round in lock step.
@@ -55,6 +58,8 @@ pub struct Case {
     pub late: Option<(usize, Duration)>,
     /// Somebody plans when messages arrive, instead of what the setting says.
     pub scheduled: Option<Scheduled>,
+    /// How rounds of events go on.
+    pub lockstep: Config,
 }
 
 impl Case {
@@ -72,6 +77,7 @@ impl Case {
             setting,
             late: None,
             scheduled: None,
+            lockstep: Config { rounds: lockstep::ROUNDS, ..Config::new(Mode::Strict) },
         }
     }
 
@@ -80,14 +86,20 @@ impl Case {
         let mut rng = StdRng::seed_from_u64(seed);
         let n = *pick(&mut rng, &[4, 4, 5, 6, 7]);
         let mut case = Self::calm(protocol, n, seed);
-        let lies = match protocol {
-            Textbook::Broadcast => Lie::BROADCAST,
-            Textbook::DolevStrong => Lie::LOCK_STEP,
-            Textbook::Agreement => Lie::AGREEMENT,
+        let mut lies = match protocol {
+            Textbook::Broadcast => Lie::BROADCAST.to_vec(),
+            Textbook::DolevStrong => Lie::LOCK_STEP.to_vec(),
+            Textbook::Agreement => Lie::AGREEMENT.to_vec(),
+            Textbook::Lockstep => Lie::EVENTS.to_vec(),
         };
         if protocol == Textbook::DolevStrong {
             case.faulty = rng.random_range(1..n);
             case.setting.latency = Latency::Uniform { least: Duration::ZERO, most: WITHIN_DELTA };
+        } else if protocol == Textbook::Lockstep {
+            (case.lockstep, case.faulty) = lockstep::random(n, &mut rng);
+            if case.lockstep.mode == Mode::Strict {
+                case.setting = Setting { patience: PATIENCE, ..Setting::random(n, seed) };
+            }
         } else {
             case.setting = Setting { patience: PATIENCE, ..Setting::random(n, seed) };
         }
@@ -97,6 +109,9 @@ impl Case {
         order.shuffle(&mut rng);
         let most = case.faulty.min(n - 2);
         let liars = if rng.random_bool(0.2) { rng.random_range(0..=most) } else { most };
+        if protocol == Textbook::Lockstep {
+            lockstep::bound(&mut case, liars, &mut lies);
+        }
         // A lie that all tell is worth more than many.
         let common = *pick(&mut rng, &lies);
         let mut lie = || if rng.random_bool(0.7) { common } else { *pick(&mut rng, &lies) };
@@ -119,10 +134,12 @@ impl Case {
         case.sender = if lie.is_senders() && liars > 0 { n - 1 } else { 0 };
         let mut rng = StdRng::seed_from_u64(seed);
         case.values = (0..n).map(|_| rng.random()).collect();
-        if protocol == Textbook::DolevStrong {
-            case.setting.latency = Latency::Uniform { least: Duration::ZERO, most: WITHIN_DELTA };
-        } else {
-            case.setting = Setting { patience: PATIENCE, ..Setting::random(n, seed) };
+        match protocol {
+            Textbook::DolevStrong => {
+                case.setting.latency = Latency::Uniform { least: Duration::ZERO, most: WITHIN_DELTA };
+            }
+            Textbook::Lockstep => case.lockstep = lockstep::timed(),
+            _ => case.setting = Setting { patience: PATIENCE, ..Setting::random(n, seed) },
         }
         case
     }
@@ -132,6 +149,7 @@ impl Case {
     #[must_use]
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
+        lockstep::provoke(&mut self, mutant);
         if mutant == Mutant::LockStepTellsFew {
             // All whom the victim hears of lie, and the sender with them.
             let n = self.setting.n.max(5);
@@ -160,8 +178,12 @@ impl Case {
             Textbook::Broadcast => Broadcast::assumes(n, faulty),
             Textbook::DolevStrong => DolevStrong::assumes(n, faulty),
             Textbook::Agreement => Agreement::<super::Ideal>::assumes(n, faulty),
+            Textbook::Lockstep => Ok(()),
         }
         .map_err(|unmet| unmet.to_string())?;
+        if self.protocol == Textbook::Lockstep {
+            lockstep::assumes(self)?;
+        }
         let liars = self.actually_faulty();
         if liars > faulty {
             return Err(format!("{} is made for {faulty} faulty replicas, and {liars} are", self.protocol));

@@ -31,6 +31,10 @@ const fn claim(
 const BRACHA: &str = "Bracha 1987";
 const LOCK_STEP: &str = "Dolev & Strong 1983";
 const BINDING: &str = "Abraham, Ben-David & Yandamuri 2022";
+const EVENTS: &str = "Baughman & Levine 2001";
+const WAITS: &str = "waits for all; or n > 2f, and messages take less than an eighth of a deadline";
+const ENDS: &str = "nobody lies; or n > 2f, and messages take less than an eighth of a deadline";
+const COMMITS: &str = "commitments";
 const THIRD: &str = "n > 3f";
 const COIN: &str = "n > 3f, and a common coin that n - f toss";
 /// What is assumed where a promise is kept whatever happens: no case is beyond that.
@@ -38,7 +42,7 @@ pub(super) const NOTHING: &str = "nothing";
 const DELTA: &str = "n > f, messages take less than a round, and all begin together";
 
 /// What the textbook's protocols promise. A property that a protocol has no row for is not promised.
-pub const CLAIMS: [Claim; 14] = [
+pub const CLAIMS: [Claim; 19] = [
     claim((Textbook::Broadcast, Property::Agreement), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Validity), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Totality), BRACHA, THIRD, ""),
@@ -53,6 +57,11 @@ pub const CLAIMS: [Claim; 14] = [
     claim((Textbook::Agreement, Property::Termination), BINDING, COIN, "4 rounds on average"),
     claim((Textbook::Agreement, Property::Binding), BINDING, THIRD, ""),
     claim((Textbook::Agreement, Property::Innocence), BINDING, NOTHING, ""),
+    claim((Textbook::Lockstep, Property::Agreement), EVENTS, WAITS, ""),
+    claim((Textbook::Lockstep, Property::Validity), EVENTS, WAITS, ""),
+    claim((Textbook::Lockstep, Property::Termination), EVENTS, ENDS, ""),
+    claim((Textbook::Lockstep, Property::Secrecy), EVENTS, COMMITS, ""),
+    claim((Textbook::Lockstep, Property::Innocence), EVENTS, NOTHING, ""),
 ];
 
 impl Claim {

@@ -106,6 +106,8 @@ fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: 
         Textbook::DolevStrong => (n - 1) * (n - 1),
         Textbook::Agreement if coin == CoinKind::Local => return None,
         Textbook::Agreement => all * (4 * round + 2),
+        // A commitment and a reveal of each to each.
+        Textbook::Lockstep => 2 * all * round,
     })
 }
 
@@ -113,6 +115,7 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64
     let mut case = Case::calm(protocol, n, seed);
     case.faulty = faulty;
     (case.setting.latency, case.setting.writing) = (Latency::Constant(LATENCY), Duration::ZERO);
+    case.lockstep.rounds = 1;
     case.values = vec![seed.is_multiple_of(2); n];
     let threshold: Option<CoinOf> = match coin {
         _ if protocol != Textbook::Agreement => None,
@@ -127,12 +130,13 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64
         (Textbook::Agreement, _, Some(threshold)) => case.agreement(threshold),
         (Textbook::Agreement, CoinKind::Local, _) => case.agreement(|party| Local::new(party.clone())),
         (Textbook::Agreement, ..) => case.agreement(case.ideal_coin()),
+        (Textbook::Lockstep, ..) => case.lockstep(),
     };
     let wall = begun.elapsed().as_secs_f64() * 1e3;
     let rounds = match protocol {
         Textbook::Broadcast => None,
         Textbook::DolevStrong => Some((report.elapsed.as_micros() / DELTA.as_micros()) as u64),
-        Textbook::Agreement => Some(round),
+        Textbook::Agreement | Textbook::Lockstep => Some(round),
     };
     Sample {
         causal: report.rounds.into(),

@@ -46,6 +46,14 @@ pub enum Lie {
     Isolator,
     /// Its shares of the coin are of another round, for half of the others.
     ShareForger,
+    /// It commits only when it knows what another has chosen, if there is a way.
+    Peeker,
+    /// It says another's commitment and reveal again as its own.
+    Copier,
+    /// It reveals too late, to half of the others.
+    Refuser,
+    /// It signs another state than it has.
+    Desynced,
 }
 
 impl fmt::Display for Lie {
@@ -64,6 +72,10 @@ impl fmt::Display for Lie {
             Self::LateReleaserOfRepeats => "late-releaser-of-repeats",
             Self::Isolator => "isolator",
             Self::ShareForger => "share-forger",
+            Self::Peeker => "peeker",
+            Self::Copier => "copier",
+            Self::Refuser => "refuser",
+            Self::Desynced => "desynced",
         })
     }
 }
@@ -105,8 +117,23 @@ impl Lie {
         Self::ShareForger,
     ];
 
+    /// Those told in rounds of events.
+    pub(super) const EVENTS: [Self; 11] = [
+        Self::Silent,
+        Self::Slow,
+        Self::Replayer,
+        Self::Twins,
+        Self::TwoFaced,
+        Self::Withholder,
+        Self::Isolator,
+        Self::Peeker,
+        Self::Copier,
+        Self::Refuser,
+        Self::Desynced,
+    ];
+
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Silent,
         Self::Slow,
         Self::Replayer,
@@ -120,6 +147,10 @@ impl Lie {
         Self::LateReleaserOfRepeats,
         Self::Isolator,
         Self::ShareForger,
+        Self::Peeker,
+        Self::Copier,
+        Self::Refuser,
+        Self::Desynced,
     ];
 
     /// Whether it is told by a sender.
@@ -135,7 +166,7 @@ impl Lie {
     }
 
     /// Whoever tells it, if it takes nobody who knows the protocol.
-    fn plain<M: Clone + 'static>(self) -> Option<Liar<M>> {
+    pub(super) fn plain<M: Clone + 'static>(self) -> Option<Liar<M>> {
         match self {
             Self::Silent => Some(Liar::Silent),
             Self::Slow => Some(Liar::Slow),

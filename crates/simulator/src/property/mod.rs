@@ -12,6 +12,7 @@ mod claims;
 mod coins;
 mod complexity;
 mod liars;
+pub mod lockstep;
 mod matrix;
 mod mutant;
 mod names;
@@ -46,11 +47,13 @@ pub enum Textbook {
     DolevStrong,
     /// Binary agreement with binding crusader agreement and a common coin.
     Agreement,
+    /// Rounds of events with commitments.
+    Lockstep,
 }
 
 impl Textbook {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Broadcast, Self::DolevStrong, Self::Agreement];
+    pub const ALL: [Self; 4] = [Self::Broadcast, Self::DolevStrong, Self::Agreement, Self::Lockstep];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Textbook {
             Self::Broadcast => "broadcast",
             Self::DolevStrong => "dolev-strong",
             Self::Agreement => "agreement",
+            Self::Lockstep => "lockstep",
         }
     }
 }
@@ -82,14 +86,23 @@ pub enum Property {
     Termination,
     /// When the first correct replica has come to something, only one value is left.
     Binding,
+    /// Nobody knows what another has chosen before it has chosen itself.
+    Secrecy,
     /// No correct replica accuses another.
     Innocence,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Agreement, Self::Validity, Self::Totality, Self::Termination, Self::Binding, Self::Innocence];
+    pub const ALL: [Self; 7] = [
+        Self::Agreement,
+        Self::Validity,
+        Self::Totality,
+        Self::Termination,
+        Self::Binding,
+        Self::Secrecy,
+        Self::Innocence,
+    ];
 }
 
 impl fmt::Display for Property {
@@ -100,6 +113,7 @@ impl fmt::Display for Property {
             Self::Totality => "totality",
             Self::Termination => "termination",
             Self::Binding => "binding",
+            Self::Secrecy => "secrecy",
             Self::Innocence => "innocence",
         })
     }

@@ -46,11 +46,29 @@ pub enum Mutant {
     AgreementEchoesAnything,
     /// Who says echo1 of both values is called a liar.
     AgreementAccusesEchoes,
+    /// A peer reveals when it holds all commitments but one.
+    LockstepRevealsEarly,
+    /// All rounds have one salt.
+    LockstepReusesSalt,
+    /// A commitment names neither its round nor its peer.
+    LockstepSealsNoPlace,
+    /// Events happen in the order of their peers.
+    LockstepOrdersByPeer,
+    /// The events of the excluded happen, where they are known.
+    LockstepKeepsExcluded,
+    /// A round is revealed before the one before it.
+    LockstepRevealsOutOfOrder,
+    /// Peers do not compare which commitments they hold.
+    LockstepComparesNoViews,
+    /// Who holds another commitment is called a liar.
+    LockstepAccusesOtherViews,
+    /// Nobody is excluded.
+    LockstepExcludesNobody,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 27] = [
         Self::BroadcastSmallQuorum,
         Self::BroadcastNoAmplification,
         Self::BroadcastAnybodyBegins,
@@ -69,6 +87,15 @@ impl Mutant {
         Self::AgreementStopsAtOnce,
         Self::AgreementEchoesAnything,
         Self::AgreementAccusesEchoes,
+        Self::LockstepRevealsEarly,
+        Self::LockstepReusesSalt,
+        Self::LockstepSealsNoPlace,
+        Self::LockstepOrdersByPeer,
+        Self::LockstepKeepsExcluded,
+        Self::LockstepRevealsOutOfOrder,
+        Self::LockstepComparesNoViews,
+        Self::LockstepAccusesOtherViews,
+        Self::LockstepExcludesNobody,
     ];
 
     /// Whose rule it is.
@@ -92,6 +119,15 @@ impl Mutant {
             | Self::AgreementStopsAtOnce
             | Self::AgreementEchoesAnything
             | Self::AgreementAccusesEchoes => Textbook::Agreement,
+            Self::LockstepRevealsEarly
+            | Self::LockstepReusesSalt
+            | Self::LockstepSealsNoPlace
+            | Self::LockstepOrdersByPeer
+            | Self::LockstepKeepsExcluded
+            | Self::LockstepRevealsOutOfOrder
+            | Self::LockstepComparesNoViews
+            | Self::LockstepAccusesOtherViews
+            | Self::LockstepExcludesNobody => Textbook::Lockstep,
         }
     }
 
@@ -103,17 +139,28 @@ impl Mutant {
             | Self::ChainRepeats
             | Self::LockStepTellsFew
             | Self::AgreementSmallQuorum
-            | Self::AgreementUnverifiedShares => Property::Agreement,
+            | Self::AgreementUnverifiedShares
+            | Self::LockstepComparesNoViews => Property::Agreement,
             Self::BroadcastNoAmplification => Property::Totality,
-            Self::BroadcastAnybodyBegins | Self::ChainUnverified | Self::AgreementEchoesAnything => Property::Validity,
+            Self::BroadcastAnybodyBegins
+            | Self::ChainUnverified
+            | Self::AgreementEchoesAnything
+            | Self::LockstepOrdersByPeer
+            | Self::LockstepKeepsExcluded => Property::Validity,
             Self::BroadcastWaitsForAll
             | Self::LockStepWaits
             | Self::AgreementCoinKnown
-            | Self::AgreementStopsAtOnce => Property::Termination,
+            | Self::AgreementStopsAtOnce
+            | Self::LockstepExcludesNobody => Property::Termination,
             Self::AgreementNotBinding => Property::Binding,
-            Self::BroadcastAccusesEchoes | Self::LockStepAccusesSecondValues | Self::AgreementAccusesEchoes => {
-                Property::Innocence
-            }
+            Self::LockstepRevealsEarly
+            | Self::LockstepReusesSalt
+            | Self::LockstepSealsNoPlace
+            | Self::LockstepRevealsOutOfOrder => Property::Secrecy,
+            Self::BroadcastAccusesEchoes
+            | Self::LockStepAccusesSecondValues
+            | Self::AgreementAccusesEchoes
+            | Self::LockstepAccusesOtherViews => Property::Innocence,
         }
     }
 }
@@ -139,6 +186,15 @@ impl fmt::Display for Mutant {
             Self::AgreementStopsAtOnce => "no termination gadget",
             Self::AgreementEchoesAnything => "echoes what one says",
             Self::AgreementAccusesEchoes => "accuses who echoes both",
+            Self::LockstepRevealsEarly => "reveals before the last commitment",
+            Self::LockstepReusesSalt => "one salt for all rounds",
+            Self::LockstepSealsNoPlace => "commitment without round and peer",
+            Self::LockstepOrdersByPeer => "order by peer",
+            Self::LockstepKeepsExcluded => "events of the excluded are kept",
+            Self::LockstepRevealsOutOfOrder => "reveals r + 1 before r",
+            Self::LockstepComparesNoViews => "compares no commitments",
+            Self::LockstepAccusesOtherViews => "accuses who holds another commitment",
+            Self::LockstepExcludesNobody => "excludes nobody",
         })
     }
 }

@@ -69,6 +69,7 @@ impl Case {
                 self.agreement(self.threshold_coin())
             }
             Textbook::Agreement => self.agreement(self.ideal_coin()),
+            Textbook::Lockstep => self.lockstep(),
         };
         Played { broken, assumptions, round, report: Some(report) }
     }

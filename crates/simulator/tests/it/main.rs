@@ -4,6 +4,7 @@
 
 mod adversaries;
 mod attacks;
+mod lockstep;
 mod model;
 mod mutation;
 mod nakamoto;
