@@ -8,7 +8,10 @@ use dtn_bench::{gas, l1, primitives, sim};
 use dtn_testbed::OwnNetwork;
 use serde_json::json;
 
-use crate::{commands::l1::engine::Transport, output};
+use crate::{
+    commands::l1::engine::{EngineOptions, Transport},
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -28,6 +31,7 @@ pub(crate) enum Command {
   dtn-cli bench l1 --rate 1000 --size 512 --seconds 20
   dtn-cli bench l1 --rates 500,1000,2000,4000 --html report.html
   dtn-cli bench l1 --saturate --opaque --json report.json
+  dtn-cli bench l1 --engine simplex --rate 1000
   dtn-cli bench l1 --rate 1000 --crash 1          f backups are killed a third into it
   dtn-cli bench l1 --rate 500 --crash-primary     how long until the next one leads")]
 pub(crate) struct L1 {
@@ -67,6 +71,8 @@ pub(crate) struct L1 {
     /// What the peers talk over.
     #[arg(long, value_enum, default_value_t = Transport::Tcp)]
     transport: Transport,
+    #[command(flatten)]
+    engine: EngineOptions,
     /// Write the report there as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -171,6 +177,7 @@ async fn network(bench: L1) -> Result<()> {
         crash: bench.crash,
         crash_primary: bench.crash_primary,
         transport: bench.transport.into(),
+        engine: bench.engine.named()?,
     };
     plan.check()?;
     let network = OwnNetwork::at(bench.home.as_deref(), |what| output::note(what))?;

@@ -28,6 +28,8 @@ pub struct Report {
 pub struct Parameters {
     /// How many peers.
     pub nodes: usize,
+    /// How they agree.
+    pub engine: &'static str,
     /// Bytes of a transaction, or of an item of an opaque one.
     pub size: usize,
     /// Many items share one signature, and every item counts.
@@ -185,8 +187,8 @@ impl Report {
     }
 
     fn title(&self) -> String {
-        let Parameters { nodes, size, .. } = self.parameters;
-        format!("L1: {nodes} peers, {} of {size} B", self.what())
+        let Parameters { nodes, engine, size, .. } = self.parameters;
+        format!("L1: {nodes} peers, {engine}, {} of {size} B", self.what())
     }
 
     /// As people read it.

@@ -10,7 +10,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::atomic::Ordering::Relaxed,
 pub use document::{Crash, Latency, Parameters, PeerUse, Report, Run};
 use dtn_api::{ApiClient, Status};
 use dtn_client::{Follower, Verifier};
-use dtn_primitives::{Domain, Genesis, Membership};
+use dtn_primitives::{Domain, Engine, Genesis, Membership};
 use dtn_report::{Progress, Tell};
 use dtn_testbed::{Home, Service, Transport};
 use nix::unistd::Pid;
@@ -80,6 +80,8 @@ pub struct Plan {
     pub crash_primary: bool,
     /// What the peers talk over.
     pub transport: Transport,
+    /// How they agree.
+    pub engine: Engine,
 }
 
 impl Plan {
@@ -90,7 +92,7 @@ impl Plan {
 
     /// A load of signed transactions beside something else.
     pub(crate) fn beside(nodes: usize, seconds: f64) -> Self {
-        let (size, warm_up, transport) = (512, 2.0, Transport::default());
+        let (size, warm_up, transport, engine) = (512, 2.0, Transport::default(), Engine::Pbft);
         let (saturate, opaque, items, crash, crash_primary) = (false, false, None, 0, false);
         Self {
             nodes,
@@ -104,6 +106,7 @@ impl Plan {
             crash,
             crash_primary,
             transport,
+            engine,
         }
     }
 
@@ -155,6 +158,7 @@ pub async fn measure(plan: &Plan, home: &Home, loaded: impl Fn(&Run), tell: Tell
     let (window, accounts) = plan.crowd(&shape);
     let parameters = Parameters {
         nodes: plan.nodes,
+        engine: plan.engine.kind(),
         size: plan.size,
         opaque: plan.opaque,
         items_per_transaction: shape.items,
@@ -184,7 +188,8 @@ pub async fn measure(plan: &Plan, home: &Home, loaded: impl Fn(&Run), tell: Tell
 }
 
 async fn start(plan: &Plan, home: &Home, tell: Tell<'_>) -> Result<Network> {
-    let made = dtn_testbed::Plan { transport: plan.transport, ..dtn_testbed::Plan::local("bench", plan.nodes) };
+    let (transport, engine) = (plan.transport, plan.engine);
+    let made = dtn_testbed::Plan { transport, engine, ..dtn_testbed::Plan::local("bench", plan.nodes) };
     let genesis = dtn_testbed::init_and_tell(home, &made, tell)?;
     dtn_testbed::up_all(home, tell).await?;
     Network::of(home, genesis)
