@@ -526,6 +526,7 @@ impl Hosted for Nakamoto {
         Some(match record {
             Record::Finality(record) => nakamoto::Record::Pbft(record),
             Record::Block(sealed) => nakamoto::Record::Block(sealed),
+            Record::Chained(_) => return None,
         })
     }
 
@@ -577,7 +578,7 @@ impl Hosted for Nakamoto {
 /// Rules of a protocol that chains blocks, whose words have a tag of their own.
 trait Spoken: Rules {
     fn words(message: chained::Message) -> Words;
-    fn heard(words: Words) -> Result<chained::Message, Words>;
+    fn heard(words: Words) -> Result<chained::Message, &'static str>;
 }
 
 macro_rules! spoken {
@@ -587,8 +588,8 @@ macro_rules! spoken {
                 Words::$name(message)
             }
 
-            fn heard(words: Words) -> Result<chained::Message, Words> {
-                if let Words::$name(message) = words { Ok(message) } else { Err(words) }
+            fn heard(words: Words) -> Result<chained::Message, &'static str> {
+                if let Words::$name(message) = words { Ok(message) } else { Err(words.engine()) }
             }
         })*
     };
@@ -608,7 +609,7 @@ impl<R: Spoken> Hosted for Chained<R> {
     }
 
     fn heard(words: Words) -> Result<chained::Message, &'static str> {
-        R::heard(words).map_err(|words| words.engine())
+        R::heard(words)
     }
 
     fn record(record: chained::Record) -> (u64, Record) {
