@@ -30,6 +30,10 @@ const fn claim(
 
 const BRACHA: &str = "Bracha 1987";
 const LOCK_STEP: &str = "Dolev & Strong 1983";
+const STREAMLET: &str = "Chan & Shi 2020";
+const SIMPLEX: &str = "Chan & Pass 2023";
+const HOTSTUFF: &str = "Malkhi & Nayak 2023";
+const PARTIAL: &str = "n > 3f, and messages take less than a bound from some time on";
 const BINDING: &str = "Abraham, Ben-David & Yandamuri 2022";
 const THIRD: &str = "n > 3f";
 const COIN: &str = "n > 3f, and a common coin that n - f toss";
@@ -38,7 +42,7 @@ pub(super) const NOTHING: &str = "nothing";
 const DELTA: &str = "n > f, messages take less than a round, and all begin together";
 
 /// What the textbook's protocols promise. A property that a protocol has no row for is not promised.
-pub const CLAIMS: [Claim; 14] = [
+pub const CLAIMS: [Claim; 26] = [
     claim((Textbook::Broadcast, Property::Agreement), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Validity), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Totality), BRACHA, THIRD, ""),
@@ -53,6 +57,18 @@ pub const CLAIMS: [Claim; 14] = [
     claim((Textbook::Agreement, Property::Termination), BINDING, COIN, "4 rounds on average"),
     claim((Textbook::Agreement, Property::Binding), BINDING, THIRD, ""),
     claim((Textbook::Agreement, Property::Innocence), BINDING, NOTHING, ""),
+    claim((Textbook::Streamlet, Property::Agreement), STREAMLET, THIRD, ""),
+    claim((Textbook::Streamlet, Property::Validity), STREAMLET, NOTHING, ""),
+    claim((Textbook::Streamlet, Property::Termination), STREAMLET, PARTIAL, "five epochs with correct leaders"),
+    claim((Textbook::Streamlet, Property::Innocence), STREAMLET, NOTHING, ""),
+    claim((Textbook::Simplex, Property::Agreement), SIMPLEX, THIRD, ""),
+    claim((Textbook::Simplex, Property::Validity), SIMPLEX, NOTHING, ""),
+    claim((Textbook::Simplex, Property::Termination), SIMPLEX, PARTIAL, "a view with a correct leader"),
+    claim((Textbook::Simplex, Property::Innocence), SIMPLEX, NOTHING, ""),
+    claim((Textbook::HotStuff2, Property::Agreement), HOTSTUFF, THIRD, ""),
+    claim((Textbook::HotStuff2, Property::Validity), HOTSTUFF, NOTHING, ""),
+    claim((Textbook::HotStuff2, Property::Termination), HOTSTUFF, PARTIAL, "a view with a correct leader"),
+    claim((Textbook::HotStuff2, Property::Innocence), HOTSTUFF, NOTHING, ""),
 ];
 
 impl Claim {

@@ -7,6 +7,7 @@
 
 mod beyond;
 mod case;
+mod chains;
 mod claims;
 mod coins;
 mod complexity;
@@ -44,11 +45,36 @@ pub enum Textbook {
     DolevStrong,
     /// Binary agreement with binding crusader agreement and a common coin.
     Agreement,
+    /// Streamlet.
+    Streamlet,
+    /// Simplex.
+    Simplex,
+    /// HotStuff-2.
+    HotStuff2,
+    /// PBFT, whose decisions are measured beside the others'.
+    Pbft,
 }
 
 impl Textbook {
-    /// All of them.
+    /// Those without blocks.
     pub const ALL: [Self; 3] = [Self::Broadcast, Self::DolevStrong, Self::Agreement];
+
+    /// Those that chain blocks.
+    pub const CHAINS: [Self; 3] = [Self::Streamlet, Self::Simplex, Self::HotStuff2];
+
+    /// Those that agree on blocks.
+    pub const BLOCKS: [Self; 4] = [Self::Pbft, Self::Streamlet, Self::Simplex, Self::HotStuff2];
+
+    /// Every one.
+    pub const EVERY: [Self; 7] = [
+        Self::Broadcast,
+        Self::DolevStrong,
+        Self::Agreement,
+        Self::Streamlet,
+        Self::Simplex,
+        Self::HotStuff2,
+        Self::Pbft,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -56,6 +82,10 @@ impl Textbook {
             Self::Broadcast => "broadcast",
             Self::DolevStrong => "dolev-strong",
             Self::Agreement => "agreement",
+            Self::Streamlet => "streamlet",
+            Self::Simplex => "simplex",
+            Self::HotStuff2 => "hotstuff2",
+            Self::Pbft => "pbft",
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use dtn_consensus::chained::Lapse;
 use serde::Serialize;
 
-use super::{Property, Textbook};
+use super::{
+    Property, Textbook,
+    chains::{self, LAPSES},
+};
 
 /// A protocol with one rule left out or changed, which the checker has to catch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -46,10 +50,18 @@ pub enum Mutant {
     AgreementEchoesAnything,
     /// Who says echo1 of both values is called a liar.
     AgreementAccusesEchoes,
+    /// A rule of a protocol that chains blocks.
+    Lapse(Textbook, Lapse),
 }
 
 impl Mutant {
-    /// All of them.
+    /// Those of some protocols.
+    pub fn of(protocols: &[Textbook]) -> Vec<Self> {
+        let chained = LAPSES.into_iter().map(|(protocol, lapse, _)| Self::Lapse(protocol, lapse));
+        Self::ALL.into_iter().chain(chained).filter(|mutant| protocols.contains(&mutant.protocol())).collect()
+    }
+
+    /// Those of protocols without blocks.
     pub const ALL: [Self; 18] = [
         Self::BroadcastSmallQuorum,
         Self::BroadcastNoAmplification,
@@ -92,6 +104,7 @@ impl Mutant {
             | Self::AgreementStopsAtOnce
             | Self::AgreementEchoesAnything
             | Self::AgreementAccusesEchoes => Textbook::Agreement,
+            Self::Lapse(protocol, _) => protocol,
         }
     }
 
@@ -113,6 +126,10 @@ impl Mutant {
             Self::AgreementNotBinding => Property::Binding,
             Self::BroadcastAccusesEchoes | Self::LockStepAccusesSecondValues | Self::AgreementAccusesEchoes => {
                 Property::Innocence
+            }
+            Self::Lapse(protocol, lapse) => {
+                let row = LAPSES.iter().find(|(of, known, _)| (*of, *known) == (protocol, lapse));
+                row.map_or(Property::Agreement, |(.., property)| *property)
             }
         }
     }
@@ -139,6 +156,7 @@ impl fmt::Display for Mutant {
             Self::AgreementStopsAtOnce => "no termination gadget",
             Self::AgreementEchoesAnything => "echoes what one says",
             Self::AgreementAccusesEchoes => "accuses who echoes both",
+            Self::Lapse(protocol, lapse) => chains::name(*protocol, *lapse),
         })
     }
 }

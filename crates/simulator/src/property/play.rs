@@ -53,6 +53,9 @@ impl Played {
 impl Case {
     /// Plays it.
     pub fn play(&self) -> Played {
+        if let Some(scenario) = &self.chain {
+            return self.play_chain(scenario);
+        }
         let assumptions = self.assumes();
         if let Some(scheduled) = self.scheduled {
             let (broken, round) = schedule::play(self, scheduled);
@@ -65,7 +68,7 @@ impl Case {
             Textbook::Agreement if self.mutant == Some(Mutant::AgreementUnverifiedShares) => {
                 self.agreement(self.threshold_coin())
             }
-            Textbook::Agreement => self.agreement(self.ideal_coin()),
+            _ => self.agreement(self.ideal_coin()),
         };
         Played { broken, assumptions, round, report: Some(report) }
     }
