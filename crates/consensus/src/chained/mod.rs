@@ -33,6 +33,8 @@ mod blocks;
 mod message;
 mod pace;
 mod propose;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 use std::{

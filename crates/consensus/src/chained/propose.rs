@@ -63,7 +63,10 @@ impl<R: Rules> Chained<R> {
     fn is_on_parent(&self, proposal: &Proposal) -> bool {
         let block = self.blocks.get(proposal.block).map(|block| block.header.parent_hash);
         match self.notarized.get(&proposal.parent).map(|parent| parent.proposal) {
-            Some(Proposal { block: parent, .. }) => parent == proposal.block || block == Some(parent),
+            Some(parent) => {
+                let on_top = parent.block == proposal.block || block == Some(parent.block);
+                on_top && Some(proposal.length) == parent.length.checked_add(1)
+            }
             None => proposal.parent == 0 && block.is_some_and(|parent| parent == self.decided_hash()),
         }
     }
@@ -163,7 +166,7 @@ impl<R: Rules> Chained<R> {
         self.count(vote, effects);
     }
 
-    pub(super) fn receive_offer(&mut self, offer: Offer, effects: &mut Effects<R>) -> Result<(), Fault> {
+    pub(super) fn receive_offer(&mut self, mut offer: Offer, effects: &mut Effects<R>) -> Result<(), Fault> {
         let Offer { proposal, vote, .. } = &offer;
         let (view, standing) = (proposal.view, self.standing.view);
         // A proposal may come with the proof that ends the view in which this replica is.
@@ -184,14 +187,19 @@ impl<R: Rules> Chained<R> {
             Some((true, _)) => {}
             _ => vote.verify(&self.config.replica.domain, &self.config.replica.validators)?,
         }
-        if let Some((false, first)) = known {
-            let evidence = Box::new(Evidence::new(&first, vote));
+        if let Some((false, first)) = &known {
+            let evidence = Box::new(Evidence::new(first, vote));
             effects.push(Effect::Output(Output::Evidence(evidence)));
             if !self.lapses(Lapse::VotesTwice) {
                 return Ok(());
             }
             self.standing.voted = None;
         }
+        // A vote that was verified stays: the same one with another signature was not.
+        if let Some((true, first)) = known {
+            offer.vote = first;
+        }
+        let Offer { proposal, vote, .. } = &offer;
         self.check_chained(&offer)?;
         let near = proposal.height <= self.decided.saturating_add(FAR);
         if let Some(block) = offer.block.as_ref().filter(|_| near && proposal.height > self.decided) {
@@ -230,6 +238,11 @@ impl<R: Rules> Chained<R> {
     /// Takes in what a proposal proves.
     fn learn_from(&mut self, offer: &Offer, effects: &mut Effects<R>) -> Result<(), Fault> {
         if let Some(parent) = &offer.parent {
+            // What is known of its view does not make another one true.
+            let known = self.notarized.get(&parent.proposal.view).map(|known| known.proposal);
+            if known != Some(parent.proposal) {
+                parent.verify(&self.config.replica.domain, &self.config.replica.validators, self.quorum())?;
+            }
             self.receive_notarization(Arc::<Notarization>::clone(parent), effects)?;
         }
         for nullification in offer.nullified.iter().rev().filter(|_| R::NULLIFIES) {
