@@ -54,17 +54,17 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 11500),
+    ("cli", 11600),
     ("crates/bench", 4200),
-    ("crates/consensus", 5300),
+    ("crates/consensus", 7600),
     ("crates/documents", 2500),
     ("crates/ledger", 8000),
-    ("crates/node", 13500),
-    ("crates/primitives", 4900),
+    ("crates/node", 13700),
+    ("crates/primitives", 5000),
     ("crates/report", 3600),
-    ("crates/runs", 2100),
+    ("crates/runs", 2200),
     ("crates/settlement", 7150),
-    ("crates/simulator", 14000),
+    ("crates/simulator", 15000),
     ("crates/testbed", 4000),
     ("crates/training", 2700),
     // files
@@ -77,8 +77,8 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/primitives/tests/it/golden.rs", 632),
     ("crates/settlement/tests/it/aow.rs", 761),
     ("crates/simulator/src/host.rs", 682),
-    ("crates/simulator/src/scenario.rs", 687),
-    ("crates/simulator/src/world/mod.rs", 695),
+    ("crates/simulator/src/scenario.rs", 700),
+    ("crates/simulator/src/world/mod.rs", 696),
     ("crates/simulator/tests/it/model/mod.rs", 624),
     ("tests/it/chain.rs", 665),
     // functions
