@@ -121,6 +121,12 @@ fn the_commands_of_the_page_on_the_textbook_run_and_what_fails_does_for_the_reas
 }
 
 #[test]
+fn the_commands_of_the_page_on_protocols_that_chain_blocks_run_and_nothing_is_broken() {
+    let said: String = run("docs/protocols/chains.md").into_iter().map(|(_, said)| said).collect();
+    assert!(!said.contains("broken inside"), "{said}");
+}
+
+#[test]
 fn the_commands_of_the_page_on_sequential_work_run_and_everybody_accepts_all_but_the_cheat() {
     for (block, said) in run("docs/protocols/aow.md") {
         if block.contains("aow sync --peers 4 --rounds 3") {

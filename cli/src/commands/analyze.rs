@@ -23,6 +23,8 @@ const MAX_RUNS: u64 = 100_000;
   dtn-cli analyze --nodes 4,7,10,16,31,64 --html analysis.html
   dtn-cli analyze --protocol agreement --coin threshold --nodes 4,7 --runs 50
   dtn-cli analyze --protocol dolev-strong --nodes 8 --faulty 6 --json
+  dtn-cli analyze --protocol blocks --nodes 4,7,16,31
+  dtn-cli analyze --protocol streamlet --relays --nodes 4,7,16
 
 The protocols run in the simulator, unchanged, and nobody lies. Causal rounds are the longest chain of messages that led to a
 decision: each message counts one more than the longest that had come to its sender. Bits are those of the messages as
@@ -31,7 +33,8 @@ they are encoded. Exit code 1 if a run had another number of messages than the c
 Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature),
 dealt (the same, whose key the replicas deal in the open), local (each replica's own).")]
 pub(crate) struct Analyze {
-    /// Which protocol: broadcast, dolev-strong, agreement, or all
+    /// Which protocol: broadcast, dolev-strong, agreement, or all of these; pbft, streamlet, simplex, hotstuff2, or blocks for
+    /// these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// Numbers of replicas, 1 to 200
@@ -43,6 +46,9 @@ pub(crate) struct Analyze {
     /// Which coin agreement tosses
     #[arg(long, default_value_t = CoinKind::Ideal, value_name = "ideal|threshold|dealt|local")]
     coin: CoinKind,
+    /// Replicas that chain blocks pass on what they hear: every message in Streamlet, certificates in Simplex
+    #[arg(long)]
+    relays: bool,
     /// Decisions of each
     #[arg(long, default_value_t = 20)]
     runs: u64,
@@ -70,7 +76,8 @@ pub(crate) fn run(analyze: &Analyze) -> Result<()> {
         (1..=MAX_RUNS).contains(&analyze.runs),
         Coded::argument(format_args!("--runs {}: give 1 to {MAX_RUNS}", analyze.runs))
     );
-    let analysis = textbook::analyze(&protocols, &analyze.nodes, analyze.faulty, analyze.coin, analyze.runs);
+    let analysis =
+        textbook::analyze(&protocols, &analyze.nodes, analyze.faulty, (analyze.coin, analyze.relays), analyze.runs);
     if let Some(file) = &analyze.html {
         files::write(file, analysis.page().to_string().as_bytes(), Access::Shared)?;
     }

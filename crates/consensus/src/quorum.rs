@@ -121,9 +121,9 @@ impl<B: Ballot + Clone> Tally<B> {
         self.counts.get(&choice).copied().unwrap_or_default()
     }
 
-    /// What a quorum chose, once there is one.
-    pub fn choice_of_quorum(&self, validators: &ValidatorSet) -> Option<B::Choice> {
-        self.counts.iter().find(|(_, count)| is_quorum(**count, validators)).map(|(choice, _)| *choice)
+    /// What so many chose, once they did.
+    pub fn choice_of(&self, enough: usize) -> Option<B::Choice> {
+        self.counts.iter().find(|(_, count)| **count >= enough).map(|(choice, _)| *choice)
     }
 
     /// The ballots of a quorum that chose this, once there is one: no more than it takes.

@@ -235,7 +235,7 @@ pub enum GenesisError {
     /// An engine that is none.
     #[error(
         "no engine is called {0:?}: this program knows {known}; run one that knows it, or make a network with one of these",
-        known = KNOWN.join(" and ")
+        known = KNOWN.join(", ")
     )]
     UnknownEngine(String),
     /// An engine without what it needs to be told, or with what it does not know.

@@ -150,21 +150,36 @@ pub struct Analysis {
     pub ranking: Vec<Growth>,
 }
 
-fn proven(protocol: Textbook, coin: CoinKind) -> (&'static str, &'static str) {
+const DOLEV_REISCHUK: &str = "(f/2)^2 messages (Dolev & Reischuk 1985)";
+
+fn proven(protocol: Textbook, coin: CoinKind, relays: bool) -> (&'static str, &'static str) {
     match protocol {
-        Textbook::Broadcast => ("(n-1) + 2n(n-1)", "(f/2)^2 messages (Dolev & Reischuk 1985)"),
+        Textbook::Broadcast => ("(n-1) + 2n(n-1)", DOLEV_REISCHUK),
         Textbook::DolevStrong => ("(n-1) + (n-1)(n-2)", "f+1 rounds (Dolev & Strong 1983); (f/2)^2 messages"),
         Textbook::Agreement if coin == CoinKind::Local => {
             ("n(n-1)(3r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
         }
+        Textbook::Pbft => ("2n^2 - n + 1", DOLEV_REISCHUK),
+        Textbook::Streamlet if relays => ("3(n+1)n(n-1) + n(n-1)", DOLEV_REISCHUK),
+        Textbook::Streamlet => ("3(n^2 - 1) + n(n-1)", DOLEV_REISCHUK),
+        Textbook::Simplex if relays => ("(n-1) + 3n(n-1)", DOLEV_REISCHUK),
+        Textbook::Simplex => ("(n-1) + 2n(n-1)", DOLEV_REISCHUK),
+        Textbook::HotStuff2 => ("5(n-1)", "n - 1 messages where nobody lies"),
         Textbook::Agreement => ("n(n-1)(4r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)"),
     }
 }
 
 /// Measures some protocols among each number of replicas. `faulty` is as many as n > 3f allows, unless it is given.
-pub fn analyze(protocols: &[Textbook], nodes: &[usize], faulty: Option<usize>, coin: CoinKind, runs: u64) -> Analysis {
+/// Replicas that chain blocks may pass on what they hear.
+pub fn analyze(
+    protocols: &[Textbook],
+    nodes: &[usize],
+    faulty: Option<usize>,
+    (coin, relays): (CoinKind, bool),
+    runs: u64,
+) -> Analysis {
     let growth = |protocol: &Textbook| {
-        let of = |n: &usize| measure(*protocol, *n, faulty.unwrap_or(n.saturating_sub(1) / 3), coin, 0..runs);
+        let of = |n: &usize| measure(*protocol, *n, faulty.unwrap_or(n.saturating_sub(1) / 3), (coin, relays), 0..runs);
         let measured: Vec<_> = nodes.iter().filter_map(of).collect();
         // Rounds by chance say nothing about n: what each takes does.
         let a_round = |it: &Measured, cost: f64| match (it.protocol, it.rounds) {
@@ -174,7 +189,7 @@ pub fn analyze(protocols: &[Textbook], nodes: &[usize], faulty: Option<usize>, c
         let fit = |cost: &dyn Fn(&Measured) -> f64| {
             exponent(&measured.iter().map(|it| (it.n as f64, a_round(it, cost(it)))).collect::<Vec<_>>())
         };
-        let (closed_form, lower_bound) = proven(*protocol, coin);
+        let (closed_form, lower_bound) = proven(*protocol, coin, relays);
         Growth {
             protocol: *protocol,
             closed_form,
@@ -283,10 +298,16 @@ impl Analysis {
         costs.note(format!(
             "Means of {runs} runs in which nobody lies and all begin alike; ms is time of this machine."
         ));
-        costs.note(format!(
-            "Agreement tosses the {} coin. Its rounds are those until the first replica decides.",
-            self.coin
-        ));
+        let measured = |protocol: Textbook| self.ranking.iter().any(|growth| growth.protocol == protocol);
+        if measured(Textbook::Agreement) {
+            costs.note(format!(
+                "Agreement tosses the {} coin. Its rounds are those until the first replica decides.",
+                self.coin
+            ));
+        }
+        if measured(Textbook::Streamlet) {
+            costs.note("Streamlet: three epochs make a block final, and the commits that settle it come on top.");
+        }
         let columns = ["protocol", "messages", "bits", "closed form", "lower bound"].map(left);
         let mut growth = Table::new("As n grows", columns);
         for it in &self.ranking {
@@ -339,11 +360,12 @@ pub fn matrix_tables(matrix: &Matrix) -> String {
         let (seed, how) = caught.as_ref().map_or_else(Default::default, |it| (it.seed.to_string(), it.how.clone()));
         beyond.row([claim.protocol.to_string(), claim.property.to_string(), (*name).to_owned(), seed, how]);
     }
-    let CoinReader { undecided, binding } = matrix.coin_reader;
-    beyond.note(format!(
-        "A scheduler that sees the coin keeps agreement without binding undecided for {undecided} rounds; with binding the first \
-         decides after {:.2} on average.",
-        binding.map_or(f64::NAN, |rounds| rounds.mean)
-    ));
+    if let Some(CoinReader { undecided, binding }) = matrix.coin_reader {
+        beyond.note(format!(
+            "A scheduler that sees the coin keeps agreement without binding undecided for {undecided} rounds; with binding the \
+             first decides after {:.2} on average.",
+            binding.map_or(f64::NAN, |rounds| rounds.mean)
+        ));
+    }
     format!("{mutants}\n{beyond}")
 }

@@ -20,7 +20,7 @@ impl<R: Rules> Subject for Chained<R> {
         stable: Option<CheckpointCertificate>,
         records: Vec<Record>,
     ) -> Self {
-        let config = ChainedConfig { replica: members.config(me), relays: members.relays() };
+        let config = ChainedConfig { replica: members.config(me), relays: members.relays(), lapse: members.lapse() };
         Chained::new(config, chain.last().map(|last| last.certificate.clone()), stable, records)
     }
 
@@ -70,6 +70,10 @@ impl<R: Rules> Subject for Chained<R> {
 
     fn view(&self) -> u64 {
         self.view()
+    }
+
+    fn proposer(&self, _members: &Members, _view: u64, _height: u64) -> ValidatorIndex {
+        self.primary()
     }
 
     fn adversary(kind: Kind, _scenario: &Scenario) -> Box<dyn Adversary<Message>> {

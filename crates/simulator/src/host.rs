@@ -613,7 +613,7 @@ impl<P: Subject> Host<P> {
             self.send(To::One(peer), Packet::Request(height));
         }
         self.requests = requests.unwrap_or_default();
-        let primary = members.validators().primary(self.protocol.view(), height + 1);
+        let primary = self.protocol.proposer(members, self.protocol.view(), height + 1);
         for request in self.books.as_mut().map(Books::overdue).unwrap_or_default() {
             if primary != self.me {
                 self.send(To::One(primary), Packet::Transaction(request));

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
-use dtn_consensus::{Decision, PbftConfig};
+use dtn_consensus::{Decision, PbftConfig, chained::Lapse};
 use dtn_primitives::{
     Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Header, Mining, SecretKey, Transaction,
     VERSION, ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
@@ -38,6 +38,8 @@ pub struct Members {
     mining: Option<Mining>,
     /// Replicas that chain blocks pass on what they hear.
     relays: bool,
+    /// A rule that they leave out.
+    lapse: Option<Lapse>,
     /// Where hosts have the real ledger: what it begins with, and what it has to do.
     ledger: Option<Arc<(Genesis, Work)>>,
     /// Signs transactions.
@@ -52,7 +54,18 @@ impl Members {
         let client = key(u64::MAX);
         let domain = Domain::new(B256::repeat_byte(7), 31337);
         let filling = Arc::new(Filling::new(Vec::new(), domain));
-        Self { keys, domain, validators, view_timeout, mining: None, relays: false, ledger: None, client, filling }
+        Self {
+            keys,
+            domain,
+            validators,
+            view_timeout,
+            mining: None,
+            relays: false,
+            lapse: None,
+            ledger: None,
+            client,
+            filling,
+        }
     }
 
     /// The same network, whose blocks are mined.
@@ -65,6 +78,17 @@ impl Members {
     #[must_use]
     pub fn relaying(self, relays: bool) -> Self {
         Self { relays, ..self }
+    }
+
+    /// The same network, whose replicas leave out a rule of protocols that chain blocks.
+    #[must_use]
+    pub fn lapsing(self, lapse: Option<Lapse>) -> Self {
+        Self { lapse, ..self }
+    }
+
+    /// What replicas that chain blocks leave out.
+    pub fn lapse(&self) -> Option<Lapse> {
+        self.lapse
     }
 
     /// Whether replicas that chain blocks pass on what they hear.

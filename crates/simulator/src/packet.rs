@@ -72,7 +72,8 @@ impl<M: Serialize> Sent<M> {
             Packet::Reply { height, bytes } => ("reply", codec::encode(height), *bytes),
         };
         let (bytes, digest) = (encoded.len() + payload + FRAMING_BYTES, xxh3_64(&encoded));
-        let is_vote = [VoteKind::Prepare, VoteKind::Commit].map(VoteKind::name).contains(&kind);
+        let votes = [VoteKind::Prepare, VoteKind::Commit, VoteKind::Notarize, VoteKind::Nullify];
+        let is_vote = votes.map(VoteKind::name).contains(&kind);
         Self { packet, kind, bytes, digest, is_vote, delay: Duration::ZERO, round: 1 }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dtn_consensus::PIPELINE;
+use dtn_consensus::{PIPELINE, chained::Lapse};
 use dtn_primitives::max_faulty;
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
@@ -36,6 +36,9 @@ pub struct Scenario {
     /// Whether replicas that chain blocks pass on what they hear: all of it in Streamlet, certificates in Simplex.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub relays: bool,
+    /// A rule that replicas that chain blocks leave out, for the checker: no file says so.
+    #[serde(skip)]
+    pub lapse: Option<Lapse>,
     /// The number of replicas. Where regions are given, it is theirs together.
     #[serde(rename = "nodes")]
     pub n: usize,
@@ -506,6 +509,7 @@ impl Default for Scenario {
             seed: 0,
             engine: None,
             relays: false,
+            lapse: None,
             n: 0,
             gst: None,
             base: 0,

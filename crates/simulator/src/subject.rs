@@ -61,6 +61,11 @@ pub trait Subject:
     /// The view that it is in.
     fn view(&self) -> u64;
 
+    /// Who is to propose the block of a height, as far as one can tell who has last heard of this view.
+    fn proposer(&self, members: &Members, view: u64, height: u64) -> ValidatorIndex {
+        members.validators().primary(view, height)
+    }
+
     /// A liar of this protocol, in this scenario.
     fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Self::Message>>;
 

@@ -64,12 +64,16 @@ pub(crate) fn run(command: Command) -> Result<()> {
     }
 }
 
-/// The protocols of a name: one, or `all`.
+/// The protocols of a name: one, `all` of those without blocks, `chains` of those that chain blocks, or `blocks` with PBFT.
 pub(super) fn protocols(name: &str) -> Result<Vec<Textbook>> {
-    if name == "all" {
-        return Ok(Textbook::ALL.into());
+    match name {
+        "all" => return Ok(Textbook::ALL.into()),
+        "chains" => return Ok(Textbook::CHAINS.into()),
+        "blocks" => return Ok(Textbook::BLOCKS.into()),
+        _ => {}
     }
-    let one =
-        name.parse::<Textbook>().map_err(|error| anyhow!(Coded::argument(format_args!("--protocol: {error}, all"))))?;
+    let one = name
+        .parse::<Textbook>()
+        .map_err(|error| anyhow!(Coded::argument(format_args!("--protocol: {error}, all, chains, blocks"))))?;
     Ok(vec![one])
 }

@@ -21,6 +21,7 @@ const MAX_NODES: usize = 100;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dtn-cli sim properties --seeds 10000
+  dtn-cli sim properties --protocol chains --seeds 1000
   dtn-cli sim properties --protocol broadcast --nodes 7 --liars 2 --lie two-faced
   dtn-cli sim properties --protocol agreement --nodes 4 --liars 2 --lie silent --beyond-assumptions
 
@@ -31,7 +32,7 @@ bug and exit code 1, or beyond them, which is to be expected.
 Lies: silent, slow, replayer, twins, two-faced, withholder, flooder, impostor, late-releaser, late-releaser-of-less,
 late-releaser-of-repeats, isolator, share-forger.")]
 pub(crate) struct Properties {
-    /// Which protocol: broadcast, dolev-strong, agreement, or all
+    /// Which protocol: broadcast, dolev-strong, agreement, or all of these; streamlet, simplex, hotstuff2, or chains for these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// How many seeds

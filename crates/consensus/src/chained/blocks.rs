@@ -224,11 +224,11 @@ impl<R: Rules> Chained<R> {
 
     /// The certificate of the next block, once there is one.
     fn next_certificate(&self) -> Option<Certificate> {
-        let (height, validators) = (self.decided.saturating_add(1), &self.config.replica.validators);
+        let (height, quorum) = (self.decided.saturating_add(1), self.quorum());
         let counted = || {
             self.commits.range((height, 0)..=(height, u64::MAX)).find_map(|(_, tally)| {
-                let quorum = tally.quorum_for(tally.choice_of_quorum(validators)?, validators)?;
-                Certificate::from_votes(quorum.map(Arc::as_ref))
+                let votes = tally.ballots_for(tally.choice_of(quorum)?).take(quorum);
+                Certificate::from_votes(votes.map(Arc::as_ref))
             })
         };
         self.finals.get(&height).cloned().or_else(counted)

@@ -8,10 +8,7 @@ use dtn_primitives::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    pbft::{LOG_WINDOW, STANDING},
-    quorum::is_quorum,
-};
+use crate::pbft::{LOG_WINDOW, STANDING};
 
 /// What a leader proposes in its view: what the papers call a block. It adds a block of the ledger to a chain of proposals, or
 /// none: then it names the block of its parent again.
@@ -50,9 +47,15 @@ pub struct Notarization {
 }
 
 impl Notarization {
-    /// Succeeds only if a quorum of distinct validators voted for exactly this.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
-        verify(VoteKind::Notarize, (self.proposal.view, self.proposal.hash()), &self.signatures, domain, validators)
+    /// Succeeds only if a quorum of so many distinct validators voted for exactly this.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet, quorum: usize) -> Result<(), CertificateError> {
+        verify(
+            VoteKind::Notarize,
+            (self.proposal.view, self.proposal.hash()),
+            (&self.signatures, quorum),
+            domain,
+            validators,
+        )
     }
 }
 
@@ -66,9 +69,9 @@ pub struct Nullification {
 }
 
 impl Nullification {
-    /// Succeeds only if a quorum of distinct validators gave up exactly this view.
-    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet) -> Result<(), CertificateError> {
-        verify(VoteKind::Nullify, (self.view, B256::ZERO), &self.signatures, domain, validators)
+    /// Succeeds only if a quorum of so many distinct validators gave up exactly this view.
+    pub fn verify(&self, domain: &Domain, validators: &ValidatorSet, quorum: usize) -> Result<(), CertificateError> {
+        verify(VoteKind::Nullify, (self.view, B256::ZERO), (&self.signatures, quorum), domain, validators)
     }
 }
 
@@ -76,12 +79,12 @@ impl Nullification {
 fn verify(
     kind: VoteKind,
     (view, block_hash): (u64, B256),
-    signatures: &Signatures,
+    (signatures, quorum): (&Signatures, usize),
     domain: &Domain,
     validators: &ValidatorSet,
 ) -> Result<(), CertificateError> {
-    if !is_quorum(signatures.len(), validators) {
-        return Err(CertificateError::BelowQuorum { have: signatures.len(), need: validators.quorum() });
+    if signatures.len() < quorum {
+        return Err(CertificateError::BelowQuorum { have: signatures.len(), need: quorum });
     }
     if !signatures.is_sorted_by(|(one, _), (next, _)| one < next) {
         return Err(CertificateError::NotAscending);

@@ -33,6 +33,8 @@ mod blocks;
 mod message;
 mod pace;
 mod propose;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 use std::{
@@ -44,6 +46,8 @@ use std::{
 };
 
 use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
+
+use serde::Serialize;
 
 use crate::{
     checkpoints::{CheckpointFault, Checkpoints, Heard},
@@ -78,6 +82,29 @@ pub struct ChainedConfig {
     /// Whether a replica passes on what it hears: every message in Streamlet, certificates in Simplex. It is not needed where
     /// what was lost is said again.
     pub relays: bool,
+    /// A rule that is left out, to see that the checker misses it; none where anything depends on it.
+    pub lapse: Option<Lapse>,
+}
+
+/// A rule that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lapse {
+    /// A quorum is two thirds, rounded down.
+    SmallQuorum,
+    /// A quorum is everybody.
+    WaitsForAll,
+    /// A replica votes for a second proposal of a view.
+    VotesTwice,
+    /// It votes for whatever its leader extends: a shorter chain, one that is not proven to be the last one, one below its lock.
+    VotesForAny,
+    /// What is final, or is committed to, is so one step early: two in a row in Streamlet, a view that was given up in
+    /// Simplex, a proposal without its certificate in HotStuff-2.
+    CommitsEarly,
+    /// What a replica is bound by is not durable.
+    ForgetsTip,
+    /// Who is behind gets no certificates.
+    HelpsNobody,
 }
 
 /// What effects an input has.
@@ -299,6 +326,21 @@ impl<R: Rules> Chained<R> {
         self.standing.vote_from > self.standing.view
     }
 
+    /// Whether this rule is left out.
+    pub fn lapses(&self, lapse: Lapse) -> bool {
+        self.config.lapse == Some(lapse)
+    }
+
+    /// The votes that make a certificate.
+    fn quorum(&self) -> usize {
+        let validators = &self.config.replica.validators;
+        match self.config.lapse {
+            Some(Lapse::SmallQuorum) => validators.len() * 2 / 3,
+            Some(Lapse::WaitsForAll) => validators.len(),
+            _ => validators.quorum(),
+        }
+    }
+
     /// Whether it asks for a higher view than its own.
     pub fn is_changing_view(&self) -> bool {
         self.pace.wish > self.standing.view || self.standing.nullified.is_some()
@@ -354,7 +396,7 @@ impl<R: Rules> Chained<R> {
 
     fn receive(&mut self, from: ValidatorIndex, message: Message, effects: &mut Effects<R>) -> Result<(), Fault> {
         match message {
-            Message::Propose(offer) => self.receive_offer(from, *offer, effects),
+            Message::Propose(offer) => self.receive_offer(*offer, effects),
             Message::Vote(vote) => self.receive_vote(vote, effects),
             Message::Commit(votes) => self.receive_commits(votes, effects),
             Message::Notarized(notarization) => self.receive_notarization(notarization, effects),

@@ -7,7 +7,7 @@ use std::{
 
 use dtn_primitives::{B256, ValidatorIndex};
 
-use super::{Chained, Effects, Fault, Message, Offer, Rules, Status, Timer};
+use super::{Chained, Effects, Fault, Lapse, Message, Offer, Rules, Status, Timer};
 use crate::{
     protocol::{Effect, Memory},
     quorum::{has_correct, is_quorum},
@@ -108,6 +108,11 @@ impl<R: Rules> Chained<R> {
         self.waiting.is_some() || begun || undecided(self.best().height) || self.heals()
     }
 
+    /// Whether all is done in its view, and only its time has to pass.
+    fn rests(&self) -> bool {
+        R::BY_HEIGHT && self.notarized.contains_key(&self.standing.view)
+    }
+
     /// Whether it lacks what others know.
     fn is_behind(&self) -> bool {
         self.is_lost() || self.is_silent() || self.tip().is_some_and(|tip| tip.height < self.decided)
@@ -174,7 +179,7 @@ impl<R: Rules> Chained<R> {
         let common = (0..wishes.len()).find(|place| has_correct(place + 1, validators)).map(|place| wishes[place]);
         wishes.push(self.pace.wish.max(common.unwrap_or_default()));
         wishes.sort_unstable_by(|one, other| other.cmp(one));
-        let agreed = (0..wishes.len()).find(|place| is_quorum(place + 1, validators)).map(|place| wishes[place]);
+        let agreed = wishes.get(self.quorum() - 1).copied();
         if let Some(view) = common {
             self.wish_for(view, effects);
         }
@@ -238,7 +243,8 @@ impl<R: Rules> Chained<R> {
     fn heal(&mut self, peer: ValidatorIndex, silent: bool) {
         let view = self.standing.view;
         let until = self.pace.silent.entry(peer).or_default();
-        if silent && (*until == 0 || view >= until.saturating_add(HEALED)) {
+        let is_new = *until == 0 || view >= until.saturating_add(HEALED);
+        if silent && is_new {
             *until = view.saturating_add(HEALING);
         } else if !silent && *until > view {
             // It is silent no more; should it say so again soon, it is not believed.
@@ -261,7 +267,8 @@ impl<R: Rules> Chained<R> {
     /// Gives who is behind what it needs to follow: once between two looks at the clock.
     fn help(&mut self, peer: ValidatorIndex, (view, tip): (u64, u64), effects: &mut Effects<R>) {
         let own = self.own_status();
-        if (own.view <= view && own.tip <= tip) || !self.pace.told.insert(peer) {
+        let idle = (own.view <= view && own.tip <= tip) || self.lapses(Lapse::HelpsNobody);
+        if idle || !self.pace.told.insert(peer) {
             return;
         }
         let notarized = self.notarized.range(tip.saturating_add(1)..).rev().take(PROOFS / 4);
@@ -281,11 +288,13 @@ impl<R: Rules> Chained<R> {
         if !self.is_pending() {
             return said;
         }
-        let own = self.slots.get(&self.standing.view).and_then(|slot| slot.offer.clone());
-        let own = own.filter(|offer| offer.vote.validator == me);
-        said.extend(own.map(|offer| Message::Propose(Box::new(Offer { block: None, ..offer }))));
-        let votes = self.standing.voted.iter().chain(&self.standing.nullified);
-        said.extend(votes.cloned().map(Message::Vote));
+        if !self.rests() {
+            let own = self.slots.get(&self.standing.view).and_then(|slot| slot.offer.clone());
+            let own = own.filter(|offer| offer.vote.validator == me);
+            said.extend(own.map(|offer| Message::Propose(Box::new(Offer { block: None, ..offer }))));
+            let votes = self.standing.voted.iter().chain(&self.standing.nullified);
+            said.extend(votes.cloned().map(Message::Vote));
+        }
         let commits: Vec<_> = self.standing.commits.iter().filter(|vote| vote.height > self.decided).cloned().collect();
         said.extend((!commits.is_empty()).then_some(Message::Commit(commits)));
         said
@@ -298,7 +307,7 @@ impl<R: Rules> Chained<R> {
         self.pace.answered.clear();
         self.blocks.look_at_clock();
         let repeats = self.pace.quiet.is_power_of_two() || self.pace.quiet.is_multiple_of(MAX_REPEAT);
-        let matters = self.is_pending() || self.is_behind();
+        let matters = (self.is_pending() && !self.rests()) || self.is_behind();
         if repeats {
             let status = matters.then(|| self.status());
             effects.extend(self.said().into_iter().chain(status).map(Effect::Broadcast));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dtn_primitives::{B256, Block, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    Chained, Effects, Fault, Message, Notarization, Offer, Proposal, Record, Rules, Timer, VIEWS_AHEAD, blocks::FAR,
+    Chained, Effects, Fault, Lapse, Message, Notarization, Offer, Proposal, Record, Rules, Timer, VIEWS_AHEAD,
+    blocks::FAR,
 };
 use crate::{
     pbft::{Ask, Output},
@@ -25,7 +26,9 @@ impl<R: Rules> Chained<R> {
 
     /// Makes durable what it has said, before it says more.
     pub(super) fn persist(&self, effects: &mut Effects<R>) {
-        effects.push(Effect::Persist(Record::Standing(Box::new(self.standing.clone()))));
+        let mut standing = self.standing.clone();
+        standing.tip.take_if(|_| self.lapses(Lapse::ForgetsTip));
+        effects.push(Effect::Persist(Record::Standing(Box::new(standing))));
     }
 
     /// Whether it may still vote in its view.
@@ -47,7 +50,8 @@ impl<R: Rules> Chained<R> {
         let view = self.standing.view;
         let Some(offer) = self.slots.get(&view).and_then(|slot| slot.offer.as_ref()) else { return };
         let proposal = offer.proposal;
-        if !self.is_free() || self.leader(view) == self.config.replica.me || !R::may_vote(self, &proposal) {
+        let allowed = R::may_vote(self, &proposal) || self.lapses(Lapse::VotesForAny);
+        if !self.is_free() || self.leader(view) == self.config.replica.me || !allowed {
             return;
         }
         if self.follow(proposal.block, proposal.height, effects) && self.is_on_parent(&proposal) {
@@ -59,7 +63,10 @@ impl<R: Rules> Chained<R> {
     fn is_on_parent(&self, proposal: &Proposal) -> bool {
         let block = self.blocks.get(proposal.block).map(|block| block.header.parent_hash);
         match self.notarized.get(&proposal.parent).map(|parent| parent.proposal) {
-            Some(Proposal { block: parent, .. }) => parent == proposal.block || block == Some(parent),
+            Some(parent) => {
+                let on_top = parent.block == proposal.block || block == Some(parent.block);
+                on_top && Some(proposal.length) == parent.length.checked_add(1)
+            }
             None => proposal.parent == 0 && block.is_some_and(|parent| parent == self.decided_hash()),
         }
     }
@@ -71,6 +78,10 @@ impl<R: Rules> Chained<R> {
         self.pace.quiet = 0;
         self.persist_blocks(proposal.block, proposal.height, effects);
         self.persist(effects);
+        if R::LINEAR && self.lapses(Lapse::CommitsEarly) {
+            let (proposal, signatures) = (*proposal, Vec::new());
+            self.commit_to(&Arc::new(Notarization { proposal, signatures }), effects);
+        }
         // A leader votes after it has proposed.
         if self.leader(proposal.view) != self.config.replica.me {
             self.say_vote(&vote, effects);
@@ -155,12 +166,7 @@ impl<R: Rules> Chained<R> {
         self.count(vote, effects);
     }
 
-    pub(super) fn receive_offer(
-        &mut self,
-        from: ValidatorIndex,
-        offer: Offer,
-        effects: &mut Effects<R>,
-    ) -> Result<(), Fault> {
+    pub(super) fn receive_offer(&mut self, mut offer: Offer, effects: &mut Effects<R>) -> Result<(), Fault> {
         let Offer { proposal, vote, .. } = &offer;
         let (view, standing) = (proposal.view, self.standing.view);
         // A proposal may come with the proof that ends the view in which this replica is.
@@ -181,17 +187,24 @@ impl<R: Rules> Chained<R> {
             Some((true, _)) => {}
             _ => vote.verify(&self.config.replica.domain, &self.config.replica.validators)?,
         }
-        if let Some((false, first)) = known {
-            let evidence = Box::new(Evidence::new(&first, vote));
+        if let Some((false, first)) = &known {
+            let evidence = Box::new(Evidence::new(first, vote));
             effects.push(Effect::Output(Output::Evidence(evidence)));
-            return Ok(());
+            if !self.lapses(Lapse::VotesTwice) {
+                return Ok(());
+            }
+            self.standing.voted = None;
         }
+        // A vote that was verified stays: the same one with another signature was not.
+        if let Some((true, first)) = known {
+            offer.vote = first;
+        }
+        let Offer { proposal, vote, .. } = &offer;
         self.check_chained(&offer)?;
         let near = proposal.height <= self.decided.saturating_add(FAR);
         if let Some(block) = offer.block.as_ref().filter(|_| near && proposal.height > self.decided) {
-            // A block that is passed on is checked against its header here, lest the leader be blamed for what the peer did to
-            // it. One from the leader itself is judged by the host.
-            let whole = from == vote.validator || self.is_whole(block);
+            // What is kept under a hash is what the hash says: a host that finds it invalid finds it so at all replicas.
+            let whole = self.is_whole(block);
             let named = (block.header.hash(), block.header.height) == (proposal.block, proposal.height);
             if !whole || !named {
                 return Err(Fault::WrongBlock);
@@ -225,6 +238,11 @@ impl<R: Rules> Chained<R> {
     /// Takes in what a proposal proves.
     fn learn_from(&mut self, offer: &Offer, effects: &mut Effects<R>) -> Result<(), Fault> {
         if let Some(parent) = &offer.parent {
+            // What is known of its view does not make another one true.
+            let known = self.notarized.get(&parent.proposal.view).map(|known| known.proposal);
+            if known != Some(parent.proposal) {
+                parent.verify(&self.config.replica.domain, &self.config.replica.validators, self.quorum())?;
+            }
             self.receive_notarization(Arc::<Notarization>::clone(parent), effects)?;
         }
         for nullification in offer.nullified.iter().rev().filter(|_| R::NULLIFIES) {

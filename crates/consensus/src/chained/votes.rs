@@ -58,8 +58,9 @@ impl<R: Rules> Chained<R> {
     }
 
     fn signatures(&self, tally: &Tally<Arc<Vote>>, choice: B256) -> Option<Vec<(ValidatorIndex, Signature)>> {
-        let quorum = tally.quorum_for(choice, &self.config.replica.validators)?;
-        Some(quorum.map(|vote| (vote.validator, vote.signature)).collect())
+        let quorum = self.quorum();
+        let votes = (tally.count(choice) >= quorum).then(|| tally.ballots_for(choice).take(quorum))?;
+        Some(votes.map(|vote| (vote.validator, vote.signature)).collect())
     }
 
     /// The votes of a quorum for a proposal that is known are its notarization.
@@ -87,7 +88,7 @@ impl<R: Rules> Chained<R> {
         if view == 0 || self.notarized.contains_key(&view) || is_old || height < self.decided {
             return Ok(());
         }
-        notarization.verify(&self.config.replica.domain, &self.config.replica.validators)?;
+        notarization.verify(&self.config.replica.domain, &self.config.replica.validators, self.quorum())?;
         self.learn(notarization, effects);
         Ok(())
     }
@@ -152,7 +153,7 @@ impl<R: Rules> Chained<R> {
         if view == 0 || is_old || self.nullified.contains_key(&view) {
             return Ok(());
         }
-        nullification.verify(&self.config.replica.domain, &self.config.replica.validators)?;
+        nullification.verify(&self.config.replica.domain, &self.config.replica.validators, self.quorum())?;
         self.learn_nullification(nullification, effects);
         Ok(())
     }

@@ -33,7 +33,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    chained::{Chained, Effects, Notarization, Proposal, Rules},
+    chained::{Chained, Effects, Lapse, Notarization, Proposal, Rules},
     pbft::{PIPELINE, PbftConfig},
 };
 
@@ -76,7 +76,7 @@ impl Rules for SimplexRules {
         if view < chain.view() {
             return;
         }
-        let given_up = chain.has_given_up(view);
+        let given_up = chain.has_given_up(view) && !chain.lapses(Lapse::CommitsEarly);
         // What is said of the view left is durable together with that it was left: nobody comes back to give it up.
         chain.enter(view + 1, effects);
         if !given_up {

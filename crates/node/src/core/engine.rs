@@ -4,17 +4,15 @@
 //! An engine is a protocol that is [`Hosted`], an arm of [`Engine`], and a variant of [`Words`], whose place is its tag on
 //! the wire.
 
+mod chained;
+
 use std::{sync::Arc, time::Duration};
 
 use dtn_consensus::{
-    self as consensus, Chained, ChainedConfig, Decision, Evidence, HotStuff2, Memory, Nakamoto, Pbft, PbftConfig,
-    Protocol, Simplex, Streamlet,
-    chained::{self, Rules},
-    hotstuff2::HotStuff2Rules,
+    self as consensus, Decision, Evidence, HotStuff2, Memory, Nakamoto, Pbft, PbftConfig, Protocol, Simplex, Streamlet,
+    chained as chains,
     nakamoto::{self, Base, NakamotoConfig, Sealed},
     pbft,
-    simplex::SimplexRules,
-    streamlet::StreamletRules,
 };
 use dtn_ledger::{Ledger, StoreError};
 use dtn_pow::Puzzle;
@@ -51,11 +49,11 @@ pub(crate) enum Words {
     /// Those of a protocol without blocks, which no genesis names: see [`crate::standalone`].
     Own { protocol: Mark, message: Bytes },
     /// Streamlet's.
-    Streamlet(chained::Message),
+    Streamlet(chains::Message),
     /// Simplex's.
-    Simplex(chained::Message),
+    Simplex(chains::Message),
     /// HotStuff-2's.
-    HotStuff2(chained::Message),
+    HotStuff2(chains::Message),
 }
 
 /// What must survive a crash, as the journal has it. What makes blocks final is kept in one way, whoever makes them.
@@ -63,7 +61,7 @@ pub(crate) enum Words {
 enum Record {
     Finality(pbft::Record),
     Block(Sealed),
-    Chained(chained::Record),
+    Chained(chains::Record),
 }
 
 /// What an engine sets timers for.
@@ -169,7 +167,7 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Nakamoto(#[from] nakamoto::Fault),
     #[error(transparent)]
-    Chained(#[from] chained::Fault),
+    Chained(#[from] chains::Fault),
     /// Its network runs another engine, or it does.
     #[error("it speaks {theirs}, and this network runs {ours}: it needs the genesis of this network")]
     OtherEngine { theirs: &'static str, ours: &'static str },
@@ -193,7 +191,7 @@ impl Fault {
         let finality = match self {
             Self::Pbft(fault) | Self::Nakamoto(nakamoto::Fault::Pbft(fault)) => fault,
             Self::Nakamoto(fault) => return *fault != nakamoto::Fault::UnknownParent,
-            Self::Chained(fault) => return *fault != chained::Fault::InvalidBlock,
+            Self::Chained(fault) => return *fault != chains::Fault::InvalidBlock,
             Self::OtherEngine { .. } => return true,
         };
         !matches!(finality, Finality::InvalidBlock | Finality::NotChained | Finality::NotRequired)
@@ -265,9 +263,9 @@ impl Engine {
                 Self::Nakamoto(Box::new(Nakamoto::new(config, base(ledger), certificate, stable, records)))
             }
             Named::Pbft => Self::Pbft(Box::new(Pbft::new(pbft, certificate, stable, recorded::<Pbft>(records)?))),
-            Named::Streamlet => Self::Streamlet(chain(pbft, certificate, stable, records)?),
-            Named::Simplex => Self::Simplex(chain(pbft, certificate, stable, records)?),
-            Named::HotStuff2 => Self::HotStuff2(chain(pbft, certificate, stable, records)?),
+            Named::Streamlet => Self::Streamlet(chained::start(pbft, certificate, stable, records)?),
+            Named::Simplex => Self::Simplex(chained::start(pbft, certificate, stable, records)?),
+            Named::HotStuff2 => Self::HotStuff2(chained::start(pbft, certificate, stable, records)?),
         })
     }
 
@@ -316,9 +314,9 @@ impl Engine {
         match self {
             Self::Pbft(_) => Words::Pbft(pbft::Message::Stable(stable)),
             Self::Nakamoto(_) => Words::Nakamoto(nakamoto::Message::Pbft(pbft::Message::Stable(stable))),
-            Self::Streamlet(_) => Words::Streamlet(chained::Message::Stable(stable)),
-            Self::Simplex(_) => Words::Simplex(chained::Message::Stable(stable)),
-            Self::HotStuff2(_) => Words::HotStuff2(chained::Message::Stable(stable)),
+            Self::Streamlet(_) => Words::Streamlet(chains::Message::Stable(stable)),
+            Self::Simplex(_) => Words::Simplex(chains::Message::Stable(stable)),
+            Self::HotStuff2(_) => Words::HotStuff2(chains::Message::Stable(stable)),
         }
     }
 }
@@ -333,28 +331,6 @@ impl Standing {
             is_changing_view: pbft.is_changing_view(),
         }
     }
-
-    fn of_chain<R: Rules>(chain: &Chained<R>) -> Self {
-        Self {
-            view: chain.view(),
-            primary: chain.primary(),
-            stable_height: chain.stable().map_or(0, |stable| stable.height),
-            is_silent: chain.is_silent(),
-            is_changing_view: chain.is_changing_view(),
-        }
-    }
-}
-
-/// A replica that chains blocks.
-fn chain<R: Spoken>(
-    replica: PbftConfig,
-    certificate: Option<Certificate>,
-    stable: Option<CheckpointCertificate>,
-    records: Vec<(u64, Vec<u8>)>,
-) -> Result<Box<Chained<R>>, EngineError> {
-    // What is lost on a link is said again: nothing has to be passed on.
-    let config = ChainedConfig { replica, relays: false };
-    Ok(Box::new(Chained::new(config, certificate, stable, recorded::<Chained<R>>(records)?)))
 }
 
 /// Why an engine cannot go on from a ledger.
@@ -572,84 +548,6 @@ impl Hosted for Nakamoto {
             nakamoto::Output::Finality(output) => Pbft::output(output),
             nakamoto::Output::Notice(notice) => Effect::Notice(Notice::Chain(notice)),
         }
-    }
-}
-
-/// Rules of a protocol that chains blocks, whose words have a tag of their own.
-trait Spoken: Rules {
-    fn words(message: chained::Message) -> Words;
-    fn heard(words: Words) -> Result<chained::Message, &'static str>;
-}
-
-macro_rules! spoken {
-    ($($rules:ty: $name:ident,)*) => {
-        $(impl Spoken for $rules {
-            fn words(message: chained::Message) -> Words {
-                Words::$name(message)
-            }
-
-            fn heard(words: Words) -> Result<chained::Message, &'static str> {
-                if let Words::$name(message) = words { Ok(message) } else { Err(words.engine()) }
-            }
-        })*
-    };
-}
-
-spoken! {
-    StreamletRules: Streamlet,
-    SimplexRules: Simplex,
-    HotStuff2Rules: HotStuff2,
-}
-
-impl<R: Spoken> Hosted for Chained<R> {
-    const NAME: &'static str = R::NAME;
-
-    fn words(message: chained::Message) -> Words {
-        R::words(message)
-    }
-
-    fn heard(words: Words) -> Result<chained::Message, &'static str> {
-        R::heard(words)
-    }
-
-    fn record(record: chained::Record) -> (u64, Record) {
-        (record.height(), Record::Chained(record))
-    }
-
-    fn recorded(record: Record) -> Option<chained::Record> {
-        if let Record::Chained(record) = record { Some(record) } else { None }
-    }
-
-    fn timer(timer: chained::Timer) -> Timer {
-        match timer {
-            chained::Timer::Retransmit => Timer::Retransmit,
-            chained::Timer::View => Timer::ViewChange,
-            chained::Timer::Propose => Timer::Tick,
-        }
-    }
-
-    fn expired(timer: Timer) -> Option<chained::Timer> {
-        Some(match timer {
-            Timer::Retransmit => chained::Timer::Retransmit,
-            Timer::ViewChange => chained::Timer::View,
-            Timer::Tick => chained::Timer::Propose,
-        })
-    }
-
-    fn fault(fault: chained::Fault) -> Fault {
-        fault.into()
-    }
-
-    fn asked(ask: pbft::Ask) -> Effect {
-        Pbft::asked(ask)
-    }
-
-    fn answer(answer: Answer) -> Option<pbft::Answer> {
-        Pbft::answer(answer)
-    }
-
-    fn output(output: pbft::Output) -> Effect {
-        Pbft::output(output)
     }
 }
 

@@ -554,8 +554,8 @@ fn a_genesis_names_its_engine_and_one_that_is_unknown_is_refused_by_name() {
     assert_eq!(unknown, GenesisError::UnknownEngine("tower".into()));
     assert_eq!(
         unknown.to_string(),
-        "no engine is called \"tower\": this program knows pbft and nakamoto; run one that knows it, or make a network \
-         with one of these"
+        "no engine is called \"tower\": this program knows pbft, nakamoto, streamlet, simplex, hotstuff2; run one that \
+         knows it, or make a network with one of these"
     );
     assert_eq!(read(named, Some(mining)), Err(GenesisError::TwoEngines));
     for (engine, said) in [

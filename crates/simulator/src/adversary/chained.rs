@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_consensus::chained::{Message, Notarization, Offer, Proposal, Status};
-use dtn_primitives::{B256, Block, Signature, ValidatorIndex, Vote, VoteKind};
+use dtn_consensus::{
+    chained::{Message, Notarization, Offer, Proposal, Status},
+    quorum::Tally,
+};
+use dtn_primitives::{B256, Block, Certificate, Signature, ValidatorIndex, Vote, VoteKind};
 use rand::Rng;
 
 use super::{Adversary, Context, Outgoing, equivocator::Equivocator, forger::spoiled, permuter::permuted};
@@ -41,6 +44,8 @@ pub(super) struct TwoFaced {
     others: BTreeMap<B256, Proposal>,
     /// The same for blocks.
     hashes: BTreeMap<B256, B256>,
+    /// What it has heard for those: where votes go to the leader alone, it shows what they come to.
+    heard: BTreeMap<(VoteKind, B256), Tally<Arc<Vote>>>,
 }
 
 impl TwoFaced {
@@ -77,6 +82,30 @@ impl TwoFaced {
     }
 }
 
+impl TwoFaced {
+    /// A vote for a second proposal or block: once they are a quorum with the liar's own, others are shown that.
+    fn collect(&mut self, heard: &Arc<Vote>, context: &Context<'_>) -> Option<Message> {
+        let proposal = self.others.values().find(|proposal| proposal.hash() == heard.block_hash).copied();
+        let is_twin = proposal.is_some() || self.hashes.values().any(|hash| *hash == heard.block_hash);
+        if !is_twin || !matches!(heard.kind, VoteKind::Notarize | VoteKind::Commit) {
+            return None;
+        }
+        while self.heard.len() > REMEMBERED {
+            self.heard.pop_first();
+        }
+        let tally = self.heard.entry((heard.kind, heard.block_hash)).or_default();
+        tally.extend([heard.clone(), vote(heard.kind, (heard.view, heard.height), heard.block_hash, context)]);
+        let votes = tally.quorum_for(heard.block_hash, context.members.validators())?;
+        match proposal {
+            Some(proposal) => {
+                let signatures = votes.map(|vote| (vote.validator, vote.signature)).collect();
+                Some(Message::Notarized(Arc::new(Notarization { proposal, signatures })))
+            }
+            None => Certificate::from_votes(votes.map(Arc::as_ref)).map(|it| Message::Final(Box::new(it))),
+        }
+    }
+}
+
 impl Adversary<Message> for TwoFaced {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         match message {
@@ -107,10 +136,18 @@ impl Adversary<Message> for TwoFaced {
     }
 
     fn heard(&mut self, _from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        if let Message::Propose(offer) = message {
-            self.other(offer, context);
-        }
-        Vec::new()
+        let votes = match message {
+            Message::Propose(offer) => {
+                self.other(offer, context);
+                return Vec::new();
+            }
+            Message::Vote(vote) => std::slice::from_ref(vote),
+            Message::Commit(votes) => votes,
+            _ => return Vec::new(),
+        };
+        let shown: Vec<_> = votes.iter().filter_map(|vote| self.collect(vote, context)).collect();
+        let fooled = context.members.others(context.me).filter(|to| is_odd(*to));
+        fooled.flat_map(|to| shown.iter().map(move |it| Outgoing::new(to, it.clone()))).collect()
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    Case, Course, Lie, Property, Scheduled, Textbook,
+    Case, Course, Lie, Property, Scheduled, Textbook, chains,
     lockstep::{BUCKET, DEADLINE, timed},
 };
-use crate::{Latency, property::case::DELTA};
+use crate::{Engine, Latency, adversary::Kind, property::case::DELTA};
 
 /// A case beyond the assumptions, that breaks a property.
 #[derive(Debug)]
@@ -52,11 +52,25 @@ fn lockstep(property: Property, seed: u64) -> Option<(&'static str, Case)> {
     })
 }
 
+/// The same for a protocol that chains blocks.
+fn chained(protocol: Textbook, property: Property, engine: Engine, seed: u64) -> Option<Beyond> {
+    let (name, n, faulty, liars) = match property {
+        Property::Agreement => ("split at n = 3f", 3, 1, vec![(seed as usize % 3, Kind::Equivocator)]),
+        Property::Termination => ("f + 1 are silent", 4, 1, vec![(2, Kind::Silent), (3, Kind::Silent)]),
+        _ => return None,
+    };
+    let case = Case::chained(protocol, chains::lying(engine, n, &liars, seed));
+    Some(Beyond { name, case: Case { faulty, ..case } })
+}
+
 /// The scenario that breaks this property of this protocol, as the seed has messages fall. `None` if it does not promise
 /// that, or promises it whatever happens.
 pub fn beyond(protocol: Textbook, property: Property, seed: u64) -> Option<Beyond> {
     let calm = |n, faulty, liars: &[(usize, Lie)]| lying(protocol, n, faulty, liars, seed);
     let mut rng = StdRng::seed_from_u64(seed);
+    if let Some(engine) = protocol.engine() {
+        return chained(protocol, property, engine, seed);
+    }
     let (name, case) = match (protocol, property) {
         (Textbook::Broadcast, Property::Agreement) => ("split at n = 3f", calm(3, 1, &[(0, Lie::TwoFaced)])),
         (Textbook::Broadcast, Property::Validity) => {

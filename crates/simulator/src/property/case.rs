@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
-    Agreement, Broadcast, DolevStrong,
+    Agreement, Broadcast, DolevStrong, Unmet,
     lockstep::{Config, Mode},
 };
 use dtn_primitives::max_faulty;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::{Course, Lie, Mutant, Textbook, lockstep};
-use crate::{Latency, random::pick, standalone::Setting};
+use super::{Course, Lie, Mutant, Textbook, chains, lockstep};
+use crate::{Latency, Scenario, random::pick, standalone::Setting};
 
 /// A round in lock step.
 pub(super) const DELTA: Duration = Duration::from_millis(50);
@@ -60,6 +60,9 @@ pub struct Case {
     pub scheduled: Option<Scheduled>,
     /// How rounds of events go on.
     pub lockstep: Config,
+    /// What happens, where the protocol chains blocks: nothing of what is said above then, but for how many it is made and the
+    /// rule that is left out.
+    pub chain: Option<Box<Scenario>>,
 }
 
 impl Case {
@@ -78,19 +81,29 @@ impl Case {
             late: None,
             scheduled: None,
             lockstep: Config { rounds: lockstep::ROUNDS, ..Config::new(Mode::Strict) },
+            chain: None,
         }
+    }
+
+    /// A protocol that chains blocks in a scenario.
+    pub fn chained(protocol: Textbook, scenario: Scenario) -> Self {
+        let case = Self::calm(protocol, scenario.n, scenario.seed);
+        Self { chain: Some(Box::new(scenario)), ..case }
     }
 
     /// What the seed says, all of it inside the assumptions of the theorem.
     pub fn random(protocol: Textbook, seed: u64) -> Self {
+        if let Some(engine) = protocol.engine() {
+            return Self::chained(protocol, chains::random(engine, seed));
+        }
         let mut rng = StdRng::seed_from_u64(seed);
         let n = *pick(&mut rng, &[4, 4, 5, 6, 7]);
         let mut case = Self::calm(protocol, n, seed);
         let mut lies = match protocol {
             Textbook::Broadcast => Lie::BROADCAST.to_vec(),
             Textbook::DolevStrong => Lie::LOCK_STEP.to_vec(),
-            Textbook::Agreement => Lie::AGREEMENT.to_vec(),
             Textbook::Lockstep => Lie::EVENTS.to_vec(),
+            _ => Lie::AGREEMENT.to_vec(),
         };
         if protocol == Textbook::DolevStrong {
             case.faulty = rng.random_range(1..n);
@@ -128,6 +141,10 @@ impl Case {
     /// Among so many replicas of a protocol that is made for so many faulty ones, as many as this tell this lie: the last
     /// ones, the last of all being the sender if a sender tells it.
     pub fn chosen(protocol: Textbook, (n, faulty): (usize, usize), (liars, lie): (usize, Lie), seed: u64) -> Self {
+        if let Some(engine) = protocol.engine() {
+            let lying: Vec<_> = (n.saturating_sub(liars)..n).map(|who| (who, chains::kind(lie))).collect();
+            return Self { faulty, ..Self::chained(protocol, chains::lying(engine, n, &lying, seed)) };
+        }
         let mut case = Self::calm(protocol, n, seed);
         case.faulty = faulty;
         case.liars = (n.saturating_sub(liars)..n).map(|who| (who, lie)).collect();
@@ -168,7 +185,8 @@ impl Case {
 
     /// How many replicas are faulty.
     pub fn actually_faulty(&self) -> usize {
-        self.scheduled.map_or(self.liars.len(), |scheduled| scheduled.course.liars())
+        let lying = self.chain.as_deref().map_or(self.liars.len(), chains::faulty);
+        self.scheduled.map_or(lying, |scheduled| scheduled.course.liars())
     }
 
     /// Whether the theorem is about this case. The error says in words what it needs.
@@ -179,6 +197,12 @@ impl Case {
             Textbook::DolevStrong => DolevStrong::assumes(n, faulty),
             Textbook::Agreement => Agreement::<super::Ideal>::assumes(n, faulty),
             Textbook::Lockstep => Ok(()),
+            _ if n > 3 * faulty => Ok(()),
+            _ => {
+                let (theorem, condition) =
+                    ("Dwork, Lynch & Stockmeyer 1988", "more than three times as many replicas as faulty ones");
+                Err(Unmet { protocol: self.protocol.name(), n, faulty, theorem, condition })
+            }
         }
         .map_err(|unmet| unmet.to_string())?;
         if self.protocol == Textbook::Lockstep {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dtn_consensus::coin::Local;
 use serde::Serialize;
 
-use super::{Case, Property, Textbook, case::DELTA, play::CoinOf};
+use super::{Case, Property, Textbook, case::DELTA, chains, play::CoinOf};
 use crate::Latency;
 
 /// How long each message takes.
@@ -83,14 +83,14 @@ pub struct Measured {
     pub broken: Vec<(Property, String)>,
 }
 
-struct Sample {
-    causal: f64,
-    rounds: Option<u64>,
-    messages: u64,
-    expected: Option<u64>,
-    bits: f64,
-    wall: f64,
-    broken: Vec<(Property, String)>,
+pub(super) struct Sample {
+    pub(super) causal: f64,
+    pub(super) rounds: Option<u64>,
+    pub(super) messages: u64,
+    pub(super) expected: Option<u64>,
+    pub(super) bits: f64,
+    pub(super) wall: f64,
+    pub(super) broken: Vec<(Property, String)>,
 }
 
 /// Messages by the closed form: of Bracha's broadcast, of lock step with a correct sender, whose words are told on if anybody
@@ -108,10 +108,14 @@ fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: 
         Textbook::Agreement => all * (4 * round + 2),
         // A commitment and a reveal of each to each.
         Textbook::Lockstep => 2 * all * round,
+        _ => return None,
     })
 }
 
-fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64) -> Sample {
+fn sample(protocol: Textbook, n: usize, faulty: usize, (coin, relays): (CoinKind, bool), seed: u64) -> Sample {
+    if let Some(engine) = protocol.engine() {
+        return chains::sample(engine, n, relays, seed);
+    }
     let mut case = Case::calm(protocol, n, seed);
     case.faulty = faulty;
     (case.setting.latency, case.setting.writing) = (Latency::Constant(LATENCY), Duration::ZERO);
@@ -129,14 +133,14 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64
         (Textbook::DolevStrong, ..) => case.dolev_strong(),
         (Textbook::Agreement, _, Some(threshold)) => case.agreement(threshold),
         (Textbook::Agreement, CoinKind::Local, _) => case.agreement(|party| Local::new(party.clone())),
-        (Textbook::Agreement, ..) => case.agreement(case.ideal_coin()),
         (Textbook::Lockstep, ..) => case.lockstep(),
+        _ => case.agreement(case.ideal_coin()),
     };
     let wall = begun.elapsed().as_secs_f64() * 1e3;
     let rounds = match protocol {
         Textbook::Broadcast => None,
         Textbook::DolevStrong => Some((report.elapsed.as_micros() / DELTA.as_micros()) as u64),
-        Textbook::Agreement | Textbook::Lockstep => Some(round),
+        _ => Some(round),
     };
     Sample {
         causal: report.rounds.into(),
@@ -149,15 +153,16 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, coin: CoinKind, seed: u64
     }
 }
 
-/// Measures so many decisions among n, of which f may be faulty and none is. `None` of no run.
+/// Measures so many decisions among n, of which f may be faulty and none is. Replicas that chain blocks may pass on what they
+/// hear. `None` of no run.
 pub fn measure(
     protocol: Textbook,
     n: usize,
     faulty: usize,
-    coin: CoinKind,
+    (coin, relays): (CoinKind, bool),
     seeds: std::ops::Range<u64>,
 ) -> Option<Measured> {
-    let samples: Vec<_> = seeds.map(|seed| sample(protocol, n, faulty, coin, seed)).collect();
+    let samples: Vec<_> = seeds.map(|seed| sample(protocol, n, faulty, (coin, relays), seed)).collect();
     let spread = |figure: &dyn Fn(&Sample) -> f64| Spread::of(samples.iter().map(figure));
     Some(Measured {
         protocol,

@@ -19,6 +19,8 @@ pub struct Caught {
 /// What catches a mutant, by property; and what breaks a promise beyond its assumptions.
 #[derive(Debug, Serialize)]
 pub struct Matrix {
+    /// Whose rules and promises.
+    pub protocols: Vec<Textbook>,
     /// Seeds that were tried for each mutant.
     pub seeds: u64,
     /// By mutant, for each property the first seed that catches it.
@@ -26,7 +28,7 @@ pub struct Matrix {
     /// By promise, what breaks it beyond, if anything was found to.
     pub beyond: Vec<(Claim, &'static str, Option<Caught>)>,
     /// What a scheduler that sees the coin does to agreement.
-    pub coin_reader: CoinReader,
+    pub coin_reader: Option<CoinReader>,
 }
 
 /// Agreement under a scheduler that sees the coin.
@@ -53,10 +55,10 @@ pub fn read_coin(rounds: u64) -> CoinReader {
     CoinReader { undecided, binding: Spread::of(decided) }
 }
 
-/// Plays each mutant under seeds from 0 on, inside the assumptions, and each promise beyond them. A mutant that is caught by
+/// Plays each mutant of these protocols under seeds from 0 on, inside the assumptions, and each promise beyond them. A mutant that is caught by
 /// the property that it is meant to break is not looked at for longer than `seeds` / 10 more.
-pub fn matrix(seeds: u64) -> Matrix {
-    let mutants = Mutant::ALL.iter().map(|mutant| (*mutant, catch(*mutant, seeds))).collect();
+pub fn matrix(protocols: &[Textbook], seeds: u64) -> Matrix {
+    let mutants = Mutant::of(protocols).into_iter().map(|mutant| (mutant, catch(mutant, seeds))).collect();
     let broken = |claim: &Claim| {
         let first = (0..seeds).find_map(|seed| {
             let played = beyond(claim.protocol, claim.property, seed)?.case.play();
@@ -69,8 +71,10 @@ pub fn matrix(seeds: u64) -> Matrix {
         let name = beyond(claim.protocol, claim.property, 0).map_or("", |beyond| beyond.name);
         (*claim, name, first)
     };
-    let beyond = CLAIMS.iter().filter(|claim| claim.has_beyond()).map(broken).collect();
-    Matrix { seeds, mutants, beyond, coin_reader: read_coin(ROUNDS) }
+    let promised = CLAIMS.iter().filter(|claim| claim.has_beyond() && protocols.contains(&claim.protocol));
+    let beyond = promised.map(broken).collect();
+    let coin_reader = protocols.contains(&Textbook::Agreement).then(|| read_coin(ROUNDS));
+    Matrix { protocols: protocols.to_vec(), seeds, mutants, beyond, coin_reader }
 }
 
 fn catch(mutant: Mutant, seeds: u64) -> Vec<(Property, Caught)> {
@@ -102,7 +106,8 @@ impl Matrix {
             let row = self.mutants.iter().find(|(of, _)| of == mutant);
             row.is_some_and(|(_, caught)| caught.iter().any(|(by, _)| *by == property))
         };
-        let missed = Mutant::ALL.iter().filter(|mutant| !is_caught(mutant, mutant.breaks()));
+        let mutants = Mutant::of(&self.protocols);
+        let missed = mutants.iter().filter(|mutant| !is_caught(mutant, mutant.breaks()));
         let mut gaps: Vec<_> = missed
             .map(|mutant| {
                 format!(
@@ -112,8 +117,8 @@ impl Matrix {
                 )
             })
             .collect();
-        for claim in &CLAIMS {
-            let own = Mutant::ALL.iter().filter(|mutant| mutant.protocol() == claim.protocol);
+        for claim in CLAIMS.iter().filter(|claim| self.protocols.contains(&claim.protocol)) {
+            let own = mutants.iter().filter(|mutant| mutant.protocol() == claim.protocol);
             if !own.into_iter().any(|mutant| is_caught(mutant, claim.property)) {
                 gaps.push(format!("{}: no mutant breaks {}", claim.protocol, claim.property));
             }

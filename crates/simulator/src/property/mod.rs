@@ -3,11 +3,13 @@
 //! A [`Case`] is a protocol, who lies in it and how, and which of its rules is left out, if any: a [`Mutant`]. Playing it says
 //! which [`Property`] is broken. Inside the assumptions of the theorem ([`Case::assumes`]) that is a bug; beyond them it is
 //! to be expected. The checker is checked itself: each property of each protocol is broken by a case beyond
-//! ([`beyond`]) and by a mutant inside ([`matrix`]). [`bounds`] plays what no protocol can escape. [`complexity`](measure) holds what a decision costs against closed forms.
+//! ([`beyond`]) and by a mutant inside ([`matrix`]). [`bounds`] plays what no protocol can escape.
+//! [`complexity`](measure) holds what a decision costs against closed forms.
 
 mod beyond;
 mod bounds;
 mod case;
+mod chains;
 mod claims;
 mod coins;
 mod complexity;
@@ -49,11 +51,37 @@ pub enum Textbook {
     Agreement,
     /// Rounds of events with commitments.
     Lockstep,
+    /// Streamlet.
+    Streamlet,
+    /// Simplex.
+    Simplex,
+    /// HotStuff-2.
+    HotStuff2,
+    /// PBFT, whose decisions are measured beside the others'.
+    Pbft,
 }
 
 impl Textbook {
-    /// All of them.
+    /// Those without blocks.
     pub const ALL: [Self; 4] = [Self::Broadcast, Self::DolevStrong, Self::Agreement, Self::Lockstep];
+
+    /// Those that chain blocks.
+    pub const CHAINS: [Self; 3] = [Self::Streamlet, Self::Simplex, Self::HotStuff2];
+
+    /// Those that agree on blocks.
+    pub const BLOCKS: [Self; 4] = [Self::Pbft, Self::Streamlet, Self::Simplex, Self::HotStuff2];
+
+    /// Every one.
+    pub const EVERY: [Self; 8] = [
+        Self::Broadcast,
+        Self::DolevStrong,
+        Self::Agreement,
+        Self::Lockstep,
+        Self::Streamlet,
+        Self::Simplex,
+        Self::HotStuff2,
+        Self::Pbft,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -62,6 +90,10 @@ impl Textbook {
             Self::DolevStrong => "dolev-strong",
             Self::Agreement => "agreement",
             Self::Lockstep => "lockstep",
+            Self::Streamlet => "streamlet",
+            Self::Simplex => "simplex",
+            Self::HotStuff2 => "hotstuff2",
+            Self::Pbft => "pbft",
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use dtn_consensus::chained::Lapse;
 use serde::Serialize;
 
-use super::{Property, Textbook};
+use super::{
+    Property, Textbook,
+    chains::{self, LAPSES},
+};
 
 /// A protocol with one rule left out or changed, which the checker has to catch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -64,10 +68,18 @@ pub enum Mutant {
     LockstepAccusesOtherViews,
     /// Nobody is excluded.
     LockstepExcludesNobody,
+    /// A rule of a protocol that chains blocks.
+    Lapse(Textbook, Lapse),
 }
 
 impl Mutant {
-    /// All of them.
+    /// Those of some protocols.
+    pub fn of(protocols: &[Textbook]) -> Vec<Self> {
+        let chained = LAPSES.into_iter().map(|(protocol, lapse, _)| Self::Lapse(protocol, lapse));
+        Self::ALL.into_iter().chain(chained).filter(|mutant| protocols.contains(&mutant.protocol())).collect()
+    }
+
+    /// Those of protocols without blocks.
     pub const ALL: [Self; 27] = [
         Self::BroadcastSmallQuorum,
         Self::BroadcastNoAmplification,
@@ -128,6 +140,7 @@ impl Mutant {
             | Self::LockstepComparesNoViews
             | Self::LockstepAccusesOtherViews
             | Self::LockstepExcludesNobody => Textbook::Lockstep,
+            Self::Lapse(protocol, _) => protocol,
         }
     }
 
@@ -161,6 +174,10 @@ impl Mutant {
             | Self::LockStepAccusesSecondValues
             | Self::AgreementAccusesEchoes
             | Self::LockstepAccusesOtherViews => Property::Innocence,
+            Self::Lapse(protocol, lapse) => {
+                let row = LAPSES.iter().find(|(of, known, _)| (*of, *known) == (protocol, lapse));
+                row.map_or(Property::Agreement, |(.., property)| *property)
+            }
         }
     }
 }
@@ -195,6 +212,7 @@ impl fmt::Display for Mutant {
             Self::LockstepComparesNoViews => "compares no commitments",
             Self::LockstepAccusesOtherViews => "accuses who holds another commitment",
             Self::LockstepExcludesNobody => "excludes nobody",
+            Self::Lapse(protocol, lapse) => chains::name(*protocol, *lapse),
         })
     }
 }

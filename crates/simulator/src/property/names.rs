@@ -25,7 +25,7 @@ impl FromStr for Textbook {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        named("protocol", name, &Self::ALL)
+        named("protocol", name, &Self::EVERY)
     }
 }
 

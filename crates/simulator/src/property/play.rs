@@ -56,6 +56,9 @@ pub(super) type CoinOf = Box<dyn Fn(&Party) -> Threshold>;
 impl Case {
     /// Plays it.
     pub fn play(&self) -> Played {
+        if let Some(scenario) = &self.chain {
+            return self.play_chain(scenario);
+        }
         let assumptions = self.assumes();
         if let Some(scheduled) = self.scheduled {
             let (broken, round) = schedule::play(self, scheduled);
@@ -68,8 +71,8 @@ impl Case {
             Textbook::Agreement if self.mutant == Some(Mutant::AgreementUnverifiedShares) => {
                 self.agreement(self.threshold_coin())
             }
-            Textbook::Agreement => self.agreement(self.ideal_coin()),
             Textbook::Lockstep => self.lockstep(),
+            _ => self.agreement(self.ideal_coin()),
         };
         Played { broken, assumptions, round, report: Some(report) }
     }

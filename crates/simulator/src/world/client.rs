@@ -11,6 +11,7 @@ use dtn_primitives::ValidatorIndex;
 use super::{Event, World};
 use crate::{
     Subject, What,
+    host::Host,
     packet::{Packet, Sent},
 };
 
@@ -38,7 +39,9 @@ impl<P: Subject> World<'_, P> {
         let number = self.client_number();
         // Replies tell it the view, and how far the replicas are. Whose turn it will be fills the block.
         let next = (self.oracle.height() + 1).max(self.scenario.base + blocks);
-        let primary = self.members.validators().primary(self.measured.view, next);
+        let latest = self.hosts.iter().filter(|host| host.up).max_by_key(|host| host.protocol.view());
+        let proposer = |host: &Host<P>| host.protocol.proposer(&self.members, self.measured.view, next);
+        let primary = latest.map_or(ValidatorIndex(0), proposer);
         let Some(client) = &mut self.client else { return };
         let known = std::mem::replace(&mut client.handed_in, blocks);
         if self.measured.replies.len() as u64 == known {

@@ -262,7 +262,8 @@ fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) 
 
 impl<'a, P: Subject> World<'a, P> {
     fn new(scenario: &'a Scenario, observer: Option<Observer<'a>>) -> Self {
-        let mut members = Members::new(scenario.n, scenario.view_timeout()).relaying(scenario.relays);
+        let mut members =
+            Members::new(scenario.n, scenario.view_timeout()).relaying(scenario.relays).lapsing(scenario.lapse);
         let mut client = None;
         let mut reply_bytes = None;
         let Load { source, transactions, transaction_bytes, replies, long_replies, .. } = scenario.load;

@@ -8,7 +8,7 @@ use super::{Event, World};
 use crate::{
     Scheduler, Subject, Violation, What,
     adversary::{Context, Outgoing},
-    host::{Arrival, To},
+    host::{Arrival, Host, To},
     network::Passage,
     packet::{Packet, Sent},
     port::Frame,
@@ -230,8 +230,10 @@ impl<P: Subject> World<'_, P> {
         if self.scenario.synchrony.scheduler == Scheduler::TargetPrimary {
             // A client's view is that of whom it talks to.
             let host = self.hosts.get(from).or(self.hosts.get(to));
-            let (view, next) = host.map_or((0, 1), |host| (host.protocol.view(), host.chain.height() + 1));
-            passage.primary = Some(self.members.validators().primary(view, next).as_usize());
+            let proposer = |host: &Host<P>| {
+                host.protocol.proposer(&self.members, host.protocol.view(), host.chain.height() + 1).as_usize()
+            };
+            passage.primary = Some(host.map_or(0, proposer));
         }
         Fate::Takes(delay + self.network.delay(&passage, self.now, &mut self.rng))
     }

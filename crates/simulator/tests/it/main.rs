@@ -4,6 +4,7 @@
 
 mod adversaries;
 mod attacks;
+mod chained;
 mod lockstep;
 mod model;
 mod mutation;

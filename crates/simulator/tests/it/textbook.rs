@@ -27,7 +27,7 @@ fn a_sender_whose_power_fails_after_its_first_word_is_heard_nevertheless() {
 
 #[test]
 fn every_mutant_is_caught_and_every_promise_is_broken_beyond_its_assumptions() {
-    let matrix = matrix(400);
+    let matrix = matrix(&Textbook::ALL, 400);
     assert!(matrix.gaps().is_empty(), "{:#?}\n{matrix:#?}", matrix.gaps());
     assert!(matrix.mutants.iter().all(|(_, caught)| !caught.is_empty()));
 }
@@ -40,7 +40,7 @@ fn every_decision_takes_as_many_messages_and_rounds_as_is_proven() {
             let coins = [CoinKind::Ideal, CoinKind::Threshold, CoinKind::Dealt];
             for coin in coins.into_iter().filter(|coin| n < 31 || *coin != CoinKind::Dealt) {
                 let runs = if coin == CoinKind::Ideal { 0..4 } else { 0..1 };
-                let it = measure(protocol, n, (n - 1) / 3, coin, runs).expect("there are runs");
+                let it = measure(protocol, n, (n - 1) / 3, (coin, false), runs).expect("there are runs");
                 assert_eq!((it.off, &it.broken[..]), (0, &[][..]), "{protocol}, n = {n}: {it:?}");
                 let f = (n - 1) / 3;
                 match protocol {
@@ -67,7 +67,7 @@ fn every_decision_takes_as_many_messages_and_rounds_as_is_proven() {
 #[test]
 fn messages_grow_with_the_square_and_bits_of_lock_step_no_faster() {
     for protocol in [Textbook::Broadcast, Textbook::DolevStrong] {
-        let at = |n| measure(protocol, n, (n - 1) / 3, CoinKind::Ideal, 0..1).expect("there is a run");
+        let at = |n| measure(protocol, n, (n - 1) / 3, (CoinKind::Ideal, false), 0..1).expect("there is a run");
         let all = [16, 31, 64].map(at);
         let fit =
             |cost: &dyn Fn(&_) -> f64| exponent(&all.each_ref().map(|it| (it.n as f64, cost(it)))).expect("points");
@@ -82,7 +82,8 @@ fn replicas_that_begin_alike_decide_after_two_rounds_on_average_and_one_in_two_e
     let runs = 10_000;
     let rounds: Vec<_> = (0..runs)
         .map(|seed| {
-            let it = measure(Textbook::Agreement, 4, 1, CoinKind::Ideal, seed..seed + 1).expect("there is a run");
+            let it =
+                measure(Textbook::Agreement, 4, 1, (CoinKind::Ideal, false), seed..seed + 1).expect("there is a run");
             it.rounds.expect("it has rounds").mean
         })
         .collect();
