@@ -6,6 +6,7 @@ mod api;
 mod cluster;
 mod common;
 mod lines;
+mod lockstep;
 mod proofs;
 mod rounds;
 mod standalone;
