@@ -54,9 +54,9 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 11500),
+    ("cli", 11700),
     ("crates/bench", 4200),
-    ("crates/consensus", 5300),
+    ("crates/consensus", 6900),
     ("crates/documents", 2500),
     ("crates/ledger", 8000),
     ("crates/node", 13500),
@@ -64,8 +64,8 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/report", 3600),
     ("crates/runs", 2100),
     ("crates/settlement", 7150),
-    ("crates/simulator", 14000),
-    ("crates/testbed", 4000),
+    ("crates/simulator", 14900),
+    ("crates/testbed", 4400),
     ("crates/training", 2700),
     // files
     ("crates/consensus/src/nakamoto/mod.rs", 614),

@@ -27,7 +27,7 @@ they are encoded. Exit code 1 if a run had another number of messages than the c
 
 Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature), local (each replica's own).")]
 pub(crate) struct Analyze {
-    /// Which protocol: broadcast, dolev-strong, agreement, or all
+    /// Which protocol: broadcast, dolev-strong, agreement, lockstep, or all
     #[arg(long, default_value = "all")]
     protocol: String,
     /// Numbers of replicas, 1 to 200

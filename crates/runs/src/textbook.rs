@@ -154,6 +154,7 @@ fn proven(protocol: Textbook, coin: CoinKind) -> (&'static str, &'static str) {
         Textbook::Agreement if coin == CoinKind::Local => {
             ("n(n-1)(3r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
         }
+        Textbook::Lockstep => ("2n(n-1)", "two messages one after the other (Baughman & Levine 2001)"),
         Textbook::Agreement => ("n(n-1)(4r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)"),
     }
 }

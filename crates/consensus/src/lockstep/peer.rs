@@ -69,7 +69,7 @@ impl<S: State> Lockstep<S> {
     /// If it gets no further, says again what it said in the round that does not end, and asks for what it misses: first those
     /// whose words these are, and then everybody. Links that are full are not filled with more than that.
     fn say_again(&mut self, effects: &mut Effects<S>) {
-        let before = std::mem::replace(&mut self.looked, Some(self.over));
+        let before = self.looked.replace(self.over);
         if before != Some(self.over) {
             self.resend = Default::default();
             self.is_stuck = false;

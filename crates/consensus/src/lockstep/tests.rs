@@ -17,8 +17,12 @@ fn start(memory: Memory) -> Input<Peer> {
     Input::Start { memory, boot: 1 }
 }
 
+fn tell(peer: &mut Peer, input: Input<Peer>) -> Effects<History> {
+    peer.handle(input)
+}
+
 fn hear(peer: &mut Peer, from: u16, message: Message) -> Effects<History> {
-    peer.handle(Input::Message { from: ValidatorIndex(from), message })
+    tell(peer, Input::Message { from: ValidatorIndex(from), message })
 }
 
 fn events(round: u64, event: &'static str) -> Input<Peer> {
@@ -63,15 +67,14 @@ fn deliver(peers: &mut [Peer], effects: Vec<(usize, Effects<History>)>) -> Vec<V
 /// A round in which each says its own word.
 fn round(peers: &mut [Peer], round: u64) -> Vec<Vec<Output>> {
     let words = ["a", "b", "c", "d"];
-    let effects =
-        peers.iter_mut().zip(words).map(|(peer, word)| peer.handle(events(round, word))).enumerate().collect();
+    let effects = peers.iter_mut().zip(words).map(|(peer, word)| tell(peer, events(round, word))).enumerate().collect();
     deliver(peers, effects)
 }
 
 fn begun(config: Config) -> Vec<Peer> {
     let mut peers = peers(config);
     for peer in &mut peers {
-        let effects = peer.handle(start(Memory::NeverVoted));
+        let effects = tell(peer, start(Memory::NeverVoted));
         let asked: Vec<_> = effects.iter().filter(|it| matches!(it, Effect::Ask(_))).collect();
         assert_eq!(asked.len() as u64, config.pipeline.min(config.rounds));
     }
@@ -100,11 +103,11 @@ fn all_come_to_the_same_events_in_an_order_that_changes_from_round_to_round() {
 fn nobody_reveals_before_the_last_commitment_nor_a_round_before_the_one_before_it() {
     let config = Config { pipeline: 2, ..strict() };
     let mut peers = begun(config);
-    let commit = |peer: &mut Peer, round| said(&peer.handle(events(round, "x"))).remove(0);
+    let commit = |peer: &mut Peer, round| said(&tell(peer, events(round, "x"))).remove(0);
     let words: Vec<[Message; 2]> = peers[1..].iter_mut().map(|peer| [commit(peer, 1), commit(peer, 2)]).collect();
     let peer = &mut peers[0];
-    assert_eq!(said(&peer.handle(events(2, "second"))), [], "it commits in the order of the rounds");
-    assert_eq!(said(&peer.handle(events(1, "first"))).len(), 2);
+    assert_eq!(said(&tell(peer, events(2, "second"))), [], "it commits in the order of the rounds");
+    assert_eq!(said(&tell(peer, events(1, "first"))).len(), 2);
     for (from, [_, second]) in (1..).zip(&words) {
         assert_eq!(said(&hear(peer, from, second.clone())), [], "the first one is not revealed");
     }
@@ -171,18 +174,18 @@ fn what_a_host_gives_beyond_the_bounds_is_left_out_and_told() {
     let config = Config { limits: Limits { events: 2, bytes: 3 }, ..strict() };
     let mut peers = begun(config);
     let given = ["abc", "abcd", "a", "b"].map(Bytes::from).to_vec();
-    let effects = peers[0].handle(Input::Answer(Answer::Events(1, given)));
+    let effects = tell(&mut peers[0], Input::Answer(Answer::Events(1, given)));
     assert_eq!(outputs(&effects), [Output::LeftOut(1, 2)]);
     let opening = peers[0].rounds[&1].opening.clone().expect("it has committed");
     assert_eq!(opening.items, ["abc", "a"].map(Bytes::from));
-    assert!(peers[0].handle(events(1, "z")).is_empty(), "it commits once");
+    assert!(tell(&mut peers[0], events(1, "z")).is_empty(), "it commits once");
 }
 
 #[test]
 fn a_peer_that_starts_again_stands_by_what_it_said_and_one_that_lost_its_disk_says_nothing() {
     let mut peers = begun(strict());
     round(&mut peers, 1);
-    let effects = peers[0].handle(events(2, "mine"));
+    let effects = tell(&mut peers[0], events(2, "mine"));
     let mut records: BTreeMap<u64, Record<History>> = BTreeMap::new();
     for effect in effects {
         if let Effect::Persist(record) = effect {
@@ -190,25 +193,25 @@ fn a_peer_that_starts_again_stands_by_what_it_said_and_one_that_lost_its_disk_sa
         }
     }
     let mut again = Peer::new(parties(4).swap_remove(0), strict(), History::default(), records.into_values().collect());
-    let effects = again.handle(start(Memory::Kept));
+    let effects = tell(&mut again, start(Memory::Kept));
     assert!(matches!(&outputs(&effects)[..], [Output::Round(outcome)] if outcome.round == 1), "it says it again");
-    assert!(again.handle(events(2, "another")).is_empty(), "it has committed");
+    assert!(tell(&mut again, events(2, "another")).is_empty(), "it has committed");
     peers[0] = again;
     let mut effects = vec![(0, Vec::new())];
     effects[0].1.extend(peers[0].own(u64::MAX).into_iter().map(Effect::Broadcast));
-    effects.extend((1..4).map(|it| (it, peers[it].handle(events(2, "theirs")))));
+    effects.extend((1..4).map(|it| (it, tell(&mut peers[it], events(2, "theirs")))));
     let came = deliver(&mut peers, effects);
     let [Output::Round(outcome)] = &came[0][..] else { panic!("{:?}", came[0]) };
-    assert!(outcome.events.iter().any(|it| *it.data == *b"mine") && came.iter().all(|it| it == &came[0]));
+    assert!(outcome.events.iter().any(|it| it.data == Bytes::from("mine")) && came.iter().all(|it| it == &came[0]));
 
     let mut lost = Peer::new(parties(4).swap_remove(0), strict(), History::default(), Vec::new());
-    lost.handle(start(Memory::Lost));
-    assert!(lost.handle(events(1, "x")).is_empty());
+    tell(&mut lost, start(Memory::Lost));
+    assert!(tell(&mut lost, events(1, "x")).is_empty());
     let deadline = Duration::from_secs(1);
     let timed = Config::new(Mode::Timed { deadline });
     let mut down = Peer::new(parties(4).swap_remove(0), timed, History::default(), Vec::new());
-    down.handle(start(Memory::Kept));
-    assert!(down.handle(events(1, "x")).is_empty(), "with deadlines, who was down is faulty");
+    tell(&mut down, start(Memory::Kept));
+    assert!(tell(&mut down, events(1, "x")).is_empty(), "with deadlines, who was down is faulty");
 }
 
 #[test]
@@ -216,12 +219,12 @@ fn what_a_bucket_misses_is_dropped_and_its_peer_is_told() {
     let (tick, delay) = (Duration::from_millis(40), Duration::from_millis(100));
     let mut peers = peers(Config::new(Mode::Bucket { tick, delay }));
     for peer in &mut peers {
-        peer.handle(start(Memory::NeverVoted));
-        peer.handle(Input::Timer(Timer::Tick));
+        tell(peer, start(Memory::NeverVoted));
+        tell(peer, Input::Timer(Timer::Tick));
     }
-    let late = said(&peers[1].handle(events(1, "late"))).remove(0);
-    peers[0].handle(events(1, "mine"));
-    let effects = peers[0].handle(Input::Timer(Timer::Close(1)));
+    let late = said(&tell(&mut peers[1], events(1, "late"))).remove(0);
+    tell(&mut peers[0], events(1, "mine"));
+    let effects = tell(&mut peers[0], Input::Timer(Timer::Close(1)));
     assert!(matches!(&outputs(&effects)[..], [Output::Round(outcome)] if outcome.events.len() == 1));
     let effects = hear(&mut peers[0], 1, late);
     assert_eq!(outputs(&effects), [Output::Late(ValidatorIndex(1), 1)]);
