@@ -311,6 +311,7 @@ impl<S: State> Protocol for Lockstep<S> {
         match input {
             Input::Start { memory, .. } => self.start(memory, &mut effects),
             Input::Connected(to) => {
+                self.rounds.values_mut().for_each(|round| _ = round.answers.remove(&to));
                 effects.extend(self.own(u64::MAX).into_iter().map(|message| Effect::Send { to, message }));
             }
             Input::Timer(timer) => self.timer(timer, &mut effects),

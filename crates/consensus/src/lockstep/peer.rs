@@ -13,6 +13,9 @@ use crate::{
     sealed::{Opening, Place},
 };
 
+/// How often a peer is told what it asks for in a round: an answer is longer than the question.
+const ANSWERS: u8 = 16;
+
 impl<S: State> Lockstep<S> {
     pub(super) fn start(&mut self, memory: Memory, effects: &mut Effects<S>) {
         let survives = !matches!(self.config.mode, Mode::Timed { .. });
@@ -167,8 +170,11 @@ impl<S: State> Lockstep<S> {
             Message::Commit(commit) => self.hear_commit(from, commit, effects),
             Message::Reveal(reveal) => self.hear_reveal(from, *reveal, effects),
             Message::Missing { round, whom } => {
-                let whom: BTreeSet<_> = whom.into_iter().take(self.party.n()).collect();
-                whom.into_iter().for_each(|it| self.tell(from, round, it, effects));
+                let answers = self.rounds.get_mut(&round).map(|round| round.answers.entry(from).or_default());
+                if answers.is_some_and(|answers| std::mem::replace(answers, answers.saturating_add(1)) < ANSWERS) {
+                    let whom: BTreeSet<_> = whom.into_iter().take(self.party.n()).collect();
+                    whom.into_iter().for_each(|it| self.tell(from, round, it, effects));
+                }
                 Ok(())
             }
             Message::Timeout(timeout) => self.hear_timeout(timeout, effects),
@@ -215,7 +221,8 @@ impl<S: State> Lockstep<S> {
         round.commits.insert(by, commit);
         // Who commits to this has seen the end of a round that has none yet here.
         let next = self.over + 1;
-        if number > self.over + self.config.pipeline && self.rounds.entry(next).or_default().asked.insert(by) {
+        let is_ahead = number > self.over + self.config.pipeline && self.config.mode != Mode::Async;
+        if is_ahead && self.rounds.entry(next).or_default().asked.insert(by) {
             effects.extend(self.missing().map(|message| Effect::Send { to: by, message }));
         }
         let reveals = self.rounds.get(&number).and_then(|round| round.reveals.get(&by)).cloned();

@@ -239,8 +239,17 @@ impl Game {
     }
 }
 
+/// Who lies, and how.
+#[derive(Clone, Copy)]
+enum Lie {
+    Slow,
+    Silent,
+    Replayer,
+    Cheat(Cheat),
+}
+
 /// The last ones of so many lie, and would like to know what the first one chooses.
-fn game(n: usize, liars: &[usize], cheat: Option<Cheat>, config: Config) -> Game {
+fn game(n: usize, liars: &[usize], lie: Lie, config: Config) -> Game {
     let _stand_in = signatures::stand_in();
     let table = Table { seed: seed_or(5), config, victim: ValidatorIndex(0), rules: Rules::default() };
     let (patience, events) = (Duration::from_secs(100_000), 40_000_000);
@@ -250,7 +259,12 @@ fn game(n: usize, liars: &[usize], cheat: Option<Cheat>, config: Config) -> Game
     let create = |members: &Members, me, records| table.create(party(members, me), records);
     let trial = liars.iter().fold(Trial::new(setting, create).answering(answer), |trial, liar| {
         let me = party(&members, ValidatorIndex(*liar as u16));
-        let lie = cheat.map_or(Liar::Slow, |cheat| Liar::Own(cheat.adversary(me, table.clone())));
+        let lie = match lie {
+            Lie::Slow => Liar::Slow,
+            Lie::Silent => Liar::Silent,
+            Lie::Replayer => Liar::Replayer,
+            Lie::Cheat(cheat) => Liar::Own(cheat.adversary(me, table.clone())),
+        };
         trial.with(*liar, lie)
     });
     let correct = trial.correct();
@@ -284,22 +298,23 @@ fn timed() -> Config {
 
 #[test]
 fn nobody_who_looks_ahead_delays_or_colludes_wins_more_than_half_and_without_commitments_everybody_would() {
-    let cases: [(&str, usize, &[usize], Option<Cheat>, Config); 6] = [
-        ("look-ahead", 4, &[3], Some(Cheat::Peeker), strict(1)),
-        ("look-ahead, with deadlines", 4, &[3], Some(Cheat::Peeker), timed()),
-        ("late commitment in the pipeline", 4, &[3], Some(Cheat::Peeker), strict(3)),
-        ("collusion", 5, &[3, 4], Some(Cheat::Peeker), strict(1)),
-        ("fixed delay", 4, &[3], None, strict(1)),
-        ("another state", 4, &[3], Some(Cheat::Desynced), strict(1)),
+    let cases: [(&str, usize, &[usize], Lie, Config); 7] = [
+        ("look-ahead", 4, &[3], Lie::Cheat(Cheat::Peeker), strict(1)),
+        ("look-ahead, with deadlines", 4, &[3], Lie::Cheat(Cheat::Peeker), timed()),
+        ("late commitment in the pipeline", 4, &[3], Lie::Cheat(Cheat::Peeker), strict(3)),
+        ("collusion", 5, &[3, 4], Lie::Cheat(Cheat::Peeker), strict(1)),
+        ("fixed delay", 4, &[3], Lie::Slow, strict(1)),
+        ("replay of all rounds", 4, &[3], Lie::Replayer, strict(1)),
+        ("another state", 4, &[3], Lie::Cheat(Cheat::Desynced), strict(1)),
     ];
-    for (name, n, liars, cheat, config) in cases {
-        let game = game(n, liars, cheat, config);
+    for (name, n, liars, lie, config) in cases {
+        let game = game(n, liars, lie, config);
         println!("{name}: wins {} of {} rounds", game.wins, game.rounds);
         assert!(game.rounds >= ROUNDS * 9 / 10 && (game.rate() - 0.5).abs() <= 0.01, "{name}: {}", game.rate());
     }
     let (tick, delay) = (Duration::from_millis(100), Duration::from_millis(300));
     let bucket = Config { rounds: ROUNDS, ..Config::new(Mode::Bucket { tick, delay }) };
-    let game = game(4, &[3], Some(Cheat::Peeker), bucket);
+    let game = game(4, &[3], Lie::Cheat(Cheat::Peeker), bucket);
     println!("look-ahead without commitments: wins {} of {} rounds", game.wins, game.rounds);
     assert!(game.rounds >= ROUNDS * 9 / 10 && game.rate() == 1.0, "{}", game.rate());
 }
@@ -307,12 +322,13 @@ fn nobody_who_looks_ahead_delays_or_colludes_wins_more_than_half_and_without_com
 #[test]
 fn who_says_two_things_another_s_or_nothing_is_excluded_and_named_and_the_others_go_on() {
     let _stand_in = signatures::stand_in();
-    for (name, cheat, is_named) in [
-        ("two commitments", Cheat::TwoFaced, true),
-        ("replay of another's commitment", Cheat::Copier, true),
-        ("refusal to reveal", Cheat::Refuser, false),
+    for (name, lie, is_named) in [
+        ("two commitments", Lie::Cheat(Cheat::TwoFaced), true),
+        ("replay of another's commitment", Lie::Cheat(Cheat::Copier), true),
+        ("suppressed updates", Lie::Silent, false),
+        ("refusal to reveal", Lie::Cheat(Cheat::Refuser), false),
     ] {
-        let game = game(4, &[3], Some(cheat), timed());
+        let game = game(4, &[3], lie, timed());
         let seen = &game.seen;
         println!(
             "{name}: {} rounds of the liar, {:?} excluded, {} proofs",
@@ -337,7 +353,7 @@ fn who_says_two_things_another_s_or_nothing_is_excluded_and_named_and_the_others
 #[test]
 fn a_peer_with_another_state_is_named_by_everybody() {
     let config = Config { rounds: 3, limits: Limits { events: 1, bytes: 8 }, ..Config::new(Mode::Strict) };
-    let seen = game(4, &[2], Some(Cheat::Desynced), config).seen;
+    let seen = game(4, &[2], Lie::Cheat(Cheat::Desynced), config).seen;
     assert!(seen.is_content());
     let named = |it: &Evidence| matches!(it, Evidence::FalseState(commit, _) if commit.by == ValidatorIndex(2));
     assert!(!seen.evidence.is_empty() && seen.evidence.iter().all(named), "{:?}", seen.evidence);
