@@ -121,6 +121,15 @@ fn the_commands_of_the_page_on_the_textbook_run_and_what_fails_does_for_the_reas
 }
 
 #[test]
+fn the_commands_of_the_page_on_events_in_lock_step_run_and_all_come_to_the_same() {
+    let said: String = run("docs/protocols/lockstep.md").into_iter().map(|(_, said)| said).collect();
+    for reason in ["rounds a second", "one round at a time", "secrecy"] {
+        assert!(said.is_empty() || said.contains(reason), "{reason}\n{said}");
+    }
+    assert!(!said.contains("broken inside"), "{said}");
+}
+
+#[test]
 fn the_commands_of_the_page_on_protocols_that_chain_blocks_run_and_nothing_is_broken() {
     let said: String = run("docs/protocols/chains.md").into_iter().map(|(_, said)| said).collect();
     assert!(!said.contains("broken inside"), "{said}");

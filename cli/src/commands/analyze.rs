@@ -33,8 +33,8 @@ they are encoded. Exit code 1 if a run had another number of messages than the c
 Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature),
 dealt (the same, whose key the replicas deal in the open), local (each replica's own).")]
 pub(crate) struct Analyze {
-    /// Which protocol: broadcast, dolev-strong, agreement, or all of these; pbft, streamlet, simplex, hotstuff2, or blocks for
-    /// these
+    /// Which protocol: broadcast, dolev-strong, agreement, lockstep, or all of these; pbft, streamlet, simplex, hotstuff2, or
+    /// blocks for these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// Numbers of replicas, 1 to 200

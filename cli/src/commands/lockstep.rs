@@ -30,7 +30,7 @@ enum Mode {
   dtn-cli lockstep --peers 4
   dtn-cli lockstep --peers 4 --pipeline 4 --rounds 5000
   dtn-cli lockstep --peers 7 --mode timed --deadline 1s --json
-  dtn-cli lockstep --peers 4 --mode bucket --tick 20ms --deadline 10ms --rounds 200
+  dtn-cli lockstep --peers 4 --mode bucket --tick 20ms --delay 10ms --rounds 200
 
 In each round every peer commits to its events by a hash, waits for the hashes of the others, and then shows its events: so
 nobody can look at what the others do before it has chosen itself. The order of the events follows from a hash of all of
@@ -57,10 +57,12 @@ pub(crate) struct Lockstep {
     /// Bytes of each
     #[arg(long, default_value_t = 32)]
     bytes: usize,
-    /// With timed, how long is waited for a commitment, and half as long as for a reveal; with bucket, after how long one is
-    /// over
-    #[arg(long, default_value = "2s")]
+    /// With timed, how long is waited for commitments, and from then on for reveals
+    #[arg(long, default_value = "5s")]
     deadline: humantime::Duration,
+    /// With bucket, after how long a round is over
+    #[arg(long, default_value = "100ms")]
+    delay: humantime::Duration,
     /// With bucket, how often a round begins
     #[arg(long, default_value = "40ms")]
     tick: humantime::Duration,
@@ -95,6 +97,7 @@ impl Lockstep {
             events: self.events,
             bytes: self.bytes,
             deadline: *self.deadline,
+            delay: *self.delay,
             tick: *self.tick,
             depends: self.depends,
             ..Plan::new(peers, rounds)

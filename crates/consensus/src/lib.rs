@@ -2,7 +2,8 @@
 //!
 //! A [`Protocol`] takes inputs and gives effects. It knows no clock, socket, disk or randomness of its own, so the same
 //! type runs in the simulator, in a model checker and over libp2p. One that agrees on something that is no block is
-//! [`Standalone`]: of these there are [`broadcast`], [`dolev_strong`], [`agreement`] and [`common_subset`], from the textbook.
+//! [`Standalone`]: of these there are [`broadcast`], [`dolev_strong`], [`agreement`] and [`common_subset`], from the textbook,
+//! and rounds of events in [`lockstep`].
 
 pub mod agreement;
 pub mod broadcast;

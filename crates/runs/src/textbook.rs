@@ -165,6 +165,7 @@ fn proven(protocol: Textbook, coin: CoinKind, relays: bool) -> (&'static str, &'
         Textbook::Simplex if relays => ("(n-1) + 3n(n-1)", DOLEV_REISCHUK),
         Textbook::Simplex => ("(n-1) + 2n(n-1)", DOLEV_REISCHUK),
         Textbook::HotStuff2 => ("5(n-1)", "n - 1 messages where nobody lies"),
+        Textbook::Lockstep => ("2n(n-1)", "two messages one after the other (Baughman & Levine 2001)"),
         Textbook::Agreement => ("n(n-1)(4r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)"),
     }
 }

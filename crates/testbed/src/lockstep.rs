@@ -81,8 +81,10 @@ pub struct Plan {
     pub events: usize,
     /// Bytes of each.
     pub bytes: usize,
-    /// How long a phase may take, where there are deadlines; and after how long a bucket is over.
+    /// How long is waited for commitments, where there are deadlines.
     pub deadline: Duration,
+    /// After how long a bucket is over.
+    pub delay: Duration,
     /// How often a bucket begins.
     pub tick: Duration,
     /// On how many others each depends, in async mode.
@@ -94,9 +96,19 @@ pub struct Plan {
 impl Plan {
     /// So many strict rounds, one at a time, with an event of 32 bytes of each peer.
     pub fn new(peers: u8, rounds: u64) -> Self {
-        let (deadline, tick) = (Duration::from_secs(2), Duration::from_millis(40));
-        let (waits, depends) = (Waits::Strict, None);
-        Self { peers, waits, pipeline: 1, rounds, events: 1, bytes: 32, deadline, tick, depends, ports: Vec::new() }
+        Self {
+            peers,
+            waits: Waits::Strict,
+            pipeline: 1,
+            rounds,
+            events: 1,
+            bytes: 32,
+            deadline: Duration::from_secs(5),
+            delay: Duration::from_millis(100),
+            tick: Duration::from_millis(40),
+            depends: None,
+            ports: Vec::new(),
+        }
     }
 
     /// As the protocol has it.
@@ -104,7 +116,7 @@ impl Plan {
         let mode = match self.waits {
             Waits::Strict => Mode::Strict,
             Waits::Timed => Mode::Timed { deadline: self.deadline },
-            Waits::Bucket => Mode::Bucket { tick: self.tick, delay: self.deadline },
+            Waits::Bucket => Mode::Bucket { tick: self.tick, delay: self.delay },
             Waits::Async => Mode::Async,
         };
         let limits = Limits { events: self.events, bytes: self.bytes };

@@ -14,7 +14,7 @@ use dtn_primitives::{Bytes, ValidatorIndex, codec};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fault,
+    Effects, Fault, Lockstep, Message, Mode, Output, State, Timer, deadlines,
     round::view,
     words::{Reveal, Timeout},
 };
@@ -163,6 +163,132 @@ impl Exclusion {
             members.iter().copied().filter(|member| party.has_correct(against(member))).collect()
         };
         Verdict::Without(reports.iter().flat_map(accused).collect())
+    }
+}
+
+impl<S: State> Lockstep<S> {
+    /// Begins to wait for a round, with those who are left.
+    pub(super) fn set_deadlines(&self, round: u64, effects: &mut Effects<S>) {
+        let Mode::Timed { deadline } = self.config.mode else { return };
+        let attempt = self.attempt();
+        effects.extend(deadlines(deadline).map(|(reveals, after)| {
+            let timer = Timer::Deadline { round, attempt, reveals };
+            Effect::SetTimer { timer, after }
+        }));
+    }
+
+    pub(super) fn is_timed_in(&self, round: u64, attempt: u64) -> bool {
+        let is_under_way = (self.oldest()..=self.over + 1).contains(&round) && attempt >= self.attempt();
+        matches!(self.config.mode, Mode::Timed { .. }) && is_under_way && attempt <= self.party.faulty as u64
+    }
+
+    pub(super) fn exclusion(&mut self, round: u64, attempt: u64) -> &mut Exclusion {
+        let (party, step) = (&self.party, self.config.mode.step());
+        self.exclusions.entry((round, attempt)).or_insert_with(|| Exclusion::new(party, (round, attempt), step))
+    }
+
+    /// Accuses those who keep the next round from its end.
+    pub(super) fn deadline(&mut self, (number, attempt): (u64, u64), reveals: bool, effects: &mut Effects<S>) {
+        let is_agreeing = self.exclusions.values().any(Exclusion::is_under_way);
+        if self.is_silent || number != self.over + 1 || attempt != self.attempt() || is_agreeing {
+            return;
+        }
+        let round = self.rounds.entry(number).or_default();
+        let lie = |by: &&ValidatorIndex| !round.commits.contains_key(by) || round.proven.contains(by);
+        let mut accused: Vec<_> = self.members.iter().filter(lie).copied().collect();
+        if accused.is_empty() && reveals {
+            let lacks = |by: &&ValidatorIndex| round.of(**by, |it| Some(it.view) == round.view).is_none();
+            accused = self.members.iter().filter(lacks).copied().collect();
+        }
+        accused.retain(|it| *it != self.party.me);
+        for accused in accused {
+            let timeout = Timeout::sign(&self.party, number, attempt, accused);
+            effects.push(Effect::Broadcast(Message::Timeout(timeout)));
+            self.accuse(timeout, effects);
+        }
+        if let (true, Mode::Timed { deadline }) = (reveals, self.config.mode) {
+            let timer = Timer::Deadline { round: number, attempt, reveals };
+            effects.push(Effect::SetTimer { timer, after: deadline });
+        }
+    }
+
+    pub(super) fn hear_timeout(&mut self, timeout: Timeout, effects: &mut Effects<S>) -> Result<(), Fault> {
+        let Timeout { round, attempt, accused, by, .. } = timeout;
+        if !self.is_timed_in(round, attempt) || self.party.validators.get(accused).is_none() {
+            return Ok(());
+        }
+        if self.exclusion(round, attempt).has(&timeout) {
+            return Ok(());
+        }
+        if !timeout.is_genuine(&self.party) {
+            return Err(Fault::Forged(by));
+        }
+        self.tell(by, round, accused, effects);
+        self.accuse(timeout, effects);
+        Ok(())
+    }
+
+    fn accuse(&mut self, timeout: Timeout, effects: &mut Effects<S>) {
+        let Timeout { round: number, attempt, .. } = timeout;
+        let party = self.party.clone();
+        let enough = self.exclusion(number, attempt).accuse(timeout, &party);
+        let Some(enough) = enough.filter(|_| self.rules.excludes) else { return };
+        effects.extend(enough.into_iter().map(|it| Effect::Broadcast(Message::Timeout(it))));
+        let mut reveals = Vec::new();
+        if number <= self.over
+            && let Some(round) = self.rounds.get(&number)
+        {
+            let all = self.members.iter().map(|by| round.of(*by, |it| Some(it.view) == round.view).cloned());
+            reveals = all.collect::<Option<Vec<_>>>().unwrap_or_default();
+        }
+        let steps = self.exclusion(number, attempt).begin(&party, reveals);
+        self.pass((number, attempt), steps, effects);
+    }
+
+    /// Does what the broadcasts of reports have it do, and what they come to.
+    pub(super) fn pass(&mut self, (round, attempt): (u64, u64), steps: Vec<Step>, effects: &mut Effects<S>) {
+        for step in steps {
+            match step {
+                Step::Send(to, chain) => {
+                    effects.push(Effect::Send { to, message: Message::Report { round, attempt, chain } });
+                }
+                Step::Timer(step, after) => {
+                    let timer = Timer::Step { round, attempt, step };
+                    effects.push(Effect::SetTimer { timer, after });
+                }
+                Step::Fault(_) => {}
+            }
+        }
+        if !self.exclusions.get_mut(&(round, attempt)).is_some_and(Exclusion::is_ending) {
+            return;
+        }
+        if round != self.over + 1 || attempt != self.attempt() {
+            // Who was in that round until now begins the next one only now.
+            self.set_deadlines(self.over + 1, effects);
+            return;
+        }
+        let Some(exclusion) = self.exclusions.get(&(round, attempt)) else { return };
+        match exclusion.verdict(round, attempt, &self.party, &self.members) {
+            Verdict::Over(all) => {
+                all.iter().for_each(|reveal| self.rounds.entry(round).or_default().keep(reveal.clone()));
+                self.finish(round, &all, effects);
+            }
+            Verdict::Without(accused) => self.exclude(round, &accused, effects),
+        }
+    }
+
+    /// Goes on without these, from this round on.
+    fn exclude(&mut self, number: u64, accused: &BTreeSet<ValidatorIndex>, effects: &mut Effects<S>) {
+        if accused.is_empty() {
+            self.exclusions.remove(&(number, self.attempt()));
+        }
+        self.members.retain(|member| !accused.contains(member));
+        effects.extend(accused.iter().map(|it| Effect::Output(Output::Excluded(*it, number))));
+        self.is_silent |= !self.members.contains(&self.party.me);
+        for round in self.rounds.range_mut(number..).map(|(_, round)| round) {
+            round.view = None;
+        }
+        self.set_deadlines(number, effects);
     }
 }
 

@@ -211,7 +211,9 @@ pub struct Lockstep<S> {
     /// It was down where it may not be, or its disk was lost.
     is_silent: bool,
     /// The last round that was over when it last looked whether it gets further.
-    looked: u64,
+    looked: Option<u64>,
+    /// It got no further then.
+    is_stuck: bool,
     resend: Resend,
 }
 
@@ -239,7 +241,8 @@ impl<S: State> Lockstep<S> {
             rounds: BTreeMap::new(),
             exclusions: BTreeMap::new(),
             is_silent: false,
-            looked: 0,
+            looked: None,
+            is_stuck: false,
             resend: Resend::default(),
         };
         new.recall(records);
@@ -308,7 +311,8 @@ impl<S: State> Protocol for Lockstep<S> {
         match input {
             Input::Start { memory, .. } => self.start(memory, &mut effects),
             Input::Connected(to) => {
-                effects.extend(self.own().into_iter().map(|message| Effect::Send { to, message }));
+                self.rounds.values_mut().for_each(|round| _ = round.answers.remove(&to));
+                effects.extend(self.own(u64::MAX).into_iter().map(|message| Effect::Send { to, message }));
             }
             Input::Timer(timer) => self.timer(timer, &mut effects),
             Input::Answer(Answer::Events(round, events)) => self.gather(round, events, &mut effects),

@@ -6,15 +6,15 @@ use dtn_primitives::{B256, Bytes, ValidatorIndex};
 
 use super::{
     AHEAD, Commit, Effects, Evidence, Fault, Gather, Lockstep, Message, Mode, Outcome, Output, Record, Reveal, State,
-    Timeout, Timer, deadlines,
-    exclusion::{Exclusion, Step, Verdict},
-    round,
-    words::group,
+    Timer, exclusion::Step, round, words::group,
 };
 use crate::{
     Effect, Memory,
     sealed::{Opening, Place},
 };
+
+/// How often a peer is told what it asks for in a round: an answer is longer than the question.
+const ANSWERS: u8 = 16;
 
 impl<S: State> Lockstep<S> {
     pub(super) fn start(&mut self, memory: Memory, effects: &mut Effects<S>) {
@@ -28,27 +28,22 @@ impl<S: State> Lockstep<S> {
         }
     }
 
-    /// What it has said in the rounds that are kept.
-    pub(super) fn own(&self) -> Vec<Message> {
+    /// What it has said in the rounds that are kept, up to this one.
+    pub(super) fn own(&self, last: u64) -> Vec<Message> {
         let me = self.party.me;
         let words = |round: &super::Round| {
             let reveal = round.view.and_then(|view| round.of(me, |it| it.view == view)).cloned();
             let commit = round.commits.get(&me).copied().map(Message::Commit);
             commit.into_iter().chain(reveal.map(|reveal| Message::Reveal(reveal.into())))
         };
-        if self.is_silent { Vec::new() } else { self.rounds.values().flat_map(words).collect() }
+        let rounds = self.rounds.range(..=last).filter(|_| !self.is_silent);
+        rounds.flat_map(|(_, round)| words(round)).collect()
     }
 
     pub(super) fn timer(&mut self, timer: Timer, effects: &mut Effects<S>) {
         match timer {
             Timer::Resend => {
-                if self.looked < self.over {
-                    self.resend = Default::default();
-                } else {
-                    effects.extend(self.own().into_iter().map(Effect::Broadcast));
-                    effects.extend(self.missing().map(Effect::Broadcast));
-                }
-                self.looked = self.over;
+                self.say_again(effects);
                 effects.push(Effect::SetTimer { timer, after: self.resend.pause() });
             }
             Timer::Deadline { round, attempt, reveals } => self.deadline((round, attempt), reveals, effects),
@@ -74,6 +69,31 @@ impl<S: State> Lockstep<S> {
         }
     }
 
+    /// If it gets no further, says again what it said in the round that does not end, and asks for what it misses: first those
+    /// whose words these are, and then everybody. Links that are full are not filled with more than that.
+    fn say_again(&mut self, effects: &mut Effects<S>) {
+        let before = self.looked.replace(self.over);
+        if before != Some(self.over) {
+            self.resend = Default::default();
+            self.is_stuck = false;
+            return;
+        }
+        let next = self.over + 1;
+        let own = self.own(next).into_iter().filter(|it| it.round() == next);
+        effects.extend(own.map(Effect::Broadcast));
+        let missing = self.missing();
+        if let Some(Message::Missing { round, whom }) = missing.as_ref().filter(|_| !self.is_stuck) {
+            let ask = |to: &ValidatorIndex| Effect::Send {
+                to: *to,
+                message: Message::Missing { round: *round, whom: vec![*to] },
+            };
+            effects.extend(whom.iter().map(ask));
+        } else {
+            effects.extend(missing.map(Effect::Broadcast));
+        }
+        self.is_stuck = true;
+    }
+
     /// What it asks others for: whose words of its next round it has not heard.
     fn missing(&self) -> Option<Message> {
         let next = self.over + 1;
@@ -83,11 +103,11 @@ impl<S: State> Lockstep<S> {
         (!self.is_silent && !whom.is_empty()).then_some(Message::Missing { round: next, whom })
     }
 
-    fn waits_for(&self) -> BTreeSet<ValidatorIndex> {
+    pub(super) fn waits_for(&self) -> BTreeSet<ValidatorIndex> {
         if self.config.mode == Mode::Async { self.depends_on.clone() } else { self.members.clone() }
     }
 
-    fn attempt(&self) -> u64 {
+    pub(super) fn attempt(&self) -> u64 {
         (self.party.n() - self.members.len()) as u64
     }
 
@@ -137,16 +157,6 @@ impl<S: State> Lockstep<S> {
         effects.push(Effect::Broadcast(Message::Commit(commit)));
     }
 
-    /// Begins to wait for a round, with those who are left.
-    fn set_deadlines(&self, round: u64, effects: &mut Effects<S>) {
-        let Mode::Timed { deadline } = self.config.mode else { return };
-        let attempt = self.attempt();
-        effects.extend(deadlines(deadline).map(|(reveals, after)| {
-            let timer = Timer::Deadline { round, attempt, reveals };
-            Effect::SetTimer { timer, after }
-        }));
-    }
-
     pub(super) fn hear(
         &mut self,
         from: ValidatorIndex,
@@ -160,8 +170,11 @@ impl<S: State> Lockstep<S> {
             Message::Commit(commit) => self.hear_commit(from, commit, effects),
             Message::Reveal(reveal) => self.hear_reveal(from, *reveal, effects),
             Message::Missing { round, whom } => {
-                let whom: BTreeSet<_> = whom.into_iter().take(self.party.n()).collect();
-                whom.into_iter().for_each(|it| self.tell(from, round, it, effects));
+                let answers = self.rounds.get_mut(&round).map(|round| round.answers.entry(from).or_default());
+                if answers.is_some_and(|answers| std::mem::replace(answers, answers.saturating_add(1)) < ANSWERS) {
+                    let whom: BTreeSet<_> = whom.into_iter().take(self.party.n()).collect();
+                    whom.into_iter().for_each(|it| self.tell(from, round, it, effects));
+                }
                 Ok(())
             }
             Message::Timeout(timeout) => self.hear_timeout(timeout, effects),
@@ -208,7 +221,8 @@ impl<S: State> Lockstep<S> {
         round.commits.insert(by, commit);
         // Who commits to this has seen the end of a round that has none yet here.
         let next = self.over + 1;
-        if number > self.over + self.config.pipeline && self.rounds.entry(next).or_default().asked.insert(by) {
+        let is_ahead = number > self.over + self.config.pipeline && self.config.mode != Mode::Async;
+        if is_ahead && self.rounds.entry(next).or_default().asked.insert(by) {
             effects.extend(self.missing().map(|message| Effect::Send { to: by, message }));
         }
         let reveals = self.rounds.get(&number).and_then(|round| round.reveals.get(&by)).cloned();
@@ -265,7 +279,7 @@ impl<S: State> Lockstep<S> {
     }
 
     /// Tells somebody what it has heard of a peer in a round.
-    fn tell(&self, to: ValidatorIndex, round: u64, whom: ValidatorIndex, effects: &mut Effects<S>) {
+    pub(super) fn tell(&self, to: ValidatorIndex, round: u64, whom: ValidatorIndex, effects: &mut Effects<S>) {
         let Some(round) = self.rounds.get(&round) else { return };
         let commit = round.commits.get(&whom).copied().map(Message::Commit);
         let reveals = round.reveals.get(&whom).into_iter().flatten().cloned();
@@ -398,121 +412,5 @@ impl<S: State> Lockstep<S> {
             self.outcomes.push(outcome.clone());
         }
         effects.push(Effect::Output(Output::Round(outcome)));
-    }
-
-    // Exclusion.
-
-    fn is_timed_in(&self, round: u64, attempt: u64) -> bool {
-        let is_under_way = (self.oldest()..=self.over + 1).contains(&round) && attempt >= self.attempt();
-        matches!(self.config.mode, Mode::Timed { .. }) && is_under_way && attempt <= self.party.faulty as u64
-    }
-
-    fn exclusion(&mut self, round: u64, attempt: u64) -> &mut Exclusion {
-        let (party, step) = (&self.party, self.config.mode.step());
-        self.exclusions.entry((round, attempt)).or_insert_with(|| Exclusion::new(party, (round, attempt), step))
-    }
-
-    /// Accuses those who keep the next round from its end.
-    fn deadline(&mut self, (number, attempt): (u64, u64), reveals: bool, effects: &mut Effects<S>) {
-        let is_agreeing = self.exclusions.values().any(Exclusion::is_under_way);
-        if self.is_silent || number != self.over + 1 || attempt != self.attempt() || is_agreeing {
-            return;
-        }
-        let round = self.rounds.entry(number).or_default();
-        let lie = |by: &&ValidatorIndex| !round.commits.contains_key(by) || round.proven.contains(by);
-        let mut accused: Vec<_> = self.members.iter().filter(lie).copied().collect();
-        if accused.is_empty() && reveals {
-            let lacks = |by: &&ValidatorIndex| round.of(**by, |it| Some(it.view) == round.view).is_none();
-            accused = self.members.iter().filter(lacks).copied().collect();
-        }
-        accused.retain(|it| *it != self.party.me);
-        for accused in accused {
-            let timeout = Timeout::sign(&self.party, number, attempt, accused);
-            effects.push(Effect::Broadcast(Message::Timeout(timeout)));
-            self.accuse(timeout, effects);
-        }
-        if let (true, Mode::Timed { deadline }) = (reveals, self.config.mode) {
-            let timer = Timer::Deadline { round: number, attempt, reveals };
-            effects.push(Effect::SetTimer { timer, after: deadline });
-        }
-    }
-
-    fn hear_timeout(&mut self, timeout: Timeout, effects: &mut Effects<S>) -> Result<(), Fault> {
-        let Timeout { round, attempt, accused, by, .. } = timeout;
-        if !self.is_timed_in(round, attempt) || self.party.validators.get(accused).is_none() {
-            return Ok(());
-        }
-        if self.exclusion(round, attempt).has(&timeout) {
-            return Ok(());
-        }
-        if !timeout.is_genuine(&self.party) {
-            return Err(Fault::Forged(by));
-        }
-        self.tell(by, round, accused, effects);
-        self.accuse(timeout, effects);
-        Ok(())
-    }
-
-    fn accuse(&mut self, timeout: Timeout, effects: &mut Effects<S>) {
-        let Timeout { round: number, attempt, .. } = timeout;
-        let party = self.party.clone();
-        let enough = self.exclusion(number, attempt).accuse(timeout, &party);
-        let Some(enough) = enough.filter(|_| self.rules.excludes) else { return };
-        effects.extend(enough.into_iter().map(|it| Effect::Broadcast(Message::Timeout(it))));
-        let mut reveals = Vec::new();
-        if number <= self.over
-            && let Some(round) = self.rounds.get(&number)
-        {
-            let all = self.members.iter().map(|by| round.of(*by, |it| Some(it.view) == round.view).cloned());
-            reveals = all.collect::<Option<Vec<_>>>().unwrap_or_default();
-        }
-        let steps = self.exclusion(number, attempt).begin(&party, reveals);
-        self.pass((number, attempt), steps, effects);
-    }
-
-    /// Does what the broadcasts of reports have it do, and what they come to.
-    fn pass(&mut self, (round, attempt): (u64, u64), steps: Vec<Step>, effects: &mut Effects<S>) {
-        for step in steps {
-            match step {
-                Step::Send(to, chain) => {
-                    effects.push(Effect::Send { to, message: Message::Report { round, attempt, chain } });
-                }
-                Step::Timer(step, after) => {
-                    let timer = Timer::Step { round, attempt, step };
-                    effects.push(Effect::SetTimer { timer, after });
-                }
-                Step::Fault(_) => {}
-            }
-        }
-        if !self.exclusions.get_mut(&(round, attempt)).is_some_and(Exclusion::is_ending) {
-            return;
-        }
-        if round != self.over + 1 || attempt != self.attempt() {
-            // Who was in that round until now begins the next one only now.
-            self.set_deadlines(self.over + 1, effects);
-            return;
-        }
-        let Some(exclusion) = self.exclusions.get(&(round, attempt)) else { return };
-        match exclusion.verdict(round, attempt, &self.party, &self.members) {
-            Verdict::Over(all) => {
-                all.iter().for_each(|reveal| self.rounds.entry(round).or_default().keep(reveal.clone()));
-                self.finish(round, &all, effects);
-            }
-            Verdict::Without(accused) => self.exclude(round, &accused, effects),
-        }
-    }
-
-    /// Goes on without these, from this round on.
-    fn exclude(&mut self, number: u64, accused: &BTreeSet<ValidatorIndex>, effects: &mut Effects<S>) {
-        if accused.is_empty() {
-            self.exclusions.remove(&(number, self.attempt()));
-        }
-        self.members.retain(|member| !accused.contains(member));
-        effects.extend(accused.iter().map(|it| Effect::Output(Output::Excluded(*it, number))));
-        self.is_silent |= !self.members.contains(&self.party.me);
-        for round in self.rounds.range_mut(number..).map(|(_, round)| round) {
-            round.view = None;
-        }
-        self.set_deadlines(number, effects);
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Round {
     pub(super) has_shown: bool,
     /// Whom it has asked for what it misses.
     pub(super) asked: BTreeSet<ValidatorIndex>,
+    /// How often it has told each what that asked for.
+    pub(super) answers: BTreeMap<ValidatorIndex, u8>,
 }
 
 impl Round {

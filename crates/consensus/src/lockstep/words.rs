@@ -87,6 +87,18 @@ pub enum Message {
     Late(u64),
 }
 
+impl Message {
+    /// The round that it is about.
+    pub fn round(&self) -> u64 {
+        match self {
+            Self::Commit(commit) => commit.round,
+            Self::Reveal(reveal) => reveal.round,
+            Self::Timeout(timeout) => timeout.round,
+            Self::Missing { round, .. } | Self::Report { round, .. } | Self::Late(round) => *round,
+        }
+    }
+}
+
 /// The group among whom seals and words are good.
 pub fn group(party: &Party) -> B256 {
     party.digest(NAME, &"group")

@@ -7,6 +7,7 @@ mod cluster;
 mod common;
 mod engines;
 mod lines;
+mod lockstep;
 mod proofs;
 mod rounds;
 mod standalone;

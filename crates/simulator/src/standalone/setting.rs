@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Crash, DiskAfter, Durability, Latency, Links, Partition, Scenario, Survival, When,
+    Crash, DiskAfter, Durability, Latency, Links, Partition, Region, Scenario, Survival, When,
     random::{crashes, partitions, pick},
 };
 
@@ -23,6 +23,9 @@ pub struct Setting {
     pub gst: Option<Duration>,
     /// How long a message is under way.
     pub latency: Latency,
+    /// Where replicas are, for [`Latency::Regions`], and what each can send: what it sends at once leaves one after the
+    /// other.
+    pub regions: Vec<Region>,
     /// The share of messages that is lost.
     pub loss: f64,
     /// The share of messages that arrives twice.
@@ -54,6 +57,7 @@ impl Setting {
             n,
             gst: None,
             latency: Latency::Uniform { least, most },
+            regions: Vec::new(),
             loss: 0.0,
             duplication: 0.0,
             reordering: 0.0,
@@ -111,7 +115,16 @@ impl Setting {
             reordering: self.reordering,
             ..Links::default()
         };
-        let (partitions, crashes) = (self.partitions.clone(), self.crashes.clone());
-        Scenario { seed: self.seed, n: self.n, gst: self.gst, links, partitions, crashes, ..Scenario::default() }
+        let (partitions, crashes, regions) = (self.partitions.clone(), self.crashes.clone(), self.regions.clone());
+        Scenario {
+            seed: self.seed,
+            n: self.n,
+            gst: self.gst,
+            links,
+            regions,
+            partitions,
+            crashes,
+            ..Scenario::default()
+        }
     }
 }

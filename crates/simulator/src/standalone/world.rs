@@ -90,6 +90,8 @@ pub(super) struct World<'a, 'o, P: Standalone> {
     /// Which of the twins in a replica's place another replica sees: the first, the second or both.
     sees: BTreeMap<(usize, usize), [bool; 2]>,
     network: Network,
+    /// What each machine can send in a second, and from when on what it has sent is gone.
+    uplinks: Vec<(Option<f64>, Duration)>,
     agenda: Agenda<Event<P>>,
     now: Duration,
     rng: StdRng,
@@ -115,7 +117,7 @@ where
             let me = ValidatorIndex(replica as u16);
             Machine::new(me, create(&members, me, Vec::new()), images(replica))
         };
-        let machines = (0..n).chain(twins.keys().copied()).map(machine).collect();
+        let machines: Vec<_> = (0..n).chain(twins.keys().copied()).map(machine).collect();
         let crashes = setting.crashes.iter().filter(|it| it.replica < n && !liars.contains_key(&it.replica));
         let crashes: Vec<_> = crashes.cloned().collect();
         let mut lie: Vec<Option<Box<dyn Adversary<P::Message>>>> = (0..n).map(|_| None).collect();
@@ -131,8 +133,11 @@ where
             writes: Vec::new(),
             rounds: 0,
         };
+        let scenario = setting.scenario();
+        let up = |machine: &Machine<P>| (Network::rates(&scenario, machine.me.as_usize()).up, Duration::ZERO);
         let mut world = Self {
-            network: Network::new(&setting.scenario()),
+            network: Network::new(&scenario),
+            uplinks: machines.iter().map(up).collect(),
             rng: StdRng::seed_from_u64(setting.seed),
             correct: (0..n).map(|replica| correct.contains(&ValidatorIndex(replica as u16))).collect(),
             agenda: Agenda::default(),
@@ -508,7 +513,11 @@ where
         let copies = 1 + usize::from(self.network.doubles(self.now, &mut self.rng));
         for _ in 0..copies {
             let passage = Passage { from: a, to: b, bytes: sent.bytes, is_vote: false, primary: None };
-            let delay = sent.delay + self.network.delay(&passage, self.now, &mut self.rng);
+            let (rate, free) = &mut self.uplinks[from];
+            let takes = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(sent.bytes as f64 / rate));
+            *free = (*free).max(self.now) + takes;
+            let waits = free.saturating_sub(self.now);
+            let delay = sent.delay + waits + self.network.delay(&passage, self.now, &mut self.rng);
             let incarnation = self.machines[to].incarnation;
             self.agenda.add(self.now + delay, Event::Deliver { to, incarnation, sent: sent.clone() });
         }
