@@ -502,6 +502,7 @@ impl Hosted for Nakamoto {
         Some(match record {
             Record::Finality(record) => nakamoto::Record::Pbft(record),
             Record::Block(sealed) => nakamoto::Record::Block(sealed),
+            Record::Chained(_) => return None,
         })
     }
 
