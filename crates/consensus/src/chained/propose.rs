@@ -105,7 +105,7 @@ impl<R: Rules> Chained<R> {
         let leads = self.leader(self.standing.view) == self.config.replica.me && self.is_free();
         // What is final on top of something else cannot be extended.
         let stands = best.height > self.decided || (best.height == self.decided && best.block == self.decided_hash());
-        (leads && stands && R::may_propose(self)).then_some(best)
+        (leads && stands && best.view < self.standing.view && R::may_propose(self)).then_some(best)
     }
 
     /// A leader asks for something to propose.
@@ -156,7 +156,7 @@ impl<R: Rules> Chained<R> {
         let proposal = Proposal { view, parent: parent.view, length, height, block: hash };
         block.iter().for_each(|block| self.blocks.keep(block.clone(), false));
         let between = self.nullified.range(parent.view + 1..view).rev().take(NULLIFICATIONS_CARRIED);
-        let nullified = if R::NULLIFIES { between.map(|(_, proof)| proof.clone()).collect() } else { Vec::new() };
+        let nullified = between.map(|(_, proof)| proof.clone()).collect();
         let vote = self.vote(&proposal, effects);
         let parent = self.standing.tip.clone();
         let offer = Offer { proposal, vote: vote.clone(), block, parent, nullified };
@@ -199,23 +199,25 @@ impl<R: Rules> Chained<R> {
         if let Some((true, first)) = known {
             offer.vote = first;
         }
-        let Offer { proposal, vote, .. } = &offer;
+        let proposal = offer.proposal;
         self.check_chained(&offer)?;
-        let near = proposal.height <= self.decided.saturating_add(FAR);
-        if let Some(block) = offer.block.as_ref().filter(|_| near && proposal.height > self.decided) {
+        let near = proposal.height > self.decided && proposal.height <= self.decided.saturating_add(FAR);
+        if let Some(block) = offer.block.as_ref().filter(|_| near) {
             // What is kept under a hash is what the hash says: a host that finds it invalid finds it so at all replicas.
             let whole = self.is_whole(block);
             let named = (block.header.hash(), block.header.height) == (proposal.block, proposal.height);
             if !whole || !named {
                 return Err(Fault::WrongBlock);
             }
-            self.blocks.keep(block.clone(), false);
         }
         self.learn_from(&offer, effects)?;
         if view < self.standing.view || view > self.standing.view.saturating_add(VIEWS_AHEAD) {
             return Ok(());
         }
-        self.relay((view, vote.validator, true), || Message::Propose(Box::new(offer.clone())), effects);
+        self.relay((view, offer.vote.validator, true), || Message::Propose(Box::new(offer.clone())), effects);
+        // One a view: its leader's first.
+        let block = offer.block.clone().filter(|_| near);
+        block.into_iter().for_each(|block| self.blocks.keep(block, false));
         let vote = offer.vote.clone();
         self.slots.entry(view).or_default().offer = Some(Offer { block: None, ..offer });
         self.count(vote, effects);

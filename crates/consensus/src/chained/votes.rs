@@ -34,12 +34,14 @@ impl<R: Rules> Chained<R> {
         let known = slot.and_then(|slot| {
             if notarizes { slot.notarizes.of(vote.validator) } else { slot.nullifies.of(vote.validator) }
         });
-        if known == Some(&vote) {
-            return Ok(());
+        let is_known = known == Some(&vote);
+        if !is_known {
+            vote.verify(&self.config.replica.domain, &self.config.replica.validators)?;
         }
-        vote.verify(&self.config.replica.domain, &self.config.replica.validators)?;
         self.relay((vote.view, vote.validator, false), || Message::Vote(vote.clone()), effects);
-        self.count(vote, effects);
+        if !is_known {
+            self.count(vote, effects);
+        }
         Ok(())
     }
 
