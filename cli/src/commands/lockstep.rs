@@ -91,17 +91,10 @@ impl Lockstep {
             Mode::Bucket => Waits::Bucket,
             Mode::Async => Waits::Async,
         };
-        let plan = Plan {
-            waits,
-            pipeline: self.pipeline,
-            events: self.events,
-            bytes: self.bytes,
-            deadline: *self.deadline,
-            delay: *self.delay,
-            tick: *self.tick,
-            depends: self.depends,
-            ..Plan::new(peers, rounds)
-        };
+        let mut plan = Plan::new(peers, rounds);
+        (plan.waits, plan.pipeline, plan.depends) = (waits, self.pipeline, self.depends);
+        (plan.events, plan.bytes) = (self.events, self.bytes);
+        (plan.deadline, plan.delay, plan.tick) = (*self.deadline, *self.delay, *self.tick);
         plan.check().map_err(|unmet| anyhow!(Coded::argument(unmet)))?;
         Ok(plan)
     }
