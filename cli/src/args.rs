@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::{
     commands::{
-        analyze, anvil, aow, bench, bls, compile, completions, demo, deploy, gas, keys, l1, lockstep, money, multisig,
+        analyze, anvil, aow, bench, bls, coin, compile, completions, demo, deploy, gas, keys, l1, lockstep, money, multisig,
         network, pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
@@ -114,6 +114,8 @@ pub(crate) enum Command {
     Stake(Family<stake::Command>),
     /// The validators' BLS keys, with which many sign for the price of one
     Bls(Family<bls::Command>),
+    /// A coin that nobody foresees: its key is dealt by the validators in the open
+    Coin(Family<coin::Command>),
     /// Verify a certificate as a light client: offline, against the genesis
     VerifyCertificate(OnChain<verify_certificate::VerifyCertificate>),
     /// List the proposals that are pending, with who is missing
@@ -252,6 +254,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Registry(family) => with(family.parts(), registry::run).await,
         Command::Stake(family) => with(family.parts(), stake::run).await,
         Command::Bls(family) => with(family.parts(), bls::run).await,
+        Command::Coin(family) => with(family.parts(), coin::run).await,
         Command::Network(family) => with(family.parts(), network::run).await,
         Command::Compile(on) => with(on.parts(), compile::run).await,
         Command::Deploy(on) => with(on.parts(), deploy::deploy).await,

@@ -5,7 +5,7 @@ use clap::Command;
 /// The commands by what they are for.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Work", &["demo", "train", "aow", "pow"]),
-    ("Agreement", &["l1", "sim", "lockstep"]),
+    ("Agreement", &["l1", "coin", "sim", "lockstep"]),
     (
         "Settlement",
         &[

@@ -13,6 +13,7 @@ mod aow;
 mod bench;
 mod chain;
 mod codes;
+mod coin;
 mod errors;
 mod guard;
 mod guide;

@@ -200,21 +200,28 @@ async fn stop(peers: Vec<JoinHandle<()>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_peer_reports_two_votes_after_a_commitment_and_has_the_share() {
-    let world = World::new().await;
-    let vote = |text: &str| world.vote(VoteKind::Prepare, 2, (0, 7), keccak256(text));
-    let node = Node { evidence: vec![Evidence::new(&vote("one"), &vote("another"))], ..Node::default() };
-    // The accused one has the evidence as well, and one of the others is down.
-    let peers: Vec<_> = [0, 2, 3].map(|index| world.start(index, &node)).into();
-    world.until_barred(&[2]).await;
-    // Those who come later find nothing to do.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    stop(peers).await;
-    let quarter = parse_amount("0.25ether").expect("fine");
-    let credits = world.credits().await;
-    assert_eq!(credits.iter().filter(|credit| **credit == quarter).count(), 1, "{credits:?}");
-    let (reports, commits) = (world.sent(&["reportEvidence"]), world.sent(&["commit"]));
-    assert_eq!((reports.iter().sum::<usize>(), commits.iter().sum::<usize>(), reports[2]), (1, 1, 0));
-    assert!(world.stake(2).await.amount.is_zero());
+    let (one, another) = (keccak256("one"), keccak256("another"));
+    for votes in [
+        [(VoteKind::Prepare, 7, one), (VoteKind::Prepare, 7, another)],
+        [(VoteKind::Notarize, 0, one), (VoteKind::Notarize, 0, another)],
+        [(VoteKind::Commit, 7, one), (VoteKind::Nullify, 0, B256::ZERO)],
+    ] {
+        let world = World::new().await;
+        let [first, second] = votes.map(|(kind, height, hash)| world.vote(kind, 2, (3, height), hash));
+        let node = Node { evidence: vec![Evidence::new(&first, &second)], ..Node::default() };
+        // The accused one has the evidence as well, and one of the others is down.
+        let peers: Vec<_> = [0, 2, 3].map(|index| world.start(index, &node)).into();
+        world.until_barred(&[2]).await;
+        // Those who come later find nothing to do.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stop(peers).await;
+        let quarter = parse_amount("0.25ether").expect("fine");
+        let credits = world.credits().await;
+        assert_eq!(credits.iter().filter(|credit| **credit == quarter).count(), 1, "{votes:?}: {credits:?}");
+        let (reports, commits) = (world.sent(&["reportEvidence"]), world.sent(&["commit"]));
+        assert_eq!((reports.iter().sum::<usize>(), commits.iter().sum::<usize>(), reports[2]), (1, 1, 0));
+        assert!(world.stake(2).await.amount.is_zero());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

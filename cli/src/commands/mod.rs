@@ -5,6 +5,7 @@ pub(crate) mod anvil;
 pub(crate) mod aow;
 pub(crate) mod bench;
 pub(crate) mod bls;
+pub(crate) mod coin;
 pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod demo;

@@ -62,6 +62,10 @@ impl Blocks {
         Self { client, source: Source::Store(Box::new(store)) }
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The network.
     pub fn genesis(&self) -> &Genesis {
         &self.client.genesis

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod client;
+mod coin;
 mod compare;
 mod error;
 mod follow;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use blocks::{Blocks, FinalBlock};
 pub use client::{Accepted, Client, Event, Read, connect};
+pub use coin::CoinDealing;
 pub use compare::{Comparison, NodeResult, compare};
 pub use error::ClientError;
 pub use follow::{FollowError, Follower, News};

@@ -101,11 +101,25 @@ mod tests {
     }
 
     fn evidence(validator: u16, kind: VoteKind, height: u64) -> Evidence {
-        let vote = |hash| {
-            let (key, hash) = (&keys()[usize::from(validator)], B256::repeat_byte(hash));
-            Vote::sign(kind, (0, 0, height), hash, ValidatorIndex(validator), key, &genesis().domain())
-        };
+        let vote = |hash| vote_of(validator, kind, (0, 0, height), B256::repeat_byte(hash));
         Evidence::new(&vote(1), &vote(2))
+    }
+
+    fn vote_of(validator: u16, kind: VoteKind, slot: (u64, u64, u64), hash: B256) -> Vote {
+        let key = &keys()[usize::from(validator)];
+        Vote::sign(kind, slot, hash, ValidatorIndex(validator), key, &genesis().domain())
+    }
+
+    /// Votes in a view, which have no height.
+    fn notarized_twice(validator: u16, view: u64) -> Evidence {
+        let notarize = |hash| vote_of(validator, VoteKind::Notarize, (0, view, 0), B256::repeat_byte(hash));
+        Evidence::new(&notarize(1), &notarize(2))
+    }
+
+    /// A commit in a view that was given up.
+    fn given_up(validator: u16, view: u64) -> Evidence {
+        let nullify = vote_of(validator, VoteKind::Nullify, (0, view, 0), B256::ZERO);
+        Evidence::new(&vote_of(validator, VoteKind::Commit, (0, view, 7), B256::repeat_byte(1)), &nullify)
     }
 
     #[test]
@@ -136,8 +150,10 @@ mod tests {
             for kind in kinds {
                 assert_eq!(pool.add(&evidence(3, kind, height)), Ok(height == 1));
             }
+            assert_eq!(pool.add(&notarized_twice(3, height)), Ok(height == 1));
+            assert_eq!(pool.add(&given_up(3, height)), Ok(height == 1));
         }
-        assert_eq!((pool.all().count(), ledger.store().evidence().unwrap().len()), (4, 4));
+        assert_eq!((pool.all().count(), ledger.store().evidence().unwrap().len()), (6, 6));
         assert_eq!(pool.validators(), [3]);
     }
 
@@ -162,15 +178,17 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_refused() {
         let ledger = Ledger::in_memory(genesis()).unwrap();
         let mut pool = pool(&ledger);
-        let bytes = codec::encode(&evidence(1, VoteKind::Commit, 7));
-        for length in 0..bytes.len() {
-            assert!(codec::decode::<Evidence>(&bytes[..length], bytes.len()).is_err());
-        }
-        for bit in 0..8 * bytes.len() {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(evidence) = codec::decode::<Evidence>(&flipped, flipped.len()) {
-                assert!(pool.add(&evidence).is_err(), "bit {bit}");
+        for evidence in [evidence(1, VoteKind::Commit, 7), notarized_twice(1, 7), given_up(1, 7)] {
+            let bytes = codec::encode(&evidence);
+            for length in 0..bytes.len() {
+                assert!(codec::decode::<Evidence>(&bytes[..length], bytes.len()).is_err());
+            }
+            for bit in 0..8 * bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(evidence) = codec::decode::<Evidence>(&flipped, flipped.len()) {
+                    assert!(pool.add(&evidence).is_err(), "bit {bit}");
+                }
             }
         }
         assert_eq!(pool.all().count(), 0);

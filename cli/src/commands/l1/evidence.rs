@@ -25,7 +25,8 @@ use crate::{
   dtn-cli l1 evidence
   dtn-cli l1 evidence --report --from dev:0
 
-Evidence is two votes of one validator that contradict each other. Both signatures are verified here against the
+Evidence is two votes of one validator that contradict each other: for two hashes in one slot, or a commit in a view that it has
+given up. Both signatures are verified here against the
 genesis, so it does not matter which peer showed them. --report has the registry on --network verify them too; it then
 bars the validator from all later payouts, and takes what it has at stake. Of that a quarter is the reporter's, because the report
 is committed to first: `dtn-cli stake collect`.")]
@@ -126,10 +127,14 @@ fn table(output: &Output) -> String {
         table.row([
             first.validator.to_string(),
             address.to_string(),
-            first.kind.name().into(),
+            if first.kind == second.kind {
+                first.kind.name().into()
+            } else {
+                format!("{} and {}", first.kind.name(), second.kind.name())
+            },
             first.epoch.to_string(),
             first.view.to_string(),
-            first.height.to_string(),
+            second.height.to_string(),
             first.block_hash.to_string(),
             second.block_hash.to_string(),
         ]);
