@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::{
     commands::{
-        analyze, anvil, aow, bench, bls, coin, compile, completions, demo, deploy, gas, keys, l1, lockstep, money, multisig,
-        network, pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
+        analyze, anvil, aow, bench, bls, coin, compile, completions, demo, deploy, gas, keys, l1, lockstep, money,
+        multisig, network, pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
     failure, help,

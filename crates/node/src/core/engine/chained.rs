@@ -39,7 +39,7 @@ impl Standing {
 /// Rules of a protocol that chains blocks, whose words have a tag of their own.
 pub(super) trait Spoken: Rules {
     fn words(message: Message) -> Words;
-    fn heard(words: Words) -> Result<Message, Words>;
+    fn heard(words: Words) -> Result<Message, &'static str>;
 }
 
 macro_rules! spoken {
@@ -49,8 +49,8 @@ macro_rules! spoken {
                 Words::$name(message)
             }
 
-            fn heard(words: Words) -> Result<Message, Words> {
-                if let Words::$name(message) = words { Ok(message) } else { Err(words) }
+            fn heard(words: Words) -> Result<Message, &'static str> {
+                if let Words::$name(message) = words { Ok(message) } else { Err(words.engine()) }
             }
         })*
     };
@@ -70,7 +70,7 @@ impl<R: Spoken> Hosted for Chained<R> {
     }
 
     fn heard(words: Words) -> Result<Message, &'static str> {
-        R::heard(words).map_err(|words| words.engine())
+        R::heard(words)
     }
 
     fn record(record: chains::Record) -> (u64, Record) {
