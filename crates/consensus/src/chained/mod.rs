@@ -96,13 +96,8 @@ pub enum Lapse {
     WaitsForAll,
     /// A replica votes for a second proposal of a view.
     VotesTwice,
-    /// It votes for whatever its leader extends: a shorter chain, one that is not proven to be the last one, one below its lock.
-    VotesForAny,
-    /// What is final, or is committed to, is so one step early: two in a row in Streamlet, a view that was given up in
-    /// Simplex, a proposal without its certificate in HotStuff-2.
+    /// It commits to what it must not: in a view that it has given up in Simplex, without a certificate in HotStuff-2.
     CommitsEarly,
-    /// What a replica is bound by is not durable.
-    ForgetsTip,
     /// Who is behind gets no certificates.
     HelpsNobody,
 }

@@ -26,9 +26,7 @@ impl<R: Rules> Chained<R> {
 
     /// Makes durable what it has said, before it says more.
     pub(super) fn persist(&self, effects: &mut Effects<R>) {
-        let mut standing = self.standing.clone();
-        standing.tip.take_if(|_| self.lapses(Lapse::ForgetsTip));
-        effects.push(Effect::Persist(Record::Standing(Box::new(standing))));
+        effects.push(Effect::Persist(Record::Standing(Box::new(self.standing.clone()))));
     }
 
     /// Whether it may still vote in its view.
@@ -50,8 +48,7 @@ impl<R: Rules> Chained<R> {
         let view = self.standing.view;
         let Some(offer) = self.slots.get(&view).and_then(|slot| slot.offer.as_ref()) else { return };
         let proposal = offer.proposal;
-        let allowed = R::may_vote(self, &proposal) || self.lapses(Lapse::VotesForAny);
-        if !self.is_free() || self.leader(view) == self.config.replica.me || !allowed {
+        if !self.is_free() || self.leader(view) == self.config.replica.me || !R::may_vote(self, &proposal) {
             return;
         }
         if self.follow(proposal.block, proposal.height, effects) && self.is_on_parent(&proposal) {

@@ -37,7 +37,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    chained::{Chained, Effects, Lapse, Notarization, Proposal, Rules},
+    chained::{Chained, Effects, Notarization, Proposal, Rules},
     pbft::{PIPELINE, PbftConfig},
 };
 
@@ -82,8 +82,7 @@ impl Rules for StreamletRules {
         let Proposal { view, .. } = notarization.proposal;
         // Any of the three may be the last one to be known.
         for last in (view..=view.saturating_add(2)).rev() {
-            let early = || chain.notarized_in(last).filter(|_| chain.lapses(Lapse::CommitsEarly));
-            if let Some(middle) = finalized(chain, last).or_else(early).cloned() {
+            if let Some(middle) = finalized(chain, last).cloned() {
                 chain.commit_to(&middle, effects);
                 break;
             }

@@ -6,10 +6,10 @@ use dtn_consensus::{
     chained::{Message, Notarization, Offer, Proposal, Status},
     quorum::Tally,
 };
-use dtn_primitives::{B256, Block, Certificate, Signature, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, Block, Certificate, Signature, U256, ValidatorIndex, Vote, VoteKind};
 use rand::Rng;
 
-use super::{Adversary, Context, Outgoing, equivocator::Equivocator, forger::spoiled, permuter::permuted};
+use super::{Adversary, Context, Outgoing, forger::spoiled, permuter::permuted};
 
 /// Messages that a forger answers between two looks at itself.
 const FORGED_AT_ONCE: usize = 32;
@@ -39,7 +39,8 @@ fn to_all(messages: &[Message], context: &Context<'_>) -> Vec<Outgoing<Message>>
 /// Leads with two proposals, and votes for both of any two that it knows.
 #[derive(Default)]
 pub(super) struct TwoFaced {
-    blocks: Equivocator,
+    /// The second block in the place of each that it has proposed itself.
+    offered: BTreeMap<B256, B256>,
     /// The second in the place of each proposal.
     others: BTreeMap<B256, Proposal>,
     /// The same for blocks.
@@ -54,7 +55,14 @@ impl TwoFaced {
         let mut other = offer.clone();
         match &offer.block {
             Some(block) => {
-                let twin = self.blocks.other(block);
+                let mut twin = Block::clone(block);
+                let parent = self.offered.get(&twin.header.parent_hash).copied();
+                twin.header.parent_hash = parent.unwrap_or(twin.header.parent_hash);
+                twin.header.results_root = B256::from(!U256::from_be_bytes(twin.header.results_root.0));
+                let twin = Arc::new(twin);
+                if offer.vote.validator == context.me {
+                    self.offered.insert(block.header.hash(), twin.header.hash());
+                }
                 other.proposal.block = twin.header.hash();
                 self.hashes.insert(offer.proposal.block, other.proposal.block);
                 other.block = Some(twin);
@@ -66,8 +74,10 @@ impl TwoFaced {
         while self.others.len() > REMEMBERED {
             self.others.pop_first();
         }
-        while self.hashes.len() > REMEMBERED {
-            self.hashes.pop_first();
+        for known in [&mut self.hashes, &mut self.offered] {
+            while known.len() > REMEMBERED {
+                known.pop_first();
+            }
         }
         other
     }

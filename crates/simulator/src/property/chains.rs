@@ -72,17 +72,22 @@ pub(super) fn faulty(scenario: &Scenario) -> usize {
 
 /// What a run broke.
 fn broken(report: &Report) -> BTreeMap<Property, String> {
-    let property = match &report.verdict {
-        Verdict::Pass => return BTreeMap::new(),
-        Verdict::NoProgress => Property::Termination,
-        Verdict::Diverged(violation) => match violation {
-            Violation::Forked { .. } | Violation::StatesDiffer { .. } | Violation::TwoStates(_) => Property::Agreement,
-            Violation::Accused(_) | Violation::Contradicted { .. } | Violation::Blamed { .. } => Property::Innocence,
-            _ => Property::Validity,
-        },
-    };
     let how = report.offence.as_ref().map_or_else(String::new, |offence| offence.what.clone());
-    BTreeMap::from([(property, how)])
+    let property = match &report.verdict {
+        Verdict::Pass => None,
+        Verdict::NoProgress => Some(Property::Termination),
+        Verdict::Diverged(violation) => Some(breaks(violation)),
+    };
+    let suspended = report.suspended.iter().map(|violation| (breaks(violation), violation.to_string()));
+    property.map(|property| (property, how)).into_iter().chain(suspended).collect()
+}
+
+fn breaks(violation: &Violation) -> Property {
+    match violation {
+        Violation::Forked { .. } | Violation::StatesDiffer { .. } | Violation::TwoStates(_) => Property::Agreement,
+        Violation::Accused(_) | Violation::Contradicted { .. } | Violation::Blamed { .. } => Property::Innocence,
+        _ => Property::Validity,
+    }
 }
 
 impl Case {
@@ -140,22 +145,18 @@ pub(super) fn sample(engine: Engine, n: usize, relays: bool, seed: u64) -> Sampl
 }
 
 /// Rules that are left out, and what that breaks.
-pub(super) const LAPSES: [(Textbook, Lapse, Property); 16] = [
-    (Textbook::Streamlet, Lapse::SmallQuorum, Property::Validity),
+pub(super) const LAPSES: [(Textbook, Lapse, Property); 12] = [
+    (Textbook::Streamlet, Lapse::SmallQuorum, Property::Agreement),
     (Textbook::Streamlet, Lapse::WaitsForAll, Property::Termination),
     (Textbook::Streamlet, Lapse::VotesTwice, Property::Innocence),
-    (Textbook::Streamlet, Lapse::VotesForAny, Property::Agreement),
-    (Textbook::Streamlet, Lapse::CommitsEarly, Property::Agreement),
-    (Textbook::Simplex, Lapse::SmallQuorum, Property::Validity),
+    (Textbook::Simplex, Lapse::SmallQuorum, Property::Agreement),
     (Textbook::Simplex, Lapse::WaitsForAll, Property::Termination),
     (Textbook::Simplex, Lapse::HelpsNobody, Property::Termination),
     (Textbook::Simplex, Lapse::VotesTwice, Property::Innocence),
-    (Textbook::Simplex, Lapse::VotesForAny, Property::Agreement),
     (Textbook::Simplex, Lapse::CommitsEarly, Property::Innocence),
-    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Validity),
+    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Agreement),
     (Textbook::HotStuff2, Lapse::WaitsForAll, Property::Termination),
     (Textbook::HotStuff2, Lapse::VotesTwice, Property::Innocence),
-    (Textbook::HotStuff2, Lapse::VotesForAny, Property::Agreement),
     (Textbook::HotStuff2, Lapse::CommitsEarly, Property::Agreement),
 ];
 
@@ -165,13 +166,8 @@ pub(super) fn name(protocol: Textbook, lapse: Lapse) -> &'static str {
         (Lapse::SmallQuorum, _) => "waits for 2n/3, rounded down",
         (Lapse::WaitsForAll, _) => "waits for everybody",
         (Lapse::VotesTwice, _) => "votes twice a view",
-        (Lapse::VotesForAny, Textbook::Streamlet) => "votes for a shorter notarized chain",
-        (Lapse::VotesForAny, Textbook::Simplex) => "votes without the nullifications",
-        (Lapse::VotesForAny, _) => "votes below its lock",
-        (Lapse::CommitsEarly, Textbook::Streamlet) => "final after one in a row",
         (Lapse::CommitsEarly, Textbook::Simplex) => "commits after it has nullified",
         (Lapse::CommitsEarly, _) => "commits without a certificate",
-        (Lapse::ForgetsTip, _) => "the lock is not durable",
         (Lapse::HelpsNobody, _) => "certificates are not sent again",
     }
 }

@@ -92,6 +92,8 @@ pub struct Report {
     pub evidence: Vec<Evidence>,
     /// What it took.
     pub measured: Measured,
+    /// Of replicas that leave out a rule: a decision without proof, which does not end the run.
+    pub suspended: Option<Violation>,
 }
 
 /// Where a run went wrong.
@@ -225,6 +227,7 @@ struct World<'a, P: Subject> {
     searches: Searches,
     turns: Turns,
     measured: Measured,
+    suspended: Option<Violation>,
     /// Something was decided, or the client heard of it, since the end was last looked for.
     advanced: bool,
 }
@@ -257,6 +260,7 @@ fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) 
         faults: world.faults,
         evidence: world.evidence,
         measured: world.measured,
+        suspended: world.suspended,
     }
 }
 
@@ -318,6 +322,7 @@ impl<'a, P: Subject> World<'a, P> {
             searches: Searches::new(miners, scenario.n),
             turns: Turns::new(scenario.n),
             measured: Measured::new(scenario.n),
+            suspended: None,
             advanced: true,
         };
         for start in scenario.starts.iter().filter(|start| start.replica < scenario.n) {
@@ -598,7 +603,12 @@ impl<'a, P: Subject> World<'a, P> {
                     let block = &decision.certificate.block_hash;
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.measured.mined.decides(hash, self.now);
-                    self.oracle.decides(me, &decision, state, &self.members)?;
+                    match self.oracle.decides(me, &decision, state, &self.members) {
+                        Err(unproven @ Violation::Unproven { .. }) if self.scenario.lapse.is_some() => {
+                            self.suspended.get_or_insert(unproven);
+                        }
+                        judged => judged?,
+                    }
                     open.map_or(Ok(()), |open| self.oracle.has_open(me, open, &self.members))?;
                     self.requests_decided(&requests, height);
                 }
