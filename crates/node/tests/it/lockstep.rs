@@ -8,7 +8,7 @@ use dtn_consensus::{
     sealed::{Opening, Place},
 };
 use dtn_node::standalone::{Event, Peer, PeerConfig, PeerError};
-use dtn_primitives::{B256, Bytes, ValidatorIndex};
+use dtn_primitives::{B256, ValidatorIndex};
 use tempfile::TempDir;
 
 const ROUNDS: u64 = 12;
@@ -95,7 +95,7 @@ fn create(config: &PeerConfig, me: ValidatorIndex, records: Vec<Record<History>>
 }
 
 fn events(me: ValidatorIndex, round: u64) -> Answer {
-    Answer::Events(round, vec![Bytes::from(format!("{} in {round}", me.0))])
+    Answer::Events(round, vec![format!("{} in {round}", me.0).into_bytes().into()])
 }
 
 /// Answers what the liar asks, until it has stopped or is silent.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
     Lockstep, Party,
-    lockstep::{self, Answer, Config, Gather, History, Message, Mode, Record, Rules},
+    lockstep::{self, Answer, Config, Gather, History, Limits, Message, Mode, Record, Rules},
 };
 use dtn_primitives::{Bytes, ValidatorIndex, codec, keccak256};
 use rand::{Rng, rngs::StdRng};
@@ -127,9 +127,10 @@ pub(super) fn random(n: usize, rng: &mut StdRng) -> (Config, usize) {
     }
 }
 
-/// Some rounds, for which nobody waits for ever.
+/// Some rounds, for which nobody waits for ever, of so few events that hundreds of peers fit into a report.
 pub(super) fn timed() -> Config {
-    Config { rounds: ROUNDS, ..Config::new(Mode::Timed { deadline: DEADLINE }) }
+    let limits = Limits { events: 2, bytes: 32 };
+    Config { rounds: ROUNDS, limits, ..Config::new(Mode::Timed { deadline: DEADLINE }) }
 }
 
 /// What the theorem needs and a case does not have, in words.
