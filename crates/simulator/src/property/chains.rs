@@ -28,7 +28,7 @@ impl Textbook {
             Self::Streamlet => Some(Engine::Streamlet),
             Self::Simplex => Some(Engine::Simplex),
             Self::HotStuff2 => Some(Engine::HotStuff2),
-            Self::Broadcast | Self::DolevStrong | Self::Agreement => None,
+            Self::Broadcast | Self::DolevStrong | Self::Agreement | Self::Lockstep => None,
         }
     }
 }
@@ -52,11 +52,11 @@ pub(super) fn lying(engine: Engine, n: usize, liars: &[(usize, Kind)], seed: u64
 pub(super) fn kind(lie: Lie) -> Kind {
     match lie {
         Lie::Silent => Kind::Silent,
-        Lie::Slow => Kind::Slow,
+        Lie::Slow | Lie::Peeker => Kind::Slow,
         Lie::Replayer => Kind::Replayer,
-        Lie::Withholder | Lie::Isolator => Kind::Revoter,
+        Lie::Withholder | Lie::Isolator | Lie::Refuser => Kind::Revoter,
         Lie::Flooder => Kind::MemoryExhauster,
-        Lie::Impostor | Lie::ShareForger => Kind::Forger,
+        Lie::Impostor | Lie::ShareForger | Lie::Copier | Lie::Desynced => Kind::Forger,
         Lie::LateReleaser | Lie::LateReleaserOfLess | Lie::LateReleaserOfRepeats => Kind::LyingState,
         Lie::Twins | Lie::TwoFaced => Kind::Equivocator,
     }
