@@ -275,6 +275,18 @@ fn others_are_waited_for_as_long_as_patience_lasts_and_complaints_in_that_time_c
 }
 
 #[test]
+fn what_is_dealt_after_enough_have_dealt_changes_nothing() {
+    let mut world = World::new(4);
+    let late = world.ceremony.wanted(world.key(3)).expect("a dealing");
+    let second = world.item(world.dealing(0, 3, |replica, polynomial| polynomial.at(place(replica))));
+    world.speak(&[0, 1, 2]);
+    world.block(&[(3, late), (0, second)]);
+    world.speak(&[0, 1, 2, 3]);
+    assert!(world.is_ready());
+    assert_eq!((world.dealers(), world.ceremony.faults().len()), (vec![0, 1, 2], 0));
+}
+
+#[test]
 fn who_was_away_all_the_time_has_its_share_afterwards() {
     let mut world = World::new(4);
     world.speak(&[0, 1, 2]);
