@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dtn_consensus::{Agreement, Broadcast, DolevStrong, Unmet};
+use dtn_consensus::{Agreement, Broadcast, DolevStrong, Unmet, chained::Lapse};
 use dtn_primitives::max_faulty;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
@@ -149,6 +149,9 @@ impl Case {
     #[must_use]
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
+        if let (Mutant::Lapse(_, Lapse::SmallQuorum), Some(engine)) = (mutant, self.protocol.engine()) {
+            self.chain = Some(Box::new(chains::parted(engine, self.setting.seed)));
+        }
         if mutant == Mutant::LockStepTellsFew {
             // All whom the victim hears of lie, and the sender with them.
             let n = self.setting.n.max(5);
