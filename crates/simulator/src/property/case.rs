@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
     Agreement, Broadcast, DolevStrong, Unmet,
+    chained::Lapse,
     lockstep::{Config, Mode},
 };
 use dtn_primitives::max_faulty;
@@ -167,6 +168,9 @@ impl Case {
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
         lockstep::provoke(&mut self, mutant);
+        if let (Mutant::Lapse(_, Lapse::SmallQuorum), Some(engine)) = (mutant, self.protocol.engine()) {
+            self.chain = Some(Box::new(chains::parted(engine, self.setting.seed)));
+        }
         if mutant == Mutant::LockStepTellsFew {
             // All whom the victim hears of lie, and the sender with them.
             let n = self.setting.n.max(5);

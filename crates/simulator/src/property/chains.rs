@@ -9,7 +9,7 @@ use std::{
 use dtn_consensus::chained::Lapse;
 
 use super::{Case, Lie, Mutant, Played, Property, Textbook, complexity::Sample};
-use crate::{Engine, Latency, Report, Scenario, Verdict, Violation, adversary::Kind, play};
+use crate::{Engine, Group, Latency, Partition, Report, Scenario, Verdict, Violation, adversary::Kind, play};
 
 /// How long one waits for what was promised after the last thing that happens to a replica.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,6 +45,15 @@ pub(super) fn lying(engine: Engine, n: usize, liars: &[(usize, Kind)], seed: u64
     let mut scenario = Scenario { engine: Some(engine), ..Scenario::calm(n, seed) };
     scenario.adversaries = liars.iter().copied().collect();
     scenario.stop.after = Some(PATIENCE);
+    scenario
+}
+
+/// Two and two cannot hear each other for so long that each half has leaders of its own. Chance seldom has it so: with too
+/// small a quorum whoever misses a decision never catches up, since its certificate convinces no host.
+pub(super) fn parted(engine: Engine, seed: u64) -> Scenario {
+    let mut scenario = lying(engine, 4, &[], seed);
+    let halves = vec![Group::Replicas(vec![0, 1]), Group::Replicas(vec![2, 3])];
+    scenario.partitions = vec![Partition::new(PATIENCE / 400, PATIENCE / 4, halves)];
     scenario
 }
 
