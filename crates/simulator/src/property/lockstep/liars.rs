@@ -296,7 +296,7 @@ impl Adversary<Message> for Refuser {
             Message::Reveal(reveal) if reveal.by == self.0.me.me => {
                 let late =
                     Outgoing { delay: 2 * deadline + deadline / 2, ..Outgoing::new(to, Message::Reveal(reveal)) };
-                if to.0 % 2 == 0 { vec![late] } else { Vec::new() }
+                if to.0.is_multiple_of(2) { vec![late] } else { Vec::new() }
             }
             // It says nothing of it in reports either.
             Message::Report { .. } => Vec::new(),
