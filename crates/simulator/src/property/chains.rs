@@ -163,7 +163,7 @@ pub(super) const LAPSES: [(Textbook, Lapse, Property); 12] = [
     (Textbook::Simplex, Lapse::HelpsNobody, Property::Termination),
     (Textbook::Simplex, Lapse::VotesTwice, Property::Innocence),
     (Textbook::Simplex, Lapse::CommitsEarly, Property::Innocence),
-    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Agreement),
+    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Validity),
     (Textbook::HotStuff2, Lapse::WaitsForAll, Property::Termination),
     (Textbook::HotStuff2, Lapse::VotesTwice, Property::Innocence),
     (Textbook::HotStuff2, Lapse::CommitsEarly, Property::Agreement),
