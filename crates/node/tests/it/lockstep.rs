@@ -31,7 +31,7 @@ impl TwoFaced {
         match effect {
             Effect::Broadcast(Message::Commit(commit)) if commit.by == self.1.me => {
                 let faced = |to: ValidatorIndex| {
-                    let message = if to.0 % 2 == 0 { Message::Commit(commit) } else { self.other(commit) };
+                    let message = if to.0.is_multiple_of(2) { Message::Commit(commit) } else { self.other(commit) };
                     Effect::Send { to, message }
                 };
                 others.map(faced).collect()

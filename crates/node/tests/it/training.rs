@@ -317,7 +317,7 @@ async fn whose_peer_goes_away_hands_in_to_the_next_one_of_the_same_network() {
     scene.fund().await;
     let other = Cluster::of((1..=4).map(|seed| key(150 + seed)).collect());
     std::fs::create_dir_all(other.store(0).parent().unwrap()).unwrap();
-    dtn_ledger::mark_never_voted(&other.store(0)).unwrap();
+    dtn_ledger::mark_never_voted(other.store(0)).unwrap();
     let abroad = dtn_node::Node::start(other.config(0)).await.unwrap();
     let api = |peer: usize| scene.cluster.nodes[peer].as_ref().unwrap().api();
     let (nobody, first, last) = (SocketAddr::from(([127, 0, 0, 1], free_port())), api(3), api(0));
