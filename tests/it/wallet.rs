@@ -398,6 +398,7 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
         bench.json(&["confirm", id, "--from", owner]);
     }
     bench.json(&["execute", id, "--from", "owner-01"]);
+    fs::remove_dir_all(bench.path(".dtn/proposals")).expect("that was one");
     let before = height().await;
     let quote = bench.json(&[&others[..], &["--fund-distributor", "1ether"]].concat());
     // Another multisig, the three contracts that depend on it, and the money.

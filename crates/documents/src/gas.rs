@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(priced.json(&[])["total"]["fee_wei"], json!(U256::from(186_000_000_000_000u64)));
         assert_eq!(priced.json(&[])["total"]["cost"], json!(0.093));
         let table = priced.table().to_string();
-        assert!(table.contains("At 3 gwei for a unit of gas") && table.contains("2 (1 reverted)"), "{table}");
+        assert!(table.contains("At 3gwei for a unit of gas") && table.contains("2 (1 reverted)"), "{table}");
     }
 
     #[test]

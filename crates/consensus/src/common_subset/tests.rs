@@ -32,13 +32,15 @@ fn value(of: usize) -> Bytes {
     vec![of as u8; 3].into()
 }
 
-/// What becomes of four whose messages come in an order that a seed decides; `dead` says nothing, and twice as many messages of
-/// `slow` as of others are put off.
-fn play(seed: u64, rules: Rules, dead: Option<usize>, slow: usize) -> Vec<Option<Subset>> {
+type Under = (usize, usize, Message<u64>);
+
+/// What becomes of four whose messages come in an order that a seed decides, those that are put off after all others; `dead`
+/// says nothing.
+fn play(seed: u64, rules: Rules, dead: Option<usize>, is_put_off: impl Fn(&Under) -> bool) -> Vec<Option<Subset>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut all = replicas(rules);
     let (mut subsets, mut under_way) = (vec![None; 4], Vec::new());
-    let mut carry = |me: usize, effects: Effects<Known>, under_way: &mut Vec<_>| {
+    let mut carry = |me: usize, effects: Effects<Known>, under_way: &mut Vec<Under>| {
         for effect in effects {
             match effect {
                 Effect::Broadcast(message) => {
@@ -58,8 +60,12 @@ fn play(seed: u64, rules: Rules, dead: Option<usize>, slow: usize) -> Vec<Option
         carry(me, told, &mut under_way);
     }
     while !under_way.is_empty() {
-        let chosen = (0..3).map(|_| rng.random_range(0..under_way.len())).find(|at| under_way[*at].0 != slow);
-        let (from, to, message) = under_way.swap_remove(chosen.unwrap_or(0));
+        let soon: Vec<_> = (0..under_way.len()).filter(|at| !is_put_off(&under_way[*at])).collect();
+        let chosen = match soon.len() {
+            0 => rng.random_range(0..under_way.len()),
+            some => soon[rng.random_range(0..some)],
+        };
+        let (from, to, message) = under_way.swap_remove(chosen);
         if Some(to) != dead {
             let from = ValidatorIndex(from as u16);
             let effects = all[to].handle(Input::Message { from, message });
@@ -78,7 +84,8 @@ fn all_come_to_the_same_values_of_n_less_f_or_more_whatever_messages_take() {
     let mut sizes = BTreeMap::new();
     for seed in first_seed()..first_seed() + 150 {
         let dead = [None, Some((seed % 4) as usize)][(seed % 2) as usize];
-        let subsets = play(seed, Rules::default(), dead, (seed / 4 % 4) as usize);
+        let slow = (seed / 8 % 8) as usize;
+        let subsets = play(seed, Rules::default(), dead, |(from, ..)| *from == slow);
         let came: Vec<_> = subsets.iter().enumerate().filter(|(me, _)| Some(*me) != dead).collect();
         let Subset(first) = came[0].1.as_ref().unwrap_or_else(|| panic!("seed {seed}: nothing"));
         assert!(came.iter().all(|(_, subset)| subset.as_ref().map(|it| &it.0) == Some(first)), "seed {seed}: {came:?}");
@@ -91,18 +98,24 @@ fn all_come_to_the_same_values_of_n_less_f_or_more_whatever_messages_take() {
 #[test]
 fn who_gives_up_on_others_too_early_has_too_few_values() {
     let early = Rules { waits_for_quorum: false, ..Rules::default() };
-    let sizes = (0..50).filter_map(|seed| play(seed, early, None, 0)[1].as_ref().map(|subset| subset.0.len()));
-    assert!(sizes.min().is_some_and(|least| least < 3));
+    let is_of_others = |(.., message): &Under| {
+        let (Message::Broadcast(whose, _) | Message::Agreement(whose, _)) = message;
+        whose.0 != 0
+    };
+    let subsets = play(0, early, None, is_of_others);
+    assert!(subsets[1].as_ref().is_some_and(|subset| subset.0.len() < 3), "{subsets:?}");
+    let patient = play(0, Rules::default(), None, is_of_others);
+    assert!(patient[1].as_ref().is_some_and(|subset| subset.0.len() >= 3), "{patient:?}");
 }
 
 #[test]
 fn who_does_not_wait_for_values_has_others_than_everybody_else() {
     let hasty = Rules { waits_for_values: false, ..Rules::default() };
-    let differs = |seed: u64| {
-        let subsets = play(seed, hasty, None, (seed % 4) as usize);
-        subsets.iter().any(|subset| subset != &subsets[0])
-    };
-    assert!((0..300).any(differs));
+    let is_late = |(_, to, message): &Under| *to == 3 && matches!(message, Message::Broadcast(..));
+    let subsets = play(0, hasty, None, is_late);
+    assert!(subsets[3].is_some() && subsets[3] != subsets[0], "{subsets:?}");
+    let patient = play(0, Rules::default(), None, is_late);
+    assert!(patient[3].is_some() && patient[3] == patient[0], "{patient:?}");
 }
 
 #[test]
