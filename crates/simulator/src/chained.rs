@@ -1,7 +1,7 @@
 //! The protocols that chain blocks, as subjects: Streamlet, Simplex and HotStuff-2.
 
 use dtn_consensus::{
-    Chained, ChainedConfig,
+    Chained, ChainedConfig, Pbft,
     chained::{Message, Record, Rules},
     pbft::{Answer, Ask, Output},
 };
@@ -25,14 +25,11 @@ impl<R: Rules> Subject for Chained<R> {
     }
 
     fn asks(ask: Ask) -> Request {
-        match ask {
-            Ask::Propose { height, parent, empty } => Request::Propose { height, parent, empty },
-            Ask::Validate { block, .. } => Request::Validate(block),
-        }
+        Pbft::asks(ask)
     }
 
     fn answer(reply: Reply) -> Option<Answer> {
-        dtn_consensus::Pbft::answer(reply)
+        Pbft::answer(reply)
     }
 
     fn output(output: Output) -> Progress {

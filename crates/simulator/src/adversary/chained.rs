@@ -6,10 +6,14 @@ use dtn_consensus::{
     chained::{Message, Notarization, Offer, Proposal, Status},
     quorum::Tally,
 };
-use dtn_primitives::{B256, Block, Certificate, Signature, U256, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, Block, Certificate, U256, ValidatorIndex, Vote, VoteKind};
 use rand::Rng;
 
-use super::{Adversary, Context, Outgoing, forger::spoiled, permuter::permuted};
+use super::{
+    Adversary, Context, Outgoing,
+    forger::{in_anothers_name, spoiled},
+    permuter::permuted,
+};
 
 /// Messages that a forger answers between two looks at itself.
 const FORGED_AT_ONCE: usize = 32;
@@ -431,14 +435,10 @@ impl Adversary<Message> for Forger {
         let changed = spoiled(message, context);
         let mut lies: Vec<_> = changed.iter().flat_map(|changed| Outgoing::to_all(changed, context)).collect();
         if let Message::Vote(heard) = message {
-            let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
-            let mut garbage = [0; 65];
-            context.rng.fill(&mut garbage[..]);
-            let mut forged = vote(heard.kind, (heard.view, heard.height), heard.block_hash, context);
-            Arc::make_mut(&mut forged).validator = victim;
-            let unsigned = Vote { signature: Signature(garbage), ..Vote::clone(&forged) };
-            let forgeries = [forged, unsigned.into()].map(Message::Vote);
-            lies.extend(if victim == context.me { Vec::new() } else { to_all(&forgeries, context) });
+            let own =
+                |context: &mut Context<'_>| vote(heard.kind, (heard.view, heard.height), heard.block_hash, context);
+            let forged: Vec<_> = in_anothers_name(context, own).into_iter().map(Message::Vote).collect();
+            lies.extend(to_all(&forged, context));
         }
         lies
     }

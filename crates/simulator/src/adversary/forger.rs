@@ -20,6 +20,21 @@ pub(super) fn spoiled<M: Serialize + DeserializeOwned>(message: &M, context: &mu
     codec::decode(&bytes, bytes.len()).ok()
 }
 
+/// What another replica "said", by chance which one: a vote of the liar's with its signature under it, and with none. Nothing if
+/// chance falls on the liar.
+pub(super) fn in_anothers_name(
+    context: &mut Context<'_>,
+    vote: impl FnOnce(&mut Context<'_>) -> Arc<Vote>,
+) -> Vec<Arc<Vote>> {
+    let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
+    let mut forged = vote(context);
+    Arc::make_mut(&mut forged).validator = victim;
+    let mut garbage = [0; 65];
+    context.rng.fill(&mut garbage[..]);
+    let unsigned = Vote { signature: Signature(garbage), ..Vote::clone(&forged) };
+    if victim == context.me { Vec::new() } else { vec![forged, unsigned.into()] }
+}
+
 #[derive(Default)]
 pub(super) struct Forger {
     forged: usize,
@@ -37,20 +52,12 @@ impl Adversary<Message> for Forger {
         self.forged += 1;
         let changed = spoiled(message, context);
         let mut lies: Vec<_> = changed.iter().flat_map(|changed| Outgoing::to_all(changed, context)).collect();
-        // What another replica "said", with its own signature under it or none.
-        if let Message::Vote(vote) = message {
-            let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
-            let kind = if context.rng.random() { VoteKind::Commit } else { VoteKind::Prepare };
-            let mut forged = context.members.vote(kind, (vote.view, vote.height), vote.block_hash, context.me);
-            Arc::make_mut(&mut forged).validator = victim;
-            let mut garbage = [0; 65];
-            context.rng.fill(&mut garbage[..]);
-            let unsigned = Vote { signature: Signature(garbage), ..Vote::clone(&forged) };
-            for lie in [forged, unsigned.into()] {
-                if lie.validator != context.me {
-                    lies.extend(Outgoing::to_all(&Message::Vote(lie), context));
-                }
-            }
+        if let Message::Vote(heard) = message {
+            let forged = in_anothers_name(context, |context| {
+                let kind = if context.rng.random() { VoteKind::Commit } else { VoteKind::Prepare };
+                context.members.vote(kind, (heard.view, heard.height), heard.block_hash, context.me)
+            });
+            lies.extend(forged.into_iter().flat_map(|lie| Outgoing::to_all(&Message::Vote(lie), context)));
         }
         lies
     }
