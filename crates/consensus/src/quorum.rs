@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dtn_primitives::{B256, ValidatorIndex, ValidatorSet, Vote};
+use dtn_primitives::{B256, Certificate, Evidence, ValidatorIndex, ValidatorSet, Vote};
 
 /// Something that a validator says once, for one of several things.
 pub trait Ballot {
@@ -133,6 +133,20 @@ impl<B: Ballot + Clone> Tally<B> {
     }
 }
 
+impl Tally<Arc<Vote>> {
+    /// Proof against each whose vote here is for another block than one of the same height and view in a certificate. Where two
+    /// were told two things, this is how the one learns of it that did not decide.
+    pub fn against(&self, certificate: &Certificate) -> impl Iterator<Item = Box<Evidence>> {
+        let evidence = |signed: Vote| {
+            let known = self.of(signed.validator)?;
+            let contradicts = (known.kind, known.view, known.height) == (signed.kind, signed.view, signed.height)
+                && known.block_hash != signed.block_hash;
+            contradicts.then(|| Box::new(Evidence::new(known, &signed)))
+        };
+        certificate.votes().filter_map(evidence)
+    }
+}
+
 /// Whether so many distinct validators are a quorum.
 pub fn is_quorum(distinct: usize, validators: &ValidatorSet) -> bool {
     distinct >= validators.quorum()
@@ -145,7 +159,7 @@ pub fn has_correct(distinct: usize, validators: &ValidatorSet) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use dtn_primitives::SecretKey;
+    use dtn_primitives::{Domain, SecretKey, VoteKind};
 
     use super::*;
 
@@ -163,6 +177,26 @@ mod tests {
         assert_eq!((tally.count(true), tally.count(false)), (2, 1));
         assert!(tally.ballots_for(true).eq(&[bit(0, true), bit(3, true)]));
         assert_eq!((tally.of(ValidatorIndex(1)), tally.of(ValidatorIndex(2))), (Some(&bit(1, false)), None));
+    }
+
+    #[test]
+    fn whoever_told_this_replica_otherwise_than_a_certificate_says_is_proven_to_have_said_both() {
+        let mut keys: Vec<_> =
+            (1..=3).map(|seed| SecretKey::from_bytes(&[seed; 32]).expect("small numbers are keys")).collect();
+        keys.sort_by_key(SecretKey::address);
+        let domain = Domain::new(B256::repeat_byte(7), 1);
+        let vote = |by: usize, (view, hash): (u64, u8)| {
+            let (slot, index) = ((0, view, 5), ValidatorIndex(by as u16));
+            Vote::sign(VoteKind::Commit, slot, B256::repeat_byte(hash), index, &keys[by], &domain)
+        };
+        let certificate = Certificate::from_votes(&[0, 1, 2].map(|by| vote(by, (1, 9)))).expect("there are votes");
+        let mut tally = Tally::default();
+        // One said the same, one another block, and one another block in another view.
+        tally.extend([vote(0, (1, 9)), vote(1, (1, 8)), vote(2, (0, 8))].map(Arc::new));
+        let evidence: Vec<_> = tally.against(&certificate).collect();
+        assert_eq!(evidence.iter().map(|it| it.validator()).collect::<Vec<_>>(), [ValidatorIndex(1)]);
+        let validators = ValidatorSet::new(0, keys.iter().map(SecretKey::public_key));
+        assert_eq!(evidence[0].verify(&domain, &validators), Ok(()));
     }
 
     #[test]

@@ -101,6 +101,16 @@ impl Certificate {
         })
     }
 
+    /// The votes that it is made of.
+    pub fn votes(&self) -> impl Iterator<Item = Vote> {
+        let Self { epoch, view, height, block_hash, .. } = *self;
+        let vote = move |(validator, signature): &(ValidatorIndex, Signature)| {
+            let (validator, signature) = (*validator, *signature);
+            Vote { kind: VoteKind::Commit, epoch, view, height, block_hash, validator, signature }
+        };
+        self.signatures.iter().map(vote)
+    }
+
     /// Succeeds only if a quorum of distinct validators signed exactly this, as the registry contract checks it.
     pub fn verify(&self, domain: &Domain, epochs: &impl Epochs) -> Result<(), CertificateError> {
         let digest = Vote::digest(domain, VoteKind::Commit, (self.epoch, self.view, self.height), self.block_hash);

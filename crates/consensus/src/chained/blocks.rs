@@ -247,14 +247,17 @@ impl<R: Rules> Chained<R> {
         if R::LINEAR && !self.finals.contains_key(&height) {
             effects.push(Effect::Broadcast(Message::Final(Box::new(certificate.clone()))));
         }
-        self.decide(certificate.clone());
+        self.decide(certificate.clone(), effects);
         effects.push(Effect::Output(Output::Decide(Decision { block, certificate })));
         R::decided(self, view, effects);
         true
     }
 
-    fn decide(&mut self, certificate: Certificate) {
+    fn decide(&mut self, certificate: Certificate, effects: &mut Effects<R>) {
         let (height, hash) = (certificate.height, certificate.block_hash);
+        let known = self.commits.get(&(height, certificate.view)).into_iter();
+        let evidence = known.flat_map(|tally| tally.against(&certificate)).map(Output::Evidence);
+        effects.extend(evidence.map(Effect::Output));
         (self.decided, self.certificate) = (height, Some(certificate));
         self.blocks.decide(height, hash);
         self.commits.retain(|(above, _), _| *above > height);
@@ -278,7 +281,7 @@ impl<R: Rules> Chained<R> {
     pub(super) fn caught_up(&mut self, certificate: Certificate, effects: &mut Effects<R>) {
         if certificate.height > self.decided {
             let view = certificate.view;
-            self.decide(certificate);
+            self.decide(certificate, effects);
             R::decided(self, view, effects);
         }
     }

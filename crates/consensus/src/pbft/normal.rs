@@ -298,6 +298,9 @@ impl Pbft {
         }
         let (number, changing) = (self.view.number, self.view.changing);
         let view = certificate.view;
+        let known = self.slots.get(&certificate.height).into_iter();
+        let evidence = known.flat_map(|slot| slot.commits.against(&certificate)).map(Output::Evidence);
+        effects.extend(evidence.map(Effect::Output));
         self.decide(certificate);
         self.patience.skips_to(self.decided);
         if view > number || (view == number && changing) {
