@@ -212,6 +212,8 @@ pub struct TrainingSummary {
     pub claims: usize,
     /// The account that has won, if one has.
     pub winner: Option<Address>,
+    /// The Keccak-256 of the order as it is encoded: whoever has seen it before has missed nothing.
+    pub state: B256,
 }
 
 /// A part of something that an order for a trained model is about.

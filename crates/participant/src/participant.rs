@@ -11,7 +11,7 @@ use dtn_api::TrainingSummary;
 use dtn_custom::Tool;
 use dtn_primitives::{Address, B256, PublicKey, SecretKey};
 use dtn_trainer::Library;
-use dtn_training::{Phase, TrainingOrder};
+use dtn_training::TrainingOrder;
 use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
@@ -100,8 +100,10 @@ struct Ledger {
     failed: BTreeMap<(B256, Errand), (u32, Instant)>,
     /// The witnesses of segments that it has trained again, by order and claim.
     witnesses: BTreeMap<(B256, u8), BTreeMap<u16, B256>>,
-    /// What was seen of orders last.
-    seen: BTreeMap<B256, (String, u64, usize)>,
+    /// The state in which orders were seen last.
+    seen: BTreeMap<B256, B256>,
+    /// Something has ended since then, so that what was passed over may be begun.
+    has_ended: bool,
 }
 
 impl Participant {
@@ -120,7 +122,7 @@ impl Participant {
         let (this, mut height, mut is_lost) = (Arc::new(self), None, false);
         loop {
             match this.shop.peer.height().await {
-                Ok(now) if Some(now) == height && !this.has_failed() => sleep(POLL).await,
+                Ok(now) if Some(now) == height && !this.has_more() => sleep(POLL).await,
                 Ok(now) => match this.pass().await {
                     Ok(()) => (height, is_lost) = (Some(now), false),
                     Err(error) => lost(&error, &mut is_lost).await,
@@ -147,14 +149,11 @@ impl Participant {
 
     /// Whether something may have become due for an order.
     fn is_news(&self, summary: &TrainingSummary) -> bool {
-        let TrainingSummary { order, phase, deadline_ms, claims, .. } = summary;
-        let quiet = [Phase::Claiming, Phase::Opening, Phase::Revealing, Phase::Scoring, Phase::Tracing];
-        let is_quiet = quiet.iter().any(|quiet| quiet.to_string() == *phase);
-        let now = (phase.clone(), *deadline_ms, *claims);
+        let TrainingSummary { order, state, .. } = summary;
         let mut ledger = self.ledger();
         let has_failed = ledger.failed.keys().any(|(of, _)| of == order);
-        let before = ledger.seen.insert(*order, now.clone());
-        !is_quiet || has_failed || before != Some(now)
+        let before = ledger.seen.insert(*order, *state);
+        has_failed || before != Some(*state)
     }
 
     /// Begins what is due for an order and not under way.
@@ -188,6 +187,8 @@ impl Participant {
         let key = (task.id(), errand);
         let Err(error) = outcome else {
             let mut ledger = self.ledger();
+            ledger.seen.remove(&task.id());
+            ledger.has_ended = true;
             if errand.is_look() || errand == Errand::Train {
                 ledger.done.insert(key);
             }
@@ -222,8 +223,11 @@ impl Participant {
         }
     }
 
-    fn has_failed(&self) -> bool {
-        self.ledger().failed.values().any(|(_, until)| *until <= Instant::now())
+    /// Whether there may be something to do without a new block.
+    fn has_more(&self) -> bool {
+        let mut ledger = self.ledger();
+        let has_ended = std::mem::take(&mut ledger.has_ended);
+        has_ended || ledger.failed.values().any(|(_, until)| *until <= Instant::now())
     }
 
     pub(crate) fn witnesses(&self, order: B256, claim: u8) -> BTreeMap<u16, B256> {

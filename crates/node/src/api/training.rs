@@ -1,7 +1,7 @@
 //! What clients read of orders for trained models, and hand in for them.
 
 use dtn_api::{BUSY, BlobPart, MAX_BLOB_PART, MAX_TRAINING_ORDERS, NOT_WANTED, TrainingSummary};
-use dtn_primitives::{B256, Bytes, U256};
+use dtn_primitives::{B256, Bytes, U256, keccak256};
 use dtn_trainer::{Blob, Library, states_of};
 use dtn_training::{Ending, Material, Phase, Reveal, TrainingOrder};
 use jsonrpsee::{core::RpcResult, types::ErrorObjectOwned};
@@ -81,7 +81,8 @@ pub(super) fn blob(kind: &str, hash: B256) -> RpcResult<Blob> {
     Blob::named(kind, hash).ok_or_else(known)
 }
 
-fn summary(TrainingOrder { height, order, .. }: &TrainingOrder) -> TrainingSummary {
+fn summary(at: &TrainingOrder) -> TrainingSummary {
+    let TrainingOrder { height, order, .. } = at;
     let winner = match order.phase() {
         Phase::Ended(Ending::Final { claim }) => order.claims().get(usize::from(claim)).map(|claim| claim.worker),
         _ => None,
@@ -95,6 +96,7 @@ fn summary(TrainingOrder { height, order, .. }: &TrainingOrder) -> TrainingSumma
         deadline_ms: order.deadline_ms(),
         claims: order.claims().len(),
         winner,
+        state: keccak256(at.encode()),
     }
 }
 
