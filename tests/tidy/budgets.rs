@@ -21,6 +21,7 @@ const FILE: usize = 600;
 /// Lines of the files in `src`, without those that hold nothing but tests. Every crate has one.
 const CRATES: &[(&str, usize)] = &[
     ("cli", 9000),
+    ("crates/adversary", 2000),
     ("crates/aow", 4000),
     ("crates/api", 1000),
     ("crates/bench", 3500),
@@ -64,7 +65,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/report", 3600),
     ("crates/runs", 2400),
     ("crates/settlement", 7200),
-    ("crates/simulator", 16400),
+    ("crates/simulator", 14700),
     ("crates/testbed", 4400),
     ("crates/training", 2700),
     // files

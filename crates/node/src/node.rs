@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use dtn_adversary::Kind;
 use dtn_api::{MAX_WAIT_MS, Status};
 use dtn_ledger::{Kinds, Ledger, LedgerError, Memory, Rulebook, StoreError, WeakStore};
 use dtn_primitives::{
-    Address, B256, Bytes, Certificate, Evidence, FinalizedResult, Genesis, GenesisError, Header, Reply, Round,
+    Address, B256, Bytes, Certificate, Engine, Evidence, FinalizedResult, Genesis, GenesisError, Header, Reply, Round,
     SecretKey, ValidatorIndex, ValidatorSet, codec,
 };
 use dtn_trainer::Library;
@@ -103,6 +104,8 @@ pub struct NodeConfig {
     pub lines: Option<LinesConfig>,
     /// For demonstrations, and refused but on the development chain: claims half of its work of rounds as all of it.
     pub half_work: bool,
+    /// For trials, and refused but on the development chain: lies to the others in this way.
+    pub lie: Option<Kind>,
     /// How long a primary may take before the others move to the next; see [`dtn_consensus::PbftConfig`].
     pub view_timeout: Duration,
     /// How many blocks below a stable checkpoint are kept; 0 for all.
@@ -122,8 +125,14 @@ pub enum NodeError {
     #[error("{0} is a validator of this network and cannot be an observer")]
     IsAValidator(Address),
     /// A peer told to cheat where it could do harm.
-    #[error("half_work is for demonstrations on chain {DEVELOPMENT_CHAIN}, and this network settles on {0}")]
-    HalfWork(u64),
+    #[error("{0} is for demonstrations on chain {DEVELOPMENT_CHAIN}, and this network settles on {1}")]
+    ToldToCheat(&'static str, u64),
+    /// A peer told to lie about what it says nothing of.
+    #[error("{0} has nothing to lie about here: it is for validators that mine")]
+    NothingToLieAbout(Kind),
+    /// An observer told to lie.
+    #[error("an observer says nothing that it could lie about: tell validators to")]
+    ObserverLies,
     /// An observer is to take in lines, which only validators sign.
     #[error("an observer takes in no lines: its signature is worth nothing")]
     ObserverLines,
@@ -228,12 +237,18 @@ impl NodeConfig {
         match (self.role, me) {
             (Role::Validator, None) => return Err(NodeError::NotAValidator(address)),
             (Role::Observer, Some(_)) => return Err(NodeError::IsAValidator(address)),
+            (Role::Observer, None) if self.lie.is_some() => return Err(NodeError::ObserverLies),
             (Role::Observer, None) if self.lines.is_some() => return Err(NodeError::ObserverLines),
             _ => {}
         }
-        match self.half_work && self.genesis.chain_id != DEVELOPMENT_CHAIN {
-            true => Err(NodeError::HalfWork(self.genesis.chain_id)),
-            false => Ok(me),
+        let mines = matches!(self.genesis.engine, Engine::Nakamoto(_));
+        if let Some(kind) = self.lie.filter(|kind| kind.mines() && !mines) {
+            return Err(NodeError::NothingToLieAbout(kind));
+        }
+        let cheats = [self.half_work.then_some("half_work"), self.lie.map(|_| "lie")].into_iter().flatten().next();
+        match cheats.filter(|_| self.genesis.chain_id != DEVELOPMENT_CHAIN) {
+            Some(cheats) => Err(NodeError::ToldToCheat(cheats, self.genesis.chain_id)),
+            None => Ok(me),
         }
     }
 }
@@ -296,7 +311,7 @@ impl Node {
             None => None,
         };
 
-        let NodeConfig { genesis, key, payee, threads, mine, half_work, view_timeout, .. } = config;
+        let NodeConfig { genesis, key, payee, threads, mine, half_work, lie, view_timeout, .. } = config;
         let run: Box<dyn FnOnce() -> Result<(), NodeError> + Send> = match me {
             Some(me) => {
                 let board = board.clone();
@@ -308,6 +323,7 @@ impl Node {
                     threads,
                     mine,
                     half_work,
+                    lie,
                     view_timeout,
                     metrics,
                     feed,

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dtn_adversary::Kind;
 use dtn_bindings::ContractAddresses;
 use dtn_chain::{networks::Network, shown};
 pub use dtn_config::Setting;
@@ -70,6 +71,9 @@ pub struct PeerConfig {
     /// For demonstrations on a development chain: claims half of its work of rounds as all of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_work: bool,
+    /// For trials on a development chain: how it lies to the other validators, such as "equivocator" or "silent".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lie: Option<Kind>,
     /// Whether it takes part in orders for trained models by itself: it trains where validators are left over, states scores and
     /// audits where it is drawn, challenges what is false, and rules.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -379,6 +383,7 @@ mod tests {
             threads: NonZeroUsize::MIN,
             mine: false,
             half_work: true,
+            lie: Some(Kind::Equivocator),
             train: true,
             train_points: 2,
             train_behaviour: Behaviour::Lazy,

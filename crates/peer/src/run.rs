@@ -216,6 +216,7 @@ impl Peer {
             threads,
             mine,
             half_work,
+            lie,
             train: _,
             train_points: _,
             train_behaviour: _,
@@ -254,6 +255,7 @@ impl Peer {
             mine,
             lines,
             half_work,
+            lie,
             view_timeout: Duration::from_millis(view_timeout_ms),
             retain_blocks,
         };

@@ -109,6 +109,11 @@ impl ValidatorSet {
         self.validators.iter().enumerate().map(|(index, validator)| (ValidatorIndex(index as u16), validator))
     }
 
+    /// Every validator but one.
+    pub fn others(&self, one: ValidatorIndex) -> impl Iterator<Item = ValidatorIndex> + use<> {
+        (0..self.len()).map(|index| ValidatorIndex(index as u16)).filter(move |index| *index != one)
+    }
+
     /// The validator at an index, if there is one.
     pub fn get(&self, index: ValidatorIndex) -> Option<&Validator> {
         self.validators.get(index.as_usize())

@@ -8,7 +8,6 @@
 //! without blocks, those of strangers included; [`property`] holds the textbook's to what they promise, and to what they cost.
 
 mod above;
-pub mod adversary;
 mod agenda;
 mod books;
 mod chain;
@@ -21,6 +20,7 @@ mod filling;
 mod following;
 mod happening;
 mod host;
+mod liars;
 mod links;
 pub mod longest_chain;
 mod measured;
@@ -47,6 +47,8 @@ pub mod twins;
 mod work;
 mod works;
 mod world;
+
+pub use dtn_adversary as adversary;
 
 pub use chain::Chain;
 pub use check::{Impossible, MAX_LATENCY, MAX_NODES, MIN_NODES};

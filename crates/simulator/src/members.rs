@@ -2,10 +2,11 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
+use dtn_adversary::Seat;
 use dtn_consensus::{Decision, PbftConfig, chained::Lapse};
 use dtn_primitives::{
-    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Header, Mining, SecretKey, Transaction,
-    VERSION, ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
+    Address, B256, Block, Certificate, CheckpointCertificate, Domain, Genesis, Mining, SecretKey, Transaction, VERSION,
+    ValidatorIndex, ValidatorSet, Vote, VoteKind, keccak256,
 };
 
 use crate::{
@@ -183,7 +184,7 @@ impl Members {
 
     /// Every validator but one.
     pub fn others(&self, me: ValidatorIndex) -> impl Iterator<Item = ValidatorIndex> + use<> {
-        (0..self.keys.len()).map(|index| ValidatorIndex(index as u16)).filter(move |index| *index != me)
+        self.validators.others(me)
     }
 
     /// A block. Another salt makes another one.
@@ -192,17 +193,8 @@ impl Members {
     }
 
     /// A block of a time, in milliseconds, on top of another.
-    pub fn block_at(
-        &self,
-        timestamp: u64,
-        (height, parent_hash): (u64, B256),
-        proposer: ValidatorIndex,
-        salt: u64,
-    ) -> Arc<Block> {
-        let Filling { transactions, root, .. } = self.filling.as_ref();
-        let results_root = B256::left_padding_from(&salt.to_be_bytes());
-        let header = self.header(timestamp, (height, parent_hash), proposer, (*root, results_root));
-        Arc::new(Block { header, transactions: transactions.clone() })
+    pub fn block_at(&self, timestamp: u64, place: (u64, B256), proposer: ValidatorIndex, salt: u64) -> Arc<Block> {
+        self.seat(proposer).block_at(timestamp, place, salt)
     }
 
     /// A block of these transactions.
@@ -215,27 +207,20 @@ impl Members {
     ) -> Arc<Block> {
         let root = Block::transactions_root(&transactions, &self.domain);
         let results_root = B256::left_padding_from(&salt.to_be_bytes());
-        let header = self.header(height, (height, parent_hash), proposer, (root, results_root));
+        let header = self.seat(proposer).header(height, (height, parent_hash), (root, results_root));
         Arc::new(Block { header, transactions })
     }
 
-    fn header(
-        &self,
-        timestamp: u64,
-        (height, parent_hash): (u64, B256),
-        proposer: ValidatorIndex,
-        (transactions_root, results_root): (B256, B256),
-    ) -> Header {
-        Header {
-            network_id: self.domain.network_id,
-            chain_id: self.domain.chain_id,
-            epoch: self.validators.epoch(),
-            height,
-            timestamp,
-            proposer: self.key(proposer).address(),
-            parent_hash,
-            transactions_root,
-            results_root,
+    /// In whose place an adversary may be.
+    pub(crate) fn seat(&self, me: ValidatorIndex) -> Seat<'_> {
+        let Filling { transactions, root, .. } = self.filling.as_ref();
+        Seat {
+            me,
+            key: self.key(me),
+            domain: &self.domain,
+            validators: &self.validators,
+            view_timeout: self.view_timeout,
+            filling: (transactions, *root),
         }
     }
 
@@ -261,9 +246,8 @@ impl Members {
     }
 
     /// A vote of a validator.
-    pub fn vote(&self, kind: VoteKind, (view, height): (u64, u64), block_hash: B256, by: ValidatorIndex) -> Arc<Vote> {
-        let place = (self.validators.epoch(), view, height);
-        Arc::new(Vote::sign(kind, place, block_hash, by, self.key(by), &self.domain))
+    pub fn vote(&self, kind: VoteKind, place: (u64, u64), block_hash: B256, by: ValidatorIndex) -> Arc<Vote> {
+        self.seat(by).vote(kind, place, block_hash)
     }
 
     /// Votes of the first quorum of validators.

@@ -85,6 +85,7 @@ impl Subject for Nakamoto {
     }
 
     fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Message>> {
-        kind.create_miner(&scenario.mining.clone().unwrap_or_default())
+        let Miners { confirmations, secret, .. } = scenario.mining.clone().unwrap_or_default();
+        kind.create_miner(confirmations, secret)
     }
 }

@@ -7,10 +7,7 @@ use dtn_primitives::max_faulty;
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
-use crate::{
-    Durability, Engine, Latency, Miners, Rate, Survival, Work,
-    adversary::{self, Kind},
-};
+use crate::{Durability, Engine, Latency, Miners, Rate, Survival, Work, adversary::Kind, liars};
 
 /// How many times longer than its view timeout a run may take once nothing more happens to the replicas.
 const PATIENCE: u32 = 1000;
@@ -88,7 +85,7 @@ pub struct Scenario {
     #[serde(rename = "partition", skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<Partition>,
     /// Replicas that are liars, and of which kind.
-    #[serde(rename = "byzantine", with = "adversary::list", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "byzantine", with = "liars", skip_serializing_if = "BTreeMap::is_empty")]
     pub adversaries: BTreeMap<usize, Kind>,
     /// What people without a key do to the replicas' machines.
     pub strangers: Strangers,

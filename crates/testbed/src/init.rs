@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use dtn_adversary::Kind;
 use dtn_chain::networks::LOCAL_CHAIN_ID;
 use dtn_config::OutOfRange;
 use dtn_keys::{KeyInfo, Keystore, Password};
@@ -307,6 +308,7 @@ fn make(home: &Home, plan: &Plan, ports: &[u16], made: impl Fn() -> ControlFlow<
         threads: plan.threads,
         mine: true,
         half_work: false,
+        lie: None,
         train: false,
         train_points: 4,
         train_behaviour: Behaviour::Honest,
@@ -357,6 +359,11 @@ pub fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Result<()> 
 /// Tells a peer to claim half of its work of rounds as all of it.
 pub fn set_half_work(home: &Home, peer: usize) -> Result<()> {
     change(home, peer, |config| config.half_work = true)
+}
+
+/// Tells a peer to lie to the others, or to do so no more.
+pub fn set_lie(home: &Home, peer: usize, kind: Option<Kind>) -> Result<()> {
+    change(home, peer, |config| config.lie = kind)
 }
 
 /// Changes the configuration of a peer, which reads it when it starts.

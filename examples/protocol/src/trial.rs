@@ -34,9 +34,9 @@ struct Forger;
 
 impl Adversary<Signed> for Forger {
     fn instead(&mut self, to: ValidatorIndex, _: Signed, context: &mut Context<'_>) -> Vec<Outgoing<Signed>> {
-        let signature = context.members.key(context.me).sign(Default::default());
+        let signature = context.seat.key.sign(Default::default());
         let signatures = (0..4).map(|by| (ValidatorIndex(by), signature)).collect();
-        vec![Outgoing::new(to, Signed { announcer: context.me, value: format!("a word for {to}"), signatures })]
+        vec![Outgoing::new(to, Signed { announcer: context.seat.me, value: format!("a word for {to}"), signatures })]
     }
 }
 

@@ -3,6 +3,7 @@
 mod doctor;
 pub(crate) mod engine;
 mod evidence;
+mod lies;
 mod migrate;
 mod node;
 mod status;
@@ -37,6 +38,7 @@ use crate::{
     output,
 };
 use engine::{Engine, EngineOptions, Transport};
+use lies::Lies;
 
 /// The port that the first peer listens on unless told otherwise.
 const BASE_PORT: u16 = 26600;
@@ -71,14 +73,19 @@ pub(crate) enum Command {
         earnings_epoch: Option<Duration>,
         #[command(flatten)]
         engine: EngineOptions,
+        #[command(flatten)]
+        lies: Lies,
     },
     /// Start every peer that is not running, each as a process, and wait until all are connected.
-    #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n\n\
+    #[command(after_help = "Examples:\n  dtn-cli l1 up\n  dtn-cli l1 up --engine nakamoto --block-interval 1s\n  \
+        dtn-cli l1 up --lie 0=equivocator\n\n\
         With --engine, a network of four is made first if there is none. A peer or an observer that cannot start is\n\
         named with the end of its log. Exit codes: 0 a quorum is up, 1 it is not.")]
     Up {
         #[command(flatten)]
         engine: EngineOptions,
+        #[command(flatten)]
+        lies: Lies,
     },
     /// Run one peer in this process.
     #[command(after_help = "Examples:\n  dtn-cli l1 node .dtn/peers/0\n  \
@@ -233,20 +240,23 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     let home = Home::new(&context.home);
     let json = context.json;
     match command {
-        Command::Init { nodes, name, base_port, threads, transport, observers, earnings_epoch, engine } => {
+        Command::Init { nodes, name, base_port, threads, transport, observers, earnings_epoch, engine, lies } => {
             let (chain_id, password_file) = (context.network()?.chain_id, context.password_file.clone());
+            lies.check(nodes, chain_id)?;
             let (ports, engine) = (Ports::From(base_port), engine.named()?);
             let transport = transport.into();
             let local = Plan::local(&name, nodes).with_earnings_epoch(earnings_epoch);
             let plan = Plan { chain_id, ports, threads, password_file, transport, observers, engine, ..local };
             let genesis = make(&home, &plan)?;
+            lies.tell(&home)?;
             let shown = context.home.display();
             print(json, &json!({ "home": home.path(), "network_id": genesis.network_id(), "nodes": nodes }), || {
                 format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --home {shown}", genesis.network_id())
             })
         }
-        Command::Up { engine } => {
+        Command::Up { engine, lies } => {
             prepare(&home, &engine, context)?;
+            lies.tell(&home)?;
             let bar = output::progress(home.peers()?.len() as u64, "peers");
             let quorum = home.genesis()?.validator_set()?.quorum();
             let up = async { Ok(dtn_testbed::up(&home, quorum, |ready| bar.set_position(ready as u64)).await?) };

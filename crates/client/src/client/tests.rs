@@ -116,6 +116,7 @@ impl Peers {
             mine: false,
             lines: None,
             half_work: false,
+            lie: None,
             view_timeout: Duration::from_secs(2),
             retain_blocks: 0,
         }

@@ -4,6 +4,7 @@
 //! An engine is a protocol that is [`Hosted`], an arm of [`Engine`], and a variant of [`Words`], whose place is its tag on
 //! the wire.
 
+mod adversary;
 mod chained;
 
 use std::{sync::Arc, time::Duration};

@@ -5,6 +5,7 @@
 //! in more, so a write serves many votes.
 
 pub(crate) mod engine;
+mod liar;
 mod mining;
 mod peers;
 mod proposals;
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use dtn_adversary::Kind;
 use dtn_consensus::{CHECKPOINT_INTERVAL, Decision, Evidence, PIPELINE, PbftConfig, nakamoto, pbft};
 use dtn_ledger::{AdmissionError, Ledger, LedgerError, Missing};
 use dtn_primitives::{
@@ -56,7 +58,8 @@ use crate::{
         training::{Training, desk::Done},
     },
 };
-use engine::{Answer, Effect, Engine, Input, Notice, Timer};
+use engine::{Answer, Effect, Engine, Input, Notice, Timer, Words};
+use liar::Liar;
 use mining::ChainMiner;
 use proposals::{BATCH_DELAY, Deferred, Wish};
 
@@ -81,6 +84,7 @@ pub(crate) struct CoreConfig {
     pub(crate) threads: NonZeroUsize,
     pub(crate) mine: bool,
     pub(crate) half_work: bool,
+    pub(crate) lie: Option<Kind>,
     pub(crate) view_timeout: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) feed: Feed,
@@ -96,6 +100,8 @@ pub(crate) struct Core {
     pub(crate) me: ValidatorIndex,
     pub(crate) payee: Address,
     pub(crate) engine: Engine,
+    /// What becomes of what it would say, if it is told to lie.
+    liar: Option<Liar>,
     pub(crate) ledger: Ledger,
     /// Whether this peer races for proofs of work.
     pub(crate) mine: bool,
@@ -157,6 +163,7 @@ impl Core {
             threads,
             mine,
             half_work,
+            lie,
             view_timeout,
             metrics,
             feed,
@@ -174,8 +181,10 @@ impl Core {
         let is_known = |order| ledger.training_order(order).is_ok_and(|it| it.is_some());
         let training = Training::new(library, report_done, is_known);
         let engine = Engine::new(config, genesis.engine, &ledger, records)?;
+        let liar = lie.map(|kind| Liar::new((kind, engine.adversary(kind, genesis.engine)), view_timeout, &domain));
         let mut core = Self {
             engine,
+            liar,
             faults: vec![0; ledger.validators().len()],
             budget: FaultBudget::default(),
             last_height: ledger.tip().height,
@@ -233,8 +242,9 @@ impl Core {
             self.input(Input::Start { memory, boot })?;
             self.checkpoint()?; // the crash may have come between the block and the vote
             while !self.stopping {
-                let next_timer =
-                    self.timers.next().into_iter().chain(self.batching.map(|since| since + BATCH_DELAY)).min();
+                let batch = self.batching.map(|since| since + BATCH_DELAY);
+                let next_timer = [self.timers.next(), batch, self.liar.as_ref().and_then(Liar::next)];
+                let next_timer = next_timer.into_iter().flatten().min();
                 tokio::select! {
                     event = events.recv() => match event {
                         Some(event) => self.event(event)?,
@@ -303,6 +313,9 @@ impl Core {
     /// Hands consensus everything that is there for it.
     fn pump(&mut self) -> Result<(), NodeError> {
         while let Some(input) = self.inputs.pop_front() {
+            if let Input::Heard { from, words } = &input {
+                self.lie(|adversary, context| adversary.heard(*from, words, context));
+            }
             let before = self.engine.standing().view;
             let timed_out = matches!(input, Input::Timer(Timer::ViewChange));
             let engine = &mut self.engine;
@@ -328,10 +341,15 @@ impl Core {
     /// Carries out one effect, or gathers it for the end of the step.
     fn effect(&mut self, effect: Effect) -> Result<(), NodeError> {
         match effect {
-            Effect::Send { to, words } => {
-                self.metrics.vote_sent(words.kind());
-                self.send(to, &Frame::Consensus(words));
+            Effect::Send { to, words } if self.liar.is_some() => {
+                self.lie(|adversary, context| adversary.instead(to, *words, context));
             }
+            Effect::Broadcast(words) if self.liar.is_some() => {
+                for to in self.ledger.validators().others(self.me) {
+                    self.lie(|adversary, context| adversary.instead(to, Words::clone(&words), context));
+                }
+            }
+            Effect::Send { to, words } => self.say(to, *words),
             Effect::Broadcast(words) => {
                 self.metrics.vote_sent(words.kind());
                 self.broadcast(&Frame::Consensus(words));
@@ -362,6 +380,11 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn say(&mut self, to: ValidatorIndex, words: Words) {
+        self.metrics.vote_sent(words.kind());
+        self.send(to, &Frame::Consensus(Box::new(words)));
     }
 
     /// Tells the operator what happened.
@@ -395,6 +418,7 @@ impl Core {
     }
 
     fn fire_timers(&mut self) -> Result<(), NodeError> {
+        self.lie_late();
         for timer in self.timers.expired() {
             if timer == Timer::ViewChange {
                 let standing = self.engine.standing();
@@ -473,6 +497,9 @@ impl Core {
 
     pub(crate) fn admit(&mut self, transaction: Transaction) -> Result<B256, AdmissionError> {
         self.check_time(&transaction)?;
+        if self.only_says_that_it_takes(&transaction) {
+            return Ok(transaction.hash(&self.domain));
+        }
         let claimed = claim_of(&transaction).map(|claim| (claim.order, claim.hash));
         let takes = matches!(transaction.payload, Payload::Completion(_) | Payload::Training(_));
         let taking = takes.then(|| transaction.clone());
@@ -502,7 +529,11 @@ impl Core {
     fn housekeeping(&mut self) -> Result<(), NodeError> {
         let height = self.ledger.tip().height;
         self.measure();
-        self.broadcast(&Frame::Height(height));
+        match self.liar {
+            None => self.broadcast(&Frame::Height(height)),
+            Some(_) => self.ledger.validators().others(self.me).for_each(|to| self.tell_height(to)),
+        }
+        self.lie_unasked();
         self.follow.lose_patience(Instant::now());
         self.look_after_rounds();
         self.look_after_training();

@@ -7,7 +7,7 @@ impl Core {
         match event {
             Event::Connected(Remote::Validator(peer)) => {
                 self.connected.insert(peer);
-                self.send(peer, &Frame::Height(self.ledger.tip().height));
+                self.tell_height(peer);
                 let known = self.evidence.all().map(|evidence| Frame::Evidence(Box::new(evidence.clone())).encode());
                 self.outbox.commands.extend(known.map(|frame| Command::Send { to: peer, frame }));
                 self.input(Input::Connected(peer))?;
@@ -76,7 +76,7 @@ impl Core {
                 self.metrics.caught(evidence.validator(), evidence.kind().name());
                 let accused = evidence.validator();
                 self.broadcast(&Frame::Evidence(Box::new(evidence)));
-                if accused == self.me {
+                if accused == self.me && self.liar.is_none() {
                     return Err(NodeError::Contradicted(self.key.address()));
                 }
             }
@@ -97,6 +97,9 @@ impl Core {
     }
 
     pub(super) fn fetch(&mut self) {
+        if self.keeps_to_itself() {
+            return;
+        }
         self.outbox.commands.extend(self.follow.fetch(&self.ledger, Instant::now()));
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn core(genesis: Genesis, mine: bool) -> (Core, mpsc::Receiver<Comman
         threads: NonZeroUsize::MIN,
         mine,
         half_work: false,
+        lie: None,
         view_timeout: Duration::from_secs(60),
         metrics: Metrics::new(4, Watched { store: "none".into(), ..Watched::default() }),
         feed: Feed::new(),

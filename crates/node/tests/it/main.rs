@@ -6,6 +6,7 @@ mod api;
 mod cluster;
 mod common;
 mod engines;
+mod liars;
 mod lines;
 mod lockstep;
 mod proofs;

@@ -360,7 +360,7 @@ fn two_faced<C: Coin<Share: 'static>>() -> Liar<agreement::Message<C::Share>> {
         }
         let words = |value| [Word::Echo1(value), Word::Echo2(value), Word::Echo3(Some(value))];
         let all = |to| words(half(to)).map(|word| Outgoing::new(to, agreement::Message::Crusader(*round, word)));
-        context.members.others(context.me).flat_map(all).collect()
+        context.seat.others().flat_map(all).collect()
     };
     Liar::Own(Box::new(Own(instead, heard)))
 }

@@ -343,7 +343,7 @@ where
         for replica in 0..self.setting.n {
             let me = ValidatorIndex(replica as u16);
             if let Some(liar) = &mut self.liars[replica] {
-                let lies = liar.unasked(0, 0, &mut Context { me, members: &self.members, rng: &mut self.rng });
+                let lies = liar.unasked(0, 0, &mut Context { seat: self.members.seat(me), rng: &mut self.rng });
                 self.lie(me, lies);
             }
         }
@@ -372,7 +372,7 @@ where
         }
         self.trace.delivered(sent.kind, self.now, [from.0, to as u16], sent.digest);
         if let Some(liar) = &mut self.liars[me.as_usize()] {
-            let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+            let context = &mut Context { seat: self.members.seat(me), rng: &mut self.rng };
             let answers = liar.heard(from, &sent.message, context);
             self.lie(me, answers);
         }
@@ -469,7 +469,7 @@ where
         if let Some(liar) = &mut self.liars[me.as_usize()] {
             let mut lies = Vec::new();
             for to in to {
-                let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+                let context = &mut Context { seat: self.members.seat(me), rng: &mut self.rng };
                 lies.extend(liar.instead(to, message.clone(), context));
             }
             self.lie(me, lies);

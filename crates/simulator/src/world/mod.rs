@@ -696,7 +696,7 @@ impl<'a, P: Subject> World<'a, P> {
             self.boast(host);
         }
         if let Some(liar) = &mut self.liars[host] {
-            let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+            let context = &mut Context { seat: self.members.seat(me), rng: &mut self.rng };
             let lies = liar.unasked(self.hosts[host].chain.height(), self.hosts[host].protocol.view(), context);
             self.lie(me, lies);
         } else if !self.scenario.adversaries.is_empty() {

@@ -77,7 +77,7 @@ impl<P: Subject> World<'_, P> {
                 To::Client => Vec::new(),
             };
             for to in to {
-                let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+                let context = &mut Context { seat: self.members.seat(me), rng: &mut self.rng };
                 let instead = self.liars[host].as_mut().map(|liar| liar.instead(to, message.clone(), context));
                 self.lie(me, instead.unwrap_or_default());
             }
@@ -107,7 +107,7 @@ impl<P: Subject> World<'_, P> {
         };
         for to in to {
             let Some(liar) = self.liars[me.as_usize()].as_mut() else { return };
-            let context = &mut Context { me, members: &self.members, rng: &mut self.rng };
+            let context = &mut Context { seat: self.members.seat(me), rng: &mut self.rng };
             let catches_up = liar.catches_up();
             let packet = match &packet {
                 Packet::Height(own) => liar.height(*own, to).or(catches_up.then_some(*own)).map(Packet::Height),
@@ -274,7 +274,7 @@ impl<P: Subject> World<'_, P> {
         self.tell(arrived);
         self.measured.received(host, sent.bytes);
         if let (Some(liar), Packet::Consensus(message)) = (&mut self.liars[host], &sent.packet) {
-            let context = &mut Context { me: to, members: &self.members, rng: &mut self.rng };
+            let context = &mut Context { seat: self.members.seat(to), rng: &mut self.rng };
             let answers = liar.heard(from, message, context);
             self.lie(to, answers);
         }

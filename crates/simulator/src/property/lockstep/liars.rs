@@ -255,7 +255,7 @@ impl TwoFaced {
             let reveal = Reveal::sign(&self.known.me, round, openings[face].clone(), views[face]);
             Outgoing::new(to, Message::Reveal(reveal.into()))
         };
-        context.members.others(context.me).map(face).collect()
+        context.seat.others().map(face).collect()
     }
 }
 

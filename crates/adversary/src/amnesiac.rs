@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use dtn_consensus::{Message, NewView, ViewChange, required};
 use dtn_primitives::{ValidatorIndex, VoteKind};
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// Requests for views that it remembers.
 const REMEMBERED: usize = 256;
 
 #[derive(Default)]
-pub(super) struct Amnesiac {
+pub(crate) struct Amnesiac {
     /// The first request that each replica made for each view.
     old: BTreeMap<(u64, ValidatorIndex), ViewChange>,
     /// Who votes in views that it has left: it forgot that.
@@ -29,28 +29,28 @@ impl Amnesiac {
 
     /// A new view of the liar, the laggard who asks for it and a victim who asked for it long ago, and another block in it.
     fn begin(&mut self, laggard: &ViewChange, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let (members, me, view) = (context.members, context.me, laggard.view);
-        let signer = (members.key(me), members.domain(), members.validators().epoch());
+        let (seat, view) = (context.seat, laggard.view);
+        let signer = seat.signer();
         let victims = self.victims.iter().filter(|victim| **victim != laggard.validator);
         let mut changes: BTreeMap<_, _> =
             victims.filter_map(|victim| Some((*victim, self.old.get(&(view, *victim))?.clone()))).collect();
         changes.insert(laggard.validator, laggard.clone());
-        changes.insert(me, ViewChange::sign(view, me, laggard.decided.clone(), vec![], signer));
+        changes.insert(seat.me, ViewChange::sign(view, seat.me, laggard.decided.clone(), vec![], signer));
         let changes: Vec<_> = changes.into_values().collect();
-        let (base, blocks) = required(&changes, members.domain());
-        let quorum = members.validators().quorum();
+        let (base, blocks) = required(&changes, seat.domain);
+        let quorum = seat.validators.quorum();
         if changes.len() < quorum || !blocks.is_empty() || base != laggard.height() || !self.begun.insert(view) {
             return Vec::new();
         }
-        let parent = laggard.decided.as_ref().map_or(members.domain().network_id, |decided| decided.block_hash);
-        let block = members.block(base + 1, parent, me, u64::MAX - view);
-        let vote = |kind| members.vote(kind, (view, base + 1), block.header.hash(), me);
+        let parent = laggard.decided.as_ref().map_or(seat.domain.network_id, |decided| decided.block_hash);
+        let block = seat.block(base + 1, parent, u64::MAX - view);
+        let vote = |kind| seat.vote(kind, (view, base + 1), block.header.hash());
         let lies = [
             Message::NewView(NewView::sign(view, changes, vec![], signer)),
             Message::PrePrepare { vote: vote(VoteKind::PrePrepare), block: block.clone() },
             Message::Vote(vote(VoteKind::Commit)),
         ];
-        let others = members.others(me).filter(|other| *other == laggard.validator || self.victims.contains(other));
+        let others = seat.others().filter(|other| *other == laggard.validator || self.victims.contains(other));
         others.flat_map(|to| lies.iter().map(move |lie| Outgoing::new(to, lie.clone()))).collect()
     }
 }
@@ -63,7 +63,7 @@ impl Adversary<Message> for Amnesiac {
             Message::Vote(vote) => {
                 (vote.kind == VoteKind::Commit && Some(to) == self.victim()) || self.begun.contains(&vote.view)
             }
-            Message::PrePrepare { vote, .. } => vote.validator == context.me && self.begun.contains(&vote.view),
+            Message::PrePrepare { vote, .. } => vote.validator == context.seat.me && self.begun.contains(&vote.view),
             Message::ViewChange(_) | Message::NewView(_) => true,
             _ => false,
         };
@@ -77,8 +77,8 @@ impl Adversary<Message> for Amnesiac {
     fn heard(&mut self, _from: ValidatorIndex, message: &Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         match message {
             Message::ViewChange(change) => {
-                let validators = context.members.validators();
-                let mine = validators.primary(change.view, change.height() + 1) == context.me;
+                let validators = context.seat.validators;
+                let mine = validators.primary(change.view, change.height() + 1) == context.seat.me;
                 if self.old.len() < REMEMBERED {
                     self.old.entry((change.view, change.validator)).or_insert(change.clone());
                 }

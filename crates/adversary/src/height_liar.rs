@@ -2,12 +2,12 @@
 
 use dtn_primitives::ValidatorIndex;
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// More than any network decides.
 const ABSURD: u64 = 1 << 60;
 
-pub(super) struct HeightLiar;
+pub(crate) struct HeightLiar;
 
 impl<M: Clone> Adversary<M> for HeightLiar {
     fn instead(&mut self, to: ValidatorIndex, message: M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use dtn_consensus::{Message, NewView, ViewChange};
 use dtn_primitives::{ValidatorIndex, VoteKind};
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// Requests for views that it remembers, to begin a view with.
 const REMEMBERED: usize = 64;
 
 #[derive(Default)]
-pub(super) struct LyingState {
+pub(crate) struct LyingState {
     /// By view and replica.
     asked: BTreeMap<(u64, ValidatorIndex), ViewChange>,
 }
@@ -19,15 +19,15 @@ pub(super) struct LyingState {
 impl LyingState {
     /// Its request for a view, which forgets everything.
     fn forgetful(view: u64, context: &Context<'_>) -> ViewChange {
-        let (members, me) = (context.members, context.me);
-        let signer = (members.key(me), members.domain(), members.validators().epoch());
-        ViewChange::sign(view, me, None, vec![], signer)
+        let seat = context.seat;
+        let signer = seat.signer();
+        ViewChange::sign(view, seat.me, None, vec![], signer)
     }
 }
 
 impl Adversary<Message> for LyingState {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let (members, me) = (context.members, context.me);
+        let seat = context.seat;
         let message = match message {
             Message::ViewChange(change) => Message::ViewChange(Self::forgetful(change.view, context)),
             Message::NewView(honest) => {
@@ -39,10 +39,10 @@ impl Adversary<Message> for LyingState {
                         changes.insert(change.validator, change.clone());
                     }
                 }
-                changes.insert(me, Self::forgetful(honest.view, context));
-                let block = members.block(1, members.domain().network_id, me, honest.view);
-                let vote = members.vote(VoteKind::PrePrepare, (honest.view, 1), block.header.hash(), me);
-                let signer = (members.key(me), members.domain(), members.validators().epoch());
+                changes.insert(seat.me, Self::forgetful(honest.view, context));
+                let block = seat.block(1, seat.domain.network_id, honest.view);
+                let vote = seat.vote(VoteKind::PrePrepare, (honest.view, 1), block.header.hash());
+                let signer = seat.signer();
                 let proposals = if honest.view.is_multiple_of(2) { vec![vote] } else { vec![] };
                 Message::NewView(NewView::sign(honest.view, changes.into_values().collect(), proposals, signer))
             }

@@ -7,7 +7,7 @@ use dtn_consensus::{
 use dtn_primitives::{B256, ValidatorIndex};
 use rand::Rng;
 
-use super::{Adversary, Context, Outgoing, forger::spoiled};
+use crate::{Adversary, Context, Outgoing, forger::spoiled};
 
 /// Rumours between two looks of a liar at itself.
 const RUMOURS_AT_ONCE: u64 = 16;
@@ -16,7 +16,7 @@ const RUMOURS_AT_ONCE: u64 = 16;
 const FORGED_AT_ONCE: usize = 8;
 
 /// Lies about what is final as a liar of PBFT does, and mines like a correct miner.
-pub(super) struct Finalizing(pub(super) Box<dyn Adversary<Pbft>>);
+pub(crate) struct Finalizing(pub(crate) Box<dyn Adversary<Pbft> + Send>);
 
 fn lifted(lies: Vec<Outgoing<Pbft>>) -> Vec<Outgoing<Message>> {
     let lift = |Outgoing { to, message, delay }| Outgoing { to, message: Message::Pbft(message), delay };
@@ -48,14 +48,14 @@ impl Adversary<Message> for Finalizing {
 }
 
 /// Answers every block with a changed one, and with one of its own on top of it for which it has not worked.
-pub(super) struct FalseMiner {
+pub(crate) struct FalseMiner {
     finalizing: Finalizing,
     forged: usize,
 }
 
 impl FalseMiner {
     /// One that lies about what is final, too.
-    pub(super) fn new(forger: Box<dyn Adversary<Pbft>>) -> Self {
+    pub(crate) fn new(forger: Box<dyn Adversary<Pbft> + Send>) -> Self {
         Self { finalizing: Finalizing(forger), forged: 0 }
     }
 }
@@ -75,7 +75,7 @@ impl Adversary<Message> for FalseMiner {
         self.forged += 1;
         let (header, nonce) = (&block.header, context.rng.random());
         let place = (header.height + 1, header.hash());
-        let free = context.members.block_at(header.timestamp + 1, place, context.me, nonce);
+        let free = context.seat.block_at(header.timestamp + 1, place, nonce);
         let mut lies = vec![Message::Block(Sealed { block: free, nonce })];
         lies.extend(spoiled(message, context));
         lies.iter().flat_map(|lie| Outgoing::to_all(lie, context)).collect()
@@ -88,11 +88,11 @@ impl Adversary<Message> for FalseMiner {
 }
 
 /// Tells of blocks that do not exist, sends blocks whose parents do not, and asks for everything.
-pub(super) struct Rumourmonger(Finalizing);
+pub(crate) struct Rumourmonger(Finalizing);
 
 impl Rumourmonger {
     /// One that exhausts what makes blocks final, too.
-    pub(super) fn new(exhauster: Box<dyn Adversary<Pbft>>) -> Self {
+    pub(crate) fn new(exhauster: Box<dyn Adversary<Pbft> + Send>) -> Self {
         Self(Finalizing(exhauster))
     }
 }
@@ -115,7 +115,7 @@ impl Adversary<Message> for Rumourmonger {
         for _ in 0..RUMOURS_AT_ONCE {
             let (ahead, hash) =
                 (height + context.rng.random_range(1..200), B256::from(context.rng.random::<[u8; 32]>()));
-            let orphan = context.members.block_at(u64::MAX / 2, (ahead, hash), context.me, ahead);
+            let orphan = context.seat.block_at(u64::MAX / 2, (ahead, hash), ahead);
             for rumour in [Message::Tip { height: ahead, hash }, Message::Block(Sealed { block: orphan, nonce: ahead })]
             {
                 lies.extend(Outgoing::to_all(&rumour, context));

@@ -3,19 +3,19 @@
 use dtn_consensus::Message;
 use dtn_primitives::ValidatorIndex;
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// The part of a view's time that a proposal takes, in percent.
 const PERCENT: u32 = 85;
 
-pub(super) struct SlowPrimary;
+pub(crate) struct SlowPrimary;
 
 impl Adversary<Message> for SlowPrimary {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let own = matches!(&message, Message::PrePrepare { vote, .. } if vote.validator == context.me);
+        let own = matches!(&message, Message::PrePrepare { vote, .. } if vote.validator == context.seat.me);
         let mut outgoing = Outgoing::new(to, message);
         if own {
-            outgoing.delay = context.members.view_timeout() * PERCENT / 100;
+            outgoing.delay = context.seat.view_timeout * PERCENT / 100;
         }
         vec![outgoing]
     }

@@ -5,21 +5,21 @@ use std::{collections::HashMap, sync::Arc};
 use dtn_consensus::Message;
 use dtn_primitives::{B256, Block, ValidatorIndex, Vote, VoteKind};
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// Remembers the second block beside each that it proposed or heard of.
 #[derive(Default)]
-pub(super) struct Equivocator {
+pub(crate) struct Equivocator {
     others: HashMap<B256, B256>,
 }
 
 impl Equivocator {
     /// The second block in the place of one: on top of the second block in the place of its parent, if there is one.
-    pub(super) fn other(&mut self, block: &Block) -> Arc<Block> {
+    pub(crate) fn other(&mut self, block: &Block) -> Arc<Block> {
         let mut other = block.clone();
         let header = &mut other.header;
         header.parent_hash = self.others.get(&header.parent_hash).copied().unwrap_or(header.parent_hash);
-        header.results_root = B256::from(!dtn_primitives::U256::from_be_bytes(header.results_root.0));
+        header.timestamp += 1;
         if self.others.len() > 1_000 {
             self.others.clear();
         }
@@ -28,7 +28,7 @@ impl Equivocator {
     }
 
     fn vote(vote: &Vote, kind: VoteKind, block_hash: B256, context: &Context<'_>) -> Arc<Vote> {
-        context.members.vote(kind, (vote.view, vote.height), block_hash, context.me)
+        context.seat.vote(kind, (vote.view, vote.height), block_hash)
     }
 }
 
@@ -36,7 +36,7 @@ impl Adversary<Message> for Equivocator {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let honest = Outgoing::new(to, message.clone());
         match message {
-            Message::PrePrepare { vote, block } if vote.validator == context.me => {
+            Message::PrePrepare { vote, block } if vote.validator == context.seat.me => {
                 let other = self.other(&block);
                 let hash = if to.0.is_multiple_of(2) { vote.block_hash } else { other.header.hash() };
                 let block = if to.0.is_multiple_of(2) { block } else { other };

@@ -6,10 +6,10 @@ use dtn_consensus::{
     chained::{Message, Notarization, Offer, Proposal, Status},
     quorum::Tally,
 };
-use dtn_primitives::{B256, Block, Certificate, U256, ValidatorIndex, Vote, VoteKind};
+use dtn_primitives::{B256, Block, Certificate, ValidatorIndex, Vote, VoteKind};
 use rand::Rng;
 
-use super::{
+use crate::{
     Adversary, Context, Outgoing,
     forger::{in_anothers_name, spoiled},
     permuter::permuted,
@@ -29,7 +29,7 @@ fn is_odd(to: ValidatorIndex) -> bool {
 }
 
 fn vote(kind: VoteKind, (view, height): (u64, u64), hash: B256, context: &Context<'_>) -> Arc<Vote> {
-    context.members.vote(kind, (view, height), hash, context.me)
+    context.seat.vote(kind, (view, height), hash)
 }
 
 fn notarize(proposal: &Proposal, context: &Context<'_>) -> Arc<Vote> {
@@ -42,7 +42,7 @@ fn to_all(messages: &[Message], context: &Context<'_>) -> Vec<Outgoing<Message>>
 
 /// Leads with two proposals, and votes for both of any two that it knows.
 #[derive(Default)]
-pub(super) struct TwoFaced {
+pub(crate) struct TwoFaced {
     /// The second block in the place of each that it has proposed itself.
     offered: BTreeMap<B256, B256>,
     /// The second in the place of each proposal.
@@ -62,9 +62,9 @@ impl TwoFaced {
                 let mut twin = Block::clone(block);
                 let parent = self.offered.get(&twin.header.parent_hash).copied();
                 twin.header.parent_hash = parent.unwrap_or(twin.header.parent_hash);
-                twin.header.results_root = B256::from(!U256::from_be_bytes(twin.header.results_root.0));
+                twin.header.timestamp += 1;
                 let twin = Arc::new(twin);
-                if offer.vote.validator == context.me {
+                if offer.vote.validator == context.seat.me {
                     self.offered.insert(block.header.hash(), twin.header.hash());
                 }
                 other.proposal.block = twin.header.hash();
@@ -109,7 +109,7 @@ impl TwoFaced {
         }
         let tally = self.heard.entry((heard.kind, heard.block_hash)).or_default();
         tally.extend([heard.clone(), vote(heard.kind, (heard.view, heard.height), heard.block_hash, context)]);
-        let votes = tally.quorum_for(heard.block_hash, context.members.validators())?;
+        let votes = tally.quorum_for(heard.block_hash, context.seat.validators)?;
         match proposal {
             Some(proposal) => {
                 let signatures = votes.map(|vote| (vote.validator, vote.signature)).collect();
@@ -123,7 +123,7 @@ impl TwoFaced {
 impl Adversary<Message> for TwoFaced {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         match message {
-            Message::Propose(offer) if offer.vote.validator == context.me && is_odd(to) => {
+            Message::Propose(offer) if offer.vote.validator == context.seat.me && is_odd(to) => {
                 let other = self.other(&offer, context);
                 let both = [Message::Vote(other.vote.clone()), Message::Propose(Box::new(other))];
                 both.map(|message| Outgoing::new(to, message)).into()
@@ -160,14 +160,14 @@ impl Adversary<Message> for TwoFaced {
             _ => return Vec::new(),
         };
         let shown: Vec<_> = votes.iter().filter_map(|vote| self.collect(vote, context)).collect();
-        let fooled = context.members.others(context.me).filter(|to| is_odd(*to));
+        let fooled = context.seat.others().filter(|to| is_odd(*to));
         fooled.flat_map(|to| shown.iter().map(move |it| Outgoing::new(to, it.clone()))).collect()
     }
 }
 
 /// Leads on top of the oldest chain that it knows, says that it knows none, and keeps certificates to itself.
 #[derive(Default)]
-pub(super) struct StaleLeader {
+pub(crate) struct StaleLeader {
     known: BTreeMap<u64, Arc<Notarization>>,
 }
 
@@ -184,7 +184,7 @@ impl StaleLeader {
         let older = offer.parent.as_ref().and_then(|parent| self.known.get(&parent.proposal.parent));
         let Some(older) = older else { return offer };
         let Proposal { view, length, height, block, .. } = older.proposal;
-        let twin = context.members.block(height + 1, block, context.me, offer.proposal.view);
+        let twin = context.seat.block(height + 1, block, offer.proposal.view);
         let proposal = Proposal {
             view: offer.proposal.view,
             parent: view,
@@ -200,7 +200,7 @@ impl StaleLeader {
 impl Adversary<Message> for StaleLeader {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let message = match message {
-            Message::Propose(offer) if offer.vote.validator == context.me => {
+            Message::Propose(offer) if offer.vote.validator == context.seat.me => {
                 offer.parent.iter().for_each(|parent| self.remember(parent));
                 Message::Propose(Box::new(self.stale(*offer, context)))
             }
@@ -229,7 +229,7 @@ impl Adversary<Message> for StaleLeader {
 /// Binds itself to nothing: votes for whatever is proposed, gives up each view in which it commits, and commits in each that it
 /// gives up.
 #[derive(Default)]
-pub(super) struct Unbound {
+pub(crate) struct Unbound {
     /// By view.
     proposals: BTreeMap<u64, Proposal>,
 }
@@ -274,7 +274,7 @@ impl Adversary<Message> for Unbound {
 }
 
 /// Votes for some only, so that they know a certificate which others do not.
-pub(super) struct Selective;
+pub(crate) struct Selective;
 
 impl Adversary<Message> for Selective {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
@@ -290,16 +290,16 @@ impl Adversary<Message> for Selective {
 }
 
 /// Shows certificates of proposals for which no quorum voted.
-pub(super) struct FalseNotary;
+pub(crate) struct FalseNotary;
 
 impl FalseNotary {
     fn certificate(proposal: Proposal, context: &mut Context<'_>) -> Arc<Notarization> {
-        let (quorum, own) = (context.members.validators().quorum(), notarize(&proposal, context).signature);
+        let (quorum, own) = (context.seat.validators.quorum(), notarize(&proposal, context).signature);
         let signers: Vec<ValidatorIndex> = (0..quorum as u16).map(ValidatorIndex).collect();
         let signatures = match context.rng.random_range(0..3) {
             0 => signers.into_iter().map(|signer| (signer, own)).collect(),
-            1 => vec![(context.me, own); quorum],
-            _ => vec![(context.me, own)],
+            1 => vec![(context.seat.me, own); quorum],
+            _ => vec![(context.seat.me, own)],
         };
         Arc::new(Notarization { proposal, signatures })
     }
@@ -308,7 +308,7 @@ impl FalseNotary {
 impl Adversary<Message> for FalseNotary {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         match message {
-            Message::Propose(offer) if offer.vote.validator == context.me && is_odd(to) => {
+            Message::Propose(offer) if offer.vote.validator == context.seat.me && is_odd(to) => {
                 let mut offer = *offer;
                 let Some(parent) = offer.parent.as_ref().map(|parent| parent.proposal) else {
                     return vec![Outgoing::new(to, Message::Propose(Box::new(offer)))];
@@ -323,14 +323,14 @@ impl Adversary<Message> for FalseNotary {
     }
 
     fn unasked(&mut self, height: u64, view: u64, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let block = context.members.block(height + 1, B256::repeat_byte(1), context.me, view).header.hash();
+        let block = context.seat.block(height + 1, B256::repeat_byte(1), view).header.hash();
         let proposal = Proposal { view: view + 1, parent: view, length: height + 1, height: height + 1, block };
         to_all(&[Message::Notarized(Self::certificate(proposal, context))], context)
     }
 }
 
 /// Votes in other views than the one in which the others are, and for heights at which nobody is.
-pub(super) struct Spammer;
+pub(crate) struct Spammer;
 
 impl Adversary<Message> for Spammer {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
@@ -358,7 +358,7 @@ impl Adversary<Message> for Spammer {
 }
 
 /// Sends as much as it can that has to be kept.
-pub(super) struct Exhauster;
+pub(crate) struct Exhauster;
 
 impl Adversary<Message> for Exhauster {
     fn instead(&mut self, to: ValidatorIndex, message: Message, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
@@ -373,7 +373,7 @@ impl Adversary<Message> for Exhauster {
             let for_what = if kind == VoteKind::Nullify { B256::ZERO } else { hash };
             lies.push(Message::Vote(vote(kind, (view, 0), for_what, context)));
             lies.push(Message::Commit(vec![vote(VoteKind::Commit, (view, height + ahead), hash, context)]));
-            let block: Arc<Block> = context.members.block(height + ahead, hash, context.me, view);
+            let block: Arc<Block> = context.seat.block(height + ahead, hash, view);
             let proposal = Proposal { view, parent: 0, length: 1, height: height + ahead, block: block.header.hash() };
             let (own, asks) = (notarize(&proposal, context), context.rng.random());
             let status = Status { view, tip: u64::MAX, proof: None, asks, answers: 0, silent: true };
@@ -386,7 +386,7 @@ impl Adversary<Message> for Exhauster {
 }
 
 /// Gives the same block to some in another order of its transactions.
-pub(super) struct Shuffler;
+pub(crate) struct Shuffler;
 
 impl Adversary<Message> for Shuffler {
     fn instead(&mut self, to: ValidatorIndex, message: Message, _context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
@@ -403,14 +403,14 @@ impl Adversary<Message> for Shuffler {
 }
 
 /// As the leader proposes as late as it can.
-pub(super) struct SlowLeader;
+pub(crate) struct SlowLeader;
 
 impl Adversary<Message> for SlowLeader {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let own = matches!(&message, Message::Propose(offer) if offer.vote.validator == context.me);
+        let own = matches!(&message, Message::Propose(offer) if offer.vote.validator == context.seat.me);
         let mut outgoing = Outgoing::new(to, message);
         if own {
-            outgoing.delay = context.members.view_timeout() * PERCENT / 100;
+            outgoing.delay = context.seat.view_timeout * PERCENT / 100;
         }
         vec![outgoing]
     }
@@ -418,7 +418,7 @@ impl Adversary<Message> for SlowLeader {
 
 /// Changes what others say, and signs in their names.
 #[derive(Default)]
-pub(super) struct Forger {
+pub(crate) struct Forger {
     forged: usize,
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use dtn_consensus::{Decision, Message};
 use dtn_primitives::{Block, ValidatorIndex};
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
-pub(super) struct Permuter;
+pub(crate) struct Permuter;
 
 /// The block with its first two transactions in each other's place.
-pub(super) fn permuted(block: &Block) -> Arc<Block> {
+pub(crate) fn permuted(block: &Block) -> Arc<Block> {
     let mut block = block.clone();
     if block.transactions.len() > 1 {
         block.transactions.swap(0, 1);

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use dtn_primitives::ValidatorIndex;
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// A little less than the time after which the others leave its view.
 const DELAY: Duration = Duration::from_millis(700);
 
-pub(crate) struct Slow;
+/// Says everything as late as it may without being taken for dead.
+pub struct Slow;
 
 impl<M> Adversary<M> for Slow {
     fn instead(&mut self, to: ValidatorIndex, message: M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {

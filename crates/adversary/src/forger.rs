@@ -7,13 +7,13 @@ use dtn_primitives::{Signature, ValidatorIndex, Vote, VoteKind, codec};
 use rand::Rng;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 /// Messages that it answers with forgeries between two looks at itself, lest two forgers forge each other's for ever.
 const FORGED_AT_ONCE: usize = 32;
 
 /// A message with one bit changed, if that is a message.
-pub(super) fn spoiled<M: Serialize + DeserializeOwned>(message: &M, context: &mut Context<'_>) -> Option<M> {
+pub(crate) fn spoiled<M: Serialize + DeserializeOwned>(message: &M, context: &mut Context<'_>) -> Option<M> {
     let mut bytes = codec::encode(message);
     let position = context.rng.random_range(0..bytes.len());
     bytes[position] ^= 1 << context.rng.random_range(0..8);
@@ -22,21 +22,21 @@ pub(super) fn spoiled<M: Serialize + DeserializeOwned>(message: &M, context: &mu
 
 /// What another replica "said", by chance which one: a vote of the liar's with its signature under it, and with none. Nothing if
 /// chance falls on the liar.
-pub(super) fn in_anothers_name(
+pub(crate) fn in_anothers_name(
     context: &mut Context<'_>,
     vote: impl FnOnce(&mut Context<'_>) -> Arc<Vote>,
 ) -> Vec<Arc<Vote>> {
-    let victim = ValidatorIndex(context.rng.random_range(0..context.members.len() as u16 + 1));
+    let victim = ValidatorIndex(context.rng.random_range(0..context.seat.validators.len() as u16 + 1));
     let mut forged = vote(context);
     Arc::make_mut(&mut forged).validator = victim;
     let mut garbage = [0; 65];
     context.rng.fill(&mut garbage[..]);
     let unsigned = Vote { signature: Signature(garbage), ..Vote::clone(&forged) };
-    if victim == context.me { Vec::new() } else { vec![forged, unsigned.into()] }
+    if victim == context.seat.me { Vec::new() } else { vec![forged, unsigned.into()] }
 }
 
 #[derive(Default)]
-pub(super) struct Forger {
+pub(crate) struct Forger {
     forged: usize,
 }
 
@@ -55,7 +55,7 @@ impl Adversary<Message> for Forger {
         if let Message::Vote(heard) = message {
             let forged = in_anothers_name(context, |context| {
                 let kind = if context.rng.random() { VoteKind::Commit } else { VoteKind::Prepare };
-                context.members.vote(kind, (heard.view, heard.height), heard.block_hash, context.me)
+                context.seat.vote(kind, (heard.view, heard.height), heard.block_hash)
             });
             lies.extend(forged.into_iter().flat_map(|lie| Outgoing::to_all(&Message::Vote(lie), context)));
         }

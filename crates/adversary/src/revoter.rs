@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use dtn_consensus::{Greeting, Message};
 use dtn_primitives::{B256, Block, ValidatorIndex, Vote, VoteKind};
 
-use super::{Adversary, Context, Outgoing, equivocator::Equivocator};
+use crate::{Adversary, Context, Outgoing, equivocator::Equivocator};
 
 /// Proposals that it has not forgotten.
 const REMEMBERED: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Revoter {
+pub(crate) struct Revoter {
     blocks: Equivocator,
     /// What it proposed to most, by the hash of that: its vote, and the other block.
     proposed: BTreeMap<B256, (Arc<Vote>, Arc<Block>)>,
@@ -27,7 +27,7 @@ impl Revoter {
         context: &Context<'_>,
     ) -> Vec<Outgoing<Message>> {
         let hash = other.header.hash();
-        let sign = |kind| context.members.vote(kind, (vote.view, vote.height), hash, context.me);
+        let sign = |kind| context.seat.vote(kind, (vote.view, vote.height), hash);
         let proposal = Message::PrePrepare { vote: sign(VoteKind::PrePrepare), block: other.clone() };
         [proposal, Message::Vote(sign(VoteKind::Commit))].map(|message| Outgoing::new(to, message)).into()
     }
@@ -35,10 +35,10 @@ impl Revoter {
 
 impl Adversary<Message> for Revoter {
     fn instead(&mut self, to: ValidatorIndex, message: Message, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
-        let mut others = context.members.others(context.me);
+        let mut others = context.seat.others();
         let (first, last) = (others.next(), others.last());
         let message = match message {
-            Message::PrePrepare { vote, block } if vote.validator == context.me => {
+            Message::PrePrepare { vote, block } if vote.validator == context.seat.me => {
                 let other = self.blocks.other(&block);
                 self.proposed.insert(vote.block_hash, (vote.clone(), other));
                 if self.proposed.len() > REMEMBERED {
@@ -56,7 +56,7 @@ impl Adversary<Message> for Revoter {
             {
                 return Vec::new();
             }
-            Message::Announce(vote) if vote.validator == context.me => return Vec::new(),
+            Message::Announce(vote) if vote.validator == context.seat.me => return Vec::new(),
             Message::Body(block) if self.proposed.contains_key(&block.header.hash()) => {
                 Message::Body(self.blocks.other(&block))
             }
@@ -71,7 +71,7 @@ impl Adversary<Message> for Revoter {
 
     fn unasked(&mut self, _height: u64, _view: u64, context: &mut Context<'_>) -> Vec<Outgoing<Message>> {
         let context = &*context;
-        let others = context.members.others(context.me).skip(1);
+        let others = context.seat.others().skip(1);
         others
             .flat_map(|to| self.proposed.values().flat_map(move |proposed| Self::offer(to, proposed, context)))
             .collect()

@@ -2,9 +2,9 @@
 
 use dtn_primitives::ValidatorIndex;
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
-pub(super) struct Censor;
+pub(crate) struct Censor;
 
 impl<M: Clone> Adversary<M> for Censor {
     fn instead(&mut self, to: ValidatorIndex, message: M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {

@@ -1,37 +1,14 @@
-//! Liars among the replicas.
-//!
-//! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
-//! knows what a correct one knows and is where the others are, and its lies are about what happens.
+//! Lies by name.
 
-mod amnesiac;
-mod censor;
-mod certifier;
-mod chained;
-mod equivocator;
-mod exhauster;
-mod forger;
-mod height_liar;
-mod miner;
-mod permuter;
-mod replayer;
-mod revoter;
-mod silent;
-mod slow;
-mod slow_primary;
-mod spammer;
-mod stale;
-mod withholder;
+use std::{fmt, str::FromStr};
 
-use std::{fmt, str::FromStr, time::Duration};
-
-use dtn_consensus::{Decision, Message, chained as chains, nakamoto};
-use dtn_primitives::ValidatorIndex;
-use rand::rngs::StdRng;
+use dtn_consensus::{Message, chained as chains, nakamoto};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
-use crate::{Members, Miners};
-
-pub(crate) use self::{replayer::Replayer, silent::Silent, slow::Slow};
+use crate::{
+    Adversary, Silent, Slow, amnesiac, censor, certifier, chained, equivocator, exhauster, forger, height_liar, miner,
+    permuter, replayer::Replayer, revoter, slow_primary, spammer, stale, withholder::Withholder,
+};
 
 /// Which lie an adversary tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr)]
@@ -66,7 +43,7 @@ pub enum Kind {
     SlowPrimary,
     /// As the primary has a replica that lost its disk vote again, for another block.
     Revoter,
-    /// A miner that keeps its blocks to itself until there are so many ([`Miners::secret`]), and releases them at once.
+    /// A miner that keeps its blocks to itself until there are so many, and releases them at once.
     Withholder,
     /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
     /// Enough: Bitcoin Mining is Vulnerable", 2014, Algorithm 1).
@@ -102,12 +79,12 @@ impl Kind {
     }
 
     /// Whether such a liar's host leaves out a client's requests.
-    pub(crate) fn censors(self) -> bool {
+    pub fn censors(self) -> bool {
         self == Self::Censor
     }
 
     /// Such a liar, for PBFT; a silent one in the place of a miner.
-    pub fn create(self) -> Box<dyn Adversary<Message>> {
+    pub fn create(self) -> Box<dyn Adversary<Message> + Send> {
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
             Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
@@ -128,7 +105,7 @@ impl Kind {
     }
 
     /// Such a liar, for replicas that chain blocks; a silent one in the place of a miner.
-    pub fn create_chained(self) -> Box<dyn Adversary<chains::Message>> {
+    pub fn create_chained(self) -> Box<dyn Adversary<chains::Message> + Send> {
         match self {
             Self::Equivocator => Box::new(chained::TwoFaced::default()),
             Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
@@ -148,16 +125,17 @@ impl Kind {
         }
     }
 
-    /// Such a liar, for miners that make blocks final with PBFT.
-    pub fn create_miner(self, miners: &Miners) -> Box<dyn Adversary<nakamoto::Message>> {
+    /// Such a liar, for miners that make a block final with PBFT once it has so many confirmations. A withholder releases its
+    /// blocks once it has `secret`, or one more than the confirmations.
+    pub fn create_miner(self, confirmations: u64, secret: Option<u64>) -> Box<dyn Adversary<nakamoto::Message> + Send> {
         match self {
             Self::Silent => Box::new(Silent),
             Self::Slow => Box::new(Slow),
             Self::Replayer => Box::new(Replayer::default()),
             Self::Forger => Box::new(miner::FalseMiner::new(self.create())),
             Self::MemoryExhauster => Box::new(miner::Rumourmonger::new(self.create())),
-            Self::Withholder => Box::new(withholder::Withholder::until(miners)),
-            Self::SelfishMiner => Box::new(withholder::Withholder::selfish(miners)),
+            Self::Withholder => Box::new(Withholder::until(secret.unwrap_or(confirmations + 1))),
+            Self::SelfishMiner => Box::new(Withholder::selfish(confirmations)),
             Self::HeightLiar => Box::new(height_liar::HeightLiar),
             Self::Censor => Box::new(censor::Censor),
             Self::Equivocator
@@ -205,106 +183,11 @@ fn all() -> impl Iterator<Item = Kind> {
 #[error("there is no adversary {0}; there are {names}", names = all().map(|kind| kind.to_string()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownKind(String);
 
-/// Liars in a file: a list of who lies, and how.
-pub(crate) mod list {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    use super::Kind;
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Liar {
-        replica: usize,
-        behaviour: Kind,
-    }
-
-    pub(crate) fn serialize<S: Serializer>(liars: &BTreeMap<usize, Kind>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer
-            .collect_seq(liars.iter().map(|(replica, behaviour)| Liar { replica: *replica, behaviour: *behaviour }))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<usize, Kind>, D::Error> {
-        let mut liars = BTreeMap::new();
-        for Liar { replica, behaviour } in Vec::deserialize(deserializer)? {
-            if liars.insert(replica, behaviour).is_some() {
-                return Err(D::Error::custom(format!("replica {replica} lies in one way only")));
-            }
-        }
-        Ok(liars)
-    }
-}
-
 impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
         let known = |kind: &Kind| kind.to_string() == name || (name == "equivocate" && *kind == Self::Equivocator);
         all().find(known).ok_or_else(|| UnknownKind(name.into()))
-    }
-}
-
-/// What an adversary has to lie with.
-pub struct Context<'a> {
-    /// In whose place it is; the only key that it uses.
-    pub me: ValidatorIndex,
-    /// Everyone.
-    pub members: &'a Members,
-    /// Its dice.
-    pub rng: &'a mut StdRng,
-}
-
-/// A message that an adversary sends.
-#[derive(Debug, Clone)]
-pub struct Outgoing<M> {
-    /// To whom.
-    pub to: ValidatorIndex,
-    /// What.
-    pub message: M,
-    /// What the link takes longer than it would.
-    pub delay: Duration,
-}
-
-impl<M: Clone> Outgoing<M> {
-    /// Without delay.
-    pub fn new(to: ValidatorIndex, message: M) -> Self {
-        Self { to, message, delay: Duration::ZERO }
-    }
-
-    /// To every other replica.
-    pub fn to_all(message: &M, context: &Context<'_>) -> Vec<Self> {
-        context.members.others(context.me).map(|to| Self::new(to, message.clone())).collect()
-    }
-}
-
-/// A liar that speaks a protocol.
-pub trait Adversary<M> {
-    /// What it says instead of what a correct replica would.
-    fn instead(&mut self, to: ValidatorIndex, message: M, context: &mut Context<'_>) -> Vec<Outgoing<M>>;
-
-    /// What it says when it hears something.
-    fn heard(&mut self, _from: ValidatorIndex, _message: &M, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
-        Vec::new()
-    }
-
-    /// What it says unasked, now and then, given the height and view that it is at.
-    fn unasked(&mut self, _height: u64, _view: u64, _context: &mut Context<'_>) -> Vec<Outgoing<M>> {
-        Vec::new()
-    }
-
-    /// What it tells a replica instead of the height that it is at, when a correct one would tell that.
-    fn height(&mut self, _own: u64, _to: ValidatorIndex) -> Option<u64> {
-        None
-    }
-
-    /// What it gives a replica that fell behind instead of these decided blocks.
-    fn blocks(&mut self, _decided: &[Decision], _context: &mut Context<'_>) -> Option<Vec<Decision>> {
-        None
-    }
-
-    /// Whether it asks others for what they have decided without it.
-    fn catches_up(&self) -> bool {
-        false
     }
 }

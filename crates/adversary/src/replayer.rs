@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use dtn_primitives::ValidatorIndex;
 use rand::Rng;
 
-use super::{Adversary, Context, Outgoing};
+use crate::{Adversary, Context, Outgoing};
 
 const REMEMBERED: usize = 2_000;
 const AT_ONCE: usize = 24;
 
-pub(crate) struct Replayer<M>(VecDeque<M>);
+/// Says again what was said long ago.
+pub struct Replayer<M>(VecDeque<M>);
 
 impl<M> Default for Replayer<M> {
     fn default() -> Self {

@@ -11,8 +11,7 @@ use dtn_consensus::{
 };
 use dtn_primitives::{B256, ValidatorIndex};
 
-use super::{Adversary, Context, Outgoing};
-use crate::Miners;
+use crate::{Adversary, Context, Outgoing};
 
 /// How far below the highest known block released blocks are remembered.
 const REMEMBERED: u64 = 200;
@@ -29,7 +28,7 @@ enum Policy {
 
 /// A miner that keeps its blocks to itself for a while.
 #[derive(Debug)]
-pub(super) struct Withholder {
+pub(crate) struct Withholder {
     policy: Policy,
     /// The end of its chain that nobody else has, by height.
     secret: BTreeMap<u64, Sealed>,
@@ -44,12 +43,14 @@ pub(super) struct Withholder {
 }
 
 impl Withholder {
-    pub(super) fn until(miners: &Miners) -> Self {
-        Self::new(Policy::Until(miners.secret.unwrap_or(miners.confirmations + 1)))
+    /// Releases all once it has so many.
+    pub(crate) fn until(length: u64) -> Self {
+        Self::new(Policy::Until(length))
     }
 
-    pub(super) fn selfish(miners: &Miners) -> Self {
-        Self::new(Policy::Selfish(miners.confirmations))
+    /// Among miners whose blocks are final with so many on top.
+    pub(crate) fn selfish(confirmations: u64) -> Self {
+        Self::new(Policy::Selfish(confirmations))
     }
 
     fn new(policy: Policy) -> Self {
@@ -128,7 +129,7 @@ impl Adversary<Message> for Withholder {
                 if self.keeps(hash) {
                     return Vec::new();
                 }
-                let own = header.proposer == context.members.key(context.me).address();
+                let own = header.proposer == context.seat.key.address();
                 if own && !self.released.contains(&(height, hash)) {
                     self.find(sealed);
                     return self.after_find(height, context);
