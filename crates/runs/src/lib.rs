@@ -4,6 +4,7 @@
 //! The simulator plays; this says what there was to see. Nothing here prints.
 
 pub mod longest_chain;
+pub mod lots;
 mod mining;
 mod outcome;
 mod page;

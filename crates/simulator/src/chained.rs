@@ -20,7 +20,8 @@ impl<R: Rules> Subject for Chained<R> {
         stable: Option<CheckpointCertificate>,
         records: Vec<Record>,
     ) -> Self {
-        let config = ChainedConfig { replica: members.config(me), relays: members.relays(), lapse: members.lapse() };
+        let (relays, lapse) = (members.relays(), members.lapse());
+        let config = ChainedConfig { replica: members.config(me), relays, lots: false, lapse };
         Chained::new(config, chain.last().map(|last| last.certificate.clone()), stable, records)
     }
 

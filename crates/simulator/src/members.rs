@@ -69,6 +69,14 @@ impl Members {
         }
     }
 
+    /// The same validators, in another network.
+    #[must_use]
+    pub(crate) fn in_network(self, number: u64) -> Self {
+        let domain = Domain::new(B256::left_padding_from(&number.to_be_bytes()), self.domain.chain_id);
+        let filling = Arc::new(Filling::new(Vec::new(), domain));
+        Self { domain, filling, ..self }
+    }
+
     /// The same network, whose blocks are mined.
     #[must_use]
     pub fn with_mining(self, mining: Mining) -> Self {

@@ -1,6 +1,7 @@
 //! `dtn-cli sim`: the production protocol in a simulated network, in virtual time; and training orders among simulated accounts.
 
 mod bounds;
+mod lots;
 mod mining;
 mod mutants;
 mod nakamoto;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Mutants(mutants::Mutants),
     /// Play what no protocol can escape
     Bounds(bounds::Bounds),
+    /// Have Streamlet draw its leaders by lot, some of them dead, and count what becomes final beside p³
+    Lots(lots::Lots),
     /// Have accounts with strategies play training orders, and see who earns what
     Train(Box<train::Train>),
     /// Show a recorded run, message by message
@@ -57,6 +60,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Properties(properties) => properties::run(&properties),
         Command::Mutants(mutants) => mutants::run(&mutants),
         Command::Bounds(bounds) => bounds::run(&bounds),
+        Command::Lots(lots) => lots::run(&lots),
         Command::Train(train) => train::run(&train),
         Command::Replay(replay) => replay::run(&replay),
         Command::Regions(regions) => regions::run(&regions),

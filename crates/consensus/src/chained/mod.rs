@@ -45,7 +45,7 @@ use std::{
     time::Duration,
 };
 
-use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, ValidatorIndex, Vote};
+use dtn_primitives::{B256, Block, Certificate, CheckpointCertificate, U256, ValidatorIndex, Vote, keccak256};
 
 use serde::Serialize;
 
@@ -82,6 +82,8 @@ pub struct ChainedConfig {
     /// Whether a replica passes on what it hears: every message in Streamlet, certificates in Simplex. It is not needed where
     /// what was lost is said again.
     pub relays: bool,
+    /// Whether the leader of each view is drawn by lot instead of leading in turn.
+    pub lots: bool,
     /// A rule that is left out, to see that the checker misses it; none where anything depends on it.
     pub lapse: Option<Lapse>,
 }
@@ -313,7 +315,12 @@ impl<R: Rules> Chained<R> {
 
     /// Who leads a view.
     pub fn leader(&self, view: u64) -> ValidatorIndex {
-        self.config.replica.validators.primary(view / R::TURN, 0)
+        let PbftConfig { validators, domain, .. } = &self.config.replica;
+        if self.config.lots {
+            let lot = keccak256([&domain.network_id[..], &view.to_be_bytes()].concat());
+            return validators.primary(U256::from_be_bytes(lot.0).wrapping_rem(U256::from(validators.len())).to(), 0);
+        }
+        validators.primary(view / R::TURN, 0)
     }
 
     /// Whether it votes in no view up to its own, because it may have voted there and forgotten.

@@ -34,6 +34,7 @@ fn configs(n: u8) -> Vec<ChainedConfig> {
             view_timeout: Duration::from_secs(1),
         },
         relays: false,
+        lots: false,
         lapse: None,
     };
     (0..).zip(keys).map(config).collect()

@@ -23,7 +23,8 @@
 //!
 //! - A leader leads [`TURN`] epochs in a row, in the order of the validators. The paper draws each leader by lot; its
 //!   liveness (§3.3, Theorem 6) takes five epochs in a row with correct leaders, which lots bring in time, and one in each epoch
-//!   in turn does not: n = 4 has three in a row.
+//!   in turn does not: n = 4 has three in a row. Lots are an option
+//!   ([`crate::chained::ChainedConfig::lots`]), drawn from the network's id and the epoch.
 //! - There are no clocks to begin epochs together. A replica leaves an epoch when it has lasted its time and a quorum
 //!   has voted in it, which the notarization shows, or asks for the next one. So epochs may drift apart by a message's delay.
 //! - After as many epochs in which nothing is notarized as one leads in a row, epochs are twice as long, until something is

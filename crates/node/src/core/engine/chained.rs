@@ -20,7 +20,7 @@ pub(super) fn start<R: Spoken>(
     records: Vec<(u64, Vec<u8>)>,
 ) -> Result<Box<Chained<R>>, EngineError> {
     // What is lost on a link is said again: nothing has to be passed on.
-    let config = ChainedConfig { replica, relays: false, lapse: None };
+    let config = ChainedConfig { replica, relays: false, lots: false, lapse: None };
     Ok(Box::new(Chained::new(config, certificate, stable, recorded::<Chained<R>>(records)?)))
 }
 
