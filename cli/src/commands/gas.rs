@@ -15,6 +15,7 @@ use dtn_peer::files::{self, Access};
 
 use crate::{
     context::{Context, amount},
+    failure::Coded,
     output,
 };
 
@@ -59,17 +60,28 @@ fn price(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Those that were named, or all below the folder. What is none is no empty one.
+fn ledgers(args: &Gas, context: &Context) -> Result<Vec<GasLedger>> {
+    let home = &context.home;
+    if args.file.is_empty() {
+        let nothing = format!("{} is not there, so nothing was recorded in it", home.display());
+        ensure!(files::exists(home)?, Coded::not_valid(home, None, nothing));
+        return Ok(GasLedger::below(home, DEPTH)?);
+    }
+    for file in &args.file {
+        let shown = file.display();
+        ensure!(files::exists(file)?, Coded::not_valid(file, None, format!("there is no gas ledger {shown}")));
+        let GasRecords { records, torn_lines } = GasLedger::new(file).read()?;
+        let is_other = records.is_empty() && torn_lines > 1;
+        let what = format!("{shown} is no gas ledger: none of its lines is a record");
+        ensure!(!is_other, Coded::not_valid(file, None, what));
+    }
+    Ok(args.file.iter().map(GasLedger::new).collect())
+}
+
 pub(crate) async fn run(args: Gas, context: &Context) -> Result<()> {
     let network = context.network()?;
-    let ledgers = match args.file.is_empty() {
-        true => GasLedger::below(&context.home, DEPTH)?,
-        false => {
-            for file in &args.file {
-                ensure!(files::exists(file)?, "there is no gas ledger {}", file.display());
-            }
-            args.file.iter().map(GasLedger::new).collect()
-        }
-    };
+    let ledgers = ledgers(&args, context)?;
     let of_network = |record: &GasRecord| record.chain_id == network.chain_id;
     let open = |record: &GasRecord| of_network(record) && record.status == TransactionStatus::Pending;
 

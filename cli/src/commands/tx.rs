@@ -41,6 +41,16 @@ mined. max_fee_per_gas of the network bounds what is offered.")]
 
 It costs the gas of a transfer. If a block takes the other one first, that is done, and said.")]
     Cancel(ByHash),
+    /// Say that a transaction was never mined, and is not to be sent again
+    #[command(after_help = "Example:
+  dtn-cli tx forget 0x1234…
+
+For what the next command cannot bring to an end by itself: a development chain was begun anew, or another program has used the
+nonce. It is refused while the node has the transaction.")]
+    Forget {
+        /// The transaction's hash
+        tx: B256,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +76,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List => list(context).await,
         Command::Raise(args) => ended(args.tx, &args.account(context).await?.raise(args.tx).await?, context),
+        Command::Forget { tx } => forget(tx, context).await,
         Command::Cancel(args) => ended(args.tx, &args.account(context).await?.cancel(args.tx).await?, context),
     }
 }
@@ -88,6 +99,14 @@ async fn list(context: &Context) -> Result<()> {
         table.row([tx.to_string(), from.to_string(), nonce.to_string(), what, output::date(at / 1_000)]);
     }
     output::list(&table, "Nothing is under way.")
+}
+
+async fn forget(tx: B256, context: &Context) -> Result<()> {
+    let record = context.gas_ledger().forget(tx, &context.connect().await?).await?;
+    if context.json {
+        return output::json(&json!({ "forgotten": record }));
+    }
+    output::line(format_args!("{} in {tx}, nonce {}, is left out", record.what(), record.nonce))
 }
 
 /// What was mined in the end.

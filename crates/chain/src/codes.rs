@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     amount::AmountError,
     connection::{AnvilError, ConnectError, ReadError},
+    gas_ledger::{ForgetError, GasRecord},
     networks::NetworksError,
     sender::SendError,
 };
@@ -15,6 +16,21 @@ pub type Code = (&'static str, Value);
 /// A code to which nothing belongs.
 pub const fn bare(code: &'static str) -> Code {
     (code, Value::Null)
+}
+
+fn slot(record: &GasRecord) -> Value {
+    json!({ "tx": record.tx, "account": record.from, "nonce": record.nonce })
+}
+
+impl ForgetError {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotOpen(tx) => ("not_under_way", json!({ "tx": tx })),
+            Self::Known(tx) => ("under_way", json!({ "tx": tx })),
+            Self::Ledger(_) | Self::Rpc(_) => bare("send"),
+        }
+    }
 }
 
 impl SendError {
@@ -32,8 +48,13 @@ impl SendError {
             Self::TipAboveCap { .. } | Self::GasLimit { .. } | Self::GasLimitAboveBlock { .. } => bare("bad_argument"),
             Self::OverBudget { .. } => bare("over_budget"),
             Self::NoReceipt { tx, .. } => ("no_receipt", json!({ "tx": tx })),
-            Self::UnderWay(record) => {
-                ("under_way", json!({ "tx": record.tx, "account": record.from, "nonce": record.nonce }))
+            Self::UnderWay(record) => ("under_way", slot(record)),
+            Self::PerhapsSent { record, .. } => ("perhaps_sent", slot(record)),
+            Self::DoneBefore(record) => ("done_before", slot(record)),
+            Self::InDoubt(record) => ("in_doubt", slot(record)),
+            Self::Gap { record, .. } => ("nonce_gap", slot(record)),
+            Self::OthersUnderWay { account, nonce, .. } => {
+                ("others_under_way", json!({ "account": account, "nonce": nonce }))
             }
             Self::NotUnderWay { tx, .. } | Self::NotKept(tx) => ("not_under_way", json!({ "tx": tx })),
             Self::Signer { account, .. } => ("signer", json!({ "account": account })),

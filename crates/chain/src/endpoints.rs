@@ -25,10 +25,14 @@ use reqwest::{Client, Url, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
-use crate::{connection::ConnectError, shown};
+use crate::{asked, connection::ConnectError, shown};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a node is left alone that has too much to do.
+const BUSY_PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 
 /// The URLs of a chain's nodes, the preferred one first. In files a text or a list of texts, in text separated by commas.
 /// `Display` and `Debug` show them by [`shown::url`]; what they are in full is written to files alone.
@@ -167,10 +171,13 @@ impl Http {
     }
 
     async fn ask(self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        asked::tell(self.shown(), &request);
         let failed = |error: reqwest::Error| TransportErrorKind::custom(error.without_url());
         let question = serde_json::to_vec(&request).map_err(TransportError::ser_err)?;
         let post = self.client.post(self.url).headers(request.headers()).header(CONTENT_TYPE, "application/json");
-        let response = post.body(question).send().await.map_err(failed)?;
+        let response = post.body(question).send().await.map_err(failed);
+        asked::answered();
+        let response = response?;
         let status = response.status();
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(in_short);
         let body = response.bytes().await.map_err(failed)?;
@@ -193,6 +200,13 @@ pub(crate) struct NotANode {
     pub(crate) status: u16,
     kind: Option<String>,
     said: String,
+}
+
+/// Whether a node, or what stands before it, says that it is asked for too much at the moment (RFC 6585 section 4, RFC 9110
+/// section 15.6.4).
+fn is_busy(error: &TransportError) -> bool {
+    let RpcError::Transport(TransportErrorKind::Custom(other)) = error else { return false };
+    other.downcast_ref::<NotANode>().is_some_and(|it| matches!(it.status, 429 | 503))
 }
 
 /// The beginning of what somebody else has said: one line without tags and control characters, of at most 100 characters.
@@ -238,6 +252,20 @@ impl Node {
 
     async fn ask(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
         self.http.clone().ask(request).await
+    }
+
+    /// Asks it, again after a while if it says that it has too much to do.
+    async fn ask_patiently(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        let mut pauses = BUSY_PAUSES.iter();
+        loop {
+            match self.ask(request.clone()).await {
+                Err(error) if is_busy(&error) => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return Err(error),
+                },
+                answered => return answered,
+            }
+        }
     }
 
     /// Whether it states this chain id, which it is asked for once.
@@ -286,7 +314,7 @@ impl Failover {
         let Nodes { chain_id, nodes, current } = &*self.0;
         // With one node, whoever connects tells that it is the wrong one.
         if let [node] = &nodes[..] {
-            return node.ask(request).await;
+            return node.ask_patiently(request).await;
         }
         let first = current.load(Ordering::Relaxed);
         let mut last = Err(TransportErrorKind::custom_str("every node that answers is of another chain"));

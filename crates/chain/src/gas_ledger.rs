@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use alloy::{
@@ -96,6 +97,9 @@ impl GasRecord {
     }
 }
 
+/// For so long a transaction whose nonce is used may still be the one that used it, in milliseconds, although no node shows it.
+const IN_DOUBT_MS: u64 = 10 * 60 * 1_000;
+
 /// A day, in milliseconds.
 const DAY_MS: u64 = 24 * 3600 * 1_000;
 
@@ -166,10 +170,11 @@ impl GasLedger {
         let (mut found, mut entries) = (Vec::new(), entries?);
         entries.sort();
         for path in entries {
-            if path.is_dir() && levels > 0 {
-                found.extend(Self::below(&path, levels - 1)?);
-            } else if path.file_name().is_some_and(|name| name == Self::FILE_NAME) {
+            // What has the name and cannot be read is an error, and not an empty one.
+            if path.file_name().is_some_and(|name| name == Self::FILE_NAME) {
                 found.push(Self::new(path));
+            } else if path.is_dir() && levels > 0 {
+                found.extend(Self::below(&path, levels - 1)?);
             }
         }
         Ok(found)
@@ -250,30 +255,88 @@ impl GasLedger {
     /// Asks the chain about the transactions whose receipt is not known, and records what it says. Returns how many
     /// are still open.
     pub async fn reconcile(&self, chain: &Chain) -> Result<usize, ReconcileError> {
-        let open = self.read()?.records.into_iter();
-        let open =
-            open.filter(|record| record.status == TransactionStatus::Pending && record.chain_id == chain.chain_id());
+        let mut records = self.read()?.records;
+        records.retain(|record| record.chain_id == chain.chain_id());
+        let is_open = |record: &GasRecord| record.status == TransactionStatus::Pending;
+        for record in records.iter_mut().filter(|record| is_open(record)) {
+            let receipt = retrying(|| chain.provider().get_transaction_receipt(record.tx)).await?;
+            if let Some(receipt) = receipt {
+                record.apply(&receipt);
+                self.append(record, false).await?;
+            }
+        }
+        let (open, ended): (Vec<_>, Vec<_>) = records.into_iter().partition(is_open);
         let mut still_open = 0;
-        for mut record in open {
-            let receipt = || retrying(|| chain.provider().get_transaction_receipt(record.tx));
-            let mut found = receipt().await?;
-            if found.is_none() {
-                let next = retrying(|| async { chain.provider().get_transaction_count(record.from).await }).await?;
-                if next <= record.nonce {
-                    still_open += 1;
-                    continue;
-                }
-                // It may have been mined between the two questions.
-                found = receipt().await?;
+        for record in open {
+            if was_replaced(&record, &ended, chain).await? {
+                let dropped = GasRecord { status: TransactionStatus::Dropped, ..record };
+                self.append(&dropped, false).await?;
+            } else {
+                still_open += 1;
             }
-            match found {
-                Some(receipt) => record.apply(&receipt),
-                None => record.status = TransactionStatus::Dropped,
-            }
-            self.append(&record, false).await?;
         }
         Ok(still_open)
     }
+
+    /// Writes down that a transaction was never mined, because somebody says so who knows.
+    ///
+    /// # Errors
+    ///
+    /// [`ForgetError::Known`] if the chain's node has it, [`ForgetError::NotOpen`] if it is not under way here.
+    pub async fn forget(&self, tx: B256, chain: &Chain) -> Result<GasRecord, ForgetError> {
+        let open = self.records().await?.records.into_iter();
+        let mut open = open.filter(|it| it.status == TransactionStatus::Pending && it.chain_id == chain.chain_id());
+        let record = open.find(|record| record.tx == tx).ok_or(ForgetError::NotOpen(tx))?;
+        if is_known(tx, chain).await? {
+            return Err(ForgetError::Known(tx));
+        }
+        let dropped = GasRecord { status: TransactionStatus::Dropped, ..record };
+        self.append(&dropped, true).await?;
+        Ok(dropped)
+    }
+}
+
+/// Whether a transaction without a receipt was not mined for certain: another one of ours with its nonce was. That its nonce is
+/// used proves nothing: the node that says so may not be the one that was asked for the receipt. After a long time in which no
+/// node shows it, somebody else's has taken its place.
+async fn was_replaced(record: &GasRecord, ended: &[GasRecord], chain: &Chain) -> Result<bool, TransportError> {
+    let is_same_slot = |other: &&GasRecord| (other.from, other.nonce) == (record.from, record.nonce);
+    if ended.iter().filter(is_same_slot).any(|other| other.gas_used.is_some()) {
+        return Ok(true);
+    }
+    let next = retrying(|| async { chain.provider().get_transaction_count(record.from).await }).await?;
+    if next <= record.nonce || now_ms() < record.at.saturating_add(IN_DOUBT_MS) {
+        return Ok(false);
+    }
+    Ok(!is_known(record.tx, chain).await?)
+}
+
+/// Whether the node has a transaction, in a block or waiting for one.
+pub(crate) async fn is_known(tx: B256, chain: &Chain) -> Result<bool, TransportError> {
+    let provider = chain.provider();
+    Ok(retrying(|| provider.get_transaction_by_hash(tx)).await?.is_some()
+        || retrying(|| provider.get_transaction_receipt(tx)).await?.is_some())
+}
+
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// Why a transaction is not written down as never mined.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// The file.
+    #[error(transparent)]
+    Ledger(#[from] GasLedgerError),
+    /// The node.
+    #[error("asking for a transaction: {0}")]
+    Rpc(#[from] TransportError),
+    /// It is not under way.
+    #[error("{0} is not under way here; `dtn-cli tx list` shows what is")]
+    NotOpen(B256),
+    /// It may be mined, or is.
+    #[error("the node has {0}, in a block or waiting for one: wait for it, or take its place with `dtn-cli tx cancel`")]
+    Known(B256),
 }
 
 /// Why open transactions could not be looked up.

@@ -4,6 +4,7 @@
 //! prices, writes down and sends. What is sent, and what for, is not known here.
 
 pub mod amount;
+pub mod asked;
 pub mod codes;
 pub mod connection;
 pub mod endpoints;

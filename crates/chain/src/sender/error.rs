@@ -130,6 +130,52 @@ pub enum SendError {
         .0.what(), .0.from, .0.nonce, .0.tx
     )]
     UnderWay(Box<GasRecord>),
+    /// It was given to the node, whose answer did not come.
+    #[error(
+        "{} may have been sent as {}, nonce {}: {source}. Do not repeat it: the next command of this account finds out, and          `dtn-cli tx list` shows it",
+        .record.what(), .record.tx, .record.nonce
+    )]
+    PerhapsSent {
+        /// What was signed.
+        record: Box<GasRecord>,
+        /// Why nobody knows.
+        source: TransportError,
+    },
+    /// An earlier process had sent the same, and it is done.
+    #[error(
+        "{} was sent before, as {}, and is done by now: nothing was sent. Run this again to do it once more",
+        .0.what(), .0.tx
+    )]
+    DoneBefore(Box<GasRecord>),
+    /// A nonce is used, and nobody shows by what.
+    #[error(
+        "nonce {} of {} is used, and this node shows neither {} as {} nor what took its place, so nobody knows whether that was          done. Nothing was sent: ask another node by --rpc, or say that it never was by `dtn-cli tx forget {}`",
+        .0.nonce, .0.from, .0.what(), .0.tx, .0.tx
+    )]
+    InDoubt(Box<GasRecord>),
+    /// What is under way waits for a transaction that nothing here has signed.
+    #[error(
+        "{} of {} as {} has nonce {}, and the chain waits for {next}: it was begun anew, or what came before was sent from          elsewhere. Nothing was sent: leave it out by `dtn-cli tx forget {}`",
+        .record.what(), .record.from, .record.tx, .record.nonce, .record.tx
+    )]
+    Gap {
+        /// What is under way.
+        record: Box<GasRecord>,
+        /// The nonce that is next.
+        next: u64,
+    },
+    /// Another folder or program sends from the account.
+    #[error(
+        "{count} of {account} from nonce {nonce} on are under way that were not sent from here, so what is decided now may be done          twice. Nothing was sent: wait for them, or replace them where they come from"
+    )]
+    OthersUnderWay {
+        /// The account.
+        account: Address,
+        /// The first nonce.
+        nonce: u64,
+        /// How many.
+        count: u64,
+    },
     /// The account has no such transaction under way.
     #[error("{account} has no transaction {tx} under way; `dtn-cli tx list` shows what it has")]
     NotUnderWay {

@@ -4,6 +4,9 @@ use alloy::consensus::TxEip1559;
 
 use super::SendError;
 
+/// So many times what the market asks for is not raised any more: command after command would offer an eighth more.
+const ENOUGH: u128 = 10;
+
 /// What somebody has said that transactions offer for gas, in place of what would be offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offer {
@@ -69,6 +72,12 @@ impl Fees {
         Self { max: self.max.max(other.max), tip: self.tip.max(other.tip) }
     }
 
+    /// Whether it is so far above what the market asks for that something else than the price holds a transaction up.
+    pub(super) fn is_enough(self, market: Self) -> bool {
+        let far = |fee: u128, asked: u128| fee >= asked.saturating_mul(ENOUGH);
+        far(self.max, market.max) || (far(self.tip, market.tip) && self.max >= market.max)
+    }
+
     /// What a node takes in place of a transaction with these fees: an eighth more, or what the market asks for now.
     pub(super) fn raised(self, market: Self) -> Self {
         let raise = |fee: u128| fee + fee.div_ceil(8).max(1);
@@ -111,6 +120,14 @@ mod tests {
         assert!(matches!(above, Err(SendError::TipAboveCap { tip: 51, max: 50 })));
         assert_eq!(Fees { max: 900, tip: 600 }.within(Offer { max: Some(500), ..none }), Fees { max: 500, tip: 500 });
         assert_eq!(Fees { max: 900, tip: 600 }.within(none), Fees { max: 900, tip: 600 });
+    }
+
+    #[test]
+    fn nothing_is_raised_to_ten_times_what_the_market_asks_for() {
+        let (fees, market) = (|max, tip| Fees { max, tip }, Fees { max: 100, tip: 1 });
+        assert!(!fees(999, 9).is_enough(market) && fees(1_000, 9).is_enough(market));
+        assert!(fees(100, 10).is_enough(market), "the tip is paid in earnest");
+        assert!(!fees(99, 10).is_enough(market), "the market has moved on");
     }
 
     #[test]

@@ -9,14 +9,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use alloy::{
     consensus::{SignableTransaction, TxEip1559},
     eips::{Encodable2718, eip2930::AccessList},
     network::TransactionBuilder,
-    primitives::{Address, B256, Bytes, TxKind, U256},
+    primitives::{Address, Bytes, TxKind, U256},
     providers::Provider,
     rpc::{json_rpc::ErrorPayload, types::TransactionRequest},
     signers::k256::elliptic_curve::rand_core::{OsRng, RngCore},
@@ -34,7 +33,7 @@ pub use self::{
 use crate::{
     amount::format_amount,
     connection::{Chain, retrying},
-    gas_ledger::{GasLedger, GasRecord, TransactionStatus, spent_in_a_day},
+    gas_ledger::{GasLedger, GasRecord, TransactionStatus, is_known, now_ms, spent_in_a_day},
     signer::Signer,
 };
 use dtn_bindings::abi::{Revert, describe_call};
@@ -98,6 +97,8 @@ struct Inner {
     offer: Offer,
     nonces: Mutex<Nonces>,
     on_sent: OnSent,
+    /// What was found done that an earlier process had sent: not to be done again unasked.
+    done_before: std::sync::Mutex<Vec<GasRecord>>,
 }
 
 type Tell = Box<dyn Fn(&GasRecord) + Send + Sync>;
@@ -149,6 +150,7 @@ impl Account {
             offer,
             nonces: Mutex::default(),
             on_sent: OnSent::default(),
+            done_before: std::sync::Mutex::default(),
         }))
     }
 
@@ -258,7 +260,14 @@ impl Account {
     }
 
     /// Simulates, prices, signs, writes down and broadcasts a call.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::DoneBefore`], once, if an earlier process had sent the same and it was found to be done.
     pub async fn submit(&self, call: &Call) -> Result<Submitted, SendError> {
+        if let Some(done) = self.done_before(call) {
+            return Err(SendError::DoneBefore(Box::new(done)));
+        }
         let estimate = self.simulate(call).await?;
         // A few units more or less cost nothing and tell apart transactions that are alike otherwise: signed with a nonce
         // that is taken, one must not pass for the other, which is done.
@@ -337,17 +346,17 @@ impl Account {
                 return Ok(None);
             }
             Err(RpcError::ErrorResp(payload)) => payload,
-            Err(error) => return Err(error.into()),
+            Err(source) => return Err(SendError::PerhapsSent { record: Box::new(record.clone()), source }),
         };
         // When an answer was lost, the repeated request is refused because the first one was accepted.
-        match self.is_known(record.tx).await {
+        match is_known(record.tx, &self.0.chain).await {
             Ok(true) => Ok(None),
             Ok(false) => {
                 let dropped = GasRecord { status: TransactionStatus::Dropped, ..record.clone() };
                 self.0.ledger.append(&dropped, false).await?;
                 Ok(Some(refused))
             }
-            Err(_) => Err(TransportError::ErrorResp(refused).into()),
+            Err(source) => Err(SendError::PerhapsSent { record: Box::new(record.clone()), source }),
         }
     }
 
@@ -410,13 +419,6 @@ impl Account {
         Ok(nonces.stuck.first_key_value().map(|(nonce, fees)| (*nonce, *fees)))
     }
 
-    /// Whether the node has a transaction, in a block or waiting for one.
-    async fn is_known(&self, tx: B256) -> Result<bool, TransportError> {
-        let provider = self.0.chain.provider();
-        Ok(retrying(|| provider.get_transaction_by_hash(tx)).await?.is_some()
-            || retrying(|| provider.get_transaction_receipt(tx)).await?.is_some())
-    }
-
     /// Sends a call and waits until it is done.
     pub async fn send(&self, call: &Call) -> Result<GasRecord, SendError> {
         self.submit(call).await?.wait().await
@@ -463,10 +465,6 @@ impl Account {
         let fees = Fees { max: estimate.max_fee_per_gas, tip: estimate.max_priority_fee_per_gas };
         self.0.offer.instead_of(fees.with_tip_floor(chain.network().min_priority_fee.into()))
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 fn mentions(payload: &ErrorPayload, phrases: &[&str]) -> bool {

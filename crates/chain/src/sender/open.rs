@@ -4,6 +4,8 @@
 //! twice, and whatever is sent after it waits behind it. So the gas ledger keeps what was signed, and the next command goes
 //! on where the last one stopped.
 
+use std::{sync::PoisonError, time::Duration};
+
 use alloy::{
     consensus::{Transaction as _, TxEip1559, TxEnvelope},
     eips::Decodable2718,
@@ -14,7 +16,13 @@ use alloy::{
 use tokio::time::Instant;
 
 use super::{Account, Call, SendError, Submitted, fees::Fees};
-use crate::gas_ledger::{GasRecord, ReconcileError, TransactionStatus};
+use crate::{
+    connection::retrying,
+    gas_ledger::{GasRecord, ReconcileError, TransactionStatus},
+};
+
+/// For how long nodes behind one address may disagree before they are believed.
+const DOUBT: Duration = Duration::from_secs(10);
 
 impl From<ReconcileError> for SendError {
     fn from(error: ReconcileError) -> Self {
@@ -38,27 +46,115 @@ impl GasRecord {
 impl Account {
     /// What this account has under way on its chain, in ascending order of nonce, after the chain was asked for receipts.
     /// Of a nonce, the last that was signed comes last.
-    pub async fn open(&self) -> Result<Vec<GasRecord>, ReconcileError> {
-        let ledger = self.ledger();
-        ledger.reconcile(self.chain()).await?;
+    pub async fn open(&self) -> Result<Vec<GasRecord>, SendError> {
+        self.ledger().reconcile(self.chain()).await?;
+        self.recorded_open().await
+    }
+
+    /// Brings to an end what this account has under way: sends it to the node again, waits for it, offers more for it. What
+    /// is found done by then, [`Account::submit`] does not do again unasked. Then waits for what others have sent from it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::UnderWay`] if no block takes it in time, [`SendError::InDoubt`] if its nonce is used and nobody shows by what,
+    /// [`SendError::Gap`] if it waits for a nonce that nothing here has, [`SendError::OthersUnderWay`].
+    pub async fn take_up(&self) -> Result<(), SendError> {
+        let before = self.recorded_open().await?;
+        self.bring_to_an_end().await?;
+        let records = self.ledger().records().await?.records;
+        let is_done = |open: &GasRecord| {
+            records.iter().any(|record| record.tx == open.tx && record.status == TransactionStatus::Success)
+        };
+        let done = before.into_iter().filter(is_done);
+        self.0.done_before.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
+        self.wait_for_others().await
+    }
+
+    /// What an earlier process had sent and was found done, if it is the same as a call. It is told once.
+    pub(super) fn done_before(&self, call: &Call) -> Option<GasRecord> {
+        let mut done = self.0.done_before.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |record: &GasRecord| {
+            let data = record.transaction().map(|transaction| transaction.input);
+            (record.to, record.value) == (call.to, call.value) && data.as_ref() == Some(&call.data)
+        };
+        let index = done.iter().position(is_same)?;
+        Some(done.remove(index))
+    }
+
+    /// What is open by the ledger alone, with what was signed.
+    async fn recorded_open(&self) -> Result<Vec<GasRecord>, SendError> {
         let is_open = |record: &GasRecord| {
             record.status == TransactionStatus::Pending
                 && (record.from, record.chain_id) == (self.address(), self.chain().chain_id())
         };
-        let mut open: Vec<_> = ledger.records().await?.records.into_iter().filter(is_open).collect();
+        let mut open: Vec<_> = self.ledger().records().await?.records.into_iter().filter(is_open).collect();
         open.sort_by_key(|record| record.nonce);
         Ok(open)
     }
 
-    /// Brings to an end what this account has under way: sends it to the node again, waits for it, offers more for it.
+    /// How many transactions of this account are in blocks, and how many with those that wait for one.
+    async fn counts(&self) -> Result<(u64, u64), SendError> {
+        let provider = self.chain().provider();
+        let mined = retrying(|| async { provider.get_transaction_count(self.address()).await }).await?;
+        let pending = retrying(|| async { provider.get_transaction_count(self.address()).pending().await }).await?;
+        Ok((mined, pending))
+    }
+
+    /// Whoever decides by the latest state while something else of the account is under way, from another folder or program,
+    /// pays twice.
+    async fn wait_for_others(&self) -> Result<(), SendError> {
+        let (network, started) = (self.chain().network(), Instant::now());
+        loop {
+            let (mined, pending) = self.counts().await?;
+            if pending <= mined {
+                return Ok(());
+            }
+            if started.elapsed() >= network.receipt_timeout() {
+                return Err(SendError::OthersUnderWay {
+                    account: self.address(),
+                    nonce: mined,
+                    count: pending - mined,
+                });
+            }
+            tokio::time::sleep(network.poll_interval()).await;
+        }
+    }
+
+    /// Whether a transaction of this nonce can be brought to an end by sending it again.
     ///
     /// # Errors
     ///
-    /// [`SendError::UnderWay`] if no block takes it in time.
-    pub async fn take_up(&self) -> Result<(), SendError> {
+    /// If not, after a while in which other nodes behind the same address may say otherwise.
+    async fn ensure_next(&self, first: &GasRecord) -> Result<bool, SendError> {
+        let patience = self.chain().network().receipt_timeout().min(DOUBT);
+        let started = Instant::now();
+        loop {
+            let (mined, pending) = self.counts().await?;
+            if (mined..=pending).contains(&first.nonce) {
+                return Ok(true);
+            }
+            if !self.open().await?.iter().any(|open| open.tx == first.tx) {
+                return Ok(false);
+            }
+            if started.elapsed() >= patience {
+                let record = Box::new(first.clone());
+                return Err(if first.nonce < mined {
+                    SendError::InDoubt(record)
+                } else {
+                    SendError::Gap { record, next: pending }
+                });
+            }
+            tokio::time::sleep(self.chain().network().poll_interval()).await;
+        }
+    }
+
+    async fn bring_to_an_end(&self) -> Result<(), SendError> {
         loop {
             let open = self.open().await?;
             let Some(first) = open.first() else { return Ok(()) };
+            if !self.ensure_next(first).await? {
+                continue;
+            }
             let same: Vec<_> = open.iter().filter(|record| record.nonce == first.nonce).cloned().collect();
             let last = same.last().unwrap_or(first).clone();
             let ended = match self.resume(same) {

@@ -117,10 +117,12 @@ impl Submitted {
 
     /// Sends it again with the same nonce and higher fees.
     pub(super) async fn raise(&mut self) -> Result<(), SendError> {
-        let fees = match self.account.fees().await {
-            Ok(market) => self.fees().raised(market),
-            Err(_) => self.fees().raised(self.fees()),
-        };
+        // Without knowing what the market asks for, nothing is offered.
+        let Ok(market) = self.account.fees().await else { return Ok(()) };
+        if self.fees().is_enough(market) {
+            return Ok(());
+        }
+        let fees = self.fees().raised(market);
         // A node takes a replacement only for an eighth more. Where that is too dear, it waits as it is.
         let ceiling = u128::from(self.account.0.chain.network().max_fee_per_gas);
         let is_too_dear = !self.call.urgent && ceiling != 0 && fees.max > ceiling;

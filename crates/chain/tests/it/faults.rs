@@ -9,7 +9,7 @@ use alloy::{
 use dtn_chain::{
     Account, Chain, Network,
     connection::{AnvilInstance, AnvilOptions, ConnectError, start_anvil},
-    gas_ledger::{GasLedger, TransactionStatus},
+    gas_ledger::{ForgetError, GasLedger, TransactionStatus},
     sender::{Call, SendError},
 };
 use dtn_keys::dev_key;
@@ -164,7 +164,7 @@ async fn what_may_have_been_sent_is_written_down_before_it_is() {
         bench.nodes[0].next("eth_sendRawTransaction", Fault::Lost);
     }
     let error = bench.account().send(&payment()).await.expect_err("no answer");
-    assert!(matches!(error, SendError::Rpc(_)), "{error}");
+    assert!(matches!(&error, SendError::PerhapsSent { record, .. } if record.nonce == 0), "{error}");
     let records = bench.account().ledger().read().expect("readable").records;
     assert_eq!(records.iter().map(|record| record.status).collect::<Vec<_>>(), [TransactionStatus::Pending]);
     bench.account().take_up().await.expect("sent now");
@@ -308,4 +308,88 @@ async fn a_dry_run_says_that_the_account_cannot_pay() {
     let dry = Account::dry_run(bench.chain.clone(), poor, ledger);
     let error = dry.submit(&payment()).await.expect_err("only tried");
     assert!(matches!(error, SendError::InsufficientFunds { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_process_has_done_is_not_done_again_unasked() {
+    let bench = Bench::with_nodes(1).await;
+    // The process ends before it hears that its payment is in a block.
+    let submitted = bench.account().submit(&payment()).await.expect("taken");
+    let tx = submitted.tx();
+    drop(submitted);
+    let later = bench.account();
+    later.take_up().await.expect("it is in a block");
+    let error = later.send(&payment()).await.expect_err("it was paid");
+    assert!(matches!(&error, SendError::DoneBefore(record) if record.tx == tx), "{error}");
+    assert_eq!(bench.paid().await, U256::from(7));
+    // Whoever means it says so by doing it again.
+    later.send(&payment()).await.expect("paid once more");
+    assert_eq!(bench.paid().await, U256::from(14));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_nonce_whose_receipt_nobody_shows_is_in_doubt_and_not_paid_again() {
+    let bench = Bench::with_nodes(1).await;
+    let node = &bench.nodes[0];
+    let submitted = bench.account().submit(&payment()).await.expect("taken");
+    let tx = submitted.tx();
+    drop(submitted);
+    for _ in 0..1_000 {
+        node.next("eth_getTransactionReceipt", Fault::Lie(Value::Null));
+        node.next("eth_getTransactionByHash", Fault::Lie(Value::Null));
+    }
+    let error = bench.account().take_up().await.expect_err("nobody knows");
+    assert!(matches!(&error, SendError::InDoubt(record) if record.tx == tx), "{error}");
+    // Whoever knows that it was never mined may say so, and the account goes on.
+    let forgotten = bench.account().ledger().forget(tx, &bench.chain).await.expect("no node has it");
+    assert_eq!((forgotten.tx, forgotten.status), (tx, TransactionStatus::Dropped));
+    bench.account().take_up().await.expect("nothing is under way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_has_cannot_be_forgotten() {
+    let bench = Bench::with_nodes(1).await;
+    stopped(&bench).await;
+    let tx = stuck(&bench).await;
+    let error = bench.account().ledger().forget(tx, &bench.chain).await.expect_err("it waits there");
+    assert!(matches!(error, ForgetError::Known(known) if known == tx), "{error}");
+    let error = bench.account().ledger().forget(B256::ZERO, &bench.chain).await.expect_err("it is none of ours");
+    assert!(matches!(error, ForgetError::NotOpen(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_begun_anew_is_not_sent_what_was_for_the_old_one() {
+    let old = Bench::with_nodes(1).await;
+    for _ in 0..3 {
+        old.account().send(&payment()).await.expect("paid");
+    }
+    stopped(&old).await;
+    let tx = stuck(&old).await;
+    // The same network, from its first block on.
+    let anew = anvil(31337).await;
+    let chain = Chain::connect(&network(&anew.endpoint())).await.expect("answers");
+    let ledger = GasLedger::new(old.dir.path().join("gas.jsonl"));
+    let account = Account::new(chain.clone(), dev_key(0).expect("there"), ledger);
+    let error = account.take_up().await.expect_err("it waits for nonces that nobody has");
+    assert!(matches!(&error, SendError::Gap { record, next: 0 } if record.nonce == 3), "{error}");
+    assert_eq!(chain.provider().get_block_number().await.expect("answers"), 0, "nothing was sent");
+    for open in account.open().await.expect("asked") {
+        account.ledger().forget(open.tx, &chain).await.expect("the chain has none of it");
+    }
+    account.take_up().await.expect("nothing is under way");
+    assert_eq!(account.send(&payment()).await.expect("paid").nonce, 0, "instead of {tx}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_decided_while_another_folder_has_something_under_way() {
+    let bench = Bench::with_nodes(1).await;
+    let honest = stopped(&bench).await;
+    bench.account().submit(&payment()).await.expect("taken");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let ledger = GasLedger::new(folder.path().join("gas.jsonl"));
+    let elsewhere = Account::new(bench.chain.clone(), dev_key(0).expect("there"), ledger);
+    let error = elsewhere.take_up().await.expect_err("it is not in a block");
+    assert!(matches!(error, SendError::OthersUnderWay { nonce: 0, count: 1, .. }), "{error}");
+    let _: Value = proxy::anvil(&honest, "anvil_mine", json!([1])).await;
+    elsewhere.take_up().await.expect("now it is");
 }
