@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use alloy_primitives::B256;
 use anyhow::Result;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -11,7 +12,7 @@ use crate::{
         multisig, network, pow, registry, rewards, settle, signatures, sim, stake, train, tx, verify_certificate,
     },
     context::{Context, Globals},
-    failure, help,
+    failure, help, outputs, said,
 };
 
 /// Work off chain, agree on it, get paid on chain.
@@ -29,6 +30,8 @@ use crate::{
   dtn-cli l1 submit examples/transactions.jsonl
   dtn-cli show
   dtn-cli gas
+
+An option that names a file to write takes one that is not there yet: nothing that is there is replaced.
 
 Settlement networks are described in dtn.toml ([networks.NAME] with chain_id and rpc), in variables such as
 DTN_NETWORKS__TESTNET__RPC, and by --network and --rpc; the later wins.
@@ -169,6 +172,8 @@ pub(crate) struct Manner {
     pub(crate) verbosity: u8,
     /// It is a peer, which logs as its configuration says.
     pub(crate) is_peer: bool,
+    /// The files that it makes.
+    pub(crate) outputs: Vec<PathBuf>,
 }
 
 impl Manner {
@@ -185,6 +190,7 @@ impl Manner {
             json_file: deepest.try_get_one("json").ok().flatten().cloned(),
             verbosity: deepest.try_get_one("verbose").ok().flatten().copied().unwrap_or_default(),
             is_peer: path == ["l1", "node"],
+            outputs: outputs::named(&path, deepest),
         }
     }
 }
@@ -196,12 +202,24 @@ pub(crate) fn parse() -> (Command, Manner) {
     let mut command = command.override_help(help);
     let parsed = command.try_get_matches_from_mut(shared_last(std::env::args_os())).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
+        said::hide_given(&hashes(&matches));
         Ok((cli.command, Manner::of(&matches)))
     });
     parsed.unwrap_or_else(|error| {
+        said::hide_given(&[]);
         let as_json = std::env::args_os().any(|argument| argument == "--json");
         failure::of_arguments(&error.format(&mut command), as_json)
     })
+}
+
+/// What a command has taken for hashes: they look like private keys, and are said again.
+fn hashes(matches: &ArgMatches) -> Vec<B256> {
+    let mut deepest = matches;
+    while let Some((_, inner)) = deepest.subcommand() {
+        deepest = inner;
+    }
+    let of = |id: &clap::Id| deepest.try_get_many::<B256>(id.as_str()).ok().flatten();
+    deepest.ids().filter_map(of).flatten().copied().collect()
 }
 
 /// The shared options that take no value, and those that do.
@@ -303,6 +321,7 @@ mod tests {
         let told = manner("dtn-cli demo --json report.json");
         assert!(!told.json && told.json_file == Some("report.json".into()), "where it names a file, people are told");
         assert_eq!(manner("dtn-cli l1 status --json").json_file, None);
+        assert_eq!(told.outputs, [PathBuf::from("report.json")]);
         assert_eq!(manner("dtn-cli l1 status -vv").verbosity, 2);
         assert!(manner("dtn-cli l1 node peers/0").is_peer);
     }
@@ -324,6 +343,14 @@ mod tests {
         ] {
             assert_eq!(moved(given), ordered, "{given}");
         }
+    }
+
+    #[test]
+    fn what_a_command_takes_for_a_hash_is_said_again_and_nothing_else() {
+        let hash = "7e".repeat(32);
+        let of = |line: &str| hashes(&Cli::command().get_matches_from(line.split(' '))).len();
+        assert_eq!(of(&format!("dtn-cli confirm 0x{hash}")), 1);
+        assert_eq!(of(&format!("dtn-cli fund --amount 1 --to {hash}")), 0);
     }
 
     /// The names of all commands that have none below them, and whether each takes an option.

@@ -1,7 +1,7 @@
 //! The options that all commands share, and what they lead to: networks, connections, keys, folders.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -26,7 +26,7 @@ use dtn_settlement::{deploy::Deployment, multisig::WalletTransaction};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::{failure::Coded, output};
+use crate::{failure::Coded, output, outputs, pledges::Pledges, said};
 
 /// Options that every command of the chain side accepts.
 #[derive(Debug, Clone, Default, Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Globals {
     /// The configuration file [default: dtn.toml, if it exists]
     #[arg(long, global = true, env = "DTN_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where deployments, proposals and the gas ledger are kept
+    /// Where deployments, proposals, the gas ledger and what keys have signed are kept
     #[arg(long, global = true, env = "DTN_HOME", default_value = ".dtn", value_name = "DIR")]
     pub(crate) home: PathBuf,
     /// Where the encrypted keys are
@@ -188,7 +188,7 @@ impl NotDeployed {
 /// Fails if there is a file where a new one is to be.
 pub(crate) fn ensure_new(file: &Path) -> Result<()> {
     match files::exists(file)? {
-        true => Err(Coded::occupied(file, "is there already; move it away or name another file").into()),
+        true => Err(outputs::taken(file)),
         false => Ok(()),
     }
 }
@@ -223,6 +223,8 @@ impl Context {
         if let Some(rpc) = &self.rpc {
             network.rpc = rpc.as_str().into();
         }
+        // What it answers may repeat what opens it.
+        said::hide_urls(&serde_json::to_value(&network.rpc)?);
         Ok(network)
     }
 
@@ -305,13 +307,37 @@ impl Context {
         GasLedger::new(self.home.join("gas.jsonl"))
     }
 
-    fn deployment_file(&self, network: &str) -> PathBuf {
+    /// What keys have signed from here of which they may sign one version.
+    pub(crate) fn pledges(&self) -> Pledges {
+        Pledges::new(self.home.join("signed.jsonl"))
+    }
+
+    /// Where it is written down what was deployed on a network.
+    pub(crate) fn deployment_file(&self, network: &str) -> PathBuf {
         self.home.join("deployments").join(format!("{network}.json"))
     }
 
     /// What was deployed on a network, if it was from here.
     pub(crate) fn find_deployment(&self, network: &str) -> Result<Option<Deployment>> {
         read_json(&self.deployment_file(network))
+    }
+
+    /// All that was deployed from here, whatever its network is called.
+    pub(crate) fn deployments(&self) -> Result<Vec<Deployment>> {
+        let folder = self.home.join("deployments");
+        let unreadable = |source| FileError::Read { file: folder.clone(), source };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let file = entry.map_err(unreadable)?.path();
+            if file.extension().is_some_and(|extension| extension == "json") {
+                found.extend(read_json::<Deployment>(&file)?);
+            }
+        }
+        Ok(found)
     }
 
     /// What was deployed on a network.
@@ -336,14 +362,23 @@ impl Context {
 
     /// Keeps other commands from sending from an account until this one ends.
     async fn hold(&self, account: &Account) -> Result<()> {
-        let name = format!("{}-{}.lock", account.chain().chain_id(), account.address());
-        let path = self.home.join("locks").join(name);
+        let name = format!("{}-{}", account.chain().chain_id(), account.address());
+        self.lock(&name, &format!("another command sends from {}; waiting for it", account.address())).await
+    }
+
+    /// Keeps other commands from changing what is written down of deployments until this one ends.
+    pub(crate) async fn hold_deployments(&self) -> Result<()> {
+        self.lock("deployments", "another command deploys from here; waiting for it").await
+    }
+
+    async fn lock(&self, name: &str, waiting: &str) -> Result<()> {
+        let path = self.home.join("locks").join(format!("{name}.lock"));
         files::make_parent(&path)?;
         files::write_new(&path, b"", Access::Shared)?;
         let unreadable = |source| FileError::Read { file: path.clone(), source };
         let file = File::open(&path).map_err(unreadable)?;
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            output::note(format_args!("another command sends from {}; waiting for it", account.address()));
+            output::note(waiting);
         }
         let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await?;
         let file = locked.map_err(unreadable)?;

@@ -8,11 +8,13 @@ use std::{
     process::ExitCode,
 };
 
+use alloy_primitives::Address;
 use dtn_bench::BenchError;
 use dtn_bindings::abi::CallError;
 use dtn_chain::{
     amount::AmountError,
     connection::{AnvilError, ConnectError, ReadError},
+    gas_ledger::ForgetError,
     networks::NetworksError,
     sender::{Quote, SendError},
     shown,
@@ -46,7 +48,10 @@ use dtn_train::{
 };
 use serde_json::{Value, json};
 
-use crate::{args::Manner, commands::deploy::Replaced, context::NotDeployed, interruption::Interrupted, output};
+use crate::{
+    args::Manner, commands::deploy::Replaced, context::NotDeployed, interruption::Interrupted, output, outputs,
+    pledges::Contradicts, said,
+};
 
 /// A failure that the command line finds itself, with the code that programs know it by.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,23 @@ impl Coded {
     /// A file is none of its kind, at a line if it is known.
     pub(crate) fn not_valid(file: &Path, line: Option<usize>, what: impl Display) -> Self {
         Self { code: "not_valid", data: json!({ "file": file, "line": line }), what: what.to_string() }
+    }
+
+    /// Accounts that the registry does not take as validators, and why.
+    pub(crate) fn unfit(refused: &[(Address, String)]) -> Self {
+        let accounts: Vec<_> = refused.iter().map(|(account, _)| account).collect();
+        let why = refused.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>().join("; ");
+        let what = format!(
+            "the registry would refuse them: {why}. Nothing was written, since an epoch has one rotation, and whoever signs two is \
+             barred; name others, or have them stake first (`dtn-cli stake add`)"
+        );
+        Self { code: "unfit_validators", data: json!({ "validators": accounts }), what }
+    }
+
+    /// What is to be signed cannot be shown.
+    pub(crate) fn not_shown(why: &io::Error) -> Self {
+        let what = format!("what is to be signed cannot be shown on standard error, so nothing was signed: {why}");
+        Self { code: "not_shown", data: Value::Null, what }
     }
 
     /// Something is where a new file is to be.
@@ -108,19 +130,20 @@ pub(crate) fn end(error: &anyhow::Error, manner: &Manner) -> ExitCode {
         let others = error.downcast_ref().map_or(0, |Others(count)| *count);
         return said(quote, others, as_json).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let (told, hint) = (reason(error.as_ref()), hint(error));
+    let (told, hint) = (said::shown(&reason(error.as_ref())), hint(error).map(|hint| said::shown(&hint)));
     match &hint {
         Some(hint) => output::note(format_args!("error: {told}; {hint}")),
         None => output::note(format_args!("error: {told}")),
     }
     // One that has printed what it found, as a doctor of a sick network does, has told programs all they need.
     let (code, data) = code(error);
-    let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": data } });
+    let failure = json!({ "error": { "code": code, "message": told, "hint": hint, "data": said::shown_value(&data) } });
     // Who does not read it has been told all the same.
     if as_json && !output::has_printed_json() {
         output::json(&failure).ok();
     }
-    if let Some(file) = &manner.json_file {
+    // What is there is what the command has written before it failed, or none of its business.
+    if let Some(file) = manner.json_file.as_deref().filter(|file| !outputs::is_taken(file)) {
         files::write_json(file, &failure).ok();
     }
     ExitCode::FAILURE
@@ -159,7 +182,7 @@ pub(crate) fn of_arguments(error: &clap::Error, as_json: bool) -> ! {
     }
     // What is wrong is shown, and may be a private key or a URL with a password.
     let said = error.to_string();
-    match shown::text(&said) {
+    match said::shown(&shown::text(&said)) {
         shown if error.use_stderr() && shown != said => {
             output::note(shown.trim_end());
             std::process::exit(error.exit_code())
@@ -173,7 +196,7 @@ fn usage(message: &str) -> Value {
     let end = |text: &str| message.find(text).unwrap_or(message.len());
     let said = &message[..end("\n\nUsage:").min(end("\n\nFor more information"))];
     let said = said.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-    json!({ "code": "usage", "message": shown::text(&said), "hint": null, "data": null })
+    json!({ "code": "usage", "message": said::shown(&shown::text(&said)), "hint": null, "data": null })
 }
 
 /// What a dry run found, which ends a command like a failure where it would have gone on with what was sent.
@@ -222,13 +245,13 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<(&'static str, Value)> {
         let of_run = || cause.downcast_ref::<RunError>().and_then(RunError::code);
         cause.downcast_ref::<TestbedError>().and_then(TestbedError::code).or_else(of_run).or_else(of_keystore)
     };
-    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Interrupted, Coded]
+    of![ClientError, ConfigError, FileError, HoldError, NotDeployed, Replaced, Contradicts, Interrupted, Coded]
         .or_else(|| of![SendError, ConnectError, MultisigError, DeployError, NetworksError, ReadError])
         .or_else(|| {
             of![CallError, PlanError, AnvilError, AmountError, LedgerError, StoreError, OrdersError, ScenarioError]
         })
         .or_else(|| of![Fault, RecipeError, JobError, ImportError, DataError, OtherShape, WireError])
-        .or_else(|| of![ReportError, MessageError, ProofError, ParticipantError, ToolError])
+        .or_else(|| of![ReportError, MessageError, ProofError, ParticipantError, ToolError, ForgetError])
         .or_else(passing_on)
         .or_else(|| of_values(cause))
 }

@@ -10,6 +10,9 @@ mod failure;
 mod help;
 mod interruption;
 mod output;
+mod outputs;
+mod pledges;
+mod said;
 
 use std::process::ExitCode;
 
@@ -38,5 +41,10 @@ async fn perform(command: args::Command, manner: &Manner) -> Result<()> {
         return args::run(command).await;
     }
     dtn_peer::log::start_for_command(manner.verbosity);
-    interruption::run(args::run(command), manner).await
+    manner.outputs.iter().try_for_each(|file| outputs::ensure_free(file))?;
+    let done = interruption::run(args::run(command), manner);
+    tokio::select! {
+        done = done => done,
+        () = output::say_what_is_waited_for() => Ok(()),
+    }
 }

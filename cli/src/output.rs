@@ -10,17 +10,21 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use dtn_chain::asked::{self, Asked};
 pub(crate) use dtn_report::units::date;
 use dtn_report::{Progress, Table, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::said;
+
 /// Prints a line or several, for people.
 pub(crate) fn line(text: impl Display) -> Result<()> {
-    exact(format_args!("{}\n", text::lines(&text.to_string())))
+    exact(format_args!("{}\n", text::lines(&said::without_secrets(&text.to_string()))))
 }
 
 /// Prints a list for people; of one that is empty, what makes some.
@@ -48,8 +52,34 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
     exact(format_args!("{}\n", serde_json::to_string(value)?))
 }
 
+/// How long a command is silent before it says what it waits for: at first, and later.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+/// When this process last said something.
+static LAST_SAID: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn say() {
+    *LAST_SAID.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+/// Says what is waited for, where nothing was said for a while and a node does not answer. It never ends.
+pub(crate) async fn say_what_is_waited_for() {
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(PATIENCE[0] / 4).await;
+        let said = *LAST_SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = PATIENCE[usize::from(said.is_some())];
+        let is_silent = said.unwrap_or(began).elapsed() >= patience;
+        let Some(Asked { node, method, is_answered }) = asked::last().filter(|_| is_silent) else { continue };
+        if said.is_none() || !is_answered {
+            note(format_args!("waiting for {node}, which was asked for {method}"));
+        }
+    }
+}
+
 /// Prints a text of our own as it is.
 pub(crate) fn exact(text: impl Display) -> Result<()> {
+    say();
     let mut out = io::stdout().lock();
     Ok(write!(out, "{text}").and_then(|()| out.flush())?)
 }
@@ -57,7 +87,8 @@ pub(crate) fn exact(text: impl Display) -> Result<()> {
 /// Says something beside the output, on standard error. That it cannot be said, as on a full disk or a terminal that was
 /// closed, is no reason to fail.
 pub(crate) fn note(text: impl Display) {
-    writeln!(io::stderr(), "{}", text::lines(&text.to_string())).ok();
+    say();
+    writeln!(io::stderr(), "{}", text::lines(&said::shown(&text.to_string()))).ok();
 }
 
 /// Says what went wrong without being a failure.
@@ -73,6 +104,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// A bar on standard error, invisible where that is no terminal.
 pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    say();
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
     let bar = ProgressBar::new(length).with_prefix(what);
     match style {

@@ -42,17 +42,17 @@ impl Network {
         let mut keys: Vec<_> = (1..=4).map(|i| SecretKey::from_bytes(&[i; 32]).expect("a valid scalar")).collect();
         keys.sort_by_key(SecretKey::address);
         let owners: Vec<_> = (1..=3).map(|index| dev_key(index).expect("there").address().to_string()).collect();
-        let deploy = |genesis: &Genesis| {
+        let deploy = |genesis: &Genesis, home: &str| {
             std::fs::write(bench.path("genesis.json"), serde_json::to_string(genesis).expect("JSON"))
                 .expect("writable");
             let owners = owners.join(",");
             let deploy = ["deploy", "--genesis", "genesis.json", "--threshold", "1", "--owners", &owners];
-            bench.json(&[&deploy[..], &["--fund-distributor", "1ether"]].concat())["deployment"].clone()
+            bench.json(&[&deploy[..], &["--fund-distributor", "1ether", "--home", home]].concat())["deployment"].clone()
         };
         let genesis = genesis(&keys, 31337);
         let at = |deployed: &Value, contract: &str| text(&deployed[contract]).parse().expect("an address");
-        let other = deploy(&Genesis { name: "other".into(), ..genesis.clone() });
-        let deployed = deploy(&genesis);
+        let other = deploy(&Genesis { name: "other".into(), ..genesis.clone() }, "elsewhere");
+        let deployed = deploy(&genesis, ".dtn");
         Self {
             registry: at(&deployed, "registry"),
             distributor: at(&deployed, "distributor"),

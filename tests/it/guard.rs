@@ -221,7 +221,11 @@ async fn whoever_certifies_two_distributions_of_a_number_loses_its_stake_and_the
         bench.json(&["rewards", "new", "--earnings", earnings, "--out", file]);
     }
     sign(&bench, "one.json", &["owner-01", "owner-02", "owner-03"]);
-    sign(&bench, "other.json", &["owner-03", "dev:7"]);
+    // What a key has signed is known where it has signed it.
+    let again = ["rewards", "sign", "other.json", "--from", "owner-03"];
+    assert_eq!(code(&bench, &again), "would_contradict");
+    bench.json(&[&again[..], &["--home", "elsewhere"]].concat());
+    sign(&bench, "other.json", &["dev:7"]);
 
     // Nothing is certified before all have staked, and somebody has said so.
     let certify = ["rewards", "certify", "one.json", "--from", "dev:0"];
@@ -377,4 +381,81 @@ async fn a_wallet_whose_owners_lost_their_keys_is_replaced_by_the_validators_and
     let id = text(&bench.json(&["rewards", "hand-over", "take", "--from", "owner-04"])["proposal"]["id"]).to_string();
     bench.json(&["execute", &id, "--from", "owner-04"]);
     assert_eq!(text(&bench.json(&["rewards", "show"])["locks"]["multisig"]), wallet);
+}
+
+/// The validators of a set, and one in the place of the fourth.
+fn rotate(bench: &Bench, last: &str, file: &str) -> Value {
+    let next = format!("owner-01,owner-02,owner-03,{last}");
+    let arguments = ["registry", "rotate", "--validators", &next, "--out", file, "--json"];
+    serde_json::from_slice(&bench.run(&arguments).stdout).expect("JSON")
+}
+
+/// How many validators are barred.
+fn barred(bench: &Bench) -> usize {
+    let shown = bench.json(&["registry", "show"]);
+    shown["validators"].as_array().expect("a list").iter().filter(|one| one["barred"] == true).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_would_be_refused_is_not_made_and_a_second_one_is_not_signed() {
+    let (bench, _) = network(&["--stake", "0.5ether"]).await;
+    for key in ["owner-01", "owner-02", "owner-03", "owner-04"] {
+        bench.json(&["stake", "add", "0.5ether", "--from", key]);
+    }
+    bench.json(&["registry", "open", "--from", "dev:0"]);
+    let unfit = rotate(&bench, STRANGER, "a.json")["error"].clone();
+    assert_eq!((text(&unfit["code"]), text(&unfit["data"]["validators"][0])), ("unfit_validators", STRANGER));
+    assert!(text(&unfit["message"]).contains("has staked 0 of the 0.5ether"), "{unfit}");
+    assert!(!bench.path("a.json").exists());
+
+    for (key, file) in [("dev:5", "a.json"), ("dev:6", "b.json")] {
+        let place = key.trim_start_matches("dev:").parse().expect("a number");
+        bench.json(&["stake", "add", "0.5ether", "--from", key]);
+        let made = rotate(&bench, &dtn_keys::dev_key(place).expect("there").address().to_string(), file);
+        assert!(made["digest"].is_string(), "{made}");
+    }
+    sign(&bench, "a.json", &["owner-01", "owner-02", "owner-01"]);
+    for key in ["owner-01", "owner-02"] {
+        let output = bench.run(&["registry", "sign", "b.json", "--from", key, "--json"]);
+        let error = serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["error"].clone();
+        assert_eq!((text(&error["code"]), output.status.code()), ("would_contradict", Some(1)), "{error}");
+        assert_eq!(error["data"]["slot"]["subject"], json!({ "rotation": { "epoch": 0 } }));
+        assert!(text(&error["data"]["signed"]["file"]).ends_with("a.json"), "{error}");
+    }
+    let unsigned: Value = serde_json::from_slice(&fs::read(bench.path("b.json")).expect("there")).expect("JSON");
+    assert_eq!(unsigned["signatures"], json!({}), "nothing was given out");
+    // Who has signed neither may sign either.
+    bench.json(&["registry", "sign", "b.json", "--from", "owner-03"]);
+    assert_eq!(code(&bench, &["registry", "report", "a.json", "b.json", "--from", "dev:4"]), "would_revert");
+    assert_eq!(barred(&bench), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distribution_that_was_signed_with_a_mistake_is_made_anew_under_the_next_number() {
+    let (bench, _) = network(&[]).await;
+    let earned = |file: &str, amount: &str| {
+        let native = Address::ZERO;
+        fs::write(bench.path("e.csv"), format!("account,token,cumulative\n{STRANGER},{native},{amount}\n"))
+            .expect("writable");
+        bench.json(&["rewards", "new", "--earnings", "e.csv", "--out", file]);
+        let made: Value = serde_json::from_slice(&fs::read(bench.path(file)).expect("there")).expect("JSON");
+        made["message"]["distribution"]["distribution"]["number"].clone()
+    };
+    let three = ["owner-01", "owner-02", "owner-03"];
+    assert_eq!(earned("typo.json", "1ether"), 1);
+    sign(&bench, "typo.json", &three);
+    assert_eq!(earned("same.json", "1ether"), 1, "the same once more contradicts nothing");
+    assert_eq!(earned("right.json", "0.1ether"), 2);
+    sign(&bench, "right.json", &three);
+    assert_eq!(code(&bench, &["registry", "report", "typo.json", "right.json", "--from", "dev:4"]), "no_contradiction");
+    bench.json(&["rewards", "certify", "right.json", "--from", "dev:0"]);
+
+    // Another registry of the network on the chain counts from one on, and its votes are the same.
+    agree(&bench, &["rewards", "close", "49"]);
+    let other = ["deploy", "--genesis", "genesis.json", "--threshold", "3", "--first-height", "50"];
+    bench.json(&[&other[..], &["--fund-distributor", "1ether"]].concat());
+    assert_eq!(bench.json(&["registry", "show"])["distribution"], 0, "that is another one");
+    assert_eq!(earned("elsewhere.json", "0.2ether"), 3);
+    sign(&bench, "elsewhere.json", &three);
+    assert_eq!(barred(&bench), 0);
 }

@@ -26,6 +26,7 @@ mod operation;
 mod operators;
 mod pow;
 mod races;
+mod records;
 mod reference;
 mod reports;
 mod rewards;

@@ -38,6 +38,26 @@ fn what_looks_like_a_private_key_is_never_repeated() {
             &["rewards", "show", "--account", key],
             &["network", "check", "--account", key],
             &["l1", "read", "nonce", key],
+            &["keys", "import", "x", "--file", key],
+            &["keys", "generate", "--name", "z", "--password-file", key],
+            &["fund", "--amount", "1ether", "--to", "nobody", "--keys", key],
+            &["show", "--network", key],
+            &["show", "--config", key],
+            &["show", "--home", key],
+            &["sign", key, "--from", "dev:0"],
+            &["execute", "--signatures", key],
+            &["l1", "status", "--home", key],
+            &["l1", "submit", key],
+            &["l1", "node", key],
+            &["sim", "pbft", key],
+            &["show", "--from", "5e7c5e7c5e7c5e7c5e7c5e7c5e7c5e7c 5e7c5e7c5e7c5e7c5e7c5e7c5e7c5e7c"],
+            &[
+                "fund",
+                "--amount",
+                "1ether",
+                "--from",
+                "5e7c5e7c5e7c5e7c5e7c5e7c5e7c5e7c 5e7c5e7c5e7c5e7c5e7c5e7c5e7c5e7c",
+            ],
         ] {
             fs::write(folder.path().join("key.txt"), format!("0x{}", "07".repeat(32))).expect("writable");
             fs::write(folder.path().join("password"), "x\n").expect("writable");
@@ -55,6 +75,34 @@ fn what_looks_like_a_private_key_is_never_repeated() {
             assert!(!said.contains("5e7c5e7c"), "{arguments:?}: {said}");
         }
     }
+}
+
+#[test]
+fn a_url_is_cut_wherever_it_was_given() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let url = "https://node.example/v3/S3CRETPATH";
+    for arguments in [
+        &["network", "check", "--network", url][..],
+        &["network", "check", "--config", url],
+        &["keys", "export-address", url],
+        &["confirm", "0x07", "--from", url],
+        &["confirm", "0x07", "--from", "remote:http://S3CRETPATH@node.example"],
+        &["fund", "--amount", "1ether", "--to", url],
+        &["l1", "submit", url],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let (said, code) = said(&folder, &[], &[arguments, json].concat());
+            assert!(
+                !said.contains("S3CRETPATH") && code.is_some_and(|code| code > 0),
+                "{arguments:?}: {code:?} {said}"
+            );
+        }
+    }
+    let network =
+        "[networks.mine]\nchain_id = 7\nrpc = \"http://127.0.0.1:1\"\nexplorer = \"https://S3CRET@a.example\"\n";
+    fs::write(folder.path().join("dtn.toml"), network).expect("writable");
+    let (said, _) = said(&folder, &[], &["network", "list", "--json"]);
+    assert!(!said.contains("S3CRET") && said.contains("https://a.example/…"), "{said}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use serde_json::json;
 use crate::{
     commands::desk::done,
     context::{Context, Sender, allotment, amount},
-    failure::Others,
+    failure::{Coded, Others},
     output,
 };
 
@@ -104,7 +104,7 @@ pub(crate) struct Deploy {
     /// there is none]
     #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
     first_height: Option<u64>,
-    /// Write the plan to a file and deploy nothing
+    /// Write the plan to a file that is not there yet, and deploy nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["fund_distributor", "dry_run"])]
     plan: Option<PathBuf>,
     /// Deploy a wallet for --owners and nothing else: for those who are to take over (`rewards hand-over`)
@@ -176,11 +176,11 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     if args.wallet_only {
         return wallet_only(&account, &plan, context).await;
     }
-    let before = context.find_deployment(&chain.network().name)?.filter(|before| before.network_id == plan.network_id);
-    let replaced = match before.as_ref().map(|before| before.addresses) {
-        Some(before) if before != plan.addresses() => replaces(&chain, before, &plan).await?,
-        _ => None,
-    };
+    if !args.sender.dry_run {
+        // What is asked below has to hold when the new record is written.
+        context.hold_deployments().await?;
+    }
+    let Before { same, replaced } = Before::of(&plan, &chain, &home, context).await?;
 
     if args.sender.dry_run {
         return try_out(&account, &plan, args.fund_distributor, context).await;
@@ -192,7 +192,7 @@ pub(crate) async fn deploy(args: Deploy, context: &Context) -> Result<()> {
     })
     .await?;
     bar.finish_and_clear();
-    if let Some(before) = before.filter(|before| before.addresses == deployment.addresses) {
+    if let Some(before) = same {
         keep_history(&mut deployment, before);
     }
     let file = context.save_deployment(&deployment)?;
@@ -294,13 +294,79 @@ impl Replaced {
     }
 }
 
+/// What is known of a network's deployments on a chain before there is another one.
+struct Before {
+    /// That which is deployed again: with these addresses.
+    same: Option<Deployment>,
+    /// What the new one takes over from.
+    replaced: Option<Replaced>,
+}
+
+impl Before {
+    /// Asks all that says where the network's money is: the records here, by whatever name the chain goes in them, and what its
+    /// peers are told. An error if something of it would be lost, or pay twice.
+    async fn of(plan: &DeployPlan, chain: &Chain, home: &Home, context: &Context) -> Result<Self> {
+        let of_this = |one: &Deployment| (one.network_id, one.chain_id) == (plan.network_id, chain.chain_id());
+        let own = context.find_deployment(&chain.network().name)?;
+        if let Some(other) = own.as_ref().filter(|&own| !of_this(own)) {
+            forgotten(other, chain, context).await?;
+        }
+        let records: Vec<_> = context.deployments()?.into_iter().filter(of_this).collect();
+        let addresses = plan.addresses();
+        let mut others = settled(plan, chain, home)?;
+        // Where it is found again nothing is written that was not there.
+        if own.is_none_or(|own| !of_this(&own) || own.addresses != addresses) {
+            others.extend(records.iter().map(|record| record.addresses));
+        }
+        let mut asked = vec![addresses];
+        let mut replaced = None;
+        for other in others {
+            if !asked.contains(&other) {
+                asked.push(other);
+                replaced = replaces(chain, other, plan).await?.or(replaced);
+            }
+        }
+        let same = records.into_iter().find(|record| record.addresses == addresses);
+        Ok(Self { same, replaced })
+    }
+}
+
+/// Fails if a record of another network would be replaced, unless its chain has forgotten it.
+async fn forgotten(other: &Deployment, chain: &Chain, context: &Context) -> Result<()> {
+    if other.chain_id == chain.chain_id() && chain.network().is_local() {
+        let distributor = Distributor::new(chain.clone(), other.addresses.distributor);
+        if let Err(ReadError::NotTheContract { .. }) = distributor.first_height().await {
+            return Ok(());
+        }
+    }
+    let file = context.deployment_file(&chain.network().name);
+    let Deployment { network_id, chain_id, addresses, .. } = other;
+    bail!(Coded::occupied(
+        &file,
+        format_args!(
+            "is the record of another network, {network_id} on chain {chain_id}, whose distributor is {}: name a folder of its own \
+             for this one by --home",
+            addresses.distributor
+        )
+    ))
+}
+
+/// Where the peers in the home settle on a chain, if it is their network that is deployed.
+fn settled(plan: &DeployPlan, chain: &Chain, home: &Home) -> Result<Vec<ContractAddresses>> {
+    if !files::exists(&home.genesis_file())? || home.genesis()?.network_id() != plan.network_id {
+        return Ok(Vec::new());
+    }
+    let told = dtn_testbed::settlements(home)?.into_iter();
+    Ok(told.filter(|told| told.chain.chain_id == chain.chain_id()).map(|told| told.contracts).collect())
+}
+
 /// What is replaced by a plan, if it is still there. An error unless the plan says from which later height on it pays, and
 /// what is replaced is closed below that.
 async fn replaces(chain: &Chain, before: ContractAddresses, plan: &DeployPlan) -> Result<Option<Replaced>> {
     let distributor = Distributor::new(chain.clone(), before.distributor);
     let first_height = match distributor.first_height().await {
-        // A development chain that was begun anew.
-        Err(ReadError::NotTheContract { .. }) => return Ok(None),
+        // A development chain that was begun anew. Of another chain a node may be behind, or have another one.
+        Err(ReadError::NotTheContract { .. }) if chain.network().is_local() => return Ok(None),
         first_height => first_height?,
     };
     let after = plan.addresses();

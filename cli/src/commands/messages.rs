@@ -19,7 +19,7 @@ use crate::{
     combine,
     commands::desk::{Desk, send},
     context::{Context, Sender, ensure_new},
-    output,
+    output, said,
 };
 
 /// The largest file of earnings or signatures that is read: some half a million accounts.
@@ -29,7 +29,7 @@ pub(crate) const MAX_FILE: u64 = 128 << 20;
 pub(crate) struct Sign {
     /// The file
     file: PathBuf,
-    /// Where to write [default: the same file]
+    /// Where to write: a file that is not there yet [default: the same file]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The validator's key: a name, an address, a file, or dev:N
@@ -42,7 +42,7 @@ pub(crate) struct Combine {
     /// The files
     #[arg(required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Where to write
+    /// Where to write: one of the files, or one that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -68,12 +68,15 @@ pub(crate) struct Post {
 
 pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
     let mut signed = read(&args.file)?;
-    output::note(&signed);
+    said::preview(&signed)?;
     let mut network = context.network()?;
     // The keys of a development chain sign for no other one.
     network.chain_id = signed.chain_id;
-    signed.sign(&context.signer(args.from.as_ref(), &network).await?);
-    match args.out {
+    let key = context.signer(args.from.as_ref(), &network).await?;
+    // What is not on the disk could be forgotten, and the opposite signed.
+    context.pledges().make(&signed, key.address(), &args.file)?;
+    signed.sign(&key);
+    match args.out.filter(|out| *out != args.file) {
         Some(out) => write(&out, &signed, context),
         None => written(&args.file, &combine::add_to(&args.file, MAX_FILE, signed, SignedMessage::combine)?, context),
     }

@@ -28,7 +28,7 @@ use crate::{
     },
     context::{Context, Sender, amount},
     failure::Coded,
-    output,
+    output, said,
 };
 
 #[derive(Debug, Args)]
@@ -190,8 +190,8 @@ pub(crate) async fn propose_transaction(
 ) -> Result<()> {
     let account = sender.account(&desk.chain, context).await?;
     let id = desk.multisig.check_id(&transaction).await?;
-    output::note(format_args!("Proposing {}", describe(&transaction)));
-    output::note(desk.multisig.preview(&transaction));
+    said::preview(format_args!("Proposing {}", describe(&transaction)))?;
+    said::preview(desk.multisig.preview(&transaction))?;
     for remark in remarks(&transaction, desk).await? {
         output::note(format_args!("note: {remark}"));
     }
@@ -230,8 +230,8 @@ async fn remarks(transaction: &WalletTransaction, desk: &Desk) -> Result<Vec<Str
 pub(crate) async fn confirm(args: ById, context: &Context) -> Result<()> {
     let (desk, account) = args.open(context).await?;
     let transaction = desk.transaction(context, args.id).await?;
-    output::note(format_args!("Confirming {}", describe(&transaction)));
-    output::note(desk.multisig.preview(&transaction));
+    said::preview(format_args!("Confirming {}", describe(&transaction)))?;
+    said::preview(desk.multisig.preview(&transaction))?;
     let record = desk.multisig.confirm(&account, args.id).await?;
     report(context, &desk, args.id, &record).await
 }
@@ -256,7 +256,7 @@ pub(crate) async fn execute(args: Execute, context: &Context) -> Result<()> {
     let id = args.id.context("which proposal? Give its id, or --signatures FILE")?;
     let (desk, account) = ById { id, owner: args.owner }.open(context).await?;
     let transaction = desk.transaction(context, id).await?;
-    output::note(format_args!("Executing {}", describe(&transaction)));
+    said::preview(format_args!("Executing {}", describe(&transaction)))?;
     let record = desk.multisig.execute(&account, &transaction).await?;
     report(context, &desk, id, &record).await
 }

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use dtn_chain::{
     Network, Networks,
     preflight::{Finding, Preflight},
+    shown,
 };
 use dtn_report::{Table, left, right, units};
 use serde_json::json;
@@ -43,7 +44,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 fn list(context: &Context) -> Result<()> {
     let networks = Networks::load(context.config.as_deref())?;
     if context.json {
-        let shown = |network: &Network| Network { rpc: network.rpc.shown(), ..network.clone() };
+        // A page that anybody may see is at no URL with a name or a query in it.
+        let page = |url: &String| if url.contains(['@', '?', '#']) { shown::url(url) } else { url.clone() };
+        let shown = |network: &Network| Network {
+            rpc: network.rpc.shown(),
+            explorer: network.explorer.as_ref().map(page),
+            ..network.clone()
+        };
         let with_name = networks.iter().map(|network| (network.name.clone(), shown(network)));
         return output::json(&with_name.collect::<std::collections::BTreeMap<_, _>>());
     }

@@ -14,7 +14,7 @@ use dtn_settlement::{
     action::{Action, Deed},
     calls::{OpenCall, OwnersCall},
     evidence,
-    guard::{Recovery, RegistryState, Stake},
+    guard::{Recovery, RegistryState, Stake, StakeTerms},
     message::{CertificateKind, Content, SignedMessage},
     proofs,
     rewards::{amount_of, token_name},
@@ -26,9 +26,9 @@ use crate::{
         desk::{AtHeight, Desk, OfWallet, done, propose, send_open},
         messages::{self, MAX_FILE, check_network},
     },
-    context::{Context, Sender},
+    context::{Context, Sender, ensure_new},
     failure::Coded,
-    output,
+    output, said,
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,8 +37,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   dtn-cli registry rotate --validators validator-01,validator-02,validator-03,0x7099…79C8 --out rotation.json
 
-The registry takes no certificate of the old epoch once it has taken the rotation, and the peers of a network stay with the
-validators of its genesis: post what is to be final first, and rotate the registry of a network that ends or moves.")]
+Once it has taken the rotation, the registry takes blocks of the old epoch for three days more, and nothing else of it. The peers of a network stay with the
+validators of its genesis: post what is to be final first, and rotate the registry of a network that ends or moves.
+
+An epoch has one rotation: whoever signs two loses its stake, so all who are named have to be taken by the registry now.")]
     Rotate(Validators),
     /// Agree to something that a contract asks the validators for, in a file that they sign
     #[command(after_help = "Examples:
@@ -200,7 +202,7 @@ pub(crate) struct Report {
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Rotate(args) => name_validators(args, Content::Rotation, context).await,
+        Command::Rotate(args) => rotate(args, context).await,
         Command::Resolve(Resolve { agreed, out }) => {
             let desk = Desk::open(context).await?;
             let (epoch, action) = (desk.registry().epoch().await?, agreed.action(&desk, context).await?);
@@ -234,6 +236,42 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         }
         Command::Report(args) => report(args, context).await,
         Command::Show => show(context).await,
+    }
+}
+
+/// Names the next validators, if the registry would take them now: a rotation that is signed and refused cannot be made anew,
+/// since whoever signs two of an epoch is barred.
+async fn rotate(args: Validators, context: &Context) -> Result<()> {
+    ensure_new(&args.out)?;
+    let next = context.keystore().validators(&args.validators)?;
+    let desk = Desk::open(context).await?;
+    let registry = desk.registry();
+    let terms = registry.stake_terms().await?;
+    let mut refused = Vec::new();
+    for validator in next {
+        if let Some(why) = unfit(&registry.stake(validator).await?, &terms) {
+            let name = context.keystore().find(&validator.to_string()).map(|key| format!(" ({})", key.name));
+            refused.push((validator, format!("{validator}{} {why}", name.unwrap_or_default())));
+        }
+    }
+    ensure!(refused.is_empty(), Coded::unfit(&refused));
+    name_validators(args, Content::Rotation, context).await
+}
+
+/// Why a registry refuses an account as a validator, if it does.
+fn unfit(stake: &Stake, terms: &StakeTerms) -> Option<String> {
+    let Stake { amount, free_at, barred, .. } = stake;
+    if *barred {
+        return Some("is barred".into());
+    }
+    let (staked, required) = (amount_of(terms.token, *amount), amount_of(terms.token, terms.required));
+    match free_at {
+        _ if terms.required.is_zero() => None,
+        Some(_) => Some("takes its stake back".into()),
+        None if *amount < terms.required => {
+            Some(format!("has staked {staked} of the {required} that each validator has to"))
+        }
+        None => None,
     }
 }
 
@@ -292,7 +330,7 @@ async fn propose_recovery(args: ProposeRecovery, context: &Context) -> Result<()
             signed.certificate(&set, &Default::default(), Some(CertificateKind::Ecdsa))?.to_bytes().into()
         }
     };
-    output::note(&signed);
+    said::preview(&signed)?;
     propose(OwnersCall::ProposeRecovery { epoch, next, certificate }, &args.owner, context).await
 }
 

@@ -32,7 +32,7 @@ use crate::{
     },
     context::{Context, Sender, allotment, amount, ensure_new},
     failure::Coded,
-    output,
+    output, pledges,
 };
 
 #[derive(Debug, Subcommand)]
@@ -204,7 +204,7 @@ pub(crate) struct New {
     /// The distribution before this one
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// Its number [default: the next one that the registry takes]
+    /// Its number [default: the next one that the registry takes and under which nothing else was signed from here]
     #[arg(long)]
     number: Option<u32>,
     /// What claims may take since the beginning, in place of the sum of the earnings
@@ -325,10 +325,6 @@ async fn new(args: New, context: &Context) -> Result<()> {
     let desk = Desk::open(context).await?;
     let registry = desk.deployment.addresses.registry;
     let epoch = desk.chain.read(registry, &ResultRegistry::epochCall {}).await?;
-    let number = match args.number {
-        Some(number) => number,
-        None => desk.chain.read(registry, &ResultRegistry::distributionNumberCall {}).await?.saturating_add(1),
-    };
     let allotments = match args.allot.as_slice() {
         [] => match &previous {
             Some((_, before, earned)) => totals(&earnings, &before.allotments, earned)?,
@@ -341,8 +337,15 @@ async fn new(args: New, context: &Context) -> Result<()> {
         }
     };
     check_means(&desk.distributor(), &allotments).await?;
-    let distribution =
-        Distribution { distributor: desk.deployment.addresses.distributor, number, root: earnings.root(), allotments };
+    let distributor = desk.deployment.addresses.distributor;
+    let mut distribution = Distribution { distributor, number: 0, root: earnings.root(), allotments };
+    distribution.number = match args.number {
+        Some(number) => number,
+        None => {
+            let next = desk.chain.read(registry, &ResultRegistry::distributionNumberCall {}).await?.saturating_add(1);
+            pledges::free_number(&distribution, (epoch, next), &desk.deployment, context)?
+        }
+    };
     let content = Content::Distribution { epoch, distribution, earnings: earnings.as_slice().to_vec() };
     messages::new(content, &desk, &args.out, context)
 }

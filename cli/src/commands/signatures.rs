@@ -21,7 +21,7 @@ use crate::{
         multisig::{CallArgs, WalletCall, describe_parts},
     },
     context::{Context, ensure_new},
-    output,
+    output, said,
 };
 
 /// The largest file of signatures that is read, in bytes.
@@ -48,7 +48,7 @@ pub(crate) struct Sign {
     /// The wallet's nonce, which is asked for otherwise
     #[arg(long)]
     nonce: Option<U256>,
-    /// Where to write [default: the file that was given]; a new call needs a file that is not there yet
+    /// Where to write: a file that is not there yet [default: the file that was given]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The owner's key: a name, an address, a file, dev:N, or remote:ADDRESS@URL for a program that signs
@@ -68,7 +68,7 @@ pub(crate) struct Combine {
     /// The files
     #[arg(required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Where to write
+    /// Where to write: one of the files, or one that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -83,11 +83,13 @@ pub(crate) async fn sign(args: Sign, context: &Context) -> Result<()> {
         None => bail!("name a file to sign, or the account to call with --to"),
     };
     let target = match (args.out, args.file) {
+        // There may be more signatures in it by the time.
+        (Some(out), Some(file)) if out == file => Target::Same(file),
         (Some(out), _) => Target::Other(out),
         (None, Some(file)) => Target::Same(file),
         (None, None) => bail!("where to? Name a file with --out"),
     };
-    preview(&signed);
+    preview(&signed)?;
     if let Some(signature) = args.signature {
         let signer = signed.add_found(signature)?;
         note_owner(signer, &signed, context)?;
@@ -128,7 +130,7 @@ async fn new(call: CallArgs, nonce: Option<U256>, context: &Context) -> Result<S
 
 pub(crate) async fn combine(args: Combine, context: &Context) -> Result<()> {
     let signed = combine::combined(&args.files, MAX_FILE, SignedExecution::combine)?;
-    preview(&signed);
+    preview(&signed)?;
     Target::Other(args.out).write(signed, context)
 }
 
@@ -155,7 +157,7 @@ pub(crate) async fn execute(file: &Path, context: &Context, multisig: &Multisig,
     }
     let (owners, threshold) = (multisig.owners().await?, multisig.threshold().await?);
     let signed = signed.chosen(&owners, threshold).with_context(|| format!("{}", file.display()))?;
-    preview(&signed);
+    preview(&signed)?;
     let record = multisig.execute_signed(account, &signed).await?;
     if context.json {
         return output::json(&json!({ "id": signed.preview().digest, "transaction": record }));
@@ -182,13 +184,13 @@ fn note_owner(signer: Address, signed: &SignedExecution, context: &Context) -> R
     Ok(())
 }
 
-/// What is signed, before it is.
-fn preview(signed: &SignedExecution) {
+/// Shows what is signed, before it is.
+fn preview(signed: &SignedExecution) -> Result<()> {
     let SignedExecution { wallet, chain_id, execution, .. } = signed;
     let Execution { to, value, data, expiry, nonce } = execution;
-    output::note(describe_parts(to, *value, data, *expiry));
-    output::note(format_args!("wallet {wallet} on chain {chain_id}, nonce {nonce}"));
-    output::note(signed.preview());
+    said::preview(describe_parts(to, *value, data, *expiry))?;
+    said::preview(format_args!("wallet {wallet} on chain {chain_id}, nonce {nonce}"))?;
+    said::preview(signed.preview())
 }
 
 fn read(file: &Path) -> Result<SignedExecution> {

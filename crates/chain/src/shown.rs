@@ -30,6 +30,11 @@ pub fn url(text: &str) -> String {
 
 /// A text in which there may be URLs and what looks like private keys, such as a line of a file that cannot be read.
 pub fn text(text: &str) -> String {
+    without_private_keys(&urls(text)).into_owned()
+}
+
+/// A text in which there may be URLs. Hashes in it stay what they are.
+pub fn urls(text: &str) -> String {
     let (mut shown, mut rest) = (String::new(), text);
     while let Some(at) = rest.find("://") {
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -38,10 +43,13 @@ pub fn text(text: &str) -> String {
             .map_or(0, |before| before + rest[before..].chars().next().map_or(1, char::len_utf8));
         let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '\u{1b}');
         let end = rest[at + 3..].find(is_end).map_or(rest.len(), |length| at + 3 + length);
+        // What ends a part of a sentence is none of the URL.
+        let end = start + rest[start..end].trim_end_matches([':', ';', '.', ')']).len();
+        let end = end.max(at + 3);
         shown = shown + &rest[..start] + &url(&rest[start..end]);
         rest = &rest[end..];
     }
-    without_private_keys(&(shown + rest)).into_owned()
+    shown + rest
 }
 
 /// Accounts in a row, as errors name them.
@@ -82,5 +90,10 @@ mod tests {
         let told = "line 2: `rpc = [\"https://a.example/…\", 'wss://b.example/…']`, not \u{e9}http://c.example/…";
         assert_eq!(text(line), told);
         assert_eq!(text("nothing here :// there"), "nothing here :// there");
+        let ended = "no answer from http://127.0.0.1:1: refused (see http://b.example/secret). 0x";
+        let told = "no answer from http://127.0.0.1:1: refused (see http://b.example/…). 0x";
+        assert_eq!(urls(ended), told);
+        let hash = "7e".repeat(32);
+        assert_eq!((urls(&hash), urls(told)), (hash.clone(), told.into()), "and once more changes nothing");
     }
 }

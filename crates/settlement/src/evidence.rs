@@ -4,11 +4,14 @@
 //! an earlier block. So where there is something to take, a report is two transactions: the first says that the account has
 //! evidence and not which, and whoever copies the second one has nothing of it.
 
+use std::fmt;
+
 use alloy::{
     primitives::{Address, B256, Bytes, keccak256},
     sol_types::SolValue,
 };
 use dtn_primitives::{Certificate, Distribution, Domain, Evidence, Rotation, SettlementCertificate, Vote, VoteKind};
+use serde::{Deserialize, Serialize};
 
 use dtn_bindings::{REGISTRY, ResultRegistry};
 use dtn_chain::{
@@ -163,20 +166,69 @@ impl Side {
     }
 }
 
-fn side_of(signed: &SignedMessage, validators: &[Address]) -> Result<(Slot, Side), NoContradiction> {
-    let slot = |kind, epoch, number| Slot { kind, epoch, view: 0, height: number };
-    let (slot, hash) = match &signed.content {
-        Content::Distribution { epoch, distribution: distribution @ Distribution { number, .. }, .. } => {
-            (slot(DISTRIBUTION, *epoch, u64::from(*number)), distribution.hash())
+/// What a message settles on its network and chain, of which a validator may sign one version and no other: whoever has signed
+/// two is barred by anybody who has both. The vote's domain names no contract, so a second registry on the chain makes no
+/// second subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// The distribution of rewards with a number.
+    Distribution {
+        /// The epoch of the signers.
+        epoch: u64,
+        /// Its number.
+        number: u32,
+    },
+    /// The validators that follow those of an epoch.
+    Rotation {
+        /// The epoch of the signers.
+        epoch: u64,
+    },
+}
+
+impl Subject {
+    /// That of a message. Nothing of one that no registry bars for.
+    pub fn of(content: &Content) -> Option<Self> {
+        match content {
+            Content::Distribution { epoch, distribution: Distribution { number, .. }, .. } => {
+                Some(Self::Distribution { epoch: *epoch, number: *number })
+            }
+            Content::Rotation(Rotation { epoch, .. }) => Some(Self::Rotation { epoch: *epoch }),
+            Content::Resolution { .. } | Content::Recovery(_) => None,
         }
-        Content::Rotation(Rotation { epoch, validators: next }) => {
+    }
+
+    fn slot(self) -> Slot {
+        match self {
+            Self::Distribution { epoch, number } => {
+                Slot { kind: DISTRIBUTION, epoch, view: 0, height: u64::from(number) }
+            }
+            Self::Rotation { epoch } => Slot { kind: ROTATION, epoch, view: 0, height: 0 },
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Distribution { epoch, number } => write!(f, "distribution {number} of epoch {epoch}"),
+            Self::Rotation { epoch } => write!(f, "rotation from epoch {epoch}"),
+        }
+    }
+}
+
+fn side_of(signed: &SignedMessage, validators: &[Address]) -> Result<(Slot, Side), NoContradiction> {
+    let subject = Subject::of(&signed.content).ok_or(NoContradiction::OtherKind)?;
+    let hash = match &signed.content {
+        Content::Distribution { distribution, .. } => distribution.hash(),
+        Content::Rotation(Rotation { validators: next, .. }) => {
             let words: Vec<u8> = next.iter().flat_map(|validator| validator.into_word()).collect();
-            (slot(ROTATION, *epoch, 0), keccak256(words))
+            keccak256(words)
         }
         Content::Resolution { .. } | Content::Recovery(_) => return Err(NoContradiction::OtherKind),
     };
     let certificate = signed.signatures_of(validators).to_bytes().into();
-    Ok((slot, Side { hash, digest: signed.digest(), certificate }))
+    Ok((subject.slot(), Side { hash, digest: signed.digest(), certificate }))
 }
 
 /// What shows that validators have contradicted themselves.

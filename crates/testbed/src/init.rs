@@ -356,6 +356,16 @@ pub fn set_settlement(home: &Home, settlement: &SettlementConfig) -> Result<()> 
     peers.into_iter().try_for_each(|peer| change(home, peer, |config| config.settlement = Some(settlement.clone())))
 }
 
+/// Where the peers settle, as they are told.
+pub fn settlements(home: &Home) -> Result<Vec<SettlementConfig>> {
+    let mut told = Vec::new();
+    for peer in 0..home.peers()?.len() {
+        let config: PeerConfig = read_toml(&home.peer(peer).config_file())?;
+        told.extend(config.settlement);
+    }
+    Ok(told)
+}
+
 /// Tells a peer to claim half of its work of rounds as all of it.
 pub fn set_half_work(home: &Home, peer: usize) -> Result<()> {
     change(home, peer, |config| config.half_work = true)

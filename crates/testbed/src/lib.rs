@@ -23,6 +23,7 @@ pub use error::TestbedError;
 pub use home::{ClientConfig, Home};
 pub use init::{
     Plan, Ports, Transport, change, ensure_vacant, init, init_and_tell, ports, set_half_work, set_lie, set_settlement,
+    settlements,
 };
 pub use own::OwnNetwork;
 pub use processes::{Up, any_peer_runs, down, up, up_all};

@@ -6,14 +6,14 @@ use std::{net::SocketAddr, time::Duration};
 use dtn_api::{ApiClient, Status};
 use dtn_keys::KeyInfo;
 use dtn_peer::PeerHome;
-use dtn_primitives::B256;
+use dtn_primitives::{B256, VERSION};
 use dtn_report::units;
 use futures::{
     StreamExt,
     future::join_all,
     stream::{self, FuturesUnordered},
 };
-use jsonrpsee::http_client::HttpClient;
+use jsonrpsee::{core::ClientError, http_client::HttpClient};
 
 use crate::{Result, home::Home};
 
@@ -117,7 +117,14 @@ impl Survey {
 /// Asks for the peer of an index, or for an observer.
 async fn ask(client: &HttpClient, network_id: B256, peer: Option<usize>) -> Found {
     let answer = tokio::time::timeout(TIMEOUT, client.status()).await;
-    let Ok(Ok(status)) = answer else { return Found::None };
+    let status = match answer {
+        Ok(Ok(status)) => status,
+        // It answers, and in other words than these.
+        Ok(Err(ClientError::ParseError(_) | ClientError::Call(_))) => {
+            return Found::Other(format!("a peer of another version answers: this program is of version {VERSION}"));
+        }
+        Ok(Err(_)) | Err(_) => return Found::None,
+    };
     if status.network_id != network_id {
         let (name, id) = (&status.network, units::short(status.network_id));
         return Found::Other(format!("a peer of another network answers, `{name}` ({id})"));

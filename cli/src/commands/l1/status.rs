@@ -51,9 +51,10 @@ pub(super) fn print(json: bool, home: &Home, answers: Vec<Found>) -> Result<()> 
     let others: BTreeSet<_> = answers.iter().filter_map(Found::other).map(str::to_string).collect();
     let others = others.into_iter().collect::<Vec<_>>().join("; ");
     let statuses: Vec<_> = answers.into_iter().map(Found::peer).collect();
-    super::print(json, &statuses, || table.to_string())?;
+    let printed = super::print(json, &statuses, || table.to_string());
+    // That nobody reads it to the end changes nothing of what was found.
     if statuses.iter().any(Option::is_some) {
-        return Ok(());
+        return printed;
     }
     let up = format!("start them with `dtn-cli l1 up --home {}`", home.path().display());
     ensure!(others.is_empty(), "no peer of this network answers, and its addresses are taken: {others}");
