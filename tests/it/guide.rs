@@ -136,6 +136,12 @@ fn the_commands_of_the_page_on_protocols_that_chain_blocks_run_and_nothing_is_br
 }
 
 #[test]
+fn the_commands_of_the_page_on_liars_run_and_the_liar_is_proven_to_be_one() {
+    let said: String = run("docs/protocols/liars.md").into_iter().map(|(_, said)| said).collect();
+    assert!(said.is_empty() || said.contains("peers lie on chain 31337 only"), "{said}");
+}
+
+#[test]
 fn the_commands_of_the_page_on_sequential_work_run_and_everybody_accepts_all_but_the_cheat() {
     for (block, said) in run("docs/protocols/aow.md") {
         if block.contains("aow sync --peers 4 --rounds 3") {

@@ -37,8 +37,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   dtn-cli registry rotate --validators validator-01,validator-02,validator-03,0x7099…79C8 --out rotation.json
 
-Once it has taken the rotation, the registry takes blocks of the old epoch for three days more, and nothing else of it. The peers of a network stay with the
-validators of its genesis: post what is to be final first, and rotate the registry of a network that ends or moves.
+Once it has taken the rotation, the registry takes blocks of the old epoch for three days more, and nothing else of it. The peers
+of a network stay with the validators of its genesis: post what is to be final first, and rotate the registry of a network that ends
+or moves.
 
 An epoch has one rotation: whoever signs two loses its stake, so all who are named have to be taken by the registry now.")]
     Rotate(Validators),

@@ -135,13 +135,16 @@ impl Participant {
     /// Looks at all orders once, and begins what is due.
     async fn pass(self: &Arc<Self>) -> Result<(), ParticipantError> {
         let orders = match self.options.only {
-            Some(order) => vec![order],
+            Some(order) => vec![(order, None)],
             None => {
-                self.shop.peer.orders(false).await?.iter().filter(|it| self.is_news(it)).map(|it| it.order).collect()
+                let listed = self.shop.peer.orders(false).await?;
+                listed.iter().filter(|it| self.is_news(it)).map(|it| (it.order, Some(it.state))).collect()
             }
         };
-        for order in orders {
+        for (order, state) in orders {
+            // What could not be looked at is news again.
             let at = self.shop.peer.order(order).await?;
+            self.ledger().seen.extend(state.map(|state| (order, state)));
             self.begin(at);
         }
         Ok(())
@@ -150,10 +153,8 @@ impl Participant {
     /// Whether something may have become due for an order.
     fn is_news(&self, summary: &TrainingSummary) -> bool {
         let TrainingSummary { order, state, .. } = summary;
-        let mut ledger = self.ledger();
-        let has_failed = ledger.failed.keys().any(|(of, _)| of == order);
-        let before = ledger.seen.insert(*order, *state);
-        has_failed || before != Some(*state)
+        let ledger = self.ledger();
+        ledger.failed.keys().any(|(of, _)| of == order) || ledger.seen.get(order) != Some(state)
     }
 
     /// Begins what is due for an order and not under way.
