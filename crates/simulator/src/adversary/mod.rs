@@ -3,10 +3,12 @@
 //! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
 //! knows what a correct one knows and is where the others are, and its lies are about what happens.
 
+mod accomplice;
 mod amnesiac;
 mod censor;
 mod certifier;
 mod chained;
+mod conspirator;
 mod equivocator;
 mod exhauster;
 mod forger;
@@ -15,6 +17,7 @@ mod miner;
 mod permuter;
 mod replayer;
 mod revoter;
+mod schemer;
 mod silent;
 mod slow;
 mod slow_primary;
@@ -66,6 +69,13 @@ pub enum Kind {
     SlowPrimary,
     /// As the primary has a replica that lost its disk vote again, for another block.
     Revoter,
+    /// As the leader plays out, with one replica cut off, what a rule of a protocol that chains blocks is there to prevent.
+    Schemer,
+    /// Says to each of the others what that one has said itself.
+    Accomplice,
+    /// One of the last so many that are a quorum, who have the second replica decide another block than the others and contradict
+    /// themselves in nothing.
+    Conspirator,
     /// A miner that keeps its blocks to itself until there are so many ([`Miners::secret`]), and releases them at once.
     Withholder,
     /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
@@ -93,6 +103,9 @@ impl Kind {
         Self::Revoter,
     ];
 
+    /// Every kind whose lie takes a certain network or certain others, which is said where it is played.
+    pub const AIMED: [Self; 3] = [Self::Schemer, Self::Accomplice, Self::Conspirator];
+
     /// Every kind that lies where blocks are mined.
     pub const MINERS: [Self; 2] = [Self::Withholder, Self::SelfishMiner];
 
@@ -106,11 +119,11 @@ impl Kind {
         self == Self::Censor
     }
 
-    /// Such a liar, for PBFT; a silent one in the place of a miner.
+    /// Such a liar, for PBFT; a silent one where it has nothing to lie about.
     pub fn create(self) -> Box<dyn Adversary<Message>> {
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
-            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
+            Self::Silent | Self::Withholder | Self::SelfishMiner | Self::Schemer => Box::new(Silent),
             Self::Slow => Box::new(Slow),
             Self::Replayer => Box::new(Replayer::default()),
             Self::Forger => Box::new(forger::Forger::default()),
@@ -124,11 +137,14 @@ impl Kind {
             Self::Amnesiac => Box::new(amnesiac::Amnesiac::default()),
             Self::SlowPrimary => Box::new(slow_primary::SlowPrimary),
             Self::Revoter => Box::new(revoter::Revoter::default()),
+            Self::Accomplice => Box::new(accomplice::Accomplice::default()),
+            Self::Conspirator => Box::new(conspirator::Conspirator),
         }
     }
 
-    /// Such a liar, for replicas that chain blocks; a silent one in the place of a miner.
-    pub fn create_chained(self) -> Box<dyn Adversary<chains::Message>> {
+    /// Such a liar, for replicas that chain blocks by these rules; a silent one in the place of a miner. Of several schemes the
+    /// seed says which.
+    pub fn create_chained<R: chains::Rules>(self, seed: u64) -> Box<dyn Adversary<chains::Message>> {
         match self {
             Self::Equivocator => Box::new(chained::TwoFaced::default()),
             Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
@@ -145,6 +161,9 @@ impl Kind {
             Self::Amnesiac => Box::new(chained::Unbound::default()),
             Self::SlowPrimary => Box::new(chained::SlowLeader),
             Self::Revoter => Box::new(chained::Selective),
+            Self::Schemer => Box::new(schemer::Schemer::new::<R>(seed)),
+            Self::Accomplice => Box::new(accomplice::Accomplice::default()),
+            Self::Conspirator => Box::new(conspirator::Conspirator),
         }
     }
 
@@ -167,7 +186,10 @@ impl Kind {
             | Self::Permuter
             | Self::Amnesiac
             | Self::SlowPrimary
-            | Self::Revoter => Box::new(miner::Finalizing(self.create())),
+            | Self::Revoter
+            | Self::Schemer
+            | Self::Accomplice
+            | Self::Conspirator => Box::new(miner::Finalizing(self.create())),
         }
     }
 }
@@ -190,6 +212,9 @@ impl fmt::Display for Kind {
             Self::Amnesiac => "amnesiac",
             Self::SlowPrimary => "slow-primary",
             Self::Revoter => "revoter",
+            Self::Schemer => "schemer",
+            Self::Accomplice => "accomplice",
+            Self::Conspirator => "conspirator",
             Self::Withholder => "withholder",
             Self::SelfishMiner => "selfish-miner",
         })
@@ -197,7 +222,7 @@ impl fmt::Display for Kind {
 }
 
 fn all() -> impl Iterator<Item = Kind> {
-    Kind::ALL.into_iter().chain(Kind::MINERS)
+    Kind::ALL.into_iter().chain(Kind::AIMED).chain(Kind::MINERS)
 }
 
 /// There is no adversary of that name.

@@ -54,6 +54,12 @@ fn lockstep(property: Property, seed: u64) -> Option<(&'static str, Case)> {
 
 /// The same for a protocol that chains blocks.
 fn chained(protocol: Textbook, property: Property, engine: Engine, seed: u64) -> Option<Beyond> {
+    if property == Property::Accountability {
+        return Some(Beyond {
+            name: "a quorum conspires",
+            case: Case::chained(protocol, chains::conspiring(engine, seed)),
+        });
+    }
     let (name, n, faulty, liars) = match property {
         Property::Agreement => ("split at n = 3f", 3, 1, vec![(seed as usize % 3, Kind::Equivocator)]),
         Property::Termination => ("f + 1 are silent", 4, 1, vec![(2, Kind::Silent), (3, Kind::Silent)]),

@@ -7,7 +7,7 @@ use dtn_consensus::{
     chained::Lapse,
     lockstep::{Config, Mode},
 };
-use dtn_primitives::max_faulty;
+use dtn_primitives::{max_faulty, quorum};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{Course, Lie, Mutant, Textbook, chains, lockstep};
@@ -139,6 +139,12 @@ impl Case {
         case
     }
 
+    /// More liars than are tolerated, and fewer than a quorum, in a network that lets them play the others off against each other:
+    /// what accountability is about. `None` where the protocol does not agree on blocks.
+    pub fn outnumbered(protocol: Textbook, seed: u64) -> Option<Self> {
+        Some(Self::chained(protocol, chains::outnumbered(protocol.engine()?, seed)))
+    }
+
     /// Among so many replicas of a protocol that is made for so many faulty ones, as many as this tell this lie: the last
     /// ones, the last of all being the sender if a sender tells it.
     pub fn chosen(protocol: Textbook, (n, faulty): (usize, usize), (liars, lie): (usize, Lie), seed: u64) -> Self {
@@ -168,8 +174,15 @@ impl Case {
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
         lockstep::provoke(&mut self, mutant);
-        if let (Mutant::Lapse(_, Lapse::SmallQuorum), Some(engine)) = (mutant, self.protocol.engine()) {
-            self.chain = Some(Box::new(chains::parted(engine, self.setting.seed)));
+        let (lapse, seed) = (if let Mutant::Lapse(_, lapse) = mutant { Some(lapse) } else { None }, self.setting.seed);
+        let provoked = self.protocol.engine().and_then(|engine| match lapse? {
+            Lapse::SmallQuorum => Some(chains::parted(engine, seed)),
+            Lapse::KeepsCertificates => Some(chains::outnumbered(engine, seed)),
+            _ => None,
+        });
+        if let Some(scenario) = provoked {
+            (self.setting.n, self.faulty) = (scenario.n, scenario.max_faulty());
+            self.chain = Some(Box::new(scenario));
         }
         if mutant == Mutant::LockStepTellsFew {
             // All whom the victim hears of lie, and the sender with them.
@@ -191,6 +204,13 @@ impl Case {
     pub fn actually_faulty(&self) -> usize {
         let lying = self.chain.as_deref().map_or(self.liars.len(), chains::faulty);
         self.scheduled.map_or(lying, |scheduled| scheduled.course.liars())
+    }
+
+    /// Whether there is somebody in every quorum who would tell what it has heard. The error says in words what is not so.
+    pub fn is_witnessed(&self) -> Result<(), String> {
+        let (liars, quorum) = (self.actually_faulty(), quorum(self.n()));
+        let is_quorum = || format!("{quorum} of {} are a quorum, and {liars} are faulty", self.n());
+        if liars < quorum { Ok(()) } else { Err(is_quorum()) }
     }
 
     /// Whether the theorem is about this case. The error says in words what it needs.

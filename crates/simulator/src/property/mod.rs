@@ -122,11 +122,13 @@ pub enum Property {
     Secrecy,
     /// No correct replica accuses another.
     Innocence,
+    /// If correct replicas come to different things, what they have heard and said convicts f + 1 by their signatures.
+    Accountability,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Agreement,
         Self::Validity,
         Self::Totality,
@@ -134,6 +136,7 @@ impl Property {
         Self::Binding,
         Self::Secrecy,
         Self::Innocence,
+        Self::Accountability,
     ];
 }
 
@@ -147,6 +150,7 @@ impl fmt::Display for Property {
             Self::Binding => "binding",
             Self::Secrecy => "secrecy",
             Self::Innocence => "innocence",
+            Self::Accountability => "accountability",
         })
     }
 }

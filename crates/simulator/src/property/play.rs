@@ -33,6 +33,10 @@ pub struct Played {
     pub broken: BTreeMap<Property, String>,
     /// Whether its theorem is about it; in words what it needs, if not.
     pub assumptions: Result<(), String>,
+    /// The same for accountability, which is about more liars than are tolerated.
+    pub witnessed: Result<(), String>,
+    /// How many were convicted, if replicas that chain blocks decided differently.
+    pub convicted: Option<usize>,
     /// The round of a protocol of rounds in which the first has decided; 0 if there is none.
     pub round: u64,
     /// What the simulator has counted, where it has delivered the messages.
@@ -42,7 +46,8 @@ pub struct Played {
 impl Played {
     /// What this says of a property.
     pub fn verdict(&self, property: Property) -> Verdict {
-        match (self.broken.contains_key(&property), &self.assumptions) {
+        let assumptions = if property == Property::Accountability { &self.witnessed } else { &self.assumptions };
+        match (self.broken.contains_key(&property), assumptions) {
             (false, _) => Verdict::Holds,
             (true, Ok(())) => Verdict::BrokenInside,
             (true, Err(_)) => Verdict::BrokenBeyond,
@@ -59,10 +64,13 @@ impl Case {
         if let Some(scenario) = &self.chain {
             return self.play_chain(scenario);
         }
-        let assumptions = self.assumes();
+        let played = |broken, round, report| {
+            let (assumptions, witnessed) = (self.assumes(), self.is_witnessed());
+            Played { broken, assumptions, witnessed, convicted: None, round, report }
+        };
         if let Some(scheduled) = self.scheduled {
             let (broken, round) = schedule::play(self, scheduled);
-            return Played { broken, assumptions, round, report: None };
+            return played(broken, round, None);
         }
         let (broken, round, report) = match self.protocol {
             Textbook::Broadcast => self.broadcast(),
@@ -74,7 +82,7 @@ impl Case {
             Textbook::Lockstep => self.lockstep(),
             _ => self.agreement(self.ideal_coin()),
         };
-        Played { broken, assumptions, round, report: Some(report) }
+        played(broken, round, Some(report))
     }
 
     /// A replica as the protocol sees itself.
@@ -94,7 +102,7 @@ impl Case {
         keccak256(self.setting.seed.to_be_bytes())
     }
 
-    /// A coin that the simulator vouches for.
+    /// A coin that the simulator vouches for; each of several instances of a protocol has its own.
     pub(super) fn ideal_coin(&self) -> impl Fn(&Party) -> Ideal + 'static {
         let secret = self.secret();
         move |party| Ideal::new(secret, party.me, party.quorum)
