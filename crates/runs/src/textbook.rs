@@ -185,6 +185,12 @@ fn proven(protocol: Textbook, coin: CoinKind, relays: bool) -> (&'static str, &'
         Textbook::Agreement if coin == CoinKind::Local => {
             ("n(n-1)(3r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
         }
+        Textbook::CommonSubset if coin == CoinKind::Local => {
+            ("none", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
+        }
+        Textbook::CommonSubset => {
+            ("n((n-1) + 2n(n-1)) + n(n-1)(4r + 2n)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
+        }
         Textbook::Pbft => ("2n^2 - n + 1", DOLEV_REISCHUK),
         Textbook::Streamlet if relays => ("3(n+1)n(n-1) + n(n-1)", DOLEV_REISCHUK),
         Textbook::Streamlet => ("3(n^2 - 1) + n(n-1)", DOLEV_REISCHUK),
@@ -329,6 +335,12 @@ impl Analysis {
         if measured(Textbook::Agreement) {
             costs.note(format!(
                 "Agreement tosses the {} coin. Its rounds are those until the first replica decides.",
+                self.coin
+            ));
+        }
+        if measured(Textbook::CommonSubset) {
+            costs.note(format!(
+                "A common subset tosses the {} coin. Its rounds are those of all its agreements together.",
                 self.coin
             ));
         }

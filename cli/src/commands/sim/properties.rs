@@ -33,8 +33,8 @@ assumptions, which is a bug and exit code 1, or beyond them, which is to be expe
 Lies: silent, slow, replayer, twins, two-faced, withholder, flooder, impostor, late-releaser, late-releaser-of-less,
 late-releaser-of-repeats, isolator, share-forger, peeker, copier, refuser, desynced.")]
 pub(crate) struct Properties {
-    /// Which protocol: broadcast, dolev-strong, agreement, lockstep, or all of these; streamlet, simplex, hotstuff2, or chains for
-    /// these
+    /// Which protocol: broadcast, dolev-strong, agreement, common-subset, lockstep, or all of these; streamlet, simplex, hotstuff2,
+    /// or chains for these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// How many seeds

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
-    Agreement, Broadcast, DolevStrong, Unmet,
+    Agreement, Broadcast, CommonSubset, DolevStrong, Unmet,
     chained::Lapse,
     lockstep::{Config, Mode},
 };
@@ -104,6 +104,7 @@ impl Case {
             Textbook::Broadcast => Lie::BROADCAST.to_vec(),
             Textbook::DolevStrong => Lie::LOCK_STEP.to_vec(),
             Textbook::Lockstep => Lie::EVENTS.to_vec(),
+            Textbook::CommonSubset => Lie::COMMON_SUBSET.to_vec(),
             _ => Lie::AGREEMENT.to_vec(),
         };
         if protocol == Textbook::DolevStrong {
@@ -220,6 +221,7 @@ impl Case {
             Textbook::Broadcast => Broadcast::assumes(n, faulty),
             Textbook::DolevStrong => DolevStrong::assumes(n, faulty),
             Textbook::Agreement => Agreement::<super::Ideal>::assumes(n, faulty),
+            Textbook::CommonSubset => CommonSubset::<super::Ideal>::assumes(n, faulty),
             Textbook::Lockstep => Ok(()),
             _ if n > 3 * faulty => Ok(()),
             _ => {

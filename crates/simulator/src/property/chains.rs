@@ -42,7 +42,7 @@ impl Textbook {
             Self::Streamlet => Some(Engine::Streamlet),
             Self::Simplex => Some(Engine::Simplex),
             Self::HotStuff2 => Some(Engine::HotStuff2),
-            Self::Broadcast | Self::DolevStrong | Self::Agreement | Self::Lockstep => None,
+            Self::Broadcast | Self::DolevStrong | Self::Agreement | Self::CommonSubset | Self::Lockstep => None,
         }
     }
 }

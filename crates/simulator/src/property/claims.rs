@@ -38,6 +38,7 @@ const BINDING: &str = "Abraham, Ben-David & Yandamuri 2022";
 const FORENSICS: &str = "Sheng et al. 2021";
 const CORRECT: &str = "fewer liars than a quorum";
 const WITNESSES: &str = "fewer liars than a quorum, and what all others heard and said";
+const SUBSET: &str = "Ben-Or, Kelmer & Rabin 1994";
 const EVENTS: &str = "Baughman & Levine 2001";
 const WAITS: &str = "waits for all; or n > 2f, and messages take less than an eighth of a deadline";
 const ENDS: &str = "nobody lies; or n > 2f, and messages take less than an eighth of a deadline";
@@ -49,7 +50,7 @@ pub(super) const NOTHING: &str = "nothing";
 const DELTA: &str = "n > f, messages take less than a round, and all begin together";
 
 /// What the textbook's protocols promise. A property that a protocol has no row for is not promised.
-pub const CLAIMS: [Claim; 35] = [
+pub const CLAIMS: [Claim; 39] = [
     claim((Textbook::Broadcast, Property::Agreement), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Validity), BRACHA, THIRD, ""),
     claim((Textbook::Broadcast, Property::Totality), BRACHA, THIRD, ""),
@@ -64,6 +65,10 @@ pub const CLAIMS: [Claim; 35] = [
     claim((Textbook::Agreement, Property::Termination), BINDING, COIN, "4 rounds on average"),
     claim((Textbook::Agreement, Property::Binding), BINDING, THIRD, ""),
     claim((Textbook::Agreement, Property::Innocence), BINDING, NOTHING, ""),
+    claim((Textbook::CommonSubset, Property::Agreement), SUBSET, COIN, ""),
+    claim((Textbook::CommonSubset, Property::Validity), SUBSET, COIN, "n - f values"),
+    claim((Textbook::CommonSubset, Property::Termination), SUBSET, COIN, "4 rounds on average of each agreement"),
+    claim((Textbook::CommonSubset, Property::Innocence), SUBSET, NOTHING, ""),
     claim((Textbook::Lockstep, Property::Agreement), EVENTS, WAITS, ""),
     claim((Textbook::Lockstep, Property::Validity), EVENTS, WAITS, ""),
     claim((Textbook::Lockstep, Property::Termination), EVENTS, ENDS, ""),

@@ -3,20 +3,21 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
-    Agreement, Broadcast, Coin, DolevStrong, Party, Standalone,
+    Agreement, Broadcast, Coin, CommonSubset, DolevStrong, Party, Standalone,
     agreement::{self, Message},
     broadcast,
     coin::{Ceremony, Stage, Terms, Threshold, deal},
+    common_subset,
     dolev_strong::{self, Begin},
 };
-use dtn_primitives::{B256, SecretKey, ValidatorIndex, keccak256};
+use dtn_primitives::{B256, Bytes, SecretKey, ValidatorIndex, keccak256};
 
 use super::{
     Case, Ideal, Mutant, Property, Textbook, Verdict,
     case::DELTA,
     liars::{self, Conspiracy, OTHER},
-    schedule,
-    watch::{Watch, shown},
+    schedule, subset,
+    watch::{Subsets, Watch, shown},
 };
 use crate::{
     Members,
@@ -25,6 +26,9 @@ use crate::{
 
 /// What a correct sender says.
 pub(super) const VALUE: &str = "the value";
+
+/// Of a protocol that is played alone.
+const INSTANCE: u64 = 1;
 
 /// What came of a case.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl Case {
                 self.agreement(self.threshold_coin())
             }
             Textbook::Lockstep => self.lockstep(),
+            Textbook::CommonSubset => self.common_subset(self.ideal_coin()),
             _ => self.agreement(self.ideal_coin()),
         };
         played(broken, round, Some(report))
@@ -89,10 +94,10 @@ impl Case {
     pub(super) fn party(&self, members: &Members, me: ValidatorIndex) -> Party {
         let (key, validators, network) =
             (members.key(me).clone(), members.validators().clone(), members.domain().network_id);
-        let party = Party::new(me, key, validators, network, 1).tolerating(self.faulty);
+        let party = Party::new(me, key, validators, network, INSTANCE).tolerating(self.faulty);
         let quorum = match self.mutant {
             Some(Mutant::BroadcastSmallQuorum | Mutant::AgreementSmallQuorum) => self.n() * 2 / 3,
-            Some(Mutant::BroadcastWaitsForAll) => self.n(),
+            Some(Mutant::BroadcastWaitsForAll | Mutant::SubsetWaitsForAll) => self.n(),
             _ => party.quorum,
         };
         Party { quorum, ..party }
@@ -105,7 +110,11 @@ impl Case {
     /// A coin that the simulator vouches for; each of several instances of a protocol has its own.
     pub(super) fn ideal_coin(&self) -> impl Fn(&Party) -> Ideal + 'static {
         let secret = self.secret();
-        move |party| Ideal::new(secret, party.me, party.quorum)
+        move |party| {
+            let own = keccak256([&secret[..], &party.instance.to_be_bytes()].concat());
+            let secret = if party.instance == INSTANCE { secret } else { own };
+            Ideal::new(secret, party.me, party.quorum)
+        }
     }
 
     /// A coin that is a threshold signature, dealt by the simulator.
@@ -243,5 +252,32 @@ impl Case {
         let report = trial.play(&mut watch);
         let round = watch.round;
         (watch.end(&report), round, report)
+    }
+
+    pub(super) fn common_subset<C: Coin<Share: 'static> + 'static>(
+        &self,
+        coin: impl Fn(&Party) -> C,
+    ) -> (BTreeMap<Property, String>, u64, Report) {
+        let rules = common_subset::Rules {
+            waits_for_quorum: self.mutant != Some(Mutant::SubsetGivesUpEarly),
+            waits_for_values: self.mutant != Some(Mutant::SubsetTakesNothing),
+            broadcasts: broadcast::Rules {
+                forgives_echoes: self.mutant != Some(Mutant::SubsetAccusesEchoes),
+                ..broadcast::Rules::default()
+            },
+        };
+        let create = |members: &Members, me, records: Vec<common_subset::Message<C::Share>>| {
+            CommonSubset::new(self.party(members, me), &coin, records).with_rules(rules)
+        };
+        let value = |who: usize| Bytes::from(format!("the value of {who}").into_bytes());
+        let trial = (0..self.n()).fold(Trial::new(self.setting.clone(), create), |trial, who| {
+            trial.told(who, Duration::ZERO, value(who)).twin_told(who, Duration::ZERO, OTHER.into())
+        });
+        let trial = self.with_liars(trial, |_, lie| subset::liar::<C>(lie));
+        let correct = trial.correct();
+        let told = correct.iter().map(|who| (*who, value(who.as_usize()))).collect();
+        let mut watch = Subsets { watch: Watch::new(correct, None, true), least: self.n() - self.faulty, told };
+        let report = trial.play(&mut watch);
+        (watch.watch.end(&report), 0, report)
     }
 }
