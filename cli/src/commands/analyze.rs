@@ -23,6 +23,7 @@ const MAX_RUNS: u64 = 100_000;
   dtn-cli analyze --nodes 4,7,10,16,31,64 --html analysis.html
   dtn-cli analyze --protocol agreement --coin threshold --nodes 4,7 --runs 50
   dtn-cli analyze --protocol dolev-strong --nodes 8 --faulty 6 --json
+  dtn-cli analyze --protocol common-subset --nodes 4,7,10,16
   dtn-cli analyze --protocol blocks --nodes 4,7,16,31
   dtn-cli analyze --protocol streamlet --relays --nodes 4,7,16
 
@@ -30,20 +31,20 @@ The protocols run in the simulator, unchanged, and nobody lies. Causal rounds ar
 decision: each message counts one more than the longest that had come to its sender. Bits are those of the messages as
 they are encoded. Exit code 1 if a run had another number of messages than the closed form says.
 
-Coins of agreement: ideal (the simulator vouches for it), threshold (a bit of a BLS signature),
+Coins of agreement and of common subsets: ideal (the simulator vouches for it), threshold (a bit of a BLS signature),
 dealt (the same, whose key the replicas deal in the open), local (each replica's own).")]
 pub(crate) struct Analyze {
-    /// Which protocol: broadcast, dolev-strong, agreement, lockstep, or all of these; pbft, streamlet, simplex, hotstuff2, or
-    /// blocks for these
+    /// Which protocol: broadcast, dolev-strong, agreement, common-subset, lockstep, or all of these; pbft, streamlet, simplex,
+    /// hotstuff2, or blocks for these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// Numbers of replicas, 1 to 200
-    #[arg(long, value_delimiter = ',', default_value = "4,7,10,16,31,64")]
+    #[arg(long, value_delimiter = ',', default_value = "4,7,10,16,31")]
     nodes: Vec<usize>,
     /// How many may be faulty; as many as n > 3f allows without
     #[arg(long)]
     faulty: Option<usize>,
-    /// Which coin agreement tosses
+    /// Which coin agreement and a common subset toss
     #[arg(long, default_value_t = CoinKind::Ideal, value_name = "ideal|threshold|dealt|local")]
     coin: CoinKind,
     /// Replicas that chain blocks pass on what they hear: every message in Streamlet, certificates in Simplex

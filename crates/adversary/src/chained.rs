@@ -24,15 +24,15 @@ const REMEMBERED: usize = 64;
 /// The part of a view's time that a slow leader's proposal takes, in percent.
 const PERCENT: u32 = 85;
 
-fn is_odd(to: ValidatorIndex) -> bool {
+pub(super) fn is_odd(to: ValidatorIndex) -> bool {
     !to.0.is_multiple_of(2)
 }
 
-fn vote(kind: VoteKind, (view, height): (u64, u64), hash: B256, context: &Context<'_>) -> Arc<Vote> {
+pub(crate) fn vote(kind: VoteKind, (view, height): (u64, u64), hash: B256, context: &Context<'_>) -> Arc<Vote> {
     context.seat.vote(kind, (view, height), hash)
 }
 
-fn notarize(proposal: &Proposal, context: &Context<'_>) -> Arc<Vote> {
+pub(super) fn notarize(proposal: &Proposal, context: &Context<'_>) -> Arc<Vote> {
     vote(VoteKind::Notarize, (proposal.view, 0), proposal.hash(), context)
 }
 

@@ -6,8 +6,9 @@ use dtn_consensus::{Message, chained as chains, nakamoto};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use crate::{
-    Adversary, Silent, Slow, amnesiac, censor, certifier, chained, equivocator, exhauster, forger, height_liar, miner,
-    permuter, replayer::Replayer, revoter, slow_primary, spammer, stale, withholder::Withholder,
+    Adversary, Silent, Slow, accomplice, amnesiac, censor, certifier, chained, conspirator, equivocator, exhauster,
+    forger, height_liar, miner, permuter, replayer::Replayer, revoter, schemer, slow_primary, spammer, stale,
+    withholder::Withholder,
 };
 
 /// Which lie an adversary tells.
@@ -43,6 +44,13 @@ pub enum Kind {
     SlowPrimary,
     /// As the primary has a replica that lost its disk vote again, for another block.
     Revoter,
+    /// As the leader plays out, with one replica cut off, what a rule of a protocol that chains blocks is there to prevent.
+    Schemer,
+    /// Says to each of the others what that one has said itself.
+    Accomplice,
+    /// One of the last so many that are a quorum, who have the second replica decide another block than the others and contradict
+    /// themselves in nothing.
+    Conspirator,
     /// A miner that keeps its blocks to itself until there are so many, and releases them at once.
     Withholder,
     /// A miner that releases its blocks when that makes most of others' work useless (Eyal & Sirer, "Majority is not
@@ -70,6 +78,9 @@ impl Kind {
         Self::Revoter,
     ];
 
+    /// Every kind whose lie takes a certain network or certain others, which is said where it is played.
+    pub const AIMED: [Self; 3] = [Self::Schemer, Self::Accomplice, Self::Conspirator];
+
     /// Every kind that lies where blocks are mined.
     pub const MINERS: [Self; 2] = [Self::Withholder, Self::SelfishMiner];
 
@@ -83,11 +94,11 @@ impl Kind {
         self == Self::Censor
     }
 
-    /// Such a liar, for PBFT; a silent one in the place of a miner.
+    /// Such a liar, for PBFT; a silent one where it has nothing to lie about.
     pub fn create(self) -> Box<dyn Adversary<Message> + Send> {
         match self {
             Self::Equivocator => Box::new(equivocator::Equivocator::default()),
-            Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
+            Self::Silent | Self::Withholder | Self::SelfishMiner | Self::Schemer => Box::new(Silent),
             Self::Slow => Box::new(Slow),
             Self::Replayer => Box::new(Replayer::default()),
             Self::Forger => Box::new(forger::Forger::default()),
@@ -101,11 +112,14 @@ impl Kind {
             Self::Amnesiac => Box::new(amnesiac::Amnesiac::default()),
             Self::SlowPrimary => Box::new(slow_primary::SlowPrimary),
             Self::Revoter => Box::new(revoter::Revoter::default()),
+            Self::Accomplice => Box::new(accomplice::Accomplice::default()),
+            Self::Conspirator => Box::new(conspirator::Conspirator),
         }
     }
 
-    /// Such a liar, for replicas that chain blocks; a silent one in the place of a miner.
-    pub fn create_chained(self) -> Box<dyn Adversary<chains::Message> + Send> {
+    /// Such a liar, for replicas that chain blocks by these rules; a silent one in the place of a miner. Of several schemes the
+    /// seed says which.
+    pub fn create_chained<R: chains::Rules>(self, seed: u64) -> Box<dyn Adversary<chains::Message> + Send> {
         match self {
             Self::Equivocator => Box::new(chained::TwoFaced::default()),
             Self::Silent | Self::Withholder | Self::SelfishMiner => Box::new(Silent),
@@ -122,6 +136,9 @@ impl Kind {
             Self::Amnesiac => Box::new(chained::Unbound::default()),
             Self::SlowPrimary => Box::new(chained::SlowLeader),
             Self::Revoter => Box::new(chained::Selective),
+            Self::Schemer => Box::new(schemer::Schemer::new::<R>(seed)),
+            Self::Accomplice => Box::new(accomplice::Accomplice::default()),
+            Self::Conspirator => Box::new(conspirator::Conspirator),
         }
     }
 
@@ -145,7 +162,10 @@ impl Kind {
             | Self::Permuter
             | Self::Amnesiac
             | Self::SlowPrimary
-            | Self::Revoter => Box::new(miner::Finalizing(self.create())),
+            | Self::Revoter
+            | Self::Schemer
+            | Self::Accomplice
+            | Self::Conspirator => Box::new(miner::Finalizing(self.create())),
         }
     }
 }
@@ -168,6 +188,9 @@ impl fmt::Display for Kind {
             Self::Amnesiac => "amnesiac",
             Self::SlowPrimary => "slow-primary",
             Self::Revoter => "revoter",
+            Self::Schemer => "schemer",
+            Self::Accomplice => "accomplice",
+            Self::Conspirator => "conspirator",
             Self::Withholder => "withholder",
             Self::SelfishMiner => "selfish-miner",
         })
@@ -175,7 +198,7 @@ impl fmt::Display for Kind {
 }
 
 fn all() -> impl Iterator<Item = Kind> {
-    Kind::ALL.into_iter().chain(Kind::MINERS)
+    Kind::ALL.into_iter().chain(Kind::AIMED).chain(Kind::MINERS)
 }
 
 /// There is no adversary of that name.

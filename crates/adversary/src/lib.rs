@@ -3,10 +3,12 @@
 //! In a liar's place a correct replica runs, and the liar decides what becomes of what that replica would say: so a liar
 //! knows what a correct one knows and is where the others are, and its lies are about what happens. It has one key, its own.
 
+mod accomplice;
 mod amnesiac;
 mod censor;
 mod certifier;
 mod chained;
+mod conspirator;
 mod equivocator;
 mod exhauster;
 mod forger;
@@ -16,6 +18,7 @@ mod miner;
 mod permuter;
 mod replayer;
 mod revoter;
+mod schemer;
 mod seat;
 mod silent;
 mod slow;

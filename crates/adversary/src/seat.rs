@@ -13,6 +13,8 @@ pub struct Seat<'a> {
     pub me: ValidatorIndex,
     /// Its key.
     pub key: &'a SecretKey,
+    /// The keys of those with whom it conspires, by index; none among real peers.
+    pub keys: &'a [SecretKey],
     /// What signatures are bound to.
     pub domain: &'a Domain,
     /// Everybody.
@@ -38,6 +40,18 @@ impl<'a> Seat<'a> {
     pub fn vote(self, kind: VoteKind, (view, height): (u64, u64), block_hash: B256) -> Arc<Vote> {
         let place = (self.validators.epoch(), view, height);
         Arc::new(Vote::sign(kind, place, block_hash, self.me, self.key, self.domain))
+    }
+
+    /// A vote of somebody with whom it conspires.
+    pub fn vote_of(
+        self,
+        by: ValidatorIndex,
+        kind: VoteKind,
+        (view, height): (u64, u64),
+        block_hash: B256,
+    ) -> Option<Arc<Vote>> {
+        let place = (self.validators.epoch(), view, height);
+        Some(Arc::new(Vote::sign(kind, place, block_hash, by, self.keys.get(by.as_usize())?, self.domain)))
     }
 
     /// A block of its own. Another salt makes another one.

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use dtn_report::{Chart, Page, Table, left, right};
 use dtn_simulator::property::{
-    Bivalent, Bound, Bounds, Case, Claim, CoinKind, CoinReader, Lie, Matrix, Measured, Property, Spread, Textbook,
-    Verdict, claims, exponent, measure,
+    Bivalent, Bound, Bounds, Case, Claim, CoinKind, CoinReader, Lie, Matrix, Measured, Played, Property, Spread,
+    Textbook, Verdict, claims, exponent, measure,
 };
 use serde::Serialize;
 
@@ -32,8 +32,12 @@ pub struct Kept {
 /// The promises of a protocol, under many seeds.
 #[derive(Debug, Serialize)]
 pub struct Promises {
+    /// Whose.
+    pub protocol: Textbook,
     /// How many cases were played.
     pub cases: u64,
+    /// In how many of as many others, with more liars than are tolerated, correct replicas decided differently.
+    pub forked: u64,
     /// What the cases have that the theorem does not assume, in words, if anything.
     pub beyond: Option<String>,
     /// What was found of each promise.
@@ -66,33 +70,48 @@ pub fn refusal(protocol: Textbook, choice: Choice) -> Option<String> {
     case(protocol, Some(choice), 0).assumes().err()
 }
 
-/// Plays a protocol under each seed, on so many threads.
-pub fn promises(protocol: Textbook, choice: Option<Choice>, seeds: Range<u64>, threads: usize) -> Promises {
-    let threads = threads.max(1) as u64;
-    let play = |first: u64| {
-        let own = seeds.clone().skip(first as usize).step_by(threads as usize);
-        own.map(|seed| (seed, case(protocol, choice, seed).play())).collect::<Vec<_>>()
+/// Plays something under each seed, on so many threads.
+fn each(seeds: Range<u64>, threads: usize, play: impl Fn(u64) -> Option<Played> + Sync) -> Vec<(u64, Played)> {
+    let threads = threads.max(1);
+    let share = |first: usize| {
+        let own = seeds.clone().skip(first).step_by(threads);
+        own.filter_map(|seed| Some((seed, play(seed)?))).collect::<Vec<_>>()
     };
     let mut played: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || play(first))).collect();
+        let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
         workers
             .into_iter()
             .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
     played.sort_by_key(|(seed, _)| *seed);
-    let broken = |property: Property, verdict: Verdict| -> Vec<_> {
-        let such = played.iter().filter(|(_, played)| played.verdict(property) == verdict);
-        such.map(|(seed, played)| (*seed, played.broken[&property].clone())).collect()
+    played
+}
+
+/// Plays a protocol under each seed, on so many threads. What it promises where more lie than are tolerated has cases of its own,
+/// unless somebody chose.
+pub fn promises(protocol: Textbook, choice: Option<Choice>, seeds: Range<u64>, threads: usize) -> Promises {
+    let played = each(seeds.clone(), threads, |seed| Some(case(protocol, choice, seed).play()));
+    let is_of_forks = |property| property == Property::Accountability && choice.is_none();
+    let outnumbered = match claims(protocol).any(|claim| is_of_forks(claim.property)) {
+        true => each(seeds, threads, |seed| Some(Case::outnumbered(protocol, seed)?.play())),
+        false => Vec::new(),
     };
-    let kept = claims(protocol).map(|claim| Kept {
-        claim: *claim,
-        held: played.iter().filter(|(_, played)| played.verdict(claim.property) == Verdict::Holds).count() as u64,
-        broken_inside: broken(claim.property, Verdict::BrokenInside),
-        broken_beyond: broken(claim.property, Verdict::BrokenBeyond),
+    let kept = claims(protocol).map(|claim| {
+        let played = if is_of_forks(claim.property) { &outnumbered } else { &played };
+        let such = |verdict| played.iter().filter(move |(_, played)| played.verdict(claim.property) == verdict);
+        let broken = |verdict| such(verdict).map(|(seed, it)| (*seed, it.broken[&claim.property].clone())).collect();
+        Kept {
+            claim: *claim,
+            held: such(Verdict::Holds).count() as u64,
+            broken_inside: broken(Verdict::BrokenInside),
+            broken_beyond: broken(Verdict::BrokenBeyond),
+        }
     });
+    let kept = kept.collect();
     let beyond = played.iter().find_map(|(_, played)| played.assumptions.clone().err());
-    Promises { cases: played.len() as u64, beyond, kept: kept.collect() }
+    let forked = outnumbered.iter().filter(|(_, played)| played.convicted.is_some()).count() as u64;
+    Promises { protocol, cases: played.len() as u64, forked, beyond, kept }
 }
 
 /// The promises of some protocols as a table.
@@ -120,6 +139,13 @@ pub fn promises_table(all: &[Promises]) -> Table {
             ]);
         }
         promises.beyond.iter().for_each(|why| _ = table.note(why.clone()));
+        if promises.forked > 0 {
+            let Promises { protocol, cases, forked, .. } = promises;
+            table.note(format!(
+                "Accountability of {protocol} was asked for in {forked} of {cases} cases with more liars than are tolerated: it forked \
+                 there."
+            ));
+        }
     }
     table
 }
@@ -158,6 +184,12 @@ fn proven(protocol: Textbook, coin: CoinKind, relays: bool) -> (&'static str, &'
         Textbook::DolevStrong => ("(n-1) + (n-1)(n-2)", "f+1 rounds (Dolev & Strong 1983); (f/2)^2 messages"),
         Textbook::Agreement if coin == CoinKind::Local => {
             ("n(n-1)(3r + 2)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
+        }
+        Textbook::CommonSubset if coin == CoinKind::Local => {
+            ("none", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
+        }
+        Textbook::CommonSubset => {
+            ("n((n-1) + 2n(n-1)) + n(n-1)(4r + 2n)", "no bound on rounds (Fischer, Lynch & Paterson 1985)")
         }
         Textbook::Pbft => ("2n^2 - n + 1", DOLEV_REISCHUK),
         Textbook::Streamlet if relays => ("3(n+1)n(n-1) + n(n-1)", DOLEV_REISCHUK),
@@ -303,6 +335,12 @@ impl Analysis {
         if measured(Textbook::Agreement) {
             costs.note(format!(
                 "Agreement tosses the {} coin. Its rounds are those until the first replica decides.",
+                self.coin
+            ));
+        }
+        if measured(Textbook::CommonSubset) {
+            costs.note(format!(
+                "A common subset tosses the {} coin. Its rounds are those of all its agreements together.",
                 self.coin
             ));
         }

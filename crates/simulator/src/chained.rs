@@ -1,15 +1,18 @@
 //! The protocols that chain blocks, as subjects: Streamlet, Simplex and HotStuff-2.
 
+use std::sync::Arc;
+
 use dtn_consensus::{
     Chained, ChainedConfig, Pbft,
-    chained::{Message, Record, Rules},
+    chained::{Message, Notarization, Record, Rules},
     pbft::{Answer, Ask, Output},
 };
-use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
+use dtn_primitives::{CheckpointCertificate, ValidatorIndex, Vote};
 
 use crate::{
     Chain, Members, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
+    forensics::Signed,
 };
 
 impl<R: Rules> Subject for Chained<R> {
@@ -66,6 +69,27 @@ impl<R: Rules> Subject for Chained<R> {
         }
     }
 
+    fn signed(message: &Message, epoch: u64) -> Vec<Signed> {
+        let vote = |vote: &Arc<Vote>| Signed::Vote(vote.clone());
+        let notarization = |it: &Arc<Notarization>| -> Vec<_> {
+            Signed::notarization(it, epoch).chain(R::LOCKS.then_some(Signed::Proposal(it.proposal))).collect()
+        };
+        match message {
+            Message::Propose(offer) => {
+                let own = [vote(&offer.vote)].into_iter().chain(R::LOCKS.then_some(Signed::Proposal(offer.proposal)));
+                let given_up = offer.nullified.iter().flat_map(|it| Signed::nullification(it, epoch));
+                own.chain(offer.parent.iter().flat_map(notarization)).chain(given_up).collect()
+            }
+            Message::Vote(it) | Message::Checkpoint(it) => vec![vote(it)],
+            Message::Commit(votes) => votes.iter().map(vote).collect(),
+            Message::Notarized(it) => notarization(it),
+            Message::Nullified(it) => Signed::nullification(it, epoch).collect(),
+            Message::Final(it) => Signed::certificate(it).collect(),
+            Message::Status(status) => status.proof.iter().flat_map(notarization).collect(),
+            Message::Want(_) | Message::Body(_) | Message::Stable(_) => Vec::new(),
+        }
+    }
+
     fn view(&self) -> u64 {
         self.view()
     }
@@ -74,7 +98,7 @@ impl<R: Rules> Subject for Chained<R> {
         self.primary()
     }
 
-    fn adversary(kind: Kind, _scenario: &Scenario) -> Box<dyn Adversary<Message>> {
-        kind.create_chained()
+    fn adversary(kind: Kind, scenario: &Scenario) -> Box<dyn Adversary<Message>> {
+        kind.create_chained::<R>(scenario.seed)
     }
 }

@@ -225,6 +225,7 @@ impl Members {
         Seat {
             me,
             key: self.key(me),
+            keys: &self.keys,
             domain: &self.domain,
             validators: &self.validators,
             view_timeout: self.view_timeout,

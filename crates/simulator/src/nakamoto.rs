@@ -9,6 +9,7 @@ use dtn_primitives::{Block, CheckpointCertificate, ValidatorIndex};
 use crate::{
     Chain, Members, Miners, Notice, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
+    forensics::Signed,
 };
 
 impl Subject for Nakamoto {
@@ -78,6 +79,10 @@ impl Subject for Nakamoto {
             }
             Message::Tip { .. } | Message::Ask { .. } => Vec::new(),
         }
+    }
+
+    fn signed(message: &Message, epoch: u64) -> Vec<Signed> {
+        if let Message::Pbft(message) = message { Pbft::signed(message, epoch) } else { Vec::new() }
     }
 
     fn view(&self) -> u64 {

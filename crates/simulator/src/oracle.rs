@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
-use dtn_consensus::{Decision, Evidence};
+use dtn_consensus::{Decision, Evidence, chained::Lapse};
 use dtn_primitives::{
     B256, Block, Certificate, CertificateError, CheckpointCertificate, Mining, ValidatorIndex, Vote, VoteKind,
 };
 
-use crate::{Chain, Members, Statement, books::OpenRaces, works::Works};
+use crate::{
+    Chain, Conviction, Members, Scenario, Signed, Statement, books::OpenRaces, forensics::Transcript, works::Works,
+};
 
 /// The room for open races of lines, which the validators share, and for those of orders, which the requesters share.
 const MAX_OPEN_RACES: usize = 16_384;
@@ -25,6 +27,18 @@ pub enum Violation {
     /// Two correct replicas decided differently.
     #[error("replicas {first} and {second} decided different blocks at height {height}")]
     Forked {
+        /// The height.
+        height: u64,
+        /// One of them.
+        first: ValidatorIndex,
+        /// The other.
+        second: ValidatorIndex,
+    },
+    /// Two correct replicas committed to different blocks of a height in one view, or without views found them final.
+    #[error("replicas {first} and {second} committed to different blocks at height {height}, view {view}")]
+    Divided {
+        /// The view, 0 where commits are in none.
+        view: u64,
         /// The height.
         height: u64,
         /// One of them.
@@ -176,6 +190,14 @@ pub(crate) struct Oracle {
     left_for: BTreeMap<ValidatorIndex, u64>,
     /// By validator and height, the highest view in which it committed, and to what.
     commits: BTreeMap<(ValidatorIndex, u64), (u64, B256)>,
+    /// By view and height, what was committed to, and by whom first.
+    committed: HashMap<(u64, u64), (B256, ValidatorIndex)>,
+    /// What is known of everybody, where replicas may disagree.
+    transcript: Option<Transcript>,
+    /// Whether replicas keep what they hear, and not only what makes blocks final.
+    keeps: bool,
+    /// What was broken and did not end the run, where that is to show what else is: the first of each kind.
+    pub(crate) suspended: Vec<Violation>,
     /// Of every block that a correct replica passed on.
     parents: HashMap<B256, B256>,
     /// Where blocks are mined.
@@ -184,15 +206,20 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     /// For a run that begins with this chain, whose blocks may be mined.
-    pub(crate) fn new(correct: Vec<bool>, mining: Option<Mining>, chain: &Chain) -> Self {
+    pub(crate) fn new(scenario: &Scenario, mining: Option<Mining>, chain: &Chain) -> Self {
+        let may_disagree = scenario.beyond_tolerance || scenario.lapse.is_some();
         Self {
-            forgetful: vec![false; correct.len()],
-            correct,
+            forgetful: vec![false; scenario.n],
+            correct: (0..scenario.n).map(|index| !scenario.adversaries.contains_key(&index)).collect(),
             decided: BTreeMap::new(),
             stable: BTreeMap::new(),
             votes: HashMap::new(),
             left_for: BTreeMap::new(),
             commits: BTreeMap::new(),
+            committed: HashMap::new(),
+            transcript: may_disagree.then(Transcript::default),
+            keeps: scenario.lapse != Some(Lapse::KeepsCertificates),
+            suspended: Vec::new(),
             parents: HashMap::new(),
             works: mining.map(|mining| Works::new(mining, chain.foundation())),
         }
@@ -200,6 +227,30 @@ impl Oracle {
 
     pub(crate) fn is_correct(&self, replica: ValidatorIndex) -> bool {
         self.correct.get(replica.as_usize()).copied().unwrap_or(false)
+    }
+
+    /// A promise is broken. Where replicas may disagree the run goes on nevertheless: what matters is whether they do.
+    fn suspend(&mut self, violation: Violation) -> Result<(), Violation> {
+        if self.transcript.is_none() {
+            return Err(violation);
+        }
+        let is_same = |known: &Violation| std::mem::discriminant(known) == std::mem::discriminant(&violation);
+        if !self.suspended.iter().any(is_same) {
+            self.suspended.push(violation);
+        }
+        Ok(())
+    }
+
+    /// A correct replica hears or says what shows that these things were signed.
+    pub(crate) fn hears(&mut self, signed: impl FnOnce() -> Vec<Signed>, members: &Members) {
+        if let Some(transcript) = self.transcript.as_mut().filter(|_| self.keeps) {
+            transcript.hear(signed(), members);
+        }
+    }
+
+    /// Whom all that is known to correct replicas convicts.
+    pub(crate) fn culprits(&self, members: &Members) -> Vec<Conviction> {
+        self.transcript.as_ref().map(|transcript| transcript.culprits(members)).unwrap_or_default()
     }
 
     /// A correct replica's disk is replaced: it may contradict from now on what it said before. What it decides, it still
@@ -226,6 +277,7 @@ impl Oracle {
         if (certificate.height, certificate.block_hash) != (height, block.header.hash()) {
             return Err(Violation::Mismatched { replica, height });
         }
+        self.transcript.iter_mut().for_each(|it| it.hear(Signed::certificate(certificate), members));
         match self.decided.get(&height) {
             Some((hash, _, first)) if *hash != certificate.block_hash => {
                 return Err(Violation::Forked { height, first: *first, second: replica });
@@ -240,7 +292,7 @@ impl Oracle {
             }
         }
         let proven = certificate.verify(members.domain(), members.validators());
-        proven.map_err(|error| Violation::Unproven { replica, height, error })
+        proven.or_else(|error| self.suspend(Violation::Unproven { replica, height, error }))
     }
 
     /// What is open at a correct replica after a block.
@@ -327,6 +379,11 @@ impl Oracle {
             if vote.view >= committed.0 {
                 *committed = (vote.view, vote.block_hash);
             }
+            let Vote { view, height, validator: second, block_hash, .. } = *vote;
+            let (block, first) = *self.committed.entry((view, height)).or_insert((block_hash, second));
+            if block != block_hash {
+                return self.suspend(Violation::Divided { view, height, first, second });
+            }
         }
         Ok(())
     }
@@ -381,9 +438,9 @@ impl Oracle {
 
     /// A correct replica finds fault with a message. What a liar says may be passed on, so this tells something only
     /// if there is none and nobody forgot.
-    pub(crate) fn blames(&self, by: ValidatorIndex, of: ValidatorIndex, fault: String) -> Result<(), Violation> {
+    pub(crate) fn blames(&mut self, by: ValidatorIndex, of: ValidatorIndex, fault: String) -> Result<(), Violation> {
         let all_correct = self.correct.iter().all(|correct| *correct) && !self.forgetful.contains(&true);
-        if all_correct { Err(Violation::Blamed { by, of, fault }) } else { Ok(()) }
+        if all_correct { self.suspend(Violation::Blamed { by, of, fault }) } else { Ok(()) }
     }
 
     /// The highest height that a correct replica has decided.

@@ -1,7 +1,7 @@
 //! PBFT as a subject.
 
 use dtn_consensus::{
-    Message, Pbft, PreparedCertificate, Record,
+    Message, Pbft, PreparedCertificate, Record, ViewChange,
     pbft::{Answer, Ask, Output},
 };
 use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
@@ -9,6 +9,7 @@ use dtn_primitives::{CheckpointCertificate, ValidatorIndex};
 use crate::{
     Chain, Members, Progress, Reply, Request, Scenario, Statement, Subject,
     adversary::{Adversary, Kind},
+    forensics::Signed,
 };
 
 impl Subject for Pbft {
@@ -74,6 +75,31 @@ impl Subject for Pbft {
                 vec![Statement::Block { hash, parent }]
             }
             Message::Want(_) | Message::Stable(_) | Message::Recall { .. } | Message::Greeting(_) => Vec::new(),
+        }
+    }
+
+    fn signed(message: &Message, _epoch: u64) -> Vec<Signed> {
+        let left = |change: &ViewChange| {
+            let prepared = change.prepared.iter().flat_map(|it| it.prepares.iter().chain([&it.pre_prepare]));
+            let decided = change.decided.iter().flat_map(Signed::certificate);
+            let signed = prepared.cloned().map(Signed::Vote).chain(decided);
+            signed.chain([Signed::Leave(Box::new(change.clone()))]).collect::<Vec<_>>()
+        };
+        match message {
+            Message::PrePrepare { vote, .. }
+            | Message::Vote(vote)
+            | Message::Checkpoint(vote)
+            | Message::Announce(vote) => vec![Signed::Vote(vote.clone())],
+            Message::ViewChange(change) => left(change),
+            Message::NewView(new_view) => {
+                let proposals = new_view.proposals.iter().cloned().map(Signed::Vote);
+                new_view.view_changes.iter().flat_map(left).chain(proposals).collect()
+            }
+            Message::Greeting(greeting) => {
+                let decided = greeting.decided.iter().flat_map(Signed::certificate);
+                decided.chain(greeting.vote.iter().cloned().map(Signed::Vote)).collect()
+            }
+            Message::Body(_) | Message::Want(_) | Message::Stable(_) | Message::Recall { .. } => Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Chain, Members, Scenario,
     adversary::{Adversary, Kind},
+    forensics::Signed,
 };
 
 /// A protocol that can be simulated.
@@ -57,6 +58,9 @@ pub trait Subject:
 
     /// What a message states that its sender may never contradict. Others' statements may be among them.
     fn statements(message: &Self::Message) -> Vec<Statement>;
+
+    /// What a message shows that validators have signed, its sender or others, in an epoch.
+    fn signed(message: &Self::Message, epoch: u64) -> Vec<Signed>;
 
     /// The view that it is in.
     fn view(&self) -> u64;

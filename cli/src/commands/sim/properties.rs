@@ -26,14 +26,15 @@ const MAX_NODES: usize = 100;
   dtn-cli sim properties --protocol agreement --nodes 4 --liars 2 --lie silent --beyond-assumptions
 
 Without --nodes, chance chooses replicas, liars, power cuts, losses and partitions, all inside the assumptions; a quarter of
-the cases of agreement are scheduled by somebody who plans. A promise holds, is broken inside the assumptions, which is a
-bug and exit code 1, or beyond them, which is to be expected.
+the cases of agreement are scheduled by somebody who plans, and a quarter of those of chains are of a leader with a scheme. That a
+fork convicts f + 1 is asked in cases of its own, with more liars than are tolerated. A promise holds, is broken inside the
+assumptions, which is a bug and exit code 1, or beyond them, which is to be expected.
 
 Lies: silent, slow, replayer, twins, two-faced, withholder, flooder, impostor, late-releaser, late-releaser-of-less,
 late-releaser-of-repeats, isolator, share-forger, peeker, copier, refuser, desynced.")]
 pub(crate) struct Properties {
-    /// Which protocol: broadcast, dolev-strong, agreement, lockstep, or all of these; streamlet, simplex, hotstuff2, or chains for
-    /// these
+    /// Which protocol: broadcast, dolev-strong, agreement, common-subset, lockstep, or all of these; streamlet, simplex, hotstuff2,
+    /// or chains for these
     #[arg(long, default_value = "all")]
     protocol: String,
     /// How many seeds

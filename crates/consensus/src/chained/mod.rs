@@ -98,8 +98,16 @@ pub enum Lapse {
     WaitsForAll,
     /// A replica votes for a second proposal of a view.
     VotesTwice,
-    /// It commits to what it must not: in a view that it has given up in Simplex, without a certificate in HotStuff-2.
+    /// It commits to what it must not: after two proposals in a row in Streamlet, in a view that it has given up in Simplex,
+    /// without a certificate in HotStuff-2.
     CommitsEarly,
+    /// It votes for what is proposed in the place of what it is bound by: a shorter chain in Streamlet, over a view that was
+    /// not given up in Simplex, below its lock in HotStuff-2.
+    VotesBelow,
+    /// After a restart it knows no notarized proposal.
+    ForgetsTip,
+    /// Of what it hears it keeps only what makes blocks final, which is its host's affair.
+    KeepsCertificates,
     /// Who is behind gets no certificates.
     HelpsNobody,
 }
@@ -132,6 +140,9 @@ pub trait Rules: Clone + fmt::Debug + Default {
 
     /// Whether proposals and votes are passed on where [`ChainedConfig::relays`] says so.
     const ECHOES: bool;
+
+    /// Whether who has committed in a view votes for nothing later whose parent is of an older one.
+    const LOCKS: bool;
 
     /// How long a view lasts that brings nothing, at first.
     fn patience(config: &PbftConfig) -> Duration;

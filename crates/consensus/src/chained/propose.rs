@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dtn_primitives::{B256, Block, Evidence, ValidatorIndex, Vote, VoteKind};
 
 use super::{
-    Chained, Effects, Fault, Lapse, Message, Notarization, Offer, Proposal, Record, Rules, Timer, VIEWS_AHEAD,
-    blocks::FAR,
+    Chained, Effects, Fault, Lapse, Message, Notarization, Offer, Proposal, Record, Rules, Standing, Timer,
+    VIEWS_AHEAD, blocks::FAR,
 };
 use crate::{
     pbft::{Ask, Output},
@@ -26,7 +26,8 @@ impl<R: Rules> Chained<R> {
 
     /// Makes durable what it has said, before it says more.
     pub(super) fn persist(&self, effects: &mut Effects<R>) {
-        effects.push(Effect::Persist(Record::Standing(Box::new(self.standing.clone()))));
+        let tip = self.standing.tip.clone().filter(|_| !self.lapses(Lapse::ForgetsTip));
+        effects.push(Effect::Persist(Record::Standing(Box::new(Standing { tip, ..self.standing.clone() }))));
     }
 
     /// Whether it may still vote in its view.

@@ -89,11 +89,13 @@ pub struct Rules {
     pub waits_for_quorum: bool,
     /// The values of all that came to yes are waited for.
     pub waits_for_values: bool,
+    /// Those of its broadcasts.
+    pub broadcasts: broadcast::Rules,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { waits_for_quorum: true, waits_for_values: true }
+        Self { waits_for_quorum: true, waits_for_values: true, broadcasts: broadcast::Rules::default() }
     }
 }
 
@@ -149,7 +151,9 @@ impl<C: Coin> CommonSubset<C> {
     /// The same with other rules, which promise nothing.
     #[must_use]
     pub fn with_rules(self, rules: Rules) -> Self {
-        Self { rules, ..self }
+        let with = |part: Part<C>| Part { broadcast: part.broadcast.with_rules(rules.broadcasts), ..part };
+        let parts = self.parts.into_iter().map(|(whose, part)| (whose, with(part))).collect();
+        Self { rules, parts, ..self }
     }
 
     /// Whether the theorem is about so many replicas and faulty ones.

@@ -29,7 +29,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    chained::{Chained, Effects, Notarization, Proposal, Rules},
+    chained::{Chained, Effects, Lapse, Notarization, Proposal, Rules},
     pbft::PbftConfig,
 };
 
@@ -48,6 +48,7 @@ impl Rules for HotStuff2Rules {
     const NULLIFIES: bool = false;
     const BY_HEIGHT: bool = false;
     const ECHOES: bool = false;
+    const LOCKS: bool = true;
 
     fn patience(config: &PbftConfig) -> Duration {
         config.view_timeout
@@ -64,7 +65,7 @@ impl Rules for HotStuff2Rules {
 
     /// The lock.
     fn may_vote(chain: &Chained<Self>, proposal: &Proposal) -> bool {
-        chain.tip().is_none_or(|tip| proposal.parent >= tip.view)
+        chain.lapses(Lapse::VotesBelow) || chain.tip().is_none_or(|tip| proposal.parent >= tip.view)
     }
 
     fn notarized(chain: &mut Chained<Self>, notarization: &Arc<Notarization>, effects: &mut Effects<Self>) {

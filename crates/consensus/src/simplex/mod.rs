@@ -52,6 +52,7 @@ impl Rules for SimplexRules {
     const NULLIFIES: bool = true;
     const BY_HEIGHT: bool = false;
     const ECHOES: bool = false;
+    const LOCKS: bool = false;
 
     fn patience(config: &PbftConfig) -> Duration {
         config.view_timeout
@@ -68,7 +69,7 @@ impl Rules for SimplexRules {
     }
 
     fn may_vote(chain: &Chained<Self>, proposal: &Proposal) -> bool {
-        chain.nullified_between(proposal.parent, proposal.view)
+        chain.lapses(Lapse::VotesBelow) || chain.nullified_between(proposal.parent, proposal.view)
     }
 
     fn notarized(chain: &mut Chained<Self>, notarization: &Arc<Notarization>, effects: &mut Effects<Self>) {

@@ -38,7 +38,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    chained::{Chained, Effects, Notarization, Proposal, Rules},
+    chained::{Chained, Effects, Lapse, Notarization, Proposal, Rules},
     pbft::{PIPELINE, PbftConfig},
 };
 
@@ -60,6 +60,7 @@ impl Rules for StreamletRules {
     const NULLIFIES: bool = false;
     const BY_HEIGHT: bool = true;
     const ECHOES: bool = true;
+    const LOCKS: bool = false;
 
     /// An epoch: half of what a view may take, which is several times what a message does.
     fn patience(config: &PbftConfig) -> Duration {
@@ -76,7 +77,7 @@ impl Rules for StreamletRules {
 
     /// It extends one of the longest notarized chains. Its parent's notarization came with it, so none is shorter than that.
     fn may_vote(chain: &Chained<Self>, proposal: &Proposal) -> bool {
-        chain.tip().is_none_or(|tip| proposal.length > tip.length)
+        chain.lapses(Lapse::VotesBelow) || chain.tip().is_none_or(|tip| proposal.length > tip.length)
     }
 
     fn notarized(chain: &mut Chained<Self>, notarization: &Arc<Notarization>, effects: &mut Effects<Self>) {
@@ -106,8 +107,7 @@ impl Rules for StreamletRules {
 /// The second of three adjacent proposals of consecutive epochs of which this is the last one, if they are notarized.
 fn finalized(chain: &Chained<StreamletRules>, epoch: u64) -> Option<&Arc<Notarization>> {
     let last = chain.notarized_in(epoch)?;
-    let second = chain.notarized_in(epoch.checked_sub(1)?)?;
-    let first = chain.notarized_in(epoch.checked_sub(2)?)?;
-    let adjacent = (last.proposal.parent, second.proposal.parent) == (second.proposal.view, first.proposal.view);
-    adjacent.then_some(second)
+    let second = chain.notarized_in(epoch.checked_sub(1)?).filter(|it| it.proposal.view == last.proposal.parent)?;
+    let first = || chain.notarized_in(epoch.checked_sub(2)?).filter(|it| it.proposal.view == second.proposal.parent);
+    (chain.lapses(Lapse::CommitsEarly) || first().is_some()).then_some(second)
 }

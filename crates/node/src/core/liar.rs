@@ -78,6 +78,7 @@ impl Core {
         let seat = Seat {
             me: self.me,
             key: &self.key,
+            keys: &[],
             domain: &self.domain,
             validators: self.ledger.validators(),
             view_timeout: liar.view_timeout,

@@ -54,6 +54,12 @@ fn lockstep(property: Property, seed: u64) -> Option<(&'static str, Case)> {
 
 /// The same for a protocol that chains blocks.
 fn chained(protocol: Textbook, property: Property, engine: Engine, seed: u64) -> Option<Beyond> {
+    if property == Property::Accountability {
+        return Some(Beyond {
+            name: "a quorum conspires",
+            case: Case::chained(protocol, chains::conspiring(engine, seed)),
+        });
+    }
     let (name, n, faulty, liars) = match property {
         Property::Agreement => ("split at n = 3f", 3, 1, vec![(seed as usize % 3, Kind::Equivocator)]),
         Property::Termination => ("f + 1 are silent", 4, 1, vec![(2, Kind::Silent), (3, Kind::Silent)]),
@@ -81,7 +87,7 @@ pub fn beyond(protocol: Textbook, property: Property, seed: u64) -> Option<Beyon
             case.sender = 2;
             ("f + 1 tell all but one", case)
         }
-        (Textbook::Broadcast | Textbook::Agreement, Property::Termination) => {
+        (Textbook::Broadcast | Textbook::Agreement | Textbook::CommonSubset, Property::Termination) => {
             ("f + 1 are silent", calm(4, 1, &[(2, Lie::Silent), (3, Lie::Silent)]))
         }
         (Textbook::DolevStrong, Property::Agreement) => {
@@ -102,6 +108,10 @@ pub fn beyond(protocol: Textbook, property: Property, seed: u64) -> Option<Beyon
             let mut case = calm(3, 1, &[(2, Lie::TwoFaced)]);
             case.values = vec![false, true, rng.random()];
             ("split at n = 3f", case)
+        }
+        (Textbook::CommonSubset, Property::Agreement) => ("split at n = 3f", calm(3, 1, &[(2, Lie::TwoFaced)])),
+        (Textbook::CommonSubset, Property::Validity) => {
+            ("f + 1 impostors", calm(4, 1, &[(1, Lie::Impostor), (2, Lie::Impostor)]))
         }
         (Textbook::Agreement, Property::Validity) => {
             ("f + 1 say both values", calm(4, 1, &[(2, Lie::Flooder), (3, Lie::Flooder)]))

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
-    Agreement, Broadcast, DolevStrong, Unmet,
+    Agreement, Broadcast, CommonSubset, DolevStrong, Unmet,
     chained::Lapse,
     lockstep::{Config, Mode},
 };
-use dtn_primitives::max_faulty;
+use dtn_primitives::{max_faulty, quorum};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{Course, Lie, Mutant, Textbook, chains, lockstep};
@@ -104,6 +104,7 @@ impl Case {
             Textbook::Broadcast => Lie::BROADCAST.to_vec(),
             Textbook::DolevStrong => Lie::LOCK_STEP.to_vec(),
             Textbook::Lockstep => Lie::EVENTS.to_vec(),
+            Textbook::CommonSubset => Lie::COMMON_SUBSET.to_vec(),
             _ => Lie::AGREEMENT.to_vec(),
         };
         if protocol == Textbook::DolevStrong {
@@ -139,6 +140,12 @@ impl Case {
         case
     }
 
+    /// More liars than are tolerated, and fewer than a quorum, in a network that lets them play the others off against each other:
+    /// what accountability is about. `None` where the protocol does not agree on blocks.
+    pub fn outnumbered(protocol: Textbook, seed: u64) -> Option<Self> {
+        Some(Self::chained(protocol, chains::outnumbered(protocol.engine()?, seed)))
+    }
+
     /// Among so many replicas of a protocol that is made for so many faulty ones, as many as this tell this lie: the last
     /// ones, the last of all being the sender if a sender tells it.
     pub fn chosen(protocol: Textbook, (n, faulty): (usize, usize), (liars, lie): (usize, Lie), seed: u64) -> Self {
@@ -168,8 +175,15 @@ impl Case {
     pub fn with(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
         lockstep::provoke(&mut self, mutant);
-        if let (Mutant::Lapse(_, Lapse::SmallQuorum), Some(engine)) = (mutant, self.protocol.engine()) {
-            self.chain = Some(Box::new(chains::parted(engine, self.setting.seed)));
+        let (lapse, seed) = (if let Mutant::Lapse(_, lapse) = mutant { Some(lapse) } else { None }, self.setting.seed);
+        let provoked = self.protocol.engine().and_then(|engine| match lapse? {
+            Lapse::SmallQuorum => Some(chains::parted(engine, seed)),
+            Lapse::KeepsCertificates => Some(chains::outnumbered(engine, seed)),
+            _ => None,
+        });
+        if let Some(scenario) = provoked {
+            (self.setting.n, self.faulty) = (scenario.n, scenario.max_faulty());
+            self.chain = Some(Box::new(scenario));
         }
         if mutant == Mutant::LockStepTellsFew {
             // All whom the victim hears of lie, and the sender with them.
@@ -193,6 +207,13 @@ impl Case {
         self.scheduled.map_or(lying, |scheduled| scheduled.course.liars())
     }
 
+    /// Whether there is somebody in every quorum who would tell what it has heard. The error says in words what is not so.
+    pub fn is_witnessed(&self) -> Result<(), String> {
+        let (liars, quorum) = (self.actually_faulty(), quorum(self.n()));
+        let is_quorum = || format!("{quorum} of {} are a quorum, and {liars} are faulty", self.n());
+        if liars < quorum { Ok(()) } else { Err(is_quorum()) }
+    }
+
     /// Whether the theorem is about this case. The error says in words what it needs.
     pub fn assumes(&self) -> Result<(), String> {
         let (n, faulty) = (self.n(), self.faulty);
@@ -200,6 +221,7 @@ impl Case {
             Textbook::Broadcast => Broadcast::assumes(n, faulty),
             Textbook::DolevStrong => DolevStrong::assumes(n, faulty),
             Textbook::Agreement => Agreement::<super::Ideal>::assumes(n, faulty),
+            Textbook::CommonSubset => CommonSubset::<super::Ideal>::assumes(n, faulty),
             Textbook::Lockstep => Ok(()),
             _ if n > 3 * faulty => Ok(()),
             _ => {

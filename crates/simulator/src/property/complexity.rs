@@ -96,6 +96,8 @@ pub(super) struct Sample {
 /// Messages by the closed form: of Bracha's broadcast, of lock step with a correct sender, whose words are told on if anybody
 /// may be faulty, and of binary agreement whose replicas begin alike, in a run in which they decide in some round.
 ///
+/// A common subset is n broadcasts and n agreements, whose rounds are those of all of them together.
+///
 /// In agreement each round takes three words and a share; then the first words of the next round have left, and each says
 /// once that it has decided. With a coin of one's own replicas decide in different rounds, and there is no such form.
 fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: CoinKind) -> Option<u64> {
@@ -104,8 +106,9 @@ fn closed_form(protocol: Textbook, (n, faulty): (u64, usize), round: u64, coin: 
         Textbook::Broadcast => (n - 1) + 2 * all,
         Textbook::DolevStrong if faulty == 0 => n - 1,
         Textbook::DolevStrong => (n - 1) * (n - 1),
-        Textbook::Agreement if coin == CoinKind::Local => return None,
+        Textbook::Agreement | Textbook::CommonSubset if coin == CoinKind::Local => return None,
         Textbook::Agreement => all * (4 * round + 2),
+        Textbook::CommonSubset => n * ((n - 1) + 2 * all) + all * (4 * round + 2 * n),
         // A commitment and a reveal of each to each.
         Textbook::Lockstep => 2 * all * round,
         _ => return None,
@@ -122,7 +125,7 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, (coin, relays): (CoinKind
     case.lockstep.rounds = 1;
     case.values = vec![seed.is_multiple_of(2); n];
     let threshold: Option<CoinOf> = match coin {
-        _ if protocol != Textbook::Agreement => None,
+        _ if ![Textbook::Agreement, Textbook::CommonSubset].contains(&protocol) => None,
         CoinKind::Threshold => Some(Box::new(case.threshold_coin())),
         CoinKind::Dealt => Some(Box::new(case.dealt_coin())),
         CoinKind::Ideal | CoinKind::Local => None,
@@ -134,9 +137,15 @@ fn sample(protocol: Textbook, n: usize, faulty: usize, (coin, relays): (CoinKind
         (Textbook::Agreement, _, Some(threshold)) => case.agreement(threshold),
         (Textbook::Agreement, CoinKind::Local, _) => case.agreement(|party| Local::new(party.clone())),
         (Textbook::Lockstep, ..) => case.lockstep(),
+        (Textbook::CommonSubset, _, Some(threshold)) => case.common_subset(threshold),
+        (Textbook::CommonSubset, CoinKind::Local, _) => case.common_subset(|party| Local::new(party.clone())),
+        (Textbook::CommonSubset, ..) => case.common_subset(case.ideal_coin()),
         _ => case.agreement(case.ideal_coin()),
     };
     let wall = begun.elapsed().as_secs_f64() * 1e3;
+    // All toss a coin in each round.
+    let tossed = report.sent.get("share").map_or(0, |shares| shares.messages / (n * (n - 1)).max(1) as u64);
+    let round = if protocol == Textbook::CommonSubset { tossed } else { round };
     let rounds = match protocol {
         Textbook::Broadcast => None,
         Textbook::DolevStrong => Some((report.elapsed.as_micros() / DELTA.as_micros()) as u64),

@@ -117,6 +117,19 @@ impl Lie {
         Self::ShareForger,
     ];
 
+    /// Those told in a common subset.
+    pub(super) const COMMON_SUBSET: [Self; 9] = [
+        Self::Silent,
+        Self::Slow,
+        Self::Replayer,
+        Self::Twins,
+        Self::TwoFaced,
+        Self::Withholder,
+        Self::Flooder,
+        Self::Impostor,
+        Self::ShareForger,
+    ];
+
     /// Those told in rounds of events.
     pub(super) const EVENTS: [Self; 11] = [
         Self::Silent,

@@ -20,6 +20,7 @@ mod mutant;
 mod names;
 mod play;
 mod schedule;
+mod subset;
 mod watch;
 
 use std::fmt;
@@ -49,6 +50,8 @@ pub enum Textbook {
     DolevStrong,
     /// Binary agreement with binding crusader agreement and a common coin.
     Agreement,
+    /// A common subset, of n broadcasts and n binary agreements.
+    CommonSubset,
     /// Rounds of events with commitments.
     Lockstep,
     /// Streamlet.
@@ -63,7 +66,8 @@ pub enum Textbook {
 
 impl Textbook {
     /// Those without blocks.
-    pub const ALL: [Self; 4] = [Self::Broadcast, Self::DolevStrong, Self::Agreement, Self::Lockstep];
+    pub const ALL: [Self; 5] =
+        [Self::Broadcast, Self::DolevStrong, Self::Agreement, Self::CommonSubset, Self::Lockstep];
 
     /// Those that chain blocks.
     pub const CHAINS: [Self; 3] = [Self::Streamlet, Self::Simplex, Self::HotStuff2];
@@ -72,10 +76,11 @@ impl Textbook {
     pub const BLOCKS: [Self; 4] = [Self::Pbft, Self::Streamlet, Self::Simplex, Self::HotStuff2];
 
     /// Every one.
-    pub const EVERY: [Self; 8] = [
+    pub const EVERY: [Self; 9] = [
         Self::Broadcast,
         Self::DolevStrong,
         Self::Agreement,
+        Self::CommonSubset,
         Self::Lockstep,
         Self::Streamlet,
         Self::Simplex,
@@ -89,6 +94,7 @@ impl Textbook {
             Self::Broadcast => "broadcast",
             Self::DolevStrong => "dolev-strong",
             Self::Agreement => "agreement",
+            Self::CommonSubset => "common-subset",
             Self::Lockstep => "lockstep",
             Self::Streamlet => "streamlet",
             Self::Simplex => "simplex",
@@ -122,11 +128,13 @@ pub enum Property {
     Secrecy,
     /// No correct replica accuses another.
     Innocence,
+    /// If correct replicas come to different things, what they have heard and said convicts f + 1 by their signatures.
+    Accountability,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Agreement,
         Self::Validity,
         Self::Totality,
@@ -134,6 +142,7 @@ impl Property {
         Self::Binding,
         Self::Secrecy,
         Self::Innocence,
+        Self::Accountability,
     ];
 }
 
@@ -147,6 +156,7 @@ impl fmt::Display for Property {
             Self::Binding => "binding",
             Self::Secrecy => "secrecy",
             Self::Innocence => "innocence",
+            Self::Accountability => "accountability",
         })
     }
 }

@@ -50,6 +50,14 @@ pub enum Mutant {
     AgreementEchoesAnything,
     /// Who says echo1 of both values is called a liar.
     AgreementAccusesEchoes,
+    /// A common subset waits for everybody.
+    SubsetWaitsForAll,
+    /// What has not come is left out once one value is in.
+    SubsetGivesUpEarly,
+    /// What is in is not waited for.
+    SubsetTakesNothing,
+    /// Who echoes another value in a broadcast of it is called a liar.
+    SubsetAccusesEchoes,
     /// A peer reveals when it holds all commitments but one.
     LockstepRevealsEarly,
     /// All rounds have one salt.
@@ -80,7 +88,7 @@ impl Mutant {
     }
 
     /// Those of protocols without blocks.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::BroadcastSmallQuorum,
         Self::BroadcastNoAmplification,
         Self::BroadcastAnybodyBegins,
@@ -99,6 +107,10 @@ impl Mutant {
         Self::AgreementStopsAtOnce,
         Self::AgreementEchoesAnything,
         Self::AgreementAccusesEchoes,
+        Self::SubsetWaitsForAll,
+        Self::SubsetGivesUpEarly,
+        Self::SubsetTakesNothing,
+        Self::SubsetAccusesEchoes,
         Self::LockstepRevealsEarly,
         Self::LockstepReusesSalt,
         Self::LockstepSealsNoPlace,
@@ -131,6 +143,10 @@ impl Mutant {
             | Self::AgreementStopsAtOnce
             | Self::AgreementEchoesAnything
             | Self::AgreementAccusesEchoes => Textbook::Agreement,
+            Self::SubsetWaitsForAll
+            | Self::SubsetGivesUpEarly
+            | Self::SubsetTakesNothing
+            | Self::SubsetAccusesEchoes => Textbook::CommonSubset,
             Self::LockstepRevealsEarly
             | Self::LockstepReusesSalt
             | Self::LockstepSealsNoPlace
@@ -153,17 +169,20 @@ impl Mutant {
             | Self::LockStepTellsFew
             | Self::AgreementSmallQuorum
             | Self::AgreementUnverifiedShares
+            | Self::SubsetTakesNothing
             | Self::LockstepComparesNoViews => Property::Agreement,
             Self::BroadcastNoAmplification => Property::Totality,
             Self::BroadcastAnybodyBegins
             | Self::ChainUnverified
             | Self::AgreementEchoesAnything
+            | Self::SubsetGivesUpEarly
             | Self::LockstepOrdersByPeer
             | Self::LockstepKeepsExcluded => Property::Validity,
             Self::BroadcastWaitsForAll
             | Self::LockStepWaits
             | Self::AgreementCoinKnown
             | Self::AgreementStopsAtOnce
+            | Self::SubsetWaitsForAll
             | Self::LockstepExcludesNobody => Property::Termination,
             Self::AgreementNotBinding => Property::Binding,
             Self::LockstepRevealsEarly
@@ -173,6 +192,7 @@ impl Mutant {
             Self::BroadcastAccusesEchoes
             | Self::LockStepAccusesSecondValues
             | Self::AgreementAccusesEchoes
+            | Self::SubsetAccusesEchoes
             | Self::LockstepAccusesOtherViews => Property::Innocence,
             Self::Lapse(protocol, lapse) => {
                 let row = LAPSES.iter().find(|(of, known, _)| (*of, *known) == (protocol, lapse));
@@ -203,6 +223,10 @@ impl fmt::Display for Mutant {
             Self::AgreementStopsAtOnce => "no termination gadget",
             Self::AgreementEchoesAnything => "echoes what one says",
             Self::AgreementAccusesEchoes => "accuses who echoes both",
+            Self::SubsetWaitsForAll => "waits for everybody",
+            Self::SubsetGivesUpEarly => "says no once one value is in",
+            Self::SubsetTakesNothing => "does not wait for what is in",
+            Self::SubsetAccusesEchoes => "accuses who echoes another value",
             Self::LockstepRevealsEarly => "reveals before the last commitment",
             Self::LockstepReusesSalt => "one salt for all rounds",
             Self::LockstepSealsNoPlace => "commitment without round and peer",

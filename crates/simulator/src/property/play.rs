@@ -3,20 +3,21 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dtn_consensus::{
-    Agreement, Broadcast, Coin, DolevStrong, Party, Standalone,
+    Agreement, Broadcast, Coin, CommonSubset, DolevStrong, Party, Standalone,
     agreement::{self, Message},
     broadcast,
     coin::{Ceremony, Stage, Terms, Threshold, deal},
+    common_subset,
     dolev_strong::{self, Begin},
 };
-use dtn_primitives::{B256, SecretKey, ValidatorIndex, keccak256};
+use dtn_primitives::{B256, Bytes, SecretKey, ValidatorIndex, keccak256};
 
 use super::{
     Case, Ideal, Mutant, Property, Textbook, Verdict,
     case::DELTA,
     liars::{self, Conspiracy, OTHER},
-    schedule,
-    watch::{Watch, shown},
+    schedule, subset,
+    watch::{Subsets, Watch, shown},
 };
 use crate::{
     Members,
@@ -26,6 +27,9 @@ use crate::{
 /// What a correct sender says.
 pub(super) const VALUE: &str = "the value";
 
+/// Of a protocol that is played alone.
+const INSTANCE: u64 = 1;
+
 /// What came of a case.
 #[derive(Debug)]
 pub struct Played {
@@ -33,6 +37,10 @@ pub struct Played {
     pub broken: BTreeMap<Property, String>,
     /// Whether its theorem is about it; in words what it needs, if not.
     pub assumptions: Result<(), String>,
+    /// The same for accountability, which is about more liars than are tolerated.
+    pub witnessed: Result<(), String>,
+    /// How many were convicted, if replicas that chain blocks decided differently.
+    pub convicted: Option<usize>,
     /// The round of a protocol of rounds in which the first has decided; 0 if there is none.
     pub round: u64,
     /// What the simulator has counted, where it has delivered the messages.
@@ -42,7 +50,8 @@ pub struct Played {
 impl Played {
     /// What this says of a property.
     pub fn verdict(&self, property: Property) -> Verdict {
-        match (self.broken.contains_key(&property), &self.assumptions) {
+        let assumptions = if property == Property::Accountability { &self.witnessed } else { &self.assumptions };
+        match (self.broken.contains_key(&property), assumptions) {
             (false, _) => Verdict::Holds,
             (true, Ok(())) => Verdict::BrokenInside,
             (true, Err(_)) => Verdict::BrokenBeyond,
@@ -59,10 +68,13 @@ impl Case {
         if let Some(scenario) = &self.chain {
             return self.play_chain(scenario);
         }
-        let assumptions = self.assumes();
+        let played = |broken, round, report| {
+            let (assumptions, witnessed) = (self.assumes(), self.is_witnessed());
+            Played { broken, assumptions, witnessed, convicted: None, round, report }
+        };
         if let Some(scheduled) = self.scheduled {
             let (broken, round) = schedule::play(self, scheduled);
-            return Played { broken, assumptions, round, report: None };
+            return played(broken, round, None);
         }
         let (broken, round, report) = match self.protocol {
             Textbook::Broadcast => self.broadcast(),
@@ -72,19 +84,20 @@ impl Case {
                 self.agreement(self.threshold_coin())
             }
             Textbook::Lockstep => self.lockstep(),
+            Textbook::CommonSubset => self.common_subset(self.ideal_coin()),
             _ => self.agreement(self.ideal_coin()),
         };
-        Played { broken, assumptions, round, report: Some(report) }
+        played(broken, round, Some(report))
     }
 
     /// A replica as the protocol sees itself.
     pub(super) fn party(&self, members: &Members, me: ValidatorIndex) -> Party {
         let (key, validators, network) =
             (members.key(me).clone(), members.validators().clone(), members.domain().network_id);
-        let party = Party::new(me, key, validators, network, 1).tolerating(self.faulty);
+        let party = Party::new(me, key, validators, network, INSTANCE).tolerating(self.faulty);
         let quorum = match self.mutant {
             Some(Mutant::BroadcastSmallQuorum | Mutant::AgreementSmallQuorum) => self.n() * 2 / 3,
-            Some(Mutant::BroadcastWaitsForAll) => self.n(),
+            Some(Mutant::BroadcastWaitsForAll | Mutant::SubsetWaitsForAll) => self.n(),
             _ => party.quorum,
         };
         Party { quorum, ..party }
@@ -94,10 +107,14 @@ impl Case {
         keccak256(self.setting.seed.to_be_bytes())
     }
 
-    /// A coin that the simulator vouches for.
+    /// A coin that the simulator vouches for; each of several instances of a protocol has its own.
     pub(super) fn ideal_coin(&self) -> impl Fn(&Party) -> Ideal + 'static {
         let secret = self.secret();
-        move |party| Ideal::new(secret, party.me, party.quorum)
+        move |party| {
+            let own = keccak256([&secret[..], &party.instance.to_be_bytes()].concat());
+            let secret = if party.instance == INSTANCE { secret } else { own };
+            Ideal::new(secret, party.me, party.quorum)
+        }
     }
 
     /// A coin that is a threshold signature, dealt by the simulator.
@@ -235,5 +252,32 @@ impl Case {
         let report = trial.play(&mut watch);
         let round = watch.round;
         (watch.end(&report), round, report)
+    }
+
+    pub(super) fn common_subset<C: Coin<Share: 'static> + 'static>(
+        &self,
+        coin: impl Fn(&Party) -> C,
+    ) -> (BTreeMap<Property, String>, u64, Report) {
+        let rules = common_subset::Rules {
+            waits_for_quorum: self.mutant != Some(Mutant::SubsetGivesUpEarly),
+            waits_for_values: self.mutant != Some(Mutant::SubsetTakesNothing),
+            broadcasts: broadcast::Rules {
+                forgives_echoes: self.mutant != Some(Mutant::SubsetAccusesEchoes),
+                ..broadcast::Rules::default()
+            },
+        };
+        let create = |members: &Members, me, records: Vec<common_subset::Message<C::Share>>| {
+            CommonSubset::new(self.party(members, me), &coin, records).with_rules(rules)
+        };
+        let value = |who: usize| Bytes::from(format!("the value of {who}").into_bytes());
+        let trial = (0..self.n()).fold(Trial::new(self.setting.clone(), create), |trial, who| {
+            trial.told(who, Duration::ZERO, value(who)).twin_told(who, Duration::ZERO, OTHER.into())
+        });
+        let trial = self.with_liars(trial, |_, lie| subset::liar::<C>(lie));
+        let correct = trial.correct();
+        let told = correct.iter().map(|who| (*who, value(who.as_usize()))).collect();
+        let mut watch = Subsets { watch: Watch::new(correct, None, true), least: self.n() - self.faulty, told };
+        let report = trial.play(&mut watch);
+        (watch.watch.end(&report), 0, report)
     }
 }

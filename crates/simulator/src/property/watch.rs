@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dtn_consensus::{Agreement, Broadcast, Coin, DolevStrong, agreement::Decided};
+use dtn_consensus::{Agreement, Broadcast, Coin, CommonSubset, DolevStrong, agreement::Decided, common_subset::Subset};
 use dtn_primitives::{Bytes, ValidatorIndex};
 
 use super::Property;
@@ -101,5 +101,35 @@ impl<C: Coin> Oracle<Agreement<C>> for Watch {
 
     fn is_content(&self) -> bool {
         self.is_content()
+    }
+}
+
+/// What is to be seen of a common subset.
+#[derive(Debug)]
+pub(super) struct Subsets {
+    pub(super) watch: Watch,
+    /// How many values there are in it at least.
+    pub(super) least: usize,
+    /// What correct replicas begin with.
+    pub(super) told: BTreeMap<ValidatorIndex, Bytes>,
+}
+
+impl<C: Coin> Oracle<CommonSubset<C>> for Subsets {
+    fn comes(&mut self, replica: ValidatorIndex, Subset(values): &Subset) -> Result<(), String> {
+        if values.len() < self.least {
+            let how = format!("{replica} comes to {} values, and there are {} or more", values.len(), self.least);
+            self.watch.breaks(Property::Validity, how);
+        }
+        let other = values.iter().find(|(of, value)| self.told.get(of).is_some_and(|told| told != *value));
+        if let Some((of, value)) = other {
+            self.watch.breaks(Property::Validity, format!("{replica} comes to {} of {of}", shown(value)));
+        }
+        let each: Vec<_> = values.iter().map(|(of, value)| format!("{} of {of}", shown(value))).collect();
+        self.watch.see(replica, each.join(", "));
+        Ok(())
+    }
+
+    fn is_content(&self) -> bool {
+        self.watch.is_content()
     }
 }

@@ -6,7 +6,7 @@ mod orders;
 mod requests;
 mod traffic;
 
-use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use dtn_consensus::{Evidence, Input, Protocol};
 use dtn_primitives::{ValidatorIndex, memo, signatures};
@@ -21,7 +21,6 @@ use crate::{
     host::{Arrival, Cut, Host, Outcome, Proposing},
     network::Network,
     oracle::Oracle,
-    packet::{Packet, Sent},
     port::Port,
     trace::Trace,
 };
@@ -92,8 +91,10 @@ pub struct Report {
     pub evidence: Vec<Evidence>,
     /// What it took.
     pub measured: Measured,
-    /// Of replicas that leave out a rule: a decision without proof, which does not end the run.
-    pub suspended: Option<Violation>,
+    /// Of replicas that leave out a rule, or among too many liars: what was broken and did not end the run.
+    pub suspended: Vec<Violation>,
+    /// If replicas decided differently there, whom what the correct ones heard and said convicts: of each one offence.
+    pub culprits: Vec<crate::Conviction>,
 }
 
 /// Where a run went wrong.
@@ -227,7 +228,6 @@ struct World<'a, P: Subject> {
     searches: Searches,
     turns: Turns,
     measured: Measured,
-    suspended: Option<Violation>,
     /// Something was decided, or the client heard of it, since the end was last looked for.
     advanced: bool,
 }
@@ -248,7 +248,9 @@ fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) 
     let _stand_in = (scenario.signatures == Signatures::Counted).then(signatures::stand_in);
     let mut world = World::<P>::new(scenario, observer);
     let verdict = world.play();
+    let forked = matches!(verdict, Verdict::Diverged(Violation::Forked { .. }));
     Report {
+        culprits: if forked { world.oracle.culprits(&world.members) } else { Vec::new() },
         offence: world.offence(&verdict),
         verdict,
         events: world.events,
@@ -260,7 +262,7 @@ fn play<'a, P: Subject>(scenario: &'a Scenario, observer: Option<Observer<'a>>) 
         faults: world.faults,
         evidence: world.evidence,
         measured: world.measured,
-        suspended: world.suspended,
+        suspended: world.oracle.suspended,
     }
 }
 
@@ -300,7 +302,7 @@ impl<'a, P: Subject> World<'a, P> {
             liars: (0..scenario.n)
                 .map(|index| scenario.adversaries.get(&index).map(|kind| P::adversary(*kind, scenario)))
                 .collect(),
-            oracle: Oracle::new((0..scenario.n).map(|index| !is_liar(&index)).collect(), members.mining(), &chain),
+            oracle: Oracle::new(scenario, members.mining(), &chain),
             members,
             agenda: Agenda::default(),
             now: Duration::ZERO,
@@ -322,7 +324,6 @@ impl<'a, P: Subject> World<'a, P> {
             searches: Searches::new(miners, scenario.n),
             turns: Turns::new(scenario.n),
             measured: Measured::new(scenario.n),
-            suspended: None,
             advanced: true,
         };
         for start in scenario.starts.iter().filter(|start| start.replica < scenario.n) {
@@ -603,12 +604,7 @@ impl<'a, P: Subject> World<'a, P> {
                     let block = &decision.certificate.block_hash;
                     self.tell(|| What::Decided { replica: me.0, height, block: block.to_string()[2..10].into() });
                     self.measured.mined.decides(hash, self.now);
-                    match self.oracle.decides(me, &decision, state, &self.members) {
-                        Err(unproven @ Violation::Unproven { .. }) if self.scenario.lapse.is_some() => {
-                            self.suspended.get_or_insert(unproven);
-                        }
-                        judged => judged?,
-                    }
+                    self.oracle.decides(me, &decision, state, &self.members)?;
                     open.map_or(Ok(()), |open| self.oracle.has_open(me, open, &self.members))?;
                     self.requests_decided(&requests, height);
                 }
@@ -670,17 +666,6 @@ impl<'a, P: Subject> World<'a, P> {
             self.wake(host);
         }
         Ok(())
-    }
-
-    /// A liar that lies about its height tells it unasked.
-    fn boast(&mut self, host: usize) {
-        let (me, own) = (self.hosts[host].me, self.hosts[host].chain.height());
-        for to in self.members.others(me) {
-            let told = self.liars[host].as_mut().and_then(|liar| liar.height(own, to));
-            if let Some(height) = told {
-                self.dispatch(me, [to], &Rc::new(Sent::new(Packet::Height(height), P::kind)));
-            }
-        }
     }
 
     fn look_after(&mut self, host: usize) {

@@ -85,6 +85,7 @@ impl<P: Subject> World<'_, P> {
         }
         if let Packet::Consensus(message) = &packet {
             self.oracle.says(me, P::statements(message))?;
+            self.hears(message);
         }
         let sent = Rc::new(Sent { round, ..Sent::new(packet, P::kind) });
         match to {
@@ -117,6 +118,17 @@ impl<P: Subject> World<'_, P> {
             };
             if let Some(packet) = packet {
                 self.dispatch(me, [to], &Rc::new(Sent::new(packet, P::kind)));
+            }
+        }
+    }
+
+    /// A liar that lies about its height tells it unasked.
+    pub(super) fn boast(&mut self, host: usize) {
+        let (me, own) = (self.hosts[host].me, self.hosts[host].chain.height());
+        for to in self.members.others(me) {
+            let told = self.liars[host].as_mut().and_then(|liar| liar.height(own, to));
+            if let Some(height) = told {
+                self.dispatch(me, [to], &Rc::new(Sent::new(Packet::Height(height), P::kind)));
             }
         }
     }
@@ -258,6 +270,12 @@ impl<P: Subject> World<'_, P> {
         self.schedule(delay, if limited { Event::Arrive { letter, bytes, last } } else { Event::Deliver { letter } });
     }
 
+    /// A correct replica hears or says something.
+    fn hears(&mut self, message: &P::Message) {
+        let epoch = self.members.validators().epoch();
+        self.oracle.hears(|| P::signed(message, epoch), &self.members);
+    }
+
     pub(super) fn deliver(&mut self, letter: Letter<P::Message>) {
         let Letter { from, to, ref sent, at, incarnation } = letter;
         let arrived = || What::Delivered { from: from.0, to: to.0, kind: sent.kind, bytes: sent.bytes, sent: at };
@@ -277,6 +295,8 @@ impl<P: Subject> World<'_, P> {
             let context = &mut Context { seat: self.members.seat(to), rng: &mut self.rng };
             let answers = liar.heard(from, message, context);
             self.lie(to, answers);
+        } else if let Packet::Consensus(message) = &sent.packet {
+            self.hears(message);
         }
         self.arrive(host, Arrival::Packet { from, sent: letter.sent });
     }

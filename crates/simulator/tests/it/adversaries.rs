@@ -41,7 +41,8 @@ macro_rules! adversaries {
         #[test]
         fn every_adversary_is_tested_and_has_a_name() {
             assert_eq!([$(Kind::$kind),*], Kind::ALL);
-            Kind::ALL.iter().for_each(|kind| assert_eq!(kind.to_string().parse(), Ok(*kind)));
+            let named = Kind::ALL.iter().chain(&Kind::AIMED);
+            named.for_each(|kind| assert_eq!(kind.to_string().parse(), Ok(*kind)));
             assert!("nobody".parse::<Kind>().is_err());
         }
     };

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use dtn_primitives::memo;
 use dtn_simulator::{
-    Engine, Scenario, Verdict,
+    Conviction, Engine, Members, Scenario, Verdict, Violation,
     adversary::Kind,
     play,
-    property::{CoinKind, Mutant, Property, Textbook, matrix, measure},
+    property::{self, Case, CoinKind, Mutant, Property, Textbook, beyond, matrix, measure},
     seed_or,
 };
 
@@ -82,4 +82,38 @@ fn every_rule_that_is_left_out_is_missed_and_every_promise_is_broken_beyond_its_
     assert!(matrix.gaps().is_empty(), "{:#?}", matrix.gaps());
     assert_eq!(matrix.mutants.len(), Mutant::of(&Textbook::CHAINS).len());
     assert!(matrix.mutants.iter().any(|(mutant, _)| mutant.breaks() == Property::Agreement));
+}
+
+#[test]
+fn whoever_splits_correct_replicas_is_convicted_f_and_one_of_them_and_nobody_else() {
+    let first = seed_or(0);
+    for protocol in Textbook::BLOCKS {
+        let (mut forks, mut worst) = (0, usize::MAX);
+        for seed in first..first + 120 {
+            let scenario = *Case::outnumbered(protocol, seed).and_then(|case| case.chain).expect("it chains blocks");
+            let members = Members::new(scenario.n, Duration::ZERO);
+            let report = play(&scenario);
+            let where_ = format!("DTN_SEED={seed}, {protocol}: {}, {:?}", report.verdict, report.culprits);
+            assert!(report.culprits.iter().all(|it| it.holds(members.domain(), members.validators())), "{where_}");
+            let lied = |it: &Conviction| scenario.adversaries.contains_key(&it.validator().as_usize());
+            assert!(report.culprits.iter().all(lied), "{where_}");
+            if matches!(report.verdict, Verdict::Diverged(Violation::Forked { .. })) {
+                assert!(report.culprits.len() > scenario.max_faulty(), "{where_}");
+                (forks, worst) = (forks + 1, worst.min(report.culprits.len()));
+            }
+        }
+        println!("{protocol}: {forks} forks of 120, of which each convicts {worst} or more");
+        assert!(forks >= 30, "{protocol}: {forks} forks");
+    }
+}
+
+#[test]
+fn at_n_equal_to_3f_the_one_who_splits_the_two_others_is_convicted() {
+    for protocol in Textbook::CHAINS {
+        let split = (0..50).find_map(|seed| {
+            let played = beyond(protocol, Property::Agreement, seed)?.case.play();
+            Some((played.convicted?, played.verdict(Property::Accountability)))
+        });
+        assert_eq!(split, Some((1, property::Verdict::Holds)), "{protocol}");
+    }
 }

@@ -36,9 +36,13 @@ fn every_mutant_is_caught_and_every_promise_is_broken_beyond_its_assumptions() {
 fn every_decision_takes_as_many_messages_and_rounds_as_is_proven() {
     for protocol in Textbook::ALL {
         for n in [1, 2, 4, 7, 10, 16, 31] {
-            // What 31 deal takes seconds, of which nothing is measured.
+            // What 31 deal takes seconds, of which nothing is measured, and so do n agreements of so many signatures.
+            let is_dear = |coin: &CoinKind| match protocol {
+                Textbook::CommonSubset => n > 7 && *coin != CoinKind::Ideal,
+                _ => n == 31 && *coin == CoinKind::Dealt,
+            };
             let coins = [CoinKind::Ideal, CoinKind::Threshold, CoinKind::Dealt];
-            for coin in coins.into_iter().filter(|coin| n < 31 || *coin != CoinKind::Dealt) {
+            for coin in coins.into_iter().filter(|coin| !is_dear(coin)) {
                 let runs = if coin == CoinKind::Ideal { 0..4 } else { 0..1 };
                 let it = measure(protocol, n, (n - 1) / 3, (coin, false), runs).expect("there are runs");
                 assert_eq!((it.off, &it.broken[..]), (0, &[][..]), "{protocol}, n = {n}: {it:?}");
@@ -56,6 +60,11 @@ fn every_decision_takes_as_many_messages_and_rounds_as_is_proven() {
                     Textbook::Agreement if n > 1 => {
                         let rounds = it.rounds.expect("it has rounds");
                         assert_eq!(it.causal_rounds.mean, 4.0 * rounds.mean, "n = {n}");
+                    }
+                    Textbook::CommonSubset if n > 1 => {
+                        // A broadcast, and then the slowest of the agreements.
+                        let rounds = (it.causal_rounds.min - 3.0) / 4.0;
+                        assert!(rounds >= 1.0 && rounds.fract() == 0.0, "n = {n}: {rounds}");
                     }
                     _ => {}
                 }
@@ -75,6 +84,14 @@ fn messages_grow_with_the_square_and_bits_of_lock_step_no_faster() {
             (fit(&|it| it.messages.mean), fit(&|it: &dtn_simulator::property::Measured| it.bits.mean));
         assert!((1.95..2.15).contains(&messages) && (1.95..2.15).contains(&bits), "{protocol}: {messages} {bits}");
     }
+}
+
+#[test]
+fn messages_of_a_common_subset_grow_with_the_cube() {
+    let at =
+        |n| measure(Textbook::CommonSubset, n, (n - 1) / 3, (CoinKind::Ideal, false), 0..20).expect("there are runs");
+    let messages = exponent(&[7, 10, 16, 25].map(|n| (n as f64, at(n).messages.mean))).expect("points");
+    assert!((2.9..3.2).contains(&messages), "{messages}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Adversaries of each engine, in the words of all.
 
 use dtn_adversary::{Adversary, Context, Kind, Outgoing};
-use dtn_consensus::{HotStuff2, Nakamoto, Pbft, Simplex, Streamlet};
+use dtn_consensus::{
+    HotStuff2, Nakamoto, Pbft, Simplex, Streamlet, hotstuff2::HotStuff2Rules, simplex::SimplexRules,
+    streamlet::StreamletRules,
+};
 use dtn_primitives::{Engine as Named, ValidatorIndex};
 
 use super::{Engine, Hosted, Words};
@@ -9,15 +12,17 @@ use super::{Engine, Hosted, Words};
 impl Engine {
     /// What lies in such a replica's place.
     pub(crate) fn adversary(&self, kind: Kind, named: Named) -> Box<dyn Adversary<Words> + Send> {
+        // Which of several schemes.
+        let seed = rand::random();
         match self {
             Self::Pbft(_) => Box::new(Speaking::<Pbft>(kind.create())),
             Self::Nakamoto(_) => {
                 let confirmations = if let Named::Nakamoto(mining) = named { mining.confirmations } else { 0 };
                 Box::new(Speaking::<Nakamoto>(kind.create_miner(confirmations, None)))
             }
-            Self::Streamlet(_) => Box::new(Speaking::<Streamlet>(kind.create_chained())),
-            Self::Simplex(_) => Box::new(Speaking::<Simplex>(kind.create_chained())),
-            Self::HotStuff2(_) => Box::new(Speaking::<HotStuff2>(kind.create_chained())),
+            Self::Streamlet(_) => Box::new(Speaking::<Streamlet>(kind.create_chained::<StreamletRules>(seed))),
+            Self::Simplex(_) => Box::new(Speaking::<Simplex>(kind.create_chained::<SimplexRules>(seed))),
+            Self::HotStuff2(_) => Box::new(Speaking::<HotStuff2>(kind.create_chained::<HotStuff2Rules>(seed))),
         }
     }
 }
