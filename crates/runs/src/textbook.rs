@@ -141,10 +141,7 @@ pub fn promises_table(all: &[Promises]) -> Table {
         promises.beyond.iter().for_each(|why| _ = table.note(why.clone()));
         if promises.forked > 0 {
             let Promises { protocol, cases, forked, .. } = promises;
-            table.note(format!(
-                "Accountability of {protocol} was asked for in {forked} of {cases} cases with more liars than are tolerated: it forked \
-                 there."
-            ));
+            table.note(format!("{protocol} forked in {forked} of {cases} cases with more liars than are tolerated."));
         }
     }
     table

@@ -16,13 +16,13 @@ const MAX_SEEDS: u64 = 1_000_000;
 #[command(after_help = "Examples:
   dtn-cli sim mutants
   dtn-cli sim mutants --seeds 2000 --json
-  dtn-cli sim mutants --protocol chains --seeds 200
+  dtn-cli sim mutants --protocol blocks --seeds 200
 
 Each protocol of the textbook is played with one of its rules left out, inside the assumptions of its theorem, until each
 property has caught it that does; and each promise is broken once beyond the assumptions. Exit code 1 if a mutant or a
 promise is left: then the checker is blind there.")]
 pub(crate) struct Mutants {
-    /// Whose: a protocol's, all of those without blocks, or chains for those that chain blocks
+    /// Whose: a protocol's, all of those without blocks, chains for those that chain blocks, or blocks for these and PBFT
     #[arg(long, default_value = "all")]
     protocol: String,
     /// Seeds that are tried for each

@@ -34,7 +34,7 @@ Lies: silent, slow, replayer, twins, two-faced, withholder, flooder, impostor, l
 late-releaser-of-repeats, isolator, share-forger, peeker, copier, refuser, desynced.")]
 pub(crate) struct Properties {
     /// Which protocol: broadcast, dolev-strong, agreement, common-subset, lockstep, or all of these; streamlet, simplex, hotstuff2,
-    /// or chains for these
+    /// or chains for these; pbft, or blocks for the last four
     #[arg(long, default_value = "all")]
     protocol: String,
     /// How many seeds

@@ -269,7 +269,7 @@ pub(super) const LAPSES: [(Textbook, Lapse, Property); 21] = [
     (Textbook::Simplex, Lapse::CommitsEarly, Property::Innocence),
     (Textbook::Simplex, Lapse::VotesBelow, Property::Agreement),
     (Textbook::Simplex, Lapse::KeepsCertificates, Property::Accountability),
-    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Validity),
+    (Textbook::HotStuff2, Lapse::SmallQuorum, Property::Agreement),
     (Textbook::HotStuff2, Lapse::WaitsForAll, Property::Termination),
     (Textbook::HotStuff2, Lapse::VotesTwice, Property::Innocence),
     (Textbook::HotStuff2, Lapse::CommitsEarly, Property::Agreement),

@@ -269,7 +269,7 @@ impl Case {
         let create = |members: &Members, me, records: Vec<common_subset::Message<C::Share>>| {
             CommonSubset::new(self.party(members, me), &coin, records).with_rules(rules)
         };
-        let value = |who: usize| Bytes::from(format!("the value of {who}").into_bytes());
+        let value = |who: usize| Bytes::from(who.to_string().into_bytes());
         let trial = (0..self.n()).fold(Trial::new(self.setting.clone(), create), |trial, who| {
             trial.told(who, Duration::ZERO, value(who)).twin_told(who, Duration::ZERO, OTHER.into())
         });

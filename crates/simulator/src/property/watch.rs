@@ -124,7 +124,7 @@ impl<C: Coin> Oracle<CommonSubset<C>> for Subsets {
         if let Some((of, value)) = other {
             self.watch.breaks(Property::Validity, format!("{replica} comes to {} of {of}", shown(value)));
         }
-        let each: Vec<_> = values.iter().map(|(of, value)| format!("{} of {of}", shown(value))).collect();
+        let each: Vec<_> = values.values().map(|value| shown(value)).collect();
         self.watch.see(replica, each.join(", "));
         Ok(())
     }
