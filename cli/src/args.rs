@@ -400,6 +400,7 @@ mod tests {
             "money deposit",
             "money claim",
             "registry post",
+            "registry announce",
             "registry veto",
             "registry retract",
             "registry pause",

@@ -113,7 +113,8 @@ async fn each_lock_is_paused_by_the_other_for_a_week_and_not_again_for_long() {
     assert!(bench.failure(&rotate).contains("LockPaused(until: "));
     assert!(disagree(&bench, &["registry", "pause"]).contains("PausedRecently(until: "));
 
-    // And the validators pause the owners.
+    // And the validators pause the owners, which those cannot keep off.
+    assert_eq!(code(&bench, &["registry", "veto", "pause-owners", "--from", "owner-01"]), "bad_argument");
     assert!(bench.failure(&["rewards", "pause-owners", "--from", "dev:0"]).contains("NotResolved(action: 0x"));
     bench.json(&post);
     assert!(bench.failure(&post).contains("AlreadyResolved(action: 0x"));
@@ -177,7 +178,7 @@ async fn a_stolen_lock_goes_back_by_the_owners_and_a_third_of_the_validators_and
     // What is no recovery is not taken for one.
     bench.json(&["registry", "resolve", "retract", "7", "--out", "retract.json"]);
     assert_eq!(code(&bench, &["registry", "recover", "finish", "retract.json"]), "not_valid");
-    for wrong in [&["retract"][..], &["retract", "much"], &["hand-over"]] {
+    for wrong in [&["retract"][..], &["retract", "much"], &["close"], &["hand-over"]] {
         assert_eq!(code(&bench, &[&["registry", "resolve"], wrong, &["--out", "x.json"]].concat()), "bad_argument");
     }
 }
@@ -188,9 +189,19 @@ async fn another_wallet_guards_the_registry_if_the_owners_say_so_or_do_not_objec
     let wallet = new_wallet(&bench);
     let replace = ["registry", "guardian", "replace", &wallet, "--from", "dev:0"];
     resolve(&bench, &["replace-guardian", &wallet], "guardian.json");
+    wait(&bench, 90 * DAY).await;
+    assert!(bench.failure(&replace).contains("NotAnnounced(next: 0x"), "nobody has seen the wallet");
+    let announce = ["registry", "announce", "replace-guardian", &wallet, "--from", "dev:0"];
+    bench.json(&announce);
+    assert_eq!(text(&bench.json(&["registry", "show"])["next_guardian"]["address"]), wallet);
+    let shown = String::from_utf8(bench.run(&["registry", "show"]).stdout).expect("text");
+    assert!(shown.contains(&format!("The validators have announced {wallet} as its next guardian")), "{shown}");
+    assert!(bench.failure(&replace).contains("StillOpenToVeto(until: "));
     agree(&bench, &["registry", "veto", "replace-guardian", &wallet]);
     wait(&bench, 90 * DAY).await;
-    assert!(bench.failure(&replace).contains("NotResolved(action: 0x"), "the owners have objected");
+    assert!(bench.failure(&replace).contains("NotAnnounced(next: 0x"), "the owners have objected");
+    assert!(bench.failure(&announce).contains("NotResolved(action: 0x"), "it counts once");
+    assert_eq!(code(&bench, &["registry", "announce", "hand-over", &wallet, "--from", "dev:0"]), "bad_argument");
 
     agree(&bench, &["registry", "guardian", "set", &wallet]);
     assert_eq!(text(&bench.json(&["registry", "show"])["guardian"]), wallet);
@@ -334,6 +345,7 @@ async fn the_owners_lock_is_handed_over_and_a_closed_distributor_passes_its_mone
     let said = String::from_utf8_lossy(&terms.stderr);
     assert!(terms.status.code() == Some(2) && said.contains("cannot be used with"), "{said}");
     resolve(&bench, &["move-on", "distributor", "--of", text(&old)], "move.json");
+    bench.json(&["registry", "announce", "move-on", "distributor", "--of", text(&old), "--from", "dev:0"]);
     let id = agreed(&["rewards", "move-on", "distributor", "--of", text(&old)]);
     assert!(bench.failure(&["execute", &id, "--from", "owner-04"]).contains("TooEarly(until: "));
     wait(&bench, 2 * DAY).await;

@@ -14,7 +14,7 @@ use dtn_settlement::{
     action::{Action, Deed},
     calls::{OpenCall, OwnersCall},
     evidence,
-    guard::{Recovery, RegistryState, Stake, StakeTerms},
+    guard::{NextGuardian, Recovery, RegistryState, Stake, StakeTerms},
     message::{CertificateKind, Content, SignedMessage},
     proofs,
     rewards::{amount_of, token_name},
@@ -52,8 +52,8 @@ An epoch has one rotation: whoever signs two loses its stake, so all who are nam
   dtn-cli registry sign pause.json --from validator-0       (a quorum does)
   dtn-cli registry post pause.json && dtn-cli rewards pause-owners
 
-What each allows, and when: `dtn-cli rewards pause-owners`, `rewards hand-over lost`, `rewards move-on`, `registry guardian
-replace`, `registry retract`.")]
+What each allows, and when: `dtn-cli rewards pause-owners`, `rewards hand-over lost`, `registry announce` and then `rewards
+move-on` or `registry guardian replace`, `registry retract`, `rewards close`.")]
     Resolve(Resolve),
     /// Sign a rotation, a resolution or a recovery as a validator, off chain
     Sign(messages::Sign),
@@ -61,6 +61,11 @@ replace`, `registry retract`.")]
     Combine(messages::Combine),
     /// Post a rotation or a resolution that a quorum has signed
     Post(messages::Post),
+    /// Say in words what the validators have resolved, from when on its delay counts; anybody may
+    #[command(after_help = "Examples:
+  dtn-cli registry announce replace-guardian 0x9fE4…6e0       (`registry guardian replace` 90 days later)
+  dtn-cli registry announce move-on distributor --of 0x5FbD…0aa3       (`rewards move-on` two days later)")]
+    Announce(Announce),
     /// Propose to the owners that what validators have resolved, or may, is not done
     #[command(after_help = "Example:
   dtn-cli registry veto hand-over 0x9fE4…6e0 --from owner-01")]
@@ -94,7 +99,7 @@ a quarter: `dtn-cli stake collect`. Peers report by themselves what they see.")]
 pub(crate) enum Guardian {
     /// Propose to the owners that another wallet is the guardian
     Set(OfWallet),
-    /// Make a wallet the guardian that the validators have resolved 90 days ago; anybody may
+    /// Make a wallet the guardian that was announced 90 days ago (`registry announce`); anybody may
     Replace(OfWallet),
 }
 
@@ -142,6 +147,8 @@ enum What {
     ReplaceGuardian,
     /// A block at a height is not final any more
     Retract,
+    /// A distributor is closed at a height below the greatest that the registry knows
+    Close,
 }
 
 /// What validators agree to.
@@ -163,6 +170,14 @@ pub(crate) struct Resolve {
     /// Where to write: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Announce {
+    #[command(flatten)]
+    agreed: Agreed,
+    #[command(flatten)]
+    sender: Sender,
 }
 
 #[derive(Debug, Args)]
@@ -212,8 +227,18 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Sign(args) => messages::sign(args, context).await,
         Command::Combine(args) => messages::combine(args, context),
         Command::Post(args) => messages::post(args, context).await,
+        Command::Announce(Announce { agreed, sender }) => {
+            let action = agreed.action(&Desk::open(context).await?, context).await?;
+            if action.deed == Deed::HandOver {
+                bail!(Coded::argument("`dtn-cli rewards hand-over lost` announces it"));
+            }
+            send_open(&sender, context, |_| OpenCall::Announce(action)).await
+        }
         Command::Veto(Veto { agreed, owner }) => {
             let action = agreed.action(&Desk::open(context).await?, context).await?;
+            if action.deed == Deed::PauseOwners {
+                bail!(Coded::argument("nobody can veto a pause"));
+            }
             propose(OwnersCall::Veto(action.hash()), &owner, context).await
         }
         Command::Retract(AtHeight { height, sender }) => {
@@ -292,14 +317,17 @@ impl Agreed {
             What::MoveOn => Deed::MoveOn,
             What::ReplaceGuardian => Deed::ReplaceGuardian,
             What::Retract => Deed::Retract,
+            What::Close => Deed::Close,
         };
         let value = match (deed, &self.value) {
             (Deed::PauseOwners, None) => U256::from(desk.distributor().locks().await?.pauses),
-            (Deed::PauseOwners | Deed::Retract, Some(number)) => {
+            (Deed::PauseOwners | Deed::Retract | Deed::Close, Some(number)) => {
                 let number: u64 = number.parse().map_err(|_| Coded::argument(format!("`{number}` is no number")))?;
                 U256::from(number)
             }
-            (Deed::Retract, None) => bail!(Coded::argument("which height? Name it behind `retract`")),
+            (Deed::Retract | Deed::Close, None) => {
+                bail!(Coded::argument(format!("which height? Name it behind `{}`", deed.name())))
+            }
             (_, Some(word)) => context.account(word)?.into_word().into(),
             (_, None) => bail!(Coded::argument(format!("which account? Name it behind `{}`", deed.name()))),
         };
@@ -397,6 +425,12 @@ async fn show(context: &Context) -> Result<()> {
 fn standing(state: &RegistryState, now: u64) -> Vec<String> {
     let at = output::date;
     let mut lines = vec![format!("The wallet {} guards it.", state.guardian)];
+    if let Some(NextGuardian { address, effective_at }) = state.next_guardian {
+        lines.push(format!(
+            "The validators have announced {address} as its next guardian, from {} on.",
+            at(effective_at)
+        ));
+    }
     if !state.open {
         lines.push("It takes no certificate before all have staked and somebody has said `registry open`.".into());
     }

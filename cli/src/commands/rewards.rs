@@ -114,7 +114,7 @@ that the network reaches when the next distributor is there.")]
     Close(AtHeight),
     /// Propose to the owners that the free money of a closed distributor goes to the next one
     #[command(
-        after_help = "Example, two days after the validators have resolved it (`dtn-cli registry resolve move-on`):
+        after_help = "Example, two days after it was announced that the validators have resolved it (`dtn-cli registry announce move-on`):
   dtn-cli rewards move-on 0x5FbD…0aa3 --from owner-01"
     )]
     MoveOn(MoveOn),

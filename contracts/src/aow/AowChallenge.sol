@@ -102,8 +102,6 @@ contract AowChallenge is IAowChallenge {
     error WindowTooShort(uint32 window);
     /// @notice Without a price the bond would not cover the gas of a challenge.
     error ZeroGasPrice();
-    /// @notice This is committed to already.
-    error AlreadyCommitted(bytes32 commitment);
     /// @notice The challenger has not committed to this segment and salt, or only in this block.
     error NotCommitted(bytes32 commitment);
     /// @notice The account has no credit.
@@ -206,8 +204,7 @@ contract AowChallenge is IAowChallenge {
 
     /// @inheritdoc IAowChallenge
     function commit(bytes32 commitment) external {
-        if (committedAt[commitment] != 0) revert AlreadyCommitted(commitment);
-        committedAt[commitment] = block.number;
+        if (committedAt[commitment] == 0) committedAt[commitment] = block.number;
     }
 
     /// @inheritdoc IAowChallenge

@@ -52,7 +52,7 @@ interface IResultRegistry {
         bytes calldata secondCertificate
     ) external;
 
-    /// @notice Says that the caller, or somebody, has evidence, and not which.
+    /// @notice Says that the caller, or somebody, has evidence, and not which. The first time counts.
     /// @param commitment See {commitmentOf}.
     function commit(bytes32 commitment) external;
 
@@ -74,22 +74,32 @@ interface IResultRegistry {
     /// @notice Stops what validators certify from being taken, for a while. Only the guardian may.
     function pause() external;
 
-    /// @notice Keeps that the validators agree to an action.
+    /// @notice Keeps that the validators agree to an action, once and for their epoch.
     /// @param action What they agree to, see docs/reference/formats.md.
     /// @param certificate Signatures of the current validators.
     function resolve(bytes32 action, bytes calldata certificate) external;
 
-    /// @notice Stops an action that the validators have resolved, or may. Only the guardian may.
+    /// @notice Says what it is that the validators have resolved, so that people can look at it. Anyone may, once.
+    /// @param what The text of the action.
+    /// @param target The contract that does it.
+    /// @param value The action's number.
+    function announce(string calldata what, address target, uint256 value) external;
+
+    /// @notice Stops an action that the validators have resolved, or may in this epoch, and what they have announced by it. A pause of
+    /// the owners' lock is not stopped by it. Only the guardian may.
     function veto(bytes32 action) external;
 
     /// @notice Makes another wallet the guardian. Only the guardian may.
     function setGuardian(address next) external;
 
-    /// @notice Makes another wallet the guardian, which the validators have resolved long ago. Anyone may.
+    /// @notice Announces another wallet as the guardian, which the validators have resolved as action "replace guardian". Anyone may.
+    function announceGuardian(address next) external;
+
+    /// @notice Makes a wallet the guardian that was announced long ago. Anyone may.
     function replaceGuardian(address next) external;
 
     /// @notice Names other validators for a lock that is stolen or lost. Only the guardian may.
-    /// @param epoch_ The epoch of those who sign.
+    /// @param epoch_ The epoch of those who sign: this one, or one that has not ended for long.
     /// @param next 4 to 255 validators in strictly ascending order of address, none of them zero.
     /// @param certificate Signatures of more than a third of them, or nothing.
     function proposeRecovery(uint64 epoch_, address[] calldata next, bytes calldata certificate) external;
@@ -120,7 +130,7 @@ interface IResultRegistry {
     /// @notice Hash of the block finalized at a height, or zero.
     function finalizedHash(uint64 height) external view returns (bytes32 blockHash);
 
-    /// @notice The greatest height finalized here.
+    /// @notice The greatest height finalized here, or a greater one if several blocks were retracted.
     function latestHeight() external view returns (uint64);
 
     /// @notice Whether this is the latest certified distribution.
@@ -159,9 +169,26 @@ interface IResultRegistry {
     /// @notice Whether certificates are taken: the stakes that the network requires are there.
     function isOpen() external view returns (bool);
 
-    /// @notice When the validators have resolved an action, in Unix time: zero if they have not, the greatest number if the
-    /// guardian has vetoed it.
+    /// @notice When the validators have resolved an action in this epoch, in Unix time: zero if they have not or it has been used, the
+    /// greatest number if the guardian has vetoed it.
     function resolvedAt(bytes32 action) external view returns (uint64);
+
+    /// @notice When it was announced what the validators have resolved in this epoch, in Unix time: zero if it was not, or is vetoed, or
+    /// has been used.
+    function announcedAt(bytes32 action) external view returns (uint64);
+
+    /// @notice Whether the validators have resolved an action in this epoch, whatever the guardian says and whether it has been used:
+    /// for pauses of the owners' lock, which nobody vetoes.
+    function hasResolved(bytes32 action) external view returns (bool);
+
+    /// @notice The wallet that was announced as the next guardian, or zero.
+    function nextGuardian() external view returns (address);
+
+    /// @notice First second, in Unix time, at which it can be the guardian.
+    function nextGuardianAt() external view returns (uint64);
+
+    /// @notice When other validators have last taken over by a recovery, in Unix time. What those before had announced is void.
+    function recoveredAt() external view returns (uint64);
 
     /// @notice The validators that are to take over, see {proposeRecovery}.
     function recovery() external view returns (bytes32 hash, uint64 effectiveAt, uint64 height, bool isSigned);

@@ -152,11 +152,12 @@ interface IRewardDistributor {
 
     /// @notice Ends the payment of results above a height, for a distributor that goes on from there. What is below can still
     /// be paid, and what is owed stays owed.
-    /// @param height At least the greatest that the registry holds, below which all may have been paid.
+    /// @param height At least the greatest that the registry holds, below which all may have been paid, or one that the validators have
+    /// resolved as action "close".
     function close(uint64 height) external;
 
-    /// @notice Sends what is free of a token to the distributor that goes on, once this one is closed and the validators have
-    /// resolved that some days ago, as action "move on".
+    /// @notice Sends what is free of a token to the distributor that goes on, once this one is closed and it was announced some days ago
+    /// that the validators have resolved that, as action "move on".
     function moveOn(address token, address successor) external;
 
     /// @notice Stops what the owners agree to from being done, for a while. Anyone may, if the validators have resolved it as
@@ -166,8 +167,8 @@ interface IRewardDistributor {
     /// @notice Names the wallet that is to take the multisig's place after a delay.
     function handOver(address next) external;
 
-    /// @notice Names that wallet if the validators have resolved it, as action "hand over". It waits for long, and the
-    /// multisig can cancel it. Anyone may.
+    /// @notice Names that wallet if the validators have resolved it, as action "hand over". It waits for long from then on, and the
+    /// multisig can cancel it, and so does a recovery of the validators' lock. Anyone may.
     function handOverLost(address next) external;
 
     /// @notice Takes a handover off the table, also during a pause.

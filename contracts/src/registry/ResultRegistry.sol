@@ -76,7 +76,15 @@ contract ResultRegistry is Guard {
         _checkCertificate(header.epoch, voters, _quorumOf(voters), digest, certificate);
 
         finalizedHash[height] = blockHash;
-        if (height > head.latestHeight) _head.latestHeight = height;
+        if (height > head.latestHeight) {
+            (head.latestHeight, head.secondHeight) = (height, head.latestHeight);
+        } else if (height > head.secondHeight) {
+            head.secondHeight = height;
+        }
+        unchecked {
+            ++head.signs;
+        }
+        _head = head;
         emit Finalized(height, blockHash, view_);
     }
 
@@ -94,10 +102,18 @@ contract ResultRegistry is Guard {
     }
 
     /// @inheritdoc IResultRegistry
+    /// @dev The greatest height goes back to the one below, if that is known: of two in a row it is not, before another block is
+    /// final above them.
     function retract(uint64 height) external onlyGuardian {
         _useResolution(Formats.action("retract", address(this), height));
-        emit Retracted(height, finalizedHash[height]);
+        bytes32 blockHash = finalizedHash[height];
+        emit Retracted(height, blockHash);
         delete finalizedHash[height];
+        Head memory head = _head;
+        if (blockHash == 0 || head.secondHeight == UNKNOWN || height < head.secondHeight) return;
+        if (height == head.latestHeight) head.latestHeight = head.secondHeight;
+        head.secondHeight = UNKNOWN;
+        _head = head;
     }
 
     /// @inheritdoc IResultRegistry

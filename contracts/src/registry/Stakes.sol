@@ -9,7 +9,8 @@ import {IResultRegistry} from "../interfaces/IResultRegistry.sol";
 /// @notice A network may require of each validator a stake, in the native currency or in a token. Evidence takes all of it: a
 /// quarter is the reporter's, if it has committed to its report in an earlier block, so that nobody profits from copying
 /// one, and the rest is the owners'. Who is no validator any more has its stake back after {UNBONDING}, which is longer than
-/// evidence against it lives. Without a required stake, who likes to may stake all the same.
+/// evidence against it lives. Who asks for it can be named as a validator for {NOTICE} still: those who have signed a rotation
+/// cannot sign another one, so none of the named may undo it by leaving. Without a required stake, who likes to may stake all the same.
 abstract contract Stakes is IResultRegistry {
     using SafeERC20 for IERC20;
 
@@ -17,6 +18,8 @@ abstract contract Stakes is IResultRegistry {
     uint64 public constant EVIDENCE_LIFE = 14 days;
     /// @notice For so long a stake stays after its holder has stopped being a validator and asked for it.
     uint64 public constant UNBONDING = 21 days;
+    /// @notice For so long a stake that its holder has asked for still makes it a validator, if it is named.
+    uint64 public constant NOTICE = 14 days;
     /// @notice One part in so many of what evidence takes is the reporter's.
     uint256 public constant REPORTER_PART = 4;
 
@@ -60,12 +63,10 @@ abstract contract Stakes is IResultRegistry {
     error StillValidator(address account);
     /// @notice The stake stays until then.
     error NotFree(uint256 until);
-    /// @notice The account has too little at stake, or is leaving.
+    /// @notice The account has too little at stake, or has been leaving for long.
     error NotStaked(address account);
     /// @notice The account did not take the money. Nothing has changed, and it can be tried again.
     error PaymentFailed(address account);
-    /// @notice This is committed to already.
-    error AlreadyCommitted(bytes32 commitment);
 
     constructor(address stakeToken_, uint128 stakeRequired_) {
         (stakeToken, stakeRequired) = (stakeToken_, stakeRequired_);
@@ -98,7 +99,7 @@ abstract contract Stakes is IResultRegistry {
     }
 
     /// @inheritdoc IResultRegistry
-    /// @dev Who was named as a validator again meanwhile was refused there, since it was leaving.
+    /// @dev Who was named as a validator again meanwhile is not leaving any more, or was refused there.
     function reclaim(address to) external {
         Stake memory own = stakeOf[msg.sender];
         if (own.amount == 0) revert NothingThere(msg.sender);
@@ -119,9 +120,9 @@ abstract contract Stakes is IResultRegistry {
     }
 
     /// @inheritdoc IResultRegistry
+    /// @dev The first time counts, whoever it was: a commitment is for whom it names.
     function commit(bytes32 commitment) external {
-        if (committedAt[commitment] != 0) revert AlreadyCommitted(commitment);
-        committedAt[commitment] = block.number;
+        if (committedAt[commitment] == 0) committedAt[commitment] = block.number;
     }
 
     /// @inheritdoc IResultRegistry
@@ -138,7 +139,14 @@ abstract contract Stakes is IResultRegistry {
     function _checkStake(address account) internal view {
         if (stakeRequired == 0) return;
         Stake memory own = stakeOf[account];
-        if (own.amount < stakeRequired || own.freeAt != 0) revert NotStaked(account);
+        bool isGone = own.freeAt != 0 && block.timestamp + UNBONDING >= own.freeAt + NOTICE;
+        if (own.amount < stakeRequired || isGone) revert NotStaked(account);
+    }
+
+    /// @dev Who becomes a validator is not leaving any more, and its stake stays.
+    function _bindStake(address account) internal {
+        _checkStake(account);
+        if (stakeOf[account].freeAt != 0) delete stakeOf[account].freeAt;
     }
 
     /// @dev Takes all that an account has at stake. Nobody is paid here: everybody collects.

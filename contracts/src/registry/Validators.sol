@@ -78,7 +78,7 @@ abstract contract Validators is BlsKeys, Barring {
         _checkCertificate(Formats.rotationDigest(domainSeparator(), epoch, next), certificate);
         for (uint256 i; i < next.length; ++i) {
             if (barredCount != 0 && isBarred[next[i]]) revert ValidatorIsBarred(next[i]);
-            _checkStake(next[i]);
+            _bindStake(next[i]);
         }
         _handOver(next, true);
     }
@@ -156,6 +156,11 @@ abstract contract Validators is BlsKeys, Barring {
         if (epoch_ == epoch) return validators();
         if (block.timestamp >= _past[epoch_].graceUntil) revert WrongEpoch(epoch, epoch_);
         return _members(_past[epoch_].set);
+    }
+
+    /// @dev When an epoch has ended; zero for what has not.
+    function _endOf(uint64 epoch_) internal view returns (uint256) {
+        return _past[epoch_].endedAt;
     }
 
     /// @dev The current epoch ends, with or without a grace for its blocks.

@@ -27,6 +27,8 @@ abstract contract Batches is Limits {
     uint64 public immutable delay;
     /// @inheritdoc IRewardDistributor
     mapping(bytes32 id => Batch) public batchOf;
+    /// @dev The blocks of approved batches: 24 bytes of the hash, and the height.
+    mapping(bytes32 id => bytes32) private _originOf;
 
     /// @notice A batch may be pushed from a time on.
     event BatchApproved(bytes32 indexed id, bytes32 digest, uint256 total, uint64 effectiveAt);
@@ -44,6 +46,8 @@ abstract contract Batches is Limits {
     error NotApproved(bytes32 id);
     /// @notice Nobody could look at what takes effect at once.
     error ZeroDelay();
+    /// @notice The registry does not hold this block: it never did, or both locks have retracted it.
+    error NotFinalized(uint64 height, bytes32 blockHash);
 
     constructor(uint64 delay_) {
         if (delay_ == 0) revert ZeroDelay();
@@ -58,6 +62,7 @@ abstract contract Batches is Limits {
             revert NotApproved(id);
         }
         if (block.timestamp < batch.effectiveAt) revert TooEarly(batch.effectiveAt);
+        _checkOrigin(_originOf[id]);
         uint256 end = payouts.length;
         if (count < end - batch.next) end = batch.next + count;
         uint256 cap = capOf(token);
@@ -82,8 +87,18 @@ abstract contract Batches is Limits {
         emit BatchCancelled(id);
     }
 
-    function _approve(Result calldata result) internal {
+    /// @dev What waits for a delay is asked about again: its block may have been retracted.
+    function _checkOrigin(bytes32 origin) internal view {
+        if (!_isFinal(origin)) revert NotFinalized(uint64(uint256(origin)), bytes24(origin));
+    }
+
+    function _isFinal(bytes32 origin) internal view returns (bool) {
+        return bytes24(registry.finalizedHash(uint64(uint256(origin)))) == bytes24(origin);
+    }
+
+    function _approve(Result calldata result, bytes32 origin) internal {
         uint64 effectiveAt = uint64(block.timestamp) + delay;
+        _originOf[result.id] = origin;
         batchOf[result.id] = Batch(_commitment(result.digest, result.amount), uint40(effectiveAt), 0);
         emit BatchApproved(result.id, result.digest, result.amount, effectiveAt);
     }

@@ -189,10 +189,13 @@ abstract contract Distributions is Batches {
         uint256 amount = cumulative - claimed;
         Reserve storage reserve = reserveOf[token];
         uint256 allotted = reserve.allotted;
-        if (amount > allotted) revert AllotmentExhausted(token, allotted, amount);
-
+        unchecked {
+            // What the ledger's earnings may take is part of what is allotted, and theirs alone.
+            uint256 own = allotted - earnedOf[token].left;
+            if (amount > own) revert AllotmentExhausted(token, own, amount);
+            reserve.allotted = uint96(allotted - amount);
+        }
         had[token] = cumulative;
-        reserve.allotted = uint96(allotted - amount);
         emit Claimed(account, token, amount);
         _push(token, to, amount, _balance(token));
         _checkSolvent(token);
@@ -214,8 +217,7 @@ abstract contract Distributions is Batches {
     /// earnings may take comes last.
     function _release(address token, uint256 amount) private {
         EarnedReserve memory earned = earnedOf[token];
-        uint256 byHand = reserveOf[token].allotted;
-        byHand = byHand > earned.left ? byHand - earned.left : 0;
+        uint256 byHand = reserveOf[token].allotted - earned.left;
         if (byHand > amount) byHand = amount;
         totalAllotted[token] -= uint128(byHand);
         if (amount > byHand) _releaseEarned(token, uint96(amount - byHand));

@@ -18,7 +18,7 @@ import {Results} from "./Results.sol";
 /// It has books beside those of the distributions that validators certify by hand: a number, a root, a total and what accounts
 /// have claimed, each of its own. So neither holds the other up, and what an account is owed by one is not taken for what it has
 /// had of the other. A statement that waits is not replaced by the next one, which would begin its delay again: statements may come
-/// faster than that.
+/// faster than that. One out of a block that was retracted meanwhile takes no effect, and is replaced.
 ///
 /// A statement owes more than may leave at once if much was earned: it is scheduled with a part of its money, and again with
 /// the rest once it is in effect.
@@ -29,6 +29,8 @@ abstract contract Earnings is Results, Distributions {
     IRewardDistributor private immutable _before;
 
     EarnedState private _earned;
+    /// @dev The block of the statement that waits.
+    bytes32 private _origin;
     mapping(address account => mapping(address token => uint256)) private _claimed;
 
     /// @notice What the ledger states can take effect from a time on.
@@ -63,14 +65,14 @@ abstract contract Earnings is Results, Distributions {
         onlyMultisig
     {
         _checkOpen();
-        _checkFinal(header);
+        bytes32 origin = _checkFinal(header);
         if (result.kind != Kinds.EARNINGS) revert UnknownKind(result.id, result.kind);
         _checkIncluded(header, result, proof);
         if (amount > result.amount) revert AboveEarned(result.amount, amount);
 
         (uint32 number_, address token) = Formats.statement(result.id);
         EarnedState memory state = _earned;
-        if (state.effectiveAt != 0) revert StillWaiting(state.waiting);
+        if (state.effectiveAt != 0 && _isFinal(_origin)) revert StillWaiting(state.waiting);
         uint256 added = _addedEarned(token, amount);
         bool isNews = number_ > state.number || (number_ == state.number && added != 0);
         if (!isNews || number_ <= state.refused) revert StaleNumber(state.number, number_);
@@ -79,6 +81,7 @@ abstract contract Earnings is Results, Distributions {
         (state.waitingRoot, state.token, state.amount) = (result.digest, token, amount);
         (state.waiting, state.effectiveAt) = (number_, uint64(block.timestamp) + delay);
         _earned = state;
+        _origin = origin;
         emit EarnedScheduled(number_, result.digest, amount, state.effectiveAt);
     }
 
@@ -95,6 +98,7 @@ abstract contract Earnings is Results, Distributions {
         EarnedState memory state = _earned;
         if (state.effectiveAt == 0) revert NothingWaits();
         if (block.timestamp < state.effectiveAt) revert TooEarly(state.effectiveAt);
+        _checkOrigin(_origin);
 
         uint256 added = _addedEarned(state.token, state.amount);
         if (added != 0) {

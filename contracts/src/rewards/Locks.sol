@@ -12,6 +12,9 @@ import {Purse} from "./Purse.sol";
 /// their lock over to another wallet, after a delay. If their keys are stolen, the validators can pause their lock, for a while
 /// and not again for long; if they are lost, the validators can hand it over, after a longer delay in which the owners can
 /// object. The registry has the same for the other lock.
+///
+/// What validators have resolved is a hash, which says nothing to who looks on. So each delay begins with a call that names the
+/// account, and what they have announced is void once their lock was recovered from thieves.
 abstract contract Locks is Purse {
     /// @notice For so long the validators pause the owners' lock.
     uint32 public constant PAUSE = 7 days;
@@ -38,7 +41,10 @@ abstract contract Locks is Purse {
     uint64 public heirAt;
     /// @inheritdoc IRewardDistributor
     uint32 public pauses;
-    mapping(bytes32 action => bool) private _isUsed;
+    /// @dev Since when the validators' heir is named; zero if the owners have named it.
+    uint64 private _lostSince;
+    /// @dev When what was used was resolved. It may be resolved again in another epoch.
+    mapping(bytes32 action => uint64) private _usedOf;
 
     /// @notice The registry, the outcomes and the multisig must be contracts.
     error NoCode(address account);
@@ -60,11 +66,12 @@ abstract contract Locks is Purse {
     /// @notice No block above this height is paid here any more.
     event Closed(uint64 lastHeight);
 
-    /// @notice The height is below what is final on this chain and may have been paid, or not below the last one.
+    /// @notice The height is below what is final on this chain and may have been paid, which the validators have not resolved, or not
+    /// below the last one.
     error InvalidLastHeight(uint64 latest, uint64 last, uint64 given);
     /// @notice The validators have paused the owners' lock until then.
     error OwnersPaused(uint256 until);
-    /// @notice The caller is not the wallet that is to take over.
+    /// @notice The caller is not the wallet that is to take over, or not any more.
     error NotHeir(address caller);
     /// @notice People have until then to look at it.
     error TooEarly(uint256 until);
@@ -93,14 +100,20 @@ abstract contract Locks is Purse {
     /// @inheritdoc IRewardDistributor
     function close(uint64 height) external onlyMultisig {
         uint64 latest = registry.latestHeight();
+        if (height < latest) {
+            uint64 since = registry.resolvedAt(Formats.action("close", address(this), height));
+            if (since != 0 && since != Resolutions.VETOED) latest = height;
+        }
         if (height < latest || height >= lastHeight) revert InvalidLastHeight(latest, lastHeight, height);
         lastHeight = height;
         emit Closed(height);
     }
 
     /// @inheritdoc IRewardDistributor
+    /// @dev Whatever the guardian says of it: a stolen lock must not keep itself from being paused.
     function pauseOwners() external {
-        _use(Formats.action("pause owners", address(this), pauses));
+        bytes32 action = Formats.action("pause owners", address(this), pauses);
+        if (!registry.hasResolved(action)) revert Resolutions.NotResolved(action);
         if (pauses != 0 && block.timestamp < uint256(pausedUntil) + PAUSE_INTERVAL - PAUSE) {
             revert TooEarly(uint256(pausedUntil) + PAUSE_INTERVAL - PAUSE);
         }
@@ -111,13 +124,16 @@ abstract contract Locks is Purse {
 
     /// @inheritdoc IRewardDistributor
     function handOver(address next) external onlyMultisig {
-        _name(next, uint64(block.timestamp) + HAND_OVER_DELAY);
+        _name(next, HAND_OVER_DELAY, 0);
     }
 
     /// @inheritdoc IRewardDistributor
     function handOverLost(address next) external {
-        uint64 since = _use(Formats.action("hand over", address(this), uint160(next)));
-        _name(next, since + LOST_DELAY);
+        bytes32 action = Formats.action("hand over", address(this), uint160(next));
+        uint64 since = Resolutions.check(registry.resolvedAt(action), action);
+        if (since <= _usedOf[action]) revert Resolutions.NotResolved(action);
+        _usedOf[action] = since;
+        _name(next, LOST_DELAY, uint64(block.timestamp));
     }
 
     /// @inheritdoc IRewardDistributor
@@ -128,10 +144,11 @@ abstract contract Locks is Purse {
     }
 
     /// @inheritdoc IRewardDistributor
-    /// @dev Called by the heir, which thereby shows that it can call.
+    /// @dev Called by the heir, which thereby shows that it can call. Who does not for another {LOST_DELAY} is the heir no more.
     function takeOver() external {
-        if (msg.sender != heir) revert NotHeir(msg.sender);
+        if (msg.sender != heir || block.timestamp > heirAt + LOST_DELAY) revert NotHeir(msg.sender);
         if (block.timestamp < heirAt) revert TooEarly(heirAt);
+        if (_lostSince != 0 && _lostSince <= registry.recoveredAt()) revert NotHeir(msg.sender);
         (multisig, heir, heirAt) = (msg.sender, address(0), 0);
         emit HandedOver(msg.sender);
     }
@@ -140,7 +157,7 @@ abstract contract Locks is Purse {
     function moveOn(address token, address successor) external onlyMultisig nonReentrant {
         if (lastHeight == type(uint64).max) revert NotClosed();
         bytes32 action = Formats.action("move on", address(this), uint160(successor));
-        uint256 since = Resolutions.check(registry.resolvedAt(action), action);
+        uint256 since = Resolutions.check(registry.announcedAt(action), action);
         if (block.timestamp < since + HAND_OVER_DELAY) revert TooEarly(since + HAND_OVER_DELAY);
         _settleBeforeMovingOn(token);
         uint256 amount = free(token);
@@ -151,16 +168,10 @@ abstract contract Locks is Purse {
     /// @dev What is not paid here any more, once this distributor is closed, is free.
     function _settleBeforeMovingOn(address token) internal virtual;
 
-    /// @dev When the validators have resolved an action, which then counts once.
-    function _use(bytes32 action) private returns (uint64 since) {
-        since = Resolutions.check(registry.resolvedAt(action), action);
-        if (_isUsed[action]) revert Resolutions.NotResolved(action);
-        _isUsed[action] = true;
-    }
-
-    function _name(address next, uint64 from) private {
+    function _name(address next, uint64 wait, uint64 lostSince) private {
         _checkCode(next);
-        (heir, heirAt) = (next, from);
+        uint64 from = uint64(block.timestamp) + wait;
+        (heir, heirAt, _lostSince) = (next, from, lostSince);
         emit HandingOver(next, from);
     }
 

@@ -98,7 +98,7 @@ abstract contract Purse is IRewardDistributor, ReentrancyGuardTransient {
     /// @dev A token may take more than it is told to. Once its balance is below what is owed, all has to be undone.
     function _checkSolvent(address token) internal view {
         if (token == NATIVE) return;
-        Reserve memory reserve = reserveOf[token];
+        Reserve storage reserve = reserveOf[token];
         if (_balance(token) < uint256(reserve.allotted) + reserve.credited) revert Insolvent(token);
     }
 

@@ -65,8 +65,6 @@ abstract contract Results is Batches {
     error AboveLastHeight(uint64 height, uint64 lastHeight);
     /// @notice The distributor before this one pays blocks from the first height of this one on: close it first.
     error PredecessorPays(address predecessor, uint64 lastHeight);
-    /// @notice The registry does not hold this block.
-    error NotFinalized(uint64 height, bytes32 blockHash);
     /// @notice The result is the work of a validator that is proven to have contradicted itself.
     error WorkerBarred(bytes32 id, address worker);
     /// @notice The round came to something else than the result says. While its claim is open, the error is the one of
@@ -97,12 +95,12 @@ abstract contract Results is Batches {
         nonReentrant
     {
         _checkPaidHere(header.height);
-        _checkFinal(header);
+        bytes32 origin = _checkFinal(header);
         _checkResult(header, result, proof, solution);
         Till memory till = _openTill();
         if (till.anyBarred && registry.isBarred(result.worker)) revert WorkerBarred(result.id, result.worker);
         isPaid[result.id] = true;
-        if (result.kind == Kinds.BATCH) return _approve(result);
+        if (result.kind == Kinds.BATCH) return _approve(result, origin);
 
         address spender = _spender(result, solution);
         if (!_tryTake(till, spender, result.amount)) _explain(spender, result.amount);
@@ -123,11 +121,11 @@ abstract contract Results is Batches {
             revert LengthMismatch(results.length, proofs.length, solutions.length);
         }
         _checkPaidHere(header.height);
-        _checkFinal(header);
+        bytes32 origin = _checkFinal(header);
         Till memory till = _openTill();
         Fate[] memory fates = new Fate[](results.length);
         for (uint256 i; i < results.length; ++i) {
-            fates[i] = _settle(header, results[i], proofs[i], solutions[i], till);
+            fates[i] = _settle(header, origin, results[i], proofs[i], solutions[i], till);
         }
         _closeTill(till);
 
@@ -145,6 +143,7 @@ abstract contract Results is Batches {
     /// @dev All but handing out the money.
     function _settle(
         Header calldata header,
+        bytes32 origin,
         Result calldata result,
         bytes32[] calldata proof,
         Solution calldata solution,
@@ -161,7 +160,7 @@ abstract contract Results is Batches {
         }
         isPaid[result.id] = true;
         if (result.kind != Kinds.BATCH) return Fate.Due;
-        _approve(result);
+        _approve(result, origin);
         return Fate.Approved;
     }
 
@@ -180,9 +179,11 @@ abstract contract Results is Batches {
         if (height > lastHeight) revert AboveLastHeight(height, lastHeight);
     }
 
-    function _checkFinal(Header calldata header) internal view {
+    /// @return Of the block what a {Batch} keeps of it.
+    function _checkFinal(Header calldata header) internal view returns (bytes32) {
         bytes32 blockHash = header.hash();
         if (!registry.isFinalized(header.height, blockHash)) revert NotFinalized(header.height, blockHash);
+        return bytes32(bytes24(blockHash)) | bytes32(uint256(header.height));
     }
 
     function _checkIncluded(Header calldata header, Result calldata result, bytes32[] calldata proof) internal pure {

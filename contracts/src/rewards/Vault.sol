@@ -4,11 +4,13 @@ pragma solidity ^0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IRewardDistributor} from "../interfaces/IRewardDistributor.sol";
 import {IVault} from "../interfaces/IVault.sol";
 
 /// @title The way of money into the ledger
 /// @notice What is deposited goes to the distributor at once, from which {Earnings} come back, so nothing is ever held here. Each
-/// deposit has a number. The validators read them and state each in the ledger, which credits the account when a quorum has.
+/// deposit has a number. The validators read them and state each in the ledger, which credits the account when a quorum has. For a
+/// distributor that is closed nothing is taken: it pays no earnings any more.
 ///
 /// Only what has arrived counts: a token that takes a fee on the way, or says that it has moved what it has not, is refused.
 contract Vault is IVault, ReentrancyGuardTransient {
@@ -37,6 +39,8 @@ contract Vault is IVault, ReentrancyGuardTransient {
     error WrongCurrency(address token);
     /// @notice The distributor did not take it.
     error NotForwarded();
+    /// @notice The distributor is closed, and another one has a vault of its own.
+    error DistributorClosed();
     /// @notice Less or more has arrived than was to move.
     error NotReceived(uint256 received, uint256 given);
 
@@ -71,6 +75,7 @@ contract Vault is IVault, ReentrancyGuardTransient {
 
     function _check(address account, uint256 amount) private view {
         if (account == address(0)) revert ZeroAccount();
+        if (IRewardDistributor(distributor).lastHeight() != type(uint64).max) revert DistributorClosed();
         if (amount == 0 || amount < minimum || amount > type(uint96).max) {
             revert InvalidAmount(minimum, type(uint96).max, amount);
         }

@@ -24,7 +24,7 @@ contract EarningsGasTest is RewardsFixture, Budgets {
         tokens[0].approve(address(vault), 10 ether);
         vault.deposit(PAYEE, 1 ether);
         vault.deposit(PAYEE, 1 ether);
-        check("deposit, token, later", 56_000);
+        check("deposit, token, later", 57_500);
         assertEq(over, "");
     }
 
@@ -41,7 +41,7 @@ contract EarningsGasTest is RewardsFixture, Budgets {
         check("schedule a statement, later", 75_000);
         vm.warp(block.timestamp + DELAY);
         distributor.activateEarned();
-        check("activate a statement, later", 65_000);
+        check("activate a statement, later", 69_000);
         distributor.claimEarned(PAYEE, address(0), 2 ether, new bytes32[](0));
         check("claim of a statement, native, later", 66_000);
         assertEq(over, "");

@@ -55,7 +55,7 @@ contract GasTest is Fixture, Budgets {
         check("finalize, 3 of 4, first", 93_100);
         header.height = 2;
         registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
-        check("finalize, 3 of 4, later", 77_400);
+        check("finalize, 3 of 4, later", 78_800);
 
         payFirst(registry, distributor, validators);
         bytes memory data = abi.encodeCall(distributor.pay, (header, result, proof, solutionOf[result.id]));

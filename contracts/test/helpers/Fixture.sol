@@ -212,6 +212,43 @@ abstract contract Fixture is Test {
         return keccak256(abi.encodePacked(hex"1901", domainOf(network, block.chainid), message));
     }
 
+    /// @dev Written out anew rather than taken from the library under test.
+    function actionOf(string memory what, address target, uint256 value) internal pure returns (bytes32) {
+        return keccak256(abi.encode(what, target, value));
+    }
+
+    function asNumber(address account) internal pure returns (uint256) {
+        return uint160(account);
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function resolutionDigestOf(uint64 epoch, bytes32 action) internal view returns (bytes32) {
+        bytes32 message = keccak256(abi.encode(keccak256("Resolution(uint64 epoch,bytes32 action)"), epoch, action));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
+    }
+
+    /// @dev Has a quorum of a set of four or more resolve something in the current epoch.
+    function resolve(ResultRegistry registry, bytes32 action, address[] memory set) internal {
+        registry.resolve(action, signatures(resolutionDigestOf(registry.epoch(), action), set, 0, registry.quorum()));
+    }
+
+    /// @dev Has a quorum hand over to another set.
+    function rotate(ResultRegistry registry, address[] memory set, address[] memory next) internal {
+        bytes32 digest = rotationDigestOf(NETWORK, registry.epoch(), next);
+        registry.rotate(next, signatures(digest, set, 0, registry.quorum()));
+    }
+
+    /// @dev Written out anew rather than taken from the library under test.
+    function recoveryDigestOf(uint64 epoch, address[] memory next) internal view returns (bytes32) {
+        bytes memory members;
+        for (uint256 i; i < next.length; ++i) {
+            members = bytes.concat(members, bytes32(uint256(uint160(next[i]))));
+        }
+        bytes32 typehash = keccak256("Recovery(uint64 epoch,address[] validators)");
+        bytes32 message = keccak256(abi.encode(typehash, epoch, keccak256(members)));
+        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
+    }
+
     function rewardLeafOf(address account, address token, uint256 cumulative) internal pure returns (bytes32) {
         return keccak256(bytes.concat(keccak256(abi.encode(account, token, cumulative))));
     }

@@ -29,6 +29,8 @@ contract Stubborn {
     }
 
     Mood public mood;
+    /// @dev As a distributor that is not closed has it.
+    uint64 public constant lastHeight = type(uint64).max;
 
     function setMood(Mood mood_) external {
         mood = mood_;

@@ -82,13 +82,13 @@ contract GuardTest is Fixture {
     function test_AStolenQuorumIsRecoveredFromByOwnersAndAThirdOfTheSet() public {
         address[] memory thieves = makeAddresses(4);
         registry.rotate(thieves, signatures(rotationDigestOf(NETWORK, EPOCH, thieves), validators, 0, 5));
-        bytes memory few = signatures(recoveryDigest(EPOCH, next), validators, 4, 2);
+        bytes memory few = signatures(recoveryDigestOf(EPOCH, next), validators, 4, 2);
         vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 2, 3));
         registry.proposeRecovery(EPOCH, next, few);
         uint256 effectiveAt = block.timestamp + 14 days;
         vm.expectEmit(address(registry));
         emit Guard.RecoveryProposed(keccak256(abi.encodePacked(wide(next))), uint64(effectiveAt), true);
-        registry.proposeRecovery(EPOCH, next, signatures(recoveryDigest(EPOCH, next), validators, 4, 3));
+        registry.proposeRecovery(EPOCH, next, signatures(recoveryDigestOf(EPOCH, next), validators, 4, 3));
         vm.expectRevert(abi.encodeWithSelector(Guard.StillOpenToVeto.selector, effectiveAt));
         registry.recover(next);
         Header memory made = headerOf(EPOCH + 1, 9);
@@ -109,7 +109,7 @@ contract GuardTest is Fixture {
         bytes32 action = keccak256(abi.encode("retract", address(registry), 9));
         vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         registry.retract(9);
-        registry.resolve(action, signatures(resolutionDigest(EPOCH + 2, action), next, 0, 3));
+        registry.resolve(action, signatures(resolutionDigestOf(EPOCH + 2, action), next, 0, 3));
         vm.expectEmit(address(registry));
         emit ResultRegistry.Retracted(9, hashOf(headerOf(EPOCH + 1, 9)));
         registry.retract(9);
@@ -154,31 +154,250 @@ contract GuardTest is Fixture {
         address heir = address(new Stubborn());
         bytes32 action = keccak256(abi.encode("replace guardian", address(registry), uint256(uint160(heir))));
         vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
-        registry.replaceGuardian(heir);
-        bytes memory few = signatures(resolutionDigest(EPOCH, action), validators, 0, 4);
+        registry.announceGuardian(heir);
+        bytes memory few = signatures(resolutionDigestOf(EPOCH, action), validators, 0, 4);
         vm.expectRevert(abi.encodeWithSelector(Validators.BelowQuorum.selector, 4, 5));
         registry.resolve(action, few);
-        bytes memory votes = signatures(resolutionDigest(EPOCH, action), validators, 0, 5);
+        bytes memory votes = signatures(resolutionDigestOf(EPOCH, action), validators, 0, 5);
         vm.expectEmit(address(registry));
         emit Guard.Resolved(action);
         registry.resolve(action, votes);
         vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
         registry.resolve(action, votes);
+        // The delay counts from the call that shows who it is, however long ago it was resolved.
+        vm.warp(block.timestamp + 365 days);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
+        registry.replaceGuardian(heir);
         uint256 from = block.timestamp + 90 days;
+        vm.expectEmit(address(registry));
+        emit Guard.GuardianAnnounced(heir, uint64(from));
+        registry.announceGuardian(heir);
+        assertEq(registry.nextGuardian(), heir);
+        assertEq(registry.nextGuardianAt(), from);
+        vm.warp(from - 1);
         vm.expectRevert(abi.encodeWithSelector(Guard.StillOpenToVeto.selector, from));
         registry.replaceGuardian(heir);
         vm.warp(from);
         uint256 state = vm.snapshotState();
         registry.replaceGuardian(heir);
         assertEq(registry.guardian(), heir);
+        assertEq(registry.nextGuardian(), address(0));
         vm.revertToState(state);
+        vm.expectEmit(address(registry));
+        emit Guard.AnnouncementVoid(heir);
         vm.expectEmit(address(registry));
         emit Guard.Vetoed(action);
         registry.veto(action);
-        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
         registry.replaceGuardian(heir);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.announceGuardian(heir);
         vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
         registry.resolve(action, votes);
+    }
+
+    /// @dev Or it could be carried out again years later, by anybody, when the wallet's keys may be others'.
+    function test_AGuardianIsReplacedOnceForEachResolution() public {
+        address heir = address(new Stubborn());
+        bytes32 action = actionOf("replace guardian", address(registry), asNumber(heir));
+        vm.stopPrank();
+        resolve(registry, action, validators);
+        registry.announceGuardian(heir);
+        vm.warp(block.timestamp + 90 days);
+        registry.replaceGuardian(heir);
+        address after_ = address(new Stubborn());
+        vm.prank(heir);
+        registry.setGuardian(after_);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
+        registry.replaceGuardian(heir);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.announceGuardian(heir);
+        assertEq(registry.guardian(), after_);
+    }
+
+    /// @dev Years later it may be somebody else's.
+    function test_WhatNobodyCarriesOutIsOffTheTable() public {
+        address heir = address(new Stubborn());
+        announceGuardian(heir);
+        registry.proposeRecovery(EPOCH, next, signatures(recoveryDigestOf(EPOCH, next), validators, 0, 3));
+        uint256 start = block.timestamp;
+        vm.warp(start + 104 days);
+        uint256 state = vm.snapshotState();
+        registry.recover(next);
+        vm.revertToState(state);
+        vm.warp(start + 104 days + 1);
+        bytes32 hash = keccak256(abi.encodePacked(wide(next)));
+        vm.expectRevert(abi.encodeWithSelector(Guard.NoRecovery.selector, hash));
+        registry.recover(next);
+        vm.warp(start + 180 days);
+        state = vm.snapshotState();
+        registry.replaceGuardian(heir);
+        vm.revertToState(state);
+        vm.warp(start + 180 days + 1);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
+        registry.replaceGuardian(heir);
+    }
+
+    /// @dev Whoever names another one is not lost.
+    function test_AGuardianThatNamesAnotherOneVoidsWhatIsAnnounced() public {
+        address heir = address(new Stubborn());
+        announceGuardian(heir);
+        address other = address(new Stubborn());
+        registry.setGuardian(other);
+        vm.warp(block.timestamp + 90 days);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
+        registry.replaceGuardian(heir);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, address(0)));
+        registry.replaceGuardian(address(0));
+    }
+
+    function test_RevertWhen_TheAnnouncedGuardianIsNoContract() public {
+        bytes32 action = actionOf("replace guardian", address(registry), 1);
+        resolve(registry, action, validators);
+        vm.expectRevert(abi.encodeWithSelector(Guard.GuardianWithoutCode.selector, address(1)));
+        registry.announceGuardian(address(1));
+    }
+
+    /// @dev What thieves have resolved or announced does not outlive them, and a rotation alone does not take back what all could see.
+    function test_ARecoveryVoidsWhatThievesHaveAnnounced() public {
+        (address heir, address other) = (address(new Stubborn()), address(new Stubborn()));
+        announceGuardian(heir);
+        bytes32 action = actionOf("replace guardian", address(registry), asNumber(other));
+        resolve(registry, action, validators);
+        uint256 state = vm.snapshotState();
+        rotate(registry, validators, next);
+        assertEq(registry.resolvedAt(action), 0);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.announceGuardian(other);
+        assertEq(registry.nextGuardian(), heir);
+        vm.revertToState(state);
+
+        registry.proposeRecovery(EPOCH, next, signatures(recoveryDigestOf(EPOCH, next), validators, 4, 3));
+        vm.warp(block.timestamp + 14 days);
+        vm.expectEmit(address(registry));
+        emit Guard.AnnouncementVoid(heir);
+        registry.recover(next);
+        assertEq(registry.recoveredAt(), block.timestamp);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.announceGuardian(other);
+        vm.warp(block.timestamp + 90 days);
+        vm.expectRevert(abi.encodeWithSelector(Guard.NotAnnounced.selector, heir));
+        registry.replaceGuardian(heir);
+        // In their own epoch the validators agree to it once more.
+        resolve(registry, action, next);
+        registry.announceGuardian(other);
+    }
+
+    /// @dev The signatures stay where all can read them.
+    function test_AUsedResolutionIsNotResolvedAgainByTheSameSignatures() public {
+        Header memory made = makeHeader(9, 0);
+        registry.finalize(made, VIEW, certificate(made, validators, 0, 5));
+        bytes32 action = actionOf("retract", address(registry), 9);
+        bytes memory votes = signatures(resolutionDigestOf(EPOCH, action), validators, 0, 5);
+        registry.resolve(action, votes);
+        registry.retract(9);
+        assertEq(registry.resolvedAt(action), 0);
+        made.parentHash = "honest";
+        registry.finalize(made, VIEW, certificate(made, validators, 0, 5));
+        vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyResolved.selector, action));
+        registry.resolve(action, votes);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.retract(9);
+    }
+
+    /// @dev What is a hash until somebody says what it stands for.
+    function test_WhatIsResolvedIsAnnouncedOnce() public {
+        bytes32 action = actionOf("move on", address(this), 5);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        registry.announce("move on", address(this), 5);
+        resolve(registry, action, validators);
+        assertEq(registry.announcedAt(action), 0);
+        vm.warp(block.timestamp + 5);
+        vm.expectEmit(address(registry));
+        emit Guard.Announced(action, "move on", address(this), 5);
+        registry.announce("move on", address(this), 5);
+        assertEq(registry.announcedAt(action), block.timestamp);
+        vm.expectRevert(abi.encodeWithSelector(Guard.AlreadyAnnounced.selector, action));
+        registry.announce("move on", address(this), 5);
+        uint256 state = vm.snapshotState();
+        registry.veto(action);
+        assertEq(registry.announcedAt(action), 0);
+        vm.revertToState(state);
+        rotate(registry, validators, next);
+        assertEq(registry.announcedAt(action), 0);
+    }
+
+    /// @dev The latest height is that of what is left, whatever was posted meanwhile.
+    function test_ARetractedHeightIsNotTheLatestAnyMore() public {
+        finalize(5);
+        finalize(1 << 63);
+        finalize(7);
+        finalize(6);
+        retract(6);
+        assertEq(registry.latestHeight(), 1 << 63);
+        retract(1 << 63);
+        assertEq(registry.latestHeight(), 7);
+        retract(100);
+        assertEq(registry.latestHeight(), 7);
+        finalize(8);
+        retract(8);
+        assertEq(registry.latestHeight(), 7);
+        // Of two in a row it is not known what lies below, and what is said is not too little.
+        finalize(1 << 61);
+        finalize(1 << 62);
+        finalize(9);
+        retract(1 << 62);
+        assertEq(registry.latestHeight(), 1 << 61);
+        retract(1 << 61);
+        assertEq(registry.latestHeight(), 1 << 61);
+        finalize((1 << 61) + 1);
+        assertEq(registry.latestHeight(), (1 << 61) + 1);
+    }
+
+    /// @dev Whatever they certify, and however low its height.
+    function test_ValidatorsThatCertifyAreNotLost() public {
+        finalize(1 << 63);
+        registry.proposeRecovery(EPOCH, next, "");
+        vm.warp(block.timestamp + 90 days);
+        for (uint256 how; how < 4; ++how) {
+            uint256 state = vm.snapshotState();
+            if (how == 0) finalize(1);
+            if (how == 1) {
+                registry.certify(
+                    1, "root", signatures(distributionDigestOf(NETWORK, EPOCH, 1, "root"), validators, 0, 5)
+                );
+            }
+            if (how == 2) rotate(registry, validators, makeAddresses(4));
+            if (how == 3) resolve(registry, "anything", validators);
+            vm.expectRevert(abi.encodeWithSelector(Guard.ValidatorsAlive.selector, 1 << 63));
+            registry.recover(next);
+            vm.revertToState(state);
+        }
+        registry.recover(next);
+    }
+
+    /// @dev Keys of who has left long ago are nobody's business any more.
+    function test_RevertWhen_ARetiredSetSignsARecovery() public {
+        bytes memory votes = signatures(recoveryDigestOf(EPOCH, next), validators, 0, 3);
+        rotate(registry, validators, makeAddresses(7));
+        rotate(registry, makeAddresses(7), makeAddresses(4));
+        uint256 endedAt = block.timestamp;
+        vm.warp(endedAt + 21 days);
+        // Thieves do not get rid of it by rotating twice.
+        registry.proposeRecovery(EPOCH, next, votes);
+        vm.warp(endedAt + 21 days + 1);
+        vm.expectRevert(abi.encodeWithSelector(Guard.SignersRetired.selector, EPOCH));
+        registry.proposeRecovery(EPOCH, next, votes);
+    }
+
+    /// @dev The guardian alone would have the same set back, or who else has signed before.
+    function test_RevertWhen_WhatWasSignedBeforeARecoveryIsProposedAfterIt() public {
+        bytes memory votes = signatures(recoveryDigestOf(EPOCH, next), validators, 0, 3);
+        registry.proposeRecovery(EPOCH, next, votes);
+        vm.warp(block.timestamp + 14 days);
+        registry.recover(next);
+        vm.expectRevert(abi.encodeWithSelector(Guard.SignersRetired.selector, EPOCH));
+        registry.proposeRecovery(EPOCH, next, votes);
     }
 
     function test_TheGuardianHandsOver() public {
@@ -230,6 +449,21 @@ contract GuardTest is Fixture {
         registry.rotate(set, votes);
     }
 
+    function announceGuardian(address heir) private {
+        resolve(registry, actionOf("replace guardian", address(registry), asNumber(heir)), validators);
+        registry.announceGuardian(heir);
+    }
+
+    function finalize(uint64 height) private {
+        Header memory header = makeHeader(height, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 5));
+    }
+
+    function retract(uint64 height) private {
+        resolve(registry, actionOf("retract", address(registry), height), validators);
+        registry.retract(height);
+    }
+
     function headerOf(uint64 epoch, uint64 height) private view returns (Header memory header) {
         header = makeHeader(height, 0);
         header.epoch = epoch;
@@ -239,17 +473,5 @@ contract GuardTest is Fixture {
         for (uint256 i; i < set.length; ++i) {
             words = bytes.concat(words, bytes32(uint256(uint160(set[i]))));
         }
-    }
-
-    /// @dev Written out anew rather than taken from the library under test.
-    function recoveryDigest(uint64 epoch, address[] memory set) private view returns (bytes32) {
-        bytes32 typehash = keccak256("Recovery(uint64 epoch,address[] validators)");
-        bytes32 message = keccak256(abi.encode(typehash, epoch, keccak256(wide(set))));
-        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
-    }
-
-    function resolutionDigest(uint64 epoch, bytes32 action) private view returns (bytes32) {
-        bytes32 message = keccak256(abi.encode(keccak256("Resolution(uint64 epoch,bytes32 action)"), epoch, action));
-        return keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
     }
 }

@@ -63,6 +63,7 @@ contract StakesTest is Fixture {
         stake(others[3], 1);
         vm.prank(others[1]);
         registry.unstake();
+        vm.warp(block.timestamp + 14 days);
         expectNoRotation(abi.encodeWithSelector(Stakes.NotStaked.selector, others[1]));
         stake(others[1], 0);
         rotate();
@@ -160,11 +161,56 @@ contract StakesTest is Fixture {
         Evidence memory evidence = makeEvidence(VoteKind.Prepare, validators, 1);
         bytes32 commitment = registry.commitmentOf(REPORTER, evidenceId(evidence));
         registry.commit(commitment);
-        vm.expectRevert(abi.encodeWithSelector(Stakes.AlreadyCommitted.selector, commitment));
-        registry.commit(commitment);
         vm.prank(REPORTER);
         registry.reportEvidence(evidence);
         assertEq(registry.creditOf(REPORTER), 0);
+    }
+
+    /// @dev Whoever commits for another one before it helps it.
+    function test_NobodyHoldsUpACommitmentByMakingItFirst() public {
+        openAll();
+        Evidence memory evidence = makeEvidence(VoteKind.Prepare, validators, 1);
+        bytes32 commitment = registry.commitmentOf(REPORTER, evidenceId(evidence));
+        registry.commit(commitment);
+        uint256 first = registry.committedAt(commitment);
+        vm.roll(block.number + 1);
+        vm.startPrank(REPORTER);
+        registry.commit(commitment);
+        assertEq(registry.committedAt(commitment), first);
+        registry.reportEvidence(evidence);
+        vm.stopPrank();
+        assertEq(registry.creditOf(REPORTER), STAKE / 4);
+    }
+
+    /// @dev The others have signed, and a second rotation of the epoch would be evidence against them.
+    function test_WhoIsNamedDoesNotUndoARotationByLeaving() public {
+        openAll();
+        stakeOthers();
+        vm.prank(others[2]);
+        registry.unstake();
+        uint256 since = block.timestamp;
+        vm.warp(since + 14 days);
+        expectNoRotation(abi.encodeWithSelector(Stakes.NotStaked.selector, others[2]));
+        vm.warp(since + 14 days - 1);
+        rotate();
+        // It is a validator now, and what it had asked for is not coming.
+        (uint128 amount, uint64 freeAt) = registry.stakeOf(others[2]);
+        assertEq(amount, STAKE);
+        assertEq(freeAt, 0);
+        vm.warp(since + 22 days);
+        vm.startPrank(others[2]);
+        vm.expectRevert(abi.encodeWithSelector(Stakes.NotFree.selector, 0));
+        registry.reclaim(REPORTER);
+        vm.expectRevert(abi.encodeWithSelector(Stakes.StillValidator.selector, others[2]));
+        registry.unstake();
+        vm.stopPrank();
+        rotate(registry, others, validators);
+        vm.startPrank(others[2]);
+        registry.unstake();
+        vm.warp(block.timestamp + 21 days);
+        registry.reclaim(REPORTER);
+        vm.stopPrank();
+        assertEq(REPORTER.balance, STAKE);
     }
 
     function test_RevertWhen_TheValueIsNotTheStake() public {

@@ -58,6 +58,20 @@ contract BatchesTest is RewardsFixture {
     }
 
     /// @dev The same list may be paid again, as another result.
+    /// @dev Both locks have taken back what it was in.
+    function test_RevertWhen_TheBlockOfABatchWasRetracted() public {
+        bytes32[] memory payouts = makePayouts(2, 1 ether);
+        bytes32 id = approveBatch(NATIVE, payouts, 1);
+        bytes32 blockHash = registry.finalizedHash(1);
+        distributor.push(id, NATIVE, payouts, 1);
+        resolve(registry, actionOf("retract", address(registry), 1), validators);
+        vm.prank(address(wallet));
+        registry.retract(1);
+        vm.expectRevert(abi.encodeWithSelector(Batches.NotFinalized.selector, 1, bytes32(bytes24(blockHash))));
+        distributor.push(id, NATIVE, payouts, 2);
+        assertEq(accountAt(1).balance, 0);
+    }
+
     function test_EqualBatchesAreApprovedOneByOne() public {
         bytes32[] memory payouts = makePayouts(3, 1 ether);
         bytes32 first = approveBatch(NATIVE, payouts, 1);

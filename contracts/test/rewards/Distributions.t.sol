@@ -333,6 +333,22 @@ contract DistributionsTest is RewardsFixture {
         );
     }
 
+    /// @dev What is set aside for the ledger's earnings is theirs, however much a root states.
+    function testFuzz_ClaimsByHandTakeNothingOfTheLedgers(uint256 allotted, uint256 stated, uint256 earned) public {
+        (allotted, earned) = (bound(allotted, 0, CAP / 4), bound(earned, 1, CAP / 4));
+        stated = bound(stated, 1, CAP);
+        bytes32[] memory noProof = new bytes32[](0);
+        earn(1, PAYEE, NATIVE, uint96(earned));
+        distribute(single(1, accountAt(1), NATIVE, stated, uint128(allotted)));
+        if (stated > allotted) {
+            vm.expectRevert(abi.encodeWithSelector(Distributions.AllotmentExhausted.selector, NATIVE, allotted, stated));
+        }
+        distributor.claim(accountAt(1), NATIVE, stated, noProof);
+        assertEq(accountAt(1).balance, stated > allotted ? 0 : stated);
+        distributor.claimEarned(PAYEE, NATIVE, earned, noProof);
+        assertEq(PAYEE.balance, earned);
+    }
+
     function test_RevertWhen_TheAccountIsBarred() public {
         distribute(single(1, validators[1], NATIVE, 1 ether, 1 ether));
         registry.reportEvidence(makeEvidence(VoteKind.Prepare, validators, 1));

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Allotment, Header, Result, Solution} from "../../src/formats/Types.sol";
 import {IOutcomes} from "../../src/interfaces/IOutcomes.sol";
 import {EarnedState, Terms} from "../../src/interfaces/IRewardDistributor.sol";
+import {Batches} from "../../src/rewards/Batches.sol";
 import {Distributions} from "../../src/rewards/Distributions.sol";
 import {Earnings} from "../../src/rewards/Earnings.sol";
 import {Limits} from "../../src/rewards/Limits.sol";
@@ -104,6 +105,43 @@ contract EarningsTest is RewardsFixture {
         distributor.claim(PAYEE, NATIVE, 3 ether, noProof);
     }
 
+    /// @dev In each order, and by roots that state more than there is.
+    function testFuzz_AStatementTakesNothingOfWhatIsAllottedByHand(uint256 allotted, uint256 stated, uint256 given)
+        public
+    {
+        (allotted, given) = (bound(allotted, 1, CAP / 4), bound(given, 1, CAP / 4));
+        stated = bound(stated, given, CAP);
+        distribute(single(1, PAYEE, NATIVE, allotted, uint128(allotted)));
+        bytes32 root = rewardLeafOf(accountAt(1), NATIVE, stated);
+        scheduleEarned(makeStatement(1, NATIVE, root, stated), 1, uint96(given));
+        vm.warp(block.timestamp + DELAY);
+        distributor.activateEarned();
+        if (stated > given) {
+            vm.expectRevert(abi.encodeWithSelector(Distributions.AllotmentExhausted.selector, NATIVE, given, stated));
+        }
+        distributor.claimEarned(accountAt(1), NATIVE, stated, noProof);
+        distributor.claim(PAYEE, NATIVE, allotted, noProof);
+        assertEq(PAYEE.balance, allotted);
+    }
+
+    /// @dev Both locks have taken back what it was in. The next one need not wait until somebody cancels it.
+    function test_RevertWhen_TheBlockOfAStatementWasRetracted() public {
+        bytes32 root = rewardLeafOf(PAYEE, NATIVE, 3 ether);
+        Result memory statement = makeStatement(1, NATIVE, root, 3 ether);
+        scheduleEarned(statement, 1, 3 ether);
+        bytes32 blockHash = hashOf(makeHeader(1, leafOf(statement)));
+        resolve(registry, actionOf("retract", address(registry), 1), validators);
+        vm.prank(address(wallet));
+        registry.retract(1);
+        vm.warp(block.timestamp + DELAY);
+        vm.expectRevert(abi.encodeWithSelector(Batches.NotFinalized.selector, 1, bytes32(bytes24(blockHash))));
+        distributor.activateEarned();
+        scheduleEarned(makeStatement(1, NATIVE, root, 2 ether), 2, 2 ether);
+        vm.warp(block.timestamp + DELAY);
+        distributor.activateEarned();
+        assertEq(distributor.earned().number, 1);
+    }
+
     /// @dev Statements may come faster than the delay, and each would begin it again.
     function test_RevertWhen_AnotherOneWaits() public {
         bytes32 root = rewardLeafOf(PAYEE, NATIVE, 1 ether);
@@ -182,7 +220,7 @@ contract EarningsTest is RewardsFixture {
         Result memory statement = makeStatement(1, NATIVE, root, 1 ether);
         Header memory header = makeHeader(1, leafOf(statement));
         vm.prank(address(wallet));
-        vm.expectRevert(abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header)));
+        vm.expectRevert(abi.encodeWithSelector(Batches.NotFinalized.selector, 1, hashOf(header)));
         distributor.scheduleEarned(header, statement, noProof, 1 ether);
         finalizeOnly(statement, 1);
         vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
@@ -290,7 +328,7 @@ contract EarningsTest is RewardsFixture {
     function test_WhatWasSetAsideMovesOn() public {
         earn(1, PAYEE, NATIVE, 5 ether);
         bytes32 action = keccak256(abi.encode("move on", address(distributor), uint256(uint160(accountAt(1)))));
-        vm.mockCall(address(registry), abi.encodeCall(registry.resolvedAt, (action)), abi.encode(block.timestamp));
+        vm.mockCall(address(registry), abi.encodeCall(registry.announcedAt, (action)), abi.encode(block.timestamp));
         vm.warp(block.timestamp + 2 days);
         vm.startPrank(address(wallet));
         distributor.close(10);

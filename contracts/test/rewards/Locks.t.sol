@@ -77,8 +77,14 @@ contract LocksTest is RewardsFixture {
         vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         distributor.handOverLost(heir);
         resolve(action);
+        // The delay counts from the call that shows who it is, however long ago it was resolved.
+        vm.warp(block.timestamp + 365 days);
         uint256 from = block.timestamp + 90 days;
+        vm.expectEmit(address(distributor));
+        emit Locks.HandingOver(heir, uint64(from));
         distributor.handOverLost(heir);
+        assertEq(distributor.heir(), heir);
+        assertEq(distributor.heirAt(), from);
         vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
         distributor.handOverLost(heir);
         vm.warp(from - 1);
@@ -98,6 +104,138 @@ contract LocksTest is RewardsFixture {
         vm.prank(heir);
         vm.expectRevert(abi.encodeWithSelector(Locks.NotHeir.selector, heir));
         distributor.takeOver();
+    }
+
+    /// @dev Years later it may be somebody else's.
+    function test_AnHeirThatDoesNotTakeOverIsNoneAnyMore() public {
+        address heir = address(new Stubborn());
+        vm.prank(address(wallet));
+        distributor.handOver(heir);
+        vm.warp(block.timestamp + 92 days);
+        uint256 state = vm.snapshotState();
+        vm.prank(heir);
+        distributor.takeOver();
+        vm.revertToState(state);
+        vm.warp(block.timestamp + 1);
+        vm.prank(heir);
+        vm.expectRevert(abi.encodeWithSelector(Locks.NotHeir.selector, heir));
+        distributor.takeOver();
+    }
+
+    /// @dev What thieves have resolved does not outlive them: not what nobody has seen, and not what all have.
+    function test_ARecoveryVoidsWhatThievesHaveNamed() public {
+        vm.warp(1_700_000_000);
+        (address heir, address other) = (address(new Stubborn()), address(new Stubborn()));
+        resolve(actionOf("hand over", address(distributor), asNumber(heir)));
+        bytes32 action = actionOf("hand over", address(distributor), asNumber(other));
+        resolve(action);
+        distributor.handOverLost(heir);
+        recover();
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.handOverLost(other);
+        vm.warp(block.timestamp + 90 days);
+        vm.startPrank(heir);
+        vm.expectRevert(abi.encodeWithSelector(Locks.NotHeir.selector, heir));
+        distributor.takeOver();
+        vm.stopPrank();
+        // Whom the owners name takes over all the same.
+        vm.prank(address(wallet));
+        distributor.handOver(heir);
+        vm.warp(block.timestamp + 2 days);
+        vm.prank(heir);
+        distributor.takeOver();
+        assertEq(distributor.multisig(), heir);
+    }
+
+    /// @dev Owners that are lost are not lost anew with each epoch, and a name that was cancelled can be given again in the next.
+    function test_ARotationVoidsWhatIsResolvedAndNotWhatIsNamed() public {
+        (address heir, address other) = (address(new Stubborn()), address(new Stubborn()));
+        bytes32 action = actionOf("hand over", address(distributor), asNumber(other));
+        resolve(action);
+        resolve(actionOf("hand over", address(distributor), asNumber(heir)));
+        distributor.handOverLost(heir);
+        rotate(registry, validators, makeAddresses(4));
+        validators = makeAddresses(4);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.handOverLost(other);
+        vm.prank(address(wallet));
+        distributor.cancelHandOver();
+        vm.warp(block.timestamp + 1);
+        resolve(actionOf("hand over", address(distributor), asNumber(heir)));
+        distributor.handOverLost(heir);
+        vm.warp(block.timestamp + 90 days);
+        vm.prank(heir);
+        distributor.takeOver();
+        assertEq(distributor.multisig(), heir);
+    }
+
+    /// @dev Whoever has the owners' keys must not keep them from being paused: not before it is resolved, nor after.
+    function test_NobodyVetoesAPause() public {
+        vm.warp(1_700_000_000);
+        bytes32 action = actionOf("pause owners", address(distributor), 0);
+        vm.prank(address(wallet));
+        registry.veto(action);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.pauseOwners();
+        resolve(action);
+        vm.prank(address(wallet));
+        registry.veto(action);
+        distributor.pauseOwners();
+        assertEq(distributor.pausedUntil(), block.timestamp + 7 days);
+        action = actionOf("pause owners", address(distributor), 1);
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.pauseOwners();
+    }
+
+    /// @dev Pauses that a stolen quorum has resolved in stock are void with its epoch.
+    function test_APauseIsOfItsEpoch() public {
+        vm.warp(1_700_000_000);
+        bytes32 action = actionOf("pause owners", address(distributor), 0);
+        resolve(action);
+        rotate(registry, validators, makeAddresses(4));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.pauseOwners();
+    }
+
+    /// @dev Thieves have made up blocks so high that nothing honest comes after them: both locks say where it ends.
+    function test_BothLocksCloseBelowWhatWasMadeUp() public {
+        Header memory header = makeHeader(1 << 63, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        vm.startPrank(address(wallet));
+        bytes memory low =
+            abi.encodeWithSelector(Locks.InvalidLastHeight.selector, 1 << 63, type(uint64).max, uint64(100));
+        vm.expectRevert(low);
+        distributor.close(100);
+        bytes32 action = actionOf("close", address(distributor), 100);
+        registry.veto(action);
+        resolve(action);
+        vm.expectRevert(low);
+        distributor.close(100);
+        action = actionOf("close", address(distributor), 101);
+        resolve(action);
+        vm.expectEmit(address(distributor));
+        emit Locks.Closed(101);
+        distributor.close(101);
+        vm.expectRevert(abi.encodeWithSelector(Locks.InvalidLastHeight.selector, uint64(101), uint64(101), uint64(101)));
+        distributor.close(101);
+        vm.stopPrank();
+    }
+
+    /// @dev What was retracted holds up no end of a distributor.
+    function test_ARetractedHeightCanBeClosedBelow() public {
+        Header memory header = makeHeader(1 << 63, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        header = makeHeader(7, 0);
+        registry.finalize(header, VIEW, certificate(header, validators, 0, 3));
+        resolve(actionOf("retract", address(registry), 1 << 63));
+        vm.startPrank(address(wallet));
+        registry.retract(1 << 63);
+        vm.expectRevert(
+            abi.encodeWithSelector(Locks.InvalidLastHeight.selector, uint64(7), type(uint64).max, uint64(6))
+        );
+        distributor.close(6);
+        distributor.close(7);
+        vm.stopPrank();
     }
 
     /// @dev The owners' keys are stolen: what they agree to is stopped for a while, and what only stops something is not.
@@ -139,6 +277,12 @@ contract LocksTest is RewardsFixture {
         distributor.moveOn(NATIVE, next);
         vm.stopPrank();
         resolve(action);
+        // The delay counts from when all can read where it goes.
+        vm.warp(block.timestamp + 365 days);
+        vm.prank(address(wallet));
+        vm.expectRevert(abi.encodeWithSelector(Resolutions.NotResolved.selector, action));
+        distributor.moveOn(NATIVE, next);
+        registry.announce("move on", address(distributor), asNumber(next));
         vm.expectRevert(abi.encodeWithSelector(Locks.OnlyMultisig.selector, address(this)));
         distributor.moveOn(NATIVE, next);
         vm.startPrank(address(wallet));
@@ -158,8 +302,16 @@ contract LocksTest is RewardsFixture {
     }
 
     function resolve(bytes32 action) private {
-        bytes32 message = keccak256(abi.encode(keccak256("Resolution(uint64 epoch,bytes32 action)"), EPOCH, action));
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domainOf(NETWORK, block.chainid), message));
-        registry.resolve(action, signatures(digest, validators, 0, 3));
+        resolve(registry, action, validators);
+    }
+
+    /// @dev Owners and two of the four put others in the place of thieves.
+    function recover() private {
+        address[] memory next = makeAddresses(4);
+        bytes memory votes = signatures(recoveryDigestOf(EPOCH, next), validators, 2, 2);
+        vm.prank(address(wallet));
+        registry.proposeRecovery(EPOCH, next, votes);
+        vm.warp(block.timestamp + 14 days);
+        registry.recover(next);
     }
 }

@@ -108,13 +108,13 @@ contract ResultsTest is RewardsFixture {
 
     function test_RevertWhen_BlockIsNotFinalized() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = block_(PAYEE, 2 ether, 5, 3);
-        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header)));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Batches.NotFinalized.selector, 1, hashOf(header)));
     }
 
     function test_RevertWhen_AnotherBlockIsFinalized() public {
         (Header memory header, Result memory result, bytes32[] memory proof) = finalized(PAYEE, 2 ether, 5, 3);
         header.timestamp += 1;
-        expectRefusal(header, result, proof, abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header)));
+        expectRefusal(header, result, proof, abi.encodeWithSelector(Batches.NotFinalized.selector, 1, hashOf(header)));
     }
 
     function testFuzz_RevertWhen_ResultIsNotTheProvenOne(uint8 field, uint256 delta) public {
@@ -396,7 +396,7 @@ contract ResultsTest is RewardsFixture {
     function test_RevertWhen_TheBlockOfManyIsNotFinal() public {
         (Header memory header, Result[] memory results, bytes32[][] memory proofs) = finalizedMany(3);
         header.timestamp += 1;
-        bytes memory reason = abi.encodeWithSelector(Results.NotFinalized.selector, 1, hashOf(header));
+        bytes memory reason = abi.encodeWithSelector(Batches.NotFinalized.selector, 1, hashOf(header));
         expectManyRefused(header, results, proofs, reason);
     }
 

@@ -62,6 +62,18 @@ contract VaultTest is Test {
         vault.deposit{value: 1 ether}(address(0));
     }
 
+    /// @dev A closed one pays no earnings any more, and what came in would wait there for both locks.
+    function test_RevertWhen_TheDistributorIsClosed() public {
+        IERC20 token = newToken(address(this), 1 ether);
+        Vault other = newVault(address(distributor), address(token), MINIMUM);
+        token.approve(address(other), 1 ether);
+        vm.mockCall(address(distributor), abi.encodeWithSignature("lastHeight()"), abi.encode(uint64(7)));
+        vm.expectRevert(Vault.DistributorClosed.selector);
+        vault.deposit{value: 1 ether}(ACCOUNT);
+        vm.expectRevert(Vault.DistributorClosed.selector);
+        other.deposit(ACCOUNT, 1 ether);
+    }
+
     function test_RevertWhen_TheAmountIsDustOrMoreThanThereIs() public {
         uint256 most = type(uint96).max;
         uint256[2] memory amounts = [uint256(MINIMUM - 1), most + 1];

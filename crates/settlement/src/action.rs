@@ -24,6 +24,8 @@ pub enum Deed {
     ReplaceGuardian,
     /// A block that thieves have made up is not final any more.
     Retract,
+    /// A distributor pays no block above a height, which is below the greatest that the registry knows.
+    Close,
 }
 
 impl Deed {
@@ -35,6 +37,7 @@ impl Deed {
             Self::MoveOn => "move on",
             Self::ReplaceGuardian => "replace guardian",
             Self::Retract => "retract",
+            Self::Close => "close",
         }
     }
 }
@@ -55,7 +58,7 @@ impl Action {
     /// That of these contracts.
     pub fn new(deed: Deed, contracts: &ContractAddresses, value: U256) -> Self {
         let target = match deed {
-            Deed::PauseOwners | Deed::HandOver | Deed::MoveOn => contracts.distributor,
+            Deed::PauseOwners | Deed::HandOver | Deed::MoveOn | Deed::Close => contracts.distributor,
             Deed::ReplaceGuardian | Deed::Retract => contracts.registry,
         };
         Self { deed, target, value }
@@ -106,7 +109,9 @@ mod tests {
             include_str!("../../../contracts/src/registry/Guard.sol"),
             include_str!("../../../contracts/src/registry/ResultRegistry.sol"),
         ];
-        for deed in [Deed::PauseOwners, Deed::HandOver, Deed::MoveOn, Deed::ReplaceGuardian, Deed::Retract] {
+        let deeds =
+            [Deed::PauseOwners, Deed::HandOver, Deed::MoveOn, Deed::ReplaceGuardian, Deed::Retract, Deed::Close];
+        for deed in deeds {
             let asked = format!("Formats.action(\"{}\", address(this)", deed.name());
             assert!(sources.iter().any(|source| source.contains(&asked)), "{asked}");
         }

@@ -11,7 +11,10 @@ use dtn_chain::{
     sender::Call,
 };
 
-use crate::multisig::WalletTransaction;
+use crate::{
+    action::{Action, Deed},
+    multisig::WalletTransaction,
+};
 
 /// What only a wallet of owners can have the contracts do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +155,9 @@ impl OwnersCall {
 pub enum OpenCall {
     /// The stakes of all validators are there, and certificates are taken.
     Open,
-    /// Another wallet is the guardian, which the validators have resolved long ago.
+    /// What the validators have resolved is said in words, so that people can look at it: the delay counts from then on.
+    Announce(Action),
+    /// Another wallet is the guardian, which was announced long ago.
     ReplaceGuardian(Address),
     /// The validators of a recovery take over.
     Recover(Vec<Address>),
@@ -186,6 +191,14 @@ impl OpenCall {
         let distributor = contracts.distributor;
         match self.clone() {
             Self::Open => Call::new(REGISTRY, registry, &ResultRegistry::openCall {}),
+            Self::Announce(Action { deed: Deed::ReplaceGuardian, value, .. }) => {
+                let next = Address::from_word(value.into());
+                Call::new(REGISTRY, registry, &ResultRegistry::announceGuardianCall { next })
+            }
+            Self::Announce(Action { deed, target, value }) => {
+                let what = deed.name().into();
+                Call::new(REGISTRY, registry, &ResultRegistry::announceCall { what, target, value })
+            }
             Self::ReplaceGuardian(next) => Call::new(REGISTRY, registry, &ResultRegistry::replaceGuardianCall { next }),
             Self::Recover(next) => Call::new(REGISTRY, registry, &ResultRegistry::recoverCall { next }),
             Self::Unstake => Call::new(REGISTRY, registry, &ResultRegistry::unstakeCall {}),

@@ -58,6 +58,15 @@ pub struct Recovery {
     pub signed: bool,
 }
 
+/// A wallet that validators have announced as the next guardian, to which the guardian can object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NextGuardian {
+    /// The wallet.
+    pub address: Address,
+    /// When it can be the guardian, in Unix seconds.
+    pub effective_at: u64,
+}
+
 /// Where a registry stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegistryState {
@@ -71,6 +80,8 @@ pub struct RegistryState {
     pub distribution: u32,
     /// The wallet of the owners, who are the other lock.
     pub guardian: Address,
+    /// The wallet that validators have announced as the next guardian.
+    pub next_guardian: Option<NextGuardian>,
     /// Whether the stakes that it requires are there, without which no certificate is taken.
     pub open: bool,
     /// Until when no certificate is taken, in Unix seconds; past if none is held up.
@@ -122,6 +133,7 @@ impl Registry {
             latest_height: self.read(&ResultRegistry::latestHeightCall {}).await?,
             distribution: self.read(&ResultRegistry::distributionNumberCall {}).await?,
             guardian: self.read(&ResultRegistry::guardianCall {}).await?,
+            next_guardian: self.next_guardian().await?,
             open: self.read(&ResultRegistry::isOpenCall {}).await?,
             paused_until: self.read(&ResultRegistry::pausedUntilCall {}).await?,
             pause_allowed_at: self.read(&ResultRegistry::pauseAllowedAtCall {}).await?,
@@ -129,6 +141,12 @@ impl Registry {
             stake: self.stake_terms().await?,
             validators,
         })
+    }
+
+    async fn next_guardian(&self) -> Result<Option<NextGuardian>, ReadError> {
+        let address = self.read(&ResultRegistry::nextGuardianCall {}).await?;
+        let effective_at = self.read(&ResultRegistry::nextGuardianAtCall {}).await?;
+        Ok((!address.is_zero()).then_some(NextGuardian { address, effective_at }))
     }
 
     /// The number of the validator set.
