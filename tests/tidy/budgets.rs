@@ -21,7 +21,7 @@ const FILE: usize = 600;
 /// Lines of the files in `src`, without those that hold nothing but tests. Every crate has one.
 const CRATES: &[(&str, usize)] = &[
     ("cli", 9000),
-    ("crates/adversary", 2000),
+    ("crates/adversary", 2500),
     ("crates/aow", 4000),
     ("crates/api", 1000),
     ("crates/bench", 3500),
@@ -44,7 +44,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/report", 3500),
     ("crates/runs", 2000),
     ("crates/settlement", 6000),
-    ("crates/simulator", 6000),
+    ("crates/simulator", 15600),
     ("crates/testbed", 3500),
     ("crates/train", 4000),
     ("crates/trainer", 1500),
@@ -55,17 +55,18 @@ const CRATES: &[(&str, usize)] = &[
 #[rustfmt::skip]
 const EXCEPTIONS: &[(&str, usize)] = &[
     // crates, to the next hundred
-    ("cli", 12100),
+    ("cli", 13000),
     ("crates/bench", 4300),
-    ("crates/consensus", 10200),
+    ("crates/chain", 4200),
+    ("crates/consensus", 10300),
     ("crates/documents", 2600),
     ("crates/ledger", 8000),
-    ("crates/node", 13700),
+    ("crates/node", 13900),
     ("crates/primitives", 5200),
     ("crates/report", 3600),
-    ("crates/runs", 2400),
-    ("crates/settlement", 7200),
-    ("crates/simulator", 15500),
+    ("crates/runs", 2500),
+    ("crates/settlement", 7300),
+    ("crates/simulator", 15600),
     ("crates/testbed", 4400),
     ("crates/training", 2700),
     // files
@@ -82,7 +83,6 @@ const EXCEPTIONS: &[(&str, usize)] = &[
     ("crates/simulator/tests/it/model/mod.rs", 624),
     ("tests/it/chain.rs", 665),
     // functions
-    ("cli/src/commands/l1/mod.rs run", 84),
     ("crates/aow/src/wire.rs check", 80),
     ("crates/consensus/tests/it/pbft/checkpoint.rs a_checkpoint_is_stable_with_a_quorum_for_the_same_state_and_moves_the_window", 76),
     ("crates/consensus/tests/it/pbft/view_change.rs a_prepared_block_is_what_the_next_view_begins_with", 77),

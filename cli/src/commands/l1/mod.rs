@@ -254,23 +254,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
                 format!("{nodes} peers, network {}\nnext: dtn-cli l1 up --home {shown}", genesis.network_id())
             })
         }
-        Command::Up { engine, lies } => {
-            prepare(&home, &engine, context)?;
-            lies.tell(&home)?;
-            let bar = output::progress(home.peers()?.len() as u64, "peers");
-            let quorum = home.genesis()?.validator_set()?.quorum();
-            let up = async { Ok(dtn_testbed::up(&home, quorum, |ready| bar.set_position(ready as u64)).await?) };
-            let up = interruption::unless_asked(up).await.map_err(|error| match error.is::<Interrupted>() {
-                true => error.context(format!(
-                    "peers that were started go on, until `dtn-cli l1 down --home {}`",
-                    home.path().display()
-                )),
-                false => error,
-            })?;
-            bar.finish_and_clear();
-            up.failures.iter().for_each(output::warn);
-            status::print(json, &home, up.statuses.into_iter().map(Found::from).collect())
-        }
+        Command::Up { engine, lies } => up(&home, &engine, &lies, context).await,
         Command::Node(options) => node::run(options, context.verbose).await,
         Command::Submit(submit) => self::submit(&home, submit.orders()?, json).await,
         Command::Status { watch } => status::run(&home, watch, json).await,
@@ -321,6 +305,25 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
             print(json, &json!({ "stopped": stopped }), || format!("{stopped} peers stopped"))
         }
     }
+}
+
+/// Starts every peer, of a network that is made first if there is none and one was asked for.
+async fn up(home: &Home, engine: &EngineOptions, lies: &Lies, context: &Context) -> Result<()> {
+    prepare(home, engine, context)?;
+    lies.tell(home)?;
+    let bar = output::progress(home.peers()?.len() as u64, "peers");
+    let quorum = home.genesis()?.validator_set()?.quorum();
+    let up = async { Ok(dtn_testbed::up(home, quorum, |ready| bar.set_position(ready as u64)).await?) };
+    let up = interruption::unless_asked(up).await.map_err(|error| match error.is::<Interrupted>() {
+        true => error.context(format!(
+            "peers that were started go on, until `dtn-cli l1 down --home {}`",
+            home.path().display()
+        )),
+        false => error,
+    })?;
+    bar.finish_and_clear();
+    up.failures.iter().for_each(output::warn);
+    status::print(context.json, home, up.statuses.into_iter().map(Found::from).collect())
 }
 
 /// Makes the files of a network while a bar shows how far that is.

@@ -155,24 +155,10 @@ pub(crate) struct Outbox {
 
 impl Core {
     pub(crate) fn new(config: CoreConfig, ledger: Ledger, commands: mpsc::Sender<Command>) -> Result<Self, NodeError> {
-        let CoreConfig {
-            genesis,
-            key,
-            me,
-            payee,
-            threads,
-            mine,
-            half_work,
-            lie,
-            view_timeout,
-            metrics,
-            feed,
-            board,
-            library,
-        } = config;
+        let CoreConfig { genesis, key, me, threads, view_timeout, library, .. } = config;
         let (domain, validators) = (*ledger.domain(), ledger.validators().clone());
         let records = ledger.store().journal()?;
-        let config = PbftConfig { me, key: key.clone(), domain, validators, view_timeout };
+        let replica = PbftConfig { me, key: key.clone(), domain, validators, view_timeout };
         let evidence = EvidencePool::open(ledger.store().clone(), domain, ledger.membership().clone())?;
         let (report, turns) = mpsc::unbounded_channel();
         let (report_work, finished) = mpsc::unbounded_channel();
@@ -180,8 +166,9 @@ impl Core {
         let (report_done, done) = mpsc::unbounded_channel();
         let is_known = |order| ledger.training_order(order).is_ok_and(|it| it.is_some());
         let training = Training::new(library, report_done, is_known);
-        let engine = Engine::new(config, genesis.engine, &ledger, records)?;
-        let liar = lie.map(|kind| Liar::new((kind, engine.adversary(kind, genesis.engine)), view_timeout, &domain));
+        let engine = Engine::new(replica, genesis.engine, &ledger, records)?;
+        let told = config.lie.map(|kind| (kind, engine.adversary(kind, genesis.engine)));
+        let liar = told.map(|told| Liar::new(told, view_timeout, &domain));
         let mut core = Self {
             engine,
             liar,
@@ -189,7 +176,7 @@ impl Core {
             budget: FaultBudget::default(),
             last_height: ledger.tip().height,
             was_waiting: false,
-            mine,
+            mine: config.mine,
             miner: Miner::new(threads, report),
             chain: ChainMiner::new(threads),
             lines: OwnLines::default(),
@@ -197,10 +184,10 @@ impl Core {
             domain,
             key,
             me,
-            payee,
+            payee: config.payee,
             ledger,
             turns,
-            rounds: Rounds::new(half_work, threads, report_work, report_verdict),
+            rounds: Rounds::new(config.half_work, threads, report_work, report_verdict),
             training,
             done,
             deferred: Deferred::new(),
@@ -215,11 +202,11 @@ impl Core {
             batching: None,
             connected: BTreeSet::new(),
             follow: Follow::default(),
-            metrics,
+            metrics: config.metrics,
             evidence,
             began: BTreeMap::new(),
-            feed,
-            board,
+            feed: config.feed,
+            board: config.board,
             started: Instant::now(),
             stopping: false,
         };
