@@ -44,7 +44,7 @@ const CRATES: &[(&str, usize)] = &[
     ("crates/report", 3500),
     ("crates/runs", 2000),
     ("crates/settlement", 6000),
-    ("crates/simulator", 15600),
+    ("crates/simulator", 6000),
     ("crates/testbed", 3500),
     ("crates/train", 4000),
     ("crates/trainer", 1500),
